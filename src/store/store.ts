@@ -1,0 +1,60 @@
+/**
+ * An object store: named, immutable objects plus a few mutable ones that move by
+ * compare-and-swap. The seam that folder, S3 and memory implement and one contract suite checks.
+ */
+
+/** Names one version of a mutable object; opaque, compared by the store alone. */
+export type Token = string & { readonly brand: 'Token' };
+
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly modified: Date;
+}
+
+export interface Store {
+  /** For messages and as identity of the place; never holds credentials. */
+  readonly url: string;
+
+  /**
+   * The bytes [offset, offset+length) of an object; fewer only where the object ends.
+   * Throws `not-found` when the key is absent. Retried reads are safe.
+   */
+  read(key: string, offset: number, length: number): Promise<Uint8Array>;
+
+  /** The last `length` bytes of an object (all of it when shorter), and its size in bytes. */
+  readTail(key: string, length: number): Promise<{ bytes: Uint8Array; size: number }>;
+
+  /** A whole small object and its token, or undefined when the key is absent. */
+  readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined>;
+
+  /**
+   * Stores an object of these parts, one after another, unless the key exists. True when it was
+   * written, false when it was there. Durable when it resolves; all or nothing; idempotent for
+   * equal bytes.
+   */
+  writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean>;
+
+  /**
+   * Replaces the object if its version is still `token` (undefined: if it is absent). Resolves to
+   * the new token, or undefined when it has changed and nothing was written. Durable when it
+   * resolves. When an answer was lost the implementation reads back and decides, so that
+   * `undefined` always means that these bytes did not become the object.
+   */
+  writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined>;
+
+  /** Objects whose key begins with `prefix`, in any order. */
+  list(prefix: string): AsyncIterable<ObjectInfo>;
+
+  /** Removes an object; removing an absent one is no error. */
+  delete(key: string): Promise<void>;
+
+  /**
+   * An absolute path at which the object can be read as a plain file, for stores that have one;
+   * undefined for the others. Says nothing of whether the object exists.
+   */
+  localPath(key: string): string | undefined;
+
+  close(): Promise<void>;
+}
