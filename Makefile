@@ -1,0 +1,85 @@
+# pachmount: what a person can do here. `make help` lists it.
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+BIN := node_modules/.bin
+SUMMARY := dist/test-summary
+REPORT := dist/test-report.json
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-root setup-test build deps native demo test test-long check format bench clean
+# Steps build on one another, and two installers at once would wait for the same locks.
+.NOTPARALLEL:
+
+help: ## what a person can do here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing and build; a moment when there is nothing to do
+	@native/system.sh build run
+	@$(MAKE) build
+	@echo 'setup: ready: bin/pach, bin/pachmount'
+
+setup-root: ## for an administrator: only the system's part of the set-up (FOR='build run test bench long')
+	@native/system.sh $(or $(FOR),build run)
+
+setup-test:
+	@native/system.sh build run test
+
+build: deps native ## compile, without touching the system
+	@$(BIN)/tsc -p tsconfig.json
+	@$(give_back)
+
+# `npm ci` begins by removing node_modules, so an interrupted one leaves no stamp. Install scripts
+# are of no use to these packages, and Node's headers are a package too: nothing else is fetched.
+deps:
+	@wanted=$$(cat package-lock.json .npmrc | sha256sum); \
+	if [ "$$(cat node_modules/.stamp 2>/dev/null)" != "$$wanted" ]; then \
+	  if [ ! -w . ]; then echo "setup: $$PWD is not yours to write: its owner, $$(stat -c %U .), can run make setup" >&2; exit 1; fi; \
+	  echo 'setup: npm ci'; \
+	  npm ci --include=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error && \
+	  echo "$$wanted" > node_modules/.stamp && $(give_back); \
+	fi
+
+native: deps
+	@$(MAKE) -C native
+
+# What root makes in the checkout of somebody else must not lock its owner out.
+give_back = if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u . 2>/dev/null || echo 0)" != 0 ]; then \
+	  for made in node_modules dist native/build .demo .bench; do \
+	    if [ -e "$$made" ]; then chown -hR --reference=. "$$made"; fi; \
+	  done; \
+	fi
+
+demo: setup ## real data as two commits, mounted, looked at, unmounted
+	@status=0; test/demo.sh || status=$$?; $(give_back); exit $$status
+
+test: setup setup-test ## all tests but the long ones; a skipped one fails (ALLOW_SKIP=1: does not)
+	@$(call run_tests,--mode test)
+
+test-long: setup ## crash, load and size tests
+	@native/system.sh test long
+	@$(call run_tests,--mode long)
+
+# The report is counted by a program of its own, so that nothing can print after the summary.
+define run_tests
+	rm -f $(REPORT) $(SUMMARY); status=0; \
+	$(BIN)/vitest run $(1) --reporter=default --reporter=json --outputFile.json=$(REPORT) || status=$$?; \
+	$(give_back); \
+	node test/support/report.mjs $(REPORT) $(SUMMARY) $$status
+endef
+
+check: deps ## types, lint, format, dead code, layers; under a minute
+	@status=0; $(BIN)/tsc -p test/tsconfig.json || status=$$?; $(give_back); exit $$status
+	@$(BIN)/oxlint --type-aware --deny-warnings --report-unused-disable-directives src test vitest.config.ts
+	@$(BIN)/oxfmt --check src test vitest.config.ts
+	@$(BIN)/knip
+	@$(BIN)/vitest run --mode check --reporter=dot
+
+format: deps ## write the format that `make check` asks for
+	@$(BIN)/oxfmt src test vitest.config.ts
+
+bench: setup ## ours beside rclone, s3fs and the raw disk (GATE=1: fail below the agreed ratios)
+	@native/system.sh test bench long
+	@GATE='$(GATE)' node test/bench/run.mjs
+
+clean: ## remove what was built
+	@$(MAKE) -C native clean
+	rm -rf dist node_modules .demo .bench bench.json

@@ -1,0 +1,56 @@
+/**
+ * Reads vitest's JSON report and prints, last of all, `N passed, N failed[, N skipped]`.
+ *
+ *   node report.mjs REPORT SUMMARY STATUS
+ *
+ * SUMMARY is a file that gets the same line, STATUS the exit status of vitest. A file that did not
+ * load, and a run that failed outside its tests, count as a failure each. A skipped test fails the
+ * run, unless ALLOW_SKIP=1 says that this machine cannot do better. Fails also when no test ran.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+
+/** @param {string} path */
+function readReport(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    console.error('no report of the tests was written');
+    return { testResults: [] };
+  }
+}
+
+const [reportPath = '', summaryPath = '', vitestStatus = '1'] = process.argv.slice(2);
+let passed = 0;
+let failed = 0;
+/** @type {string[]} */
+const skipped = [];
+for (const file of readReport(reportPath).testResults) {
+  const tests = file.assertionResults;
+  for (const test of tests) {
+    if (test.status === 'passed') passed++;
+    else if (test.status === 'failed') failed++;
+    else skipped.push(`${file.name}: ${test.fullName}`);
+  }
+  const broken = file.status === 'failed' && !tests.some((/** @type {any} */ test) => test.status === 'failed');
+  if (broken) {
+    console.error(`failed outside its tests: ${file.name}\n${file.message ?? ''}`);
+    failed++;
+  }
+}
+if (failed === 0 && vitestStatus !== '0') {
+  console.error('the run failed outside the tests: see above');
+  failed++;
+}
+if (failed === 0 && passed === 0) {
+  console.error('no test ran');
+  failed++;
+}
+
+const skipsFail = skipped.length > 0 && process.env['ALLOW_SKIP'] !== '1';
+for (const name of skipped) console.error(`skipped: ${name}`);
+if (skipsFail) console.error('a skipped test fails the run; ALLOW_SKIP=1 lets it pass');
+
+const summary = `${passed} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`;
+writeFileSync(summaryPath, `${summary}\n`);
+console.log(summary);
+process.exitCode = failed > 0 || skipsFail ? 1 : 0;
