@@ -6,14 +6,14 @@
 import { createRequire } from 'node:module';
 
 /** Domain of a hash: `plain` for chunks, derive-key contexts of FORMAT.md for the rest. */
-export type HashDomain = 'plain' | 'gear' | 'pack' | 'node' | 'content' | 'segment';
+export type HashDomain = 'plain' | 'gear' | 'node' | 'content';
 
 /** A piece of a file's content: a hole (no bytes), or a chunk with its name. */
 export type CutPiece =
   | { readonly length: number; readonly bytes?: undefined; readonly hash?: undefined }
   | { readonly length: number; readonly bytes: Buffer; readonly hash: Buffer };
 
-/** Cuts one byte stream into chunks and holes (FORMAT.md section 2). Calls must not overlap. */
+/** Cuts one byte stream into chunks and holes (FORMAT.md section 2). Calls must not overlap; after an error it is over. */
 export interface Cutter {
   /** Feeds the next bytes; resolves to the pieces that are now certain. */
   push(bytes: Uint8Array): Promise<CutPiece[]>;
@@ -66,7 +66,10 @@ export interface NativeData {
    */
   decodeBlob(stored: Uint8Array, plainMax: number, domain: 'plain' | 'node', hash: Uint8Array): Promise<Buffer>;
   decodeBlobSync(stored: Uint8Array, plainMax: number, domain: 'plain' | 'node', hash: Uint8Array): Buffer;
-  /** lstat of everything in a folder except `.` and `..`, sorted by the names' bytes. */
+  /**
+   * lstat of everything in a folder except `.` and `..`, sorted by the names' bytes. Here and below, a
+   * symlink in place of the folder is not followed (ENOTDIR), unless the path ends with a slash.
+   */
   listFolder(path: Buffer): Promise<FileStat[]>;
   /** Opens (O_NOFOLLOW), fstats and reads each of `names` in `folder` that has at most `maxBytes`. */
   readSmallFiles(folder: Buffer, names: readonly Buffer[], maxBytes: number): Promise<SmallFile[]>;

@@ -1,0 +1,195 @@
+#include "folder.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "errors.h"
+
+namespace {
+
+constexpr size_t kSlab = 1 << 20;
+
+/** Closes a descriptor at the end of its scope. */
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) close(fd);
+  }
+
+  const int fd;
+};
+
+int OpenRetried(int folder, const char* path, int flags) {
+  int fd;
+  do {
+    fd = openat(folder, path, flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+int OpenFolder(const std::string& path) {
+  const int fd = OpenRetried(AT_FDCWD, path.c_str(), O_DIRECTORY);
+  if (fd < 0) throw SystemError(errno, "open");
+  return fd;
+}
+
+Kind KindOf(mode_t mode) {
+  if (S_ISREG(mode)) return Kind::kFile;
+  if (S_ISDIR(mode)) return Kind::kDirectory;
+  if (S_ISLNK(mode)) return Kind::kSymlink;
+  return Kind::kOther;
+}
+
+Status StatusOf(const struct stat& from) {
+#ifdef __APPLE__
+  const timespec& time = from.st_mtimespec;
+#else
+  const timespec& time = from.st_mtim;
+#endif
+  Status status;
+  status.kind = KindOf(from.st_mode);
+  status.executable = (from.st_mode & 0111) != 0;
+  status.size = static_cast<uint64_t>(from.st_size);
+  status.seconds = time.tv_sec;
+  status.nanoseconds = static_cast<uint32_t>(time.tv_nsec);
+  return status;
+}
+
+Status Failed(int error) {
+  Status status;
+  status.error = ErrnoName(error);
+  return status;
+}
+
+Status StatusAt(int folder, const char* name) {
+  struct stat found;
+  if (fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) != 0) return Failed(errno);
+  return StatusOf(found);
+}
+
+/** Fills slabs with one file after another. */
+class Reader {
+ public:
+  Reader(int folder, uint64_t bytes_max) : folder_(folder), bytes_max_(bytes_max) {}
+
+  Read ReadFile(const char* name) {
+    Read read;
+    const Descriptor file(OpenRetried(folder_, name, 0));
+    if (file.fd < 0) {
+      read.status = OpenFailed(name, errno);
+      return read;
+    }
+    struct stat opened;
+    if (fstat(file.fd, &opened) != 0) {
+      read.status = Failed(errno);
+    } else if (!S_ISREG(opened.st_mode)) {
+      read.status = Failed(EINVAL);
+    } else if (static_cast<uint64_t>(opened.st_size) > bytes_max_) {
+      read.status = Failed(EFBIG);
+    } else {
+      read.status = StatusOf(opened);
+      ReadBytes(file.fd, static_cast<size_t>(opened.st_size), read);
+    }
+    return read;
+  }
+
+ private:
+  /** Some things that are no regular file cannot be opened at all, each with an error of its own. */
+  Status OpenFailed(const char* name, int error) const {
+    const Status now = StatusAt(folder_, name);
+    return Failed(now.error.empty() && now.kind != Kind::kFile ? EINVAL : error);
+  }
+
+  /** Reads to the end, wherever it is by now; one byte beyond the limit tells that it is beyond. */
+  void ReadBytes(int fd, size_t expected, Read& read) {
+    size_t done = 0;
+    Reserve(0, expected + 1);
+    for (;;) {
+      if (used_ + done == capacity_) Reserve(done, 2 * done);
+      const uint64_t allowed = std::min<uint64_t>(capacity_ - used_ - done, bytes_max_ + 1 - done);
+      const ssize_t got = ::read(fd, slab_.get() + used_ + done, static_cast<size_t>(allowed));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) {
+        read.status = Failed(errno);
+        return;
+      }
+      if (got == 0) break;
+      done += static_cast<size_t>(got);
+      if (done > bytes_max_) {
+        read.status = Failed(EFBIG);
+        return;
+      }
+    }
+    read.slab = slab_;
+    read.offset = used_;
+    read.length = done;
+    read.hash = HashOf(Domain::kPlain, slab_.get() + used_, done);
+    used_ += done;
+  }
+
+  /** Room for `length` bytes, of which `done` are there already. */
+  void Reserve(size_t done, size_t length) {
+    if (slab_ && used_ + length <= capacity_) return;
+    const size_t capacity = std::max(length, kSlab);
+    Slab slab = AllocateSlab(capacity);
+    if (done > 0) std::memcpy(slab.get(), slab_.get() + used_, done);
+    slab_ = slab;
+    used_ = 0;
+    capacity_ = capacity;
+  }
+
+  const int folder_;
+  const uint64_t bytes_max_;
+  Slab slab_;
+  size_t used_ = 0;
+  size_t capacity_ = 0;
+};
+
+}  // namespace
+
+std::vector<Listed> ListFolder(const std::string& path) {
+  const int fd = OpenFolder(path);
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd), closedir);
+  if (!folder) {
+    const int error = errno;
+    close(fd);
+    throw SystemError(error, "opendir");
+  }
+  std::vector<Listed> listed;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(folder.get());
+    if (entry == nullptr) {
+      if (errno != 0) throw SystemError(errno, "readdir");
+      break;
+    }
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") listed.push_back({std::move(name), {}});
+  }
+  // std::string compares chars as unsigned, like memcmp.
+  std::sort(listed.begin(), listed.end(), [](const Listed& a, const Listed& b) { return a.name < b.name; });
+  // A folder that changes meanwhile may give a name twice.
+  const auto same = [](const Listed& a, const Listed& b) { return a.name == b.name; };
+  listed.erase(std::unique(listed.begin(), listed.end(), same), listed.end());
+  for (Listed& each : listed) each.status = StatusAt(fd, each.name.c_str());
+  return listed;
+}
+
+std::vector<Read> ReadFiles(const std::string& folder, const std::vector<std::string>& names, uint64_t bytes_max) {
+  const Descriptor opened(OpenFolder(folder));
+  Reader reader(opened.fd, bytes_max);
+  std::vector<Read> reads;
+  reads.reserve(names.size());
+  for (const std::string& name : names) reads.push_back(reader.ReadFile(name.c_str()));
+  return reads;
+}

@@ -1,0 +1,140 @@
+// listFolder, readSmallFiles and lockExclusive.
+#include <sys/file.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "addon.h"
+#include "arguments.h"
+#include "folder.h"
+#include "task.h"
+
+namespace {
+
+/** Sets the properties of many objects: a property's name is made into a string only once. */
+class StatusWriter {
+ public:
+  explicit StatusWriter(Napi::Env env) : env_(env) {
+    const char* const keys[] = {"executable", "mtimeSeconds", "mtimeNanoseconds", "error"};
+    for (size_t i = 0; i < 4; i++) keys_[i] = Napi::String::New(env, keys[i]);
+  }
+
+  void Write(Napi::Object object, const Status& status) const {
+    object.Set(keys_[0], Napi::Boolean::New(env_, status.executable));
+    object.Set(keys_[1], Napi::Number::New(env_, static_cast<double>(status.seconds)));
+    object.Set(keys_[2], Napi::Number::New(env_, status.nanoseconds));
+    if (!status.error.empty()) object.Set(keys_[3], Napi::String::New(env_, status.error));
+  }
+
+ private:
+  Napi::Env env_;
+  napi_value keys_[4];
+};
+
+Napi::Value ToStats(Napi::Env env, std::vector<Listed>& listed) {
+  size_t total = 0;
+  for (const Listed& each : listed) total += each.name.size();
+  auto names = Napi::Buffer<char>::New(env, total);
+  const Slicer slicer(names);
+  const StatusWriter writer(env);
+  const napi_value name_key = Napi::String::New(env, "name");
+  const napi_value kind_key = Napi::String::New(env, "kind");
+  const napi_value size_key = Napi::String::New(env, "size");
+  const napi_value kinds[] = {Napi::String::New(env, "file"), Napi::String::New(env, "directory"),
+                              Napi::String::New(env, "symlink"), Napi::String::New(env, "other")};
+  Napi::Array array = Napi::Array::New(env, listed.size());
+  size_t at = 0;
+  for (size_t i = 0; i < listed.size(); i++) {
+    const Napi::HandleScope scope(env);
+    const auto& [name, status] = listed[i];
+    std::copy(name.begin(), name.end(), names.Data() + at);
+    Napi::Object stat = Napi::Object::New(env);
+    stat.Set(name_key, slicer.Slice(at, at + name.size()));
+    stat.Set(kind_key, kinds[static_cast<size_t>(status.kind)]);
+    stat.Set(size_key, Napi::Number::New(env, static_cast<double>(status.size)));
+    writer.Write(stat, status);
+    array.Set(static_cast<uint32_t>(i), stat);
+    at += name.size();
+  }
+  return array;
+}
+
+Napi::Value ListFolderAsync(const Napi::CallbackInfo& info) {
+  return Task<std::vector<Listed>>::Run(
+      info.Env(), {}, [path = PathArgument(info[0], "path")] { return ListFolder(path); }, ToStats);
+}
+
+Napi::Value ToSmallFiles(Napi::Env env, std::vector<Read>& reads) {
+  std::vector<Part> parts;
+  auto hashes = Napi::Buffer<uint8_t>::New(env, reads.size() * sizeof(Hash));
+  for (const Read& read : reads) {
+    std::copy(read.hash.begin(), read.hash.end(), hashes.Data() + parts.size() * sizeof(Hash));
+    parts.push_back({read.slab, read.offset, read.offset + read.length});
+  }
+  const std::vector<Napi::Value> bytes = ShareParts(env, parts);
+  const Slicer slicer(hashes);
+  const StatusWriter writer(env);
+  const napi_value bytes_key = Napi::String::New(env, "bytes");
+  const napi_value hash_key = Napi::String::New(env, "hash");
+  Napi::Array array = Napi::Array::New(env, reads.size());
+  for (size_t i = 0; i < reads.size(); i++) {
+    const Napi::HandleScope scope(env);
+    Napi::Object file = Napi::Object::New(env);
+    writer.Write(file, reads[i].status);
+    if (reads[i].slab) {
+      file.Set(bytes_key, bytes[i]);
+      file.Set(hash_key, slicer.Slice(i * sizeof(Hash), (i + 1) * sizeof(Hash)));
+    }
+    array.Set(static_cast<uint32_t>(i), file);
+  }
+  return array;
+}
+
+Napi::Value ReadSmallFiles(const Napi::CallbackInfo& info) {
+  std::string folder = PathArgument(info[0], "folder");
+  const Napi::Array list = ArrayArgument(info[1], "names");
+  const uint64_t bytes_max = CountArgument(info[2], "maxBytes");
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < list.Length(); i++) names.push_back(NameArgument(list.Get(i), "name"));
+  return Task<std::vector<Read>>::Run(
+      info.Env(), {},
+      [folder = std::move(folder), names = std::move(names), bytes_max] {
+        return ReadFiles(folder, names, bytes_max);
+      },
+      ToSmallFiles);
+}
+
+constexpr uint32_t kLockRetryMsMax = 16;
+
+/** Takes the lock now or tries again later: a thread that waits for it would be lost to others. */
+void TryLock(Napi::Env env, const std::shared_ptr<Napi::Promise::Deferred>& deferred, int fd, uint32_t retry_ms) {
+  int result;
+  do {
+    result = flock(fd, LOCK_EX | LOCK_NB);
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return deferred->Resolve(env.Undefined());
+  if (errno != EWOULDBLOCK) {
+    return deferred->Reject(ToJs(env, std::make_exception_ptr(SystemError(errno, "flock"))).Value());
+  }
+  const auto retry = Napi::Function::New(env, [=](const Napi::CallbackInfo& info) {
+    TryLock(info.Env(), deferred, fd, std::min(2 * retry_ms, kLockRetryMsMax));
+  });
+  env.Global().Get("setTimeout").As<Napi::Function>().Call({retry, Napi::Number::New(env, retry_ms)});
+}
+
+Napi::Value LockExclusive(const Napi::CallbackInfo& info) {
+  const int fd = DescriptorArgument(info[0], "fd");
+  const auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
+  TryLock(info.Env(), deferred, fd, 1);
+  return deferred->Promise();
+}
+
+}  // namespace
+
+void ExportFiles(Napi::Env env, Napi::Object exports) {
+  exports.Set("listFolder", Napi::Function::New(env, ListFolderAsync, "listFolder"));
+  exports.Set("readSmallFiles", Napi::Function::New(env, ReadSmallFiles, "readSmallFiles"));
+  exports.Set("lockExclusive", Napi::Function::New(env, LockExclusive, "lockExclusive"));
+}

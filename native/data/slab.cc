@@ -1,0 +1,124 @@
+#include "slab.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+namespace {
+
+/**
+ * Freed slabs of kSlabMax, for all threads. Pages of fresh memory cost as much as reading a file into
+ * them; and the collector frees many slabs at once.
+ */
+class Pool {
+ public:
+  void* Take() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!free_.empty()) {
+        void* memory = free_.back();
+        free_.pop_back();
+        return memory;
+      }
+    }
+    void* memory = nullptr;
+    if (posix_memalign(&memory, kHugePage, kSlabMax) != 0) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    madvise(memory, kSlabMax, MADV_HUGEPAGE);
+#endif
+    return memory;
+  }
+
+  void Give(void* memory) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (free_.size() < kKept) {
+        free_.push_back(memory);
+        return;
+      }
+    }
+    std::free(memory);
+  }
+
+ private:
+  static constexpr size_t kHugePage = 2 << 20;
+  static constexpr size_t kKept = 8;
+
+  std::mutex mutex_;
+  std::vector<void*> free_;
+};
+
+/** Never destroyed: slabs are freed up to the process's very end. */
+Pool& ThePool() {
+  static Pool* const pool = new Pool;
+  return *pool;
+}
+
+}  // namespace
+
+Slab AllocateSlab(size_t length) {
+  if (length == kSlabMax) {
+    return Slab(static_cast<uint8_t*>(ThePool().Take()), [](uint8_t* memory) { ThePool().Give(memory); });
+  }
+  void* memory = std::malloc(length > 0 ? length : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  return Slab(static_cast<uint8_t*>(memory), std::free);
+}
+
+Slab CopySlab(const Slab& slab, size_t length) {
+  Slab copy = AllocateSlab(length);
+  std::copy(slab.get(), slab.get() + length, copy.get());
+  return copy;
+}
+
+namespace {
+
+constexpr size_t kCopiedUpTo = 1024;
+
+bool IsShared(const Part& part) { return part.slab && part.end - part.begin > kCopiedUpTo; }
+
+Napi::Object Share(Napi::Env env, const Slab& slab, size_t begin, size_t end) {
+  return Napi::Buffer<uint8_t>::New(
+      env, slab.get() + begin, end - begin, [](Napi::Env, uint8_t*, Slab* owner) { delete owner; }, new Slab(slab));
+}
+
+}  // namespace
+
+std::vector<Napi::Value> ShareParts(Napi::Env env, const std::vector<Part>& parts) {
+  std::vector<Napi::Value> values(parts.size(), env.Undefined());
+  for (size_t i = 0; i < parts.size(); i++) {
+    const Part& part = parts[i];
+    if (part.slab && !IsShared(part)) {
+      values[i] = Napi::Buffer<uint8_t>::Copy(env, part.slab.get() + part.begin, part.end - part.begin);
+    }
+  }
+  for (size_t first = 0; first < parts.size();) {
+    if (!IsShared(parts[first])) {
+      first++;
+      continue;
+    }
+    const Slab& slab = parts[first].slab;
+    const size_t begin = parts[first].begin;
+    size_t end = begin;
+    size_t next = first;
+    for (; next < parts.size() && (parts[next].slab == slab || !IsShared(parts[next])); next++) {
+      if (IsShared(parts[next])) end = parts[next].end;
+    }
+    const Slicer slicer(Share(env, slab, begin, end));
+    for (; first < next; first++) {
+      if (IsShared(parts[first])) values[first] = slicer.Slice(parts[first].begin - begin, parts[first].end - begin);
+    }
+  }
+  return values;
+}
+
+Slicer::Slicer(Napi::Object whole) : whole_(whole), subarray_(whole.Get("subarray").As<Napi::Function>()) {}
+
+Napi::Value Slicer::Slice(size_t begin, size_t end) const {
+  Napi::Env env = whole_.Env();
+  return subarray_.Call(whole_, {Napi::Number::New(env, static_cast<double>(begin)),
+                                 Napi::Number::New(env, static_cast<double>(end))});
+}

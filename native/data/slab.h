@@ -1,0 +1,46 @@
+// Memory that many results share, and the Buffers over it.
+#pragma once
+
+#include <napi.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+/** Memory that lives as long as anyone refers to it. */
+using Slab = std::shared_ptr<uint8_t>;
+
+/** A slab of this length is used again, so that its pages need not be made anew. */
+constexpr size_t kSlabMax = 8 << 20;
+
+/** A slab of `length` bytes, not initialised. Throws std::bad_alloc. */
+Slab AllocateSlab(size_t length);
+
+/** A slab of its own for the first `length` bytes of another. */
+Slab CopySlab(const Slab& slab, size_t length);
+
+/** The bytes from `begin` to `end` of a slab; no slab, no bytes. */
+struct Part {
+  Slab slab;
+  size_t begin;
+  size_t end;
+};
+
+/**
+ * A Buffer for each part (undefined for one without a slab). Parts of one slab stand together and in
+ * order: they share an ArrayBuffer over it, without a copy, which V8 counts and whose collection
+ * frees the slab. Small parts are copied, lest one that is kept long keeps a whole slab.
+ */
+std::vector<Napi::Value> ShareParts(Napi::Env env, const std::vector<Part>& parts);
+
+/** Cuts a Buffer into Buffers over the same bytes. */
+class Slicer {
+ public:
+  explicit Slicer(Napi::Object whole);
+  Napi::Value Slice(size_t begin, size_t end) const;
+
+ private:
+  Napi::Object whole_;
+  Napi::Function subarray_;
+};

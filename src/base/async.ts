@@ -1,0 +1,49 @@
+/**
+ * Bounded concurrency: limits and ordered pipelines. Every queue has a limit.
+ */
+
+/** At most `max` holders at a time; others wait in order. */
+export class Semaphore {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(max: number) {
+    this.free = max;
+  }
+
+  /** Runs `work` once a place is free. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free -= 1;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.free += 1;
+    }
+  }
+}
+
+/**
+ * Maps with up to `ahead` calls under way and yields the results in the order of the input.
+ * When the consumer stops early or a call fails, the calls still under way are awaited first.
+ */
+export async function* mapOrdered<T, R>(
+  items: Iterable<T> | AsyncIterable<T>,
+  ahead: number,
+  map: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const pending: Promise<R>[] = [];
+  try {
+    for await (const item of items) {
+      const call = map(item);
+      call.catch(() => undefined); // observed below, in order
+      pending.push(call);
+      if (pending.length >= ahead) yield await (pending.shift() as Promise<R>);
+    }
+    while (pending.length > 0) yield await (pending.shift() as Promise<R>);
+  } finally {
+    await Promise.allSettled(pending);
+  }
+}
