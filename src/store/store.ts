@@ -40,7 +40,9 @@ export interface Store {
    * Replaces the object if its version is still `token` (undefined: if it is absent). Resolves to
    * the new token, or undefined when it has changed and nothing was written. Durable when it
    * resolves. When an answer was lost the implementation reads back and decides, so that
-   * `undefined` always means that these bytes did not become the object.
+   * `undefined` always means that these bytes did not become the object; where another writer came
+   * after a lost answer, so that nobody can know, it throws `failed`. Equal bytes are one version:
+   * a writer whose success must be its own writes bytes that no other does (a random id in them).
    */
   writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined>;
 

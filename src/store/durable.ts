@@ -1,0 +1,136 @@
+/**
+ * Files that appear whole or not at all, and stay: written under a temporary name, synced, then
+ * given their name in one step; folders on the way are synced into their parents.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { PachError } from '../base/errors.ts';
+import { errnoOf } from './errno.ts';
+
+/** What is left of a writer that died is removed when it is older than any write can last. */
+const staleMs = 24 * 3600 * 1000;
+
+/** More buffers than this in one call, systems refuse. */
+const buffersMax = 1024;
+
+/** Makes what was done to the names in a folder survive a power failure. */
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+async function writeAll(file: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
+  let rest = parts.filter((part) => part.length > 0);
+  while (rest.length > 0) {
+    let { bytesWritten } = await file.writev(rest.slice(0, buffersMax));
+    let whole = 0;
+    while (whole < rest.length && bytesWritten >= (rest[whole] as Uint8Array).length) {
+      bytesWritten -= (rest[whole] as Uint8Array).length;
+      whole += 1;
+    }
+    rest = rest.slice(whole);
+    // A full disk takes a part of it; the next call then says why.
+    if (bytesWritten > 0) rest[0] = (rest[0] as Uint8Array).subarray(bytesWritten);
+  }
+}
+
+/** The folders of one store, made when first needed. */
+export class DurableFolders {
+  private readonly root: string;
+  private readonly temporary: string;
+  /** Folders known to exist and to be synced into their parents. */
+  private readonly durable = new Set<string>();
+  private prepared: Promise<void> | undefined;
+
+  constructor(root: string) {
+    this.root = root;
+    this.temporary = join(root, '.tmp');
+  }
+
+  /** Makes the root, private to the user. Its parent must exist: a typing error must not grow a tree. */
+  async makeRoot(): Promise<void> {
+    this.prepared ??= this.prepare();
+    try {
+      await this.prepared;
+    } catch (error) {
+      this.prepared = undefined;
+      throw error;
+    }
+  }
+
+  /** Makes `folder` (below the root) and those above it. */
+  async make(folder: string): Promise<void> {
+    if (this.durable.has(folder)) return;
+    if (folder === this.root) return this.makeRoot();
+    await this.make(dirname(folder));
+    await makeFolder(folder, 0o777);
+    // Also when another process made it: that one may have died before its own sync.
+    await syncFolder(dirname(folder));
+    this.durable.add(folder);
+  }
+
+  /** Forgets which folders exist, after somebody removed one. */
+  forget(): void {
+    this.durable.clear();
+    this.prepared = undefined;
+  }
+
+  /**
+   * Writes a synced file of these parts and hands its path to `place`, which gives it its name.
+   * The temporary name is gone afterwards, whatever happens.
+   */
+  async withTemporary<T>(parts: readonly Uint8Array[], place: (path: string) => Promise<T>): Promise<T> {
+    await this.makeRoot();
+    const path = join(this.temporary, `${process.pid}-${randomBytes(8).toString('hex')}`);
+    const file = await open(path, 'wx', 0o444);
+    try {
+      try {
+        await writeAll(file, parts);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      return await place(path);
+    } finally {
+      await unlink(path).catch(() => undefined);
+    }
+  }
+
+  private async prepare(): Promise<void> {
+    try {
+      await makeFolder(this.root, 0o700);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      const parent = dirname(this.root);
+      throw new PachError('not-found', {
+        what: this.root,
+        why: `the folder ${parent} does not exist`,
+        next: `mkdir -p ${parent}`,
+        cause: error,
+      });
+    }
+    // Who may make the root may as a rule, but need not, read its parent.
+    await syncFolder(dirname(this.root)).catch(() => undefined);
+    await makeFolder(this.temporary, 0o777);
+    await this.removeStale();
+  }
+
+  private async removeStale(): Promise<void> {
+    const oldest = Date.now() - staleMs;
+    for (const name of await readdir(this.temporary)) {
+      const path = join(this.temporary, name);
+      // Others clean up at the same time, and files of other users may not be ours to remove.
+      const found = await stat(path).catch(() => undefined);
+      if (found && found.mtimeMs < oldest) await unlink(path).catch(() => undefined);
+    }
+  }
+}
+
+async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, mode);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Decorator: tries again what failed for want of an answer, for a bounded time. It also keeps the
+ * promise of conditional writes when an answer was lost: after a failed try nothing is concluded
+ * from "it exists" or "it has changed" before the object was read back.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isPachError, PachError } from '../base/errors.ts';
+import type { ObjectInfo, Store, Token } from './store.ts';
+
+export interface RetryOptions {
+  /** No new try begins this long after the first one. Default 30 s. */
+  readonly timeoutMs?: number;
+  /** The same while the store has never answered: then the address is likely wrong. Default 3 s. */
+  readonly firstContactMs?: number;
+  /** Pause after the first failure; doubles each time, to 5 s at most, and is jittered. */
+  readonly delayMs?: number;
+  /**
+   * Whether a write that failed so may have happened all the same. Default: any may. A server that
+   * refused has answered, and then "it has changed" can be believed without proof.
+   */
+  readonly mayHaveHappened?: (error: PachError) => boolean;
+}
+
+const delayMsMax = 5_000;
+
+export class RetryingStore implements Store {
+  readonly url: string;
+  private readonly store: Store;
+  private readonly timeoutMs: number;
+  private readonly firstContactMs: number;
+  private readonly delayMs: number;
+  private readonly mayHaveHappened: (error: PachError) => boolean;
+  private answered = false;
+
+  constructor(store: Store, options: RetryOptions = {}) {
+    this.url = store.url;
+    this.store = store;
+    this.timeoutMs = options.timeoutMs ?? 30_000;
+    this.firstContactMs = Math.min(this.timeoutMs, options.firstContactMs ?? 3_000);
+    this.delayMs = options.delayMs ?? 100;
+    this.mayHaveHappened = options.mayHaveHappened ?? (() => true);
+  }
+
+  read(key: string, offset: number, length: number): Promise<Uint8Array> {
+    return this.persist(() => this.store.read(key, offset, length));
+  }
+
+  readTail(key: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    return this.persist(() => this.store.readTail(key, length));
+  }
+
+  readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+    return this.persist(() => this.store.readWithToken(key));
+  }
+
+  writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
+    let failed = false;
+    return this.persist(
+      async () => {
+        if (await this.store.writeIfAbsent(key, parts)) return true;
+        // What exists may be what an earlier try of ours has written.
+        return failed && (await this.holds(key, parts));
+      },
+      () => (failed = true),
+    );
+  }
+
+  writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined> {
+    let failed = false;
+    let maybeWritten = false;
+    /** What became of the earlier tries: a token (ours is there), 'lost' (another's is), or 'open'. */
+    const readBack = async (): Promise<Token | 'lost' | 'open'> => {
+      const now = await this.store.readWithToken(key);
+      if (now && Buffer.compare(now.bytes, bytes) === 0) return now.token;
+      if (now?.token === token) return 'open';
+      if (!maybeWritten) return 'lost';
+      throw new PachError('failed', {
+        what: `${this.url}: ${key}`,
+        why: 'the answer to a write got lost, and another writer came after it: it is not known whether it was stored',
+        next: 'look whether your change is there, and repeat it if not',
+      });
+    };
+    return this.persist(
+      async () => {
+        const before = failed ? await readBack() : 'open';
+        if (before === 'lost') return undefined;
+        if (before !== 'open') return before;
+        const written = await this.store.writeIfUnchanged(key, bytes, token);
+        if (written !== undefined || !failed) return written;
+        const after = await readBack();
+        return after === 'lost' || after === 'open' ? undefined : after;
+      },
+      (error) => {
+        failed = true;
+        maybeWritten ||= this.mayHaveHappened(error);
+      },
+    );
+  }
+
+  /** A listing that broke off is made anew; what was already given is left out. */
+  async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+    const given = new Set<string>();
+    let listing = this.store.list(prefix)[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await this.persist(
+        () => listing.next(),
+        () => (listing = this.store.list(prefix)[Symbol.asyncIterator]()),
+      );
+      if (next.done) return;
+      if (given.has(next.value.key)) continue;
+      given.add(next.value.key);
+      yield next.value;
+    }
+  }
+
+  delete(key: string): Promise<void> {
+    return this.persist(() => this.store.delete(key));
+  }
+
+  localPath(key: string): string | undefined {
+    return this.store.localPath(key);
+  }
+
+  close(): Promise<void> {
+    return this.store.close();
+  }
+
+  /** Tries until it works, fails for good or takes too long; tells `onFailure` of each failure that may pass. */
+  private async persist<T>(work: () => Promise<T>, onFailure?: (error: PachError) => void): Promise<T> {
+    const begin = performance.now();
+    for (let pauseMs = this.delayMs; ; pauseMs = Math.min(pauseMs * 2, delayMsMax)) {
+      try {
+        const result = await work();
+        this.answered = true;
+        return result;
+      } catch (error) {
+        if (!isPachError(error, 'unreachable')) {
+          this.answered ||= error instanceof PachError;
+          throw error;
+        }
+        this.answered ||= !this.mayHaveHappened(error);
+        const timeoutMs = this.answered ? this.timeoutMs : this.firstContactMs;
+        const jitteredMs = pauseMs * (0.5 + Math.random() / 2);
+        if (performance.now() - begin + jitteredMs > timeoutMs) throw error;
+        onFailure?.(error);
+        await sleep(jitteredMs);
+      }
+    }
+  }
+
+  private async holds(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
+    const wanted = Buffer.concat(parts);
+    try {
+      return wanted.equals(await this.store.read(key, 0, wanted.length + 1));
+    } catch (error) {
+      if (isPachError(error, 'not-found')) return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * What an S3 server or the way to it can answer, as operating errors. Messages name bucket, key
+ * and endpoint, never credentials.
+ */
+import { PachError, type ErrorCode } from '../base/errors.ts';
+import type { S3Place } from './s3-url.ts';
+
+interface Meaning {
+  readonly code: ErrorCode;
+  readonly why: string;
+  readonly next?: string;
+}
+
+const wrongKeys: Meaning = {
+  code: 'denied',
+  why: 'the server does not accept the credentials',
+  next: 'check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in use',
+};
+const expired: Meaning = { code: 'denied', why: 'the credentials have expired', next: 'log in again (aws sso login)' };
+const noKeys: Meaning = {
+  code: 'denied',
+  why: 'no credentials were found',
+  next: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure',
+};
+const otherRegion: Meaning = {
+  code: 'usage',
+  why: 'the bucket lies in another region',
+  next: 'add ?region=NAME to the address, or set AWS_REGION',
+};
+const full: Meaning = { code: 'no-space', why: 'the store is full, or its quota used up' };
+const clock: Meaning = {
+  code: 'denied',
+  why: "this machine's clock differs from the server's by too much",
+  next: 'set the clock (timedatectl set-ntp true)',
+};
+
+const byName: ReadonlyMap<string, Meaning> = new Map([
+  ['InvalidAccessKeyId', wrongKeys],
+  ['SignatureDoesNotMatch', wrongKeys],
+  ['InvalidToken', wrongKeys],
+  ['ExpiredToken', expired],
+  ['ExpiredTokenException', expired],
+  ['CredentialsProviderError', noKeys],
+  ['TokenProviderError', expired],
+  ['RequestTimeTooSkewed', clock],
+  ['PermanentRedirect', otherRegion],
+  ['AuthorizationHeaderMalformed', otherRegion],
+  ['QuotaExceeded', full],
+  ['XMinioStorageFull', full],
+  ['NotImplemented', { code: 'unsupported', why: 'the server does not know this kind of request' }],
+  ['InvalidBucketName', { code: 'usage', why: 'the server does not accept this name of a bucket' }],
+]);
+
+/** Errors of TLS do not pass by waiting. */
+const untrusted = /^(?:ERR_TLS_|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|EPROTO|ERR_SSL_)/;
+const network =
+  /^(?:ECONN(?:REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|E(?:HOST|NET)(?:UNREACH|DOWN)|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/;
+
+/** The HTTP status of an error of the SDK; undefined when no answer came. */
+export function statusOf(error: unknown): number | undefined {
+  const { $metadata: metadata } = error as { $metadata?: { httpStatusCode?: number } };
+  return metadata?.httpStatusCode;
+}
+
+/** Whether a request that failed so may have been carried out: no answer came. */
+export function mayHaveHappened(error: PachError): boolean {
+  return error.cause === undefined || statusOf(error.cause) === undefined;
+}
+
+/** An error of the SDK as an operating error. `key` is relative to the place, if one was meant. */
+export function fromS3(error: unknown, place: S3Place, key: string | undefined): PachError {
+  if (error instanceof PachError) return error;
+  const { name, code, message } = error as { name?: string; code?: string; message?: string };
+  const bucket = `s3://${place.bucket}`;
+  const object = `${bucket}/${place.prefix}${key ?? ''}`;
+  const build = (what: string, { code: kind, why, next }: Meaning) =>
+    new PachError(kind, { what, why, ...(next === undefined ? {} : { next }), cause: error });
+
+  const status = statusOf(error);
+  const known = byName.get(name ?? '');
+  if (known) return build(bucket, known);
+  if (name === 'NoSuchBucket') {
+    const endpoint = place.endpoint === undefined ? '' : ` --endpoint-url ${place.endpoint}`;
+    const next = `aws s3 mb ${bucket}${endpoint}`;
+    return build(bucket, { code: 'not-found', why: `bucket ${place.bucket} does not exist`, next });
+  }
+  if (status === 403 || status === 401 || name === 'AccessDenied') {
+    const why = `access to bucket ${place.bucket} is denied`;
+    const next = 'the credentials need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there';
+    return build(object, { code: 'denied', why, next });
+  }
+  if (status === 404) return build(object, { code: 'not-found', why: 'there is no such object' });
+  if (status === 507) return build(bucket, full);
+  if (status === 501) return build(object, byName.get('NotImplemented') as Meaning);
+  // 409: two conditional writes met, and this one was not carried out.
+  if (status === 409 || status === 429 || name === 'RequestTimeout' || (status !== undefined && status >= 500)) {
+    return build(bucket, { code: 'unreachable', why: `the server answered ${status} (${name})` });
+  }
+  if (code !== undefined && untrusted.test(code)) {
+    const next = 'check that the endpoint speaks https; NODE_EXTRA_CA_CERTS names further authorities';
+    return build(bucket, { code: 'failed', why: `no trusted connection to ${whereOf(error, place)} (${code})`, next });
+  }
+  if (name === 'TimeoutError' || (code !== undefined && network.test(code)) || message === 'aborted') {
+    const why = `${whereOf(error, place)} does not answer (${code ?? 'timeout'})`;
+    const next = 'check the endpoint (AWS_ENDPOINT_URL, ?endpoint=) and the network';
+    return build(bucket, { code: 'unreachable', why, next });
+  }
+  return build(object, { code: 'failed', why: `${name ?? 'error'}: ${message ?? 'no message'}` });
+}
+
+/** The server that was asked, as well as it is known. */
+function whereOf(error: unknown, place: S3Place): string {
+  if (place.endpoint !== undefined) return place.endpoint;
+  const { errors } = error as { errors?: unknown[] };
+  const { hostname, address, port } = (errors?.[0] ?? error) as { hostname?: string; address?: string; port?: number };
+  const host = hostname ?? address;
+  if (host === undefined) return 'the server';
+  return port === undefined ? host : `${host}:${port}`;
+}

@@ -1,0 +1,244 @@
+/**
+ * A store in a bucket of S3, MinIO, Ceph or what else speaks S3. Each call is one try; what no
+ * answer came for is `unreachable`, and the decorators of open.ts decide what follows.
+ *
+ * Loads the SDK, which takes its time: import this file only where a bucket is used.
+ */
+import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { crc32 } from 'node:zlib';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import { assert, PachError } from '../base/errors.ts';
+import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
+import { createS3Client } from './s3-client.ts';
+import { fromS3, statusOf } from './s3-errors.ts';
+import { parseS3Url, s3UrlOf, type S3Place } from './s3-url.ts';
+import type { ObjectInfo, Store, Token } from './store.ts';
+
+/** Larger bodies are sent from where they lie instead of being copied together and signed. */
+const streamedBytesMin = 256 * 1024;
+
+interface Answer {
+  readonly bytes: Buffer;
+  readonly etag: string | undefined;
+  /** Where the bytes begin, and the size of the whole object. */
+  readonly start: number;
+  readonly size: number;
+}
+
+/** Asks nothing of the server yet. Throws `usage` for a wrong address. */
+export async function openS3(url: string): Promise<Store> {
+  const place = parseS3Url(url);
+  return new S3Store(place, await createS3Client(place));
+}
+
+class S3Store implements Store {
+  readonly url: string;
+  private readonly place: S3Place;
+  private readonly client: S3Client;
+
+  constructor(place: S3Place, client: S3Client) {
+    this.url = s3UrlOf(place);
+    this.place = place;
+    this.client = client;
+  }
+
+  async read(key: string, offset: number, length: number): Promise<Uint8Array> {
+    assert(offset >= 0 && length >= 0, 'a range of an object');
+    // There is no empty range, yet an absent key must be told.
+    const asked = length === 0 ? 'bytes=0-0' : `bytes=${offset}-${offset + length - 1}`;
+    const answer = await this.get(key, asked, Math.max(1, length));
+    if (!answer || length === 0) return Buffer.alloc(0);
+    if (answer.start !== offset) throw this.cut(key, `it sent bytes from ${answer.start}, not from ${offset}`);
+    const wanted = Math.min(length, answer.size - offset);
+    if (answer.bytes.length !== wanted) throw this.cut(key, `it sent ${answer.bytes.length} of ${wanted} bytes`);
+    return answer.bytes;
+  }
+
+  async readTail(key: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    assert(length >= 0, 'a range of an object');
+    const answer = await this.get(key, `bytes=-${Math.max(1, length)}`, Math.max(1, length));
+    // The one object without a last byte is the empty one.
+    if (!answer) return { bytes: Buffer.alloc(0), size: 0 };
+    const { bytes, start, size } = answer;
+    if (start + bytes.length !== size || bytes.length < Math.min(size, length)) {
+      throw this.cut(key, `it sent ${bytes.length} bytes from ${start} of ${size}, not the last ${length}`);
+    }
+    return { bytes: length === 0 ? Buffer.alloc(0) : bytes, size };
+  }
+
+  async readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+    try {
+      const answer = await this.get(key, undefined, smallObjectBytesMax);
+      assert(answer, 'a request without range has an answer');
+      return { bytes: answer.bytes, token: this.tokenOf(answer.etag, key) };
+    } catch (error) {
+      // An absent bucket is an error; an absent key is not.
+      if (error instanceof PachError && error.code === 'not-found' && !isNoSuchBucket(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
+    return (await this.put(key, parts, { IfNoneMatch: '*' })) !== undefined;
+  }
+
+  async writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined> {
+    const written = await this.put(key, [bytes], token === undefined ? { IfNoneMatch: '*' } : { IfMatch: token });
+    return written && this.tokenOf(written.etag, key);
+  }
+
+  async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+    checkPrefix(prefix);
+    let more: string | undefined;
+    do {
+      const page = await this.words(undefined, () =>
+        this.client.send(
+          new ListObjectsV2Command({
+            Bucket: this.place.bucket,
+            Prefix: this.place.prefix + prefix,
+            ContinuationToken: more,
+          }),
+        ),
+      );
+      for (const { Key, Size, LastModified } of page.Contents ?? []) {
+        const key = Key?.slice(this.place.prefix.length) ?? '';
+        // Consoles mark folders by an object of the prefix's own name.
+        if (key === '' || !isListed(key, prefix)) continue;
+        yield { key, size: Size ?? 0, modified: LastModified ?? new Date(0) };
+      }
+      more = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (more !== undefined);
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.words(key, () => this.client.send(new DeleteObjectCommand(this.target(key))));
+  }
+
+  localPath(key: string): undefined {
+    checkKey(key);
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    this.client.destroy();
+  }
+
+  private target(key: string): { Bucket: string; Key: string } {
+    checkKey(key);
+    return { Bucket: this.place.bucket, Key: this.place.prefix + key };
+  }
+
+  /** Undefined when the object has no byte in the range. */
+  private async get(key: string, range: string | undefined, bytesMax: number): Promise<Answer | undefined> {
+    const target = this.target(key);
+    return this.words(key, async () => {
+      try {
+        const output = await this.client.send(new GetObjectCommand({ ...target, Range: range }));
+        const bytes = await this.collect(output.Body as Readable, output.ContentLength, { key, bytesMax });
+        const found = /^bytes (\d+)-\d+\/(\d+)$/.exec(output.ContentRange ?? '');
+        const start = found ? Number(found[1]) : 0;
+        return { bytes, etag: output.ETag, start, size: found ? Number(found[2]) : bytes.length };
+      } catch (error) {
+        if (statusOf(error) === 416) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** The whole body, which a cut connection may have made shorter than announced. */
+  private async collect(
+    body: Readable,
+    length: number | undefined,
+    { key, bytesMax }: { key: string; bytesMax: number },
+  ): Promise<Buffer> {
+    if (length === undefined || length > bytesMax) {
+      body.destroy();
+      const what = `${this.url}: ${key}`;
+      if (length !== undefined) {
+        throw new PachError('damaged', { what, why: `${length} bytes come where at most ${bytesMax} belong` });
+      }
+      const next = 'check that the endpoint is an S3 server';
+      throw new PachError('unsupported', { what, why: 'the server does not answer as S3 does', next });
+    }
+    const bytes = Buffer.allocUnsafe(length);
+    let filled = 0;
+    // Events rather than an iteration with a promise a piece: every cold read comes through here.
+    body.on('data', (piece: Buffer) => {
+      if (filled + piece.length <= length) piece.copy(bytes, filled);
+      filled += piece.length;
+    });
+    await finished(body);
+    if (filled !== length) throw this.cut(key, `${filled} of ${length} bytes came`);
+    return bytes;
+  }
+
+  /** Undefined when the condition does not hold. */
+  private async put(
+    key: string,
+    parts: readonly Uint8Array[],
+    condition: Pick<PutObjectCommandInput, 'IfMatch' | 'IfNoneMatch'>,
+  ): Promise<{ etag: string | undefined } | undefined> {
+    const target = this.target(key);
+    return this.words(key, async () => {
+      try {
+        const output = await this.client.send(new PutObjectCommand({ ...target, ...condition, ...bodyOf(parts) }));
+        return { etag: output.ETag };
+      } catch (error) {
+        const absent = statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket';
+        if (statusOf(error) === 412 || (absent && condition.IfMatch !== undefined)) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  private async words<T>(key: string | undefined, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw fromS3(error, this.place, key);
+    }
+  }
+
+  /** A condition wants the tag without the quotes that answers give it. */
+  private tokenOf(etag: string | undefined, key: string): Token {
+    const token = etag?.replace(/^W\//, '').replaceAll('"', '');
+    if (token) return token as Token;
+    throw new PachError('unsupported', {
+      what: `${this.url}: ${key}`,
+      why: 'the server names no version (ETag) of what it stores',
+    });
+  }
+
+  private cut(key: string, why: string): PachError {
+    return new PachError('unreachable', { what: `${this.url}: ${key}`, why: `the answer was cut: ${why}` });
+  }
+}
+
+/**
+ * A large body goes out part by part: no copy, and a CRC (2.5 GB/s) for the server to check in
+ * place of a signed SHA-256 of it all.
+ */
+function bodyOf(parts: readonly Uint8Array[]): Pick<PutObjectCommandInput, 'Body' | 'ContentLength' | 'ChecksumCRC32'> {
+  const length = parts.reduce((total, part) => total + part.length, 0);
+  if (length < streamedBytesMin) return { Body: Buffer.concat(parts), ContentLength: length };
+  const checksum = Buffer.alloc(4);
+  checksum.writeUInt32BE(parts.reduce((sum, part) => crc32(part, sum), 0));
+  const filled = parts.filter((part) => part.length > 0);
+  return {
+    Body: Readable.from(filled, { objectMode: false }),
+    ContentLength: length,
+    ChecksumCRC32: checksum.toString('base64'),
+  };
+}
+
+function isNoSuchBucket(error: PachError): boolean {
+  return error.cause instanceof Error && error.cause.name === 'NoSuchBucket';
+}

@@ -1,0 +1,167 @@
+import { execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, expect, test } from 'vitest';
+import { isPachError } from '../../src/base/errors.ts';
+import { openStore } from '../../src/store/open.ts';
+import { listAll, runAll } from './contract.ts';
+
+const run = promisify(execFile);
+const child = fileURLToPath(new URL('./child.mjs', import.meta.url));
+
+const base = mkdtempSync(join(tmpdir(), 'pachmount-store-'));
+let serial = 0;
+const freshRoot = () => join(base, `store${(serial += 1)}`);
+
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const hasCode = (code: string) => (error: unknown) => isPachError(error) && error.code === code;
+
+runAll('folder', async () => {
+  const root = freshRoot();
+  return { store: await openStore(root), other: await openStore(`file://${root}`) };
+});
+
+test('a writer killed at any moment leaves whole objects, and all that it acknowledged', async () => {
+  const seed = process.env['PACH_TEST_SEED'] ?? String(Date.now() % 1_000_000);
+  console.log(`kills: PACH_TEST_SEED=${seed}`);
+  const random = (n: number) => createHash('sha256').update(`${seed} ${n}`).digest().readUInt32BE() / 2 ** 32;
+  const root = freshRoot();
+  const store = await openStore(root);
+  const acknowledged = new Set<string>();
+  let counted = 0;
+  for (let kill = 0; kill < 30; kill++) {
+    // Two at once; the second lives on into the next round's locks and folders.
+    const writers = [spawn(process.execPath, [child, 'write', root]), spawn(process.execPath, [child, 'write', root])];
+    const ends = writers.map(async (writer) => {
+      for await (const line of createInterface({ input: writer.stdout })) {
+        const [kind, what] = line.split(' ') as [string, string];
+        if (kind === 'object') acknowledged.add(what);
+        else counted = Math.max(counted, Number(what));
+      }
+    });
+    await once(writers[0]!.stdout, 'data');
+    await new Promise((resolve) => setTimeout(resolve, random(kill) * 60));
+    for (const writer of writers) writer.kill('SIGKILL');
+    await Promise.all(ends);
+  }
+  const listed = await listAll(store, 'objects/');
+  for (const { key, size } of listed) {
+    expect(sha256(await store.read(key, 0, size))).toBe(key.slice('objects/xx/'.length));
+  }
+  const keys = new Set(listed.map(({ key }) => key));
+  expect([...acknowledged].filter((key) => !keys.has(key))).toEqual([]);
+  expect(acknowledged.size).toBeGreaterThanOrEqual(30);
+  const counter = Buffer.from((await store.readWithToken('counter'))!.bytes).toString();
+  expect(counter).toMatch(/^\d+$/);
+  expect(Number(counter)).toBeGreaterThanOrEqual(counted);
+}, 120_000);
+
+test('two processes that increment one object 200 times each lose nothing', async () => {
+  const root = freshRoot();
+  await Promise.all([1, 2].map(() => run(process.execPath, [child, 'count', root, '200'], { timeout: 60_000 })));
+  const store = await openStore(root);
+  expect(Buffer.from((await store.readWithToken('counter'))!.bytes).toString()).toBe('400');
+});
+
+test('a full disk is told, leaves nothing behind, and does not stay in the way', async () => {
+  const root = freshRoot();
+  mkdirSync(root);
+  // A mount namespace of its own, with which the mount ends; an ordinary user needs one for users too.
+  const namespaces = process.getuid?.() === 0 ? ['-m'] : ['-r', '-m'];
+  const script = `mount -t tmpfs -o size=4500k none "$1" && exec "$2" "$3" fill "$1"`;
+  const { stdout } = await run('unshare', [...namespaces, 'sh', '-c', script, 'sh', root, process.execPath, child]);
+  expect(JSON.parse(stdout)).toEqual({
+    code: 'no-space',
+    why: 'the disk is full',
+    found: [1_048_576, 1_048_576, 1_048_576, 1_048_576],
+    left: [],
+    again: true,
+  });
+});
+
+test('who may not write is told so, and can read', async () => {
+  const root = freshRoot();
+  const store = await openStore(root);
+  await store.writeIfAbsent('present', [Buffer.from('to be read')]);
+  await store.writeIfAbsent('secret', [Buffer.from('not to be read')]);
+  await store.delete('gone'); // makes the lock file
+  chmodSync(base, 0o755);
+  chmodSync(join(root, 'secret'), 0o000);
+  chmodSync(join(root, '.lock'), 0o444);
+  chmodSync(join(root, '.tmp'), 0o555);
+  chmodSync(root, 0o555);
+  const { stdout } = await run(process.execPath, [child, 'denied', root], { timeout: 30_000 });
+  expect(JSON.parse(stdout)).toEqual({
+    read: 'to be read',
+    writeIfAbsent: 'denied',
+    writeIfUnchanged: 'denied',
+    delete: 'denied',
+    secret: 'denied',
+  });
+  chmodSync(root, 0o755);
+});
+
+test('nothing is made before the first write; what is made is private', async () => {
+  const root = freshRoot();
+  const store = await openStore(root);
+  expect(await listAll(store, '')).toEqual([]);
+  expect(await store.readWithToken('a')).toBeUndefined();
+  await store.delete('a');
+  expect(existsSync(root)).toBe(false);
+  await store.writeIfAbsent('a/b', []);
+  expect(statSync(root).mode & 0o777).toBe(0o700);
+  expect(statSync(join(root, 'a/b')).mode & 0o222).toBe(0);
+  expect(readdirSync(join(root, '.tmp'))).toEqual([]);
+});
+
+test('a folder whose parent does not exist is not made', async () => {
+  const store = await openStore(join(base, 'no', 'such', 'store'));
+  expect(await store.readWithToken('a')).toBeUndefined();
+  await expect(store.writeIfAbsent('a', [])).rejects.toSatisfy(hasCode('not-found'));
+  await expect(store.writeIfAbsent('a', [])).rejects.toThrow('does not exist');
+});
+
+test('a file is not a store', async () => {
+  const path = freshRoot();
+  writeFileSync(path, 'a file');
+  await expect(openStore(path)).rejects.toSatisfy(hasCode('usage'));
+  await expect(openStore(join(path, 'below'))).rejects.toSatisfy(hasCode('usage'));
+});
+
+test('folders that vanish are made again', async () => {
+  const root = freshRoot();
+  const store = await openStore(root);
+  await store.writeIfAbsent('a/b/c', []);
+  rmSync(join(root, 'a'), { recursive: true });
+  expect(await store.writeIfAbsent('a/b/c', [Buffer.from('again')])).toBe(true);
+  expect(readFileSync(join(root, 'a/b/c'), 'utf8')).toBe('again');
+});
+
+test('what a dead writer left is removed once it is a day old', async () => {
+  const root = freshRoot();
+  mkdirSync(join(root, '.tmp'), { recursive: true });
+  for (const name of ['1-old', '1-new']) writeFileSync(join(root, '.tmp', name), 'part of an object');
+  const dayAgo = Date.now() / 1000 - 25 * 3600;
+  utimesSync(join(root, '.tmp', '1-old'), dayAgo, dayAgo);
+  const store = await openStore(root);
+  await store.writeIfAbsent('a', []);
+  expect(readdirSync(join(root, '.tmp'))).toEqual(['1-new']);
+});
+
+test('a folder in use by others is listed with what is foreign, but for hidden files', async () => {
+  const root = freshRoot();
+  mkdirSync(join(root, 'Some Folder'), { recursive: true });
+  writeFileSync(join(root, 'Some Folder', 'ä file.txt'), 'x');
+  writeFileSync(join(root, '.DS_Store'), 'x');
+  const store = await openStore(root);
+  expect((await listAll(store, '')).map(({ key }) => key)).toEqual(['Some Folder/ä file.txt']);
+});
