@@ -1,0 +1,156 @@
+/**
+ * Verified chunks and nodes by reference. No byte leaves here that does not match its hash; a
+ * place that turns out wrong is read anew from the store, then looked up in the indexes.
+ */
+import { isPachError, PachError } from '../base/errors.ts';
+import { Lru } from '../base/lru.ts';
+import { native } from '../base/native.ts';
+import type { KnownBlobs } from '../chunks/known.ts';
+import { packKey } from '../model/keys.ts';
+import { decodeNode, type Node } from '../model/node.ts';
+import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type Place, type Ref } from '../model/refs.ts';
+import type { ExtentCache } from './extents.ts';
+
+export interface BlobReaderOptions {
+  readonly extents: ExtentCache;
+  readonly project: string;
+  readonly known: Pick<KnownBlobs, 'find'>;
+  /** Bytes of memory for chunks, and the same again for nodes, at most. */
+  readonly memoryBytesMax: number;
+}
+
+const decodeOnThreadBytesMax = 32 * 1024;
+/** A decoded node takes more room than its bytes. */
+const nodeWeight = 4;
+const runBytesMax = 8 * 1024 * 1024;
+
+export class BlobReader {
+  private readonly options: BlobReaderOptions;
+  private readonly chunks: Lru<Promise<Buffer>>;
+  private readonly nodes: Lru<Promise<Node>>;
+
+  constructor(options: BlobReaderOptions) {
+    this.options = options;
+    this.chunks = new Lru(options.memoryBytesMax);
+    this.nodes = new Lru(options.memoryBytesMax);
+  }
+
+  /** The plain bytes of a chunk of `length` bytes; shared, not to be changed. */
+  chunk(ref: Ref, length: number): Promise<Buffer> {
+    const key = hashKey(ref.hash);
+    const cached = this.chunks.get(key);
+    if (cached) return cached;
+    const bytes = this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh));
+    this.chunks.set(key, bytes, length);
+    bytes.catch(() => this.chunks.delete(key));
+    return bytes;
+  }
+
+  /** A node; the same object while it stays in memory. */
+  node(ref: Ref): Promise<Node> {
+    const key = hashKey(ref.hash);
+    const cached = this.nodes.get(key);
+    if (cached) return cached;
+    const node = this.verified(ref, (place, fresh) => this.nodeAt(ref.hash, place, fresh));
+    this.nodes.set(key, node, (ref.place?.length ?? 4096) * nodeWeight);
+    node.catch(() => this.nodes.delete(key));
+    return node;
+  }
+
+  /** Keeps a node that was just written: it may be read before its pack is stored. */
+  remember(ref: Ref, node: Node): void {
+    this.nodes.set(hashKey(ref.hash), Promise.resolve(node), (ref.place?.length ?? 4096) * nodeWeight);
+  }
+
+  /** Begins to fetch chunks that will be asked for soon, neighbours in a pack with one request. */
+  prefetch(chunks: readonly { readonly ref: Ref; readonly length: number }[]): void {
+    let run: { pack: Place['pack']; offset: number; end: number; chunks: { ref: Ref; length: number }[] } | undefined;
+    const flush = (): void => {
+      if (run && run.chunks.length > 1) void this.fetchRun(run.pack, run.offset, run.end - run.offset);
+      for (const { ref, length } of run?.chunks ?? []) this.chunk(ref, length).catch(() => undefined);
+      run = undefined;
+    };
+    for (const { ref, length } of chunks) {
+      const { place } = ref;
+      if (!place || this.chunks.get(hashKey(ref.hash))) continue;
+      if (run?.pack === place.pack && run.end === place.offset && run.end - run.offset < runBytesMax) {
+        run.end += place.length;
+        run.chunks.push({ ref, length });
+      } else {
+        flush();
+        run = { pack: place.pack, offset: place.offset, end: place.offset + place.length, chunks: [{ ref, length }] };
+      }
+    }
+    flush();
+  }
+
+  private async fetchRun(pack: Place['pack'], offset: number, length: number): Promise<void> {
+    try {
+      await this.options.extents.read(packKey(this.options.project, 'data', pack), offset, length);
+    } catch {
+      // The reader that needs these bytes meets the same error and reports it.
+    }
+  }
+
+  private async verified<T>(ref: Ref, at: (place: Place, fresh: boolean) => Promise<T>): Promise<T> {
+    let failure: unknown;
+    if (ref.place) {
+      for (const fresh of [false, true]) {
+        try {
+          return await at(ref.place, fresh);
+        } catch (error) {
+          failure = error;
+          if (!isPachError(error, 'damaged')) break;
+        }
+      }
+      if (!isPachError(failure, 'damaged', 'not-found')) throw failure;
+    }
+    const place = await this.options.known.find(ref.hash);
+    if (place && (place.pack !== ref.place?.pack || place.offset !== ref.place.offset)) return at(place, false);
+    if (isPachError(failure, 'damaged')) throw failure;
+    throw new PachError('damaged', {
+      what: ref.place ? `pack ${ref.place.pack}` : `${ref.type} ${ref.hash.toString('hex')}`,
+      why: `a ${ref.type} that a version refers to is missing from the store`,
+      next: 'restore the object from a copy of the store',
+      cause: failure,
+    });
+  }
+
+  private async chunkAt(hash: Hash, place: Place, fresh: boolean): Promise<Buffer> {
+    const { key, stored } = await this.stored('data', place, fresh);
+    return guarded(key, place, () =>
+      stored.length <= decodeOnThreadBytesMax
+        ? native().decodeBlobSync(stored, chunkBytesMax, 'plain', hash)
+        : native().decodeBlob(stored, chunkBytesMax, 'plain', hash),
+    );
+  }
+
+  private async nodeAt(hash: Hash, place: Place, fresh: boolean): Promise<Node> {
+    const { key, stored } = await this.stored('meta', place, fresh);
+    return guarded(key, place, () => decodeNode(native().decodeBlobSync(stored, nodeBytesMax, 'node', hash), hash));
+  }
+
+  private async stored(kind: 'data' | 'meta', place: Place, fresh: boolean): Promise<{ key: string; stored: Buffer }> {
+    const { extents, project } = this.options;
+    const key = packKey(project, kind, place.pack);
+    const stored = fresh
+      ? await extents.reread(key, place.offset, place.length)
+      : await extents.read(key, place.offset, place.length);
+    return { key, stored };
+  }
+}
+
+/** Names the pack in what decoding finds wrong. */
+async function guarded<T>(key: string, place: Place, decode: () => T | Promise<T>): Promise<T> {
+  try {
+    return await decode();
+  } catch (error) {
+    if (isPachError(error, 'unsupported')) throw error;
+    throw new PachError('damaged', {
+      what: `pack ${key}`,
+      why: `its bytes ${place.offset} to ${place.offset + place.length} are not what was stored`,
+      next: 'restore the object from a copy of the store',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * Stored bytes of immutable objects, near first: memory, disk, store. What is fetched once is
+ * kept in the size it was fetched in; callers that want the same bytes at once share one request.
+ */
+import { Lru } from '../base/lru.ts';
+import type { Store } from '../store/store.ts';
+import type { DiskCache, ExtentRange } from './disk.ts';
+
+interface Extent extends ExtentRange {
+  /** Set while under way and while memory holds it. */
+  bytes: Promise<Buffer> | undefined;
+  onDisk: boolean;
+}
+
+interface CachedObject {
+  extents: Extent[];
+}
+
+export interface ExtentOptions {
+  /** Bytes of memory at most. */
+  readonly memoryBytesMax: number;
+  readonly disk?: DiskCache | undefined;
+  /** A small read fetches so many bytes from where it begins, for its neighbours. */
+  readonly readAroundBytes: number;
+}
+
+const smallReadBytes = 128 * 1024;
+const diskWritesMax = 8;
+
+export class ExtentCache {
+  private readonly store: Store;
+  private readonly options: ExtentOptions;
+  private readonly objects = new Map<string, Promise<CachedObject>>();
+  private readonly memory: Lru<() => void>;
+  private readonly writes = new Set<Promise<void>>();
+
+  constructor(store: Store, options: ExtentOptions) {
+    this.store = store;
+    this.options = options;
+    this.memory = new Lru(options.memoryBytesMax, (drop) => drop());
+  }
+
+  /** Bytes [offset, offset+length) of an object; fewer only where it ends. Not to be changed. */
+  async read(key: string, offset: number, length: number): Promise<Buffer> {
+    const object = await this.object(key);
+    const extent = object.extents.find((each) => each.offset <= offset && each.offset + each.length >= offset + length);
+    const bytes = extent && (await this.load(key, extent));
+    if (extent && bytes) return bytes.subarray(offset - extent.offset, offset - extent.offset + length);
+    const around = length < smallReadBytes ? Math.max(length, this.options.readAroundBytes) : length;
+    return (await this.fetch(key, object, { offset, length: around })).subarray(0, length);
+  }
+
+  /** Forgets what is kept of this range and reads it from the store: for bytes that were damaged. */
+  async reread(key: string, offset: number, length: number): Promise<Buffer> {
+    const object = await this.object(key);
+    const overlaps = (each: Extent): boolean => each.offset < offset + length && offset < each.offset + each.length;
+    for (const extent of object.extents.filter(overlaps)) {
+      this.drop(key, object, extent);
+      await this.options.disk?.forget(key, extent);
+    }
+    return this.fetch(key, object, { offset, length });
+  }
+
+  /** The end of an object, as Store.readTail, kept on disk. */
+  async readTail(key: string, length: number): Promise<{ bytes: Buffer; size: number }> {
+    const range = { offset: 0, length: length + 8 };
+    const kept = await this.options.disk?.read(`${key}.tail`, range);
+    if (kept) return { size: kept.readDoubleLE(0), bytes: kept.subarray(8) };
+    const { bytes, size } = await this.store.readTail(key, length);
+    const tail = Buffer.alloc(8 + bytes.length);
+    tail.writeDoubleLE(size);
+    tail.set(bytes, 8);
+    if (bytes.length === length) await this.options.disk?.write(`${key}.tail`, range, tail);
+    return { bytes: tail.subarray(8), size };
+  }
+
+  /** Waits until what is to be kept on disk is there. */
+  async settle(): Promise<void> {
+    await Promise.all(this.writes);
+  }
+
+  private object(key: string): Promise<CachedObject> {
+    const known = this.objects.get(key);
+    if (known) return known;
+    const listed = this.options.disk?.extents(key) ?? Promise.resolve([]);
+    const object = listed.then((ranges) => ({
+      extents: ranges.map((range) => ({ ...range, bytes: undefined, onDisk: true })),
+    }));
+    this.objects.set(key, object);
+    return object;
+  }
+
+  private async load(key: string, extent: Extent): Promise<Buffer | undefined> {
+    if (!extent.bytes) {
+      extent.bytes = this.loadFromDisk(key, extent);
+      this.keep(key, extent);
+    } else this.memory.get(memoryKey(key, extent));
+    return extent.bytes.catch(() => undefined);
+  }
+
+  private async loadFromDisk(key: string, extent: Extent): Promise<Buffer> {
+    const bytes = await this.options.disk?.read(key, extent);
+    if (bytes) return bytes;
+    this.drop(key, await this.object(key), extent);
+    throw new Error('the extent has left the disk');
+  }
+
+  private async fetch(key: string, object: CachedObject, range: ExtentRange): Promise<Buffer> {
+    const bytes = this.store
+      .read(key, range.offset, range.length)
+      .then((read) => Buffer.from(read.buffer, read.byteOffset, read.byteLength));
+    const extent: Extent = { ...range, bytes, onDisk: false };
+    object.extents.push(extent);
+    this.keep(key, extent);
+    try {
+      const read = await bytes;
+      if (read.length < range.length) {
+        this.drop(key, object, extent);
+        if (read.length === 0) return read;
+        return await this.shorten(key, object, { offset: range.offset, length: read.length }, bytes);
+      }
+      await this.persist(key, extent, read);
+      return read;
+    } catch (error) {
+      this.drop(key, object, extent);
+      throw error;
+    }
+  }
+
+  /** Keeps what came of a read that went past the object's end. */
+  private async shorten(
+    key: string,
+    object: CachedObject,
+    range: ExtentRange,
+    bytes: Promise<Buffer>,
+  ): Promise<Buffer> {
+    const extent: Extent = { ...range, bytes, onDisk: false };
+    object.extents.push(extent);
+    this.keep(key, extent);
+    const read = await bytes;
+    await this.persist(key, extent, read);
+    return read;
+  }
+
+  /** Writes to disk beside the reader, who waits only when too many writes are under way. */
+  private async persist(key: string, extent: Extent, bytes: Buffer): Promise<void> {
+    const disk = this.options.disk;
+    if (!disk) return;
+    while (this.writes.size >= diskWritesMax) await Promise.race(this.writes);
+    const write = disk.write(key, extent, bytes).then((kept) => {
+      extent.onDisk = kept;
+    });
+    this.writes.add(write);
+    void write.finally(() => this.writes.delete(write));
+  }
+
+  private keep(key: string, extent: Extent): void {
+    const dropped = (): void => {
+      extent.bytes = undefined;
+      if (!extent.onDisk) void this.object(key).then((object) => this.drop(key, object, extent));
+    };
+    this.memory.set(memoryKey(key, extent), dropped, extent.length);
+  }
+
+  private drop(key: string, object: CachedObject, extent: Extent): void {
+    object.extents = object.extents.filter((each) => each !== extent);
+    this.memory.delete(memoryKey(key, extent));
+  }
+}
+
+function memoryKey(key: string, range: ExtentRange): string {
+  return `${key}/${range.offset}-${range.length}`;
+}

@@ -1,0 +1,113 @@
+/**
+ * The cache between versions and a store: few requests, verified bytes, and nothing believed that
+ * lies on this machine's disk.
+ */
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { native } from '../../src/base/native.ts';
+import { BlobReader } from '../../src/cache/blobs.ts';
+import { DiskCache } from '../../src/cache/disk.ts';
+import { ExtentCache } from '../../src/cache/extents.ts';
+import { PackWriter } from '../../src/chunks/pack-writer.ts';
+import type { Hash, Place, Ref } from '../../src/model/refs.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import { traceStore } from '../../src/store/trace.ts';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'pach-cache-'));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+const key = 'projects/p/data/aa/aabb';
+const mebibyte = 1 << 20;
+
+async function storeWith(bytes: Buffer): Promise<ReturnType<typeof traceStore>> {
+  const traced = traceStore(new MemoryStore());
+  await traced.store.writeIfAbsent(key, [bytes]);
+  traced.counts.reset();
+  return traced;
+}
+
+const pattern = Buffer.from(Array.from({ length: 4 * mebibyte }, (_, i) => (i * 7 + (i >> 8)) % 251));
+
+test('concurrent and neighbouring small reads share one request', async () => {
+  const { store, counts } = await storeWith(pattern);
+  const cache = new ExtentCache(store, { memoryBytesMax: 8 * mebibyte, readAroundBytes: mebibyte });
+  const reads = await Promise.all([cache.read(key, 1000, 50), cache.read(key, 1000, 50), cache.read(key, 5000, 100)]);
+  expect(reads.map((bytes, i) => bytes.equals(pattern.subarray([1000, 1000, 5000][i], [1050, 1050, 5100][i])))).toEqual(
+    [true, true, true],
+  );
+  expect(counts.count('read')).toBe(1);
+  expect((await cache.read(key, 4 * mebibyte - 10, 10)).equals(pattern.subarray(-10))).toBe(true);
+  expect((await cache.read(key, 2 * mebibyte, mebibyte)).equals(pattern.subarray(2 * mebibyte, 3 * mebibyte))).toBe(
+    true,
+  );
+  expect(counts.bytesRead).toBeLessThanOrEqual(2 * mebibyte + 10);
+});
+
+test('memory is bounded: what leaves it is fetched again', async () => {
+  const { store, counts } = await storeWith(pattern);
+  const cache = new ExtentCache(store, { memoryBytesMax: mebibyte, readAroundBytes: 0 });
+  for (const offset of [0, mebibyte, 2 * mebibyte, 0]) await cache.read(key, offset, mebibyte);
+  expect(counts.count('read')).toBe(4);
+});
+
+test('the disk keeps extents for the next process, privately, and is not believed', async () => {
+  const { store, counts } = await storeWith(pattern);
+  const open = (): ExtentCache =>
+    new ExtentCache(store, {
+      memoryBytesMax: mebibyte,
+      readAroundBytes: 0,
+      disk: new DiskCache(join(dir, 'c'), 64 * mebibyte),
+    });
+  const first = open();
+  await first.read(key, 100, 200_000);
+  await first.settle();
+  expect((await open().read(key, 200, 50)).equals(pattern.subarray(200, 250))).toBe(true);
+  expect(counts.count('read')).toBe(1);
+  const [name = ''] = await readdir(join(dir, 'c', key));
+  expect((await stat(join(dir, 'c', key, name))).mode & 0o077).toBe(0);
+  await writeFile(join(dir, 'c', key, name), 'cut short');
+  expect((await open().read(key, 200, 50)).equals(pattern.subarray(200, 250))).toBe(true);
+  expect((await open().reread(key, 100, 200)).equals(pattern.subarray(100, 300))).toBe(true);
+});
+
+test('the disk is bounded: the oldest objects leave', async () => {
+  const disk = new DiskCache(dir, 3 * mebibyte);
+  for (let object = 0; object < 6; object += 1) {
+    await disk.write(`o${object}`, { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
+  }
+  expect((await readdir(dir)).length).toBeLessThanOrEqual(3);
+  expect(await disk.read('o5', { offset: 0, length: mebibyte })).toBeDefined();
+});
+
+test('a wrong byte is found, whether disk or store has it; a stale place is looked up', async () => {
+  const inner = new MemoryStore();
+  const plain = pattern.subarray(0, 300_000);
+  const hash = native().hash('plain', plain) as Hash;
+  const writer = new PackWriter(inner, 'p', 'data');
+  const [stored = Buffer.alloc(0)] = await native().encodeBlobs([plain]);
+  const place = await writer.add(hash, stored, plain.length);
+  await writer.finish();
+  const reader = (found: Place | undefined, store = inner): BlobReader =>
+    new BlobReader({
+      extents: new ExtentCache(store, { memoryBytesMax: mebibyte, readAroundBytes: 0 }),
+      project: 'p',
+      known: { find: () => Promise.resolve(found) },
+      memoryBytesMax: mebibyte,
+    });
+  const ref: Ref = { type: 'chunk', hash, place };
+  expect((await reader(undefined).chunk(ref, plain.length)).equals(plain)).toBe(true);
+  const stale: Ref = { type: 'chunk', hash, place: { ...place, offset: place.offset + 1 } };
+  expect((await reader(place).chunk(stale, plain.length)).equals(plain)).toBe(true);
+  await expect(reader(undefined).chunk(stale, plain.length)).rejects.toMatchObject({
+    code: 'damaged',
+    what: expect.stringContaining(place.pack) as string,
+  });
+  const gone: Ref = { type: 'chunk', hash, place: { ...place, pack: 'ff'.repeat(16) as Place['pack'] } };
+  expect((await reader(place).chunk(gone, plain.length)).equals(plain)).toBe(true);
+  await expect(reader(undefined).chunk(gone, plain.length)).rejects.toMatchObject({ code: 'damaged' });
+});

@@ -1,0 +1,157 @@
+/**
+ * Packs' indexes and segments: what is written is read back, golden bytes stay, and hostile ones
+ * end in an error of ours.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { PachError } from '../../src/base/errors.ts';
+import { KnownBlobs } from '../../src/chunks/known.ts';
+import { mergeIndexes } from '../../src/chunks/merge-indexes.ts';
+import { packHeader, packIndex, parsePackIndex, type PackEntry } from '../../src/chunks/pack.ts';
+import { PackWriter } from '../../src/chunks/pack-writer.ts';
+import {
+  blockOf,
+  blockRange,
+  encodeSegment,
+  mayContain,
+  parseBlock,
+  parseSegmentTail,
+  segmentTailBytes,
+  type SegmentEntry,
+} from '../../src/chunks/segment.ts';
+import type { Hash, PackId } from '../../src/model/refs.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import { traceStore } from '../../src/store/trace.ts';
+
+const hashOf = (text: string): Hash => createHash('sha256').update(text).digest() as Hash;
+const idOf = (text: string): PackId => hashOf(text).toString('hex', 0, 16) as PackId;
+
+function packEntries(count: number): PackEntry[] {
+  let offset = 8;
+  return Array.from({ length: count }, (_, i) => {
+    const entry = { hash: hashOf(`blob ${i}`), offset, storedLength: 10 + i, plainLength: 9 + i };
+    offset += entry.storedLength;
+    return entry;
+  });
+}
+
+function segmentEntries(count: number): SegmentEntry[] {
+  return Array.from({ length: count }, (_, i): SegmentEntry => {
+    const kind = i % 3 === 0 ? 'meta' : 'data';
+    const place = { pack: idOf(`pack ${kind} ${i % 7}`), offset: 8 + i, length: 100 + i };
+    return { hash: hashOf(`entry ${i}`), kind, place, plainLength: 90 + i };
+  }).sort((a, b) => a.hash.compare(b.hash));
+}
+
+/** Bytes as stored for ever; PACHMOUNT_WRITE_VECTORS=1 writes them anew. */
+function golden(name: string, bytes: Buffer): { stored: string | undefined; now: string } {
+  const path = 'fixtures/format/indexes.json';
+  const vectors = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>;
+  if (process.env['PACHMOUNT_WRITE_VECTORS']) {
+    writeFileSync(path, `${JSON.stringify({ ...vectors, [name]: bytes.toString('hex') }, null, 2)}\n`);
+  }
+  return { stored: vectors[name], now: bytes.toString('hex') };
+}
+
+/** Fails unless reading changed bytes gives the same as before or an error of ours. */
+function survivesChanges(bytes: Buffer, read: (bytes: Buffer) => unknown): void {
+  const change = fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), fc.nat(bytes.length));
+  fc.assert(
+    fc.property(change, fc.boolean(), ([at, by, length], cut) => {
+      const changed = Buffer.from(bytes);
+      changed[at] = ((changed[at] as number) + by) % 256;
+      try {
+        read(cut ? bytes.subarray(0, length) : changed);
+      } catch (error) {
+        if (!(error instanceof PachError)) throw error;
+      }
+    }),
+    { numRuns: 500 },
+  );
+}
+
+describe('pack index', () => {
+  const entries = packEntries(5);
+  const index = packIndex('data', entries);
+  const size = 8 + 10 + 11 + 12 + 13 + 14 + index.length;
+
+  test('golden bytes, and back', () => {
+    for (const { stored, now } of [golden('pack header', packHeader('meta')), golden('pack index', index)]) {
+      expect(now).toBe(stored);
+    }
+    expect(parsePackIndex('data', index, size, 'p')).toEqual(entries);
+  });
+
+  test('refuses what is not so', () => {
+    expect(() => parsePackIndex('meta', index, size, 'p')).toThrow(/no meta pack/);
+    expect(() => parsePackIndex('data', index, size + 1, 'p')).toThrow(/do not fill it/);
+    const newer = Buffer.from(index);
+    newer[newer.length - 8] = 9;
+    expect(() => parsePackIndex('data', newer, size, 'p')).toThrow(/version 9/);
+    survivesChanges(index, (bytes) => parsePackIndex('data', bytes, size, 'p'));
+  });
+});
+
+describe('segment', () => {
+  const entries = segmentEntries(3000);
+  const bytes = encodeSegment(entries);
+  const tail = bytes.subarray(bytes.length - segmentTailBytes(bytes.length, entries.length));
+
+  test('golden bytes', () => {
+    const { stored, now } = golden('segment', encodeSegment(segmentEntries(3)));
+    expect(now).toBe(stored);
+  });
+
+  test('finds what is in it, and hardly ever looks for what is not', () => {
+    const parsed = parseSegmentTail(tail, 's');
+    for (const entry of entries) {
+      const block = blockOf(parsed, entry.hash) as number;
+      const { offset, length } = blockRange(parsed, block);
+      const found = parseBlock(parsed, block, bytes.subarray(offset, offset + length), 's');
+      expect(mayContain(parsed, entry.hash)).toBe(true);
+      expect(found.find((each) => each.hash.equals(entry.hash))).toEqual(entry);
+      if (block > 0) break;
+    }
+    const wrong = Array.from({ length: 5000 }, (_, i) => hashOf(`absent ${i}`)).filter((hash) =>
+      mayContain(parsed, hash),
+    );
+    expect(wrong.length).toBeLessThan(150);
+  });
+
+  test('refuses what is not so', () => {
+    survivesChanges(tail, (changed) => parseSegmentTail(changed, 's'));
+    const parsed = parseSegmentTail(tail, 's');
+    const { offset, length } = blockRange(parsed, 1);
+    const block = Buffer.from(bytes.subarray(offset, offset + length));
+    block[5] = (block[5] as number) ^ 1;
+    expect(() => parseBlock(parsed, 1, block, 's')).toThrow(/block 1 does not match/);
+  });
+});
+
+test('many packs become few segments, and every blob is found with few requests', async () => {
+  const { store, counts } = traceStore(new MemoryStore());
+  let indexes: Parameters<typeof mergeIndexes>[3] = { segments: [], fresh: [] };
+  for (let pack = 0; pack < 150; pack += 1) {
+    const writer = new PackWriter(store, 'p', 'data');
+    for (let i = 0; i < 20; i += 1) await writer.add(hashOf(`${pack} ${i}`), Buffer.from('stored'), 6);
+    indexes = await mergeIndexes(store, store, 'p', {
+      ...indexes,
+      fresh: [...indexes.fresh, ...(await writer.finish())],
+    });
+  }
+  expect(indexes.segments.length).toBeLessThanOrEqual(2);
+  expect(indexes.fresh.length).toBeLessThanOrEqual(64);
+  counts.reset();
+  const known = new KnownBlobs(store, 'p', indexes);
+  for (let pack = 0; pack < 150; pack += 1) expect(await known.find(hashOf(`${pack} 7`))).toMatchObject({ length: 6 });
+  for (let i = 0; i < 200; i += 1) expect(await known.find(hashOf(`absent ${i}`))).toBeUndefined();
+  expect(counts.count()).toBeLessThan(indexes.fresh.length + indexes.segments.length + 10);
+});
+
+test('a pack that is listed and not there is damage', async () => {
+  const fresh = [{ kind: 'data' as const, id: idOf('gone'), bytes: 1000, blobs: 3 }];
+  const known = new KnownBlobs(new MemoryStore(), 'p', { segments: [], fresh });
+  await expect(known.find(hashOf('x'))).rejects.toMatchObject({ code: 'damaged' });
+});
