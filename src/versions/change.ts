@@ -1,0 +1,124 @@
+/**
+ * Edits to a project's refs on top of one snapshot, to be published together.
+ */
+import { randomBytes } from 'node:crypto';
+import { encodeCommit, type CommitId } from '../model/records/commit.ts';
+import { encodeBranch, encodeCommitEntry, encodeRepo } from '../model/records/refs.ts';
+import { mapFormat, type MapItem } from '../model/map.ts';
+import { applyEdits } from '../model/ordered-edit.ts';
+import type { Ref } from '../model/refs.ts';
+import type { Directory } from './directories.ts';
+import { branchKey, commitKey, repoKey, timeKey } from './ref-keys.ts';
+import type { Branch, BranchHead, Commit, Repo, Snapshot } from './snapshot.ts';
+import type { Upload } from './upload.ts';
+
+export interface NewCommit {
+  readonly id: CommitId;
+  readonly repo: string;
+  readonly branch: string;
+  readonly tree: Directory;
+  readonly message: string;
+  /** Milliseconds since 1970. */
+  readonly started: number;
+}
+
+export class Change {
+  readonly snapshot: Snapshot;
+  /** Keyed by the key's bytes as latin1; undefined deletes. */
+  readonly edits = new Map<string, MapItem | undefined>();
+  private readonly upload: Upload;
+  private readonly author: string;
+
+  constructor(snapshot: Snapshot, upload: Upload, author: string) {
+    this.snapshot = snapshot;
+    this.upload = upload;
+    this.author = author;
+  }
+
+  setRepo(repo: Repo): void {
+    this.set({ key: repoKey(repo.name), value: encodeRepo(repo), refs: [] });
+  }
+
+  setBranch(branch: Branch): void {
+    const { head, provenance } = branch;
+    const value = encodeBranch({ head: head?.id, provenance });
+    const refs = head ? [head.commit, head.tree, head.index] : [];
+    this.set({ key: branchKey(branch.repo, branch.name), value, refs });
+  }
+
+  delete(key: Buffer): void {
+    this.edits.set(key.toString('latin1'), undefined);
+  }
+
+  /** Adds a commit to the end of a branch, which is made when it is not there. */
+  async commit(commit: NewCommit): Promise<Commit> {
+    const { repo, branch: name } = commit;
+    const branch = (await this.snapshot.maybeBranch(repo, name)) ?? { repo, name, provenance: [] };
+    const parent = branch.head && (await this.snapshot.commitAt(branch.head.commit));
+    const record = {
+      id: commit.id,
+      repo,
+      branch: name,
+      parent: parent?.id,
+      started: commit.started,
+      finished: Math.max(Date.now(), commit.started, (parent?.finished ?? 0) + 1),
+      message: commit.message,
+      author: this.author,
+      provenance: [],
+      contentHash: commit.tree.contentHash,
+      files: commit.tree.files,
+      bytes: commit.tree.bytes,
+    };
+    const tree = commit.tree.ref;
+    const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });
+    const index = await this.extendIndex(branch.head, record.finished, commit.id, ref);
+    this.setBranch({ ...branch, head: { id: commit.id, commit: ref, tree, index } });
+    this.set({ key: commitKey(repo, commit.id), value: encodeCommitEntry(), refs: [ref] });
+    return { ...record, ref, tree };
+  }
+
+  /** The refs map with these edits. */
+  async refs(): Promise<Ref> {
+    const edits = [...this.edits]
+      .map(([key, item]) => ({ key: Buffer.from(key, 'latin1'), item }))
+      .sort((a, b) => a.key.compare(b.key));
+    return (await applyEdits(this.io(), mapFormat, this.snapshot.head.refs, edits)).ref;
+  }
+
+  /** The part of a branch's commit index up to a time: for a branch that begins there. */
+  async indexUpTo(head: BranchHead, time: number): Promise<Ref> {
+    const edits: { key: Buffer; item: undefined }[] = [];
+    for await (const commit of this.snapshot.history(head)) {
+      if (commit.finished <= time) break;
+      edits.unshift({ key: timeKey(commit.finished), item: undefined });
+    }
+    return (await applyEdits(this.io(), mapFormat, head.index, edits)).ref;
+  }
+
+  /** An index of one line of commits, oldest first. */
+  async indexOf(commits: readonly Commit[]): Promise<Ref> {
+    const edits = commits.map((commit) => ({ key: timeKey(commit.finished), item: indexItem(commit) }));
+    return (await applyEdits(this.io(), mapFormat, undefined, edits)).ref;
+  }
+
+  private async extendIndex(head: BranchHead | undefined, time: number, id: CommitId, ref: Ref): Promise<Ref> {
+    const item = indexItem({ finished: time, id, ref });
+    return (await applyEdits(this.io(), mapFormat, head?.index, [{ key: item.key, item }])).ref;
+  }
+
+  private set(item: MapItem): void {
+    this.edits.set(item.key.toString('latin1'), item);
+  }
+
+  private io(): { source: Snapshot['reader']; sink: Upload['nodes'] } {
+    return { source: this.snapshot.reader, sink: this.upload.nodes };
+  }
+}
+
+function indexItem(commit: Pick<Commit, 'finished' | 'id' | 'ref'>): MapItem {
+  return { key: timeKey(commit.finished), value: Buffer.from(commit.id, 'hex'), refs: [commit.ref] };
+}
+
+export function newCommitId(): CommitId {
+  return randomBytes(16).toString('hex') as CommitId;
+}

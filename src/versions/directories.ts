@@ -1,0 +1,150 @@
+/**
+ * Directories of a version: reading, and new ones made from old ones. A directory is a value;
+ * changing one gives another that shares all that stayed.
+ */
+import { PachError } from '../base/errors.ts';
+import type { NodeSink, NodeSource } from '../model/node.ts';
+import { diffOrdered, type Difference } from '../model/ordered-diff.ts';
+import { applyEdits } from '../model/ordered-edit.ts';
+import { OrderedReader } from '../model/ordered.ts';
+import { textOfName } from '../model/paths.ts';
+import type { Ref } from '../model/refs.ts';
+import { entryHash, treeFormat, type DirectoryContent, type TreeEntry, type TreeSummary } from '../model/tree.ts';
+
+/** A directory's content: its tree and totals. */
+export type Directory = DirectoryContent;
+
+/** A name to set, or to remove when `content` is absent. */
+export type DirectoryEdit = TreeEntry | { readonly name: Buffer; readonly content?: undefined };
+
+/** Looks up names in ascending order, in one pass over a directory; a name may be asked for again. */
+export type OldEntries = (name: Buffer) => Promise<TreeEntry | undefined>;
+
+/** True when two entries of one name are the same but for their times. */
+export function sameContent(a: TreeEntry, b: TreeEntry): boolean {
+  return a.kind === b.kind && a.executable === b.executable && entryHash(a).equals(entryHash(b));
+}
+
+export class Directories {
+  private readonly source: NodeSource;
+  private readonly sink: NodeSink | undefined;
+
+  /** Without a sink it only reads. */
+  constructor(source: NodeSource, sink?: NodeSink) {
+    this.source = source;
+    this.sink = sink;
+  }
+
+  reader(directory: Directory): OrderedReader<TreeEntry, TreeSummary> {
+    return this.readerAt(directory.ref);
+  }
+
+  /** The same for a directory of which only the tree is known. */
+  readerAt(tree: Ref): OrderedReader<TreeEntry, TreeSummary> {
+    return new OrderedReader(this.source, treeFormat, tree);
+  }
+
+  /** The entry at a path below `root`, or undefined. An empty path is the root itself. */
+  async find(root: Directory, path: readonly Buffer[]): Promise<TreeEntry | undefined> {
+    let entry: TreeEntry = rootEntry(root);
+    for (const name of path) {
+      if (entry.content.form !== 'directory') return undefined;
+      const next = await this.reader(entry.content).find(name);
+      if (!next) return undefined;
+      entry = next;
+    }
+    return entry;
+  }
+
+  /** Applies edits, in ascending order of names. The same directory comes back when nothing changes. */
+  async apply(
+    base: Directory | undefined,
+    edits: Iterable<DirectoryEdit> | AsyncIterable<DirectoryEdit>,
+  ): Promise<Directory> {
+    if (!this.sink) throw new Error('this view of directories only reads');
+    async function* keyed(): AsyncGenerator<{ key: Buffer; item: TreeEntry | undefined }> {
+      for await (const edit of edits) yield { key: edit.name, item: edit.content ? edit : undefined };
+    }
+    const io = { source: this.source, sink: this.sink };
+    const root = await applyEdits(io, treeFormat, base?.ref, keyed());
+    const { ref, contentHash, files, bytes } = root;
+    return { form: 'directory', ref, contentHash, files, bytes };
+  }
+
+  /** See `OldEntries`. */
+  merge(base: Directory | undefined): OldEntries {
+    if (!base) return () => Promise.resolve(undefined);
+    const entries = this.reader(base).items();
+    let current: Promise<IteratorResult<TreeEntry>> | undefined;
+    return async (name) => {
+      for (;;) {
+        const at = await (current ??= entries.next());
+        if (at.done) return undefined;
+        const order = at.value.name.compare(name);
+        if (order === 0) return at.value;
+        if (order > 0) return undefined;
+        current = undefined;
+      }
+    };
+  }
+
+  /** What differs between two directories, in order of names; cost by what differs. */
+  diff(a: Directory | undefined, b: Directory | undefined): AsyncIterable<Difference<TreeEntry>> {
+    return diffOrdered(this.source, treeFormat, a?.ref, b?.ref);
+  }
+
+  /**
+   * Applies to `onto` what changed between `before` and `after`: the later change wins by path.
+   */
+  async rebase(before: Directory | undefined, after: Directory, onto: Directory | undefined): Promise<Directory> {
+    if (!onto) return after;
+    const edits: DirectoryEdit[] = [];
+    const current = this.merge(onto);
+    for await (const change of this.diff(before, after)) {
+      const there = await current(change.key);
+      if (!change.new) edits.push({ name: change.key });
+      else if (change.new.content.form === 'directory' && there?.content.form === 'directory') {
+        const old = change.old?.content.form === 'directory' ? change.old.content : undefined;
+        const content = await this.rebase(old, change.new.content, there.content);
+        edits.push({ ...change.new, content });
+      } else edits.push(change.new);
+    }
+    return this.apply(onto, edits);
+  }
+
+  /**
+   * Sets or removes (entry undefined) what lies at a path; directories on the way are made with
+   * time `now` (milliseconds). Throws `conflict` when a file is in the way.
+   */
+  async set(
+    base: Directory | undefined,
+    path: readonly Buffer[],
+    entry: TreeEntry | undefined,
+    now: number,
+  ): Promise<Directory> {
+    const [name, ...rest] = path;
+    if (!name) throw new Error('a path has at least one name');
+    if (rest.length === 0) return this.apply(base, [entry ?? { name }]);
+    const there = base && (await this.reader(base).find(name));
+    if (there && there.content.form !== 'directory') {
+      throw new PachError('conflict', {
+        what: textOfName(Buffer.concat([name, Buffer.from('/'), ...rest])),
+        why: `${textOfName(name)} is a ${there.kind}, not a directory`,
+        next: 'choose another path, or delete it first',
+      });
+    }
+    const below = there?.content.form === 'directory' ? there.content : undefined;
+    const content = await this.set(below, rest, entry, now);
+    return this.apply(base, [there ? { ...there, content } : { ...madeDirectory(name, now), content }]);
+  }
+}
+
+/** The root of a version as an entry; it has no name and no time of its own. */
+function rootEntry(content: Directory): TreeEntry {
+  return { ...madeDirectory(Buffer.alloc(0), 0), content };
+}
+
+function madeDirectory(name: Buffer, now: number): Omit<TreeEntry, 'content'> {
+  const mtimeSeconds = Math.floor(now / 1000);
+  return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds: (now % 1000) * 1_000_000 };
+}

@@ -1,0 +1,125 @@
+/**
+ * Files of a version to a folder of this machine. Never writes through a link or outside its
+ * target: folders are made here, files are made anew beside the old name and renamed over it.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, lutimes, mkdir, open, rename, rm, symlink, utimes } from 'node:fs/promises';
+import { PachError } from '../base/errors.ts';
+import { nameOfText } from '../model/paths.ts';
+import type { TreeEntry } from '../model/tree.ts';
+import type { File, Files } from './files.ts';
+
+export interface ExtractOptions {
+  /** Told of bytes and files as they are written. */
+  progress(bytes: number, files: number): void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const slash = Buffer.from('/');
+
+/** Writes one file or symlink to `target`, replacing what is there unless it is a folder. */
+export async function extractFile(files: Files, file: File, target: string, options: ExtractOptions): Promise<void> {
+  await extractEntry(files, file.entry, Buffer.from(target), options).catch((error: unknown) => {
+    throw unwritable(target, error);
+  });
+}
+
+/** Writes the contents of a directory into `target`, which is made when its parent exists. */
+export async function extractFolder(files: Files, root: File, target: string, options: ExtractOptions): Promise<void> {
+  const prefix = root.path === '/' ? 0 : root.path.length;
+  await mkdir(target).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(target, error);
+  });
+  // Times of folders are set last, innermost first: writing into a folder changes its time.
+  const folders: { path: Buffer; entry: TreeEntry }[] = [];
+  for await (const file of files.list(root.path, true)) {
+    options.signal?.throwIfAborted();
+    const path = Buffer.concat([Buffer.from(target), nameOfText(file.path.slice(prefix))]);
+    try {
+      if (file.entry.kind === 'directory') {
+        await makeFolder(path);
+        folders.push({ path, entry: file.entry });
+      } else await extractEntry(files, file.entry, path, options);
+    } catch (error) {
+      throw unwritable(path.toString(), error);
+    }
+  }
+  for (const { path, entry } of folders.toReversed()) await utimes(path, secondsOf(entry), secondsOf(entry));
+}
+
+async function makeFolder(path: Buffer): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
+  if (there?.isDirectory()) return;
+  if (there) throw new PachError('conflict', { what: path.toString(), why: 'it is in the way of a folder' });
+  await mkdir(path);
+}
+
+async function extractEntry(files: Files, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
+  if (there?.isDirectory()) {
+    throw new PachError('conflict', { what: path.toString(), why: `a folder is in the way of a ${entry.kind}` });
+  }
+  const folder = path.subarray(0, path.lastIndexOf(slash) + 1);
+  const temporary = Buffer.concat([folder, Buffer.from(`.pach-${randomBytes(8).toString('hex')}`)]);
+  try {
+    if (entry.kind === 'symlink') {
+      await symlink(await contentOf(files, entry), temporary);
+      await lutimes(temporary, secondsOf(entry), secondsOf(entry));
+    } else {
+      await writeContent(files, entry, temporary, options);
+    }
+    await rename(temporary, path);
+    options.progress(0, 1);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function writeContent(files: Files, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
+  await using file = await open(path, 'wx', 0o666);
+  let offset = 0;
+  for await (const part of files.parts(entry)) {
+    options.signal?.throwIfAborted();
+    if (part.bytes) {
+      await file.write(part.bytes, 0, part.bytes.length, offset);
+    }
+    const length = part.bytes ? part.bytes.length : part.zeros;
+    offset += length;
+    options.progress(length, 0);
+  }
+  await file.truncate(offset);
+  if (entry.executable) await chmod(path, (await file.stat()).mode | executeBits());
+  await file.utimes(secondsOf(entry), secondsOf(entry));
+}
+
+/** The execute bits that the user's mask lets through, as for files a compiler makes. */
+function executeBits(): number {
+  return 0o111 & ~process.umask();
+}
+
+async function contentOf(files: Files, entry: TreeEntry): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const bytes of files.read(entry)) parts.push(bytes);
+  return Buffer.concat(parts);
+}
+
+function secondsOf(entry: TreeEntry): number {
+  return entry.mtimeSeconds + entry.mtimeNanoseconds / 1e9;
+}
+
+function unwritable(path: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof PachError || typeof code !== 'string') return error;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new PachError('no-space', {
+      what: path,
+      why: 'the disk is full',
+      next: 'free space and try again',
+      cause: error,
+    });
+  }
+  if (code === 'ENOENT')
+    return new PachError('not-found', { what: path, why: 'its parent folder does not exist', cause: error });
+  return new PachError('denied', { what: path, why: `it can't be written (${code})`, cause: error });
+}

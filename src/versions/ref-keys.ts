@@ -1,0 +1,29 @@
+/**
+ * Keys in a project's map of refs and in a branch's index of commits (FORMAT.md section 6).
+ */
+import type { CommitId } from '../model/records/commit.ts';
+
+export function repoKey(repo: string): Buffer {
+  return Buffer.from(`repo/${repo}`);
+}
+
+export function branchKey(repo: string, branch: string): Buffer {
+  return Buffer.from(`branch/${repo}/${branch}`);
+}
+
+/** `id` may be the beginning of one. */
+export function commitKey(repo: string, id: CommitId | string): Buffer {
+  return Buffer.from(`commit/${repo}/${id}`);
+}
+
+/** A commit's place in a branch's index, from its finish time in milliseconds since 1970. */
+export function timeKey(time: number): Buffer {
+  const key = Buffer.alloc(8);
+  key.writeBigUInt64BE(BigInt(Math.max(0, Math.floor(time))));
+  return key;
+}
+
+/** The last part of a key. */
+export function lastPart(key: Buffer): string {
+  return key.toString().slice(key.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,94 @@
+/**
+ * Repos and branches: making, changing and deleting them, each in one operation.
+ */
+import { PachError } from '../base/errors.ts';
+import { checkName, type Address } from '../model/address.ts';
+import type { Change } from './change.ts';
+import type { Project } from './project.ts';
+import { branchKey, repoKey } from './ref-keys.ts';
+import { resolveVersion } from './resolve.ts';
+import type { BranchHead, Snapshot } from './snapshot.ts';
+
+/** Throws `conflict` when the repo exists. */
+export async function createRepo(project: Project, name: string, description: string): Promise<void> {
+  checkName('repo', name);
+  await project.update(`create repo ${name}`, await project.upload(), async (change) => {
+    if (await change.snapshot.maybeRepo(name)) {
+      throw new PachError('conflict', { what: `repo ${name}`, why: 'it exists already' });
+    }
+    change.setRepo({ name, created: Date.now(), description });
+  });
+}
+
+/** Deletes a repo with its branches and commits. With commits in it, `force` is needed. */
+export async function deleteRepo(project: Project, name: string, force: boolean): Promise<void> {
+  await project.update(`delete repo ${name}`, await project.upload(), async (change) => {
+    await change.snapshot.repo(name);
+    for await (const branch of change.snapshot.branches(name)) {
+      if (branch.head && !force) {
+        throw new PachError('conflict', {
+          what: `repo ${name}`,
+          why: `its branch ${branch.name} has commits, which would be deleted too`,
+          next: `pach delete repo ${name} --force`,
+        });
+      }
+      change.delete(branchKey(name, branch.name));
+    }
+    for await (const key of change.snapshot.commitKeys(name)) change.delete(key);
+    change.delete(repoKey(name));
+  });
+}
+
+/**
+ * Makes a branch, or moves it when it exists: to the version `head` leads to (its own repo),
+ * or without commits.
+ */
+export async function createBranch(
+  project: Project,
+  repo: string,
+  name: string,
+  head: Address | undefined,
+): Promise<void> {
+  checkName('branch', name);
+  if (/^[0-9a-f]{32}$/.test(name)) {
+    throw new PachError('usage', { what: `branch ${name}`, why: 'a name may not look like a commit id' });
+  }
+  await project.update(`create branch ${repo}@${name}`, await project.upload(), async (change) => {
+    await change.snapshot.repo(repo);
+    const before = await change.snapshot.maybeBranch(repo, name);
+    if (before && !head) {
+      throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it exists already' });
+    }
+    const provenance = before?.provenance ?? [];
+    change.setBranch({ repo, name, provenance, head: head && (await headAt(change, head)) });
+  });
+}
+
+/** Deletes a branch; its commits can still be named by their ids. */
+export async function deleteBranch(project: Project, repo: string, name: string): Promise<void> {
+  await project.update(`delete branch ${repo}@${name}`, await project.upload(), async (change) => {
+    await change.snapshot.branch(repo, name);
+    change.delete(branchKey(repo, name));
+  });
+}
+
+/** A branch head at a version, with the index of the commits up to it. */
+async function headAt(change: Change, address: Address): Promise<BranchHead | undefined> {
+  const { branch, commit } = await resolveVersion(change.snapshot, address);
+  if (!commit) return undefined;
+  const head = { id: commit.id, commit: commit.ref, tree: commit.tree };
+  if (branch?.head && (await onBranch(change.snapshot, branch.head, commit))) {
+    return { ...head, index: await change.indexUpTo(branch.head, commit.finished) };
+  }
+  const line = [];
+  for await (const ancestor of change.snapshot.ancestors(commit)) line.unshift(ancestor);
+  return { ...head, index: await change.indexOf(line) };
+}
+
+async function onBranch(
+  snapshot: Snapshot,
+  head: BranchHead,
+  commit: { readonly id: string; readonly finished: number },
+): Promise<boolean> {
+  return (await snapshot.asOf(head, commit.finished))?.id === commit.id;
+}

@@ -1,0 +1,183 @@
+/**
+ * All repos of a project at one instant: what one head says. Never changes, so everything it
+ * answers may be kept.
+ */
+import { PachError } from '../base/errors.ts';
+import type { BlobReader } from '../cache/blobs.ts';
+import { decodeCommit, type CommitId, type CommitRecord } from '../model/records/commit.ts';
+import type { Head } from '../model/records/head.ts';
+import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
+import { mapFormat, type MapItem } from '../model/map.ts';
+import { OrderedReader } from '../model/ordered.ts';
+import type { Ref } from '../model/refs.ts';
+import type { Directory } from './directories.ts';
+import { branchKey, commitKey, lastPart, repoKey, timeKey } from './ref-keys.ts';
+
+export interface Repo {
+  readonly name: string;
+  /** Milliseconds since 1970, as all times here. */
+  readonly created: number;
+  readonly description: string;
+}
+
+export interface Branch {
+  readonly repo: string;
+  readonly name: string;
+  readonly provenance: readonly { readonly repo: string; readonly branch: string }[];
+  /** Absent while the branch has no commits. */
+  readonly head?: BranchHead | undefined;
+}
+
+export interface BranchHead {
+  readonly id: CommitId;
+  readonly commit: Ref;
+  readonly tree: Ref;
+  /** The branch's commits by time (FORMAT.md section 6). */
+  readonly index: Ref;
+}
+
+/** A commit and where its tree is. */
+export interface Commit extends CommitRecord {
+  readonly ref: Ref;
+  readonly tree: Ref;
+}
+
+export class Snapshot {
+  readonly head: Head;
+  readonly reader: BlobReader;
+  private readonly refs: OrderedReader<MapItem>;
+
+  constructor(head: Head, reader: BlobReader) {
+    this.head = head;
+    this.reader = reader;
+    this.refs = this.map(head.refs);
+  }
+
+  /** Repos in the order of their names. */
+  async *repos(): AsyncGenerator<Repo> {
+    for await (const item of this.refs.prefix(repoKey(''))) yield repoOf(item);
+  }
+
+  async maybeRepo(name: string): Promise<Repo | undefined> {
+    const item = await this.refs.find(repoKey(name));
+    return item && repoOf(item);
+  }
+
+  async repo(name: string): Promise<Repo> {
+    const repo = await this.maybeRepo(name);
+    if (repo) return repo;
+    throw new PachError('not-found', {
+      what: `repo ${name}`,
+      why: `there is no such repo in project ${this.head.project}`,
+      next: 'pach list repo',
+    });
+  }
+
+  async *branches(repo: string): AsyncGenerator<Branch> {
+    for await (const item of this.refs.prefix(branchKey(repo, ''))) yield branchOf(item);
+  }
+
+  async maybeBranch(repo: string, name: string): Promise<Branch | undefined> {
+    const item = await this.refs.find(branchKey(repo, name));
+    return item && branchOf(item);
+  }
+
+  async branch(repo: string, name: string): Promise<Branch> {
+    await this.repo(repo);
+    const branch = await this.maybeBranch(repo, name);
+    if (branch) return branch;
+    throw new PachError('not-found', {
+      what: `branch ${repo}@${name}`,
+      why: 'there is no such branch',
+      next: `pach list branch ${repo}`,
+    });
+  }
+
+  /** Reads a commit object. */
+  async commitAt(ref: Ref): Promise<Commit> {
+    const node = await this.reader.node(ref);
+    const tree = node.refs[0];
+    if (node.kind !== 'commit' || !tree) {
+      throw new PachError('damaged', { what: `commit ${ref.hash.toString('hex')}`, why: 'it is no commit object' });
+    }
+    return { ...decodeCommit(node.body), ref, tree };
+  }
+
+  async maybeCommit(repo: string, id: CommitId): Promise<Commit | undefined> {
+    const ref = (await this.refs.find(commitKey(repo, id)))?.refs[0];
+    return ref && this.commitAt(ref);
+  }
+
+  /** Keys of all commits of a repo. */
+  async *commitKeys(repo: string): AsyncGenerator<Buffer> {
+    for await (const item of this.refs.prefix(commitKey(repo, ''))) yield item.key;
+  }
+
+  /** Commits of a repo whose id begins with these hex digits, two at most. */
+  async commitsByPrefix(repo: string, digits: string): Promise<Ref[]> {
+    const found: Ref[] = [];
+    for await (const item of this.refs.prefix(commitKey(repo, digits))) {
+      if (item.refs[0]) found.push(item.refs[0]);
+      if (found.length === 2) break;
+    }
+    return found;
+  }
+
+  /** The branch's n-th commit from its start (1 is the first), or undefined. */
+  async nth(head: BranchHead, n: number): Promise<Commit | undefined> {
+    return this.indexed(await this.map(head.index).at(n - 1));
+  }
+
+  /** How many commits a branch has. */
+  count(head: BranchHead): Promise<number> {
+    return this.map(head.index).count();
+  }
+
+  /** The branch's newest commit at or before a time, or undefined. */
+  async asOf(head: BranchHead, time: number): Promise<Commit | undefined> {
+    const index = this.map(head.index);
+    const after = await index.rank(timeKey(time + 1));
+    return this.indexed(await index.at(after - 1));
+  }
+
+  /** The branch's commits, newest first. */
+  async *history(head: BranchHead): AsyncGenerator<Commit> {
+    for await (const item of this.map(head.index).backward()) {
+      const commit = await this.indexed(item);
+      if (commit) yield commit;
+    }
+  }
+
+  /** A commit and its parents, newest first. */
+  async *ancestors(commit: Commit): AsyncGenerator<Commit> {
+    for (let at: Commit | undefined = commit; at;) {
+      yield at;
+      at = at.parent && (await this.maybeCommit(at.repo, at.parent));
+    }
+  }
+
+  private map(root: Ref): OrderedReader<MapItem> {
+    return new OrderedReader(this.reader, mapFormat, root);
+  }
+
+  private async indexed(item: MapItem | undefined): Promise<Commit | undefined> {
+    return item?.refs[0] && this.commitAt(item.refs[0]);
+  }
+}
+
+/** The files of a commit. */
+export function rootOf(commit: Commit): Directory {
+  const { tree, contentHash, files, bytes } = commit;
+  return { form: 'directory', ref: tree, contentHash, files, bytes };
+}
+
+function repoOf({ key, value }: MapItem): Repo {
+  return { name: lastPart(key), ...decodeRepo(value) };
+}
+
+function branchOf({ key, value, refs }: MapItem): Branch {
+  const [, repo = '', name = ''] = key.toString().split('/');
+  const { head: id, provenance } = decodeBranch(value);
+  const [commit, tree, index] = refs;
+  return { repo, name, provenance, head: id && commit && tree && index ? { id, commit, tree, index } : undefined };
+}
