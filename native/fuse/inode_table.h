@@ -1,0 +1,82 @@
+// The inodes that the kernel knows: flat records in a memory file, found by number, and a hash
+// index from (parent, ordinal). A process that gets the file's descriptor maps the same table, so
+// that a restarted server answers for inodes that the kernel still has. Its predecessor may have
+// been killed at any moment, so whatever follows from the records is worked out again then.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+
+/** What a view says of an entry, as it lies in the table. */
+struct Node {
+  uint64_t parent;
+  uint64_t ordinal;
+  uint64_t size;
+  int64_t mtime_seconds;
+  uint32_t mtime_nanoseconds;
+  uint8_t kind;  // 0 file, 1 directory, 2 symlink
+  uint8_t executable;
+  uint8_t ref;  // 0 none, 1 chunk, 2 node
+  uint8_t place;
+  uint8_t hash[32];
+  uint8_t pack[16];
+  uint32_t place_offset, place_length;
+};
+
+struct Inode {
+  Node node;
+  uint64_t lookups;   // that the kernel holds; 0 and no children: the record is free
+  uint32_t children;  // records in use whose parent this is
+  uint32_t generation;
+  uint64_t next;  // in a chain of the index, or of free records
+};
+static_assert(sizeof(Node) == 96 && sizeof(Inode) == 120);
+
+class InodeTable {
+ public:
+  /** A memory file for a new table; throws std::system_error. */
+  static int CreateFile();
+  /** Maps the table of `fd`, which stays the caller's; begins it when the file is new. Throws std::system_error. */
+  explicit InodeTable(int fd);
+  ~InodeTable();
+  InodeTable(const InodeTable&) = delete;
+  InodeTable& operator=(const InodeTable&) = delete;
+
+  /**
+   * The number of this entry, with one more lookup of the kernel. Throws std::system_error:
+   * ESTALE when the parent is not known, else when there is no memory.
+   */
+  uint64_t Intern(const Node& node, uint32_t* generation);
+  /** Takes back lookups; frees what nobody needs. */
+  void Forget(uint64_t ino, uint64_t lookups);
+  /** False when the number is not known. */
+  bool Get(uint64_t ino, Node* node);
+  void SetRoot(const Node& node);
+  /** Inodes that are known, with the root. */
+  uint64_t Count();
+
+  /** What the kernel and a server have agreed on; false before. */
+  bool Negotiated(uint32_t* minor, uint64_t* flags);
+  void SetNegotiated(uint32_t minor, uint64_t flags);
+
+ private:
+  struct Header;
+  Header* header() const;
+  Inode* record(uint64_t ino) const;
+  uint64_t* buckets() const;
+  bool Known(uint64_t ino) const;
+  uint64_t* Bucket(uint64_t parent, uint64_t ordinal) const;
+  uint64_t Find(uint64_t parent, uint64_t ordinal) const;
+  void Link(uint64_t ino);
+  void Begin();
+  void Recover();
+  void Reindex();
+  void Grow();
+  void Resize(uint64_t capacity);
+  void Release(uint64_t ino);
+
+  int fd_;
+  uint8_t* base_ = nullptr;
+  uint64_t mapped_ = 0;
+  std::mutex mutex_;
+};

@@ -1,0 +1,158 @@
+#include "mount.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+extern char** environ;
+
+namespace {
+
+constexpr const char* kType = "fuse.pachmount";
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+std::string ReadAll(int fd) {
+  std::string text;
+  char buffer[512];
+  for (ssize_t got; (got = read(fd, buffer, sizeof buffer)) != 0;) {
+    if (got < 0 && errno != EINTR) break;
+    if (got > 0 && text.size() < 4096) text.append(buffer, static_cast<size_t>(got));
+  }
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+/** Runs fusermount3 with `fd` as its descriptor 3 (when not negative); returns what it printed. */
+pid_t SpawnHelper(const std::vector<std::string>& arguments, int fd, int errors) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  if (fd >= 0) posix_spawn_file_actions_adddup2(&actions, fd, 3);
+  posix_spawn_file_actions_adddup2(&actions, errors, 2);
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) environment.push_back(*variable);
+  char comm[] = "_FUSE_COMMFD=3";
+  if (fd >= 0) environment.push_back(comm);
+  environment.push_back(nullptr);
+  pid_t pid = 0;
+  int error = posix_spawnp(&pid, "fusermount3", &actions, nullptr, argv.data(), environment.data());
+  posix_spawn_file_actions_destroy(&actions);
+  if (error == ENOENT) throw MountError{0, "fusermount3 is not installed (Debian package fuse3)"};
+  if (error != 0) throw MountError{error, ""};
+  return pid;
+}
+
+int WaitFor(pid_t pid) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/** Receives one descriptor; -1 when the other side closed without sending one. */
+int Receive(int socket) {
+  char byte;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t got;
+  do got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  cmsghdr* header = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
+  int fd;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return fd;
+}
+
+}  // namespace
+
+int MountDirectly(const std::string& mountpoint, bool allow_other) {
+  Descriptor device(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (device.get() < 0) throw MountError{errno, ""};
+  std::string options = "fd=" + std::to_string(device.get()) + ",rootmode=40000,user_id=" + std::to_string(geteuid()) +
+                        ",group_id=" + std::to_string(getegid()) + ",default_permissions";
+  if (allow_other) options += ",allow_other";
+  if (mount("pachmount", mountpoint.c_str(), kType, MS_RDONLY | MS_NOSUID | MS_NODEV, options.c_str()) != 0) {
+    throw MountError{errno, ""};
+  }
+  return device.release();
+}
+
+int MountByHelper(const std::string& mountpoint, bool allow_other) {
+  int sockets[2], pipes[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) throw MountError{errno, ""};
+  Descriptor mine(sockets[0]);
+  int result;
+  std::string said;
+  {
+    Descriptor theirs(sockets[1]);
+    if (pipe2(pipes, O_CLOEXEC) != 0) throw MountError{errno, ""};
+    Descriptor errors(pipes[0]);
+    Descriptor printed(pipes[1]);
+    std::string options = "ro,nosuid,nodev,default_permissions,fsname=pachmount,subtype=pachmount";
+    if (allow_other) options += ",allow_other";
+    // dup2 of a descriptor onto itself would leave it closed on exec.
+    Descriptor moved(fcntl(theirs.get(), F_DUPFD_CLOEXEC, 10));
+    pid_t pid = SpawnHelper({"fusermount3", "-o", options, "--", mountpoint}, moved.get(), printed.get());
+    close(printed.release());
+    close(moved.release());
+    close(theirs.release());
+    said = ReadAll(errors.get());
+    result = WaitFor(pid);
+  }
+  int device = Receive(mine.get());
+  if (result != 0 || device < 0) {
+    if (device >= 0) close(device);
+    throw MountError{0, said.empty() ? "fusermount3 failed" : said};
+  }
+  return device;
+}
+
+void Unmount(const std::string& mountpoint, bool lazy, bool helper) {
+  if (!helper) {
+    if (umount2(mountpoint.c_str(), lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) != 0) throw MountError{errno, ""};
+    return;
+  }
+  int pipes[2];
+  if (pipe2(pipes, O_CLOEXEC) != 0) throw MountError{errno, ""};
+  Descriptor errors(pipes[0]);
+  Descriptor printed(pipes[1]);
+  std::vector<std::string> arguments{"fusermount3", "-u"};
+  if (lazy) arguments.push_back("-z");
+  arguments.insert(arguments.end(), {"--", mountpoint});
+  pid_t pid = SpawnHelper(arguments, -1, printed.get());
+  close(printed.release());
+  std::string said = ReadAll(errors.get());
+  if (WaitFor(pid) != 0) throw MountError{said.find("busy") != std::string::npos ? EBUSY : 0, said};
+}

@@ -1,0 +1,137 @@
+// One connection to the kernel: threads that read requests, a bounded ring of those that wait for
+// JavaScript, and threads that write what a read found. What needs no decision is answered here.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "abi.h"
+#include "inode_table.h"
+
+/** A request that is to be decided in JavaScript. */
+struct Request {
+  uint32_t opcode;
+  uint32_t size;
+  uint64_t id, ino, offset;
+  std::string name;
+};
+
+/** A part of the answer to a read: memory, a range of a file (fd >= 0, the reply's own), or zeros (both absent). */
+struct Piece {
+  const uint8_t* bytes;
+  int fd;
+  uint64_t offset, length;
+};
+
+struct Options {
+  int device;
+  uint32_t uid, gid;
+  uint64_t total_bytes, total_files;
+};
+
+struct Counters {
+  std::array<std::atomic<uint64_t>, 64> requests{};
+  std::atomic<uint64_t> replies{0}, reply_errors{0}, interrupts{0}, bytes_read{0}, ring_max{0};
+};
+
+/**
+ * Its threads share it, so it lives as long as the last of them: those that wait in the kernel
+ * can't be called back. Replies may be made by any one thread.
+ */
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  /** `wake` is called from any thread when there is something to take, or the state has changed. */
+  Session(const Options& options, std::shared_ptr<InodeTable> table, std::function<void()> wake);
+
+  /** Also asks again for what a killed predecessor left unanswered. */
+  void Start();
+  /** Requests since the last call; empty when there are none. */
+  std::vector<Request> Drain();
+  /** What may be released: the tags of data replies that are written. */
+  std::vector<uint64_t> DrainWritten();
+  /** True once kernel and server agree on a protocol. */
+  bool Ready();
+  /** True once the kernel has ended the connection; `error` is an errno, 0 for an unmount. */
+  bool Ended(int* error);
+  /** Ends the writing of data; when it returns, no reply's memory is in use. */
+  void CloseReplies();
+
+  // Each request is answered once. What comes later, or for one that was interrupted, is dropped.
+  void ReplyError(uint64_t id, int error);
+  void ReplyEntry(uint64_t id, const Node* node);
+  /** `entries` in the form that EntryReader reads; formats those that fit. */
+  void ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length);
+  void ReplyBytes(uint64_t id, const void* bytes, size_t length);
+  /** Written by another thread, which closes the pieces' files; `tag` comes back from DrainWritten. */
+  void ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag);
+
+  Counters counters;
+
+ private:
+  struct DataReply {
+    uint64_t id, tag;
+    std::vector<Piece> pieces;
+  };
+  /** Who waits for the answer to a request. */
+  struct Asker {
+    uint64_t unique;
+    uint32_t pid;
+  };
+
+  template <class Loop>
+  void StartThread(Loop loop);
+  void ReadLoop();
+  void WriteLoop();
+  void InterruptLoop();
+  void End(int error);
+
+  void Handle(const uint8_t* bytes, size_t length);
+  void Negotiate(const fuse::InHeader& header, const fuse::InitIn& in);
+  void Enqueue(Request request, const fuse::InHeader& header);
+  /** Lets go an asker that wants out. False while it may come to want it. */
+  bool LetGo(uint64_t unique, bool known_before);
+  /** False when the request was answered before. */
+  bool Take(uint64_t id, uint64_t* unique);
+
+  void WriteData(const DataReply& reply, std::vector<uint8_t>* scratch);
+  void WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino, const uint8_t* entries, size_t length);
+  bool Send(uint64_t unique, int error, const void* bytes, size_t length);
+  /** False when the kernel did not take it. */
+  bool SendParts(const struct iovec* parts, int count);
+  fuse::EntryOut EntryOf(const Node& node);
+  fuse::Attr AttrOf(uint64_t ino, const Node& node) const;
+
+  const Options options_;
+  const std::shared_ptr<InodeTable> table_;
+  const std::function<void()> wake_;
+
+  std::mutex mutex_;
+  std::condition_variable room_;
+  std::deque<Request> ring_;
+  /** By request id; all that are not answered, also those in JavaScript's hands. */
+  std::unordered_map<uint64_t, Asker> pending_;
+  std::vector<uint64_t> written_;
+  uint64_t next_id_ = 1;
+  bool ready_ = false, ended_ = false;
+  int error_ = 0;
+
+  std::mutex reply_mutex_;
+  std::condition_variable reply_ready_, reply_idle_;
+  std::deque<DataReply> replies_;
+  unsigned writing_ = 0;
+  bool closed_ = false;
+
+  std::mutex interrupt_mutex_;
+  std::condition_variable interrupt_ready_;
+  std::vector<uint64_t> interrupted_;
+  bool interrupts_closed_ = false;
+};

@@ -1,0 +1,34 @@
+/**
+ * This machine's own state: one folder, private to the user. Nothing in it is shared, and what
+ * it caches can be rebuilt.
+ */
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export class Home {
+  readonly dir: string;
+
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  /** The default store. */
+  get store(): string {
+    return join(this.dir, 'store');
+  }
+
+  get mounts(): string {
+    return join(this.dir, 'mounts');
+  }
+
+  get cache(): string {
+    return join(this.dir, 'cache');
+  }
+
+  /** Makes a folder of this state, readable by nobody else. */
+  async make(folder: string): Promise<string> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await chmod(this.dir, 0o700).catch(() => undefined);
+    return folder;
+  }
+}

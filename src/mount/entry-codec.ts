@@ -1,0 +1,68 @@
+/**
+ * Entries on their way into the native inode table, and nodes out of it (native/fuse/entries.h).
+ */
+import type { Hash, PackId, Ref } from '../model/refs.ts';
+import type { TableNode } from './fuse-native.ts';
+import type { ViewEntry, ViewNode } from './view.ts';
+
+const headBytes = 90;
+const kinds = ['file', 'directory', 'symlink'] as const;
+const refTypes = [undefined, 'chunk', 'node'] as const;
+
+/** One entry, with its name. */
+export function encodeEntry(entry: ViewEntry): Buffer {
+  const out = Buffer.alloc(headBytes + entry.name.length);
+  write(entry, out, 0);
+  return out;
+}
+
+export function encodeEntries(entries: readonly ViewEntry[]): Buffer {
+  const length = entries.reduce((sum, entry) => sum + headBytes + entry.name.length, 0);
+  const out = Buffer.alloc(length);
+  let at = 0;
+  for (const entry of entries) at = write(entry, out, at);
+  return out;
+}
+
+/** What an entry takes of the kernel's buffer, `plus` with its attributes. */
+export function formattedBytes(entry: ViewEntry, plus: boolean): number {
+  return (plus ? 152 : 24) + Math.ceil(entry.name.length / 8) * 8;
+}
+
+function write(entry: ViewEntry, out: Buffer, at: number): number {
+  out.writeDoubleLE(entry.ordinal, at);
+  out.writeDoubleLE(entry.size, at + 8);
+  out.writeDoubleLE(entry.mtimeSeconds, at + 16);
+  out.writeUInt32LE(entry.mtimeNanoseconds, at + 24);
+  out[at + 28] = kinds.indexOf(entry.kind);
+  out[at + 29] = entry.executable ? 1 : 0;
+  const { ref } = entry;
+  if (ref) {
+    out[at + 30] = refTypes.indexOf(ref.type);
+    ref.hash.copy(out, at + 32);
+    if (ref.place) {
+      out[at + 31] = 1;
+      out.write(ref.place.pack, at + 64, 16, 'hex');
+      out.writeUInt32LE(ref.place.offset, at + 80);
+      out.writeUInt32LE(ref.place.length, at + 84);
+    }
+  }
+  out.writeUInt16LE(entry.name.length, at + 88);
+  entry.name.copy(out, at + headBytes);
+  return at + headBytes + entry.name.length;
+}
+
+export function viewNodeOf(node: TableNode): ViewNode {
+  const { ino, parent, ordinal, executable, size, mtimeSeconds, mtimeNanoseconds } = node;
+  const kind = kinds[node.kind] ?? 'file';
+  return { ino, parent, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref: refOf(node) };
+}
+
+function refOf(node: TableNode): Ref | undefined {
+  const type = refTypes[node.ref];
+  if (!type) return undefined;
+  const hash = node.hash as Hash;
+  if (!node.place) return { type, hash };
+  const place = { pack: node.pack.toString('hex') as PackId, offset: node.placeOffset, length: node.placeLength };
+  return { type, hash, place };
+}

@@ -1,0 +1,84 @@
+/**
+ * Mounting and unmounting: as root by mount(2), for everybody else through fusermount3.
+ */
+import { closeSync, constants, accessSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { PachError } from '../base/errors.ts';
+import { fuseAddon } from './fuse-native.ts';
+
+/** Descriptors that a server needs, and that any process may hand to its successor. */
+export interface KernelConnection {
+  readonly device: number;
+  readonly table: number;
+}
+
+const isRoot = (): boolean => process.geteuid?.() === 0;
+/** KiB that the kernel may read ahead of a sequential reader, where it lets us say so. */
+const readAheadKib = 4096;
+
+/** Throws `denied` when this user may not mount, with what to do about it. */
+export function mountKernel(mountpoint: string, allowOther: boolean): KernelConnection {
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+  } catch (error) {
+    const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new PachError('denied', {
+      what: '/dev/fuse',
+      why: absent ? 'it is not there: this machine or container has no FUSE' : 'you may not open it',
+      next: absent
+        ? 'as root: modprobe fuse; in a container, start it with --device /dev/fuse'
+        : 'as root: chmod 666 /dev/fuse',
+      cause: error,
+    });
+  }
+  const table = fuseAddon().createTable();
+  try {
+    return { device: fuseAddon().mount(mountpoint, allowOther, !isRoot()), table };
+  } catch (error) {
+    closeSync(table);
+    throw refused(mountpoint, error as NodeJS.ErrnoException, 'mounted');
+  }
+}
+
+/** Throws `conflict` when it is in use and `lazy` is not set. */
+export function unmountKernel(mountpoint: string, lazy: boolean): void {
+  try {
+    fuseAddon().unmount(mountpoint, lazy, !isRoot());
+  } catch (error) {
+    throw refused(mountpoint, error as NodeJS.ErrnoException, 'unmounted');
+  }
+}
+
+/** Lets the kernel ask for more at once; `device` is `major:minor`. Quietly not, without the right to. */
+export async function raiseReadahead(device: string): Promise<void> {
+  await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(readAheadKib)).catch(() => undefined);
+}
+
+function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string): PachError {
+  const options = { what: mountpoint, cause: error };
+  // fusermount3 says it in words only.
+  const { code, message } = error;
+  if (code === 'EBUSY') {
+    return new PachError('conflict', { ...options, why: 'it is in use', next: `lsof +f -- ${mountpoint}` });
+  }
+  if (code === 'ENOENT' || message.includes('No such file')) {
+    return new PachError('not-found', { ...options, why: 'there is no such folder' });
+  }
+  if (done === 'unmounted' && (code === 'EINVAL' || message.includes('not found in'))) {
+    return new PachError('not-found', { ...options, why: 'nothing is mounted there' });
+  }
+  if (message.includes('user_allow_other')) {
+    const next = 'as root: echo user_allow_other >> /etc/fuse.conf';
+    return new PachError('denied', { ...options, why: "it can't be shown to other users", next });
+  }
+  if (code === 'EPERM' || code === 'EACCES') {
+    const why = `it can't be ${done}: not enough rights (mounting needs CAP_SYS_ADMIN or fusermount3)`;
+    return new PachError('denied', { ...options, why });
+  }
+  if (message.includes('not installed')) {
+    const next = 'as root: apt install fuse3';
+    return new PachError('denied', { ...options, why: 'mounting needs fusermount3, which is not installed', next });
+  }
+  const denied = /no write access|[Pp]ermission denied|not permitted|forbidden/.test(message);
+  return new PachError(denied ? 'denied' : 'failed', { ...options, why: `it can't be ${done}: ${message}` });
+}

@@ -1,0 +1,205 @@
+/**
+ * A project's repos as a tree of names: `/<repo>/…`, and beside what is listed any
+ * `/<repo>@<ref>/…`. All names resolve in one snapshot, so every answer holds for ever.
+ */
+import { createHash } from 'node:crypto';
+import { isPachError, PachError } from '../base/errors.ts';
+import { parseAddress, type Address } from '../model/address.ts';
+import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
+import type { Ref } from '../model/refs.ts';
+import { entryHash, entrySize, type FileContent, type TreeEntry } from '../model/tree.ts';
+import type { BlobReader } from '../cache/blobs.ts';
+import { Directories } from '../versions/directories.ts';
+import { prefetchRange, readRange } from '../versions/read.ts';
+import { resolveVersion } from '../versions/resolve.ts';
+import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
+import { Readahead } from './readahead.ts';
+import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+
+/** What the command line names: a version, or a part of one, shown as `/<repo>`. */
+export interface MountSource {
+  /** Undefined: an empty directory. */
+  readonly address: Address | undefined;
+  /** The name under the mountpoint. */
+  readonly name: string;
+}
+
+/** A name in the root directory and what it shows. */
+interface Top {
+  readonly entry: ViewEntry;
+  readonly commit: Commit | undefined;
+}
+
+const rootIno = 1;
+
+export class ProjectView implements View {
+  private readonly snapshot: Snapshot;
+  private readonly reader: BlobReader;
+  private readonly directories: Directories;
+  private readonly readahead: Readahead;
+  /** By ordinal: first what the root lists, then what was named beside it. */
+  private readonly tops = new Map<number, Top>();
+  private readonly named = new Map<string, Promise<number | undefined>>();
+  private listed: readonly Top[] = [];
+
+  private constructor(snapshot: Snapshot, reader: BlobReader, readaheadBytesMax: number) {
+    this.snapshot = snapshot;
+    this.reader = reader;
+    this.directories = new Directories(reader);
+    this.readahead = new Readahead(readaheadBytesMax);
+  }
+
+  /** Throws `not-found` when a source does not exist. */
+  static async open(
+    snapshot: Snapshot,
+    reader: BlobReader,
+    sources: readonly MountSource[],
+    readaheadBytesMax: number,
+  ): Promise<ProjectView> {
+    const view = new ProjectView(snapshot, reader, readaheadBytesMax);
+    for (const [ordinal, { address, name }] of sources.entries()) {
+      view.named.set(name, Promise.resolve(await view.addTop(ordinal, name, address)));
+    }
+    view.listed = [...view.tops.values()];
+    return view;
+  }
+
+  root(): ViewNode {
+    return {
+      ...directoryEntry(Buffer.alloc(0), 0, this.snapshot.head.operation.time, undefined),
+      ino: rootIno,
+      parent: rootIno,
+    };
+  }
+
+  async lookup(directory: ViewNode, name: Buffer): Promise<ViewEntry | undefined> {
+    if (directory.ino === rootIno) return this.lookupTop(textOfName(name));
+    if (!directory.ref) return undefined;
+    const found = await this.directories.readerAt(directory.ref).locate(name);
+    return found && viewEntryOf(found.item, found.ordinal);
+  }
+
+  async list(directory: ViewNode, from: number): Promise<readonly ViewEntry[]> {
+    if (directory.ino === rootIno) return this.listed.slice(from).map((top) => top.entry);
+    if (!directory.ref) return [];
+    const { items } = await this.directories.readerAt(directory.ref).page(from);
+    return items.map((item, index) => viewEntryOf(item, from + index));
+  }
+
+  async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
+    const content = await this.contentOf(file, nodeOf);
+    const ahead = this.readahead.next(file.ino, offset, length, file.size);
+    if (ahead) void prefetchRange(this.reader, content, ahead.offset, ahead.length).catch(() => undefined);
+    const parts = await readRange(this.reader, content, offset, length);
+    return parts.map((part): Piece =>
+      part.bytes ? { kind: 'bytes', bytes: part.bytes } : { kind: 'zeros', length: part.zeros },
+    );
+  }
+
+  async readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer> {
+    const content = await this.contentOf(link, nodeOf);
+    const parts = await readRange(this.reader, content, 0, link.size);
+    return Buffer.concat(parts.map((part) => part.bytes ?? Buffer.alloc(part.zeros)));
+  }
+
+  async attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>> {
+    let top = node;
+    while (top.parent !== rootIno) top = nodeOf(top.parent);
+    const commit = node.ino === rootIno ? undefined : this.tops.get(top.ordinal)?.commit;
+    if (!commit) return new Map();
+    const entry = node.parent === rootIno ? undefined : await this.entryOf(node, nodeOf);
+    const hash = entry ? entryHash(entry) : commit.contentHash;
+    const provenance = commit.provenance.map(({ repo, branch, commit: id }) => `${repo}@${branch}=${id}\n`).join('');
+    return new Map([
+      ['user.pach.commit', Buffer.from(commit.id)],
+      ['user.pach.hash', Buffer.from(hash.toString('hex'))],
+      ['user.pach.provenance', Buffer.from(provenance)],
+    ]);
+  }
+
+  totals(): { bytes: number; files: number } {
+    let bytes = 0;
+    let files = 0;
+    for (const { commit } of this.listed) {
+      bytes += commit?.bytes ?? 0;
+      files += commit?.files ?? 0;
+    }
+    return { bytes, files };
+  }
+
+  private lookupTop(name: string): Promise<ViewEntry | undefined> {
+    let ordinal = this.named.get(name);
+    if (!ordinal) {
+      ordinal = this.addNamed(name);
+      this.named.set(name, ordinal);
+      // Absence is for ever, but a store that did not answer may do so later.
+      ordinal.catch(() => this.named.delete(name));
+    }
+    return ordinal.then((at) => (at === undefined ? undefined : this.tops.get(at)?.entry));
+  }
+
+  /** Resolves `repo@ref` in the root; other names that are not listed do not exist. */
+  private async addNamed(name: string): Promise<number | undefined> {
+    if (!name.includes('@')) return undefined;
+    try {
+      const address = parseAddress(name);
+      const plain = address.path === undefined && address.project === undefined;
+      return plain ? await this.addTop(ordinalOf(name), name, address) : undefined;
+    } catch (error) {
+      if (isPachError(error, 'not-found', 'usage')) return undefined;
+      throw error;
+    }
+  }
+
+  private async addTop(ordinal: number, name: string, address: Address | undefined): Promise<number> {
+    const commit = address && (await resolveVersion(this.snapshot, address)).commit;
+    const time = commit?.finished ?? this.snapshot.head.operation.time;
+    let tree = commit && rootOf(commit);
+    if (address?.path !== undefined) {
+      const entry = tree && (await this.directories.find(tree, parsePath(address.path)));
+      if (entry?.content.form !== 'directory') {
+        const why = entry ? 'it is no directory' : 'there is no such directory';
+        throw new PachError('not-found', { what: `${name}:${address.path}`, why, next: `pach list file ${name}` });
+      }
+      tree = entry.content;
+    }
+    this.tops.set(ordinal, { entry: directoryEntry(nameOfText(name), ordinal, time, tree?.ref), commit });
+    return ordinal;
+  }
+
+  /** Content that the inode table refers to, or that lies in the directory itself. */
+  private async contentOf(node: ViewNode, nodeOf: NodeOf): Promise<FileContent> {
+    const { ref, size } = node;
+    if (ref) return ref.type === 'chunk' ? { form: 'chunk', size, ref } : { form: 'list', size, ref };
+    const entry = await this.entryOf(node, nodeOf);
+    if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
+    return entry.content;
+  }
+
+  private async entryOf(node: ViewNode, nodeOf: NodeOf): Promise<TreeEntry> {
+    const tree = nodeOf(node.parent).ref;
+    const entry = tree && (await this.directories.readerAt(tree).at(node.ordinal));
+    if (!entry) throw new Error('the inode table names an entry that its directory does not have');
+    return entry;
+  }
+}
+
+/**
+ * The ordinal of a name beside the listed ones. From the name alone: a server that takes over must
+ * not give an inode that the kernel knows to another name.
+ */
+function ordinalOf(name: string): number {
+  return 2 ** 40 + createHash('sha256').update(name).digest().readUIntBE(0, 5);
+}
+
+function directoryEntry(name: Buffer, ordinal: number, time: number, ref: Ref | undefined): ViewEntry {
+  const mtime = { mtimeSeconds: Math.floor(time / 1000), mtimeNanoseconds: (time % 1000) * 1_000_000 };
+  return { name, ordinal, kind: 'directory', executable: false, size: 0, ...mtime, ref };
+}
+
+function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {
+  const { name, kind, executable, mtimeSeconds, mtimeNanoseconds, content } = entry;
+  const size = kind === 'directory' ? 0 : entrySize(entry);
+  const ref = content.form === 'inline' ? undefined : content.ref;
+  return { name, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref };
+}

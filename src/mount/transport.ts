@@ -1,0 +1,182 @@
+/**
+ * Serves a view through a kernel connection. Only translates: what names and bytes there are is
+ * the view's, what the kernel says is the addon's.
+ */
+import { constants } from 'node:os';
+import { assert, isPachError, PachError } from '../base/errors.ts';
+import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
+import { errnoOf } from './errno.ts';
+import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
+import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+
+export interface TransportOptions {
+  /** Descriptors from `mountKernel`; another process may have served them before. */
+  readonly device: number;
+  readonly table: number;
+  /** Who owns everything under the mount. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Told of every request that failed in a way the view does not announce. Must not throw. */
+  onError(error: unknown): void;
+}
+
+const { errno } = constants;
+const opcodes = { lookup: 1, readlink: 5, read: 15, getxattr: 22, listxattr: 23, readdir: 28, readdirplus: 44 };
+/** `.` and `..` come before the first entry in the kernel's cookies. */
+const dots = 2;
+const attributePrefix = Buffer.from('user.pach.');
+
+export class Transport {
+  /** Settles when the kernel has agreed to talk to us; rejects as `finished` does. */
+  readonly ready: Promise<void>;
+  /**
+   * Resolves when the mount is gone. Rejects when the connection was aborted, or, with
+   * `unsupported`, when the kernel is too old.
+   */
+  readonly finished: Promise<void>;
+  private readonly view: View;
+  private readonly options: TransportOptions;
+  private readonly session: FuseSession;
+  private readonly nodeOf: NodeOf;
+
+  /** Starts to serve; keeps the process running until the mount is gone. */
+  constructor(view: View, options: TransportOptions) {
+    this.view = view;
+    this.options = options;
+    const { device, table, uid, gid } = options;
+    const { bytes: totalBytes, files: totalFiles } = view.totals();
+    const { ino: _ino, parent: _parent, ...root } = view.root();
+    const ready = settleable();
+    const finished = settleable();
+    this.ready = ready.promise;
+    this.finished = finished.promise;
+    this.session = new (fuseAddon().FuseSession)(
+      { device, table, uid, gid, totalBytes, totalFiles, root: encodeEntry({ ...root, name: Buffer.alloc(0) }) },
+      {
+        ready: () => ready.settle(undefined),
+        requests: (batch) => {
+          for (const request of batch) void this.answer(request);
+        },
+        end: (error) => {
+          ready.settle(error && reasonOf(error));
+          finished.settle(error && reasonOf(error));
+        },
+      },
+    );
+    this.nodeOf = (ino) => {
+      const node = this.session.node(ino);
+      assert(node, `the kernel asks for inode ${ino} only while it has it`);
+      return viewNodeOf(node);
+    };
+  }
+
+  counters(): FuseCounters {
+    return this.session.counters();
+  }
+
+  /** Answers one request; never throws. */
+  private async answer(request: FuseRequest): Promise<void> {
+    try {
+      await this.decide(request, this.nodeOf(request.ino));
+    } catch (error) {
+      this.session.replyError(request.id, errnoOf(error));
+      if (!isPachError(error, 'not-found', 'interrupted')) this.options.onError(error);
+    }
+  }
+
+  private async decide(request: FuseRequest, node: ViewNode): Promise<void> {
+    const { view, session, nodeOf } = this;
+    const { opcode, id } = request;
+    switch (opcode) {
+      case opcodes.lookup: {
+        const entry = await view.lookup(node, request.name, nodeOf);
+        return session.replyEntry(id, node.ino, entry && encodeEntry(entry));
+      }
+      case opcodes.readdir:
+      case opcodes.readdirplus:
+        return session.replyDirectory(request, await this.entries(request, node));
+      case opcodes.read:
+        return session.replyPieces(id, await this.pieces(request, node));
+      case opcodes.readlink:
+        return session.replyBytes(id, await view.readLink(node, nodeOf));
+      case opcodes.getxattr:
+      case opcodes.listxattr:
+        return this.attribute(request, node);
+      default:
+        return session.replyError(id, errno.ENOSYS);
+    }
+  }
+
+  /** Entries from the cookie on, enough to fill the kernel's buffer. */
+  private async entries(request: FuseRequest, node: ViewNode): Promise<Buffer> {
+    const found: ViewEntry[] = [];
+    let from = Math.max(0, request.offset - dots);
+    for (let bytes = 0; bytes < request.size;) {
+      const page = await this.view.list(node, from, this.nodeOf);
+      if (page.length === 0) break;
+      for (const entry of page) {
+        bytes += formattedBytes(entry, request.opcode === opcodes.readdirplus);
+        if (bytes > request.size) break;
+        found.push(entry);
+      }
+      from = (page.at(-1) as ViewEntry).ordinal + 1;
+    }
+    return encodeEntries(found);
+  }
+
+  /** The kernel takes fewer bytes than it asked for as the end of the file. */
+  private async pieces(request: FuseRequest, node: ViewNode): Promise<readonly Piece[]> {
+    const length = Math.max(0, Math.min(request.size, node.size - request.offset));
+    if (length === 0) return [];
+    const pieces = await this.view.read(node, request.offset, length, this.nodeOf);
+    const got = pieces.reduce((sum, piece) => sum + (piece.kind === 'bytes' ? piece.bytes.length : piece.length), 0);
+    assert(got === length, `a read of ${length} bytes got ${got}`);
+    return pieces;
+  }
+
+  private async attribute(request: FuseRequest, node: ViewNode): Promise<void> {
+    const { id, size, name } = request;
+    const listing = request.opcode === opcodes.listxattr;
+    // Any other name is refused for the whole file system: then `ls` asks for it once, not per file.
+    if (!listing && !name.subarray(0, attributePrefix.length).equals(attributePrefix)) {
+      return this.session.replyError(id, errno.EOPNOTSUPP);
+    }
+    const attributes = await this.view.attributes(node, this.nodeOf);
+    const value = listing
+      ? Buffer.from([...attributes.keys()].map((each) => `${each}\0`).join(''))
+      : attributes.get(name.toString());
+    if (!value) return this.session.replyError(id, errno.ENODATA);
+    if (size === 0) {
+      const length = Buffer.alloc(8);
+      length.writeUInt32LE(value.length);
+      return this.session.replyBytes(id, length);
+    }
+    if (value.length > size) return this.session.replyError(id, errno.ERANGE);
+    return this.session.replyBytes(id, value);
+  }
+}
+
+interface Settleable {
+  readonly promise: Promise<void>;
+  /** Only the first call counts. */
+  settle(error: Error | undefined): void;
+}
+
+/** Its failure may be looked at later, or never. */
+function settleable(): Settleable {
+  let settle: Settleable['settle'] = () => undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = (error) => (error === undefined ? resolve() : reject(error));
+  });
+  promise.catch(() => undefined);
+  return { promise, settle };
+}
+
+function reasonOf(error: NodeJS.ErrnoException): PachError {
+  if (error.code !== 'EPROTONOSUPPORT') {
+    const why = error.code === 'ECONNABORTED' ? 'the kernel connection was aborted' : error.message;
+    return new PachError('failed', { what: 'mount', why, cause: error });
+  }
+  const why = 'its FUSE protocol is older than 7.31, which is needed (Linux 5.4)';
+  return new PachError('unsupported', { what: 'kernel', why, cause: error });
+}

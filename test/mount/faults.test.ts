@@ -1,0 +1,121 @@
+/**
+ * What goes wrong under a mount, and what a user must hear of it.
+ */
+import { resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { s3ForTests } from '../support/s3.ts';
+import { opcodes, Place, type Who } from '../support/place.ts';
+
+const handOver = resolve(import.meta.dirname, 'hand-over.mjs');
+const put = 'pach create repo data >/dev/null && pach put file data@master -r -f src/';
+/** Flips one byte in the middle of the largest data pack. */
+const flip = `
+pack=$(find "$PACH_HOME/store/projects/default/data" -type f -size +1M | head -1)
+size=$(stat -c %s "$pack"); at=$((size / 2)); byte=$(od -An -tu1 -j $at -N 1 "$pack")
+chmod u+w "$pack"; printf "\\\\$(printf %o $(( (byte + 1) % 256 )))" | dd of="$pack" bs=1 seek=$at conv=notrunc status=none
+basename "$pack"`;
+
+describe.each<Who>(['root', 'user'])('as %s', (who) => {
+  test('a damaged chunk is an error of its file alone', async () => {
+    await using place = await Place.make(who);
+    await place.must(`mkdir src && head -c 2000000 /dev/urandom > src/big && echo fine > src/small && ${put}`);
+    const pack = (await place.must(flip)).trim();
+    await place.must('pachmount data@master pfs');
+    expect((await place.run('cat pfs/data/big')).stderr).toContain('Input/output error');
+    expect(await place.must('cat pfs/data/small')).toBe('fine\n');
+    const got = await place.run('pach get file data@master:/big -o out; code=$?; ls; exit $code');
+    expect(got.code).toBe(6);
+    expect(got.stderr).toContain(pack);
+    expect(got.stdout).not.toContain('out');
+    expect(await place.must('cat "$PACH_HOME"/mounts/*.log')).toContain(pack);
+  });
+
+  test('mountpoints that are wrong', async () => {
+    await using place = await Place.make(who);
+    await place.must(
+      `mkdir src full && echo x > src/f && echo x > full/f && echo x > file && ${put} && pachmount data@master pfs`,
+    );
+    const wrong: readonly (readonly [string, number, RegExp])[] = [
+      ['pachmount data@master pfs', 4, /mounted there already\ntry: pach unmount/],
+      ['pachmount data@master no/such/place', 3, /parent folder does not exist\ntry: mkdir -p/],
+      ['pachmount data@master full', 4, /in use.*\ntry: /],
+      ['pachmount data@master file', 2, /no folder/],
+      ['pachmount data@nope other', 3, /no branch or commit nope\ntry: /],
+      ['pachmount nope@master other', 3, /no such repo/],
+      ['pachmount data@master:/f other', 3, /no directory/],
+      ['pachmount data@master+w other', 1, /read-only in this version\ntry: /],
+      ['pachmount data@master --memory lots other', 2, /--memory lots/],
+      ['pachmount', 2, /try: pach --help/],
+      ['pach unmount', 2, /name a mountpoint/],
+      ['pach unmount other', 3, /nothing of ours/],
+    ];
+    for (const [command, code, message] of wrong) {
+      const result = await place.run(command);
+      expect({ command, code: result.code, stderr: result.stderr }).toEqual({
+        command,
+        code,
+        stderr: expect.stringMatching(message),
+      });
+      expect(result.stderr).not.toMatch(/\n\s+at /);
+    }
+    expect(await place.must('ls')).toBe('file\nfull\nhome\npfs\nsrc\n');
+    expect((await place.mounts()).length).toBe(1);
+  });
+
+  test('a server that takes over answers for what the kernel knows', async () => {
+    await using place = await Place.make(who);
+    await place.must(
+      `mkdir -p src/sub && echo first > src/sub/a && for i in $(seq 2000); do echo $i > src/sub/$i; done && ${put}`,
+    );
+    const script = `mkdir pfs
+      mkfifo in; node ${handOver} "$PWD/pfs" < in > log 2>&1 & exec 3> in
+      wait_for() { for i in $(seq 100); do [ "$(grep -c ready log)" = $1 ] && return; sleep 0.1; done; cat log; exit 1; }
+      wait_for 1
+      ls -l pfs/data/sub > before; exec 8< pfs/data/sub/a; cd pfs/data/sub
+      echo next >&3; (cd "$OLDPWD"; wait_for 2)
+      cat <&8; cat 1999; stat -c %i a 7; cd "$OLDPWD"; ls -l pfs/data/sub | cmp - before && echo same
+      pach put file data@master:/sub/a -f src/sub/2 >/dev/null; echo next >&3; wait_for 3
+      cat pfs/data@master/sub/a; exec 3>&-; fusermount3 -uz pfs`;
+    const out = await place.must(script, 60);
+    expect(out).toMatch(/^first\n1999\n\d+\n\d+\nsame\nfirst\n$/);
+  });
+});
+
+test('without the right to open /dev/fuse it says who can give it', async () => {
+  await using place = await Place.make('root');
+  await place.must(`mkdir src && echo x > src/f && ${put}`);
+  const hidden = await place.run(`unshare -m bash -c 'mount --bind /dev/null /dev/fuse && pachmount data@master pfs'`);
+  expect(hidden.code).not.toBe(0);
+  const denied = await place.run(
+    `chown -R nobody . && unshare -m bash -c 'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 600 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse && setpriv --reuid=65534 --regid=65534 --clear-groups pachmount data@master pfs'; code=$?; chown -R root .; exit $code`,
+  );
+  expect(denied.code).toBe(1);
+  expect(denied.stderr).toMatch(/\/dev\/fuse: you may not open it\ntry: as root: chmod 666/);
+});
+
+test('100,000 entries in one folder', async () => {
+  await using place = await Place.make('root');
+  await place.must(`mkdir src && (cd src && seq -f 'file-%.0f' 100000 | xargs touch) && ${put}`, 60);
+  await place.must('pachmount data@master pfs');
+  expect(
+    await place.must('ls -U pfs/data | wc -l; ls pfs/data | sort -u | wc -l; stat -c %s pfs/data/file-77777'),
+  ).toBe('100000\n100000\n0\n');
+  const first = await place.requests();
+  // Names come with their attributes, some hundred at a time.
+  expect(first[opcodes.readdirplus]).toBeLessThan(6000);
+  expect(first[opcodes.lookup]).toBeLessThan(5);
+  await place.must('ls -l pfs/data >/dev/null');
+  const second = await place.requests();
+  expect(second[opcodes.readdirplus]).toBe(first[opcodes.readdirplus]);
+});
+
+test('a store on S3: read through the disk cache, and honest errors when it is gone', async () => {
+  const { url, env } = await s3ForTests();
+  await using place = await Place.make('root', { ...env, PACH_STORE: url });
+  await place.must(`mkdir src && head -c 20000000 /dev/urandom > src/big && echo small > src/small && ${put}`, 60);
+  await place.must('pachmount data@master pfs && cmp src/big pfs/data/big && cat pfs/data/small');
+  const files = await place.must('find "$PACH_HOME/cache" -type f | wc -l; find "$PACH_HOME/cache" -perm /077 | wc -l');
+  expect(Number(files.split('\n')[0])).toBeGreaterThan(0);
+  expect(files.split('\n')[1]).toBe('0');
+  await place.must('pach unmount pfs');
+});
