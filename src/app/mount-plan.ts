@@ -1,0 +1,55 @@
+/**
+ * What the command that mounts hands to the process that serves: all of it plain data, no secret.
+ */
+import { PachError } from '../base/errors.ts';
+import { parseAddress } from '../model/address.ts';
+import type { MountSource } from '../mount/project-view.ts';
+import { defaultBranch } from '../versions/resolve.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+
+export interface MountPlan {
+  readonly home: string;
+  readonly storeUrl: string;
+  readonly defaultStore: boolean;
+  readonly project: string;
+  readonly author: string;
+  /** Absolute. */
+  readonly mountpoint: string;
+  /** What was asked for, as addresses; none shows every repo. */
+  readonly sources: readonly string[];
+  /** The encoded head that is shown, in base64: also a successor shows this one. */
+  readonly head: string;
+  readonly memoryBytesMax: number;
+  readonly cacheDir?: string | undefined;
+  readonly cacheBytesMax?: number | undefined;
+  /** Bytes to read ahead of a sequential reader; 0 turns it off, undefined leaves it to us. */
+  readonly prefetchBytes?: number | undefined;
+}
+
+/** The names to show. One repo in several versions shows each as `repo@ref`. */
+export async function mountSources(snapshot: Snapshot, sources: readonly string[]): Promise<MountSource[]> {
+  if (sources.length === 0) {
+    const all: MountSource[] = [];
+    for await (const { name } of snapshot.repos()) {
+      // A repo whose default branch is not there yet shows an empty directory.
+      const branch = await snapshot.maybeBranch(name, defaultBranch);
+      all.push({ name, address: branch && parseAddress(name) });
+    }
+    return all;
+  }
+  const { project } = snapshot.head;
+  const addresses = sources.map((text) => ({ text, address: parseAddress(text) }));
+  const foreign = addresses.find(({ address }) => (address.project ?? project) !== project);
+  if (foreign) {
+    throw new PachError('usage', {
+      what: foreign.text,
+      why: `a mount shows one project, here ${project}`,
+      next: `the same with --project ${foreign.address.project}`,
+    });
+  }
+  const named = addresses.map(({ text, address }) => {
+    const alone = addresses.filter((other) => other.address.repo === address.repo).length === 1;
+    return { name: alone ? address.repo : (text.split(':')[0] as string), address };
+  });
+  return named.filter((source, index) => named.findIndex((other) => other.name === source.name) === index);
+}

@@ -1,0 +1,90 @@
+/**
+ * The process that serves one mount. It gets the kernel's descriptors from whoever mounted, never
+ * touches the mount itself, and ends when the mount does.
+ */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { rm } from 'node:fs/promises';
+import { Home } from '../local/home.ts';
+import { kernelMounts, mountSocketPath, removeMountRecord, writeMountRecord } from '../local/mounts.ts';
+import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
+import { ProjectView } from '../mount/project-view.ts';
+import { Transport } from '../mount/transport.ts';
+import { mountSources, type MountPlan } from './mount-plan.ts';
+import { openProject } from './open.ts';
+
+/** Descriptors as the parent passes them; 3 is the channel to it. */
+const deviceFd = 4;
+const tableFd = 5;
+const shareOfMemoryAhead = 4;
+
+/** What the parent is told over the channel, once. */
+export type ServeMessage = { readonly ready: true } | { readonly failed: string };
+
+export interface ServeCalls {
+  /** Tells the parent that it may go. */
+  readonly report: (message: ServeMessage) => void;
+  /** Keeps what went wrong for whoever looks for it later. */
+  readonly log: (error: unknown) => void;
+}
+
+/** Serves until the mount is gone. */
+export async function serveMount(plan: MountPlan, { report, log }: ServeCalls): Promise<void> {
+  const home = new Home(plan.home);
+  const { storeUrl, defaultStore, project: name, author, mountpoint } = plan;
+  const { memoryBytesMax, cacheDir, cacheBytesMax } = plan;
+  const options = { memoryBytesMax, cacheDir, ...(cacheBytesMax === undefined ? {} : { cacheBytesMax }) };
+  await using opened = await openProject({ home, storeUrl, defaultStore, project: name, author }, options);
+  const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
+  const sources = await mountSources(snapshot, plan.sources);
+  const ahead = plan.prefetchBytes ?? memoryBytesMax / shareOfMemoryAhead;
+  const view = await ProjectView.open(snapshot, opened.project.reader, sources, ahead);
+  const transport = new Transport(view, {
+    device: deviceFd,
+    table: tableFd,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    onError: (error) => log(error),
+  });
+  const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';
+  await raiseReadahead(device);
+  const socket = await mountSocketPath(home, mountpoint);
+  const answers = await answerCounters(socket, transport);
+  await writeMountRecord(home, {
+    mountpoint,
+    device,
+    pid: process.pid,
+    store: storeUrl,
+    project: name,
+    sources: plan.sources,
+    since: new Date().toISOString(),
+  });
+  const stop = (): void => {
+    try {
+      unmountKernel(mountpoint, true);
+    } catch (error) {
+      log(error);
+    }
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+  await Promise.race([transport.ready, transport.finished]);
+  report({ ready: true });
+  try {
+    await transport.finished;
+  } finally {
+    answers.close();
+    await rm(socket, { force: true });
+    await removeMountRecord(home, mountpoint);
+  }
+}
+
+/** Whoever of this user connects gets the counters as one JSON document. */
+async function answerCounters(path: string, transport: Transport): Promise<Server> {
+  await rm(path, { force: true });
+  const server = createServer((connection) => {
+    connection.on('error', () => undefined);
+    connection.end(JSON.stringify({ ...transport.counters(), memoryBytes: process.memoryUsage.rss(), version: 1 }));
+  });
+  await once(server.listen(path), 'listening');
+  return server;
+}

@@ -1,0 +1,64 @@
+/**
+ * Addresses as the verbs take them.
+ */
+import { PachError } from '../base/errors.ts';
+import { parseAddress, type Address } from '../model/address.ts';
+import type { Settings } from '../app/settings.ts';
+import { Files } from '../versions/files.ts';
+import type { Project } from '../versions/project.ts';
+import { defaultBranch, resolveFiles } from '../versions/resolve.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+
+/** Parses an address; a project in it wins over the flag. */
+export function addressOf(text: string, settings: Settings): { address: Address; settings: Settings } {
+  const address = parseAddress(text);
+  return { address, settings: address.project === undefined ? settings : { ...settings, project: address.project } };
+}
+
+/** `[project/]repo` and nothing more. */
+export function repoOf(text: string, settings: Settings): { repo: string; settings: Settings } {
+  const { address, settings: where } = addressOf(text, settings);
+  if (!namesWholeRepo(address)) {
+    throw new PachError('usage', { what: text, why: 'the name of a repo is expected, without a version or path' });
+  }
+  return { repo: address.repo, settings: where };
+}
+
+/** True when an address names a repo, and no version of it. */
+export function namesWholeRepo({ ref, ancestry, path }: Address): boolean {
+  return ref === undefined && ancestry.length === 0 && path === undefined;
+}
+
+/** An address that must name a branch and nothing else of a version: where changes go. */
+export function branchOf(
+  text: string,
+  settings: Settings,
+): { repo: string; branch: string; path: string; settings: Settings } {
+  const { address, settings: where } = addressOf(text, settings);
+  const branch = address.ref ?? defaultBranch;
+  if (
+    address.ancestry.length > 0 ||
+    address.time !== undefined ||
+    branch.includes('=') ||
+    /^[0-9a-f]{32}$/.test(branch)
+  ) {
+    throw new PachError('usage', {
+      what: text,
+      why: 'changes go to a branch; a commit never changes',
+      next: `name a branch, for instance ${address.repo}@${defaultBranch}`,
+    });
+  }
+  return { repo: address.repo, branch, path: address.path ?? '', settings: where };
+}
+
+/** The files an address leads to. Throws `not-found` for a branch without commits. */
+export async function filesAt(project: Project, snapshot: Snapshot, address: Address, text: string): Promise<Files> {
+  const root = await resolveFiles(snapshot, address);
+  const shown = text.split(':')[0] as string;
+  if (root) return new Files(project.reader, root, shown);
+  throw new PachError('not-found', {
+    what: shown,
+    why: 'the branch has no commits yet',
+    next: `pach put file ${shown} -f FILE`,
+  });
+}

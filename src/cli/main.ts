@@ -1,0 +1,147 @@
+/**
+ * The command line's entry: parses, runs one verb, and turns what happens into an exit code.
+ */
+import yargs from 'yargs';
+import { settingsFrom } from '../app/settings.ts';
+import { version } from '../app/version.ts';
+import { PachError } from '../base/errors.ts';
+import { Output, type Format } from './output.ts';
+import type { Verb } from './verb.ts';
+import { verbs } from './verbs.ts';
+
+interface CommonFlags {
+  readonly store?: string;
+  readonly project?: string;
+  readonly output?: string;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly color?: boolean;
+}
+
+/** Runs one command line (without the program's name). Resolves to its exit code; never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const interrupt = new AbortController();
+  const stop = (): void => {
+    if (interrupt.signal.aborted) process.exit(130); // asked twice: at once
+    interrupt.abort(new PachError('interrupted', { what: 'interrupted', why: 'nothing was committed' }));
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  // A reader that has seen enough (`| head`) is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  let output = new Output({ format: 'table', quiet: false, verbose: argv.includes('-v'), color: true });
+  let code = 0;
+  try {
+    const parser = program(async (verb, args) => {
+      const flags = args as unknown as CommonFlags;
+      output = new Output({
+        format: verb.formats === false ? 'table' : ((flags.output ?? 'table') as Format),
+        quiet: flags.quiet ?? false,
+        verbose: flags.verbose ?? false,
+        color: flags.color ?? true,
+      });
+      const settings = settingsFrom(flags, process.env);
+      code = (await verb.run(args, { settings, output, signal: interrupt.signal })) ?? 0;
+      output.endProgress();
+    });
+    await parser.parseAsync(readable(argv));
+    return code;
+  } catch (error) {
+    return output.error(interrupt.signal.aborted ? interrupt.signal.reason : error);
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+type RunVerb = (verb: Verb, args: Parameters<Verb['run']>[0]) => Promise<void>;
+
+function program(run: RunVerb): ReturnType<typeof yargs> {
+  const parser = yargs()
+    .scriptName('pach')
+    .usage('$0 <verb> …\n\nVersion control, lineage and lazy mounts for terabytes of files.')
+    .parserConfiguration({ 'parse-positional-numbers': false, 'parse-numbers': false })
+    .strict()
+    .exitProcess(false)
+    .version(version)
+    .help()
+    .alias('help', 'h')
+    .completion('completion', 'Print a completion script for this shell', () => completionWords())
+    .wrap(process.stdout.isTTY ? Math.min(110, process.stdout.columns) : null)
+    .option('store', { type: 'string', describe: 'Where the store is: a folder or s3://bucket/prefix', global: true })
+    .option('project', { type: 'string', describe: 'The project', global: true })
+    .option('quiet', { alias: 'q', type: 'boolean', describe: 'Say only what was asked for', global: true })
+    .option('verbose', { alias: 'v', type: 'boolean', describe: 'Say more, and show stacks of errors', global: true })
+    .option('color', { type: 'boolean', default: true, hidden: true, global: true })
+    .fail((message: string | undefined, error: Error | undefined) => {
+      if (error && error.name !== 'YError') throw error;
+      const why = message ?? error?.message ?? 'not understood';
+      throw new PachError('usage', { what: 'command line', why, next: 'pach --help' });
+    })
+    .demandCommand(1, 'say what to do');
+  const groups = new Map<string, Verb[]>();
+  for (const verb of verbs) {
+    const [first = ''] = verb.command.split(' ');
+    groups.set(first, [...(groups.get(first) ?? []), verb]);
+  }
+  for (const [first, members] of groups) {
+    const [only] = members;
+    if (members.length === 1 && only && !/^[a-z]+ [a-z]/.test(only.command)) {
+      addVerb(parser, only, only.command, run);
+      continue;
+    }
+    const nouns = members.map((verb) => verb.command.split(' ')[1]).join('|');
+    parser.command(`${first} <noun>`, nouns, (group) => {
+      for (const verb of members) addVerb(group, verb, verb.command.slice(first.length + 1), run);
+      return group.demandCommand(1, `say what to ${first}: ${nouns}`).usage(`$0 ${first} <${nouns}> …`);
+    });
+  }
+  return parser;
+}
+
+function addVerb(parser: ReturnType<typeof yargs>, verb: Verb, command: string, run: RunVerb): void {
+  parser.command(
+    command,
+    verb.summary,
+    (own) => {
+      const withOptions = verb.options ? verb.options(own) : own;
+      if (verb.formats !== false) {
+        withOptions.option('output', {
+          alias: 'o',
+          choices: ['table', 'json', 'yaml'],
+          default: 'table',
+          describe: 'How to print',
+        });
+      }
+      for (const [line, what] of verb.examples) withOptions.example(`pach ${line}`, what);
+      if (verb.json !== undefined) withOptions.epilogue(`JSON (-o json): ${verb.json}`);
+      return withOptions;
+    },
+    (args) => run(verb, args),
+  );
+}
+
+const plurals: Readonly<Record<string, string>> = {
+  repos: 'repo',
+  branches: 'branch',
+  commits: 'commit',
+  files: 'file',
+  projects: 'project',
+};
+
+/**
+ * pachctl's plurals (`list repos` is `list repo`), and a lone `-` tied to its option, which the
+ * parser would not take for a value.
+ */
+function readable(argv: readonly string[]): string[] {
+  const words: string[] = [];
+  for (const [index, word] of argv.entries()) {
+    const before = words.at(-1);
+    if (word === '-' && before !== undefined && /^-(\w|-\w[\w-]*)$/.test(before))
+      words[words.length - 1] = `${before}=-`;
+    else words.push(index === 1 ? (plurals[word] ?? word) : word);
+  }
+  return words;
+}
+
+function completionWords(): string[] {
+  return [...new Set(verbs.map((verb) => verb.command.split(' ')[0] as string))];
+}

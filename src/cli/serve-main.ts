@@ -1,0 +1,33 @@
+/**
+ * The program that `mount` starts, with the plan on its standard input. What it prints goes to the
+ * mount's log file.
+ */
+import { readFileSync } from 'node:fs';
+import type { MountPlan } from '../app/mount-plan.ts';
+import { serveMount, type ServeMessage } from '../app/serve-mount.ts';
+
+function log(error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+}
+
+/** Tells the parent, which may be gone, and then hears of it no more. */
+function report(message: ServeMessage): Promise<void> {
+  return new Promise((told) => {
+    if (!process.connected || !process.send) return told();
+    process.send(message, () => {
+      if (process.connected) process.disconnect();
+      told();
+    });
+  });
+}
+
+try {
+  const plan = JSON.parse(readFileSync(0, 'utf8')) as MountPlan;
+  await serveMount(plan, { report: (message) => void report(message), log });
+  process.exit(0);
+} catch (error) {
+  log(error);
+  await report({ failed: error instanceof Error ? error.message : String(error) });
+  process.exit(1);
+}

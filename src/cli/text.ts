@@ -1,0 +1,34 @@
+/**
+ * Numbers and times as people read them.
+ */
+import { PachError } from '../base/errors.ts';
+
+/** Bytes with three digits and a decimal unit: `1.25MB`. */
+export function sizeText(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value.toFixed(0) : value.toPrecision(3)}${units[unit]}`;
+}
+
+/** RFC 3339 without fractions of a second. */
+export function timeText(time: string): string {
+  return time.replace(/\.\d+Z$/, 'Z');
+}
+
+export function countText(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Bytes from `256MB`, `1GiB` or `4096`; throws `usage` naming the option. */
+export function bytesOf(text: string, option: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?$/.exec(text);
+  if (!match)
+    throw new PachError('usage', { what: `${option} ${text}`, why: 'it takes a size like 256MB, 1GiB or 4096' });
+  const power = ['', 'k', 'm', 'g', 't'].indexOf((match[2] as string).toLowerCase());
+  return Math.floor(Number(match[1]) * (match[3] === 'i' ? 1024 : 1000) ** power);
+}

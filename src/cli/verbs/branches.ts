@@ -1,0 +1,85 @@
+/**
+ * create|list|delete branch.
+ */
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import { parseAddress } from '../../model/address.ts';
+import { createBranch, deleteBranch } from '../../versions/refs.ts';
+import type { Branch } from '../../versions/snapshot.ts';
+import { branchOf, repoOf } from '../addresses.ts';
+import { verb } from '../verb.ts';
+
+const branchJson = '{repo, branch, head, provenance}';
+
+function infoOf(branch: Branch): {
+  repo: string;
+  branch: string;
+  head: string | null;
+  provenance: Branch['provenance'];
+} {
+  const { repo, name, head, provenance } = branch;
+  return { repo, branch: name, head: head?.id ?? null, provenance };
+}
+
+export const createBranchVerb = verb<{ branch: string; head: string | undefined }>({
+  command: 'create branch <branch>',
+  summary: 'Make a branch, or with --head move one',
+  examples: [
+    ['create branch images@dev', 'A branch without commits'],
+    ['create branch images@dev --head master^', 'A branch at the version before the last of master'],
+  ],
+  json: branchJson,
+  options: (yargs) =>
+    yargs
+      .positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' })
+      .option('head', { type: 'string', describe: 'Where it begins: a ref of the same repo' }),
+  async run({ branch: text, head }, { settings, output }) {
+    const { repo, branch, settings: where } = branchOf(text, settings);
+    if (!text.includes('@'))
+      throw new PachError('usage', { what: text, why: 'it names no branch', next: `pach create branch ${text}@NAME` });
+    const at = head === undefined ? undefined : parseAddress(head.includes('@') ? head : `${repo}@${head}`);
+    if (at && at.repo !== repo)
+      throw new PachError('usage', { what: head as string, why: `the head of a branch lies in its own repo, ${repo}` });
+    await using opened = await openProject(where);
+    await createBranch(opened.project, repo, branch, at);
+    const made = await (await opened.project.snapshot()).branch(repo, branch);
+    await output.document(infoOf(made), () => branch);
+  },
+});
+
+export const listBranchVerb = verb<{ repo: string }>({
+  command: 'list branch <repo>',
+  summary: 'List the branches of a repo',
+  examples: [['list branch images', 'Names and heads']],
+  json: branchJson,
+  options: (yargs) => yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }),
+  async run({ repo: text }, { settings, output }) {
+    const { repo, settings: where } = repoOf(text, settings);
+    await using opened = await openProject(where);
+    const snapshot = await opened.project.snapshot();
+    await snapshot.repo(repo);
+    async function* rows(): AsyncGenerator<ReturnType<typeof infoOf>> {
+      for await (const branch of snapshot.branches(repo)) yield infoOf(branch);
+    }
+    await output.rows(rows(), [
+      ['BRANCH', (row) => row.branch],
+      ['HEAD', (row) => row.head ?? '-'],
+    ]);
+  },
+});
+
+export const deleteBranchVerb = verb<{ branch: string }>({
+  command: 'delete branch <branch>',
+  summary: 'Delete a branch; its commits can still be named by id',
+  examples: [['delete branch images@dev', 'The branch dev']],
+  json: '{repo, branch}',
+  options: (yargs) => yargs.positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' }),
+  async run({ branch: text }, { settings, output }) {
+    const { repo, branch, settings: where } = branchOf(text, settings);
+    if (!text.includes('@'))
+      throw new PachError('usage', { what: text, why: 'it names no branch', next: `pach delete branch ${text}@NAME` });
+    await using opened = await openProject(where);
+    await deleteBranch(opened.project, repo, branch);
+    await output.document({ repo, branch }, () => branch);
+  },
+});

@@ -1,0 +1,161 @@
+/**
+ * list|glob|inspect|diff file.
+ */
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import { Files, type File, type FileChange, type FileInfo } from '../../versions/files.ts';
+import { resolveVersion } from '../../versions/resolve.ts';
+import { rootOf } from '../../versions/snapshot.ts';
+import { addressOf, filesAt } from '../addresses.ts';
+import { sizeText, timeText } from '../text.ts';
+import { verb, type VerbContext } from '../verb.ts';
+
+const fileJson = '{path, kind: "file"|"dir"|"symlink", bytes, hash, modified, executable, target?} a line';
+
+const fileColumns = [
+  ['NAME', (row: FileInfo) => (row.target === undefined ? row.path : `${row.path} -> ${row.target}`)],
+  ['TYPE', (row: FileInfo) => row.kind],
+  ['SIZE', (row: FileInfo) => sizeText(row.bytes)],
+  ['MODIFIED', (row: FileInfo) => timeText(row.modified)],
+] as const;
+
+async function printFiles(
+  text: string,
+  { settings, output, signal }: VerbContext,
+  find: (files: Files, path: string) => AsyncIterable<File>,
+): Promise<void> {
+  const { address, settings: where } = addressOf(text, settings);
+  await using opened = await openProject(where);
+  const files = await filesAt(opened.project, await opened.project.snapshot(), address, text);
+  async function* rows(): AsyncGenerator<FileInfo> {
+    for await (const file of find(files, address.path ?? '/')) {
+      signal.throwIfAborted();
+      yield files.info(file);
+    }
+  }
+  await output.rows(rows(), fileColumns);
+}
+
+export const listFileVerb = verb<{ file: string; recursive: boolean }>({
+  command: 'list file <file>',
+  summary: 'List a directory of a version',
+  examples: [
+    ['list file images@master:/a', 'What lies in /a'],
+    ['list file images@master^ -r', 'All files of the version before'],
+  ],
+  json: fileJson,
+  options: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
+      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'With all that lies below' }),
+  run: ({ file, recursive }, context) => printFiles(file, context, (files, path) => files.list(path, recursive)),
+});
+
+export const globFileVerb = verb<{ pattern: string }>({
+  command: 'glob file <pattern>',
+  summary: 'List what a pattern matches',
+  examples: [
+    ["glob file 'images@master:/**/*.png'", 'All PNG files'],
+    ["glob file 'images@master:/*'", 'What lies in the root'],
+  ],
+  json: fileJson,
+  options: (yargs) =>
+    yargs.positional('pattern', { type: 'string', demandOption: true, describe: 'repo[@ref]:/pattern' }),
+  run: ({ pattern }, context) => printFiles(pattern, context, (files, path) => files.glob(path)),
+});
+
+export const inspectFileVerb = verb<{ file: string }>({
+  command: 'inspect file <file>',
+  summary: 'Show one file',
+  examples: [['inspect file images@master:/a/b.png', 'Its size, hash and time']],
+  json: fileJson,
+  options: (yargs) => yargs.positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' }),
+  async run({ file: text }, { settings, output }) {
+    const { address, settings: where } = addressOf(text, settings);
+    await using opened = await openProject(where);
+    const files = await filesAt(opened.project, await opened.project.snapshot(), address, text);
+    const info = await files.info(await files.find(address.path ?? '/'));
+    await output.document(info, () =>
+      [
+        `Path:     ${info.path}`,
+        `Type:     ${info.kind}${info.executable ? ', executable' : ''}`,
+        ...(info.target === undefined ? [] : [`Target:   ${info.target}`]),
+        `Size:     ${sizeText(info.bytes)}`,
+        `Modified: ${timeText(info.modified)}`,
+        `Hash:     ${info.hash}`,
+      ].join('\n'),
+    );
+  },
+});
+
+interface DiffArgs {
+  readonly new: string;
+  readonly old: string | undefined;
+  readonly 'name-only': boolean;
+}
+
+interface DifferenceInfo {
+  readonly path: string;
+  readonly change: FileChange['change'];
+  readonly old: FileInfo | undefined;
+  readonly new: FileInfo | undefined;
+}
+
+const marks: Record<FileChange['change'], string> = { added: '+', removed: '-', changed: '~' };
+
+export const diffFileVerb = verb<DiffArgs>({
+  command: 'diff file <new> [old]',
+  summary: 'Show what differs between two versions (exit code 10 when something does)',
+  examples: [
+    ['diff file images@master', 'What the last commit changed'],
+    ['diff file images@master:/a images@dev:/a --name-only', 'Between two branches, below /a'],
+  ],
+  json: '{path, change: "added"|"removed"|"changed", old, new} a line; old and new as in list file',
+  options: (yargs) =>
+    yargs
+      .positional('new', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
+      .positional('old', { type: 'string', describe: 'The version before, when it is not the parent' })
+      .option('name-only', { type: 'boolean', default: false, describe: 'Print paths only' }),
+  async run({ new: newText, old: oldText, 'name-only': nameOnly }, { settings, output, signal }) {
+    const { address, settings: where } = addressOf(newText, settings);
+    await using opened = await openProject(where);
+    const snapshot = await opened.project.snapshot();
+    const files = await filesAt(opened.project, snapshot, address, newText);
+    let before: Files | undefined;
+    if (oldText === undefined) {
+      const { commit } = await resolveVersion(snapshot, address);
+      const parent = commit?.parent && (await snapshot.maybeCommit(commit.repo, commit.parent));
+      before = parent && new Files(opened.project.reader, rootOf(parent), `${newText}^`);
+    } else {
+      const old = addressOf(oldText, settings);
+      if (old.settings.project !== where.project) {
+        throw new PachError('usage', { what: oldText, why: 'both versions must be in one project' });
+      }
+      if ((old.address.path ?? address.path) !== address.path) {
+        throw new PachError('usage', { what: oldText, why: 'both versions are compared below the same path' });
+      }
+      before = await filesAt(opened.project, snapshot, old.address, oldText);
+    }
+    let differences = 0;
+    async function* rows(): AsyncGenerator<DifferenceInfo> {
+      for await (const { path, change, old, new: now } of files.diff(before, address.path ?? '/')) {
+        signal.throwIfAborted();
+        differences += 1;
+        yield {
+          path,
+          change,
+          old: old && (await files.info({ path, entry: old })),
+          new: now && (await files.info({ path, entry: now })),
+        };
+      }
+    }
+    if (nameOnly && output.format === 'table') {
+      for await (const { path } of rows()) await output.write(`${path}\n`);
+    } else
+      await output.rows(rows(), [
+        ['', (row) => marks[row.change]],
+        ['NAME', (row) => row.path],
+      ]);
+    return differences > 0 ? 10 : 0;
+  },
+});

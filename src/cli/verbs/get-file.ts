@@ -1,0 +1,75 @@
+/**
+ * get file: one to standard output or a file, a directory to a folder.
+ */
+import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import { extractFile, extractFolder } from '../../versions/extract.ts';
+import { addressOf, filesAt } from '../addresses.ts';
+import { countText, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface GetArgs {
+  readonly file: string;
+  readonly recursive: boolean;
+  readonly output: string | undefined;
+}
+
+export const getFileVerb = verb<GetArgs>({
+  command: 'get file <file>',
+  summary: 'Get a file, or with -r a directory',
+  examples: [
+    ['get file images@master:/a/b.png -o b.png', 'To a file'],
+    ['get file notes@master:/today.txt', 'To standard output'],
+    ['get file images@master:/a -r -o ./out', 'The contents of a directory into a folder'],
+  ],
+  formats: false,
+  options: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
+      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Get a directory' })
+      .option('output', { alias: 'o', type: 'string', describe: 'File or folder to write; - is standard output' }),
+  async run({ file: text, recursive, output: target }, { settings, output, signal }) {
+    const { address, settings: where } = addressOf(text, settings);
+    await using opened = await openProject(where);
+    const files = await filesAt(opened.project, await opened.project.snapshot(), address, text);
+    const file = await files.find(address.path ?? '/');
+    let bytes = 0;
+    let count = 0;
+    const progress = (moreBytes: number, moreFiles: number): void => {
+      bytes += moreBytes;
+      count += moreFiles;
+      output.progress(`${countText(count, 'file')}, ${sizeText(bytes)}`);
+    };
+    if (file.entry.kind === 'directory') {
+      if (!recursive)
+        throw new PachError('usage', {
+          what: text,
+          why: 'it is a directory',
+          next: `pach get file ${text} -r -o FOLDER`,
+        });
+      if (target === undefined || target === '-') {
+        throw new PachError('usage', {
+          what: text,
+          why: 'a directory needs a folder to go to',
+          next: `pach get file ${text} -r -o FOLDER`,
+        });
+      }
+      await extractFolder(files, file, target, { progress, signal });
+      return;
+    }
+    if (target === undefined || target === '-') {
+      for await (const part of files.read(file.entry)) {
+        signal.throwIfAborted();
+        await output.write(part);
+      }
+      return;
+    }
+    const isFolder = await stat(target).then(
+      (info) => info.isDirectory(),
+      () => false,
+    );
+    await extractFile(files, file, isFolder ? `${target}/${basename(file.path)}` : target, { progress, signal });
+  },
+});

@@ -1,0 +1,190 @@
+/**
+ * mount, unmount, mounts.
+ */
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mountpointPath, mountProject } from '../../app/mount.ts';
+import { PachError } from '../../base/errors.ts';
+import type { Home } from '../../local/home.ts';
+import { askMount, listMountRecords, type MountRecord } from '../../local/mounts.ts';
+import { unmountKernel } from '../../mount/kernel-mount.ts';
+import { bytesOf, timeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface MountArgs {
+  readonly words: string[];
+  readonly repos: string[];
+  readonly foreground: boolean;
+  readonly cache: string | undefined;
+  readonly 'cache-size': string;
+  readonly memory: string;
+  readonly prefetch: string;
+  readonly 'allow-other': boolean;
+}
+
+export const mountVerb = verb<MountArgs>({
+  command: 'mount <words..>',
+  summary: 'Mount versions as a folder, read-only: [SOURCE…] MOUNTPOINT',
+  examples: [
+    ['mount images@master ~/pfs', 'The newest commit of a branch, as ~/pfs/images'],
+    ['mount images@master^:/2025 labels ~/pfs', 'A folder of an older version, and another repo'],
+    ['mount ~/pfs', 'Every repo of the project'],
+  ],
+  json: '{mountpoint, sources}',
+  options: (yargs) =>
+    yargs
+      .positional('words', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'repo[@ref][:/folder] …, and last the mountpoint',
+      })
+      .option('repos', {
+        alias: 'r',
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [],
+        describe: 'A source, as for pachctl mount',
+      })
+      .option('foreground', {
+        alias: 'f',
+        type: 'boolean',
+        default: false,
+        describe: 'Stay until it is unmounted; Ctrl-C unmounts',
+      })
+      .option('cache', { type: 'string', describe: 'Folder of the disk cache (for S3 stores)' })
+      .option('cache-size', { type: 'string', default: '20GB', describe: 'Bytes of disk cache at most' })
+      .option('memory', { type: 'string', default: '256MB', describe: 'Bytes of memory for what is read, at most' })
+      .option('prefetch', {
+        type: 'string',
+        default: 'auto',
+        describe: 'Bytes to read ahead of a sequential reader: auto, off or a size',
+      })
+      .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users in' }),
+  async run(args, { settings, output, signal }) {
+    const mountpoint = await mountpointPath(args.words.at(-1) as string);
+    const sources = [...args.repos, ...args.words.slice(0, -1)];
+    const writable = sources.find((source) => source.endsWith('+w'));
+    if (writable !== undefined) {
+      throw new PachError('unsupported', {
+        what: writable,
+        why: 'mounts are read-only in this version',
+        next: `pach put file ${writable.slice(0, -2)} -f FILE`,
+      });
+    }
+    // The server runs in another folder: what was said relative to this one must hold there.
+    const plan = {
+      home: resolve(settings.home.dir),
+      storeUrl: /^[a-z][a-z0-9+.-]*:/i.test(settings.storeUrl) ? settings.storeUrl : resolve(settings.storeUrl),
+      defaultStore: settings.defaultStore,
+      project: settings.project,
+      author: settings.author,
+      mountpoint,
+      sources: sources.map((source) => source.replace(/\+r$/, '')),
+      memoryBytesMax: bytesOf(args.memory, '--memory'),
+      cacheDir: args.cache && resolve(args.cache),
+      cacheBytesMax: bytesOf(args['cache-size'], '--cache-size'),
+      prefetchBytes: prefetchOf(args.prefetch),
+    };
+    const { server, ended } = await mountProject(settings, plan, args['allow-other']);
+    await output.document({ mountpoint, sources: plan.sources }, () => mountpoint);
+    if (!args.foreground) {
+      server.unref();
+      return 0;
+    }
+    const stop = (): boolean => server.kill('SIGTERM');
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop);
+    return ended;
+  },
+});
+
+function prefetchOf(text: string): number | undefined {
+  if (text === 'auto') return undefined;
+  return text === 'off' ? 0 : bytesOf(text, '--prefetch');
+}
+
+export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; lazy: boolean }>({
+  command: 'unmount [mountpoint]',
+  summary: 'Unmount a mount, or all of them',
+  examples: [
+    ['unmount ~/pfs', 'One mount'],
+    ['unmount --all', 'All mounts of this user'],
+  ],
+  json: '{mountpoint} a line',
+  options: (yargs) =>
+    yargs
+      .positional('mountpoint', { type: 'string', describe: 'Where it is mounted' })
+      .option('all', { type: 'boolean', default: false, describe: 'All mounts of this user' })
+      .option('lazy', {
+        type: 'boolean',
+        default: false,
+        describe: 'Even when files are open: the name goes now, the rest when they are closed',
+      }),
+  async run({ mountpoint, all, lazy }, { settings, output }) {
+    if (all === (mountpoint !== undefined)) {
+      throw new PachError('usage', { what: 'unmount', why: 'name a mountpoint, or give --all', next: 'pach mounts' });
+    }
+    const records = await listMountRecords(settings.home);
+    const path = mountpoint === undefined ? undefined : await mountpointPath(mountpoint);
+    const chosen = all ? records : records.filter((record) => record.mountpoint === path);
+    if (!all && chosen.length === 0) {
+      throw new PachError('not-found', {
+        what: mountpoint as string,
+        why: 'nothing of ours is mounted there',
+        next: 'pach mounts',
+      });
+    }
+    for (const record of chosen) {
+      unmountKernel(record.mountpoint, lazy);
+      await gone(record.pid);
+    }
+    await output.rows(
+      chosen.map((record) => ({ mountpoint: record.mountpoint })),
+      [['UNMOUNTED', (row) => row.mountpoint]],
+    );
+  },
+});
+
+/** Waits a while for a server to end, so that what comes next finds nothing of it. */
+async function gone(pid: number): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await sleep(20);
+  }
+}
+
+interface MountInfo extends MountRecord {
+  readonly counters?: object | undefined;
+}
+
+export const mountsVerb = verb({
+  command: 'mounts',
+  summary: 'List the mounts of this user (-v: with their counters)',
+  examples: [['mounts -v -o json', 'With the requests that the kernel made']],
+  json: "{mountpoint, store, project, sources, pid, since, device, counters?}; counters.requests: by the kernel's opcode",
+  async run(args, { settings, output }) {
+    const verbose = (args as { verbose?: boolean }).verbose ?? false;
+    const rows: MountInfo[] = [];
+    for (const record of await listMountRecords(settings.home)) {
+      rows.push(verbose ? { ...record, counters: await countersOf(settings.home, record.mountpoint) } : record);
+    }
+    await output.rows(rows, [
+      ['MOUNTPOINT', (row) => row.mountpoint],
+      ['SOURCES', (row) => row.sources.join(' ') || '(all repos)'],
+      ['STORE', (row) => row.store],
+      ['SINCE', (row) => timeText(row.since)],
+      ...(verbose ? [['COUNTERS', (row: MountInfo) => JSON.stringify(row.counters ?? null)] as const] : []),
+    ]);
+  },
+});
+
+async function countersOf(home: Home, mountpoint: string): Promise<object | undefined> {
+  const answer = await askMount(home, mountpoint);
+  return answer === undefined ? undefined : (JSON.parse(answer) as object);
+}

@@ -1,0 +1,146 @@
+/**
+ * create|list|inspect|delete repo, create|list project.
+ */
+import { openProject } from '../../app/open.ts';
+import { checkName } from '../../model/address.ts';
+import { createRepo, deleteRepo } from '../../versions/refs.ts';
+import type { Repo, Snapshot } from '../../versions/snapshot.ts';
+import { listProjects } from '../../versions/projects.ts';
+import { repoOf } from '../addresses.ts';
+import { sizeText, timeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface RepoArgs {
+  readonly repo: string;
+}
+
+interface RepoInfo {
+  readonly repo: string;
+  readonly created: string;
+  readonly description: string;
+  /** Bytes at the heads of all branches together. */
+  readonly bytes: number;
+  readonly branches: readonly string[];
+}
+
+async function infoOf(snapshot: Snapshot, repo: Repo): Promise<RepoInfo> {
+  const branches: string[] = [];
+  let bytes = 0;
+  for await (const branch of snapshot.branches(repo.name)) {
+    branches.push(branch.name);
+    if (branch.head) bytes += (await snapshot.commitAt(branch.head.commit)).bytes;
+  }
+  const { name, created, description } = repo;
+  return { repo: name, created: new Date(created).toISOString(), description, bytes, branches };
+}
+
+const repoJson = '{repo, created, description, bytes, branches}; bytes: at the heads of all branches';
+
+export const createRepoVerb = verb<RepoArgs & { description: string }>({
+  command: 'create repo <repo>',
+  summary: 'Make a repo',
+  examples: [['create repo images -d "Photos of the survey"', 'Make the repo images']],
+  json: repoJson,
+  options: (yargs) =>
+    yargs
+      .positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' })
+      .option('description', { alias: 'd', type: 'string', default: '', describe: 'What it holds' }),
+  async run({ repo: text, description }, { settings, output }) {
+    const { repo, settings: where } = repoOf(text, settings);
+    await using opened = await openProject(where, { create: true });
+    await createRepo(opened.project, repo, description);
+    const snapshot = await opened.project.snapshot();
+    const info = await infoOf(snapshot, await snapshot.repo(repo));
+    await output.document(info, () => repo);
+  },
+});
+
+export const listRepoVerb = verb({
+  command: 'list repo',
+  summary: 'List the repos of the project',
+  examples: [['list repo -o json', 'One object a line']],
+  json: repoJson,
+  async run(_, { settings, output }) {
+    await using opened = await openProject(settings);
+    const snapshot = await opened.project.snapshot();
+    async function* rows(): AsyncGenerator<RepoInfo> {
+      for await (const repo of snapshot.repos()) yield infoOf(snapshot, repo);
+    }
+    await output.rows(rows(), [
+      ['NAME', (row) => row.repo],
+      ['CREATED', (row) => timeText(row.created)],
+      ['SIZE', (row) => sizeText(row.bytes)],
+      ['DESCRIPTION', (row) => row.description],
+    ]);
+  },
+});
+
+export const inspectRepoVerb = verb<RepoArgs>({
+  command: 'inspect repo <repo>',
+  summary: 'Show one repo',
+  examples: [['inspect repo images', 'Its size and branches']],
+  json: repoJson,
+  options: (yargs) => yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }),
+  async run({ repo: text }, { settings, output }) {
+    const { repo, settings: where } = repoOf(text, settings);
+    await using opened = await openProject(where);
+    const snapshot = await opened.project.snapshot();
+    const info = await infoOf(snapshot, await snapshot.repo(repo));
+    await output.document(info, () =>
+      [
+        `Name:        ${info.repo}`,
+        `Description: ${info.description}`,
+        `Created:     ${timeText(info.created)}`,
+        `Size:        ${sizeText(info.bytes)}`,
+        `Branches:    ${info.branches.join(', ')}`,
+      ].join('\n'),
+    );
+  },
+});
+
+export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
+  command: 'delete repo <repo>',
+  summary: 'Delete a repo',
+  examples: [['delete repo images --force', 'With all its branches and commits']],
+  json: '{repo}',
+  options: (yargs) =>
+    yargs
+      .positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' })
+      .option('force', { alias: 'f', type: 'boolean', default: false, describe: 'Even when it has commits' }),
+  async run({ repo: text, force }, { settings, output }) {
+    const { repo, settings: where } = repoOf(text, settings);
+    await using opened = await openProject(where);
+    await deleteRepo(opened.project, repo, force);
+    await output.document({ repo }, () => repo);
+  },
+});
+
+export const createProjectVerb = verb<{ name: string }>({
+  command: 'create project <name>',
+  summary: 'Make a project',
+  examples: [['create project survey', 'Make a project; --project survey works in it']],
+  json: '{project}',
+  options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the project' }),
+  async run({ name }, { settings, output }) {
+    checkName('project', name);
+    const project = name;
+    await using opened = await openProject({ ...settings, project }, { create: true });
+    if (project !== 'default') await opened.project.create();
+    await output.document({ project }, () => project);
+  },
+});
+
+export const listProjectVerb = verb({
+  command: 'list project',
+  summary: 'List the projects of the store',
+  examples: [['list project', 'All projects']],
+  json: '{project}',
+  async run(_, { settings, output }) {
+    await using opened = await openProject(settings);
+    const names = await listProjects(opened.store);
+    await output.rows(
+      names.map((project) => ({ project })),
+      [['NAME', (row) => row.project]],
+    );
+  },
+});

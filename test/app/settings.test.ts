@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { settingsFrom } from '../../src/app/settings.ts';
+import { version } from '../../src/app/version.ts';
+
+test('flags win over the environment, and that over defaults', () => {
+  const environment = { PACH_HOME: '/h', PACH_STORE: 's3://b', PACH_PROJECT: 'p', USER: 'u' };
+  expect(settingsFrom({}, { PACH_HOME: '/h' })).toMatchObject({
+    storeUrl: '/h/store',
+    defaultStore: true,
+    project: 'default',
+  });
+  expect(settingsFrom({}, environment)).toMatchObject({
+    storeUrl: 's3://b',
+    defaultStore: false,
+    project: 'p',
+    author: 'u',
+  });
+  expect(settingsFrom({ store: '/s', project: 'q' }, environment)).toMatchObject({ storeUrl: '/s', project: 'q' });
+  expect(() => settingsFrom({ project: 'a/b' }, {})).toThrowError(/project/);
+});
+
+test('the version is that of the package', () => {
+  const { version: packaged } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  expect(version).toBe(packaged);
+});

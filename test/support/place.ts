@@ -1,0 +1,104 @@
+/**
+ * Commands as users run them, live mounts included. The test process never touches a mount: shells
+ * in child processes do,
+ * each with a time limit, as root or as an ordinary user.
+ */
+import { execFile, type ExecFileException } from 'node:child_process';
+import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const bin = resolve(import.meta.dirname, '../../bin');
+/** The ordinary user of the tests, `nobody`: fusermount3 wants one with a name. */
+const userId = 65534;
+
+export interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface MountInfo {
+  readonly mountpoint: string;
+  readonly pid: number;
+  readonly device: string;
+  readonly counters: { readonly requests: readonly number[]; readonly replyErrors: number; readonly inodes: number };
+}
+
+export const opcodes = { lookup: 1, open: 14, read: 15, release: 18, opendir: 27, releasedir: 29, readdirplus: 44 };
+
+export type Who = 'root' | 'user';
+
+/** A folder of its own with a store and settings, and commands run in it. */
+export class Place implements AsyncDisposable {
+  readonly dir: string;
+  readonly who: Who;
+  private readonly environment: NodeJS.ProcessEnv;
+
+  private constructor(dir: string, who: Who, environment: NodeJS.ProcessEnv) {
+    this.dir = dir;
+    this.who = who;
+    this.environment = environment;
+  }
+
+  static async make(who: Who, extra: NodeJS.ProcessEnv = {}): Promise<Place> {
+    const dir = await mkdtemp(join(tmpdir(), 'pach-mount-'));
+    await mkdir(join(dir, 'home'), { mode: 0o700 });
+    if (who === 'user') for (const path of [dir, join(dir, 'home')]) await chown(path, userId, userId);
+    const { PATH = '' } = process.env;
+    const environment = {
+      PATH: `${bin}:${PATH}`,
+      HOME: join(dir, 'home'),
+      PACH_HOME: join(dir, 'home/.pachmount'),
+      LC_ALL: 'C.UTF-8',
+      ...extra,
+    };
+    return new Place(dir, who, environment);
+  }
+
+  /** Runs a shell script in the folder; `code` is its exit code, 124 when it took too long. */
+  run(script: string, seconds = 30): Promise<Result> {
+    const shell = ['bash', '-c', script];
+    const words =
+      this.who === 'root' ? shell : ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', ...shell];
+    const options = { cwd: this.dir, env: this.environment, maxBuffer: 1 << 28 };
+    return new Promise((done) => {
+      execFile(
+        'timeout',
+        ['-k', '2', String(seconds), ...words],
+        options,
+        (error: ExecFileException | null, stdout, stderr) => {
+          const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
+          done({ code, stdout, stderr });
+        },
+      );
+    });
+  }
+
+  /** The same, for what must succeed; resolves to its output. */
+  async must(script: string, seconds = 30): Promise<string> {
+    const { code, stdout, stderr } = await this.run(script, seconds);
+    if (code !== 0) throw new Error(`${script}\nended with ${code}\n${stdout.slice(-2000)}\n${stderr.slice(-2000)}`);
+    return stdout;
+  }
+
+  async mounts(): Promise<MountInfo[]> {
+    const lines = (await this.must('pach mounts -v -o json')).split('\n').filter(Boolean);
+    return lines.map((line) => JSON.parse(line) as MountInfo);
+  }
+
+  /** Requests that the kernel has made of the only mount, by opcode. */
+  async requests(): Promise<readonly number[]> {
+    const [mount] = await this.mounts();
+    if (!mount) throw new Error('nothing is mounted');
+    if (mount.counters.replyErrors > 0) throw new Error('the kernel refused a reply');
+    return mount.counters.requests;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.run(
+      'pach unmount --all --lazy; for m in $(grep -oE "[^ ]+ fuse.pachmount" /proc/self/mounts | cut -d" " -f1); do case $m in "$PWD"/*) umount -l $m || fusermount3 -uz $m;; esac; done',
+    );
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
