@@ -172,7 +172,7 @@ test('an interrupted put commits nothing, and killed ones lose nothing', async (
   expect(
     (
       await place.run(
-        'pach put file data@master:/typed -f - < <(sleep 10) & pid=$!; sleep 1; kill -INT $pid; wait $pid',
+        'mkfifo typing; exec 7<> typing; pach put file data@master:/typed -f - <&7 & pid=$!; sleep 1; kill -INT $pid; wait $pid',
       )
     ).code,
   ).toBe(130);

@@ -65,19 +65,20 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
   test('a server that takes over answers for what the kernel knows', async () => {
     await using place = await Place.make(who);
     await place.must(
-      `mkdir -p src/sub && echo first > src/sub/a && for i in $(seq 2000); do echo $i > src/sub/$i; done && ${put}`,
+      `mkdir -p src/sub && echo first > src/sub/a && for i in $(seq 2000); do echo $i > src/sub/$i; done && ${put} && echo second | pach put file data@master:/sub/a -f -`,
     );
+    // Names beside the listed ones, of both servers: each must keep its own inode.
     const script = `mkdir pfs
       mkfifo in; node ${handOver} "$PWD/pfs" < in > log 2>&1 & exec 3> in
       wait_for() { for i in $(seq 100); do [ "$(grep -c ready log)" = $1 ] && return; sleep 0.1; done; cat log; exit 1; }
       wait_for 1
-      ls -l pfs/data/sub > before; exec 8< pfs/data/sub/a; cd pfs/data/sub
+      ls -l pfs/data/sub > before; cat 'pfs/data@master^/sub/a'; exec 8< pfs/data/sub/a; cd pfs/data/sub
       echo next >&3; (cd "$OLDPWD"; wait_for 2)
-      cat <&8; cat 1999; stat -c %i a 7; cd "$OLDPWD"; ls -l pfs/data/sub | cmp - before && echo same
+      cat <&8; cat 1999; stat -c %i a 7; cd "$OLDPWD"; ls -l pfs/data/sub | cmp - before && echo same; cat pfs/data@master.2/sub/a
       pach put file data@master:/sub/a -f src/sub/2 >/dev/null; echo next >&3; wait_for 3
       cat pfs/data@master/sub/a; exec 3>&-; fusermount3 -uz pfs`;
     const out = await place.must(script, 60);
-    expect(out).toMatch(/^first\n1999\n\d+\n\d+\nsame\nfirst\n$/);
+    expect(out).toMatch(/^first\nsecond\n1999\n\d+\n\d+\nsame\nsecond\nsecond\n$/);
   });
 });
 
