@@ -38,12 +38,22 @@ export class BlobReader {
   /** The plain bytes of a chunk of `length` bytes; shared, not to be changed. */
   chunk(ref: Ref, length: number): Promise<Buffer> {
     const key = hashKey(ref.hash);
-    const cached = this.chunks.get(key);
-    if (cached) return cached;
-    const bytes = this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh));
-    this.chunks.set(key, bytes, length);
-    bytes.catch(() => this.chunks.delete(key));
-    return bytes;
+    let bytes = this.chunks.get(key);
+    if (!bytes) {
+      bytes = this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh));
+      this.chunks.set(key, bytes, length);
+      bytes.catch(() => this.chunks.delete(key));
+    }
+    return bytes.then((found) => {
+      if (found.length === length) return found;
+      // Its hash is right, so the node that says so is wrong; and it was kept as one of that length.
+      this.chunks.delete(key);
+      throw new PachError('damaged', {
+        what: `chunk ${ref.hash.toString('hex')}`,
+        why: `it has ${found.length} bytes where a version says ${length}`,
+        next: 'put the file again',
+      });
+    });
   }
 
   /** A node; the same object while it stays in memory. */

@@ -61,6 +61,18 @@ export class ExtentCache {
     return this.fetch(key, object, { offset, length });
   }
 
+  /** Forgets all that is kept of an object, its end too. */
+  async forget(key: string): Promise<void> {
+    const object = await this.object(key);
+    for (const extent of object.extents) {
+      this.drop(key, object, extent);
+      await this.options.disk?.forget(key, extent);
+    }
+    for (const range of (await this.options.disk?.extents(`${key}.tail`)) ?? []) {
+      await this.options.disk?.forget(`${key}.tail`, range);
+    }
+  }
+
   /** The end of an object, as Store.readTail, kept on disk. */
   async readTail(key: string, length: number): Promise<{ bytes: Buffer; size: number }> {
     const range = { offset: 0, length: length + 8 };

@@ -35,8 +35,11 @@ export interface IndexList {
   readonly fresh: readonly StoredPack[];
 }
 
-/** The part of a store that indexes are read through. */
-export type IndexReader = Pick<Store, 'read' | 'readTail'>;
+/** The part of a store, or of a cache before it, that indexes are read through. */
+export interface IndexReader extends Pick<Store, 'read' | 'readTail'> {
+  /** Of a cache: forgets what it keeps of an object, so that the store is asked again. */
+  forget?(key: string): Promise<void>;
+}
 
 const readsAhead = 16;
 const blockCacheBytes = 16 * 1024 * 1024;
@@ -91,8 +94,11 @@ export class KnownBlobs {
     const entries = new Map<string, SegmentEntry>();
     const packs = mapOrdered(this.indexes.fresh, readsAhead, async (pack) => {
       const key = packKey(this.project, pack.kind, pack.id);
-      const { bytes, size } = await listed(key, this.reader.readTail(key, pack.blobs * 44 + packFooterBytes));
-      return { pack, blobs: parsePackIndex(pack.kind, Buffer.from(bytes), size, key) };
+      const blobs = await this.parsed(key, async () => {
+        const { bytes, size } = await this.reader.readTail(key, pack.blobs * 44 + packFooterBytes);
+        return parsePackIndex(pack.kind, Buffer.from(bytes), size, key);
+      });
+      return { pack, blobs };
     });
     for await (const { pack, blobs } of packs) {
       for (const { hash, offset, storedLength, plainLength } of blobs) {
@@ -107,8 +113,12 @@ export class KnownBlobs {
     this.segments ??= Promise.all(
       this.indexes.segments.map(async (info) => {
         const key = segmentKey(this.project, info.id);
-        const { bytes } = await listed(key, this.reader.readTail(key, segmentTailBytes(info.bytes, info.entries)));
-        return { info, tail: parseSegmentTail(Buffer.from(bytes), key) };
+        const tail = await this.parsed(key, async () => {
+          const { bytes } = await this.reader.readTail(key, segmentTailBytes(info.bytes, info.entries, key));
+          return parseSegmentTail(Buffer.from(bytes), key);
+        });
+        if (tail.entries !== info.entries) throw damagedIndex(key, 'it has not as many entries as the head says');
+        return { info, tail };
       }),
     );
     return this.segments;
@@ -123,24 +133,37 @@ export class KnownBlobs {
     if (cached) return cached;
     const key = segmentKey(this.project, info.id);
     const { offset, length } = blockRange(tail, block);
-    const bytes = Buffer.from(await listed(key, this.reader.read(key, offset, length)));
-    const entries = new Map(parseBlock(tail, block, bytes, key).map((entry) => [hashKey(entry.hash), entry]));
+    const entries = await this.parsed(key, async () => {
+      const bytes = Buffer.from(await this.reader.read(key, offset, length));
+      return new Map(parseBlock(tail, block, bytes, key).map((entry) => [hashKey(entry.hash), entry]));
+    });
     this.blocks.set(cacheKey, entries, length * 4);
     return entries;
   }
+
+  /**
+   * What `read` makes of an object that the head lists: that it is not there is damage, whoever
+   * asks. What a cache has kept wrongly is read anew.
+   */
+  private async parsed<T>(key: string, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read().catch(async (error: unknown) => {
+        if (!this.reader.forget || !isPachError(error, 'damaged', 'unsupported')) throw error;
+        await this.reader.forget(key);
+        return read();
+      });
+    } catch (error) {
+      if (!isPachError(error, 'not-found')) throw error;
+      throw damagedIndex(key, 'it is missing from the store', error);
+    }
+  }
 }
 
-/** What the head lists must be there: that it is not is damage, whoever asks. */
-async function listed<T>(key: string, read: Promise<T>): Promise<T> {
-  try {
-    return await read;
-  } catch (error) {
-    if (!isPachError(error, 'not-found')) throw error;
-    throw new PachError('damaged', {
-      what: `pack ${key}`,
-      why: 'it is missing from the store',
-      next: 'restore the object from a copy of the store',
-      cause: error,
-    });
-  }
+function damagedIndex(key: string, why: string, cause?: unknown): PachError {
+  return new PachError('damaged', {
+    what: key,
+    why,
+    next: 'restore the object from a copy of the store',
+    cause,
+  });
 }

@@ -33,9 +33,11 @@ export interface SegmentTail {
   readonly fences: Buffer;
 }
 
-/** Bytes at the end of a segment that `parseSegmentTail` needs. */
-export function segmentTailBytes(segmentBytes: number, entries: number): number {
-  return segmentBytes - headerBytes - entries * entryBytes;
+/** Bytes at the end of a segment that `parseSegmentTail` needs; `where` names it in errors. */
+export function segmentTailBytes(segmentBytes: number, entries: number, where: string): number {
+  const bytes = segmentBytes - headerBytes - entries * entryBytes;
+  if (bytes < footerBytes || entries > segmentEntriesMax) throw damaged(where, 'so many entries can not be in it');
+  return bytes;
 }
 
 /** The whole object. `entries` are sorted by hash, without duplicates, at most `segmentEntriesMax`. */

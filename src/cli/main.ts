@@ -27,7 +27,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
   // A reader that has seen enough (`| head`) is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : output.error(unprinted(error)));
+  });
+  process.stderr.on('error', () => undefined); // nobody is left to be told
   let output = new Output({ format: 'table', quiet: false, verbose: argv.includes('-v'), color: true });
   let code = 0;
   try {
@@ -50,6 +53,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
+}
+
+function unprinted(cause: NodeJS.ErrnoException): PachError {
+  const [code, why] =
+    cause.code === 'ENOSPC' ? (['no-space', 'the disk is full'] as const) : (['failed', cause.message] as const);
+  return new PachError(code, { what: 'standard output', why, cause });
 }
 
 type RunVerb = (verb: Verb, args: Parameters<Verb['run']>[0]) => Promise<void>;

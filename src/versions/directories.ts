@@ -128,7 +128,7 @@ export class Directories {
     const there = base && (await this.reader(base).find(name));
     if (there && there.content.form !== 'directory') {
       throw new PachError('conflict', {
-        what: textOfName(Buffer.concat([name, Buffer.from('/'), ...rest])),
+        what: path.map(textOfName).join('/'),
         why: `${textOfName(name)} is a ${there.kind}, not a directory`,
         next: 'choose another path, or delete it first',
       });

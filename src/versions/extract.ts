@@ -3,7 +3,8 @@
  * target: folders are made here, files are made anew beside the old name and renamed over it.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, lutimes, mkdir, open, rename, rm, symlink, utimes } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, lstat, lutimes, mkdir, open, rename, rm, symlink, utimes, type FileHandle } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { nameOfText } from '../model/paths.ts';
 import type { TreeEntry } from '../model/tree.ts';
@@ -22,6 +23,21 @@ export async function extractFile(files: Files, file: File, target: string, opti
   await extractEntry(files, file.entry, Buffer.from(target), options).catch((error: unknown) => {
     throw unwritable(target, error);
   });
+}
+
+/** Writes a file's bytes to a device or FIFO, such as `/dev/null`, which stays what it is. */
+export async function writeInto(files: Files, file: File, target: string, options: ExtractOptions): Promise<void> {
+  try {
+    await using into = await open(target, constants.O_WRONLY);
+    for await (const bytes of files.read(file.entry)) {
+      options.signal?.throwIfAborted();
+      await into.writeFile(bytes);
+      options.progress(bytes.length, 0);
+    }
+    options.progress(0, 1);
+  } catch (error) {
+    throw unwritable(target, error);
+  }
 }
 
 /** Writes the contents of a directory into `target`, which is made when its parent exists. */
@@ -81,9 +97,7 @@ async function writeContent(files: Files, entry: TreeEntry, path: Buffer, option
   let offset = 0;
   for await (const part of files.parts(entry)) {
     options.signal?.throwIfAborted();
-    if (part.bytes) {
-      await file.write(part.bytes, 0, part.bytes.length, offset);
-    }
+    if (part.bytes) await writeAt(file, part.bytes, offset);
     const length = part.bytes ? part.bytes.length : part.zeros;
     offset += length;
     options.progress(length, 0);
@@ -91,6 +105,13 @@ async function writeContent(files: Files, entry: TreeEntry, path: Buffer, option
   await file.truncate(offset);
   if (entry.executable) await chmod(path, (await file.stat()).mode | executeBits());
   await file.utimes(secondsOf(entry), secondsOf(entry));
+}
+
+/** A disk that is filling takes a part first, and says why when it gets the rest. */
+async function writeAt(file: FileHandle, bytes: Buffer, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+  }
 }
 
 /** The execute bits that the user's mask lets through, as for files a compiler makes. */

@@ -9,7 +9,7 @@ import { native, type FileStat, type SmallFile } from '../base/native.ts';
 import { inlineBytesMax, nameBytesMax, type Hash } from '../model/refs.ts';
 import { textOfName } from '../model/paths.ts';
 import type { FileContent, TreeEntry } from '../model/tree.ts';
-import { storeFile, storeSmall, storeStream, type ContentSink } from './content.ts';
+import { storeFile, storeSmall, storeStream, type ContentSink, type ReadFile } from './content.ts';
 import { sameContent, type Directories, type Directory, type OldEntries } from './directories.ts';
 
 export interface IngestOptions {
@@ -63,12 +63,12 @@ async function* stored(
   old: OldEntries,
 ): AsyncGenerator<TreeEntry> {
   for await (const { batch, files } of mapOrdered(batches(stats), 2, (group) => readBatch(folder, group))) {
+    options.signal?.throwIfAborted();
     if (files) {
       yield* await storeBatch(options, folder, batch, files);
       continue;
     }
     for (const stat of batch) {
-      options.signal?.throwIfAborted();
       const entry = await storeOne(options, folder, stat, old);
       if (entry) yield entry;
     }
@@ -119,7 +119,7 @@ async function storeBatch(
     const path = join(folder, stat.name);
     checkName(stat.name, path);
     if (file.error === 'EFBIG') {
-      entries.push({ name: stat.name, kind: 'file', ...(await bigFile(options, path)) });
+      entries.push({ name: stat.name, kind: 'file', ...(await ingestFile(options, path)) });
       continue;
     }
     if (file.error) throw unreadable(shownPath(path), Object.assign(new Error(file.error), { code: file.error }));
@@ -163,7 +163,7 @@ async function storeOne(
       return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds, content };
     }
     case 'file':
-      return { name, kind: 'file', ...(await bigFile(options, path)) };
+      return { name, kind: 'file', ...(await ingestFile(options, path)) };
   }
 }
 
@@ -178,7 +178,8 @@ async function link(options: IngestOptions, path: Buffer): Promise<FileContent> 
   return storeStream(options.sink, stream());
 }
 
-async function bigFile(options: IngestOptions, path: Buffer): ReturnType<typeof storeFile> {
+/** Stores one file of any size. Throws `failed`, `denied` or `not-found` naming it when it can't be read. */
+export async function ingestFile(options: IngestOptions, path: Buffer): Promise<ReadFile> {
   const shown = shownPath(path);
   const file = await storeFile(options.sink, path, shown, (bytes) => {
     options.signal?.throwIfAborted();

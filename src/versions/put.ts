@@ -9,9 +9,9 @@ import { nameOfText, parsePath } from '../model/paths.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import { entryHash, type TreeEntry } from '../model/tree.ts';
 import { newCommitId } from './change.ts';
-import { storeFile, storeStream } from './content.ts';
+import { storeStream } from './content.ts';
 import { Directories, sameContent, type Directory } from './directories.ts';
-import { ingestFolder, type IngestOptions } from './ingest.ts';
+import { ingestFile, ingestFolder, type IngestOptions } from './ingest.ts';
 import type { Project } from './project.ts';
 import { rootOf, type Commit, type Snapshot } from './snapshot.ts';
 import type { Upload } from './upload.ts';
@@ -175,8 +175,7 @@ async function putOne(
       throw new PachError('failed', { what: source.path, why: 'sockets, devices and FIFOs are not stored' });
     }
     // A link named on the command line is what it leads to, as for cp.
-    const file = await storeFile(options.sink, path, source.path, (bytes) => options.progress(bytes, 0));
-    options.progress(0, 1);
+    const file = await ingestFile(options, path);
     return replace(options, root, at, { name: at.at(-1) as Buffer, kind: 'file', ...file });
   }
   if (!source.recursive) {

@@ -97,7 +97,7 @@ describe('pack index', () => {
 describe('segment', () => {
   const entries = segmentEntries(3000);
   const bytes = encodeSegment(entries);
-  const tail = bytes.subarray(bytes.length - segmentTailBytes(bytes.length, entries.length));
+  const tail = bytes.subarray(bytes.length - segmentTailBytes(bytes.length, entries.length, 's'));
 
   test('golden bytes', () => {
     const { stored, now } = golden('segment', encodeSegment(segmentEntries(3)));

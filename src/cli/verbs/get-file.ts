@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 import { stat } from 'node:fs/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { extractFile, extractFolder } from '../../versions/extract.ts';
+import { extractFile, extractFolder, writeInto } from '../../versions/extract.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
@@ -59,17 +59,17 @@ export const getFileVerb = verb<GetArgs>({
       await extractFolder(files, file, target, { progress, signal });
       return;
     }
-    if (target === undefined || target === '-') {
+    // Under its own name, standard output may be a link to a file, which would be replaced.
+    if (target === undefined || target === '-' || target === '/dev/stdout') {
       for await (const part of files.read(file.entry)) {
         signal.throwIfAborted();
         await output.write(part);
       }
       return;
     }
-    const isFolder = await stat(target).then(
-      (info) => info.isDirectory(),
-      () => false,
-    );
-    await extractFile(files, file, isFolder ? `${target}/${basename(file.path)}` : target, { progress, signal });
+    const there = await stat(target).catch(() => undefined);
+    const path = there?.isDirectory() ? `${target}/${basename(file.path)}` : target;
+    const special = there !== undefined && !there.isDirectory() && !there.isFile();
+    await (special ? writeInto : extractFile)(files, file, path, { progress, signal });
   },
 });
