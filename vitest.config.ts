@@ -14,7 +14,7 @@ export default defineConfig(({ mode }) => ({
       mode === 'check' || !existsSync('test/support/global-setup.ts') ? [] : ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: mode === 'long' ? 1 : 2,
-    testTimeout: mode === 'long' ? 1_800_000 : 60_000,
+    testTimeout: mode === 'long' ? 1_800_000 : 180_000,
     hookTimeout: 120_000,
   },
 }));

@@ -57,7 +57,7 @@ export class Place implements AsyncDisposable {
   }
 
   /** Runs a shell script in the folder; `code` is its exit code, 124 when it took too long. */
-  run(script: string, seconds = 30): Promise<Result> {
+  run(script: string, seconds = 60): Promise<Result> {
     const shell = ['bash', '-c', script];
     const words =
       this.who === 'root' ? shell : ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', ...shell];
@@ -76,7 +76,7 @@ export class Place implements AsyncDisposable {
   }
 
   /** The same, for what must succeed; resolves to its output. */
-  async must(script: string, seconds = 30): Promise<string> {
+  async must(script: string, seconds = 60): Promise<string> {
     const { code, stdout, stderr } = await this.run(script, seconds);
     if (code !== 0) throw new Error(`${script}\nended with ${code}\n${stdout.slice(-2000)}\n${stderr.slice(-2000)}`);
     return stdout;
