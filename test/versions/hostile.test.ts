@@ -38,9 +38,9 @@ async function readAll(project: Project): Promise<void> {
   const commit = await resolveCommit(snapshot, parseAddress('data'));
   for await (const each of snapshot.ancestors(commit)) expect(each.id).toHaveLength(32);
   const files = new Files(project.reader, rootOf(commit), 'data');
-  for await (const { entry } of files.list('/', true)) {
-    if (entry.kind === 'directory') continue;
-    for await (const _ of files.read(entry));
+  for await (const file of files.list('/', true)) {
+    if (file.entry.kind === 'directory') continue;
+    for await (const _ of files.read(file.entry));
   }
 }
 
@@ -85,7 +85,7 @@ test('a wrong, missing or short object anywhere ends in an error of ours, or doe
 
   const keys = [...objects.keys()];
   const outcomes = { same: 0, refused: 0 };
-  for (let round = 0; round < 400; round += 1) {
+  for (let round = 0; round < 200; round += 1) {
     // The head is the one object that no hash protects: it gets half of the rounds.
     const key = (round % 2 ? keys[next(keys.length)] : 'projects/default/head') as string;
     const bytes = Buffer.from(objects.get(key) as Buffer);
@@ -101,13 +101,14 @@ test('a wrong, missing or short object anywhere ends in an error of ours, or doe
         await work();
         outcomes.same += 1;
       } catch (error) {
-        if (!isPachError(error)) throw new Error(`round ${round}: ${key}, byte ${at}, way ${how}`, { cause: error });
-        expect(['damaged', 'unsupported', 'not-found']).toContain(error.code);
+        if (!isPachError(error, 'damaged', 'unsupported', 'not-found')) {
+          throw new Error(`round ${round}: ${key}, byte ${at}, way ${how}`, { cause: error });
+        }
         outcomes.refused += 1;
       }
     }
   }
-  expect(outcomes.refused).toBeGreaterThan(100);
+  expect(outcomes.refused).toBeGreaterThan(60);
   expect(outcomes.same).toBeGreaterThan(20);
 });
 
