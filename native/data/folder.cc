@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -75,6 +76,32 @@ Status StatusAt(int folder, const char* name) {
   struct stat found;
   if (fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) != 0) return Failed(errno);
   return StatusOf(found);
+}
+
+/** The times of a file, in the order mtime, ctime. */
+std::array<timespec, 2> TimesOf(const struct stat& from) {
+#ifdef __APPLE__
+  return {from.st_mtimespec, from.st_ctimespec};
+#else
+  return {from.st_mtim, from.st_ctim};
+#endif
+}
+
+Fingerprint FingerprintOf(const std::string& name, const struct stat& found, int64_t settled_ms) {
+  const std::array<timespec, 2> times = TimesOf(found);
+  uint64_t facts[8] = {found.st_ino, static_cast<uint64_t>(found.st_size), found.st_mode, found.st_dev};
+  for (size_t i = 0; i < times.size(); i++) {
+    if (times[i].tv_sec * 1000 + times[i].tv_nsec / 1000000 >= settled_ms) return {};
+    facts[4 + 2 * i] = static_cast<uint64_t>(times[i].tv_sec);
+    facts[5 + 2 * i] = static_cast<uint64_t>(times[i].tv_nsec);
+  }
+  blake3_hasher hasher = StartHash(Domain::kPlain);
+  blake3_hasher_update(&hasher, facts, sizeof facts);
+  blake3_hasher_update(&hasher, name.data(), name.size());
+  const Hash hash = FinishHash(hasher);
+  Fingerprint fingerprint;
+  std::copy_n(hash.begin(), fingerprint.size(), fingerprint.begin());
+  return fingerprint;
 }
 
 /** Fills slabs with one file after another. */
@@ -157,7 +184,7 @@ class Reader {
 
 }  // namespace
 
-std::vector<Listed> ListFolder(const std::string& path) {
+std::vector<Listed> ListFolder(const std::string& path, int64_t settled_ms) {
   const int fd = OpenFolder(path);
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd), closedir);
   if (!folder) {
@@ -174,14 +201,22 @@ std::vector<Listed> ListFolder(const std::string& path) {
       break;
     }
     std::string name = entry->d_name;
-    if (name != "." && name != "..") listed.push_back({std::move(name), {}});
+    if (name != "." && name != "..") listed.push_back({std::move(name), {}, {}});
   }
   // std::string compares chars as unsigned, like memcmp.
   std::sort(listed.begin(), listed.end(), [](const Listed& a, const Listed& b) { return a.name < b.name; });
   // A folder that changes meanwhile may give a name twice.
   const auto same = [](const Listed& a, const Listed& b) { return a.name == b.name; };
   listed.erase(std::unique(listed.begin(), listed.end(), same), listed.end());
-  for (Listed& each : listed) each.status = StatusAt(fd, each.name.c_str());
+  for (Listed& each : listed) {
+    struct stat found;
+    if (fstatat(fd, each.name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+      each.status = Failed(errno);
+      continue;
+    }
+    each.status = StatusOf(found);
+    if (each.status.kind == Kind::kFile) each.fingerprint = FingerprintOf(each.name, found, settled_ms);
+  }
   return listed;
 }
 

@@ -1,6 +1,7 @@
 // Listing a folder and reading its small files, many at a time. Names are bytes, not text.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,16 +21,21 @@ struct Status {
   std::string error;
 };
 
+/** The start of a hash over all by which a change of a file shows; zero when that can't be relied on. */
+using Fingerprint = std::array<uint8_t, 16>;
+
 struct Listed {
   std::string name;
   Status status;
+  Fingerprint fingerprint = {};
 };
 
 /**
  * lstat of all names in a folder, sorted as bytes. A symlink in place of the folder is not followed
- * (unless the path ends with a slash). Throws SystemError for the folder itself.
+ * (unless the path ends with a slash). Files that changed at `settled_ms` (since 1970) or later have no
+ * fingerprint: they could change again without a new time. Throws SystemError for the folder itself.
  */
-std::vector<Listed> ListFolder(const std::string& path);
+std::vector<Listed> ListFolder(const std::string& path, int64_t settled_ms);
 
 /** A file's bytes in a slab that it shares with others. */
 struct Read {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -33,37 +34,53 @@ class StatusWriter {
   napi_value keys_[4];
 };
 
-Napi::Value ToStats(Napi::Env env, std::vector<Listed>& listed) {
+/** One row a name, as src/base/listing.ts reads them. */
+constexpr size_t kRow = 48;
+
+Napi::Value ToListing(Napi::Env env, std::vector<Listed>& listed) {
   size_t total = 0;
-  for (const Listed& each : listed) total += each.name.size();
-  auto names = Napi::Buffer<char>::New(env, total);
-  const Slicer slicer(names);
-  const StatusWriter writer(env);
-  const napi_value name_key = Napi::String::New(env, "name");
-  const napi_value kind_key = Napi::String::New(env, "kind");
-  const napi_value size_key = Napi::String::New(env, "size");
-  const napi_value kinds[] = {Napi::String::New(env, "file"), Napi::String::New(env, "directory"),
-                              Napi::String::New(env, "symlink"), Napi::String::New(env, "other")};
-  Napi::Array array = Napi::Array::New(env, listed.size());
-  size_t at = 0;
-  for (size_t i = 0; i < listed.size(); i++) {
-    const Napi::HandleScope scope(env);
-    const auto& [name, status] = listed[i];
-    std::copy(name.begin(), name.end(), names.Data() + at);
-    Napi::Object stat = Napi::Object::New(env);
-    stat.Set(name_key, slicer.Slice(at, at + name.size()));
-    stat.Set(kind_key, kinds[static_cast<size_t>(status.kind)]);
-    stat.Set(size_key, Napi::Number::New(env, static_cast<double>(status.size)));
-    writer.Write(stat, status);
-    array.Set(static_cast<uint32_t>(i), stat);
-    at += name.size();
+  size_t files = 0;
+  for (const auto& [name, status, fingerprint] : listed) {
+    total += name.size();
+    if (status.kind == Kind::kFile && status.error.empty()) files++;
   }
-  return array;
+  auto names = Napi::Buffer<char>::New(env, total);
+  auto rows = Napi::Buffer<uint8_t>::New(env, listed.size() * kRow);
+  auto fingerprints = Napi::Buffer<uint8_t>::New(env, files * sizeof(Fingerprint));
+  Napi::Object errors = Napi::Object::New(env);
+  size_t end = 0;
+  size_t file = 0;
+  for (size_t i = 0; i < listed.size(); i++) {
+    const auto& [name, status, fingerprint] = listed[i];
+    std::copy(name.begin(), name.end(), names.Data() + end);
+    end += name.size();
+    const double numbers[] = {static_cast<double>(end), static_cast<double>(status.size),
+                              static_cast<double>(status.seconds), static_cast<double>(status.nanoseconds)};
+    uint8_t* row = rows.Data() + i * kRow;
+    std::memset(row, 0, kRow);
+    std::memcpy(row, numbers, sizeof numbers);
+    row[32] = static_cast<uint8_t>(status.kind);
+    row[33] = status.executable;
+    if (!status.error.empty()) {
+      errors.Set(static_cast<uint32_t>(i), Napi::String::New(env, status.error));
+    } else if (status.kind == Kind::kFile) {
+      std::copy(fingerprint.begin(), fingerprint.end(), fingerprints.Data() + file * sizeof fingerprint);
+      file++;
+    }
+  }
+  Napi::Object listing = Napi::Object::New(env);
+  listing.Set("names", names);
+  listing.Set("rows", rows);
+  listing.Set("fingerprints", fingerprints);
+  listing.Set("errors", errors);
+  return listing;
 }
 
 Napi::Value ListFolderAsync(const Napi::CallbackInfo& info) {
+  const auto settled_ms = static_cast<int64_t>(CountArgument(info[1], "settledMs"));
   return Task<std::vector<Listed>>::Run(
-      info.Env(), {}, [path = PathArgument(info[0], "path")] { return ListFolder(path); }, ToStats);
+      info.Env(), {}, [path = PathArgument(info[0], "path"), settled_ms] { return ListFolder(path, settled_ms); },
+      ToListing);
 }
 
 Napi::Value ToSmallFiles(Napi::Env env, std::vector<Read>& reads) {

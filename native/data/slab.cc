@@ -45,7 +45,7 @@ class Pool {
 
  private:
   static constexpr size_t kHugePage = 2 << 20;
-  static constexpr size_t kKept = 8;
+  static constexpr size_t kKept = 4;
 
   std::mutex mutex_;
   std::vector<void*> free_;

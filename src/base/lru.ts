@@ -43,6 +43,11 @@ export class Lru<V> {
     this.total -= entry.bytes;
   }
 
+  clear(): void {
+    this.entries.clear();
+    this.total = 0;
+  }
+
   values(): V[] {
     return [...this.entries.values()].map((entry) => entry.value);
   }

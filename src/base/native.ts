@@ -26,18 +26,15 @@ export interface Cutter {
   end(): Promise<CutPiece[]>;
 }
 
-export type FileKind = 'file' | 'directory' | 'symlink' | 'other';
-
-/** lstat of one name in a folder. Sizes in bytes, times as seconds and nanoseconds. */
-export interface FileStat {
-  readonly name: Buffer;
-  readonly kind: FileKind;
-  readonly executable: boolean;
-  readonly size: number;
-  readonly mtimeSeconds: number;
-  readonly mtimeNanoseconds: number;
-  /** errno name when lstat of this name failed (then the rest is zero). */
-  readonly error?: string;
+/** What the native side tells of a folder; `Listing` in listing.ts reads it. */
+export interface NativeListing {
+  /** Names one after another. */
+  readonly names: Buffer;
+  readonly rows: Buffer;
+  /** 16 bytes for each regular file, in order: see `Listing.fingerprints`. */
+  readonly fingerprints: Buffer;
+  /** errno names of those that could not be looked at, by their number. */
+  readonly errors: Readonly<Record<number, string>>;
 }
 
 /** One small file read whole, with its stat taken from the open descriptor. */
@@ -69,10 +66,16 @@ export interface NativeData {
   /**
    * lstat of everything in a folder except `.` and `..`, sorted by the names' bytes. Here and below, a
    * symlink in place of the folder is not followed (ENOTDIR), unless the path ends with a slash.
+   * Files that changed at `settledMs` (since 1970) or later get no fingerprint.
    */
-  listFolder(path: Buffer): Promise<FileStat[]>;
+  listFolder(path: Buffer, settledMs: number): Promise<NativeListing>;
   /** Opens (O_NOFOLLOW), fstats and reads each of `names` in `folder` that has at most `maxBytes`. */
   readSmallFiles(folder: Buffer, names: readonly Buffer[], maxBytes: number): Promise<SmallFile[]>;
+  /**
+   * Sorts rows of `rowBytes` bytes by their first 32 bytes, in place; of rows with equal ones the
+   * first stays. Resolves to the number of rows left, which are the first ones in `rows`.
+   */
+  sortRows(rows: Uint8Array, rowBytes: number): Promise<number>;
   /** Takes an exclusive flock(2), waiting for it; released by `close` of the fd or by death. */
   lockExclusive(fd: number): Promise<void>;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fingerprintBytes, listFolder, type FileStat } from '../../src/base/listing.ts';
 import { native } from '../../src/base/native.ts';
 
 const addon = resolve('native/build/data.node');
@@ -21,6 +22,12 @@ function fresh(name: string): string {
   const path = join(folder, name);
   fs.mkdirSync(path);
   return path;
+}
+
+/** All of a folder, as objects. */
+async function list(path: string): Promise<FileStat[]> {
+  const listing = await listFolder(Buffer.from(path));
+  return Array.from({ length: listing.count }, (_, n) => listing.at(n));
 }
 
 const inside = (path: string, name: Buffer): Buffer => Buffer.concat([Buffer.from(`${path}/`), name]);
@@ -42,7 +49,7 @@ describe('listFolder', () => {
   test('tells any name as bytes, in their order', async () => {
     const path = fresh('names');
     for (const name of oddNames) fs.writeFileSync(inside(path, name), name);
-    const stats = await native().listFolder(Buffer.from(path));
+    const stats = await list(path);
     expect(stats.map((stat) => stat.name)).toEqual(oddNames);
     expect(stats.map((stat) => stat.size)).toEqual(oddNames.map((name) => name.length));
     expect(stats.every((stat) => stat.kind === 'file' && !stat.executable && stat.error === undefined)).toBe(true);
@@ -59,7 +66,7 @@ describe('listFolder', () => {
     fs.mkdirSync(join(path, 'folder'));
     fs.symlinkSync('nowhere', join(path, 'link'));
     execFileSync('mkfifo', [join(path, 'pipe')]);
-    const stats = await native().listFolder(Buffer.from(path));
+    const stats = await list(path);
     expect(stats.map((stat) => [stat.name.toString(), stat.kind, stat.executable])).toEqual([
       ['folder', 'directory', true],
       ['link', 'symlink', true],
@@ -76,18 +83,39 @@ describe('listFolder', () => {
     const path = fresh('errors');
     fs.writeFileSync(join(path, 'file'), '');
     fs.symlinkSync('.', join(path, 'link'));
-    const list = (name: string) => native().listFolder(Buffer.from(join(path, name)));
-    await expect(list('missing')).rejects.toMatchObject({ code: 'ENOENT', syscall: 'open' });
-    await expect(list('file')).rejects.toMatchObject({ code: 'ENOTDIR', syscall: 'open' });
-    await expect(list('link')).rejects.toMatchObject({ syscall: 'open' });
-    expect((await native().listFolder(Buffer.from(`${path}/link/`))).length).toBe(2);
-    expect(await native().listFolder(Buffer.from(fresh('empty')))).toEqual([]);
+    const at = (name: string) => list(join(path, name));
+    await expect(at('missing')).rejects.toMatchObject({ code: 'ENOENT', syscall: 'open' });
+    await expect(at('file')).rejects.toMatchObject({ code: 'ENOTDIR', syscall: 'open' });
+    await expect(at('link')).rejects.toMatchObject({ syscall: 'open' });
+    expect((await list(`${path}/link/`)).length).toBe(2);
+    expect(await list(fresh('empty'))).toEqual([]);
+  });
+
+  test('fingerprints of files change with what shows a change, and are zero for what changed lately', async () => {
+    const path = fresh('fingerprints');
+    for (const name of ['a', 'b', 'c']) fs.writeFileSync(join(path, name), name);
+    fs.mkdirSync(join(path, 'aa'));
+    const look = async (settledMs: number) => {
+      const { fingerprints } = await listFolder(Buffer.from(path), settledMs);
+      return [0, 1, 2].map((n) => fingerprints.toString('hex', n * fingerprintBytes, (n + 1) * fingerprintBytes));
+    };
+    const later = Date.now() + 60_000;
+    const [a, b, c] = await look(later);
+    expect(new Set([a, b, c, '0'.repeat(32)]).size).toBe(4);
+    expect(await look(later)).toEqual([a, b, c]);
+    expect(await look(Date.now() - 60_000)).toEqual(Array(3).fill('0'.repeat(32)));
+    fs.appendFileSync(join(path, 'a'), 'more');
+    fs.chmodSync(join(path, 'b'), 0o700);
+    fs.rmSync(join(path, 'c'));
+    fs.writeFileSync(join(path, 'c'), 'C');
+    const now = await look(later);
+    for (const [n, before] of [a, b, c].entries()) expect(now[n]).not.toBe(before);
   });
 
   test('lists ten thousand', async () => {
     const path = fresh('many');
     for (let i = 0; i < 10_000; i++) fs.writeFileSync(join(path, `file ${i}`), '');
-    const stats = await native().listFolder(Buffer.from(path));
+    const stats = await list(path);
     expect(new Set(stats.map((stat) => stat.name.toString())).size).toBe(10_000);
   });
 });

@@ -118,7 +118,8 @@ describe('arguments of the wrong type', () => {
         expect(() => call(decode, bytes, 10, 'plain', value)).toThrow(TypeError);
         expect(() => call(decode, bytes, 10, 'plain', Buffer.alloc(31))).toThrow(TypeError);
       }
-      expect(() => call('listFolder', value)).toThrow(TypeError);
+      expect(() => call('listFolder', value, 0)).toThrow(TypeError);
+      expect(() => call('listFolder', bytes, value)).toThrow(TypeError);
       expect(() => call('readSmallFiles', value, [], 1)).toThrow(TypeError);
       expect(() => call('readSmallFiles', bytes, [], 1)).toThrow(TypeError);
       expect(() => call('readSmallFiles', Buffer.from('/'), [value], 1)).toThrow(TypeError);
@@ -133,6 +134,6 @@ describe('arguments of the wrong type', () => {
       expect(() => call('readSmallFiles', Buffer.from('/'), [Buffer.from(name)], 1)).toThrow(TypeError);
     }
     expect(() => call('hash')).toThrow(TypeError);
-    expect(() => call('listFolder', Buffer.from('/\0'))).toThrow(TypeError);
+    expect(() => call('listFolder', Buffer.from('/\0'), 0)).toThrow(TypeError);
   });
 });
