@@ -21,7 +21,32 @@ export function segmentKey(project: string, id: PackId): string {
   return `projects/${project}/segments/${id.slice(0, 2)}/${id}`;
 }
 
-/** A fresh random id for a pack or a segment. */
+export function condemnedKey(project: string, id: PackId): string {
+  return `projects/${project}/condemned/${id.slice(0, 2)}/${id}`;
+}
+
+/** Every object of a project has a key that begins so. */
+export function projectPrefix(project: string): string {
+  return `projects/${project}/`;
+}
+
+export type ObjectKind = PackKind | 'segment';
+
+/** What an object is, from its key below the project's prefix; undefined for what is none of ours. */
+export function objectOfKey(key: string, project: string): { kind: ObjectKind | 'condemned'; id: PackId } | undefined {
+  const match = /^(data|meta|segments|condemned)\/([0-9a-f]{2})\/(\2[0-9a-f]{30})$/.exec(
+    key.slice(projectPrefix(project).length),
+  );
+  const [, folder, , id] = match ?? [];
+  if (!folder || !id) return undefined;
+  return { kind: folder === 'segments' ? 'segment' : (folder as PackKind | 'condemned'), id: id as PackId };
+}
+
+export function objectKey(project: string, kind: ObjectKind, id: PackId): string {
+  return kind === 'segment' ? segmentKey(project, id) : packKey(project, kind, id);
+}
+
+/** A fresh random id for a pack, a segment or a list of condemned objects. */
 export function randomPackId(): PackId {
   return randomBytes(16).toString('hex') as PackId;
 }

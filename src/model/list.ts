@@ -33,6 +33,7 @@ interface DecodedList {
 }
 
 const itemsMax = 4096;
+const holeBytesMin = 1024 * 1024;
 
 const listShape: LevelShape<ListItem, ListInner> = {
   min: 256,
@@ -74,6 +75,44 @@ export async function buildList(
   }
   const { root } = await builder.finish();
   return { form: 'list', size: root.length, ref: root.ref };
+}
+
+/**
+ * The list of the first `keep` bytes of another, more than none and not all of them, and further
+ * pieces. A piece ends at `keep`. Reads the way to that place only; what lies before it is shared.
+ */
+export async function continueList(
+  io: { readonly source: NodeSource; readonly sink: NodeSink },
+  list: Ref,
+  keep: number,
+  items: Iterable<ListItem> | AsyncIterable<ListItem>,
+): Promise<{ readonly form: 'list'; readonly size: number; readonly ref: Ref }> {
+  const builder = new LevelBuilder(listShape, io.sink);
+  let left = keep;
+  for (let node = await loadList(io.source, list); left > 0;) {
+    const index = indexAt(node.starts, left);
+    for (const { length, ref } of node.items.slice(0, index)) {
+      const completed =
+        node.level === 0 || !ref ? builder.push({ length, ref }) : builder.pushNode(node.level - 1, { length, ref });
+      if (completed) await completed;
+    }
+    left -= node.starts[index] as number;
+    const { length, ref } = node.items[index] as ListItem;
+    if (left === 0) break;
+    if (node.level === 0 || !ref) throw damaged(nameOf(list), 'no piece ends where one must');
+    node = await loadList(io.source, ref, { level: node.level - 1, length });
+  }
+  for await (const item of items) {
+    const completed = builder.push(item);
+    if (completed) await completed;
+  }
+  const { root } = await builder.finish();
+  return { form: 'list', size: root.length, ref: root.ref };
+}
+
+/** How many bytes the file of a list has. Throws `damaged` when its root is not what it must be. */
+export async function listLength(source: NodeSource, list: Ref): Promise<number> {
+  return (await loadList(source, list)).length;
 }
 
 /**
@@ -155,7 +194,8 @@ function decodeList(node: Node, what: string): DecodedList {
     const length = level === 0 ? Math.floor(number / 2) : number;
     const ref = hole ? undefined : refs[taken];
     if (!hole && ref?.type !== type) reader.fail('a reference is missing or of a wrong type');
-    if (length === 0 || (level === 0 && ref && length > chunkBytesMax)) reader.fail(`a piece has ${length} bytes`);
+    const wrong = ref ? level === 0 && length > chunkBytesMax : length < holeBytesMin;
+    if (length === 0 || wrong) reader.fail(`a piece has ${length} bytes`);
     if (ref) taken += 1;
     items.push({ length, ref });
     starts.push(end);

@@ -39,6 +39,7 @@ const head: Head = {
     ],
   },
   epoch: 4,
+  scrub: false,
 };
 
 /** A field as stored. */

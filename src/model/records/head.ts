@@ -3,17 +3,23 @@
  * (FORMAT.md sections 1 and 7). The one object of a project that moves.
  */
 import type { PackKind } from '../keys.ts';
-import type { PackId, Ref } from '../refs.ts';
+import type { Hash, PackId, Ref } from '../refs.ts';
 import type { Reader } from '../bytes.ts';
 import { encodeOperation, decodeOperation, type OperationRecord } from './operation.ts';
 import {
   count,
+  defaulting,
+  flag,
+  hash32,
   id16,
   listOf,
   nameText,
   nodeRef,
+  optional,
   recordCodec,
   required,
+  seal,
+  unseal,
   type Codec,
   type KeepsUnknown,
 } from './record.ts';
@@ -34,6 +40,13 @@ export interface HeadPack {
   readonly blobs: number;
 }
 
+/** Where the list of condemned objects lies, and the hash of its bytes. */
+export interface CondemnedRef {
+  readonly id: PackId;
+  readonly bytes: number;
+  readonly hash: Hash;
+}
+
 export interface Head extends KeepsUnknown {
   readonly project: string;
   readonly operation: OperationRecord;
@@ -41,7 +54,12 @@ export interface Head extends KeepsUnknown {
   /** Root of the map of refs. */
   readonly refs: Ref;
   readonly indexes: { readonly segments: readonly HeadSegment[]; readonly fresh: readonly HeadPack[] };
+  /** Grows whenever something is condemned or indexes lose entries. */
   readonly epoch: number;
+  /** Objects that are to be deleted; absent when there are none. */
+  readonly condemned?: CondemnedRef | undefined;
+  /** True after a purge: the next collection leaves no dead bytes in packs. */
+  readonly scrub: boolean;
 }
 
 interface FlatHead extends Omit<Head, 'indexes'> {
@@ -79,6 +97,15 @@ const pack: Codec<HeadPack> = {
   },
 };
 
+const condemnedRef: Codec<CondemnedRef> = {
+  write(writer, { id, bytes, hash }) {
+    packId.write(writer, id);
+    writer.varint(bytes);
+    hash32.write(writer, hash);
+  },
+  read: (reader) => ({ id: packId.read(reader), bytes: reader.varint(), hash: hash32.read(reader) }),
+};
+
 const operation: Codec<OperationRecord> = {
   write: (writer, value) => writer.raw(encodeOperation(value)),
   read: (reader) => decodeOperation(reader.raw(reader.remaining)),
@@ -92,15 +119,17 @@ const codec = recordCodec<FlatHead>({
   fresh: required(5, listOf(pack, 65_536, 19)),
   epoch: required(6, count),
   operation: required(7, operation),
+  condemned: optional(8, condemnedRef),
+  scrub: defaulting(9, flag, false),
 });
 
 export function encodeHead(head: Head): Buffer {
   const { indexes, ...rest } = head;
-  return codec.encode({ ...rest, segments: indexes.segments, fresh: indexes.fresh });
+  return seal(codec.encode({ ...rest, segments: indexes.segments, fresh: indexes.fresh }));
 }
 
 /** Throws `damaged` or `unsupported`; `what` names the object. */
 export function decodeHead(bytes: Buffer, what: string): Head {
-  const { segments, fresh, ...rest } = codec.decode(bytes, what);
+  const { segments, fresh, ...rest } = codec.decode(unseal(bytes, what), what);
   return { ...rest, indexes: { segments, fresh } };
 }

@@ -2,7 +2,8 @@
  * Records: values that may grow fields (FORMAT.md section 7). A reader keeps optional fields that
  * it does not know, and refuses required ones.
  */
-import { Reader, unsupported, Writer } from '../bytes.ts';
+import { native } from '../../base/native.ts';
+import { damaged, Reader, unsupported, Writer } from '../bytes.ts';
 import { readPlace } from '../node.ts';
 import type { Hash, PackId, Ref } from '../refs.ts';
 
@@ -98,6 +99,22 @@ export function recordCodec<T extends KeepsUnknown>(schema: Schema<T>): RecordCo
       return (unknown.length > 0 ? { ...record, unknown } : record) as T;
     },
   };
+}
+
+const sealBytes = 16;
+
+/** A record with the start of its hash behind it: for those that no hash elsewhere names. */
+export function seal(record: Buffer): Buffer {
+  return Buffer.concat([record, native().hash('plain', record).subarray(0, sealBytes)]);
+}
+
+/** The record that was sealed. Throws `damaged`; `what` names the object. */
+export function unseal(bytes: Buffer, what: string): Buffer {
+  if (bytes.length > 0 && bytes[0] !== version) throw unsupported(what, `version ${bytes[0]} of the record format`);
+  const record = bytes.subarray(0, -sealBytes);
+  const found = native().hash('plain', record).subarray(0, sealBytes);
+  if (!found.equals(bytes.subarray(-sealBytes))) throw damaged(what, 'they do not match their hash');
+  return record;
 }
 
 function readFields(bytes: Buffer, what: string): Map<number, { required: boolean; value: Buffer }> {

@@ -1,7 +1,7 @@
 /**
  * The header of a store (FORMAT.md sections 1 and 7).
  */
-import { count, id16, recordCodec, required, type KeepsUnknown } from './record.ts';
+import { count, id16, recordCodec, required, seal, unseal, type KeepsUnknown } from './record.ts';
 
 export interface StoreHeader extends KeepsUnknown {
   /** 32 lower-case hex digits, random: tells one store from another that lies at the same URL. */
@@ -16,10 +16,10 @@ const codec = recordCodec<StoreHeader>({
 });
 
 export function encodeStoreHeader(header: StoreHeader): Buffer {
-  return codec.encode(header);
+  return seal(codec.encode(header));
 }
 
 /** Throws `damaged` or `unsupported`; `what` names the object. */
 export function decodeStoreHeader(bytes: Buffer, what: string): StoreHeader {
-  return codec.decode(bytes, what);
+  return codec.decode(unseal(bytes, what), what);
 }
