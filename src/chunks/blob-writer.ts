@@ -4,10 +4,11 @@
  */
 import { native } from '../base/native.ts';
 import type { PackKind } from '../model/keys.ts';
-import { hashKey, type Hash, type Ref, type RefType } from '../model/refs.ts';
+import { hashKey, type Hash, type PackId, type Place, type Ref, type RefType } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
+import { BlobTable } from './blob-table.ts';
 import type { KnownBlobs } from './known.ts';
-import { PackWriter, type StoredPack } from './pack-writer.ts';
+import { PackWriter, type PackWatch, type StoredPack } from './pack-writer.ts';
 
 export interface PlainBlob {
   readonly hash: Hash;
@@ -16,70 +17,116 @@ export interface PlainBlob {
 
 interface FreshBlob {
   readonly blob: PlainBlob;
-  readonly resolve: (ref: Ref) => void;
+  readonly resolve: (place: Place) => void;
   readonly reject: (error: unknown) => void;
 }
 
 export class BlobWriter {
+  private readonly kind: PackKind;
   private readonly type: RefType;
-  private readonly known: KnownBlobs;
   private readonly packs: PackWriter;
-  private readonly added = new Map<string, Promise<Ref>>();
+  private known: KnownBlobs;
+  /** Where blobs lie that this writer was asked for. */
+  private placed = new BlobTable();
+  /** The same for those that are on their way. */
+  private readonly pending = new Map<string, Promise<Place>>();
   /** Plain bytes of the blobs that were not known before. */
   newBytes = 0;
 
-  constructor(store: Store, project: string, kind: PackKind, known: KnownBlobs) {
+  constructor(store: Store, project: string, kind: PackKind, known: KnownBlobs, watch: PackWatch = {}) {
+    this.kind = kind;
     this.type = kind === 'data' ? 'chunk' : 'node';
     this.known = known;
-    this.packs = new PackWriter(store, project, kind);
+    this.packs = new PackWriter(store, project, kind, watch);
   }
 
   /** References to these blobs, in order. Blobs that are new are packed in order. */
   async add(blobs: readonly PlainBlob[]): Promise<Ref[]> {
     const fresh: FreshBlob[] = [];
-    const refs = blobs.map((blob) => {
+    const found: Place[] = [];
+    const coming: Promise<void>[] = [];
+    for (const [index, blob] of blobs.entries()) {
+      const row = this.placed.find(blob.hash);
+      if (row >= 0) {
+        found[index] = this.placed.placeAt(row);
+        continue;
+      }
       const key = hashKey(blob.hash);
-      const before = this.added.get(key);
-      if (before) return before;
-      const ref = new Promise<Ref>((resolve, reject) => fresh.push({ blob, resolve, reject }));
-      this.added.set(key, ref);
-      return ref;
+      let place = this.pending.get(key);
+      if (!place) {
+        place = new Promise<Place>((resolve, reject) => fresh.push({ blob, resolve, reject }));
+        this.pending.set(key, place);
+      }
+      coming.push(
+        place.then((at) => {
+          found[index] = at;
+        }),
+      );
+    }
+    await Promise.all([...coming, this.store(fresh)]);
+    return found.map((place, index) => {
+      const { hash } = blobs[index] as PlainBlob;
+      // A hash of its own memory: one that is a part of a large buffer would keep all of it alive.
+      return { type: this.type, hash: Buffer.from(hash) as Hash, place };
     });
-    const [found] = await Promise.all([Promise.all(refs), this.store(fresh)]);
-    return found;
   }
 
-  /** Stores what is still open. Resolves to the packs that were written. */
+  /** True when this writer has stored the blob itself, in a pack of its own. */
+  has(hash: Hash): boolean {
+    const row = this.placed.find(hash);
+    return row >= 0 && this.packs.ids.has(this.placed.placeAt(row).pack);
+  }
+
+  /** Begins to store what is still open. All packs of this writer; they are durable after `finish`. */
+  seal(): readonly StoredPack[] {
+    return this.packs.seal();
+  }
+
+  /** Stores what is still open. Resolves to all packs of this writer, now durable. */
   finish(): Promise<readonly StoredPack[]> {
     return this.packs.finish();
   }
 
+  /** From now on relies on `known`, and on its own packs, instead of what it knew before. */
+  relyOn(known: KnownBlobs): void {
+    const before = this.placed;
+    const own: ReadonlySet<PackId> = this.packs.ids;
+    this.placed = new BlobTable();
+    this.known = known;
+    for (let row = 0; row < before.size; row += 1) {
+      const { pack, offset, length } = before.placeAt(row);
+      if (!own.has(pack)) continue;
+      const number = this.placed.pack(this.kind, pack);
+      this.placed.add(before.hashAt(row), number, offset, length, before.plainLengthAt(row));
+    }
+  }
+
   /** Settles each of them, and never throws. */
   private async store(blobs: readonly FreshBlob[]): Promise<void> {
+    if (blobs.length === 0) return;
     try {
-      const places = await Promise.all(blobs.map(({ blob }) => this.known.find(blob.hash)));
+      const places = await this.known.findAll(blobs.map(({ blob }) => blob.hash));
       const missing = blobs.filter((_, index) => !places[index]);
       const stored = missing.length > 0 ? await native().encodeBlobs(missing.map(({ blob }) => blob.bytes)) : [];
       let next = 0;
       for (const [index, { blob, resolve }] of blobs.entries()) {
+        const { hash, bytes } = blob;
         let place = places[index];
         if (!place) {
-          place = await this.packs.add(blob.hash, stored[next] as Buffer, blob.bytes.length);
+          place = await this.packs.add(hash, stored[next] as Buffer, bytes.length);
           next += 1;
-          this.newBytes += blob.bytes.length;
+          this.newBytes += bytes.length;
         }
-        resolve({ type: this.type, hash: copyOf(blob.hash), place });
+        const pack = this.placed.pack(this.kind, place.pack);
+        this.placed.add(hash, pack, place.offset, place.length, bytes.length);
+        this.pending.delete(hashKey(hash));
+        resolve(place);
       }
     } catch (error) {
       for (const { blob, reject } of blobs) {
-        this.added.delete(hashKey(blob.hash));
+        this.pending.delete(hashKey(blob.hash));
         reject(error);
       }
     }
   }
-}
-
-/** A hash of its own memory: one that is a part of a large buffer would keep all of it alive. */
-function copyOf(hash: Hash): Hash {
-  return Buffer.from(hash) as Hash;
 }

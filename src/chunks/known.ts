@@ -5,19 +5,23 @@
 import { mapOrdered } from '../base/async.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import { Lru } from '../base/lru.ts';
-import { packKey, segmentKey } from '../model/keys.ts';
-import { hashKey, type Hash, type PackId, type Place } from '../model/refs.ts';
+import { packKey, segmentKey, type PackKind } from '../model/keys.ts';
+import type { Hash, PackId, Place } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
-import { packFooterBytes, parsePackIndex } from './pack.ts';
+import { BlobTable, rowBytes, type BlobRows, type PackName } from './blob-table.ts';
+import { IndexCache, type SizedIndex } from './index-cache.ts';
+import { packEntry, packIndexBytes, packIndexBytesOf, parsePackIndex, type PackIndex } from './pack.ts';
 import type { StoredPack } from './pack-writer.ts';
 import {
+  blockCount,
   blockOf,
   blockRange,
+  checkBlock,
+  findInBlock,
   mayContain,
-  parseBlock,
   parseSegmentTail,
   segmentTailBytes,
-  type SegmentEntry,
+  type Found,
   type SegmentTail,
 } from './segment.ts';
 
@@ -41,104 +45,207 @@ export interface IndexReader extends Pick<Store, 'read' | 'readTail'> {
   forget?(key: string): Promise<void>;
 }
 
-const readsAhead = 16;
+/** A segment of which all but the blocks has been read. */
+interface OpenSegment {
+  readonly key: string;
+  readonly id: PackId;
+  readonly tail: SegmentTail;
+}
+
+const readsAhead = 8;
+const searchesMax = 16;
+/** Packs whose own index is kept, because something in them was found a moment ago. */
+const recentPacksMax = 16;
+const packTailBytes = 64 * 1024;
 const blockCacheBytes = 16 * 1024 * 1024;
+/** Blocks of a segment that is read whole come in reads of about 4 MiB. */
+const blocksPerRead = 85;
 
 export class KnownBlobs {
   private readonly reader: IndexReader;
   private readonly project: string;
   readonly indexes: IndexList;
-  private fresh: Promise<Map<string, SegmentEntry>> | undefined;
-  private segments: Promise<readonly { info: SegmentInfo; tail: SegmentTail }[]> | undefined;
-  private readonly blocks = new Lru<Map<string, SegmentEntry>>(blockCacheBytes);
+  private readonly cache: IndexCache;
+  private fresh: Promise<BlobTable> | undefined;
+  private segments: Promise<readonly OpenSegment[]> | undefined;
+  private readonly blocks = new Lru<Promise<Buffer>>(blockCacheBytes);
+  private readonly recent = new Map<PackId, BlobTable>();
 
-  constructor(reader: IndexReader, project: string, indexes: IndexList) {
+  constructor(reader: IndexReader, project: string, indexes: IndexList, cache = new IndexCache()) {
     this.reader = reader;
     this.project = project;
     this.indexes = indexes;
+    this.cache = cache;
+  }
+
+  /** Begins to read what answers need, for who knows that they will ask. */
+  prepare(): void {
+    Promise.all([this.freshBlobs(), this.openSegments()]).catch(() => {
+      // Whoever asks meets the error.
+      this.fresh = undefined;
+      this.segments = undefined;
+    });
   }
 
   /** Where a blob lies, or undefined when the project does not have it. */
   async find(hash: Hash): Promise<Place | undefined> {
-    const key = hashKey(hash);
-    const fresh = (await this.freshEntries()).get(key);
-    if (fresh) return fresh.place;
-    for (const segment of await this.segmentTails()) {
-      if (!mayContain(segment.tail, hash)) continue;
-      const block = blockOf(segment.tail, hash);
-      if (block === undefined) continue;
-      const found = (await this.block(segment, block)).get(key);
-      if (found) return found.place;
-    }
-    return undefined;
+    return (await this.findAll([hash]))[0];
   }
 
-  /** The blobs of all fresh packs. */
-  freshEntries(): Promise<ReadonlyMap<string, SegmentEntry>> {
+  /** The same for many at once. */
+  async findAll(hashes: readonly Hash[]): Promise<(Place | undefined)[]> {
+    const [fresh, segments] = await Promise.all([this.freshBlobs(), this.openSegments()]);
+    const places: (Place | undefined)[] = hashes.map((hash) => placeIn(fresh, hash));
+    // What was stored together comes again together: a pack in which two were found is likely to
+    // have those that follow, and its own index tells them all at once.
+    const isLeft = (index: number): boolean => {
+      if (places[index]) return false;
+      const hash = hashes[index] as Hash;
+      for (const table of this.recent.values()) {
+        places[index] = placeIn(table, hash);
+        if (places[index]) return false;
+      }
+      return segments.some(({ tail }) => mayContain(tail, hash));
+    };
+    for (let next = 0; next < hashes.length;) {
+      const group: number[] = [];
+      for (; next < hashes.length && group.length < searchesMax; next += 1) if (isLeft(next)) group.push(next);
+      const found = await Promise.all(group.map((index) => this.search(segments, hashes[index] as Hash)));
+      for (const [i, index] of group.entries()) places[index] = found[i]?.place;
+      const packs = found.flatMap((each) => (each?.kind === 'data' ? [each.place.pack] : []));
+      const again = new Set(packs.filter((pack, n) => packs.indexOf(pack) < n));
+      await Promise.all([...again].map((pack) => this.keepPack(pack)));
+    }
+    return places;
+  }
+
+  private freshBlobs(): Promise<BlobTable> {
     this.fresh ??= this.loadFresh();
     return this.fresh;
   }
 
-  /** All entries of one segment, in order of their hashes. */
-  async segmentEntries(info: SegmentInfo): Promise<SegmentEntry[]> {
-    const segment = (await this.segmentTails()).find((known) => known.info.id === info.id);
-    const entries: SegmentEntry[] = [];
-    if (!segment) return entries;
-    for (let block = 0; entries.length < info.entries; block += 1) {
-      entries.push(...(await this.block(segment, block)).values());
-    }
-    return entries;
+  /** Adds all blobs of the fresh packs, as their own indexes say. */
+  async addFresh(to: BlobRows): Promise<void> {
+    const packs = mapOrdered(this.indexes.fresh, readsAhead, async (pack) => ({
+      pack,
+      ...(await this.packIndex(pack, pack.blobs)),
+    }));
+    for await (const { pack, index } of packs) addPack(to, pack, index);
   }
 
-  private async loadFresh(): Promise<Map<string, SegmentEntry>> {
-    const entries = new Map<string, SegmentEntry>();
-    const packs = mapOrdered(this.indexes.fresh, readsAhead, async (pack) => {
-      const key = packKey(this.project, pack.kind, pack.id);
-      const blobs = await this.parsed(key, async () => {
-        const { bytes, size } = await this.reader.readTail(key, pack.blobs * 44 + packFooterBytes);
-        return parsePackIndex(pack.kind, Buffer.from(bytes), size, key);
-      });
-      return { pack, blobs };
-    });
-    for await (const { pack, blobs } of packs) {
-      for (const { hash, offset, storedLength, plainLength } of blobs) {
-        const place: Place = { pack: pack.id, offset, length: storedLength };
-        entries.set(hashKey(hash), { hash, kind: pack.kind, place, plainLength });
+  /** Adds all entries of a segment. */
+  async addSegment(info: SegmentInfo, to: BlobRows): Promise<void> {
+    const segment = (await this.openSegments()).find(({ id }) => id === info.id);
+    if (!segment) throw new Error(`segment ${info.id} is not one of these`);
+    const { tail } = segment;
+    const packs = tail.packs.map(({ kind, id }) => to.pack(kind, id));
+    for (let first = 0; first < blockCount(tail); first += blocksPerRead) {
+      const rows = await this.checkedBlocks(segment, first, blocksPerRead);
+      for (let at = 0; at < rows.length; at += rowBytes) {
+        to.add(
+          rows.subarray(at, at + 32),
+          packs[rows.readUInt32LE(at + 32)] as number,
+          rows.readUInt32LE(at + 36),
+          rows.readUInt32LE(at + 40),
+          rows.readUInt32LE(at + 44),
+        );
       }
     }
-    return entries;
   }
 
-  private segmentTails(): Promise<readonly { info: SegmentInfo; tail: SegmentTail }[]> {
+  /** All packs that these indexes know, by id. */
+  async packs(): Promise<Map<PackId, PackKind>> {
+    const packs = new Map<PackId, PackKind>(this.indexes.fresh.map(({ id, kind }) => [id, kind]));
+    for (const { tail } of await this.openSegments()) for (const { id, kind } of tail.packs) packs.set(id, kind);
+    return packs;
+  }
+
+  /** Adds all blobs of one pack, as its own index says. */
+  async addPack(name: PackName, to: BlobRows): Promise<{ pack: StoredPack; index: PackIndex }> {
+    const { index, bytes } = await this.packIndex(name);
+    addPack(to, name, index);
+    return { pack: { ...name, bytes, blobs: index.count }, index };
+  }
+
+  private async search(segments: readonly OpenSegment[], hash: Hash): Promise<Found | undefined> {
+    for (const segment of segments) {
+      if (!mayContain(segment.tail, hash)) continue;
+      const block = blockOf(segment.tail, hash);
+      if (block === undefined) continue;
+      const found = findInBlock(segment.tail, await this.block(segment, block), hash);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  private async loadFresh(): Promise<BlobTable> {
+    const table = new BlobTable();
+    await this.addFresh(table);
+    return table;
+  }
+
+  /** Keeps the index of a data pack: all chunks of a pack are known where one is (FORMAT.md section 8). */
+  private async keepPack(id: PackId): Promise<void> {
+    if (this.recent.has(id)) return;
+    const table = new BlobTable();
+    await this.addPack({ kind: 'data', id }, table);
+    this.recent.set(id, table);
+    const [oldest] = this.recent.keys();
+    if (this.recent.size > recentPacksMax && oldest) this.recent.delete(oldest);
+  }
+
+  /** A pack's index and the pack's size; `blobs`, where it is known, saves a request. */
+  private packIndex({ kind, id }: PackName, blobs?: number): Promise<SizedIndex> {
+    const key = packKey(this.project, kind, id);
+    const read = async (): Promise<SizedIndex> => {
+      let tail = await this.reader.readTail(key, blobs === undefined ? packTailBytes : packIndexBytes(blobs));
+      const wanted = packIndexBytesOf(Buffer.from(tail.bytes), key);
+      if (wanted > tail.bytes.length) tail = await this.reader.readTail(key, wanted);
+      return {
+        index: parsePackIndex(kind, Buffer.from(tail.bytes).subarray(-wanted), tail.size, key),
+        bytes: tail.size,
+      };
+    };
+    return this.cache.pack(id, () => this.parsed(key, read));
+  }
+
+  private openSegments(): Promise<readonly OpenSegment[]> {
     this.segments ??= Promise.all(
-      this.indexes.segments.map(async (info) => {
-        const key = segmentKey(this.project, info.id);
-        const tail = await this.parsed(key, async () => {
-          const { bytes } = await this.reader.readTail(key, segmentTailBytes(info.bytes, info.entries, key));
+      this.indexes.segments.map(async ({ id, entries, bytes: size }) => {
+        const key = segmentKey(this.project, id);
+        const read = async (): Promise<SegmentTail> => {
+          const { bytes } = await this.reader.readTail(key, segmentTailBytes(size, entries, key));
           return parseSegmentTail(Buffer.from(bytes), key);
-        });
-        if (tail.entries !== info.entries) throw damagedIndex(key, 'it has not as many entries as the head says');
-        return { info, tail };
+        };
+        const tail = await this.cache.segment(id, () => this.parsed(key, read));
+        if (tail.entries !== entries) throw otherCount(key);
+        return { key, id, tail };
       }),
     );
     return this.segments;
   }
 
-  private async block(
-    { info, tail }: { info: SegmentInfo; tail: SegmentTail },
-    block: number,
-  ): Promise<Map<string, SegmentEntry>> {
-    const cacheKey = `${info.id}/${block}`;
-    const cached = this.blocks.get(cacheKey);
-    if (cached) return cached;
-    const key = segmentKey(this.project, info.id);
-    const { offset, length } = blockRange(tail, block);
-    const entries = await this.parsed(key, async () => {
+  private block(segment: OpenSegment, block: number): Promise<Buffer> {
+    const cacheKey = `${segment.id}/${block}`;
+    let bytes = this.blocks.get(cacheKey);
+    if (!bytes) {
+      bytes = this.checkedBlocks(segment, block, 1);
+      this.blocks.set(cacheKey, bytes, blockRange(segment.tail, block).length);
+      bytes.catch(() => this.blocks.delete(cacheKey));
+    }
+    return bytes;
+  }
+
+  private checkedBlocks({ key, tail }: OpenSegment, first: number, count: number): Promise<Buffer> {
+    const { offset, length } = blockRange(tail, first, count);
+    return this.parsed(key, async () => {
       const bytes = Buffer.from(await this.reader.read(key, offset, length));
-      return new Map(parseBlock(tail, block, bytes, key).map((entry) => [hashKey(entry.hash), entry]));
+      const each = blockRange(tail, first).length;
+      for (let at = 0, block = first; at < length; at += each, block += 1) {
+        checkBlock(tail, block, bytes.subarray(at, at + each), key);
+      }
+      return bytes;
     });
-    this.blocks.set(cacheKey, entries, length * 4);
-    return entries;
   }
 
   /**
@@ -157,6 +264,23 @@ export class KnownBlobs {
       throw damagedIndex(key, 'it is missing from the store', error);
     }
   }
+}
+
+function placeIn(table: BlobTable, hash: Hash): Place | undefined {
+  const row = table.find(hash);
+  return row < 0 ? undefined : table.placeAt(row);
+}
+
+function addPack(to: BlobRows, { kind, id }: PackName, index: PackIndex): void {
+  const number = to.pack(kind, id);
+  for (let n = 0; n < index.count; n += 1) {
+    const { hash, offset, storedLength, plainLength } = packEntry(index, n);
+    to.add(hash, number, offset, storedLength, plainLength);
+  }
+}
+
+function otherCount(key: string): PachError {
+  return damagedIndex(key, 'it has not as many entries as the head says');
 }
 
 function damagedIndex(key: string, why: string, cause?: unknown): PachError {

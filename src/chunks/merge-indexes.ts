@@ -2,13 +2,15 @@
  * Keeps the list of indexes short: many fresh packs become one segment, small segments larger
  * ones, as in a log-structured merge tree, so that each entry is rewritten O(log n) times.
  */
+import { native } from '../base/native.ts';
 import { randomPackId, segmentKey } from '../model/keys.ts';
-import { hashKey } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
+import { RowBuffer, rowBytes } from './blob-table.ts';
+import type { IndexCache } from './index-cache.ts';
 import { KnownBlobs, type IndexList, type IndexReader, type SegmentInfo } from './known.ts';
-import { encodeSegment, segmentEntriesMax, type SegmentEntry } from './segment.ts';
+import { encodeSegment, segmentEntriesMax } from './segment.ts';
 
-const freshPacksMax = 64;
+const freshPacksMax = 16;
 
 /**
  * The same knowledge in fewer indexes, when `indexes` lists too many fresh packs. Segments are
@@ -19,26 +21,36 @@ export async function mergeIndexes(
   reader: IndexReader,
   project: string,
   indexes: IndexList,
+  cache?: IndexCache,
 ): Promise<IndexList> {
   if (indexes.fresh.length <= freshPacksMax) return indexes;
-  const known = new KnownBlobs(reader, project, indexes);
-  const merged = new Map<string, SegmentEntry>(await known.freshEntries());
   const kept = [...indexes.segments];
+  const merged: SegmentInfo[] = [];
+  let entries = indexes.fresh.reduce((sum, { blobs }) => sum + blobs, 0);
   for (let last = kept.at(-1); last; last = kept.at(-1)) {
-    if (last.entries > merged.size * 2 || last.entries + merged.size > segmentEntriesMax) break;
+    if (last.entries > entries * 2 || last.entries + entries > segmentEntriesMax) break;
     kept.pop();
-    for (const entry of await known.segmentEntries(last)) merged.set(hashKey(entry.hash), entry);
+    merged.push(last);
+    entries += last.entries;
   }
-  const entries = [...merged.values()].sort((a, b) => a.hash.compare(b.hash));
-  for (let from = 0; from < entries.length; from += segmentEntriesMax) {
-    kept.push(await writeSegment(store, project, entries.slice(from, from + segmentEntriesMax)));
-  }
-  return { segments: kept, fresh: [] };
+  const rows = new RowBuffer(entries);
+  const known = new KnownBlobs(reader, project, { segments: merged, fresh: indexes.fresh }, cache);
+  await Promise.all([known.addFresh(rows), ...merged.map((segment) => known.addSegment(segment, rows))]);
+  return { segments: [...kept, ...(await writeSegments(store, project, rows))], fresh: [] };
 }
 
-async function writeSegment(store: Store, project: string, entries: readonly SegmentEntry[]): Promise<SegmentInfo> {
-  const id = randomPackId();
-  const bytes = encodeSegment(entries);
-  await store.writeIfAbsent(segmentKey(project, id), [bytes]);
-  return { id, entries: entries.length, bytes: bytes.length };
+/** Stores rows as segments, of equal hashes the first. Durable when it resolves; `from` is used up. */
+export async function writeSegments(store: Store, project: string, from: RowBuffer): Promise<SegmentInfo[]> {
+  const rows = from.rows();
+  const count = await native().sortRows(rows, rowBytes);
+  const written: SegmentInfo[] = [];
+  for (let first = 0; first < count; first += segmentEntriesMax) {
+    const part = rows.subarray(first * rowBytes, Math.min(count, first + segmentEntriesMax) * rowBytes);
+    const id = randomPackId();
+    const parts = encodeSegment(part, from.packs);
+    await store.writeIfAbsent(segmentKey(project, id), parts);
+    const bytes = parts.reduce((sum, each) => sum + each.length, 0);
+    written.push({ id, entries: part.length / rowBytes, bytes });
+  }
+  return written;
 }

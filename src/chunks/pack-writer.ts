@@ -5,10 +5,10 @@
 import { packKey, randomPackId, type PackKind } from '../model/keys.ts';
 import type { Hash, PackId, Place } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
-import { packHeader, packHeaderBytes, packIndex, type PackEntry } from './pack.ts';
+import { indexOf, packHeader, packHeaderBytes, packIndex, type PackEntry, type PackIndex } from './pack.ts';
 
 const packBytesTarget = 32 * 1024 * 1024;
-const uploadsMax = 3;
+const uploadsMax = 2;
 
 /** A pack that was stored. */
 export interface StoredPack {
@@ -17,6 +17,12 @@ export interface StoredPack {
   /** Size of the object in bytes. */
   readonly bytes: number;
   readonly blobs: number;
+}
+
+/** Who is told of packs: when one is complete and its index known, and when it is durable. */
+export interface PackWatch {
+  closed?(pack: StoredPack, index: PackIndex): void;
+  stored?(pack: StoredPack): void;
 }
 
 interface OpenPack {
@@ -30,22 +36,26 @@ export class PackWriter {
   private readonly store: Store;
   private readonly project: string;
   private readonly kind: PackKind;
-  private readonly stored: StoredPack[] = [];
+  private readonly told: PackWatch;
+  private readonly closed: StoredPack[] = [];
+  /** All packs begun so far. */
+  readonly ids = new Set<PackId>();
   private readonly pending = new Set<Promise<void>>();
   private open: OpenPack | undefined;
   private failure: { error: unknown } | undefined;
 
-  constructor(store: Store, project: string, kind: PackKind) {
+  constructor(store: Store, project: string, kind: PackKind, told: PackWatch = {}) {
     this.store = store;
     this.project = project;
     this.kind = kind;
+    this.told = told;
   }
 
   /** Appends a blob in its stored form; waits while too many packs are being stored. */
   async add(hash: Hash, stored: Buffer, plainLength: number): Promise<Place> {
     while (this.pending.size >= uploadsMax) await Promise.race(this.pending);
     if (this.failure) throw this.failure.error;
-    const pack = (this.open ??= { id: randomPackId(), parts: [], entries: [], bytes: packHeaderBytes });
+    const pack = (this.open ??= this.begin());
     const place: Place = { pack: pack.id, offset: pack.bytes, length: stored.length };
     pack.parts.push(stored);
     pack.entries.push({ hash, offset: place.offset, storedLength: stored.length, plainLength });
@@ -54,24 +64,37 @@ export class PackWriter {
     return place;
   }
 
+  /** Begins to store what is left. All packs of this writer; they are durable after `finish`. */
+  seal(): readonly StoredPack[] {
+    if (this.open) this.close(this.open);
+    return this.closed;
+  }
+
   /** Stores what is left. Resolves to all packs of this writer, now durable. */
   async finish(): Promise<readonly StoredPack[]> {
-    if (this.open) this.close(this.open);
+    const packs = this.seal();
     while (this.pending.size > 0) await Promise.race(this.pending);
     if (this.failure) throw this.failure.error;
-    return this.stored;
+    return packs;
+  }
+
+  private begin(): OpenPack {
+    const id = randomPackId();
+    this.ids.add(id);
+    return { id, parts: [], entries: [], bytes: packHeaderBytes };
   }
 
   private close(pack: OpenPack): void {
     this.open = undefined;
     const index = packIndex(this.kind, pack.entries);
     const parts = [packHeader(this.kind), ...pack.parts, index];
+    const { id, entries } = pack;
+    const closed = { kind: this.kind, id, bytes: pack.bytes + index.length, blobs: entries.length };
+    this.closed.push(closed);
+    this.told.closed?.(closed, indexOf(index));
     const upload = this.store
       .writeIfAbsent(packKey(this.project, this.kind, pack.id), parts)
-      .then(() => {
-        const { id, entries } = pack;
-        this.stored.push({ kind: this.kind, id, bytes: pack.bytes + index.length, blobs: entries.length });
-      })
+      .then(() => this.told.stored?.(closed))
       .catch((error: unknown) => {
         this.failure ??= { error };
       })

@@ -8,7 +8,7 @@ import type { Hash } from '../model/refs.ts';
 
 export const packHeaderBytes = 8;
 const entryBytes = 44;
-export const packFooterBytes = 44;
+const packFooterBytes = 44;
 const version = 1;
 
 /** One blob of a pack. Offset and lengths in bytes. */
@@ -45,8 +45,13 @@ export function packIndex(kind: PackKind, entries: readonly PackEntry[]): Buffer
   return out;
 }
 
-/** Bytes of index and footer, from a footer; `where` names the pack in errors. */
-function packIndexBytes(footer: Buffer, where: string): number {
+/** Bytes of index and footer of a pack with so many blobs. */
+export function packIndexBytes(blobs: number): number {
+  return blobs * entryBytes + packFooterBytes;
+}
+
+/** The same, from a footer; `where` names the pack in errors. */
+export function packIndexBytesOf(footer: Buffer, where: string): number {
   if (footer.length < packFooterBytes) throw damaged(where, 'it is shorter than a footer');
   const at = footer.length - packFooterBytes;
   if (footer.toString('latin1', at + 38) !== 'PACHIX') throw damaged(where, 'its footer is not there');
@@ -57,39 +62,54 @@ function packIndexBytes(footer: Buffer, where: string): number {
       next: 'update pachmount',
     });
   }
-  return footer.readUInt32LE(at) * entryBytes + packFooterBytes;
+  return packIndexBytes(footer.readUInt32LE(at));
+}
+
+/** The index of a pack as it was read: `count` entries, see `packEntry`. */
+export interface PackIndex {
+  readonly count: number;
+  readonly bytes: Buffer;
+}
+
+/** The index in a tail that `packIndex` has made. */
+export function indexOf(tail: Buffer): PackIndex {
+  const bytes = tail.subarray(0, tail.length - packFooterBytes);
+  return { count: bytes.length / entryBytes, bytes };
+}
+
+/** The n-th blob of a pack. Its hash is a view of the index. */
+export function packEntry({ bytes }: PackIndex, n: number): PackEntry {
+  const at = n * entryBytes;
+  return {
+    hash: bytes.subarray(at, at + 32) as Hash,
+    offset: bytes.readUInt32LE(at + 32),
+    storedLength: bytes.readUInt32LE(at + 36),
+    plainLength: bytes.readUInt32LE(at + 40),
+  };
 }
 
 /** The blobs of a pack, from its whole tail (index and footer) and its size in bytes. */
-export function parsePackIndex(kind: PackKind, tail: Buffer, packBytes: number, where: string): PackEntry[] {
-  if (packIndexBytes(tail, where) !== tail.length || packBytes < tail.length + packHeaderBytes) {
+export function parsePackIndex(kind: PackKind, tail: Buffer, packBytes: number, where: string): PackIndex {
+  if (packIndexBytesOf(tail, where) !== tail.length || packBytes < tail.length + packHeaderBytes) {
     throw damaged(where, 'its index has another length than its footer says');
   }
   const indexBytes = tail.length - packFooterBytes;
-  const index = tail.subarray(0, indexBytes);
+  const bytes = tail.subarray(0, indexBytes);
   if (
     !native()
-      .hash('plain', index)
+      .hash('plain', bytes)
       .equals(tail.subarray(indexBytes + 4, indexBytes + 36))
   ) {
     throw damaged(where, 'its index does not match its hash');
   }
   if (tail[indexBytes + 37] !== kindNumbers[kind]) throw damaged(where, `it is no ${kind} pack`);
-  const entries: PackEntry[] = [];
   let end = packHeaderBytes;
   for (let at = 0; at < indexBytes; at += entryBytes) {
-    const entry: PackEntry = {
-      hash: index.subarray(at, at + 32) as Hash,
-      offset: index.readUInt32LE(at + 32),
-      storedLength: index.readUInt32LE(at + 36),
-      plainLength: index.readUInt32LE(at + 40),
-    };
-    if (entry.offset !== end) throw damaged(where, 'its blobs do not lie one after another');
-    end += entry.storedLength;
-    entries.push(entry);
+    if (bytes.readUInt32LE(at + 32) !== end) throw damaged(where, 'its blobs do not lie one after another');
+    end += bytes.readUInt32LE(at + 36);
   }
   if (end !== packBytes - tail.length) throw damaged(where, 'its blobs do not fill it');
-  return entries;
+  return { count: indexBytes / entryBytes, bytes };
 }
 
 function damaged(where: string, why: string): PachError {
