@@ -5,29 +5,35 @@
 import { isPachError, PachError } from '../base/errors.ts';
 import { Lru } from '../base/lru.ts';
 import { native } from '../base/native.ts';
-import type { KnownBlobs } from '../chunks/known.ts';
 import { packKey } from '../model/keys.ts';
 import { decodeNode, type Node } from '../model/node.ts';
-import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type Place, type Ref } from '../model/refs.ts';
+import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type PackId, type Place, type Ref } from '../model/refs.ts';
 import type { ExtentCache } from './extents.ts';
+
+/** Knows where blobs lie: as it remembers, or as the newest head says. */
+export interface BlobIndex {
+  find(hash: Hash, newest: boolean): Promise<Place | undefined>;
+}
 
 export interface BlobReaderOptions {
   readonly extents: ExtentCache;
   readonly project: string;
-  readonly known: Pick<KnownBlobs, 'find'>;
+  readonly known: BlobIndex;
   /** Bytes of memory for chunks, and the same again for nodes, at most. */
   readonly memoryBytesMax: number;
 }
 
 const decodeOnThreadBytesMax = 32 * 1024;
-/** A decoded node takes more room than its bytes. */
-const nodeWeight = 4;
+/** A decoded node takes so much more room than its stored bytes: measured with full directories. */
+const nodeWeight = 10;
 const runBytesMax = 8 * 1024 * 1024;
 
 export class BlobReader {
   private readonly options: BlobReaderOptions;
   private readonly chunks: Lru<Promise<Buffer>>;
   private readonly nodes: Lru<Promise<Node>>;
+  /** Packs that were collected: what lay in them is found by the indexes alone. */
+  private readonly gone = new Set<PackId>();
 
   constructor(options: BlobReaderOptions) {
     this.options = options;
@@ -56,6 +62,11 @@ export class BlobReader {
     });
   }
 
+  /** The plain bytes of a chunk of any length, which are not kept. */
+  plainChunk(ref: Ref): Promise<Buffer> {
+    return this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh));
+  }
+
   /** A node; the same object while it stays in memory. */
   node(ref: Ref): Promise<Node> {
     const key = hashKey(ref.hash);
@@ -70,6 +81,12 @@ export class BlobReader {
   /** Keeps a node that was just written: it may be read before its pack is stored. */
   remember(ref: Ref, node: Node): void {
     this.nodes.set(hashKey(ref.hash), Promise.resolve(node), (ref.place?.length ?? 4096) * nodeWeight);
+  }
+
+  /** Forgets all that is in memory. */
+  clear(): void {
+    this.chunks.clear();
+    this.nodes.clear();
   }
 
   /** Begins to fetch chunks that will be asked for soon, neighbours in a pack with one request. */
@@ -104,7 +121,7 @@ export class BlobReader {
 
   private async verified<T>(ref: Ref, at: (place: Place, fresh: boolean) => Promise<T>): Promise<T> {
     let failure: unknown;
-    if (ref.place) {
+    if (ref.place && !this.gone.has(ref.place.pack)) {
       for (const fresh of [false, true]) {
         try {
           return await at(ref.place, fresh);
@@ -114,9 +131,19 @@ export class BlobReader {
         }
       }
       if (!isPachError(failure, 'damaged', 'not-found')) throw failure;
+      if (isPachError(failure, 'not-found')) this.gone.add(ref.place.pack);
     }
-    const place = await this.options.known.find(ref.hash);
-    if (place && (place.pack !== ref.place?.pack || place.offset !== ref.place.offset)) return at(place, false);
+    for (const newest of [false, true]) {
+      const place = await this.options.known.find(ref.hash, newest);
+      const isTried = place?.pack === ref.place?.pack && place?.offset === ref.place?.offset;
+      if (!place || isTried || this.gone.has(place.pack)) continue;
+      try {
+        return await at(place, false);
+      } catch (error) {
+        if (!isPachError(error, 'not-found')) throw error;
+        this.gone.add(place.pack);
+      }
+    }
     if (isPachError(failure, 'damaged')) throw failure;
     throw new PachError('damaged', {
       what: ref.place ? `pack ${ref.place.pack}` : `${ref.type} ${ref.hash.toString('hex')}`,

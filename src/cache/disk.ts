@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 export interface ExtentRange {
   /** Bytes from the object's start. */
@@ -68,6 +68,34 @@ export class DiskCache {
 
   async forget(object: string, range: ExtentRange): Promise<void> {
     await rm(this.path(object, range), { force: true }).catch(() => undefined);
+  }
+
+  /** Forgets all objects below a prefix but those that `wanted` takes. */
+  async retain(prefix: string, wanted: (object: string) => boolean): Promise<void> {
+    const known = await this.known();
+    for (const object of known.keys()) {
+      if (!object.startsWith(prefix) || wanted(object)) continue;
+      await rm(join(this.dir, object), { recursive: true, force: true }).catch(() => undefined);
+      known.delete(object);
+    }
+  }
+
+  /** A number that was kept under a name, or undefined. */
+  async note(name: string): Promise<number | undefined> {
+    const text = await readFile(join(this.dir, 'notes', name), 'utf8').catch(() => '');
+    return /^\d+$/.test(text) ? Number(text) : undefined;
+  }
+
+  async setNote(name: string, value: number): Promise<void> {
+    const path = join(this.dir, 'notes', name);
+    const temporary = `${path}.${randomBytes(8).toString('hex')}`;
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await writeFile(temporary, `${value}`, { mode: 0o600 });
+      await rename(temporary, path);
+    } catch {
+      await rm(temporary, { force: true }).catch(() => undefined);
+    }
   }
 
   private path(object: string, range: ExtentRange): string {

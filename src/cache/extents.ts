@@ -3,6 +3,7 @@
  * kept in the size it was fetched in; callers that want the same bytes at once share one request.
  */
 import { Lru } from '../base/lru.ts';
+import { projectPrefix } from '../model/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { DiskCache, ExtentRange } from './disk.ts';
 
@@ -33,6 +34,7 @@ export class ExtentCache {
   private readonly objects = new Map<string, Promise<CachedObject>>();
   private readonly memory: Lru<() => void>;
   private readonly writes = new Set<Promise<void>>();
+  private readonly epochs = new Map<string, number>();
 
   constructor(store: Store, options: ExtentOptions) {
     this.store = store;
@@ -84,6 +86,30 @@ export class ExtentCache {
     tail.set(bytes, 8);
     if (bytes.length === length) await this.options.disk?.write(`${key}.tail`, range, tail);
     return { bytes: tail.subarray(8), size };
+  }
+
+  /**
+   * Tells that a project has come to an epoch. Where that is not the one of the last time, what is
+   * kept of objects that `live` does not name leaves memory and disk: they were collected. True then.
+   */
+  async enter(project: string, epoch: number, live: () => Promise<ReadonlySet<string>>): Promise<boolean> {
+    const { disk } = this.options;
+    const before = this.epochs.get(project) ?? (await disk?.note(project));
+    this.epochs.set(project, epoch);
+    if (before === epoch) return false;
+    if (before !== undefined) {
+      const keys = await live();
+      const wanted = (object: string): boolean => keys.has(object.replace(/\.tail$/, ''));
+      const prefix = projectPrefix(project);
+      for (const [key, object] of this.objects) {
+        if (!key.startsWith(prefix) || wanted(key)) continue;
+        for (const extent of (await object).extents) this.drop(key, await object, extent);
+        this.objects.delete(key);
+      }
+      await disk?.retain(prefix, wanted);
+    }
+    await disk?.setNote(project, epoch);
+    return before !== undefined;
   }
 
   /** Waits until what is to be kept on disk is there. */
