@@ -5,11 +5,10 @@ import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { DiskCache } from '../cache/disk.ts';
 import { ExtentCache } from '../cache/extents.ts';
-import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
-import { createHeader, readHeader } from '../versions/header.ts';
 import { Project } from '../versions/project.ts';
 import type { Settings } from './settings.ts';
+import { openWritableStore } from './writable-store.ts';
 
 export interface OpenOptions {
   /** Bytes for what is read, shared by all readers of this process. */
@@ -34,11 +33,10 @@ export interface OpenProject extends AsyncDisposable {
 }
 
 export async function openProject(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
-  const store = await openStore(settings.storeUrl);
+  const create = (options.create ?? false) || settings.defaultStore;
+  if (settings.defaultStore) await settings.home.make(settings.home.store);
+  const { store, header } = await openWritableStore(settings, create);
   try {
-    const create = (options.create ?? false) || settings.defaultStore;
-    if (settings.defaultStore) await settings.home.make(settings.home.store);
-    const header = (await readHeader(store)) ?? (create ? await createHeader(store, Date.now()) : undefined);
     if (!header) {
       throw new PachError('not-found', {
         what: store.url,

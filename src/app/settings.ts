@@ -4,6 +4,7 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { PachError } from '../base/errors.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
 
@@ -15,11 +16,14 @@ export interface Settings {
   readonly project: string;
   /** Who is written into commits. */
   readonly author: string;
+  /** The user's word that nobody else writes to a store without conditional writes. */
+  readonly singleWriter?: boolean;
 }
 
 export interface Flags {
   readonly store?: string | undefined;
   readonly project?: string | undefined;
+  readonly singleWriter?: boolean | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -29,11 +33,20 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
   const named = flags.store ?? environment['PACH_STORE'];
   const project = flags.project ?? (environment['PACH_PROJECT'] || 'default');
   checkName('project', project);
+  const storeUrl = named || home.store;
+  if (flags.singleWriter === true && !/^s3:/i.test(storeUrl)) {
+    throw new PachError('usage', {
+      what: `--single-writer with the store ${storeUrl}`,
+      why: 'any number of writers may share a folder; this is for S3 servers without conditional writes',
+      next: 'the same command without --single-writer',
+    });
+  }
   return {
     home,
-    storeUrl: named || home.store,
+    storeUrl,
     defaultStore: !named,
     project,
     author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || 'unknown',
+    singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
   };
 }

@@ -25,6 +25,16 @@ export class Home {
     return join(this.dir, 'cache');
   }
 
+  /** Which stores keep the promises that writers need. */
+  get probed(): string {
+    return join(this.dir, 'probed');
+  }
+
+  /** What the folders that were put looked like, by store. */
+  get seen(): string {
+    return join(this.dir, 'seen');
+  }
+
   /** Makes a folder of this state, readable by nobody else. */
   async make(folder: string): Promise<string> {
     await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -15,6 +15,8 @@ export interface OpenStoreOptions {
   readonly retry?: RetryOptions;
   /** Requests under way at a time to a store behind a network. Default 32. */
   readonly requestsMax?: number;
+  /** For servers without conditional writes: nobody else writes. Means nothing for other stores. */
+  readonly singleWriter?: boolean;
   /** Goes around the store itself, below the decorators: a view of single tries, for tests. */
   readonly wrap?: (store: Store) => Store;
 }
@@ -40,7 +42,10 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
     case 's3': {
       const { openS3 } = await import('./s3.ts');
       const { mayHaveHappened } = await import('./s3-errors.ts');
-      return overNetwork(wrap(await openS3(url)), { ...options, retry: { mayHaveHappened, ...options.retry } });
+      return overNetwork(wrap(await openS3(url, options)), {
+        ...options,
+        retry: { mayHaveHappened, ...options.retry },
+      });
     }
     default:
       throw new PachError('usage', {

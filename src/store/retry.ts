@@ -23,6 +23,9 @@ export interface RetryOptions {
 
 const delayMsMax = 5_000;
 
+/** A conditional write of which nobody can tell from the object itself whether it was carried out. */
+export class UnknownOutcome extends PachError {}
+
 export class RetryingStore implements Store {
   readonly url: string;
   private readonly store: Store;
@@ -74,7 +77,7 @@ export class RetryingStore implements Store {
       if (now && Buffer.compare(now.bytes, bytes) === 0) return now.token;
       if (now?.token === token) return 'open';
       if (!maybeWritten) return 'lost';
-      throw new PachError('failed', {
+      throw new UnknownOutcome('failed', {
         what: `${this.url}: ${key}`,
         why: 'the answer to a write got lost, and another writer came after it: it is not known whether it was stored',
         next: 'look whether your change is there, and repeat it if not',

@@ -62,9 +62,13 @@ export function statusOf(error: unknown): number | undefined {
   return metadata?.httpStatusCode;
 }
 
-/** Whether a request that failed so may have been carried out: no answer came. */
+/** What a gateway answers in the server's place when it got no answer from it. */
+const gatewayStatuses: ReadonlySet<number> = new Set([502, 504]);
+
+/** Whether a request that failed so may have been carried out: the server itself did not answer. */
 export function mayHaveHappened(error: PachError): boolean {
-  return error.cause === undefined || statusOf(error.cause) === undefined;
+  const status = error.cause === undefined ? undefined : statusOf(error.cause);
+  return status === undefined || gatewayStatuses.has(status);
 }
 
 /** An error of the SDK as an operating error. `key` is relative to the place, if one was meant. */

@@ -10,6 +10,7 @@ import { crc32 } from 'node:zlib';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   type PutObjectCommandInput,
@@ -33,21 +34,27 @@ interface Answer {
   readonly size: number;
 }
 
-/** Asks nothing of the server yet. Throws `usage` for a wrong address. */
-export async function openS3(url: string): Promise<Store> {
+/**
+ * Asks nothing of the server yet. Throws `usage` for a wrong address. With `singleWriter` it sends
+ * no conditions, for servers that know none: it looks what is there and then writes, so that a
+ * second writer who comes between the two is written over.
+ */
+export async function openS3(url: string, { singleWriter = false } = {}): Promise<Store> {
   const place = parseS3Url(url);
-  return new S3Store(place, await createS3Client(place));
+  return new S3Store(place, await createS3Client(place), singleWriter);
 }
 
 class S3Store implements Store {
   readonly url: string;
   private readonly place: S3Place;
   private readonly client: S3Client;
+  private readonly singleWriter: boolean;
 
-  constructor(place: S3Place, client: S3Client) {
+  constructor(place: S3Place, client: S3Client, singleWriter: boolean) {
     this.url = s3UrlOf(place);
     this.place = place;
     this.client = client;
+    this.singleWriter = singleWriter;
   }
 
   async read(key: string, offset: number, length: number): Promise<Uint8Array> {
@@ -87,11 +94,11 @@ class S3Store implements Store {
   }
 
   async writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
-    return (await this.put(key, parts, { IfNoneMatch: '*' })) !== undefined;
+    return (await this.put(key, parts, undefined)) !== undefined;
   }
 
   async writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined> {
-    const written = await this.put(key, [bytes], token === undefined ? { IfNoneMatch: '*' } : { IfMatch: token });
+    const written = await this.put(key, [bytes], token);
     return written && this.tokenOf(written.etag, key);
   }
 
@@ -180,23 +187,36 @@ class S3Store implements Store {
     return bytes;
   }
 
-  /** Undefined when the condition does not hold. */
+  /** Undefined when the present version is not `token` (undefined: when there is one). */
   private async put(
     key: string,
     parts: readonly Uint8Array[],
-    condition: Pick<PutObjectCommandInput, 'IfMatch' | 'IfNoneMatch'>,
+    token: Token | undefined,
   ): Promise<{ etag: string | undefined } | undefined> {
     const target = this.target(key);
     return this.words(key, async () => {
+      if (this.singleWriter && (await this.tokenNow(key)) !== token) return undefined;
+      const condition = token === undefined ? { IfNoneMatch: '*' } : { IfMatch: token };
+      const input = { ...target, ...(this.singleWriter ? {} : condition), ...bodyOf(parts) };
       try {
-        const output = await this.client.send(new PutObjectCommand({ ...target, ...condition, ...bodyOf(parts) }));
+        const output = await this.client.send(new PutObjectCommand(input));
         return { etag: output.ETag };
       } catch (error) {
         const absent = statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket';
-        if (statusOf(error) === 412 || (absent && condition.IfMatch !== undefined)) return undefined;
+        if (statusOf(error) === 412 || (absent && token !== undefined)) return undefined;
         throw error;
       }
     });
+  }
+
+  private async tokenNow(key: string): Promise<Token | undefined> {
+    try {
+      return this.tokenOf((await this.client.send(new HeadObjectCommand(this.target(key)))).ETag, key);
+    } catch (error) {
+      // This answer has no body that could tell an absent bucket; the write will.
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
   }
 
   private async words<T>(key: string | undefined, work: () => Promise<T>): Promise<T> {

@@ -32,13 +32,36 @@ export class Trace {
 
   reset(): void {
     this.requests.length = 0;
+    this.rounds = 0;
   }
 
-  /** Notes that a request begins. */
-  begin(verb: Verb, key: string): TracedRequest {
-    const request = { verb, key, amount: 0 };
-    this.requests.push(request);
-    return request;
+  /**
+   * Round trips one after another: requests that began while another was under way go with it.
+   */
+  rounds = 0;
+  private underWay = 0;
+
+  /** Carries out a request and notes it; `amount` says how much went over the seam. */
+  async note<T>(verb: Verb, key: string, request: () => Promise<T>, amount: (result: T) => number): Promise<T> {
+    const noted = { verb, key, amount: 0 };
+    this.requests.push(noted);
+    if (this.underWay === 0) this.rounds += 1;
+    this.underWay += 1;
+    try {
+      const result = await request();
+      noted.amount = amount(result);
+      return result;
+    } finally {
+      this.underWay -= 1;
+    }
+  }
+
+  /** Notes a listing, whose entries are counted as they come. */
+  noteList(prefix: string): TracedRequest {
+    const noted: TracedRequest = { verb: 'list', key: prefix, amount: 0 };
+    this.requests.push(noted);
+    if (this.underWay === 0) this.rounds += 1;
+    return noted;
   }
 
   private sum(...verbs: readonly Verb[]): number {
@@ -55,49 +78,53 @@ export function traceStore(store: Store): { store: Store; counts: Trace } {
   const counts = new Trace();
   const traced: Store = {
     url: store.url,
-    async read(key, offset, length) {
-      const request = counts.begin('read', key);
-      const bytes = await store.read(key, offset, length);
-      request.amount = bytes.length;
-      return bytes;
-    },
-    async readTail(key, length) {
-      const request = counts.begin('readTail', key);
-      const tail = await store.readTail(key, length);
-      request.amount = tail.bytes.length;
-      return tail;
-    },
-    async readWithToken(key) {
-      const request = counts.begin('readWithToken', key);
-      const found = await store.readWithToken(key);
-      request.amount = found?.bytes.length ?? 0;
-      return found;
-    },
-    async writeIfAbsent(key, parts) {
-      const request = counts.begin('writeIfAbsent', key);
-      const written = await store.writeIfAbsent(key, parts);
-      request.amount = parts.reduce((total, part) => total + part.length, 0);
-      return written;
-    },
-    async writeIfUnchanged(key, bytes, token) {
-      const request = counts.begin('writeIfUnchanged', key);
-      const written = await store.writeIfUnchanged(key, bytes, token);
-      request.amount = bytes.length;
-      return written;
-    },
+    read: (key, offset, length) => counts.note('read', key, () => store.read(key, offset, length), lengthOf),
+    readTail: (key, length) =>
+      counts.note(
+        'readTail',
+        key,
+        () => store.readTail(key, length),
+        ({ bytes }) => bytes.length,
+      ),
+    readWithToken: (key) =>
+      counts.note(
+        'readWithToken',
+        key,
+        () => store.readWithToken(key),
+        (found) => found?.bytes.length ?? 0,
+      ),
+    writeIfAbsent: (key, parts) =>
+      counts.note(
+        'writeIfAbsent',
+        key,
+        () => store.writeIfAbsent(key, parts),
+        () => parts.reduce((total, part) => total + part.length, 0),
+      ),
+    writeIfUnchanged: (key, bytes, token) =>
+      counts.note(
+        'writeIfUnchanged',
+        key,
+        () => store.writeIfUnchanged(key, bytes, token),
+        () => bytes.length,
+      ),
     async *list(prefix) {
-      const request = counts.begin('list', prefix);
+      const noted = counts.noteList(prefix);
       for await (const info of store.list(prefix)) {
-        request.amount += 1;
+        noted.amount += 1;
         yield info;
       }
     },
-    async delete(key) {
-      counts.begin('delete', key);
-      await store.delete(key);
-    },
+    delete: (key) =>
+      counts.note(
+        'delete',
+        key,
+        () => store.delete(key),
+        () => 0,
+      ),
     localPath: (key) => store.localPath(key),
     close: () => store.close(),
   };
   return { store: traced, counts };
 }
+
+const lengthOf = (bytes: Uint8Array): number => bytes.length;

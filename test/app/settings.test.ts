@@ -20,6 +20,16 @@ test('flags win over the environment, and that over defaults', () => {
   expect(() => settingsFrom({ project: 'a/b' }, {})).toThrowError(/project/);
 });
 
+test('a single writer may be named for S3 only, by the environment for whatever store', () => {
+  expect(settingsFrom({ store: 's3://b/x', singleWriter: true }, {}).singleWriter).toBe(true);
+  expect(settingsFrom({ store: 's3://b/x' }, {}).singleWriter).toBe(false);
+  expect(settingsFrom({ store: '/s' }, { PACH_SINGLE_WRITER: '1' }).singleWriter).toBe(true);
+  expect(settingsFrom({ store: 's3://b/x', singleWriter: false }, { PACH_SINGLE_WRITER: '1' }).singleWriter).toBe(
+    false,
+  );
+  expect(() => settingsFrom({ store: '/s', singleWriter: true }, {})).toThrowError(/single-writer/);
+});
+
 test('the version is that of the package', () => {
   const { version: packaged } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   expect(version).toBe(packaged);

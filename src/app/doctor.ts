@@ -1,0 +1,85 @@
+/**
+ * Examines this machine and the store of the settings, whether or not anything was made there.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { headKey } from '../model/keys.ts';
+import { decodeHead } from '../model/records/head.ts';
+import { checked, failed, warned, type Check } from '../store/check.ts';
+import { examineStore } from '../store/examine.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/store.ts';
+import { readHeader } from '../versions/header.ts';
+import { examineMachine, nearestFolder } from './machine.ts';
+import type { Settings } from './settings.ts';
+
+/** Throws `unreachable` when the store does not answer, after what was found out before. */
+export async function* examine(settings: Settings, signal: AbortSignal): AsyncGenerator<Check> {
+  yield* examineMachine(settings.home.cache);
+  const store = await openStore(settings.storeUrl);
+  try {
+    yield await checked('store', () => lookAtHeader(settings, store));
+    yield await checked('project', () => lookAtProject(settings, store));
+    const path = store.localPath('head');
+    if (path === undefined) yield* examineBucket(settings, store, signal);
+    else yield* examineFolder(dirname(path), signal);
+  } finally {
+    await store.close();
+  }
+}
+
+async function lookAtHeader(settings: Settings, store: Store): Promise<Omit<Check, 'check'> | string> {
+  const header = await readHeader(store);
+  if (header) return `${header.id}, made ${new Date(header.created).toISOString()}`;
+  const path = store.localPath('head');
+  if (path !== undefined && !settings.defaultStore) {
+    const parent = dirname(dirname(path));
+    if ((await nearestFolder(parent)) !== parent) return failed(`${parent} does not exist`, `mkdir -p ${parent}`);
+  }
+  return 'none yet; the first repo makes it';
+}
+
+async function lookAtProject({ project }: Settings, store: Store): Promise<Omit<Check, 'check'> | string> {
+  const found = await store.readWithToken(headKey(project));
+  if (!found) return `${project}: none yet`;
+  const { operation } = decodeHead(Buffer.from(found.bytes), headKey(project));
+  return `${project}: last changed ${new Date(operation.time).toISOString()}`;
+}
+
+/** In a folder beside the store's objects that goes with all that is in it. */
+async function* examineFolder(root: string, signal: AbortSignal): AsyncGenerator<Check> {
+  const near = await nearestFolder(root);
+  const folder = await mkdtemp(join(near, '.probe-')).catch((error: NodeJS.ErrnoException) => error);
+  if (typeof folder !== 'string') {
+    const advice = `see who owns the folder with: ls -ld ${near}`;
+    yield { check: 'write and read back', ...failed(`${near} can't be written (${folder.code})`, advice) };
+    return;
+  }
+  const store = await openStore(folder);
+  try {
+    yield* examineStore(store, { prefix: 'probe/', signal });
+  } finally {
+    await store.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function* examineBucket(settings: Settings, store: Store, signal: AbortSignal): AsyncGenerator<Check> {
+  const prefix = `.probe/${randomBytes(16).toString('hex')}/`;
+  const { refusesWrongChecksum } = await import('../store/s3-checksum.ts');
+  for await (const found of examineStore(store, { prefix, signal })) {
+    const accepted = settings.singleWriter === true && found.check.startsWith('write if');
+    yield accepted && found.state === 'fail' ? { ...found, state: 'warn' } : found;
+  }
+  const key = `${prefix}checksum`;
+  try {
+    yield await checked('checksums', async () =>
+      (await refusesWrongChecksum(settings.storeUrl, key))
+        ? 'what arrives wrong is refused'
+        : warned('the server does not check what arrives', 'use https; reads find wrong bytes all the same'),
+    );
+  } finally {
+    await store.delete(key).catch(() => undefined);
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Decorator: before the first write it is asked which store writes go to; reads never ask.
+ */
+import type { Store } from './store.ts';
+
+/**
+ * `writable` resolves to the store that writes go through (the given one as a rule), or throws why
+ * nothing may be written. It is asked once, by the first write, and again only after it threw.
+ */
+export function guardWrites(store: Store, writable: () => Promise<Store>): Store {
+  let asked: Promise<Store> | undefined;
+  const target = (): Promise<Store> => {
+    asked ??= writable().catch((error: unknown) => {
+      asked = undefined;
+      throw error;
+    });
+    return asked;
+  };
+  return {
+    url: store.url,
+    read: (key, offset, length) => store.read(key, offset, length),
+    readTail: (key, length) => store.readTail(key, length),
+    readWithToken: (key) => store.readWithToken(key),
+    writeIfAbsent: async (key, parts) => (await target()).writeIfAbsent(key, parts),
+    writeIfUnchanged: async (key, bytes, token) => (await target()).writeIfUnchanged(key, bytes, token),
+    list: (prefix) => store.list(prefix),
+    delete: async (key) => (await target()).delete(key),
+    localPath: (key) => store.localPath(key),
+    async close() {
+      await store.close();
+      const other = await asked?.catch(() => undefined);
+      if (other && other !== store) await other.close();
+    },
+  };
+}
