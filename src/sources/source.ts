@@ -1,0 +1,63 @@
+/**
+ * What a source outside of the store gives, whatever it is: entries, in an order of its own, with
+ * bytes that are opened when somebody is ready for them. The seam between those who read sources
+ * and who stores them (versions/take-in).
+ */
+
+/** Since 1970, with 0 to 999,999,999 nanoseconds more. */
+export interface FileTime {
+  readonly mtimeSeconds: number;
+  readonly mtimeNanoseconds: number;
+}
+
+/** A file whose bytes can be had, once. Throws while it is read when it breaks or is not whole. */
+export interface SourceFile extends FileTime {
+  readonly executable: boolean;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+interface Named {
+  /** Names below the folder to put into, each one as `nameProblem` allows it. */
+  readonly path: readonly Buffer[];
+  /** How errors name it; never holds credentials. */
+  readonly shown: string;
+}
+
+/** A later entry replaces an earlier one of the same path. */
+export type SourceEntry = Named &
+  (
+    | {
+        readonly kind: 'file';
+        /** Bytes, where it is known before it is opened. */
+        readonly size: number | undefined;
+        open(signal: AbortSignal): Promise<SourceFile>;
+      }
+    /** A regular file of this machine, by its path. */
+    | { readonly kind: 'local'; readonly file: Buffer }
+    | ({ readonly kind: 'directory' } & FileTime)
+    | ({ readonly kind: 'symlink'; readonly target: Buffer } & FileTime)
+    /** The same as an earlier entry, whose path is `target`. */
+    | { readonly kind: 'link'; readonly target: readonly Buffer[] }
+  );
+
+export interface EntrySource {
+  readonly kind: 'entries';
+  /** Entries that may be read at a time; 1 when each must be read before the next one is asked for. */
+  readonly ahead: number;
+  /** To be read once; stops with the signal's reason when that is aborted. */
+  entries(signal: AbortSignal): AsyncIterable<SourceEntry>;
+}
+
+/** Told of what is under way, for progress. */
+export interface SourceWatch {
+  /** Bytes that all will give, once that is known. */
+  expected(bytes: number): void;
+  /** Bytes that came. */
+  arrived(bytes: number): void;
+}
+
+/** Milliseconds since 1970 as a file's time. */
+export function fileTime(ms: number): FileTime {
+  const mtimeSeconds = Math.floor(ms / 1000);
+  return { mtimeSeconds, mtimeNanoseconds: Math.round(ms - mtimeSeconds * 1000) * 1_000_000 };
+}
