@@ -29,12 +29,14 @@ const readBytes = 8 * 1024 * 1024;
 
 /** Stores a stream of bytes. */
 export async function storeStream(sink: ContentSink, stream: AsyncIterable<Uint8Array>): Promise<FileContent> {
+  return storePieces(sink, cutStream(stream));
+}
+
+/** The pieces of a stream, in batches. */
+export async function* cutStream(stream: AsyncIterable<Uint8Array>): AsyncGenerator<CutPiece[]> {
   const cutter = native().createCutter();
-  async function* pieces(): AsyncGenerator<CutPiece[]> {
-    for await (const bytes of stream) yield await cutter.push(bytes);
-    yield await cutter.end();
-  }
-  return storePieces(sink, pieces());
+  for await (const bytes of stream) yield await cutter.push(bytes);
+  yield await cutter.end();
 }
 
 /**
@@ -128,7 +130,7 @@ export async function storeSmall(
   });
 }
 
-async function* listItems(sink: ContentSink, batches: AsyncIterable<CutPiece[]>): AsyncGenerator<ListItem> {
+export async function* listItems(sink: ContentSink, batches: AsyncIterable<CutPiece[]>): AsyncGenerator<ListItem> {
   for await (const pieces of batches) {
     const chunks = pieces.flatMap((piece) => (piece.bytes ? [{ bytes: piece.bytes, hash: piece.hash as Hash }] : []));
     const refs = chunks.length > 0 ? await sink.data.add(chunks) : [];

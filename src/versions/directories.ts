@@ -112,6 +112,20 @@ export class Directories {
     return this.apply(onto, edits);
   }
 
+  /** A path at which both `a` and `b` differ from `before`; undefined when there is none. */
+  async conflict(before: Directory | undefined, a: Directory, b: Directory | undefined): Promise<string | undefined> {
+    const [old, there] = [this.merge(before), this.merge(b)];
+    for await (const { key, new: mine } of this.diff(before, a)) {
+      const [base, theirs] = [await old(key), await there(key)];
+      if (mine?.content.form === 'directory' && theirs?.content.form === 'directory') {
+        const below = base?.content.form === 'directory' ? base.content : undefined;
+        const path = await this.conflict(below, mine.content, theirs.content);
+        if (path) return `${textOfName(key)}/${path}`;
+      } else if (!same(base, theirs)) return textOfName(key);
+    }
+    return undefined;
+  }
+
   /**
    * Sets or removes (entry undefined) what lies at a path; directories on the way are made with
    * time `now` (milliseconds). Throws `conflict` when a file is in the way.
@@ -137,6 +151,10 @@ export class Directories {
     const content = await this.set(below, rest, entry, now);
     return this.apply(base, [there ? { ...there, content } : { ...madeDirectory(name, now), content }]);
   }
+}
+
+function same(a: TreeEntry | undefined, b: TreeEntry | undefined): boolean {
+  return a && b ? sameContent(a, b) : a === b;
 }
 
 /** The root of a version as an entry; it has no name and no time of its own. */

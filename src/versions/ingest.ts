@@ -5,12 +5,14 @@
 import { readlink } from 'node:fs/promises';
 import { mapOrdered } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
-import { native, type FileStat, type SmallFile } from '../base/native.ts';
+import { listFolder, type FileStat, type Listing } from '../base/listing.ts';
+import { native, type SmallFile } from '../base/native.ts';
 import { inlineBytesMax, nameBytesMax, type Hash } from '../model/refs.ts';
 import { textOfName } from '../model/paths.ts';
 import type { FileContent, TreeEntry } from '../model/tree.ts';
 import { storeFile, storeSmall, storeStream, type ContentSink, type ReadFile } from './content.ts';
-import { sameContent, type Directories, type Directory, type OldEntries } from './directories.ts';
+import { sameContent, type Directories, type Directory, type DirectoryEdit, type OldEntries } from './directories.ts';
+import { Unread, type Seen } from './unread.ts';
 
 export interface IngestOptions {
   readonly sink: ContentSink;
@@ -20,6 +22,10 @@ export interface IngestOptions {
   /** Told of what can't be stored (sockets, devices, FIFOs) and is left out. */
   skipped(path: string, why: string): void;
   readonly signal?: AbortSignal | undefined;
+  /** What this machine remembers of the folder from the last time. */
+  readonly seen?: Seen | undefined;
+  /** What lies in the version and not in the folder is deleted. */
+  readonly deleteOthers?: boolean;
 }
 
 /** Files up to this size are one chunk whatever they hold, and are read many at a time. */
@@ -29,8 +35,9 @@ const batchBytesMax = 4 * 1024 * 1024;
 const slash = Buffer.from('/');
 
 /**
- * Stores what lies in `folder` over `base`: names there and not here stay; a time stays where
- * the content does. Throws `failed` or `denied` naming the source that can't be read.
+ * Stores what lies in `folder` over `base`: a time stays where the content does. Names there and
+ * not here stay, unless the options say that they go. Throws `failed` or `denied` naming the
+ * source that can't be read.
  */
 export async function ingestFolder(
   options: IngestOptions,
@@ -38,13 +45,22 @@ export async function ingestFolder(
   base: Directory | undefined,
 ): Promise<Directory> {
   options.signal?.throwIfAborted();
-  const stats = await native()
-    .listFolder(folder)
-    .catch((error: unknown) => {
-      throw unreadable(shownPath(folder), error);
-    });
+  const listing = await listFolder(folder, options.seen?.settledMs).catch((error: unknown) => {
+    throw unreadable(shownPath(folder), error);
+  });
+  const unread = await Unread.of(options, folder, { listing, base });
+  if (base && unread.all && !options.deleteOthers) {
+    options.progress(listing.bytes, listing.count);
+    await unread.keep(base);
+    return base;
+  }
   const old = options.directories.merge(base);
-  return options.directories.apply(base, changed(old, stored(options, folder, stats, old)));
+  const ahead = options.directories.merge(base);
+  const entries = changed(old, stored({ options, folder, listing, unread, old, ahead }));
+  const edits = options.deleteOthers && base ? withDeletions(options, base, listing, entries) : entries;
+  const directory = await options.directories.apply(base, edits);
+  await unread.keep(directory);
+  return directory;
 }
 
 /** Leaves out what is stored the same already, so that an unchanged folder keeps its node. */
@@ -55,31 +71,79 @@ async function* changed(old: OldEntries, entries: AsyncIterable<TreeEntry>): Asy
   }
 }
 
-/** The entries of a folder, in the order of its names. */
-async function* stored(
+/** Adds, in order, the removal of all names of `base` that the folder does not have. */
+async function* withDeletions(
   options: IngestOptions,
-  folder: Buffer,
-  stats: readonly FileStat[],
-  old: OldEntries,
-): AsyncGenerator<TreeEntry> {
-  for await (const { batch, files } of mapOrdered(batches(stats), 2, (group) => readBatch(folder, group))) {
+  base: Directory,
+  listing: Listing,
+  entries: AsyncIterable<TreeEntry>,
+): AsyncGenerator<DirectoryEdit> {
+  const sets = entries[Symbol.asyncIterator]();
+  let set = await sets.next();
+  let n = 0;
+  const before = (a: Buffer, b: Buffer): boolean => a.compare(b) < 0;
+  for await (const { name } of options.directories.reader(base).items()) {
+    for (; !set.done && before(set.value.name, name); set = await sets.next()) yield set.value;
+    while (n < listing.count && before(listing.at(n).name, name)) n += 1;
+    if (n >= listing.count || !listing.at(n).name.equals(name)) yield { name };
+  }
+  for (; !set.done; set = await sets.next()) yield set.value;
+}
+
+interface Folder {
+  readonly options: IngestOptions;
+  readonly folder: Buffer;
+  readonly listing: Listing;
+  readonly unread: Unread;
+  readonly old: OldEntries;
+  /** The same for what is decided before the files in front of it are read. */
+  readonly ahead: OldEntries;
+}
+
+/** The entries of a folder that may have changed, in the order of its names. */
+async function* stored(of: Folder): AsyncGenerator<TreeEntry> {
+  const { options, folder, unread } = of;
+  for await (const { batch, files } of mapOrdered(batches(candidates(of)), 2, (group) => readBatch(folder, group))) {
     options.signal?.throwIfAborted();
-    if (files) {
-      yield* await storeBatch(options, folder, batch, files);
-      continue;
-    }
-    for (const stat of batch) {
-      const entry = await storeOne(options, folder, stat, old);
-      if (entry) yield entry;
+    const entries: (TreeEntry | undefined)[] = files
+      ? await storeBatch(options, folder, batch, files)
+      : [await storeOne(of, batch[0] as Candidate)];
+    for (const [index, entry] of entries.entries()) {
+      if (!entry) continue;
+      unread.read((batch[index] as Candidate).file, entry);
+      yield entry;
     }
   }
 }
 
+/** A name that must be looked at; `file` is its number among the folder's regular files. */
+interface Candidate extends FileStat {
+  readonly file: number | undefined;
+}
+
+/** What lies in a folder, without the files that need not be read. */
+async function* candidates({ options, listing, unread, ahead }: Folder): AsyncGenerator<Candidate> {
+  let files = 0;
+  for (let n = 0; n < listing.count; n += 1) {
+    const stat = listing.at(n);
+    const isFile = stat.kind === 'file' && !stat.error;
+    const file = isFile ? files : undefined;
+    if (isFile) files += 1;
+    if (file !== undefined && unread.mayBeSame(file)) {
+      if (unread.isSame(file, unread.whole ? undefined : await ahead(stat.name))) {
+        options.progress(stat.size, 1);
+        continue;
+      }
+    }
+    yield { ...stat, file };
+  }
+}
+
 /** Groups neighbours that are small files; everything else is a group of its own. */
-function* batches(stats: readonly FileStat[]): Generator<FileStat[]> {
-  let group: FileStat[] = [];
+async function* batches(stats: AsyncIterable<Candidate>): AsyncGenerator<Candidate[]> {
+  let group: Candidate[] = [];
   let bytes = 0;
-  for (const stat of stats) {
+  for await (const stat of stats) {
     const small = stat.kind === 'file' && stat.size <= smallBytesMax && !stat.error;
     if (group.length > 0 && (!small || group.length >= batchFilesMax || bytes + stat.size > batchBytesMax)) {
       yield group;
@@ -96,9 +160,9 @@ function* batches(stats: readonly FileStat[]): Generator<FileStat[]> {
 
 async function readBatch(
   folder: Buffer,
-  batch: FileStat[],
-): Promise<{ batch: FileStat[]; files: SmallFile[] | undefined }> {
-  const first = batch[0] as FileStat;
+  batch: readonly Candidate[],
+): Promise<{ batch: readonly Candidate[]; files: SmallFile[] | undefined }> {
+  const first = batch[0] as Candidate;
   if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { batch, files: undefined };
   const names = batch.map((stat) => stat.name);
   return { batch, files: await native().readSmallFiles(folder, names, smallBytesMax) };
@@ -132,12 +196,7 @@ async function storeBatch(
   return entries;
 }
 
-async function storeOne(
-  options: IngestOptions,
-  folder: Buffer,
-  stat: FileStat,
-  old: OldEntries,
-): Promise<TreeEntry | undefined> {
+async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promise<TreeEntry | undefined> {
   const path = join(folder, stat.name);
   checkName(stat.name, path);
   const { name, mtimeSeconds, mtimeNanoseconds } = stat;
