@@ -2,7 +2,7 @@
  * Edits to a project's refs on top of one snapshot, to be published together.
  */
 import { randomBytes } from 'node:crypto';
-import { encodeCommit, type CommitId } from '../model/records/commit.ts';
+import { encodeCommit, type CommitId, type CommitProvenance } from '../model/records/commit.ts';
 import { encodeBranch, encodeCommitEntry, encodeRepo } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
@@ -20,6 +20,8 @@ export interface NewCommit {
   readonly message: string;
   /** Milliseconds since 1970. */
   readonly started: number;
+  /** The commits that it was computed from. */
+  readonly provenance?: readonly CommitProvenance[];
 }
 
 export class Change {
@@ -28,6 +30,7 @@ export class Change {
   readonly edits = new Map<string, MapItem | undefined>();
   private readonly upload: Upload;
   private readonly author: string;
+  private historyEnded = false;
 
   constructor(snapshot: Snapshot, upload: Upload, author: string) {
     this.snapshot = snapshot;
@@ -40,10 +43,24 @@ export class Change {
   }
 
   setBranch(branch: Branch): void {
-    const { head, provenance } = branch;
-    const value = encodeBranch({ head: head?.id, provenance });
+    const { head } = branch;
+    const value = encodeBranch({ ...branch, head: head?.id });
     const refs = head ? [head.commit, head.tree, head.index] : [];
     this.set({ key: branchKey(branch.repo, branch.name), value, refs });
+  }
+
+  /** Sets an entry of the map of refs. */
+  set(item: MapItem): void {
+    this.edits.set(item.key.toString('latin1'), item);
+  }
+
+  /** From here on there is no way back to what was before, and its bytes are to leave the store. */
+  endHistory(): void {
+    this.historyEnded = true;
+  }
+
+  get endsHistory(): boolean {
+    return this.historyEnded;
   }
 
   delete(key: Buffer): void {
@@ -64,7 +81,7 @@ export class Change {
       finished: Math.max(Date.now(), commit.started, (parent?.finished ?? 0) + 1),
       message: commit.message,
       author: this.author,
-      provenance: [],
+      provenance: commit.provenance ?? [],
       contentHash: commit.tree.contentHash,
       files: commit.tree.files,
       bytes: commit.tree.bytes,
@@ -83,6 +100,11 @@ export class Change {
       .map(([key, item]) => ({ key: Buffer.from(key, 'latin1'), item }))
       .sort((a, b) => a.key.compare(b.key));
     return (await applyEdits(this.io(), mapFormat, this.snapshot.head.refs, edits)).ref;
+  }
+
+  /** A commit index with other items; edits ascend by key. */
+  async editIndex(index: Ref, edits: readonly { readonly key: Buffer; readonly item: MapItem }[]): Promise<Ref> {
+    return (await applyEdits(this.io(), mapFormat, index, edits)).ref;
   }
 
   /** The part of a branch's commit index up to a time: for a branch that begins there. */
@@ -104,10 +126,6 @@ export class Change {
   private async extendIndex(head: BranchHead | undefined, time: number, id: CommitId, ref: Ref): Promise<Ref> {
     const item = indexItem({ finished: time, id, ref });
     return (await applyEdits(this.io(), mapFormat, head?.index, [{ key: item.key, item }])).ref;
-  }
-
-  private set(item: MapItem): void {
-    this.edits.set(item.key.toString('latin1'), item);
   }
 
   private io(): { source: Snapshot['reader']; sink: Upload['nodes'] } {

@@ -3,22 +3,26 @@
  * its head. All that a change refers to is durable before the head moves.
  */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { PachError } from '../base/errors.ts';
+import { isPachError, PachError } from '../base/errors.ts';
 import { BlobReader } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
-import { KnownBlobs } from '../chunks/known.ts';
+import { IndexCache } from '../chunks/index-cache.ts';
+import { KnownBlobs, type IndexList } from '../chunks/known.ts';
 import { mergeIndexes } from '../chunks/merge-indexes.ts';
-import { headKey } from '../model/keys.ts';
+import type { StoredPack } from '../chunks/pack-writer.ts';
+import { headKey, packKey, segmentKey } from '../model/keys.ts';
 import { mapFormat } from '../model/map.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
 import { decodeHead, encodeHead, type Head } from '../model/records/head.ts';
-import { encodeOperation, type OperationId } from '../model/records/operation.ts';
-import type { Ref } from '../model/refs.ts';
+import { decodeOperation, encodeOperation, type OperationId } from '../model/records/operation.ts';
+import type { Hash, Place, Ref } from '../model/refs.ts';
+import { UnknownOutcome } from '../store/retry.ts';
 import type { Store, Token } from '../store/store.ts';
 import { Change } from './change.ts';
+import { Contention } from './contention.ts';
+import { collectedOr, renew } from './renew.ts';
 import { Snapshot } from './snapshot.ts';
-import { Upload } from './upload.ts';
+import { Upload, type UploadOptions } from './upload.ts';
 
 export interface ProjectOptions {
   readonly store: Store;
@@ -30,79 +34,66 @@ export interface ProjectOptions {
   readonly memoryBytesMax: number;
 }
 
-const attemptsMax = 200;
-const backoffMsMax = 200;
+/** A head, its version in the store, and what its indexes know. */
+export interface Base {
+  readonly head: Head;
+  readonly token: Token;
+  readonly known: KnownBlobs;
+}
+
+/** A change that has begun: what it began with, and where its objects go. */
+export interface Begun {
+  readonly base: Base;
+  readonly snapshot: Snapshot;
+  readonly upload: Upload;
+}
 
 export class Project {
   readonly options: ProjectOptions;
   readonly reader: BlobReader;
+  private readonly indexes = new IndexCache();
+  private readonly contention: Contention;
   private known: KnownBlobs;
 
   constructor(options: ProjectOptions) {
     this.options = options;
-    this.known = new KnownBlobs(options.extents, options.name, { segments: [], fresh: [] });
+    this.contention = new Contention(options.name);
+    this.known = this.knownOf({ segments: [], fresh: [] });
     const { extents, name: project, memoryBytesMax } = options;
-    this.reader = new BlobReader({
-      extents,
-      project,
-      known: { find: (hash) => this.known.find(hash) },
-      memoryBytesMax,
-    });
+    this.reader = new BlobReader({ extents, project, known: { find: (...of) => this.find(...of) }, memoryBytesMax });
   }
 
   /** The project as it is now. Throws `not-found` when there is none of that name. */
   async snapshot(): Promise<Snapshot> {
-    return (await this.load()).snapshot;
+    return new Snapshot((await this.load()).head, this.reader);
   }
 
   /** The project as an encoded head says, whatever it is now. */
   snapshotOf(head: Buffer): Snapshot {
-    return this.pin(decodeHead(head, headKey(this.options.name)));
+    const decoded = decodeHead(head, headKey(this.options.name));
+    this.known = this.knownOf(decoded.indexes);
+    return new Snapshot(decoded, this.reader);
   }
 
-  /** A place to gather the objects of one change, for `update`. */
-  async upload(): Promise<Upload> {
-    await this.load();
-    return new Upload(this.options.store, this.options.name, this.known, this.reader);
+  /** The head as it is now. Throws `not-found` when there is no project of that name. */
+  load(): Promise<Base> {
+    return this.onNewest((base) => Promise.resolve(base));
   }
 
-  /**
-   * Publishes what `apply` does to the refs, as one operation. When another writer was first,
-   * `apply` runs again on the new state; what was uploaded stays. Nothing is published when
-   * it changes nothing.
-   */
-  async update<T>(what: string, upload: Upload, apply: (change: Change) => Promise<T>): Promise<T> {
-    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-      const { snapshot, token } = await this.load();
-      const change = new Change(snapshot, upload, this.options.author);
-      const result = await apply(change);
-      if (change.edits.size === 0) return result;
-      const refs = await change.refs();
-      if (await this.publish(what, refs, { head: snapshot.head, token }, upload)) return result;
-      await sleep(Math.random() * Math.min(backoffMsMax, 2 ** attempt));
-    }
-    throw new PachError('conflict', {
-      what: `project ${this.options.name}`,
-      why: `other writers were faster ${attemptsMax} times`,
-      next: 'the same command again',
-    });
-  }
-
-  /** Makes the project. Throws `conflict` when it exists. */
-  async create(): Promise<void> {
-    const upload = new Upload(this.options.store, this.options.name, this.known, this.reader);
-    const { ref } = await applyEdits({ source: this.reader, sink: upload.nodes }, mapFormat, undefined, []);
-    if (!(await this.publish('create project', ref, undefined, upload))) {
-      throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it exists already' });
+  /** Runs `work` on the newest head; again when a garbage collection has deleted what that head lists. */
+  private async onNewest<T>(work: (base: Base) => Promise<T>): Promise<T> {
+    for (;;) {
+      const base = await this.readHead();
+      try {
+        return await work(await this.enter(base));
+      } catch (error) {
+        if (!isPachError(error, 'damaged') || (await this.readHead()).token === base.token) throw error;
+      }
     }
   }
 
-  /** True when the project exists. */
-  async exists(): Promise<boolean> {
-    return (await this.options.store.readWithToken(headKey(this.options.name))) !== undefined;
-  }
-
-  private async load(): Promise<{ snapshot: Snapshot; token: Token }> {
+  /** The head as it is now; of what it lists nothing is looked at. */
+  async readHead(again = false): Promise<Base> {
     const { store, name } = this.options;
     const found = await store.readWithToken(headKey(name));
     if (!found) {
@@ -112,19 +103,116 @@ export class Project {
         next: `pach create project ${name}`,
       });
     }
-    const head = decodeHead(Buffer.from(found.bytes), headKey(name));
-    return { snapshot: this.pin(head), token: found.token };
+    try {
+      const head = decodeHead(Buffer.from(found.bytes), headKey(name));
+      this.contention.saw(head.operation.id);
+      return { head, token: found.token, known: this.knownOf(head.indexes) };
+    } catch (error) {
+      // Bytes that came wrong may come right the next time.
+      if (again || !isPachError(error, 'damaged')) throw error;
+      return this.readHead(true);
+    }
   }
 
-  private pin(head: Head): Snapshot {
-    this.known = new KnownBlobs(this.options.extents, this.options.name, head.indexes);
-    return new Snapshot(head, this.reader);
+  private async enter(base: Base): Promise<Base> {
+    const { extents, name } = this.options;
+    this.known = base.known;
+    if (await extents.enter(name, base.head.epoch, () => liveKeys(name, base.known))) this.reader.clear();
+    return base;
+  }
+
+  /** Replaces the head, unless it has moved meanwhile. True when it was replaced. */
+  async replace(token: Token | undefined, head: Head): Promise<boolean> {
+    const { store, name } = this.options;
+    return (await store.writeIfUnchanged(headKey(name), encodeHead(head), token)) !== undefined;
+  }
+
+  /** The project as it is now, and a place to gather the objects of a change of it, for `update`. */
+  async begin(): Promise<Begun> {
+    await this.contention.giveWay();
+    const base = await this.load();
+    base.known.prepare();
+    const upload = this.uploadOn(base.known, base.head.epoch);
+    return { base, snapshot: new Snapshot(base.head, this.reader), upload };
+  }
+
+  /**
+   * Publishes what `apply` does to the refs, as one operation. When another writer was first,
+   * `apply` runs again on the new state; what was uploaded stays. Nothing is published when
+   * it changes nothing.
+   */
+  async update<T>(what: string, apply: (change: Change) => Promise<T>, begun?: Begun): Promise<T> {
+    const { base: first, upload: begunUpload } = begun ?? (await this.begin());
+    let upload = begunUpload;
+    // A long upload has moved the head itself.
+    let next: Base | undefined = upload.hasAnnounced ? undefined : first;
+    return this.contention.retry(async () => {
+      const base = next ?? (await this.load());
+      next = undefined;
+      if (!begun && base.head.epoch !== upload.epoch) upload = this.uploadOn(base.known, base.head.epoch);
+      try {
+        const change = new Change(new Snapshot(base.head, this.reader), upload, this.options.author);
+        const result = await apply(change);
+        if (change.edits.size === 0) return { result };
+        const refs = await change.refs();
+        return (await this.publish({ what, refs, ends: change.endsHistory }, base, upload)) ? { result } : undefined;
+      } catch (error) {
+        // A garbage collection may have deleted what this was about to read.
+        if (!isPachError(error, 'damaged')) throw error;
+        if ((await this.load()).token !== base.token) return undefined;
+        throw await collectedOr(this, upload, error);
+      }
+    });
+  }
+
+  /** Makes the project. Throws `conflict` when it exists. */
+  async create(): Promise<void> {
+    const upload = this.uploadOn(this.known, 0);
+    const { ref } = await applyEdits({ source: this.reader, sink: upload.nodes }, mapFormat, undefined, []);
+    if (!(await this.publish({ what: 'create project', refs: ref }, undefined, upload))) {
+      throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it exists already' });
+    }
+  }
+
+  /** True when the project exists. */
+  async exists(): Promise<boolean> {
+    return (await this.options.store.readWithToken(headKey(this.options.name))) !== undefined;
+  }
+
+  private uploadOn(known: KnownBlobs, epoch: number): Upload {
+    const { store, name: project } = this.options;
+    const { reader, indexes } = this;
+    const announce: UploadOptions['announce'] = (packs, at) => this.announce(packs, at);
+    return new Upload({ store, project, reader, indexes, known, epoch, announce });
+  }
+
+  private knownOf(indexes: IndexList): KnownBlobs {
+    return new KnownBlobs(this.options.extents, this.options.name, indexes, this.indexes);
+  }
+
+  /** Where a blob lies, as the last head says that was seen, or the newest there is. */
+  private find(hash: Hash, newest: boolean): Promise<Place | undefined> {
+    if (newest) return this.onNewest(({ known }) => known.find(hash));
+    return this.known.find(hash).catch((error: unknown) => {
+      if (!isPachError(error, 'damaged')) throw error;
+      return undefined;
+    });
+  }
+
+  private announce(packs: readonly StoredPack[], epoch: number): Promise<boolean> {
+    const { store, extents, name } = this.options;
+    return this.contention.retry(async () => {
+      const { head, token } = await this.load();
+      if (head.epoch !== epoch) return { result: false };
+      const { segments, fresh } = head.indexes;
+      const indexes = await mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...packs] }, this.indexes);
+      return (await this.replace(token, { ...head, indexes })) ? { result: true } : undefined;
+    });
   }
 
   private async publish(
-    what: string,
-    refs: Ref,
-    base: { head: Head; token: Token } | undefined,
+    { what, refs, ends = false }: { readonly what: string; readonly refs: Ref; readonly ends?: boolean },
+    base: Base | undefined,
     upload: Upload,
   ): Promise<boolean> {
     const { store, extents, name, author } = this.options;
@@ -133,25 +221,48 @@ export class Project {
       time: Math.max(Date.now(), (base?.head.operation.time ?? 0) + 1),
       who: author,
       what,
+      hasParent: base !== undefined && !ends,
     };
-    const parents = base ? [base.head.operationRef] : [];
-    const body = encodeOperation({ ...operation, hasParent: base !== undefined });
+    const parents = base && !ends ? [base.head.operationRef] : [];
+    const body = encodeOperation(operation);
     const operationRef = await upload.nodes.add({ kind: 'operation', level: 0, refs: [refs, ...parents], body });
-    const packs = await upload.finish();
-    const listed = {
-      segments: base?.head.indexes.segments ?? [],
-      fresh: [...(base?.head.indexes.fresh ?? []), ...packs],
-    };
-    const indexes = await mergeIndexes(store, extents, name, listed);
-    const head: Head = {
-      ...base?.head,
-      project: name,
-      operation: { ...operation, hasParent: base !== undefined },
-      operationRef,
-      refs,
-      indexes,
-      epoch: base?.head.epoch ?? 0,
-    };
-    return (await store.writeIfUnchanged(headKey(name), encodeHead(head), base?.token)) !== undefined;
+    const condemned = base && (await renew(this, upload, base));
+    upload.seal();
+    const { segments, fresh } = base?.head.indexes ?? { segments: [], fresh: [] };
+    const listed = new Set(fresh.map(({ id }) => id));
+    const added = upload.unlisted().filter(({ id }) => !listed.has(id));
+    const [indexes] = await Promise.all([
+      mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...added] }, this.indexes),
+      upload.finish(),
+    ]);
+    const head = { epoch: 0, scrub: false, ...base?.head, project: name, operation, operationRef, refs, indexes };
+    try {
+      const isDone = await this.replace(base?.token, { ...head, condemned, scrub: head.scrub || ends });
+      if (isDone) this.contention.saw(operation.id, true);
+      return isDone;
+    } catch (error) {
+      if (!(error instanceof UnknownOutcome) || !base) throw error;
+      return this.isPublished(operation.id, base.head, error);
+    }
   }
+
+  /** Whether the operation is among those that led from `before` to the head as it is now. */
+  private async isPublished(id: OperationId, before: Head, unknown: UnknownOutcome): Promise<boolean> {
+    for (let ref: Ref | undefined = (await this.load()).head.operationRef; ref;) {
+      if (ref.hash.equals(before.operationRef.hash)) return false;
+      const { body, refs } = await this.reader.node(ref);
+      if (decodeOperation(body).id === id) return true;
+      ref = refs[1];
+    }
+    throw unknown; // a purge has ended history since
+  }
+}
+
+/** Keys of all objects that a head's indexes know. */
+async function liveKeys(project: string, known: KnownBlobs): Promise<ReadonlySet<string>> {
+  const packs = await known.packs();
+  return new Set([
+    ...[...packs].map(([id, kind]) => packKey(project, kind, id)),
+    ...known.indexes.segments.map(({ id }) => segmentKey(project, id)),
+  ]);
 }

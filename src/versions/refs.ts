@@ -12,7 +12,7 @@ import type { BranchHead, Snapshot } from './snapshot.ts';
 /** Throws `conflict` when the repo exists. */
 export async function createRepo(project: Project, name: string, description: string): Promise<void> {
   checkName('repo', name);
-  await project.update(`create repo ${name}`, await project.upload(), async (change) => {
+  await project.update(`create repo ${name}`, async (change) => {
     if (await change.snapshot.maybeRepo(name)) {
       throw new PachError('conflict', { what: `repo ${name}`, why: 'it exists already' });
     }
@@ -22,7 +22,7 @@ export async function createRepo(project: Project, name: string, description: st
 
 /** Deletes a repo with its branches and commits. With commits in it, `force` is needed. */
 export async function deleteRepo(project: Project, name: string, force: boolean): Promise<void> {
-  await project.update(`delete repo ${name}`, await project.upload(), async (change) => {
+  await project.update(`delete repo ${name}`, async (change) => {
     await change.snapshot.repo(name);
     for await (const branch of change.snapshot.branches(name)) {
       if (branch.head && !force) {
@@ -34,7 +34,7 @@ export async function deleteRepo(project: Project, name: string, force: boolean)
       }
       change.delete(branchKey(name, branch.name));
     }
-    for await (const key of change.snapshot.commitKeys(name)) change.delete(key);
+    for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
     change.delete(repoKey(name));
   });
 }
@@ -53,20 +53,19 @@ export async function createBranch(
   if (/^[0-9a-f]{32}$/.test(name)) {
     throw new PachError('usage', { what: `branch ${name}`, why: 'a name may not look like a commit id' });
   }
-  await project.update(`create branch ${repo}@${name}`, await project.upload(), async (change) => {
+  await project.update(`create branch ${repo}@${name}`, async (change) => {
     await change.snapshot.repo(repo);
     const before = await change.snapshot.maybeBranch(repo, name);
     if (before && !head) {
       throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it exists already' });
     }
-    const provenance = before?.provenance ?? [];
-    change.setBranch({ repo, name, provenance, head: head && (await headAt(change, head)) });
+    change.setBranch({ provenance: [], ...before, repo, name, head: head && (await headAt(change, head)) });
   });
 }
 
 /** Deletes a branch; its commits can still be named by their ids. */
 export async function deleteBranch(project: Project, repo: string, name: string): Promise<void> {
-  await project.update(`delete branch ${repo}@${name}`, await project.upload(), async (change) => {
+  await project.update(`delete branch ${repo}@${name}`, async (change) => {
     await change.snapshot.branch(repo, name);
     change.delete(branchKey(repo, name));
   });

@@ -19,8 +19,10 @@ export interface Version {
 /** Resolves repo, ref and ancestry of an address. Throws `not-found` naming the part that fails. */
 export async function resolveVersion(snapshot: Snapshot, address: Address): Promise<Version> {
   const { repo } = address;
+  const resolved = resolveRef(snapshot, address);
+  resolved.catch(() => undefined);
   await snapshot.repo(repo);
-  const { branch, commit: start } = await resolveRef(snapshot, address);
+  const { branch, commit: start } = await resolved;
   let commit = start;
   for (const step of address.ancestry) {
     const from = commit ?? missing(address, 'the branch has no commits yet');
@@ -53,7 +55,11 @@ async function resolveRef(
   address: Address,
 ): Promise<{ branch?: Branch | undefined; commit: Commit | undefined }> {
   const { repo, ref = defaultBranch, time } = address;
+  // Read at the same time, should it turn out to be what is meant.
+  const timed = time === undefined ? undefined : snapshot.maybeBranch(repo, defaultBranch);
+  timed?.then((master) => master?.head && snapshot.prefetch(master.head.index)).catch(() => undefined);
   const branch = await snapshot.maybeBranch(repo, ref);
+  if (branch?.head && address.ancestry.length > 0) snapshot.prefetch(branch.head.index);
   if (branch) return { branch, commit: branch.head && (await snapshot.commitAt(branch.head.commit)) };
   if (/^[0-9a-f]{32}$/.test(ref)) {
     const commit = await snapshot.maybeCommit(repo, ref as CommitId);

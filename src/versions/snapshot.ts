@@ -2,10 +2,12 @@
  * All repos of a project at one instant: what one head says. Never changes, so everything it
  * answers may be kept.
  */
+import { mapOrdered } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { decodeCommit, type CommitId, type CommitRecord } from '../model/records/commit.ts';
 import type { Head } from '../model/records/head.ts';
+import type { KeepsUnknown } from '../model/records/record.ts';
 import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { OrderedReader } from '../model/ordered.ts';
@@ -13,14 +15,17 @@ import type { Ref } from '../model/refs.ts';
 import type { Directory } from './directories.ts';
 import { branchKey, commitKey, lastPart, repoKey, timeKey } from './ref-keys.ts';
 
-export interface Repo {
+/** Commits that are read at a time along a history. */
+const readsAhead = 20;
+
+export interface Repo extends KeepsUnknown {
   readonly name: string;
   /** Milliseconds since 1970, as all times here. */
   readonly created: number;
   readonly description: string;
 }
 
-export interface Branch {
+export interface Branch extends KeepsUnknown {
   readonly repo: string;
   readonly name: string;
   readonly provenance: readonly { readonly repo: string; readonly branch: string }[];
@@ -108,9 +113,9 @@ export class Snapshot {
     return ref && this.commitAt(ref);
   }
 
-  /** Keys of all commits of a repo. */
-  async *commitKeys(repo: string): AsyncGenerator<Buffer> {
-    for await (const item of this.refs.prefix(commitKey(repo, ''))) yield item.key;
+  /** The entries of all commits of a repo, in the order of their ids. */
+  commitItems(repo: string): AsyncIterable<MapItem> {
+    return this.refs.prefix(commitKey(repo, ''));
   }
 
   /** Commits of a repo whose id begins with these hex digits, two at most. */
@@ -142,10 +147,13 @@ export class Snapshot {
 
   /** The branch's commits, newest first. */
   async *history(head: BranchHead): AsyncGenerator<Commit> {
-    for await (const item of this.map(head.index).backward()) {
-      const commit = await this.indexed(item);
-      if (commit) yield commit;
-    }
+    const items = this.map(head.index).backward();
+    for await (const commit of mapOrdered(items, readsAhead, (item) => this.indexed(item))) if (commit) yield commit;
+  }
+
+  /** Begins to read nodes that will be needed. */
+  prefetch(...refs: readonly Ref[]): void {
+    for (const ref of refs) this.reader.node(ref).catch(() => undefined);
   }
 
   /** A commit and its parents, newest first. */
@@ -154,6 +162,19 @@ export class Snapshot {
       yield at;
       at = at.parent && (await this.maybeCommit(at.repo, at.parent));
     }
+  }
+
+  /** The same for what a new commit of this id is written beside. */
+  prefetchEntry(repo: string, id: CommitId): void {
+    this.refs.find(commitKey(repo, id)).catch(() => undefined);
+  }
+
+  /** The same for the end of a branch's index. */
+  prefetchNewest(head: BranchHead): void {
+    this.map(head.index)
+      .backward()
+      .next()
+      .catch(() => undefined);
   }
 
   private map(root: Ref): OrderedReader<MapItem> {
@@ -177,7 +198,7 @@ function repoOf({ key, value }: MapItem): Repo {
 
 function branchOf({ key, value, refs }: MapItem): Branch {
   const [, repo = '', name = ''] = key.toString().split('/');
-  const { head: id, provenance } = decodeBranch(value);
+  const { head: id, ...record } = decodeBranch(value);
   const [commit, tree, index] = refs;
-  return { repo, name, provenance, head: id && commit && tree && index ? { id, commit, tree, index } : undefined };
+  return { ...record, repo, name, head: id && commit && tree && index ? { id, commit, tree, index } : undefined };
 }
