@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { PachError } from '../base/errors.ts';
 import { storeHeaderKey } from '../model/keys.ts';
 import { decodeStoreHeader, encodeStoreHeader, type StoreHeader } from '../model/records/store-header.ts';
-import { conditionalWrites } from '../store/probe.ts';
 import type { Store } from '../store/store.ts';
 
 /** The header, or undefined when nothing lies there yet. Throws when something else does. */
@@ -25,13 +24,6 @@ export async function readHeader(store: Store): Promise<StoreHeader | undefined>
 
 /** Makes an empty place a store; two that do so at once agree on one header. */
 export async function createHeader(store: Store, now: number): Promise<StoreHeader> {
-  if (!(await conditionalWrites(store))) {
-    throw new PachError('unsupported', {
-      what: store.url,
-      why: 'it does not support conditional writes, without which two writers could lose data',
-      next: 'use a store that does: a folder, AWS S3, MinIO or Ceph',
-    });
-  }
   const header: StoreHeader = { id: randomBytes(16).toString('hex'), created: now };
   await store.writeIfAbsent(storeHeaderKey, [encodeStoreHeader(header)]);
   const written = await readHeader(store);

@@ -1,0 +1,58 @@
+/**
+ * How the writers of one project share its head: everyone tries until he has moved it, and no one
+ * is kept from it by others who are lucky.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PachError } from '../base/errors.ts';
+import type { OperationId } from '../model/records/operation.ts';
+
+const attemptsMax = 200;
+const pauseMsMax = 500;
+/** So long after another one's change there is likely to be a next one. */
+const busyMs = 2000;
+
+export class Contention {
+  private readonly project: string;
+  private seen: OperationId | undefined;
+  private othersMs = 0;
+  private attemptMs = 0;
+
+  /** `project` is for messages. */
+  constructor(project: string) {
+    this.project = project;
+  }
+
+  /** Tells of a head that was read, or that this writer has written. */
+  saw(operation: OperationId, isOwn = false): void {
+    if (this.seen !== undefined && this.seen !== operation && !isOwn) this.othersMs = Date.now();
+    this.seen = operation;
+  }
+
+  /**
+   * Waits a little before a new change, where others write too: who has just won would begin before
+   * they know that they have lost, and win again.
+   */
+  async giveWay(): Promise<void> {
+    if (Date.now() - this.othersMs < busyMs) await sleep(Math.random() * Math.min(pauseMsMax, 2 * this.attemptMs));
+  }
+
+  /**
+   * Runs `attempt` until it resolves to something, which it does unless another writer was faster.
+   * Throws `conflict` after many attempts.
+   */
+  async retry<T>(attempt: () => Promise<{ readonly result: T } | undefined>): Promise<T> {
+    for (let number = 1; number <= attemptsMax; number += 1) {
+      const begunMs = Date.now();
+      const done = await attempt();
+      this.attemptMs = Date.now() - begunMs;
+      if (done) return done.result;
+      // Who has lost often waits less than who has lost once.
+      await sleep((Math.random() * Math.min(pauseMsMax, this.attemptMs)) / number);
+    }
+    throw new PachError('conflict', {
+      what: `project ${this.project}`,
+      why: `other writers were faster ${attemptsMax} times`,
+      next: 'the same command again',
+    });
+  }
+}
