@@ -12,6 +12,7 @@ import { verbs } from './verbs.ts';
 interface CommonFlags {
   readonly store?: string;
   readonly project?: string;
+  readonly singleWriter?: boolean;
   readonly output?: string;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -77,6 +78,11 @@ function program(run: RunVerb): ReturnType<typeof yargs> {
     .wrap(process.stdout.isTTY ? Math.min(110, process.stdout.columns) : null)
     .option('store', { type: 'string', describe: 'Where the store is: a folder or s3://bucket/prefix', global: true })
     .option('project', { type: 'string', describe: 'The project', global: true })
+    .option('single-writer', {
+      type: 'boolean',
+      describe: 'Write to an S3 server without conditional writes: nobody else does at the same time',
+      global: true,
+    })
     .option('quiet', { alias: 'q', type: 'boolean', describe: 'Say only what was asked for', global: true })
     .option('verbose', { alias: 'v', type: 'boolean', describe: 'Say more, and show stacks of errors', global: true })
     .option('color', { type: 'boolean', default: true, hidden: true, global: true })

@@ -83,12 +83,12 @@ export class Output {
   }
 
   /** A line of progress, drawn over on a terminal and left out elsewhere. */
-  progress(line: string): void {
+  progress(line: string | (() => string)): void {
     const now = Date.now();
     if (this.options.quiet || !this.stderr.isTTY || now - this.progressAt < 100) return;
     this.progressAt = now;
     this.progressShown = true;
-    this.stderr.write(`\r\u001b[K${line}`);
+    this.stderr.write(`\r\u001b[K${typeof line === 'string' ? line : line()}`);
   }
 
   /** Something worth knowing that is not a result. */

@@ -32,3 +32,19 @@ export function bytesOf(text: string, option: string): number {
   const power = ['', 'k', 'm', 'g', 't'].indexOf((match[2] as string).toLowerCase());
   return Math.floor(Number(match[1]) * (match[3] === 'i' ? 1024 : 1000) ** power);
 }
+
+const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds of a duration such as 90s, 30m, 24h, 7d or 0. Throws `usage` naming the flag. */
+export function durationOf(flag: string, text: string): number {
+  const [, digits, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  if (text === '0') return 0;
+  if (digits === undefined || unit === undefined) {
+    throw new PachError('usage', {
+      what: `${flag} ${text}`,
+      why: 'it takes a number and s, m, h or d',
+      next: `${flag} 24h`,
+    });
+  }
+  return Number(digits) * (unitMs[unit] as number);
+}

@@ -5,9 +5,13 @@ import type { Verb } from './verb.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb } from './verbs/branches.ts';
 import { inspectCommitVerb, listCommitVerb, logVerb } from './verbs/commits.ts';
 import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from './verbs/files.ts';
+import { fsckVerb } from './verbs/fsck.ts';
+import { gcVerb } from './verbs/gc.ts';
+import { doctorVerb } from './verbs/doctor.ts';
 import { getFileVerb } from './verbs/get-file.ts';
 import { mountsVerb, mountVerb, unmountVerb } from './verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from './verbs/put-file.ts';
+import { purgeVerb } from './verbs/purge.ts';
 import {
   createProjectVerb,
   createRepoVerb,
@@ -16,6 +20,8 @@ import {
   listProjectVerb,
   listRepoVerb,
 } from './verbs/repos.ts';
+import { statsVerb } from './verbs/stats.ts';
+import { syncVerb } from './verbs/sync.ts';
 import { versionVerb } from './verbs/version.ts';
 
 export const verbs: readonly Verb[] = [
@@ -34,6 +40,7 @@ export const verbs: readonly Verb[] = [
   deleteBranchVerb,
   deleteFileVerb,
   putFileVerb,
+  syncVerb,
   getFileVerb,
   globFileVerb,
   diffFileVerb,
@@ -41,5 +48,10 @@ export const verbs: readonly Verb[] = [
   mountVerb,
   unmountVerb,
   mountsVerb,
+  gcVerb,
+  fsckVerb,
+  statsVerb,
+  purgeVerb,
+  doctorVerb,
   versionVerb,
 ];

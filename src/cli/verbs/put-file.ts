@@ -1,18 +1,27 @@
 /**
  * put file, delete file: changes to a branch.
  */
+import { join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { deleteFiles, putFiles, type PutSource } from '../../versions/put.ts';
+import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
+import type { SourceWatch } from '../../sources/source.ts';
+import { archiveLimits } from '../../sources/tar.ts';
+import { deleteFiles, putFiles } from '../../versions/put.ts';
 import { branchOf } from '../addresses.ts';
 import { countText, sizeText } from '../text.ts';
+import type { Output } from '../output.ts';
 import { verb } from '../verb.ts';
 
 interface PutArgs {
   readonly target: string;
   readonly file: string[];
+  readonly list: string[];
   readonly recursive: boolean;
+  readonly untar: boolean;
+  readonly append: boolean;
+  readonly reread: boolean;
   readonly message: string;
 }
 
@@ -24,6 +33,11 @@ export const putFileVerb = verb<PutArgs>({
     ['put file images@master -r -f ./photos', 'A folder, as /photos'],
     ['put file images@master:/ -r -f ./photos/', 'The contents of a folder'],
     ['put file notes@master:/today.txt -f -', 'What standard input gives'],
+    ['put file data@master:/raw/ -f https://example.org/a.csv', 'What a web server has'],
+    ['put file data@master:/raw -r -f s3://other/prefix/', 'All below a prefix of another bucket'],
+    ['put file src@master:/linux --untar -f linux.tar.gz', 'The members of an archive'],
+    ['put file logs@master:/app.log --append -f today.log', 'More bytes for a file that is there'],
+    ['put file data@master:/raw/ -i list.txt', 'Files, folders (with -r) and addresses of a list'],
   ],
   json: '{commit, files, bytes, newBytes, storedBytes}; newBytes: plain bytes of new chunks, storedBytes: of all objects written',
   options: (yargs) =>
@@ -38,44 +52,112 @@ export const putFileVerb = verb<PutArgs>({
         type: 'string',
         array: true,
         nargs: 1,
-        demandOption: true,
-        describe: 'File, folder (with -r) or - for standard input',
+        default: [],
+        describe: 'File, folder (with -r), http(s):// or s3:// address, or - for standard input',
       })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Put folders' })
+      .option('list', {
+        alias: 'i',
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [],
+        describe: 'File (or -) that names such sources, one a line; # begins a remark',
+      })
+      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Put folders and prefixes' })
+      .option('untar', {
+        type: 'boolean',
+        default: false,
+        describe: `Put the members of tar archives, also packed with gzip (${archiveLimits})`,
+      })
+      .option('append', {
+        type: 'boolean',
+        default: false,
+        describe: 'Add to the end of the file that is there',
+      })
+      .option('reread', {
+        type: 'boolean',
+        default: false,
+        describe: 'Read also files of a folder that look as they did when they were last put from here',
+      })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
-  async run({ target, file, recursive, message }, { settings, output, signal }) {
+  async run({ target, file, list, recursive, untar, append, reread, message }, { settings, output, signal }) {
     const { repo, branch, path, settings: where } = branchOf(target, settings);
-    if (file.filter((name) => name === '-').length > 1) {
-      throw new PachError('usage', { what: '-f -', why: 'standard input can be read once' });
+    if (append && (recursive || untar)) {
+      throw new PachError('usage', { what: '--append', why: 'it takes single files, not -r or --untar' });
     }
-    await using opened = await openProject(where);
-    let bytes = 0;
-    let files = 0;
-    const started = Date.now();
-    const result = await putFiles(opened.project, {
+    const stdin = () => addAbortSignal(signal, process.stdin);
+    if ([...file, ...list].filter((name) => name === '-').length > 1) {
+      throw new PachError('usage', { what: '-f - and -i -', why: 'standard input can be read once' });
+    }
+    const names = [...file];
+    for (const name of list) names.push(...(await readSourceList(name === '-' ? stdin() : localBytes(name), name)));
+    if (names.length === 0) {
+      throw new PachError('usage', { what: 'put file', why: 'nothing says what to put', next: 'name it: -f FILE' });
+    }
+    const progress = new PutProgress(output);
+    const into = path === '' || path.endsWith('/');
+    using sources = new Sources({ names, into, recursive, untar, stdin, watch: progress });
+    const opened = await sources.open();
+    if (names.length > 1 && !into) {
+      const why = 'several sources need a folder to go to';
+      throw new PachError('usage', { what: `target ${path}`, why, next: `the same with ${target}/` });
+    }
+    await using store = await openProject(where);
+    const result = await putFiles(store.project, {
       repo,
       branch,
       message,
       target: path,
-      sources: file.map((name): PutSource =>
-        name === '-'
-          ? { kind: 'stream', stream: addAbortSignal(signal, process.stdin) }
-          : { kind: 'path', path: name, recursive },
-      ),
+      sources: opened,
+      append,
+      seenFolder: reread ? undefined : join(await where.home.make(where.home.seen), store.storeId),
       watch: {
         signal,
-        progress(moreBytes, moreFiles) {
-          bytes += moreBytes;
-          files += moreFiles;
-          const seconds = Math.max(0.1, (Date.now() - started) / 1000);
-          output.progress(`${countText(files, 'file')}, ${sizeText(bytes)}, ${sizeText(bytes / seconds)}/s`);
-        },
+        progress: (bytes, files) => progress.stored(bytes, files),
         skipped: (what, why) => output.note(`${what}: left out: ${why}`),
       },
     });
     await output.document(result, () => result.commit);
   },
 });
+
+/** What is under way, as one line: files, bytes, rate, and the time left where it is known. */
+export class PutProgress implements SourceWatch {
+  private readonly output: Output;
+  private readonly started = Date.now();
+  private files = 0;
+  private bytes = 0;
+  private came = 0;
+  private total: number | undefined;
+
+  constructor(output: Output) {
+    this.output = output;
+  }
+
+  expected(bytes: number): void {
+    this.total = bytes;
+  }
+
+  arrived(bytes: number): void {
+    this.came += bytes;
+  }
+
+  stored(bytes: number, files: number): void {
+    this.bytes += bytes;
+    this.files += files;
+    this.output.progress(() => this.line());
+  }
+
+  private line(): string {
+    const seconds = Math.max(0.1, (Date.now() - this.started) / 1000);
+    const parts = [countText(this.files, 'file'), sizeText(this.bytes), `${sizeText(this.bytes / seconds)}/s`];
+    if (this.total !== undefined && this.came > 0) {
+      const left = Math.ceil((Math.max(0, this.total - this.came) / this.came) * seconds);
+      parts.push(`${left} s left`);
+    }
+    return parts.join(', ');
+  }
+}
 
 interface DeleteArgs {
   readonly file: string;

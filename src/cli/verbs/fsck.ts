@@ -1,0 +1,67 @@
+/**
+ * fsck: is all that versions need there, and is it what was stored?
+ */
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import { checkProject } from '../../versions/fsck.ts';
+import type { Finding } from '../../versions/fsck-findings.ts';
+import { countText, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+const damagedExitCode = 6;
+
+export const fsckVerb = verb<{ 'read-data': string }>({
+  command: 'fsck',
+  summary: 'Check a project: indexes, metadata, versions and, when asked, the stored bytes of files. Repairs nothing',
+  examples: [
+    ['fsck', 'Everything but the bytes of files'],
+    ['fsck --read-data 10%', 'And a tenth of the data packs, chosen at random'],
+    ['fsck --read-data 100% --project p', 'And all of them, in another project'],
+  ],
+  json: 'one object a finding: {severity: "error"|"warning", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead}, garbage: {objects, bytes}, errors, warnings}; exit code 6 when there are errors',
+  options: (yargs) =>
+    yargs.option('read-data', { type: 'string', default: '0%', describe: 'Read this share of the data packs whole' }),
+  async run({ 'read-data': share }, { settings, output, signal }) {
+    const readShare = shareOf(share);
+    await using opened = await openProject(settings);
+    const { findings, checked, garbage } = await checkProject(opened.project, {
+      readShare,
+      random: Math.random,
+      signal,
+      progress: (what) => output.progress(what),
+    });
+    output.endProgress();
+    const errors = findings.filter(({ severity }) => severity === 'error').length;
+    const warnings = findings.length - errors;
+    if (output.format !== 'table') await output.rows([...findings, { checked, garbage, errors, warnings }], []);
+    else {
+      for (const finding of findings) await output.write(`${describe(finding)}\n`);
+      const { commits, nodes, chunks, packs, bytesRead } = checked;
+      await output.write(
+        [
+          `Checked ${countText(commits, 'commit')}, ${countText(nodes, 'node')}, ${countText(chunks, 'chunk')} in ${countText(packs, 'pack')}; read ${sizeText(bytesRead)} of data.`,
+          ...(garbage.objects > 0
+            ? [`${countText(garbage.objects, 'object')}, ${sizeText(garbage.bytes)}, wait for pach gc.`]
+            : []),
+          `${countText(errors, 'error')}, ${countText(warnings, 'warning')}.`,
+          '',
+        ].join('\n'),
+      );
+    }
+    return errors > 0 ? damagedExitCode : 0;
+  },
+});
+
+function describe({ severity, what, why, affects, next }: Finding): string {
+  return [
+    `${severity}: ${what}: ${why}`,
+    ...affects.filter((each) => each !== what).map((each) => `  ${each}`),
+    ...(next === undefined ? [] : [`  try: ${next}`]),
+  ].join('\n');
+}
+
+function shareOf(text: string): number {
+  const [, digits] = /^(\d{1,3}(?:\.\d+)?)%$/.exec(text) ?? [];
+  if (digits !== undefined && Number(digits) <= 100) return Number(digits) / 100;
+  throw new PachError('usage', { what: `--read-data ${text}`, why: 'it takes 0% to 100%', next: '--read-data 10%' });
+}

@@ -1,0 +1,43 @@
+/**
+ * gc: gives back the space of what no version needs any more.
+ */
+import { openProject } from '../../app/open.ts';
+import { collectGarbage } from '../../versions/gc.ts';
+import { countText, durationOf, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
+  command: 'gc',
+  summary: 'Delete what nothing refers to any more, and gather small packs',
+  examples: [
+    ['gc --dry-run', 'Say what would be deleted'],
+    ['gc', 'Condemn what is not needed; delete what was condemned a day ago'],
+    ['gc --grace 0', 'Delete it now: for a store that nobody else uses at the moment'],
+  ],
+  json: '{objectsBefore, objectsAfter, bytesBefore, bytesAfter, copiedBytes, condemnedObjects, condemnedBytes, deletedObjects, deletedBytes}',
+  options: (yargs) =>
+    yargs
+      .option('grace', {
+        type: 'string',
+        default: '24h',
+        describe: 'How long what is condemned stays, for mounts and writers that still use it: 30m, 24h, 7d',
+      })
+      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing' }),
+  async run({ grace, 'dry-run': dryRun }, { settings, output, signal }) {
+    const milliseconds = durationOf('--grace', grace);
+    await using opened = await openProject(settings);
+    const result = await collectGarbage(opened.project, {
+      grace: milliseconds,
+      dryRun,
+      signal,
+      progress: (what) => output.progress(what),
+    });
+    await output.document(result, () =>
+      [
+        `${dryRun ? 'Would delete' : 'Deleted'} ${countText(result.deletedObjects, 'object')}, ${sizeText(result.deletedBytes)}.`,
+        `Condemned and kept for ${grace}: ${countText(result.condemnedObjects, 'object')}, ${sizeText(result.condemnedBytes)}.`,
+        `${dryRun ? 'There would be' : 'There are'} ${countText(result.objectsAfter, 'object')}, ${sizeText(result.bytesAfter)} (before: ${countText(result.objectsBefore, 'object')}, ${sizeText(result.bytesBefore)}).`,
+      ].join('\n'),
+    );
+  },
+});

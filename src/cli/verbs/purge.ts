@@ -1,0 +1,62 @@
+/**
+ * purge: personal data must be removable.
+ */
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import type { CommitId } from '../../model/records/commit.ts';
+import { purge, type PurgeResult } from '../../versions/purge.ts';
+import { resolveCommit } from '../../versions/resolve.ts';
+import { addressOf } from '../addresses.ts';
+import { countText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+const shownMax = 20;
+
+export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
+  command: 'purge <what>',
+  summary: 'Take a path, or all of one commit, out of history for ever',
+  examples: [
+    ['purge images:/people/ann', 'A file or directory, out of every version of the repo'],
+    ['purge images@4a7be2', 'All that one commit holds; its id stays'],
+    ['purge images:/people/ann --dry-run', 'Say what would go, and what hangs on it'],
+  ],
+  json: '{commits, computed: [{repo, branch, commit}], sameBytes: [{repo, commit, path, whole}]}; computed: commits made from those, sameBytes: other files that keep some of the bytes in the store',
+  options: (yargs) =>
+    yargs
+      .positional('what', { type: 'string', demandOption: true, describe: 'repo:/path, or repo@commit' })
+      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing' }),
+  async run({ what, 'dry-run': dryRun }, { settings, output, signal }) {
+    const { address, settings: where } = addressOf(what, settings);
+    const { repo, ref, path } = address;
+    if ((ref === undefined) === (path === undefined) || path === '/' || (ref && !/^[0-9a-f]{6,32}$/.test(ref))) {
+      throw new PachError('usage', {
+        what,
+        why: 'it takes a path of all versions, or one commit by its id',
+        next: `pach purge ${repo}:/path, or pach purge ${repo}@commit`,
+      });
+    }
+    await using opened = await openProject(where);
+    let target: { path: string } | { commit: CommitId };
+    if (path === undefined) {
+      const { id } = await resolveCommit(await opened.project.snapshot(), address);
+      if (!id.startsWith(ref ?? '')) throw new PachError('usage', { what, why: 'a branch has that name', next: id });
+      target = { commit: id };
+    } else target = { path };
+    const result = await purge(opened.project, { repo, what: target, dryRun, signal });
+    await output.document(result, () => describe(result, what, dryRun));
+  },
+});
+
+function describe({ commits, computed, sameBytes }: PurgeResult, what: string, dryRun: boolean): string {
+  const lines = [`${dryRun ? 'Would take' : 'Took'} ${what} out of ${countText(commits.length, 'commit')}.`];
+  if (computed.length > 0) lines.push('', 'Computed from them, and not changed:');
+  for (const { repo, commit } of computed.slice(0, shownMax)) lines.push(`  ${repo}@${commit}`);
+  if (computed.length > shownMax) lines.push(`  and ${computed.length - shownMax} more`);
+  if (sameBytes.length > 0) lines.push('', 'Other files with the same bytes, which keep them in the store:');
+  for (const { repo, commit, path, whole } of sameBytes.slice(0, shownMax)) {
+    lines.push(`  ${repo}@${commit}:${path}${whole ? '' : ' (in part)'}`);
+  }
+  if (sameBytes.length > shownMax) lines.push(`  and ${sameBytes.length - shownMax} more`);
+  if (!dryRun) lines.push('', 'The bytes leave the store with: pach gc --grace 0');
+  return lines.join('\n');
+}

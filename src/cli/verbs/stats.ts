@@ -1,0 +1,48 @@
+/**
+ * stats: what a project holds and what it takes.
+ */
+import { openProject } from '../../app/open.ts';
+import { projectStats, type ProjectStats } from '../../versions/stats.ts';
+import { countText, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+/** A collection is worth a hint when it would give back so much of the store, or so many packs are small. */
+const reclaimableShareMin = 0.2;
+const smallPacksMin = 200;
+
+export const statsVerb = verb({
+  command: 'stats',
+  summary: 'Show what a project holds, what it takes, and what gc would give back',
+  examples: [
+    ['stats', 'For the project'],
+    ['stats -o json', 'For programs'],
+  ],
+  json: '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits',
+  async run(_, { settings, output, signal }) {
+    await using opened = await openProject(settings);
+    output.progress('reading metadata');
+    const stats = await projectStats(opened.project, signal);
+    await output.document(stats, () => describe(stats));
+  },
+});
+
+function describe(stats: ProjectStats): string {
+  const { files, logicalBytes, historyBytes, storedBytes, dedupRatio, reclaimableBytes, condemnedBytes } = stats;
+  const commits = stats.repos.reduce((sum, repo) => sum + repo.commits, 0);
+  const lines = [
+    `Newest commits: ${sizeText(logicalBytes)} in ${countText(files, 'file')}`,
+    `All commits:    ${sizeText(historyBytes)} in ${countText(commits, 'commit')}`,
+    `Stored:         ${sizeText(storedBytes)} in ${countText(stats.objects, 'object')} (${countText(stats.packs, 'pack')}, ${countText(stats.chunks, 'chunk')})`,
+    `Ratio:          ${dedupRatio.toFixed(2)} bytes of history for each one that is needed`,
+    `Reclaimable:    ${sizeText(reclaimableBytes)}, of which condemned ${sizeText(condemnedBytes)}`,
+    '',
+    ...stats.repos.map(
+      ({ repo, branches, commits: count, logicalBytes: bytes }) =>
+        `${repo}: ${sizeText(bytes)}, ${countText(count, 'commit')}, ${branches} ${branches === 1 ? 'branch' : 'branches'}`,
+    ),
+  ];
+  if (reclaimableBytes > storedBytes * reclaimableShareMin || stats.smallPacks > smallPacksMin) {
+    lines.push('', `pach gc would give back about ${sizeText(reclaimableBytes)}`);
+  }
+  return lines.join('\n').trimEnd();
+}
