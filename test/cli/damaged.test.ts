@@ -17,8 +17,13 @@ test('data packs that are newer, cut short or gone', async () => {
   await place.must(
     `cp ${pack} kept; printf '\\x63' | dd of=${pack} bs=1 seek=$(( $(stat -c %s ${pack}) - 8 )) conv=notrunc status=none`,
   );
-  const newer = await place.run('echo x | pach put file data@master:/x -f -; head -c 999 /dev/urandom | pach put file data@master:/y -f -');
-  expect(newer).toMatchObject({ code: 1, stderr: expect.stringMatching(/needs a program that reads version 99/) as string });
+  const newer = await place.run(
+    'echo x | pach put file data@master:/x -f -; head -c 999 /dev/urandom | pach put file data@master:/y -f -',
+  );
+  expect(newer).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/needs a program that reads version 99/) as string,
+  });
   expect(await place.must('pach get file data:/big | cmp - src/big; pach get file data:/small')).toBe('fine\n');
   for (const harm of [`truncate -s 1000000 ${pack}`, `rm ${pack}`]) {
     await place.must(harm);

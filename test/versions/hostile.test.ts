@@ -118,19 +118,23 @@ async function commitTree(
   make: (upload: Upload) => Promise<{ readonly refs: readonly Ref[]; readonly body: Buffer }>,
 ): Promise<void> {
   const project = openTestProject(await openStore(join(place.dir, 'home/.pachmount/store')));
-  const upload = await project.upload();
+  const begun = await project.begin();
+  const { upload } = begun;
   const { refs, body } = await make(upload);
   const ref = await upload.nodes.add({ kind: 'tree', level: 0, refs, body });
   const contentHash = native().hash('plain', body) as Hash;
-  await project.update('by hand', upload, (change) =>
-    change.commit({
-      id: newCommitId(),
-      repo: 'data',
-      branch: 'master',
-      tree: { form: 'directory', ref, contentHash, files: 1, bytes: 1 },
-      message: '',
-      started: 0,
-    }),
+  await project.update(
+    'by hand',
+    (change) =>
+      change.commit({
+        id: newCommitId(),
+        repo: 'data',
+        branch: 'master',
+        tree: { form: 'directory', ref, contentHash, files: 1, bytes: 1 },
+        message: '',
+        started: 0,
+      }),
+    begun,
   );
 }
 
