@@ -3,7 +3,8 @@
  * with time limits, and a sweep that leaves nothing behind. This process never looks into a mount.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -17,6 +18,11 @@ const stderrCharsMax = 2000;
 const running = new Set();
 let stopping = false;
 
+/** For work of this process itself: throws once everything is being ended. */
+export function throwIfStopping() {
+  if (stopping) throw new Error('interrupted');
+}
+
 /**
  * Runs a program to its end; resolves to its seconds and output, rejects when it fails or is slow.
  *
@@ -29,7 +35,9 @@ export function run(words, options = {}) {
   const { env = {}, seconds = 300, keep = false, cwd = '/', last = false } = options;
   if (stopping && !last) return Promise.reject(new Error('interrupted'));
   // Variables of the user's own must not lead to another store, account or cache.
-  const own = Object.entries(process.env).filter(([name]) => !/^(PACH|AWS|RCLONE|RESTIC|S3FS)_|^AWSACC/.test(name));
+  const own = Object.entries(process.env).filter(
+    ([name]) => !/^(PACH|AWS|RCLONE|RESTIC|BORG|S3FS)_|^AWSACC/.test(name),
+  );
   return new Promise((done, fail) => {
     const begun = performance.now();
     const child = spawn('timeout', ['-k', '5', String(seconds), ...words], {
@@ -60,6 +68,8 @@ export function run(words, options = {}) {
     });
   });
 }
+
+/** @typedef {{ seconds: number, stdout: string, cpuSeconds: number, peakMiB: number }} Taken */
 
 /** @param {number} port @returns {Promise<boolean>} */
 function isFree(port) {
@@ -102,12 +112,13 @@ async function sweep(dir) {
   for (const path of mountsBelow(dir)) await quietly(['umount', '-l', path]);
   if (existsSync(join(dir, 'ceph'))) await quietly([ceph, 'stop', join(dir, 'ceph')]);
   if (mountsBelow(dir).length > 0) throw new Error(`still mounted: ${mountsBelow(dir).join(' ')}`);
-  rmSync(dir, { recursive: true, force: true, maxRetries: 20 });
+  await run(['rm', '-rf', dir], { seconds: 1800, last: true });
 }
 
 export class Place {
   dir = join(parent, String(process.pid));
   #homes = 0;
+  #measured = 0;
   /** @type {Promise<void> | undefined} */
   #closed;
 
@@ -123,9 +134,16 @@ export class Place {
   /** Ends what still runs and removes everything; a second call waits for the first. */
   close() {
     stopping = true;
-    for (const child of running) child.kill();
-    this.#closed ??= sweep(this.dir);
+    this.#closed ??= this.#end();
     return this.#closed;
+  }
+
+  /** Who still writes would write into what is being removed. */
+  async #end() {
+    const ended = [...running].map((child) => once(child, 'exit'));
+    for (const child of running) child.kill();
+    await Promise.all(ended);
+    await sweep(this.dir);
   }
 
   /** A path in the folder, made as a folder. @param {string} name */
@@ -138,6 +156,27 @@ export class Place {
   /** Settings and caches that nobody used before. @param {string} store @param {Record<string, string>} [env] */
   freshHome(store, env = {}) {
     return { ...env, PACH_STORE: store, PACH_HOME: this.folder(`home${this.#homes++}`) };
+  }
+
+  /**
+   * Runs a program to its end; resolves also to what it took, the children it waited for included.
+   *
+   * @param {string[]} words
+   * @param {Parameters<typeof run>[1]} [options]
+   * @returns {Promise<Taken>}
+   */
+  async measured(words, options = {}) {
+    const report = join(this.dir, `taken${this.#measured++}`);
+    const time = ['time', '--quiet', '--format', '%U %S %M', '--output', report, ...words];
+    const { seconds, stdout } = await run(time, { seconds: 3600, ...options });
+    const [user = 0, system = 0, peakKiB = 0] = readFileSync(report, 'utf8').trim().split(' ').map(Number);
+    rmSync(report);
+    return { seconds, stdout, cpuSeconds: user + system, peakMiB: peakKiB / 1024 };
+  }
+
+  /** @param {Record<string, string>} env @param {string[]} words */
+  measuredPach(env, ...words) {
+    return this.measured([join(checkout, 'bin/pach'), ...words], { env, keep: true });
   }
 
   /** A throw-away S3 server in memory; resolves to the environment that leads to it. */
@@ -155,6 +194,20 @@ export class Place {
 /** @param {Record<string, string>} env @param {string[]} words */
 export function pach(env, ...words) {
   return run([join(checkout, 'bin/pach'), ...words], { env, keep: true });
+}
+
+/**
+ * What a store or repository holds; what a dot begins (locks, files of a writer that died) is not of it.
+ *
+ * @param {string} dir
+ * @returns {{ objects: number, bytes: number }}
+ */
+export function usage(dir) {
+  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isFile() && !/(^|\/)\./.test(join(entry.parentPath, entry.name).slice(dir.length)),
+  );
+  const sizes = files.map((entry) => statSync(join(entry.parentPath, entry.name)).size);
+  return { objects: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
 /** What was written is on the disk, and the kernel remembers nothing of it. */

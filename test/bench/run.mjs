@@ -1,70 +1,41 @@
 /**
- * `make bench`: ours beside the references on this machine, one table, and bench.json.
+ * `make bench`: ours beside the references on this machine, a table for each group of works, and
+ * bench.json.
  *
- * Every row is the median of three, ours and the reference in turn in the same run. Cold: the page
- * cache was dropped and ours was mounted anew with an empty cache of its own, so root is needed.
- * GATE=1 fails when a ratio is below its floor.
+ * Ours and the reference run in turn in the same run; values are medians. BENCH=storage or
+ * BENCH=mount measures one group only. GATE=1 fails when something is beyond its limit.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { measureMount, mountLimits } from './mount.mjs';
 import { checkout, dropCaches, Place } from './place.mjs';
-import { measure } from './works.mjs';
+import { referenceVersions } from './references.mjs';
+import { judge, scale, tableText } from './rows.mjs';
+import { measureStorage, storageLimits } from './storage.mjs';
 
-/**
- * Ours as a multiple of the reference's speed, at least. They guard against collapse, not against
- * noise: about half, or less, of what two cores with other work measured.
- *
- * @type {Record<string, number>}
- */
-const floors = {
-  'put of linux-source-6.1 / cp -r': 0.25,
-  'put of linux-source-6.1 / restic backup': 0.4,
-  'ls -lR of 100,000 files, folder store, first / raw disk': 0.7,
-  'ls -lR of 100,000 files, folder store, again / raw disk': 0.8,
-  'read 1 GiB, folder store, cold / cat, raw disk': 0.15,
-  'read 1 GiB, folder store, again / cat, raw disk': 0.3,
-  'read 1 GiB, S3, cold / rclone mount': 0.35,
-  'read 1 GiB, S3, cold / s3fs mount': 0.12,
-  'read 1 GiB, S3, from disk cache / rclone mount': 0.35,
-  'read 1 GiB, S3, from disk cache / s3fs mount': 0.12,
-  'ls -lR of 2,000 files, S3, first / rclone mount': 15,
-  'ls -lR of 2,000 files, S3, first / s3fs mount': 8,
-  'ls -lR of 2,000 files, S3, again / rclone mount': 4,
-  'ls -lR of 2,000 files, S3, again / s3fs mount': 4,
+const groups = {
+  storage: { measure: measureStorage, limits: storageLimits },
+  mount: { measure: measureMount, limits: mountLimits },
 };
 
-/** @param {number} value */
-const number = (value) => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3));
-
-/** @param {import('./works.mjs').Row[]} rows @param {string[]} failures */
-function print(rows, failures) {
-  const cells = rows.map(({ work, unit, ours, against, reference, ratio }) => {
-    const floor = floors[`${work} / ${against}`];
-    const verdict = floor !== undefined && ratio < floor ? `below ${floor}` : '';
-    if (verdict) failures.push(`${work}: ${ratio.toFixed(2)} of ${against}, floor ${floor}`);
-    return [work, `${number(ours)} ${unit}`, `${number(reference)} ${unit}`, against, ratio.toFixed(2), verdict];
-  });
-  const table = [['work', 'ours', 'reference', '', 'ratio', ''], ...cells];
-  const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of table)
-    console.log(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
+const wanted = process.env['BENCH'] || Object.keys(groups).join();
+const chosen = Object.entries(groups).filter(([name]) => wanted.split(',').includes(name));
+if (chosen.length === 0) {
+  console.error(`bench: BENCH=${wanted}: there are ${Object.keys(groups).join(' and ')}`);
+  process.exit(2);
 }
-
+if (chosen.some(([name]) => name === 'mount')) {
+  await dropCaches().catch((error) => {
+    console.error(`bench: the page cache can not be dropped, and nothing cold be measured: run it as root\n${error}`);
+    process.exit(1);
+  });
+}
 const place = new Place();
-await dropCaches().catch((error) => {
-  console.error(`bench: the page cache can not be dropped, and nothing cold be measured: run it as root\n${error}`);
-  process.exit(1);
-});
 let interrupted = false;
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-  process.once(signal, () => {
-    console.error('bench: interrupted, cleaning up');
+  process.on(signal, () => {
+    if (!interrupted) console.error('bench: interrupted, cleaning up');
     interrupted = true;
     void place.close().then(() => process.exit(130));
   });
@@ -72,12 +43,23 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
 try {
   await place.open();
   const begun = Date.now();
-  const rows = await measure(place, (what) =>
-    console.error(`bench: ${((Date.now() - begun) / 1000).toFixed(0)} s: ${what}`),
-  );
-  /** @type {string[]} */
+  const versions = await referenceVersions();
+  const rows = [];
   const failures = [];
-  print(rows, failures);
+  for (const [name, { measure, limits }] of chosen) {
+    const measured = await measure(place, (what) =>
+      console.error(`bench: ${((Date.now() - begun) / 1000).toFixed(0)} s: ${what}`),
+    );
+    const { verdicts, unseen } = judge(measured, limits);
+    console.log(`${name}\n${tableText(measured, verdicts)}\n`);
+    rows.push(...measured);
+    measured.forEach(({ work, against }, index) =>
+      failures.push(...(verdicts[index] ?? []).map((verdict) => `${work}${against ? `, ${against}` : ''}: ${verdict}`)),
+    );
+    failures.push(...unseen.map((limit) => `${limit}: not measured`));
+  }
+  console.log(versions.join('\n'));
+  if (scale !== 1) console.log(`SCALE=${scale}: sizes are that part of what the names say`);
   const machine = {
     cpus: cpus().length,
     cpu: cpus()[0]?.model,
@@ -87,10 +69,10 @@ try {
   };
   writeFileSync(
     join(checkout, 'bench.json'),
-    `${JSON.stringify({ at: new Date().toISOString(), machine, rows, failures }, null, 2)}\n`,
+    `${JSON.stringify({ at: new Date().toISOString(), machine, versions, scale, rows, failures }, null, 2)}\n`,
   );
   if (process.env['GATE'] === '1' && failures.length > 0) {
-    console.error(`bench: below the floor:\n${failures.join('\n')}`);
+    console.error(`bench: beyond the limits:\n${failures.join('\n')}`);
     process.exitCode = 1;
   }
 } catch (error) {
