@@ -19,6 +19,7 @@ const rooms = [
   'local',
   'chunks',
   'cache',
+  'sources',
   'versions',
   'mount',
   'pipelines',
