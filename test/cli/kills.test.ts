@@ -3,7 +3,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { killAndCheck } from '../support/kills.ts';
 import { Place } from '../support/place.ts';
 import { s3ForTests } from '../support/s3.ts';
@@ -13,11 +13,13 @@ const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
 test('a store in a folder loses nothing when its writers are killed', { timeout: 600_000 }, async () => {
   for (let n = 0; n < 4; n += 1) {
     await using place = await Place.make('root');
-    await killAndCheck({ place, url: join(place.dir, 'store'), env: {}, seed: seed + n, kills: 60 });
+    const { kills } = await killAndCheck({ place, url: join(place.dir, 'store'), env: {}, seed: seed + n, kills: 60 });
+    expect(kills).toBeGreaterThanOrEqual(60);
   }
 });
 
 test('neither does one in an S3 bucket', { timeout: 600_000 }, async () => {
   await using place = await Place.make('root');
-  await killAndCheck({ place, ...(await s3ForTests()), seed, kills: 60 });
+  const { kills } = await killAndCheck({ place, ...(await s3ForTests()), seed, kills: 60 });
+  expect(kills).toBeGreaterThanOrEqual(60);
 });

@@ -96,7 +96,7 @@ test('without the right to open /dev/fuse it says who can give it', async () => 
 
 test('100,000 entries in one folder', async () => {
   await using place = await Place.make('root');
-  await place.must(`mkdir src && (cd src && seq -f 'file-%.0f' 100000 | xargs touch) && ${put}`, 60);
+  await place.must(`mkdir src && (cd src && seq -f 'file-%.0f' 100000 | xargs touch) && ${put}`, 150);
   await place.must('pachmount data@master pfs');
   expect(
     await place.must('ls -U pfs/data | wc -l; ls pfs/data | sort -u | wc -l; stat -c %s pfs/data/file-77777'),

@@ -2,10 +2,10 @@
  * Commands that are killed at steps and moments that a seed decides, several at a time on one
  * store; and what must hold of the store afterwards.
  */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { expect } from 'vitest';
 import { openStore } from '../../src/store/open.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import { openTestProject } from '../versions/project.ts';
@@ -50,12 +50,13 @@ export interface KillRun {
 }
 
 /** Kills so many commands on one store, and checks that nothing was lost. Says on standard output what it did. */
-export async function killAndCheck(run: KillRun): Promise<void> {
+export async function killAndCheck(run: KillRun): Promise<{ readonly kills: number }> {
   const killing = new Killing(run);
   await killing.begin();
   await killing.kill();
   await killing.check();
   console.log(`SEED=${run.seed} ${JSON.stringify(killing.counts)}`);
+  return killing.counts;
 }
 
 class Killing {
@@ -83,7 +84,7 @@ class Killing {
         await writeFile(file, contents[content] as string);
       }
     }
-    for (const repo of ['data', 'temp']) expect(await this.run(['create', 'repo', repo])).toMatchObject({ code: 0 });
+    for (const repo of ['data', 'temp']) await this.must(['create', 'repo', repo]);
   }
 
   /** Runs commands until enough of them were killed. */
@@ -106,7 +107,7 @@ class Killing {
 
   private async expectWhole(): Promise<void> {
     const { stdout } = await this.must(['fsck', '--read-data', '100%']);
-    expect(stdout).toContain('0 errors, 0 warnings');
+    assert.ok(stdout.includes('0 errors, 0 warnings'), stdout);
     const store = await openStore(this.url);
     await readAll(store);
     await expectHistory(openTestProject(store), this.acknowledged);
@@ -115,7 +116,7 @@ class Killing {
 
   private async must(words: readonly string[]): Promise<Ended> {
     const ended = await this.run(words);
-    expect(ended, words.join(' ')).toMatchObject({ code: 0 });
+    assert.equal(ended.code, 0, `${words.join(' ')}: ${ended.stderr}`);
     return ended;
   }
 
@@ -124,8 +125,14 @@ class Killing {
     const chance = next();
     const content = Math.floor(next() * contents.length);
     const stdin = contents[content] as string;
-    const put = (address: string, edit: Edit, ...source: string[]): readonly string[] =>
-      ['put', 'file', address, ...source, '-m', JSON.stringify(edit)]; // prettier-ignore
+    const put = (address: string, edit: Edit, ...source: string[]): readonly string[] => [
+      'put',
+      'file',
+      address,
+      ...source,
+      '-m',
+      JSON.stringify(edit),
+    ];
     if (chance < 0.35) {
       const path = oneOf(next, paths);
       const edit = { [path]: content };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { putTogether } from '../support/writers.ts';
 
-test.for([true, false])('8 processes put at once, to one branch: %s; nobody starves', async (sameBranch) => {
+test.for([true, false])('8 processes put at once, to one branch: %s', async (sameBranch) => {
   const dir = await mkdtemp(join(tmpdir(), 'pach-writers-'));
   try {
     const url = join(dir, 'store');

@@ -3,6 +3,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { native } from '../../src/base/native.ts';
+import { rowBytes } from '../../src/chunks/blob-table.ts';
 import { parseAddress } from '../../src/model/address.ts';
 import { condemnedKey, packKey, segmentKey } from '../../src/model/keys.ts';
 import { encodeHead } from '../../src/model/records/head.ts';
@@ -187,6 +189,22 @@ test.each(['block', 'end', 'short', 'gone'])('a segment is damaged: %s', async (
   expect(result.findings.some(({ affects }) => affects.length > 0)).toBe(true);
 });
 
+test('a segment whose filter hides what is in it', async () => {
+  const { project, store } = await collected();
+  const [segment] = (await project.load()).head.indexes.segments;
+  const key = segmentKey('default', segment?.id as PackId);
+  const bytes = await bytesAt(store, key);
+  const footer = bytes.subarray(-52);
+  const body = bytes.subarray(8 + footer.readUInt32LE(4) * rowBytes, -52);
+  body.fill(0, footer.readUInt32LE(0) * 17, footer.readUInt32LE(0) * 17 + footer.readUInt32LE(8) * 64);
+  native().hash('plain', body).copy(footer, 12);
+  await replace(store, key, bytes);
+  const entries = segment?.entries ?? 0;
+  expect(errors(await check(store))).toEqual([
+    `${key}: its filter, or its order, hides an entry, and ${entries - 1} more like it`,
+  ]);
+});
+
 test('a fresh pack that is another than the head says', async () => {
   const { project, store } = await filled();
   const [first = '', second = ''] = await packKeys(project, 'data');
@@ -203,7 +221,7 @@ test('the list of what is condemned', async () => {
     const { project, store } = await filled();
     await store.writeIfAbsent(packKey('default', 'data', unknownId), [Buffer.from('left over')]);
     await collect(project, oneHour);
-    expect((await check(store)).findings).toEqual([]);
+    expect(await check(store)).toMatchObject({ findings: [], garbage: { objects: 1, bytes: 9 } });
     const key = condemnedKey('default', (await project.load()).head.condemned?.id as PackId);
     if (how === 'gone') await store.delete(key);
     else await flip(store, key, 20);

@@ -51,16 +51,12 @@ interface Race {
 }
 
 /** How often each of the two actors had a turn, and how they ended. */
-async function race(
-  base: World,
-  { grace, writer, other, result, gone }: Race,
-  turns: Turns,
-): Promise<readonly Actor[]> {
+async function race(base: World, { grace, result, gone, ...actions }: Race, turns: Turns): Promise<readonly Actor[]> {
   const world = new World(7, inTurns(turns), base);
-  const collector = (project: Project) => collect(project, grace);
+  const first = (project: Project) => (actions.other ? actions.other(project) : collect(project, grace));
   const actors = [
-    world.begin('first', async () => void (await (other ?? collector)(openTestProject(world.store)))),
-    world.begin('second', async () => void (await writer(openTestProject(world.store)))),
+    world.begin('first', async () => void (await first(openTestProject(world.store)))),
+    world.begin('second', async () => void (await actions.writer(openTestProject(world.store)))),
   ];
   await world.run();
   await alone(8, world, async (store) => {
@@ -96,13 +92,29 @@ async function inEveryOrder(race1: Race, isAlike = false): Promise<{ orders: num
   const [first, second] = (await race(base, race1, [])).map(({ turns }) => turns) as [number, number];
   const all = Infinity;
   const orders: Turns[] = [];
-  for (let n = 0; n <= first; n += 1) orders.push([['first', n], ['second', all]]); // prettier-ignore
-  for (let n = 0; n <= second && !isAlike; n += 1) orders.push([['second', n], ['first', all]]); // prettier-ignore
+  for (let n = 0; n <= first; n += 1)
+    orders.push([
+      ['first', n],
+      ['second', all],
+    ]);
+  for (let n = 0; n <= (isAlike ? -1 : second); n += 1)
+    orders.push([
+      ['second', n],
+      ['first', all],
+    ]);
   const step = Math.ceil(Math.sqrt((first * second) / 40));
   for (let n = 0; n <= first; n += step) {
     for (let m = 1 + (n % step); m <= second; m += step) {
-      orders.push([['first', n], ['second', m], ['first', all]]); // prettier-ignore
-      orders.push([['second', m], ['first', n], ['second', all]]); // prettier-ignore
+      orders.push([
+        ['first', n],
+        ['second', m],
+        ['first', all],
+      ]);
+      orders.push([
+        ['second', m],
+        ['first', n],
+        ['second', all],
+      ]);
     }
   }
   const errors: unknown[] = [];

@@ -284,8 +284,8 @@ test('a chunk that its pack knows and no segment may be put again, and is not lo
     expect(table.find(hashOf(twice))).toBe(-1);
 
     const again = async () => {
-      const put = await putAll(openTestProject(store), 'data', known, undefined, { twice });
-      expect(put.newBytes).toBe(0);
+      const { newBytes } = await putAll(openTestProject(store), 'data', known, undefined, { twice });
+      expect(newBytes).toBe(0);
     };
     if (!isMeanwhile) await again();
     await deleteRepo(project, 'temp3', true);

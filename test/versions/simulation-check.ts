@@ -2,7 +2,7 @@
  * Holds a store against what it promises (FORMAT.md sections 8 and 10), by reading all of it
  * without the help of hints, caches or the collector's own walk.
  */
-import { expect } from 'vitest';
+import assert from 'node:assert/strict';
 import { native } from '../../src/base/native.ts';
 import { BlobTable } from '../../src/chunks/blob-table.ts';
 import { KnownBlobs } from '../../src/chunks/known.ts';
@@ -105,9 +105,12 @@ export function expectOnlyNeeded({ head, table, needed, keys }: Found): void {
   }
   const wanted = new Set([...live.keys(), ...head.indexes.segments.map(({ id }) => segmentKey(name, id))]);
   if (head.condemned) wanted.add(condemnedKey(name, head.condemned.id));
-  expect([...keys].filter((key) => !wanted.has(key))).toEqual([]);
-  expect(head.condemned).toBeUndefined();
-  for (const [key, bytes] of live) expect(bytes, key).toBeGreaterThanOrEqual(0.7 * all.get(key)!);
+  assert.deepEqual(
+    [...keys].filter((key) => !wanted.has(key)),
+    [],
+  );
+  assert.equal(head.condemned, undefined);
+  for (const [key, bytes] of live) assert.ok(bytes >= 0.7 * all.get(key)!, `${key} is mostly dead`);
 }
 
 /** All files of a commit, read: path to content. */

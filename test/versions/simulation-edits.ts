@@ -40,7 +40,10 @@ async function* entriesOf(files: readonly (readonly [string, number])[]): AsyncG
   const time = { mtimeSeconds: 1_000_000_000, mtimeNanoseconds: 0 };
   for (const [path, content] of files) {
     const bytes = Buffer.from(contents[content] as string);
-    const names = path.split('/').slice(1).map(Buffer.from);
+    const names = path
+      .split('/')
+      .slice(1)
+      .map((name) => Buffer.from(name));
     const open = async () => ({ ...time, executable: false, bytes: streamOf(bytes) });
     yield { kind: 'file', path: names, shown: path, size: bytes.length, open };
   }

@@ -1,7 +1,7 @@
 /**
  * Holds all commits of a project against what their writers were told.
  */
-import { expect } from 'vitest';
+import assert from 'node:assert/strict';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import type { Project } from '../../src/versions/project.ts';
 import type { Commit, Snapshot } from '../../src/versions/snapshot.ts';
@@ -33,15 +33,17 @@ export async function expectHistory(project: Project, acknowledged: readonly Ack
   for (const commit of await line(snapshot)) {
     const files = await contentOf(project, commit);
     const expected = edited(versions, JSON.parse(commit.message) as Edit, files);
-    expect(files, `commit ${commit.id} is its parent and ${commit.message}`).toEqual(expected);
+    assert.deepEqual(files, expected, `commit ${commit.id} is its parent and ${commit.message}`);
     order.set(commit.id, versions.push(files) - 1);
   }
   const positions = acknowledged.map(({ commit, edit, begun, ended }) => {
     const position = order.get(commit);
     if (position === undefined) throw new Error(`${commit} was acknowledged, and is not there`);
     const files = versions[position] as Files;
-    expect(files, `${commit} and ${JSON.stringify(edit)}`).toEqual(
+    assert.deepEqual(
+      files,
       edited(versions.slice(0, position + 1), edit, files),
+      `${commit} and ${JSON.stringify(edit)}`,
     );
     return { commit, position, begun, ended };
   });
@@ -60,6 +62,9 @@ async function line(snapshot: Snapshot): Promise<Commit[]> {
   for await (const commit of snapshot.history(head)) indexed.unshift(commit);
   const parents: CommitId[] = [];
   for await (const commit of snapshot.ancestors(await snapshot.commitAt(head.commit))) parents.unshift(commit.id);
-  expect(indexed.map(({ id }) => id)).toEqual(parents);
+  assert.deepEqual(
+    indexed.map(({ id }) => id),
+    parents,
+  );
   return indexed;
 }

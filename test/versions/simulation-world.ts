@@ -26,7 +26,7 @@ export interface Waiting {
 
 interface Request extends Waiting {
   readonly effect: (hides: (key: string) => boolean) => unknown;
-  readonly settle: (result: { readonly value: unknown } | { readonly error: unknown }) => void;
+  readonly settle: (result: { readonly value: unknown } | { readonly error: Error }) => void;
 }
 
 /**
@@ -62,8 +62,6 @@ export class Actor {
 
 /** Whoever had the last turn: all others wait, so whatever runs now is his. */
 let current: Actor | undefined;
-/** Native work under way, of whoever had the last turn. */
-let nativeWork = 0;
 
 export class World {
   private readonly objects: Map<string, Kept>;
@@ -174,7 +172,7 @@ export class World {
     }
     return new Promise<T>((resolve, reject) => {
       const settle: Request['settle'] = (result) => {
-        if ('error' in result) reject(result.error as Error);
+        if ('error' in result) reject(result.error);
         else resolve(result.value as T);
       };
       this.waiting.push({ actor, verb, key, effect, settle });
@@ -183,9 +181,8 @@ export class World {
 
   /** Resolves when every actor that lives waits for the world. */
   private async settled(): Promise<void> {
-    // Whatever goes on without native work is done when the event loop has turned.
-    do await new Promise((resolve) => setImmediate(resolve));
-    while (nativeWork > 0);
+    // Nothing here waits for threads or files, so all is done when the event loop has turned.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   private take({ waiting, outcome }: Step): void {
@@ -209,7 +206,7 @@ export class World {
     try {
       request.settle({ value: request.effect(hides) });
     } catch (error) {
-      request.settle({ error });
+      request.settle({ error: error as Error });
     }
   }
 
@@ -271,21 +268,28 @@ function takeOver(): void {
   syncBuiltinESMExports();
   // Threads end in any order, and take long: what they do for actors is done at once, and simply.
   const addon = native();
-  const { encodeBlobs, decodeBlob, createCutter, sortRows } = addon;
+  const real = { ...addon };
   Object.assign(addon, {
     encodeBlobs: (async (plain) => {
-      if (!current) return encodeBlobs.call(addon, plain);
+      if (!current) return real.encodeBlobs(plain);
       return plain.map((bytes) => Buffer.concat([Uint8Array.of(0), bytes]));
     }) satisfies NativeData['encodeBlobs'],
     decodeBlob: (async (...of) =>
-      current ? addon.decodeBlobSync(...of) : decodeBlob.apply(addon, of)) satisfies NativeData['decodeBlob'],
+      current ? addon.decodeBlobSync(...of) : real.decodeBlob(...of)) satisfies NativeData['decodeBlob'],
     hashAsync: (async (...of) => addon.hash(...of)) satisfies NativeData['hashAsync'],
-    createCutter: () => (current ? new WholeFile() : createCutter.call(addon)),
-    sortRows: (async (...of) => {
-      nativeWork += 1;
-      return sortRows.apply(addon, of).finally(() => (nativeWork -= 1));
-    }) satisfies NativeData['sortRows'],
+    createCutter: () => (current ? new WholeFile() : real.createCutter()),
+    sortRows: (async (rows, rowBytes) =>
+      current ? sortedRows(rows, rowBytes) : real.sortRows(rows, rowBytes)) satisfies NativeData['sortRows'],
   });
+}
+
+function sortedRows(rows: Uint8Array, rowBytes: number): number {
+  const all = Array.from({ length: rows.length / rowBytes }, (_, n) =>
+    Buffer.from(rows.subarray(n * rowBytes, (n + 1) * rowBytes)),
+  ).sort((a, b) => a.compare(b, 0, 32, 0, 32));
+  const first = all.filter((row, n) => n === 0 || row.compare(all[n - 1]!, 0, 32, 0, 32) !== 0);
+  for (const [n, row] of first.entries()) rows.set(row, n * rowBytes);
+  return first.length;
 }
 
 /** Cuts nothing: a stream is one chunk. */
