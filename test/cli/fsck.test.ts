@@ -97,8 +97,8 @@ test('a writer that was killed leaves a store that is clean, on S3 too', async (
   const { url, env } = await s3ForTests();
   for (const place of [await Place.make('root'), await Place.make('root', { ...env, PACH_STORE: url })]) {
     await using here = place;
-    await here.must('pach create repo data; head -c 200000000 /dev/urandom > big');
-    await here.must('pach put file data@master:/big -f big & p=$!; sleep 1.5; kill -9 $p; wait $p || true');
+    await here.must('pach create repo data; head -c 100000000 /dev/urandom > big');
+    await here.must('pach put file data@master:/big -f big & p=$!; sleep 1; kill -9 $p; wait $p || true');
     expect(await fsck(here, '--read-data 100%')).toMatchObject({ code: 0, findings: [] });
     await here.must('pach put file data@master:/big -f big; pach gc --grace 0');
     expect(await fsck(here, '--read-data 100%')).toMatchObject({
@@ -109,10 +109,10 @@ test('a writer that was killed leaves a store that is clean, on S3 too', async (
     const stats = JSON.parse(await here.must('pach stats -o json')) as Record<string, unknown>;
     expect(stats).toMatchObject({
       files: 1,
-      logicalBytes: 200_000_000,
-      historyBytes: 200_000_000,
+      logicalBytes: 100_000_000,
+      historyBytes: 100_000_000,
       reclaimableBytes: 0,
     });
-    expect(await here.must('pach stats')).toMatch(/data: 200MB, 1 commit, 1 branch\n$/);
+    expect(await here.must('pach stats')).toMatch(/data: 100MB, 1 commit, 1 branch\n$/);
   }
 });
