@@ -248,7 +248,7 @@ test('two writers, of what has just been condemned', async () => {
   expect(errors).toEqual([]);
 });
 
-test('a delete that comes after its collector has died, and was forgotten by no listing', async () => {
+test('a delete that comes after its collector has died, when a listing has lagged behind', async () => {
   const base = await alone(3, undefined, async (store) => void (await makeTestProject(store)));
   let collected = 0;
   for (let seed = 0; seed < 60; seed += 1) {
