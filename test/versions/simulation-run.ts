@@ -222,12 +222,11 @@ class Run {
       const { head } = await snapshot.branch('data', 'master');
       if (head) await contentOf(project, await snapshot.commitAt(head.commit));
     };
-    // Without grace a version that is no more is missed by who reads it.
-    return this.world.begin(name, () => this.attempt(work, ...(this.grace > 0 ? [] : (['damaged'] as const))));
+    return this.world.begin(name, () => this.attempt(work, 'damaged'));
   }
 
-  /** Errors that a user may see, of which some only when there is no grace. */
-  private async attempt(work: () => Promise<void>, ...more: readonly ErrorCode[]): Promise<void> {
+  /** Errors that a user may see; of these `ifCollected` only of what took longer than the grace. */
+  private async attempt(work: () => Promise<void>, ...ifCollected: readonly ErrorCode[]): Promise<void> {
     const begun = this.world.now;
     try {
       await work();
@@ -236,7 +235,10 @@ class Run {
       if (error instanceof CollectedError) {
         this.collected += 1;
         if (!mayBeCollected) this.problems.push('an object was collected within its grace');
-      } else if (!isPachError(error, 'not-found', 'conflict', 'unreachable', 'failed', ...more)) throw error;
+        return;
+      }
+      const expected: readonly ErrorCode[] = ['not-found', 'conflict', 'unreachable', 'failed'];
+      if (!isPachError(error, ...expected, ...(mayBeCollected ? ifCollected : []))) throw error;
     }
   }
 }
