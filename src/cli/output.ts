@@ -3,7 +3,6 @@
  * stderr. Nothing else writes to either.
  */
 import { once } from 'node:events';
-import { stringify } from 'yaml';
 import { PachError, type ErrorCode } from '../base/errors.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
@@ -58,7 +57,7 @@ export class Output {
   /** One thing: a JSON or YAML document, or lines of text. */
   async document(value: object, text: () => string): Promise<void> {
     if (this.format === 'json') await this.write(`${JSON.stringify(value)}\n`);
-    else if (this.format === 'yaml') await this.write(stringify(value));
+    else if (this.format === 'yaml') await this.write(await yamlOf(value));
     else await this.write(`${text()}\n`);
   }
 
@@ -66,7 +65,7 @@ export class Output {
   async rows<T extends object>(rows: Iterable<T> | AsyncIterable<T>, columns: Columns<T>): Promise<void> {
     if (this.format !== 'table') {
       for await (const row of rows) {
-        await this.write(this.format === 'json' ? `${JSON.stringify(row)}\n` : `---\n${stringify(row)}`);
+        await this.write(this.format === 'json' ? `${JSON.stringify(row)}\n` : `---\n${await yamlOf(row)}`);
       }
       return;
     }
@@ -136,4 +135,10 @@ function table<T>(rows: readonly T[], columns: Columns<T>, heading: boolean): st
           .trimEnd()}\n`,
     )
     .join('');
+}
+
+/** Loads what it needs only now: most commands print something else. */
+async function yamlOf(value: object): Promise<string> {
+  const { stringify } = await import('yaml');
+  return stringify(value);
 }
