@@ -71,9 +71,14 @@ uint64_t FrameContentSize(const uint8_t* frame, size_t length) {
   return size;
 }
 
+void Verify(const uint8_t* plain, size_t length, const uint8_t* hash) {
+  const Hash found = HashOf(Domain::kPlain, plain, length);
+  if (std::memcmp(found.data(), hash, found.size()) != 0) throw DamagedError("blob: its bytes have another hash");
+}
+
 }  // namespace
 
-size_t EncodeBlob(const uint8_t* plain, size_t length, uint8_t* out) {
+size_t CompressBlob(const uint8_t* plain, size_t length, uint8_t* out) {
   const size_t frame_max = FrameMax(length);
   if (frame_max > 0 && (length < kSampledFrom || LooksCompressible(plain, length))) {
     // With no room for more, zstd itself gives up on what does not get small enough.
@@ -83,6 +88,12 @@ size_t EncodeBlob(const uint8_t* plain, size_t length, uint8_t* out) {
       return size + 1;
     }
   }
+  return 0;
+}
+
+size_t EncodeBlob(const uint8_t* plain, size_t length, uint8_t* out) {
+  const size_t compressed = CompressBlob(plain, length, out);
+  if (compressed > 0) return compressed;
   out[0] = kCodecPlain;
   if (length > 0) std::memcpy(out + 1, plain, length);
   return length + 1;
@@ -114,8 +125,11 @@ void DecodeBlob(const uint8_t* stored, size_t length, uint8_t* plain, size_t pla
     if (ZSTD_isError(size)) throw DamagedError(std::string("blob: ") + ZSTD_getErrorName(size));
     if (size != plain_length) throw DamagedError("blob: its zstd frame yields less than it says");
   }
-  if (hash != nullptr) {
-    const Hash found = HashOf(Domain::kPlain, plain, plain_length);
-    if (std::memcmp(found.data(), hash, found.size()) != 0) throw DamagedError("blob: its bytes have another hash");
-  }
+  if (hash != nullptr) Verify(plain, plain_length, hash);
+}
+
+const uint8_t* VerifiedInPlace(const uint8_t* stored, size_t length, const uint8_t* hash) {
+  if (stored[0] != kCodecPlain) return nullptr;
+  Verify(stored + 1, length - 1, hash);
+  return stored + 1;
 }

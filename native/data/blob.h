@@ -9,6 +9,9 @@
 /** The most bytes that EncodeBlob writes for `length` plain bytes. */
 constexpr size_t BlobBound(size_t length) { return length + 1; }
 
+/** Writes the compressed blob of `length` plain bytes to `out`, and returns its length; 0 when that does not pay. */
+size_t CompressBlob(const uint8_t* plain, size_t length, uint8_t* out);
+
 /** Writes the blob of `length` plain bytes to `out`, and returns its length. */
 size_t EncodeBlob(const uint8_t* plain, size_t length, uint8_t* out);
 
@@ -20,3 +23,9 @@ size_t BlobPlainLength(const uint8_t* stored, size_t length, uint64_t plain_max)
  * their plain hash must be that. Throws DamagedError.
  */
 void DecodeBlob(const uint8_t* stored, size_t length, uint8_t* plain, size_t plain_length, const uint8_t* hash);
+
+/**
+ * The plain bytes of a blob that is not compressed, where they lie in it; null for others. Their
+ * plain hash must be `hash`, else it throws DamagedError.
+ */
+const uint8_t* VerifiedInPlace(const uint8_t* stored, size_t length, const uint8_t* hash);

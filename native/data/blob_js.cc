@@ -11,6 +11,10 @@
 
 namespace {
 
+/** From this length on, what stays as it is is not copied. */
+constexpr size_t kKeptFrom = 64 << 10;
+
+/** A part without slab: the blob is the codec byte 0 and the plain bytes as they are. */
 std::vector<Part> Encode(const std::vector<Bytes>& inputs) {
   size_t bound = 0;
   for (const Bytes& input : inputs) bound += BlobBound(input.length);
@@ -18,14 +22,21 @@ std::vector<Part> Encode(const std::vector<Bytes>& inputs) {
   std::vector<Part> blobs;
   size_t used = 0;
   for (const Bytes& input : inputs) {
-    const size_t length = EncodeBlob(input.data, input.length, slab.get() + used);
+    const bool keep = input.length >= kKeptFrom;
+    const size_t length = (keep ? CompressBlob : EncodeBlob)(input.data, input.length, slab.get() + used);
+    if (length == 0) {
+      blobs.push_back({nullptr, 0, 0});
+      continue;
+    }
     blobs.push_back({slab, used, used + length});
     used += length;
   }
   // What is well compressed does not keep the room it might have needed.
   if (used < bound / 4 * 3) {
     slab = CopySlab(slab, used);
-    for (Part& blob : blobs) blob.slab = slab;
+    for (Part& blob : blobs) {
+      if (blob.slab) blob.slab = slab;
+    }
   }
   return blobs;
 }

@@ -1,4 +1,4 @@
-// listFolder, readSmallFiles and lockExclusive.
+// listFolder, readSmallFiles, writeNewFile and lockExclusive.
 #include <sys/file.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "folder.h"
 #include "task.h"
+#include "write.h"
 
 namespace {
 
@@ -148,10 +149,29 @@ Napi::Value LockExclusive(const Napi::CallbackInfo& info) {
   return deferred->Promise();
 }
 
+Napi::Value WriteNewFileAsync(const Napi::CallbackInfo& info) {
+  std::string path = PathArgument(info[0], "path");
+  const Napi::Array given = ArrayArgument(info[1], "parts");
+  // A list of our own keeps the parts, whatever becomes of the one given.
+  Napi::Array kept = Napi::Array::New(info.Env(), given.Length());
+  std::vector<Bytes> parts;
+  for (uint32_t i = 0; i < given.Length(); i++) {
+    const Napi::Value each = given.Get(i);
+    parts.push_back(BytesArgument(each, "part"));
+    kept.Set(i, each);
+  }
+  auto work = [path = std::move(path), parts = std::move(parts)] {
+    WriteNewFile(path, parts);
+    return true;
+  };
+  return Task<bool>::Run(info.Env(), kept, work, [](Napi::Env env, bool&) { return env.Undefined(); });
+}
+
 }  // namespace
 
 void ExportFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("listFolder", Napi::Function::New(env, ListFolderAsync, "listFolder"));
   exports.Set("readSmallFiles", Napi::Function::New(env, ReadSmallFiles, "readSmallFiles"));
+  exports.Set("writeNewFile", Napi::Function::New(env, WriteNewFileAsync, "writeNewFile"));
   exports.Set("lockExclusive", Napi::Function::New(env, LockExclusive, "lockExclusive"));
 }

@@ -45,7 +45,7 @@ class Pool {
 
  private:
   static constexpr size_t kHugePage = 2 << 20;
-  static constexpr size_t kKept = 4;
+  static constexpr size_t kKept = 8;
 
   std::mutex mutex_;
   std::vector<void*> free_;

@@ -2,13 +2,12 @@
  * Stores blobs once: what the project has already, or this writer has added, is only referred
  * to. Blobs are durable when `finish` resolves.
  */
-import { native } from '../base/native.ts';
 import type { PackKind } from '../model/keys.ts';
 import { hashKey, type Hash, type PackId, type Place, type Ref, type RefType } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
 import { BlobTable } from './blob-table.ts';
 import type { KnownBlobs } from './known.ts';
-import { PackWriter, type PackWatch, type StoredPack } from './pack-writer.ts';
+import { encodeStored, PackWriter, type PackWatch, type StoredPack } from './pack-writer.ts';
 
 export interface PlainBlob {
   readonly hash: Hash;
@@ -107,13 +106,13 @@ export class BlobWriter {
     try {
       const places = await this.known.findAll(blobs.map(({ blob }) => blob.hash));
       const missing = blobs.filter((_, index) => !places[index]);
-      const stored = missing.length > 0 ? await native().encodeBlobs(missing.map(({ blob }) => blob.bytes)) : [];
+      const stored = missing.length > 0 ? await encodeStored(missing.map(({ blob }) => blob.bytes)) : [];
       let next = 0;
       for (const [index, { blob, resolve }] of blobs.entries()) {
         const { hash, bytes } = blob;
         let place = places[index];
         if (!place) {
-          place = await this.packs.add(hash, stored[next] as Buffer, bytes.length);
+          place = await this.packs.add(hash, stored[next] as readonly Buffer[], bytes.length);
           next += 1;
           this.newBytes += bytes.length;
         }

@@ -2,12 +2,15 @@
  * Fills packs with blobs and stores them, several at once, within a bound of memory. A blob's
  * place is known when it is added; it is durable when `finish` resolves.
  */
+import { native } from '../base/native.ts';
 import { packKey, randomPackId, type PackKind } from '../model/keys.ts';
 import type { Hash, PackId, Place } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
 import { indexOf, packHeader, packHeaderBytes, packIndex, type PackEntry, type PackIndex } from './pack.ts';
 
-const packBytesTarget = 32 * 1024 * 1024;
+/** Codec 0: the plain bytes follow. */
+const plainCodec = Buffer.from([0]);
+const packBytesTarget = 24 * 1024 * 1024;
 const uploadsMax = 2;
 
 /** A pack that was stored. */
@@ -51,15 +54,16 @@ export class PackWriter {
     this.told = told;
   }
 
-  /** Appends a blob in its stored form; waits while too many packs are being stored. */
-  async add(hash: Hash, stored: Buffer, plainLength: number): Promise<Place> {
+  /** Appends a blob, given the parts of its stored form; waits while too many packs are being stored. */
+  async add(hash: Hash, stored: readonly Buffer[], plainLength: number): Promise<Place> {
     while (this.pending.size >= uploadsMax) await Promise.race(this.pending);
     if (this.failure) throw this.failure.error;
     const pack = (this.open ??= this.begin());
-    const place: Place = { pack: pack.id, offset: pack.bytes, length: stored.length };
-    pack.parts.push(stored);
-    pack.entries.push({ hash, offset: place.offset, storedLength: stored.length, plainLength });
-    pack.bytes += stored.length;
+    const length = stored.reduce((sum, part) => sum + part.length, 0);
+    const place: Place = { pack: pack.id, offset: pack.bytes, length };
+    pack.parts.push(...stored);
+    pack.entries.push({ hash, offset: place.offset, storedLength: length, plainLength });
+    pack.bytes += length;
     if (pack.bytes >= packBytesTarget) this.close(pack);
     return place;
   }
@@ -101,4 +105,10 @@ export class PackWriter {
       .finally(() => this.pending.delete(upload));
     this.pending.add(upload);
   }
+}
+
+/** The stored forms of blobs, as `PackWriter.add` takes them. */
+export async function encodeStored(plain: readonly Buffer[]): Promise<(readonly Buffer[])[]> {
+  const encoded = await native().encodeBlobs(plain);
+  return encoded.map((blob, index) => (blob ? [blob] : [plainCodec, plain[index] as Buffer]));
 }

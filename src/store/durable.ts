@@ -3,16 +3,17 @@
  * given their name in one step; folders on the way are synced into their parents.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { native } from '../base/native.ts';
 import { errnoOf } from './errno.ts';
 
 /** What is left of a writer that died is removed when it is older than any write can last. */
 const staleMs = 24 * 3600 * 1000;
 
-/** More buffers than this in one call, systems refuse. */
-const buffersMax = 1024;
+/** Files of this length on are written past the page cache, and without being put together first. */
+const largeBytesMin = 1024 * 1024;
 
 /** Makes what was done to the names in a folder survive a power failure. */
 export async function syncFolder(path: string): Promise<void> {
@@ -20,19 +21,10 @@ export async function syncFolder(path: string): Promise<void> {
   await folder.sync();
 }
 
-async function writeAll(file: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
-  let rest = parts.filter((part) => part.length > 0);
-  while (rest.length > 0) {
-    let { bytesWritten } = await file.writev(rest.slice(0, buffersMax));
-    let whole = 0;
-    while (whole < rest.length && bytesWritten >= (rest[whole] as Uint8Array).length) {
-      bytesWritten -= (rest[whole] as Uint8Array).length;
-      whole += 1;
-    }
-    rest = rest.slice(whole);
-    // A full disk takes a part of it; the next call then says why.
-    if (bytesWritten > 0) rest[0] = (rest[0] as Uint8Array).subarray(bytesWritten);
-  }
+async function writeSmall(path: string, parts: readonly Uint8Array[]): Promise<void> {
+  await using file = await open(path, 'wx', 0o444);
+  await file.writeFile(Buffer.concat(parts));
+  await file.datasync();
 }
 
 /** The folders of one store, made when first needed. */
@@ -83,14 +75,10 @@ export class DurableFolders {
   async withTemporary<T>(parts: readonly Uint8Array[], place: (path: string) => Promise<T>): Promise<T> {
     await this.makeRoot();
     const path = join(this.temporary, `${process.pid}-${randomBytes(8).toString('hex')}`);
-    const file = await open(path, 'wx', 0o444);
     try {
-      try {
-        await writeAll(file, parts);
-        await file.datasync();
-      } finally {
-        await file.close();
-      }
+      const length = parts.reduce((sum, part) => sum + part.length, 0);
+      if (length >= largeBytesMin) await native().writeNewFile(Buffer.from(path), parts);
+      else await writeSmall(path, parts);
       return await place(path);
     } finally {
       await unlink(path).catch(() => undefined);

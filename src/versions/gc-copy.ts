@@ -8,7 +8,7 @@ import { packKey, type PackKind } from '../model/keys.ts';
 import { encodeNode, type NodeSource } from '../model/node.ts';
 import { chunkBytesMax, type Hash, type Ref } from '../model/refs.ts';
 import type { BlobTable, PackName } from '../chunks/blob-table.ts';
-import { PackWriter, type StoredPack } from '../chunks/pack-writer.ts';
+import { encodeStored, PackWriter, type StoredPack } from '../chunks/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 
 const runBytesMax = 8 * 1024 * 1024;
@@ -101,7 +101,7 @@ export class BlobCopier {
         const key = packKey(this.project, 'data', this.packOf(row).id);
         throw damaged(key, `its chunk ${hash.toString('hex')} is not what was stored`, error);
       });
-    await this.write('data', row, bytes, plain.length);
+    await this.write('data', row, [bytes], plain.length);
   }
 
   /** What a node refers to goes before it, so that it can name the new places. */
@@ -116,11 +116,11 @@ export class BlobCopier {
       refs.push(below < 0 ? ref : { ...ref, place: this.table.placeAt(below) });
     }
     const { bytes } = encodeNode({ ...node, refs });
-    const [stored] = await native().encodeBlobs([bytes]);
-    await this.write('meta', row, stored as Buffer, bytes.length);
+    const [stored] = await encodeStored([bytes]);
+    await this.write('meta', row, stored as readonly Buffer[], bytes.length);
   }
 
-  private async write(kind: PackKind, row: number, stored: Buffer, plainLength: number): Promise<void> {
+  private async write(kind: PackKind, row: number, stored: readonly Buffer[], plainLength: number): Promise<void> {
     const place = await this.writers[kind].add(this.hashOf(row), stored, plainLength);
     this.table.move(row, this.table.pack(kind, place.pack), place.offset, place.length, plainLength);
     this.copiedBytes += stored.length;

@@ -189,7 +189,7 @@ test('many packs become few segments, and every blob is found with few requests'
   let indexes: Parameters<typeof mergeIndexes>[3] = { segments: [], fresh: [] };
   for (let pack = 0; pack < 150; pack += 1) {
     const writer = new PackWriter(store, 'p', 'data');
-    for (let i = 0; i < 20; i += 1) await writer.add(hashOf(`${pack} ${i}`), Buffer.from('stored'), 6);
+    for (let i = 0; i < 20; i += 1) await writer.add(hashOf(`${pack} ${i}`), [Buffer.from('stored')], 6);
     indexes = await mergeIndexes(store, store, 'p', {
       ...indexes,
       fresh: [...indexes.fresh, ...(await writer.finish())],

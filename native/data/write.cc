@@ -1,0 +1,86 @@
+#include "write.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "errors.h"
+#include "slab.h"
+
+namespace {
+
+/** Every disk takes writes of this size at such offsets, from memory at such addresses. */
+constexpr size_t kAligned = 4096;
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) close(fd);
+  }
+};
+
+/** A new file that the page cache does not keep, where the file system can do that. */
+int Create(const std::string& path, bool* direct) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+#ifdef O_DIRECT
+  *direct = true;
+  const int fd = open(path.c_str(), kFlags | O_DIRECT, 0444);
+  // Some make the file and then say no.
+  if (fd >= 0 || errno != EINVAL) return fd;
+  unlink(path.c_str());
+#endif
+  *direct = false;
+  return open(path.c_str(), kFlags, 0444);
+}
+
+void WriteAt(int fd, const uint8_t* bytes, size_t length, uint64_t offset) {
+  while (length > 0) {
+    const ssize_t put = pwrite(fd, bytes, length, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw SystemError(errno, "write");
+    // A full disk takes a part; what is left need not be aligned, and the next call then says why.
+    bytes += put;
+    offset += static_cast<uint64_t>(put);
+    length -= static_cast<size_t>(put);
+  }
+}
+
+}  // namespace
+
+void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts) {
+  bool direct = false;
+  const Descriptor file{Create(path, &direct)};
+  if (file.fd < 0) throw SystemError(errno, "open");
+  const Slab slab = AllocateSlab(kSlabMax);
+  size_t filled = 0;
+  uint64_t offset = 0;
+  for (Bytes part : parts) {
+    while (part.length > 0) {
+      const size_t more = std::min(part.length, kSlabMax - filled);
+      std::memcpy(slab.get() + filled, part.data, more);
+      part.data += more;
+      part.length -= more;
+      filled += more;
+      if (filled < kSlabMax) continue;
+      WriteAt(file.fd, slab.get(), filled, offset);
+      offset += filled;
+      filled = 0;
+    }
+  }
+  if (filled > 0) {
+    const size_t padded = direct ? (filled + kAligned - 1) / kAligned * kAligned : filled;
+    std::memset(slab.get() + filled, 0, padded - filled);
+    WriteAt(file.fd, slab.get(), padded, offset);
+    offset += filled;
+    if (padded != filled && ftruncate(file.fd, static_cast<off_t>(offset)) != 0) throw SystemError(errno, "ftruncate");
+  }
+#ifdef __APPLE__
+  if (fsync(file.fd) != 0) throw SystemError(errno, "fsync");
+#else
+  if (fdatasync(file.fd) != 0) throw SystemError(errno, "fdatasync");
+#endif
+}
