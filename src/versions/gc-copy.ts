@@ -123,7 +123,7 @@ export class BlobCopier {
   private async write(kind: PackKind, row: number, stored: readonly Buffer[], plainLength: number): Promise<void> {
     const place = await this.writers[kind].add(this.hashOf(row), stored, plainLength);
     this.table.move(row, this.table.pack(kind, place.pack), place.offset, place.length, plainLength);
-    this.copiedBytes += stored.length;
+    this.copiedBytes += place.length;
   }
 
   /** A copy, that stays when the table grows. */
