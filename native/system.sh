@@ -9,7 +9,7 @@
 set -euo pipefail
 
 declare -A packages=(
-  [build]='make g++ libzstd-dev librust-blake3-dev'
+  [build]='make g++ libzstd-dev libxxhash-dev libcurl4-openssl-dev librust-blake3-dev'
   [run]='fuse3'
   [test]='git ceph-mon ceph-osd radosgw ceph-common attr util-linux'
   [bench]='rclone s3fs restic borgbackup time'

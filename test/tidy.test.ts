@@ -35,6 +35,7 @@ const strangers = new Set(['mount', 'pipelines', 'gateway']);
 /** The rooms that may use a package; every package of package.json that src imports is here. */
 const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['@aws-sdk/client-s3', ['store']],
+  ['@aws-sdk/s3-request-presigner', ['store']],
   ['yargs', ['cli']],
   ['yaml', ['cli']],
 ]);

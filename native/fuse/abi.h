@@ -52,11 +52,18 @@ enum InitFlag : uint64_t {
   kCacheSymlinks = 1ull << 23,
   kNoOpendirSupport = 1ull << 24,
   kInitExt = 1ull << 30,
+  kPassthrough = 1ull << 37,
   kHasResend = 1ull << 39,
 };
 
 /** Sent in place of an error, with unique 0: the kernel queues again what was read but not answered. */
 constexpr int32_t kNotifyResend = 7;
+
+enum OpenFlag : uint32_t {
+  kOpenKeepCache = 1 << 1,
+  kOpenNoFlush = 1 << 5,
+  kOpenPassthrough = 1 << 7,
+};
 
 struct InHeader {
   uint32_t len;
@@ -102,6 +109,22 @@ struct ReadIn {
   uint64_t lock_owner;
   uint32_t flags, padding;
 };
+struct OpenOut {
+  uint64_t fh;
+  uint32_t open_flags;
+  int32_t backing_id;
+};
+struct ReleaseIn {
+  uint64_t fh;
+  uint32_t flags, release_flags;
+  uint64_t lock_owner;
+};
+/** Of the ioctls on the device that lend a file to the kernel and take it back. */
+struct BackingMap {
+  int32_t fd;
+  uint32_t flags;
+  uint64_t padding;
+};
 struct GetxattrIn {
   uint32_t size, padding;
 };
@@ -124,5 +147,6 @@ static_assert(sizeof(InHeader) == 40 && sizeof(OutHeader) == 16 && sizeof(Attr) 
 static_assert(sizeof(EntryOut) == 128 && sizeof(AttrOut) == 104);
 static_assert(sizeof(InitIn) == 64 && sizeof(InitOut) == 64 && sizeof(ReadIn) == 40);
 static_assert(sizeof(StatfsOut) == 80 && sizeof(Dirent) == 24 && sizeof(ForgetOne) == 16);
+static_assert(sizeof(OpenOut) == 16 && sizeof(ReleaseIn) == 24 && sizeof(BackingMap) == 16);
 
 }  // namespace fuse

@@ -10,7 +10,7 @@
 #include <system_error>
 
 namespace {
-constexpr uint64_t kMagic = 0x32454c4241544950;  // "PITABLE2"
+constexpr uint64_t kMagic = 0x33454c4241544950;  // "PITABLE3"
 constexpr uint64_t kFirstCapacity = 4096;
 constexpr uint64_t kRoot = 1;
 
@@ -182,6 +182,7 @@ uint64_t InodeTable::Intern(const Node& node, uint32_t* generation) {
     inode->children = 0;
     inode->generation += 1;
     inode->node = node;
+    inode->opening = {0, 0};
     Link(ino);
     InThisOrder();
     if (ino == header()->used) header()->used += 1;
@@ -193,12 +194,13 @@ uint64_t InodeTable::Intern(const Node& node, uint32_t* generation) {
   return ino;
 }
 
-void InodeTable::Forget(uint64_t ino, uint64_t lookups) {
+bool InodeTable::Forget(uint64_t ino, uint64_t lookups) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (ino == kRoot || !Known(ino)) return;
+  if (ino == kRoot || !Known(ino)) return false;
   Inode* inode = record(ino);
   inode->lookups -= lookups < inode->lookups ? lookups : inode->lookups;
   Release(ino);
+  return !Known(ino);
 }
 
 void InodeTable::Release(uint64_t ino) {
@@ -226,6 +228,16 @@ bool InodeTable::Get(uint64_t ino, Node* node) {
 void InodeTable::SetRoot(const Node& node) {
   std::lock_guard<std::mutex> lock(mutex_);
   record(kRoot)->node = node;
+}
+
+Opening InodeTable::GetOpening(uint64_t ino) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return Known(ino) ? record(ino)->opening : Opening{0, 0};
+}
+
+void InodeTable::SetOpening(uint64_t ino, Opening opening) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (Known(ino)) record(ino)->opening = opening;
 }
 
 uint64_t InodeTable::Count() {

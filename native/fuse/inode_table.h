@@ -23,14 +23,21 @@ struct Node {
   uint32_t place_offset, place_length;
 };
 
+/** How a file is open: the kernel wants one way for all that have it open at once. */
+struct Opening {
+  uint32_t count;
+  int32_t backing;  // the number of the file lent to the kernel; 0: it asks us for the bytes
+};
+
 struct Inode {
   Node node;
   uint64_t lookups;   // that the kernel holds; 0 and no children: the record is free
   uint32_t children;  // records in use whose parent this is
   uint32_t generation;
   uint64_t next;  // in a chain of the index, or of free records
+  Opening opening;
 };
-static_assert(sizeof(Node) == 96 && sizeof(Inode) == 120);
+static_assert(sizeof(Node) == 96 && sizeof(Inode) == 128);
 
 class InodeTable {
  public:
@@ -47,11 +54,14 @@ class InodeTable {
    * ESTALE when the parent is not known, else when there is no memory.
    */
   uint64_t Intern(const Node& node, uint32_t* generation);
-  /** Takes back lookups; frees what nobody needs. */
-  void Forget(uint64_t ino, uint64_t lookups);
+  /** Takes back lookups; frees what nobody needs. True when that was this inode. */
+  bool Forget(uint64_t ino, uint64_t lookups);
   /** False when the number is not known. */
   bool Get(uint64_t ino, Node* node);
   void SetRoot(const Node& node);
+  /** Nobody has an unknown inode open. */
+  Opening GetOpening(uint64_t ino);
+  void SetOpening(uint64_t ino, Opening opening);
   /** Inodes that are known, with the root. */
   uint64_t Count();
 

@@ -67,14 +67,14 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
     }
     case fuse::kForget: {
       uint64_t lookups = 0;
-      if (body.Take(&lookups)) table_->Forget(header.nodeid, lookups);
+      if (body.Take(&lookups)) Forget(header.nodeid, lookups);
       return;
     }
     case fuse::kBatchForget: {
       fuse::BatchForgetIn in{};
       if (!body.Take(&in)) return;
       fuse::ForgetOne one;
-      for (; in.count > 0 && body.Take(&one); --in.count) table_->Forget(one.nodeid, one.nlookup);
+      for (; in.count > 0 && body.Take(&one); --in.count) Forget(one.nodeid, one.nlookup);
       return;
     }
     case fuse::kGetattr: {
@@ -122,6 +122,13 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       }
       return Enqueue(std::move(request), header);
     }
+    case fuse::kOpen:
+      return Open(header);
+    case fuse::kRelease: {
+      fuse::ReleaseIn in{};
+      if (body.Take(&in) && in.fh == kCounted) Release(header.nodeid);
+      return fail(0);
+    }
     case fuse::kRead:
     case fuse::kReaddir:
     case fuse::kReaddirplus: {
@@ -129,12 +136,13 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       if (!body.Take(&in)) return fail(EINVAL);
       request.size = std::min(in.size, fuse::kReadBytesMax);
       request.offset = in.offset;
+      if (header.opcode == fuse::kRead && ReadLocally(header.unique, request)) return;
       return Enqueue(std::move(request), header);
     }
     case fuse::kReadlink:
       return Enqueue(std::move(request), header);
     default:
-      // Opens, flushes and the like need nothing of us: the kernel asks once and never again.
+      // Flushes and the like need nothing of us: the kernel asks once and never again.
       return fail(ENOSYS);
   }
 }
@@ -156,8 +164,12 @@ void Session::Negotiate(const fuse::InHeader& header, const fuse::InitIn& in) {
   if ((offered & fuse::kInitExt) != 0) offered |= uint64_t{in.flags2} << 32;
   constexpr uint64_t kWanted = fuse::kAsyncRead | fuse::kDoReaddirplus | fuse::kNoOpenSupport | fuse::kParallelDirops |
                                fuse::kAbortError | fuse::kMaxPages | fuse::kCacheSymlinks | fuse::kNoOpendirSupport |
-                               fuse::kInitExt | fuse::kHasResend;
+                               fuse::kInitExt | fuse::kHasResend | fuse::kPassthrough;
   uint64_t flags = kWanted & offered;
+  if (!options_.passthrough) flags &= ~fuse::kPassthrough;
+  passthrough_ = (flags & fuse::kPassthrough) != 0;
+  // The backing file's own file system may lie on another one.
+  if (passthrough_) out.max_stack_depth = 2;
   out.flags = static_cast<uint32_t>(flags);
   out.flags2 = static_cast<uint32_t>(flags >> 32);
   out.max_readahead = in.max_readahead;

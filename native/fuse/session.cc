@@ -15,7 +15,8 @@ namespace {
 
 /** Requests that wait or are being answered at once. Beyond, the kernel's own queue holds them. */
 constexpr size_t kPendingMax = 1024;
-constexpr unsigned kReaders = 3;
+/** They also read from the disk. */
+constexpr unsigned kReaders = 8;
 constexpr unsigned kWriters = 2;
 constexpr size_t kBufferBytes = fuse::kMaxWrite + 8192;
 
@@ -39,6 +40,7 @@ void Session::Start() {
   uint64_t flags;
   if (table_->Negotiated(&minor, &flags)) {
     ready_ = true;
+    passthrough_ = (flags & fuse::kPassthrough) != 0;
     fuse::OutHeader resend{sizeof resend, fuse::kNotifyResend, 0};
     iovec part{&resend, sizeof resend};
     if ((flags & fuse::kHasResend) != 0) SendParts(&part, 1);
@@ -105,6 +107,11 @@ std::vector<uint64_t> Session::DrainWritten() {
   return std::exchange(written_, {});
 }
 
+std::vector<Progress> Session::DrainProgress() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(progress_, {});
+}
+
 bool Session::Ready() {
   std::lock_guard<std::mutex> lock(mutex_);
   return ready_;
@@ -133,7 +140,7 @@ bool Session::Take(uint64_t id, uint64_t* unique) {
 void Session::ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag) {
   {
     std::lock_guard<std::mutex> lock(reply_mutex_);
-    replies_.push_back({id, tag, std::move(pieces)});
+    replies_.push_back({id, tag, std::move(pieces), nullptr});
   }
   reply_ready_.notify_one();
 }
@@ -148,6 +155,12 @@ void Session::WriteLoop() {
     replies_.pop_front();
     writing_ += 1;
     lock.unlock();
+    if (reply.local) {
+      WriteLocal(&reply);
+      lock.lock();
+      if (--writing_ == 0) reply_idle_.notify_all();
+      continue;
+    }
     WriteData(reply, &scratch);
     for (const Piece& piece : reply.pieces) {
       if (piece.fd >= 0) close(piece.fd);

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "../common/cache_file.h"
 #include "abi.h"
 #include "inode_table.h"
 
@@ -23,6 +24,13 @@ struct Request {
   uint32_t size;
   uint64_t id, ino, offset;
   std::string name;
+  /** How often the bytes were said to be here, and were not. */
+  uint32_t tries = 0;
+};
+
+/** A reading by the kernel that went past what was asked to be told of. */
+struct Progress {
+  uint64_t ino, offset;
 };
 
 /** A part of the answer to a read: memory, a range of a file (fd >= 0, the reply's own), or zeros (both absent). */
@@ -32,15 +40,24 @@ struct Piece {
   uint64_t offset, length;
 };
 
+/** The handle of opens that are counted until they are released. */
+constexpr uint64_t kCounted = 1;
+/** Smaller files are never lent. */
+constexpr uint64_t kLentBytesMin = 1 << 20;
+
 struct Options {
   int device;
   uint32_t uid, gid;
   uint64_t total_bytes, total_files;
+  /** Lend whole files to the kernel, as far as it lets us. */
+  bool passthrough;
 };
 
 struct Counters {
   std::array<std::atomic<uint64_t>, 64> requests{};
   std::atomic<uint64_t> replies{0}, reply_errors{0}, interrupts{0}, bytes_read{0}, ring_max{0};
+  /** Readings answered without JavaScript, those whose bytes on disk were damaged, and opens lent to the kernel. */
+  std::atomic<uint64_t> local_reads{0}, damaged_reads{0}, passthrough_opens{0};
 };
 
 /**
@@ -65,6 +82,18 @@ class Session : public std::enable_shared_from_this<Session> {
   /** Ends the writing of data; when it returns, no reply's memory is in use. */
   void CloseReplies();
 
+  std::vector<Progress> DrainProgress();
+
+  /**
+   * From now on readings of this inode are answered from the file, where it has the bytes. Not if the
+   * inode's content has another hash than these 32 bytes: its number may be another's by now.
+   */
+  void Attach(uint64_t ino, std::shared_ptr<CacheFile> file, const uint8_t* hash);
+  bool IsAttached(uint64_t ino) { return FileOf(ino) != nullptr; }
+  void Detach(uint64_t ino);
+  /** Tell once when a reading that the file has answers goes beyond this offset. */
+  void SetMark(uint64_t ino, uint64_t offset);
+
   // Each request is answered once. What comes later, or for one that was interrupted, is dropped.
   void ReplyError(uint64_t id, int error);
   void ReplyEntry(uint64_t id, const Node* node);
@@ -73,6 +102,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void ReplyBytes(uint64_t id, const void* bytes, size_t length);
   /** Written by another thread, which closes the pieces' files; `tag` comes back from DrainWritten. */
   void ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag);
+  /** From the attached file, by another thread; when it has not all of it, the request comes again. */
+  void ReplyLocal(Request request);
+  /** Lends the attached file to the kernel if it is whole and nothing speaks against it. */
+  void ReplyOpen(uint64_t id, uint64_t ino);
 
   Counters counters;
 
@@ -80,6 +113,11 @@ class Session : public std::enable_shared_from_this<Session> {
   struct DataReply {
     uint64_t id, tag;
     std::vector<Piece> pieces;
+    std::unique_ptr<Request> local;
+  };
+  struct Attached {
+    std::shared_ptr<CacheFile> file;
+    uint64_t mark;
   };
   /** Who waits for the answer to a request. */
   struct Asker {
@@ -95,6 +133,16 @@ class Session : public std::enable_shared_from_this<Session> {
   void End(int error);
 
   void Handle(const uint8_t* bytes, size_t length);
+  void Open(const fuse::InHeader& header);
+  void Release(uint64_t ino);
+  /** The answer to an open, with which the file counts as open. */
+  fuse::OpenOut Opened(uint64_t ino);
+  int32_t Lend(int fd);
+  void Forget(uint64_t ino, uint64_t lookups);
+  std::shared_ptr<CacheFile> FileOf(uint64_t ino);
+  /** Answers a reading from the attached file; false when that has not all of it. */
+  bool ReadLocally(uint64_t unique, const Request& request);
+  void WriteLocal(DataReply* reply);
   void Negotiate(const fuse::InHeader& header, const fuse::InitIn& in);
   void Enqueue(Request request, const fuse::InHeader& header);
   /** Lets go an asker that wants out. False while it may come to want it. */
@@ -120,6 +168,7 @@ class Session : public std::enable_shared_from_this<Session> {
   /** By request id; all that are not answered, also those in JavaScript's hands. */
   std::unordered_map<uint64_t, Asker> pending_;
   std::vector<uint64_t> written_;
+  std::vector<Progress> progress_;
   uint64_t next_id_ = 1;
   bool ready_ = false, ended_ = false;
   int error_ = 0;
@@ -129,6 +178,12 @@ class Session : public std::enable_shared_from_this<Session> {
   std::deque<DataReply> replies_;
   unsigned writing_ = 0;
   bool closed_ = false;
+
+  std::mutex files_mutex_;
+  std::unordered_map<uint64_t, Attached> files_;
+  /** Held from looking how a file is open to saying how it is opened. */
+  std::mutex open_mutex_;
+  std::atomic<bool> passthrough_{false};
 
   std::mutex interrupt_mutex_;
   std::condition_variable interrupt_ready_;

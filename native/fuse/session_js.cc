@@ -2,7 +2,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstring>
 #include <map>
 #include <functional>
 #include <memory>
@@ -73,6 +76,12 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
                            InstanceMethod<&FuseSession::ReplyDirectory>("replyDirectory"),
                            InstanceMethod<&FuseSession::ReplyBytes>("replyBytes"),
                            InstanceMethod<&FuseSession::ReplyPieces>("replyPieces"),
+                           InstanceMethod<&FuseSession::ReplyLocal>("replyLocal"),
+                           InstanceMethod<&FuseSession::ReplyOpen>("replyOpen"),
+                           InstanceMethod<&FuseSession::Attach>("attach"),
+                           InstanceMethod<&FuseSession::IsAttached>("isAttached"),
+                           InstanceMethod<&FuseSession::Detach>("detach"),
+                           InstanceMethod<&FuseSession::SetMark>("setMark"),
                            InstanceMethod<&FuseSession::NodeOf>("node"),
                            InstanceMethod<&FuseSession::CountersOf>("counters"),
                        });
@@ -83,13 +92,15 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Napi::Object given = info[0].As<Napi::Object>(), handlers = info[1].As<Napi::Object>();
     auto number = [&](const char* name) { return given.Get(name).As<Napi::Number>(); };
     Options options{number("device").Int32Value(), number("uid").Uint32Value(), number("gid").Uint32Value(),
-                    NumberOf(given.Get("totalBytes")), NumberOf(given.Get("totalFiles"))};
+                    NumberOf(given.Get("totalBytes")), NumberOf(given.Get("totalFiles")),
+                    given.Get("passthrough").ToBoolean()};
     table_ = Guarded(env, [&] { return std::make_shared<InodeTable>(number("table").Int32Value()); });
     Entry root = EntryIn(env, given.Get("root"));
     root.node.parent = fuse::kRootIno;
     table_->SetRoot(root.node);
     on_requests_ = Napi::Persistent(handlers.Get("requests").As<Napi::Function>());
     on_ready_ = Napi::Persistent(handlers.Get("ready").As<Napi::Function>());
+    on_progress_ = Napi::Persistent(handlers.Get("progress").As<Napi::Function>());
     on_end_ = Napi::Persistent(handlers.Get("end").As<Napi::Function>());
     no_name_ = Napi::Persistent(Napi::Buffer<uint8_t>::New(env, 0).As<Napi::Object>());
     // Never collected: the threads write from memory that it holds.
@@ -117,6 +128,9 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
       told_ready_ = true;
       on_ready_.Call({});
     }
+    for (const Progress& progress : session_->DrainProgress()) {
+      on_progress_.Call({Napi::Number::New(env, static_cast<double>(progress.ino)), Napi::Number::New(env, static_cast<double>(progress.offset))});
+    }
     std::vector<Request> batch = session_->Drain();
     if (!batch.empty()) {
       Napi::Array list = Napi::Array::New(env, batch.size());
@@ -138,6 +152,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     made.Set("ino", static_cast<double>(request.ino));
     made.Set("offset", static_cast<double>(request.offset));
     made.Set("size", request.size);
+    made.Set("tries", request.tries);
     if (request.name.empty()) {
       made.Set("name", no_name_.Value());
     } else {
@@ -168,6 +183,38 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Napi::Buffer<uint8_t> entries = info[1].As<Napi::Buffer<uint8_t>>();
     session_->ReplyDirectory(request, node.parent, entries.Data(), entries.Length());
   }
+
+  void ReplyLocal(const Napi::CallbackInfo& info) {
+    Napi::Object asked = info[0].As<Napi::Object>();
+    auto number = [&](const char* name) { return NumberOf(asked.Get(name)); };
+    session_->ReplyLocal({static_cast<uint32_t>(number("opcode")), static_cast<uint32_t>(number("size")), number("id"),
+                          number("ino"), number("offset"), {}, static_cast<uint32_t>(number("tries"))});
+  }
+
+  void ReplyOpen(const Napi::CallbackInfo& info) { session_->ReplyOpen(NumberOf(info[0]), NumberOf(info[1])); }
+
+  void Attach(const Napi::CallbackInfo& info) {
+    Napi::Object local = info[1].As<Napi::Object>();
+    auto fd = [&](const char* name) { return local.Get(name).As<Napi::Number>().Int32Value(); };
+    auto copy = [&](const char* name, auto* into) {
+      Napi::Buffer<uint8_t> bytes = local.Get(name).As<Napi::Buffer<uint8_t>>();
+      std::memcpy(into->data(), bytes.Data(), std::min(into->size(), bytes.Length()));
+    };
+    CacheFile::Boot boot{};
+    copy("boot", &boot);
+    std::array<uint8_t, 32> hash{};
+    copy("hash", &hash);
+    auto open = [&] { return std::make_shared<CacheFile>(fd("data"), fd("sums"), NumberOf(local.Get("size")), boot); };
+    session_->Attach(NumberOf(info[0]), Guarded(info.Env(), open), hash.data());
+  }
+
+  Napi::Value IsAttached(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), session_->IsAttached(NumberOf(info[0])));
+  }
+
+  void Detach(const Napi::CallbackInfo& info) { session_->Detach(NumberOf(info[0])); }
+
+  void SetMark(const Napi::CallbackInfo& info) { session_->SetMark(NumberOf(info[0]), NumberOf(info[1])); }
 
   void ReplyBytes(const Napi::CallbackInfo& info) {
     Napi::Buffer<uint8_t> bytes = info[1].As<Napi::Buffer<uint8_t>>();
@@ -239,6 +286,9 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     made.Set("replyErrors", static_cast<double>(counters.reply_errors));
     made.Set("interrupts", static_cast<double>(counters.interrupts));
     made.Set("bytesRead", static_cast<double>(counters.bytes_read));
+    made.Set("localReads", static_cast<double>(counters.local_reads));
+    made.Set("damagedReads", static_cast<double>(counters.damaged_reads));
+    made.Set("passthroughOpens", static_cast<double>(counters.passthrough_opens));
     made.Set("ringMax", static_cast<double>(counters.ring_max));
     made.Set("inodes", static_cast<double>(table_->Count()));
     return made;
@@ -247,7 +297,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
   std::shared_ptr<InodeTable> table_;
   std::shared_ptr<Waker> waker_;
   std::shared_ptr<Session> session_;
-  Napi::FunctionReference on_requests_, on_ready_, on_end_;
+  Napi::FunctionReference on_requests_, on_ready_, on_progress_, on_end_;
   Napi::ObjectReference no_name_, self_;
   std::map<uint64_t, Napi::ObjectReference> held_;
   uint64_t next_tag_ = 1;

@@ -17,7 +17,7 @@ import type { ServeMessage } from './serve-mount.ts';
 import type { Settings } from './settings.ts';
 
 export interface Mounted {
-  /** The server; it outlives this process unless it is waited for. */
+  /** The server's supervisor; it outlives this process unless it is waited for. */
   readonly server: ChildProcess;
   /** Resolves to the server's exit code. */
   readonly ended: Promise<number>;
@@ -64,7 +64,9 @@ export async function mountpointPath(text: string): Promise<string> {
 async function pinHead(settings: Settings, plan: Omit<MountPlan, 'head'>): Promise<string> {
   await using opened = await openProject(settings, { cacheDir: plan.cacheDir });
   const snapshot = await opened.project.snapshot();
-  await ProjectView.open(snapshot, opened.project.reader, await mountSources(snapshot, plan.sources), 0);
+  await ProjectView.open(snapshot, opened.project.reader, await mountSources(snapshot, plan.sources), {
+    readaheadBytesMax: 0,
+  });
   return encodeHead(snapshot.head).toString('base64');
 }
 
@@ -109,8 +111,9 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
 }
 
 async function startServer(plan: MountPlan, connection: KernelConnection, log: number): Promise<Mounted> {
-  const entry = fileURLToPath(new URL('../cli/serve-main.js', import.meta.url));
-  const server = spawn(process.execPath, ['--max-semi-space-size=4', entry], {
+  const entry = fileURLToPath(new URL('../bundle/serve-main.js', import.meta.url));
+  const supervisor = fileURLToPath(new URL('../../native/build/supervisor', import.meta.url));
+  const server = spawn(supervisor, [process.execPath, '--max-semi-space-size=4', entry], {
     stdio: ['pipe', log, log, 'ipc', connection.device, connection.table],
     cwd: '/',
     detached: true,

@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { DiskCache } from '../cache/disk.ts';
 import { ExtentCache } from '../cache/extents.ts';
+import { FileCache } from '../cache/file-cache.ts';
+import { Filler } from '../cache/filler.ts';
+import { Notes } from '../cache/notes.ts';
+import { DiskSpace } from '../cache/space.ts';
 import type { Store } from '../store/store.ts';
+import type { LocalFiles } from '../versions/local-content.ts';
 import { Project } from '../versions/project.ts';
 import type { Settings } from './settings.ts';
 import { openWritableStore } from './writable-store.ts';
@@ -22,6 +27,8 @@ export interface OpenOptions {
 const mebibyte = 1024 * 1024;
 const memoryBytesDefault = 128 * mebibyte;
 const cacheBytesDefault = 20e9;
+/** A transfer that brings no byte for so long is given up, and the store asked in another way. */
+const silenceSeconds = 20;
 const defaultProject = 'default';
 
 /** An open project; disposing of it waits for what is still being kept and closes the store. */
@@ -30,6 +37,8 @@ export interface OpenProject extends AsyncDisposable {
   readonly store: Store;
   /** Hex; tells this store from another one at the same URL. */
   readonly storeId: string;
+  /** Large files on this machine's disk. */
+  readonly files: LocalFiles;
 }
 
 export async function openProject(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
@@ -47,10 +56,15 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     const memory = options.memoryBytesMax ?? memoryBytesDefault;
     const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
+    const dir = join(cacheDir, header.id);
+    const space = new DiskSpace(dir, options.cacheBytesMax ?? cacheBytesDefault);
+    const cache = new FileCache(space);
     const extents = new ExtentCache(store, {
       memoryBytesMax: memory / 4,
       // A folder of this machine is as near as its cache would be.
-      disk: local ? undefined : new DiskCache(join(cacheDir, header.id), options.cacheBytesMax ?? cacheBytesDefault),
+      disk: local ? undefined : new DiskCache(space),
+      files: cache,
+      notes: new Notes(join(dir, 'notes')),
       readAroundBytes: local ? mebibyte / 8 : mebibyte,
     });
     const { project: name, author } = settings;
@@ -60,8 +74,10 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       project,
       store,
       storeId: header.id,
+      files: { cache, filler: new Filler(store, space, silenceSeconds) },
       async [Symbol.asyncDispose]() {
         await extents.settle();
+        await space.settle();
         await store.close();
       },
     };

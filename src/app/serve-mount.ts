@@ -24,12 +24,14 @@ export type ServeMessage = { readonly ready: true } | { readonly failed: string 
 export interface ServeCalls {
   /** Tells the parent that it may go. */
   readonly report: (message: ServeMessage) => void;
+  /** Begins to tell the supervisor, over and over, that this process is alive. */
+  readonly beat: () => void;
   /** Keeps what went wrong for whoever looks for it later. */
   readonly log: (error: unknown) => void;
 }
 
 /** Serves until the mount is gone. */
-export async function serveMount(plan: MountPlan, { report, log }: ServeCalls): Promise<void> {
+export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCalls): Promise<void> {
   const home = new Home(plan.home);
   const { storeUrl, defaultStore, project: name, author, mountpoint } = plan;
   const { memoryBytesMax, cacheDir, cacheBytesMax } = plan;
@@ -38,12 +40,16 @@ export async function serveMount(plan: MountPlan, { report, log }: ServeCalls): 
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const sources = await mountSources(snapshot, plan.sources);
   const ahead = plan.prefetchBytes ?? memoryBytesMax / shareOfMemoryAhead;
-  const view = await ProjectView.open(snapshot, opened.project.reader, sources, ahead);
+  const view = await ProjectView.open(snapshot, opened.project.reader, sources, {
+    readaheadBytesMax: ahead,
+    files: opened.files,
+  });
   const transport = new Transport(view, {
     device: deviceFd,
     table: tableFd,
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
+    passthrough: process.geteuid?.() === 0,
     onError: (error) => log(error),
   });
   const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';
@@ -68,6 +74,7 @@ export async function serveMount(plan: MountPlan, { report, log }: ServeCalls): 
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   await Promise.race([transport.ready, transport.finished]);
+  beat();
   report({ ready: true });
   try {
     await transport.finished;

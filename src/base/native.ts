@@ -48,14 +48,61 @@ export interface SmallFile {
   readonly error?: string;
 }
 
+/**
+ * A large file's plain bytes on this machine's disk, and which of them are there. Processes that
+ * open the same two files share what each of them has put there. All in bytes.
+ */
+export interface CacheFile {
+  /** The end of what is there from `offset` on, at most `limit`; `offset` where there is nothing. */
+  presentUntil(offset: number, limit: number): number;
+  /**
+   * Keeps a chunk that the caller has verified. `left` and `right` say that the bytes beside it are
+   * there already, as at an end of the file or beside a hole; else the next whole block of 4 KiB
+   * tells. Rejects with `code` when the disk does not take it.
+   */
+  put(offset: number, bytes: Uint8Array, left: boolean, right: boolean): Promise<void>;
+  /** The bytes, checked; undefined when not all are there or some were damaged, which are forgotten. */
+  read(offset: number, length: number): Promise<Buffer | undefined>;
+  drop(offset: number, length: number): void;
+  /** True when every byte is there. */
+  whole(): boolean;
+  /** Makes a whole file outlive a crash of the machine. */
+  settle(): Promise<void>;
+}
+
+/** Threads that fetch chunks into cache files. */
+export interface Fetcher {
+  /**
+   * Begins a transfer of one range of an object. `pieces` are rows of 64 bytes: doubles for where the
+   * chunk is stored in the object and, at 16, 32-bit lengths stored and plain; at 8 a double for its
+   * offset in the file; at 24 and 25 `left` and `right` of `put`; at 32 its hash. Ascending.
+   */
+  fetch(
+    id: number,
+    file: CacheFile,
+    source: { readonly path?: string | undefined; readonly url?: string | undefined; readonly timeoutSeconds: number },
+    pieces: Uint8Array,
+    urgent: boolean,
+  ): void;
+}
+
+/**
+ * Told of each piece that is in the file (`count` is its number), and once of the end: then `count`
+ * pieces landed, `bytes` came, and `failure` says what went wrong, if anything.
+ */
+export type FetchHandler = (id: number, ended: boolean, count: number, bytes: number, failure: string) => void;
+
 export interface NativeData {
   /** BLAKE3-256 of the parts one after another, on the calling thread: for small inputs. */
   hash(domain: HashDomain, ...parts: Uint8Array[]): Buffer;
   /** The same on the thread pool. */
   hashAsync(domain: HashDomain, bytes: Uint8Array): Promise<Buffer>;
   createCutter(): Cutter;
-  /** Blobs (FORMAT.md section 3: codec byte and payload) of plain bytes, in one call. */
-  encodeBlobs(plain: readonly Uint8Array[]): Promise<Buffer[]>;
+  /**
+   * Blobs (FORMAT.md section 3: codec byte and payload) of plain bytes, in one call; undefined for a
+   * long one that is the byte 0 and the plain bytes themselves, which then need no copy.
+   */
+  encodeBlobs(plain: readonly Uint8Array[]): Promise<(Buffer | undefined)[]>;
   /**
    * Plain bytes of a blob, verified against `hash`.
    * Throws an Error whose `code` is 'DAMAGED' when the blob is malformed, longer than `plainMax`
@@ -72,10 +119,21 @@ export interface NativeData {
   /** Opens (O_NOFOLLOW), fstats and reads each of `names` in `folder` that has at most `maxBytes`. */
   readSmallFiles(folder: Buffer, names: readonly Buffer[], maxBytes: number): Promise<SmallFile[]>;
   /**
+   * Writes a new file of these parts (mode 0444) past the page cache, as far as the file system can;
+   * on the disk when it resolves. Errors carry `code`; the file may be there then.
+   */
+  writeNewFile(path: Buffer, parts: readonly Uint8Array[]): Promise<void>;
+  /**
    * Sorts rows of `rowBytes` bytes by their first 32 bytes, in place; of rows with equal ones the
    * first stays. Resolves to the number of rows left, which are the first ones in `rows`.
    */
   sortRows(rows: Uint8Array, rowBytes: number): Promise<number>;
+  /**
+   * `data` and `sums` are descriptors, which stay the caller's; `boot` is 16 bytes that differ from
+   * one start of the machine to the next. Errors carry `code`.
+   */
+  readonly CacheFile: new (data: number, sums: number, size: number, boot: Uint8Array) => CacheFile;
+  readonly Fetcher: new (threads: number, handler: FetchHandler) => Fetcher;
   /** Takes an exclusive flock(2), waiting for it; released by `close` of the fd or by death. */
   lockExclusive(fd: number): Promise<void>;
 }

@@ -6,6 +6,8 @@ import { Lru } from '../base/lru.ts';
 import { projectPrefix } from '../model/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { DiskCache, ExtentRange } from './disk.ts';
+import type { FileCache } from './file-cache.ts';
+import type { Notes } from './notes.ts';
 
 interface Extent extends ExtentRange {
   /** Set while under way and while memory holds it. */
@@ -21,6 +23,10 @@ export interface ExtentOptions {
   /** Bytes of memory at most. */
   readonly memoryBytesMax: number;
   readonly disk?: DiskCache | undefined;
+  /** Where what is kept here of large files is forgotten with the packs it came from. */
+  readonly files?: FileCache | undefined;
+  /** Remembers epochs from process to process; without, nothing is kept from one to the next. */
+  readonly notes?: Notes | undefined;
   /** A small read fetches so many bytes from where it begins, for its neighbours. */
   readonly readAroundBytes: number;
 }
@@ -93,8 +99,8 @@ export class ExtentCache {
    * kept of objects that `live` does not name leaves memory and disk: they were collected. True then.
    */
   async enter(project: string, epoch: number, live: () => Promise<ReadonlySet<string>>): Promise<boolean> {
-    const { disk } = this.options;
-    const before = this.epochs.get(project) ?? (await disk?.note(project));
+    const { disk, files, notes } = this.options;
+    const before = this.epochs.get(project) ?? (await notes?.get(project));
     this.epochs.set(project, epoch);
     if (before === epoch) return false;
     if (before !== undefined) {
@@ -107,8 +113,9 @@ export class ExtentCache {
         this.objects.delete(key);
       }
       await disk?.retain(prefix, wanted);
+      await files?.retain(project, wanted);
     }
-    await disk?.setNote(project, epoch);
+    await notes?.set(project, epoch);
     return before !== undefined;
   }
 

@@ -2,9 +2,11 @@
  * The program that `mount` starts, with the plan on its standard input. What it prints goes to the
  * mount's log file.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, write } from 'node:fs';
 import type { MountPlan } from '../app/mount-plan.ts';
 import { serveMount, type ServeMessage } from '../app/serve-mount.ts';
+
+const beatMs = 5000;
 
 function log(error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -22,9 +24,18 @@ function report(message: ServeMessage): Promise<void> {
   });
 }
 
+/** The supervisor, if there is one, says to which descriptor. */
+function beat(): void {
+  const descriptor = Number(process.env['PACHMOUNT_BEATS'] ?? Number.NaN);
+  if (!Number.isInteger(descriptor)) return;
+  const once = (): void => write(descriptor, '.', () => undefined);
+  once();
+  setInterval(once, beatMs).unref();
+}
+
 try {
   const plan = JSON.parse(readFileSync(0, 'utf8')) as MountPlan;
-  await serveMount(plan, { report: (message) => void report(message), log });
+  await serveMount(plan, { report: (message) => void report(message), beat, log });
   process.exit(0);
 } catch (error) {
   log(error);

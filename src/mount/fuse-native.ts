@@ -3,7 +3,7 @@
  * that loads it.
  */
 import { createRequire } from 'node:module';
-import type { Piece } from './view.ts';
+import type { LocalView, Piece } from './view.ts';
 
 /** A request that needs a decision. Offsets and sizes in bytes, or a directory's cookie. */
 export interface FuseRequest {
@@ -14,6 +14,8 @@ export interface FuseRequest {
   readonly offset: number;
   readonly size: number;
   readonly name: Buffer;
+  /** How often `replyLocal` found that the bytes were not there. */
+  readonly tries: number;
 }
 
 /** A record of the inode table, as stored. */
@@ -43,6 +45,11 @@ export interface FuseCounters {
   /** Signals to processes that waited for an answer. */
   readonly interrupts: number;
   readonly bytesRead: number;
+  /** Reads answered from the disk cache without JavaScript, and those that found damaged bytes there. */
+  readonly localReads: number;
+  readonly damagedReads: number;
+  /** Opens of files that the kernel reads without us. */
+  readonly passthroughOpens: number;
   /** The most requests that waited at once. */
   readonly ringMax: number;
   /** Inodes that the kernel knows. */
@@ -58,12 +65,16 @@ export interface SessionOptions {
   readonly gid: number;
   readonly totalBytes: number;
   readonly totalFiles: number;
+  /** Lend whole files of the disk cache to the kernel, as far as it allows that. */
+  readonly passthrough: boolean;
   /** The root directory as `encodeEntry` writes it. */
   readonly root: Buffer;
 }
 
 export interface SessionHandlers {
   requests(batch: readonly FuseRequest[]): void;
+  /** A read that was answered from an attached file went beyond its mark. */
+  progress(ino: number, offset: number): void;
   /** Once the kernel and this server, or the one before, agree on a protocol. */
   ready(): void;
   /** Once, when the mount is gone; an error carries `code`. */
@@ -83,6 +94,20 @@ export interface FuseSession {
   replyBytes(id: number, bytes: Buffer): void;
   /** Written by another thread: the buffers must not change, descriptors may be closed at once. */
   replyPieces(id: number, pieces: readonly Piece[]): void;
+  /**
+   * Reads of this inode are answered from the disk cache from now on, where that has the bytes; not
+   * if its content has another hash. Descriptors may be closed at once. Errors carry `code`.
+   */
+  attach(ino: number, local: LocalView): void;
+  /** False also once the kernel has forgotten the inode. */
+  isAttached(ino: number): boolean;
+  detach(ino: number): void;
+  /** Tell once when a read of an attached file goes beyond `offset`. */
+  setMark(ino: number, offset: number): void;
+  /** Answers a read from the attached file, beside; where that lacks bytes the request comes again. */
+  replyLocal(request: FuseRequest): void;
+  /** Answers an open, lending the attached file to the kernel if that is whole. */
+  replyOpen(id: number, ino: number): void;
   node(ino: number): TableNode | undefined;
   counters(): FuseCounters;
 }

@@ -9,12 +9,14 @@ import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import { entryHash, entrySize, type FileContent, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
+import { bootId } from '../cache/file-cache.ts';
 import { Directories } from '../versions/directories.ts';
+import { LocalContent, type LocalFiles } from '../versions/local-content.ts';
 import { prefetchRange, readRange } from '../versions/read.ts';
 import { resolveVersion } from '../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
 import { Readahead } from './readahead.ts';
-import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+import type { LocalView, NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
 
 /** What the command line names: a version, or a part of one, shown as `/<repo>`. */
 export interface MountSource {
@@ -22,6 +24,13 @@ export interface MountSource {
   readonly address: Address | undefined;
   /** The name under the mountpoint. */
   readonly name: string;
+}
+
+export interface ViewOptions {
+  /** Bytes to fetch ahead of a sequential reader at most; 0: none. */
+  readonly readaheadBytesMax: number;
+  /** Where large files are kept; without, they are read chunk by chunk. */
+  readonly files?: LocalFiles | undefined;
 }
 
 /** A name in the root directory and what it shows. */
@@ -41,12 +50,14 @@ export class ProjectView implements View {
   private readonly tops = new Map<number, Top>();
   private readonly named = new Map<string, Promise<number | undefined>>();
   private listed: readonly Top[] = [];
+  private readonly files: LocalFiles | undefined;
 
-  private constructor(snapshot: Snapshot, reader: BlobReader, readaheadBytesMax: number) {
+  private constructor(snapshot: Snapshot, reader: BlobReader, { readaheadBytesMax, files }: ViewOptions) {
     this.snapshot = snapshot;
     this.reader = reader;
     this.directories = new Directories(reader);
     this.readahead = new Readahead(readaheadBytesMax);
+    this.files = files;
   }
 
   /** Throws `not-found` when a source does not exist. */
@@ -54,9 +65,9 @@ export class ProjectView implements View {
     snapshot: Snapshot,
     reader: BlobReader,
     sources: readonly MountSource[],
-    readaheadBytesMax: number,
+    options: ViewOptions,
   ): Promise<ProjectView> {
-    const view = new ProjectView(snapshot, reader, readaheadBytesMax);
+    const view = new ProjectView(snapshot, reader, options);
     for (const [ordinal, { address, name }] of sources.entries()) {
       view.named.set(name, Promise.resolve(await view.addTop(ordinal, name, address)));
     }
@@ -94,6 +105,29 @@ export class ProjectView implements View {
     return parts.map((part): Piece =>
       part.bytes ? { kind: 'bytes', bytes: part.bytes } : { kind: 'zeros', length: part.zeros },
     );
+  }
+
+  async local(file: ViewNode): Promise<LocalView | undefined> {
+    const { files, reader, readahead } = this;
+    const { ref, size } = file;
+    if (!files || !ref || file.kind !== 'file') return undefined;
+    const form = ref.type === 'chunk' ? 'chunk' : 'list';
+    const content = await LocalContent.open(files, reader, this.snapshot.head.project, { form, size, ref });
+    if (!content) return undefined;
+    const { data, sums } = content.file;
+    return {
+      hash: ref.hash,
+      size,
+      data,
+      sums,
+      boot: bootId(),
+      ensure: (offset, length) => content.ensure(offset, length),
+      readAhead: (ino, offset, length, waits) => {
+        const ahead = readahead.next(ino, offset, length, size, waits);
+        if (ahead) void content.prefetch(ahead.offset, ahead.length).catch(() => undefined);
+        return ahead?.mark;
+      },
+    };
   }
 
   async readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer> {

@@ -1,6 +1,6 @@
 /**
- * Sees sequential reading, per file, and says what to fetch next: a window that doubles while
- * the reader goes on, so that a random read fetches its chunk and a scan keeps the store busy.
+ * Sees sequential reading, per file, and says what to fetch next: a window that doubles when the
+ * reader has to wait, so that a random read fetches its chunk and a scan keeps the store busy.
  */
 
 interface Stream {
@@ -9,49 +9,65 @@ interface Stream {
   /** Up to where has been asked for ahead. */
   fetched: number;
   window: number;
+  /** A reader who waits at this offset or later lets the window grow: once for what was asked for at a time. */
+  growsAt: number;
+}
+
+/** What to fetch beside a read, and the offset whose reading is to be told next. All in bytes. */
+export interface Ahead {
+  readonly offset: number;
+  readonly length: number;
+  readonly mark: number;
 }
 
 const mebibyte = 1024 * 1024;
 const windowBytesFirst = 4 * mebibyte;
 /** The kernel reads ahead with several requests at once, which arrive in any order. */
 const slackBytes = 8 * mebibyte;
-const streamsMax = 64;
+const filesMax = 64;
+const streamsMax = 4;
 
 export class Readahead {
   private readonly windowBytesMax: number;
-  private readonly streams = new Map<number, Stream>();
+  /** The streams of each file, the newest last. */
+  private readonly files = new Map<number, Stream[]>();
 
   /** `windowBytesMax`: bytes to fetch ahead of a reader at most; 0 turns it off. */
   constructor(windowBytesMax: number) {
     this.windowBytesMax = windowBytesMax;
   }
 
-  /** Notes a read of a file and returns the range to fetch beside it, if any. All in bytes. */
-  next(file: number, offset: number, length: number, size: number): { offset: number; length: number } | undefined {
+  /**
+   * Notes a read of a file; `waits` when its bytes were not here. Returns what to fetch beside it, if
+   * anything.
+   */
+  next(file: number, offset: number, length: number, size: number, waits = true): Ahead | undefined {
     if (this.windowBytesMax === 0 || size <= length) return undefined;
-    const stream = this.streams.get(file);
-    this.streams.delete(file);
-    const goesOn = stream && offset >= stream.next - slackBytes && offset <= stream.next + slackBytes;
-    if (!goesOn) {
-      this.remember(file, { next: offset + length, fetched: offset + length, window: windowBytesFirst });
+    const streams = this.files.get(file) ?? [];
+    this.files.delete(file);
+    this.files.set(file, streams);
+    const [oldest] = this.files.keys();
+    if (this.files.size > filesMax && oldest !== undefined) this.files.delete(oldest);
+    const index = streams.findLastIndex(
+      ({ next, fetched }) => offset >= next - slackBytes && offset <= fetched + slackBytes,
+    );
+    const [stream] = index < 0 ? [] : streams.splice(index, 1);
+    if (!stream) {
+      const end = offset + length;
+      streams.push({ next: end, fetched: end, window: windowBytesFirst, growsAt: end + windowBytesFirst / 2 });
+      if (streams.length > streamsMax) streams.shift();
       return undefined;
     }
+    streams.push(stream);
     stream.next = Math.max(stream.next, offset + length);
-    this.remember(file, stream);
+    if (waits && offset >= stream.growsAt) {
+      stream.window = Math.min(this.windowBytesMax, stream.window * 2);
+      stream.growsAt = stream.fetched;
+    }
     const end = Math.min(size, stream.next + stream.window);
     const from = Math.max(stream.fetched, stream.next);
-    if (end - from < stream.window / 2 && end < size) return undefined;
-    if (end <= from) return undefined;
+    if (end <= from || (end - from < stream.window / 2 && end < size)) return undefined;
     stream.fetched = end;
-    stream.window = Math.min(this.windowBytesMax, stream.window * 2);
-    return { offset: from, length: end - from };
-  }
-
-  private remember(file: number, stream: Stream): void {
-    this.streams.set(file, stream);
-    if (this.streams.size > streamsMax) {
-      const [oldest] = this.streams.keys();
-      if (oldest !== undefined) this.streams.delete(oldest);
-    }
+    return { offset: from, length: end - from, mark: Math.max(stream.next, end - stream.window / 2) };
   }
 }

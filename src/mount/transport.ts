@@ -7,7 +7,7 @@ import { assert, isPachError, PachError } from '../base/errors.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
-import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+import type { LocalView, NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
 
 export interface TransportOptions {
   /** Descriptors from `mountKernel`; another process may have served them before. */
@@ -16,12 +16,27 @@ export interface TransportOptions {
   /** Who owns everything under the mount. */
   readonly uid: number;
   readonly gid: number;
+  /** Lend whole files to the kernel, as far as it allows that. */
+  readonly passthrough: boolean;
   /** Told of every request that failed in a way the view does not announce. Must not throw. */
   onError(error: unknown): void;
 }
 
 const { errno } = constants;
-const opcodes = { lookup: 1, readlink: 5, read: 15, getxattr: 22, listxattr: 23, readdir: 28, readdirplus: 44 };
+const opcodes = {
+  lookup: 1,
+  readlink: 5,
+  open: 14,
+  read: 15,
+  getxattr: 22,
+  listxattr: 23,
+  readdir: 28,
+  readdirplus: 44,
+};
+/** Files of the disk cache that reads are answered from at a time. */
+const attachedMax = 512;
+/** A file whose bytes leave the disk cache as fast as they come is read without it. */
+const localTriesMax = 3;
 /** `.` and `..` come before the first entry in the kernel's cookies. */
 const dots = 2;
 const attributePrefix = Buffer.from('user.pach.');
@@ -38,12 +53,14 @@ export class Transport {
   private readonly options: TransportOptions;
   private readonly session: FuseSession;
   private readonly nodeOf: NodeOf;
+  /** By inode, those used last at the end. */
+  private readonly attached = new Map<number, LocalView>();
 
   /** Starts to serve; keeps the process running until the mount is gone. */
   constructor(view: View, options: TransportOptions) {
     this.view = view;
     this.options = options;
-    const { device, table, uid, gid } = options;
+    const { device, table, uid, gid, passthrough } = options;
     const { bytes: totalBytes, files: totalFiles } = view.totals();
     const { ino: _ino, parent: _parent, ...root } = view.root();
     const ready = settleable();
@@ -51,12 +68,22 @@ export class Transport {
     this.ready = ready.promise;
     this.finished = finished.promise;
     this.session = new (fuseAddon().FuseSession)(
-      { device, table, uid, gid, totalBytes, totalFiles, root: encodeEntry({ ...root, name: Buffer.alloc(0) }) },
+      {
+        device,
+        table,
+        uid,
+        gid,
+        totalBytes,
+        totalFiles,
+        passthrough,
+        root: encodeEntry({ ...root, name: Buffer.alloc(0) }),
+      },
       {
         ready: () => ready.settle(undefined),
         requests: (batch) => {
           for (const request of batch) void this.answer(request);
         },
+        progress: (ino, offset) => this.readAhead(ino, offset, 0, false),
         end: (error) => {
           ready.settle(error && reasonOf(error));
           finished.settle(error && reasonOf(error));
@@ -95,7 +122,11 @@ export class Transport {
       case opcodes.readdir:
       case opcodes.readdirplus:
         return session.replyDirectory(request, await this.entries(request, node));
+      case opcodes.open:
+        await this.localOf(node);
+        return session.replyOpen(id, node.ino);
       case opcodes.read:
+        if (request.tries < localTriesMax && (await this.isLocal(request, node))) return session.replyLocal(request);
         return session.replyPieces(id, await this.pieces(request, node));
       case opcodes.readlink:
         return session.replyBytes(id, await view.readLink(node, nodeOf));
@@ -122,6 +153,40 @@ export class Transport {
       from = (page.at(-1) as ViewEntry).ordinal + 1;
     }
     return encodeEntries(found);
+  }
+
+  /** True when the bytes are in a file that native threads answer from. */
+  private async isLocal({ offset, size }: FuseRequest, node: ViewNode): Promise<boolean> {
+    const local = await this.localOf(node);
+    const length = Math.min(size, node.size - offset);
+    if (!local || length <= 0) return false;
+    const there = local.ensure(offset, length);
+    this.readAhead(node.ino, offset, length, true);
+    return there;
+  }
+
+  private async localOf(node: ViewNode): Promise<LocalView | undefined> {
+    const { ino } = node;
+    const known = this.attached.get(ino);
+    // The kernel may have forgotten the inode, and its number be another file's by now.
+    const isKnown = known && node.ref && known.hash.equals(node.ref.hash) && this.session.isAttached(ino);
+    const local = isKnown ? known : await this.view.local(node);
+    if (!local) return undefined;
+    this.attached.delete(ino);
+    this.attached.set(ino, local);
+    if (isKnown) return local;
+    this.session.attach(ino, local);
+    const [oldest] = this.attached.keys();
+    if (this.attached.size > attachedMax && oldest !== undefined) {
+      this.attached.delete(oldest);
+      this.session.detach(oldest);
+    }
+    return local;
+  }
+
+  private readAhead(ino: number, offset: number, length: number, waits: boolean): void {
+    const mark = this.attached.get(ino)?.readAhead(ino, offset, length, waits);
+    if (mark !== undefined) this.session.setMark(ino, mark);
   }
 
   /** The kernel takes fewer bytes than it asked for as the end of the file. */

@@ -36,6 +36,24 @@ export type Piece =
   | { readonly kind: 'file'; readonly fd: number; readonly offset: number; readonly length: number }
   | { readonly kind: 'zeros'; readonly length: number };
 
+/** A file of this machine that has, or will have, the bytes of one under the mount. */
+export interface LocalView {
+  /** The hash of what it holds, as in the node's ref. */
+  readonly hash: Buffer;
+  readonly size: number;
+  /** Descriptors, for native code that answers from what is there (native/common/cache_file.h). */
+  readonly data: number;
+  readonly sums: number;
+  readonly boot: Buffer;
+  /** True once the bytes are there, false when they never will be; rejects as `read` does. */
+  ensure(offset: number, length: number): Promise<boolean>;
+  /**
+   * Notes that a file was read, where `waits` says whether the bytes were not there, and fetches what
+   * follows. Returns the offset whose reading is to be noted next, if any is.
+   */
+  readAhead(ino: number, offset: number, length: number, waits: boolean): number | undefined;
+}
+
 /** Finds the node of an inode number that the transport has handed out and not forgotten. */
 export type NodeOf = (ino: number) => ViewNode;
 
@@ -52,6 +70,11 @@ export interface View {
   list(directory: ViewNode, from: number, nodeOf: NodeOf): Promise<readonly ViewEntry[]>;
   /** Bytes [offset, offset+length) of a file, fewer only at its end. `length` is at most 1 MiB. */
   read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]>;
+  /**
+   * A large file as a file of this machine that fills as it is read; undefined for others, and then
+   * `read` answers. The same object while it is open; `closed` tells when it no longer is.
+   */
+  local(file: ViewNode): Promise<LocalView | undefined>;
   readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer>;
   /** Extended attributes by full name (`user.pach.hash`). */
   attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>>;

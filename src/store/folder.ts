@@ -15,7 +15,7 @@ import { native } from '../base/native.ts';
 import { DurableFolders, syncFolder } from './durable.ts';
 import { errnoOf, fromErrno } from './errno.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
-import type { ObjectInfo, Store, Token } from './store.ts';
+import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
 
 /** Entries of a folder whose sizes are asked for at once. */
 const listAhead = 64;
@@ -125,6 +125,10 @@ class FolderStore implements Store {
         if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errnoOf(error) ?? '')) throw error;
       }
     });
+  }
+
+  direct(key: string): Promise<DirectSource> {
+    return Promise.resolve({ path: this.localPath(key) });
   }
 
   localPath(key: string): string {

@@ -17,6 +17,7 @@ export function limitStore(store: Store, requestsMax: number): Store {
     list: (prefix) => store.list(prefix),
     delete: (key) => limit.run(() => store.delete(key)),
     localPath: (key) => store.localPath(key),
+    direct: async (key) => store.direct?.(key),
     close: () => store.close(),
   };
 }

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
-import type { ObjectInfo, Store, Token } from './store.ts';
+import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
 
 export interface RetryOptions {
   /** No new try begins this long after the first one. Default 30 s. */
@@ -122,6 +122,10 @@ export class RetryingStore implements Store {
 
   localPath(key: string): string | undefined {
     return this.store.localPath(key);
+  }
+
+  async direct(key: string): Promise<DirectSource | undefined> {
+    return this.store.direct?.(key);
   }
 
   close(): Promise<void> {

@@ -21,10 +21,11 @@ import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts'
 import { createS3Client } from './s3-client.ts';
 import { fromS3, statusOf } from './s3-errors.ts';
 import { parseS3Url, s3UrlOf, type S3Place } from './s3-url.ts';
-import type { ObjectInfo, Store, Token } from './store.ts';
+import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
 
 /** Larger bodies are sent from where they lie instead of being copied together and signed. */
 const streamedBytesMin = 256 * 1024;
+const signedSeconds = 3600;
 
 interface Answer {
   readonly bytes: Buffer;
@@ -132,6 +133,12 @@ class S3Store implements Store {
   localPath(key: string): undefined {
     checkKey(key);
     return undefined;
+  }
+
+  async direct(key: string): Promise<DirectSource> {
+    const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
+    const url = await getSignedUrl(this.client, new GetObjectCommand(this.target(key)), { expiresIn: signedSeconds });
+    return { url };
   }
 
   async close(): Promise<void> {

@@ -58,5 +58,17 @@ export interface Store {
    */
   localPath(key: string): string | undefined;
 
+  /**
+   * Where native code reads the object past this process's JavaScript; undefined where it can't.
+   * Says nothing of whether the object exists. Stores and decorators that must see every byte have
+   * no such thing.
+   */
+  direct?(key: string): Promise<DirectSource | undefined>;
+
   close(): Promise<void>;
 }
+
+/** A plain file, or a URL from which ranges are had for a while: it carries a signature and is secret. */
+export type DirectSource =
+  | { readonly path: string; readonly url?: undefined }
+  | { readonly url: string; readonly path?: undefined };

@@ -26,6 +26,7 @@ export function guardWrites(store: Store, writable: () => Promise<Store>): Store
     list: (prefix) => store.list(prefix),
     delete: async (key) => (await target()).delete(key),
     localPath: (key) => store.localPath(key),
+    direct: async (key) => store.direct?.(key),
     async close() {
       await store.close();
       const other = await asked?.catch(() => undefined);

@@ -10,7 +10,8 @@ import { native } from '../../src/base/native.ts';
 import { BlobReader } from '../../src/cache/blobs.ts';
 import { DiskCache } from '../../src/cache/disk.ts';
 import { ExtentCache } from '../../src/cache/extents.ts';
-import { PackWriter } from '../../src/chunks/pack-writer.ts';
+import { DiskSpace } from '../../src/cache/space.ts';
+import { encodeStored, PackWriter } from '../../src/chunks/pack-writer.ts';
 import type { Hash, Place, Ref } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { traceStore } from '../../src/store/trace.ts';
@@ -61,7 +62,7 @@ test('the disk keeps extents for the next process, privately, and is not believe
     new ExtentCache(store, {
       memoryBytesMax: mebibyte,
       readAroundBytes: 0,
-      disk: new DiskCache(join(dir, 'c'), 64 * mebibyte),
+      disk: new DiskCache(new DiskSpace(join(dir, 'c'), 64 * mebibyte)),
     });
   const first = open();
   await first.read(key, 100, 200_000);
@@ -76,9 +77,11 @@ test('the disk keeps extents for the next process, privately, and is not believe
 });
 
 test('the disk is bounded: the oldest objects leave', async () => {
-  const disk = new DiskCache(dir, 3 * mebibyte);
+  const space = new DiskSpace(dir, 3 * mebibyte);
+  const disk = new DiskCache(space);
   for (let object = 0; object < 6; object += 1) {
     await disk.write(`o${object}`, { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
+    await space.settle();
   }
   expect((await readdir(dir)).length).toBeLessThanOrEqual(3);
   expect(await disk.read('o5', { offset: 0, length: mebibyte })).toBeDefined();
@@ -89,7 +92,7 @@ test('a wrong byte is found, whether disk or store has it; a stale place is look
   const plain = pattern.subarray(0, 300_000);
   const hash = native().hash('plain', plain) as Hash;
   const writer = new PackWriter(inner, 'p', 'data');
-  const [stored = Buffer.alloc(0)] = await native().encodeBlobs([plain]);
+  const [stored = []] = await encodeStored([plain]);
   const place = await writer.add(hash, stored, plain.length);
   await writer.finish();
   const reader = (found: Place | undefined, store = inner): BlobReader =>

@@ -154,11 +154,25 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     expect((await place.run('pach unmount pfs')).code).toBe(3);
   });
 
-  test('a killed server leaves a mount that the next mount replaces', async () => {
+  test('a killed server is a pause: what is open is read on, and what is new is found', async () => {
+    await using place = await Place.make(who);
+    await place.must(`mkdir src && head -c 40000000 /dev/urandom > src/big && echo x > src/f && ${put}`);
+    await place.must('pachmount data@master pfs');
+    for (let round = 0; round < 3; round += 1) {
+      const [mount] = await place.mounts();
+      const script = `exec 3< pfs/data/big; head -c 1000000 <&3 > read
+        kill -9 ${mount?.pid}; cat <&3 >> read; cmp read src/big; cat pfs/data/f; ls pfs/data`;
+      expect(await place.must(script)).toBe('x\nbig\nf\n');
+      await place.must(`until [ "$(pach mounts -o json | grep -c '"pid":${mount?.pid},')" = 0 ]; do sleep 0.1; done`);
+    }
+    await place.must('pach unmount pfs');
+  });
+
+  test('killed with its supervisor, a server leaves a mount that the next mount replaces', async () => {
     await using place = await Place.make(who);
     await place.must(`mkdir src && echo x > src/f && ${put} && pachmount data@master pfs`);
     const [mount] = await place.mounts();
-    await place.must(`kill -9 ${mount?.pid}; sleep 0.2`);
+    await place.must(`kill -9 $(awk '{ print $4 }' /proc/${mount?.pid}/stat) ${mount?.pid}; sleep 0.2`);
     expect((await place.run('cat pfs/data/f')).stderr).toContain('Transport endpoint is not connected');
     await place.must('pachmount data@master pfs');
     expect(await place.must('cat pfs/data/f')).toBe('x\n');

@@ -1,0 +1,205 @@
+#include "cache_file.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace {
+
+constexpr uint64_t kHeaderBytes = 4096;
+constexpr uint64_t kMagic = 0x31534d5553484350;  // "PCHSUMS1"
+
+[[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+
+/** Never 0, which is for what is absent. */
+uint32_t SumOf(const uint8_t* bytes, size_t length) {
+  const uint32_t sum = static_cast<uint32_t>(XXH3_64bits(bytes, length));
+  return sum == 0 ? 1 : sum;
+}
+
+int Duplicate(int fd) {
+  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) Fail("dup");
+  return own;
+}
+
+/** Exactly `length` bytes; false at the end of the file. */
+bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
+  while (length > 0) {
+    const ssize_t got = pread(fd, into, length, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    into += got;
+    offset += static_cast<uint64_t>(got);
+    length -= static_cast<uint64_t>(got);
+  }
+  return true;
+}
+
+void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {
+  while (length > 0) {
+    const ssize_t put = pwrite(fd, bytes, length, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) Fail("write");
+    bytes += put;
+    offset += static_cast<uint64_t>(put);
+    length -= static_cast<uint64_t>(put);
+  }
+}
+
+void SyncFile(int fd) {
+#ifdef __APPLE__
+  if (fsync(fd) != 0) Fail("sync");
+#else
+  if (fdatasync(fd) != 0) Fail("sync");
+#endif
+}
+
+}  // namespace
+
+struct CacheFile::Header {
+  uint64_t magic;
+  uint64_t size;
+  std::atomic<uint64_t> settled;
+  Boot boot;
+  /** About how many blocks are there: a hint when to look at them all. */
+  std::atomic<uint64_t> count;
+};
+
+CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size_(size) {
+  try {
+    data_ = Duplicate(data);
+    sums_ = Duplicate(sums);
+    mapped_ = kHeaderBytes + blocks() * sizeof(uint32_t);
+    // Who comes second finds what the first has made of it.
+    while (flock(sums, LOCK_EX) != 0) {
+      if (errno != EINTR) Fail("flock");
+    }
+    struct stat there;
+    if (fstat(sums_, &there) != 0 || ftruncate(data_, static_cast<off_t>(size)) != 0) Fail("cache file");
+    const bool fresh = static_cast<uint64_t>(there.st_size) != mapped_;
+    if (fresh && (ftruncate(sums_, 0) != 0 || ftruncate(sums_, static_cast<off_t>(mapped_)) != 0)) Fail("cache file");
+    void* base = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, sums_, 0);
+    if (base == MAP_FAILED) Fail("mmap");
+    base_ = static_cast<uint8_t*>(base);
+    const bool ours = header()->magic == kMagic && header()->size == size;
+    if (!ours || (header()->settled == 0 && header()->boot != boot)) {
+      Clear();
+      header()->size = size;
+      header()->boot = boot;
+      header()->magic = kMagic;
+    }
+    flock(sums, LOCK_UN);
+  } catch (...) {
+    if (data_ >= 0) close(data_);
+    if (sums_ >= 0) close(sums_);
+    throw;
+  }
+}
+
+/** Without touching every page, which for a large file are many. */
+void CacheFile::Clear() {
+#ifdef FALLOC_FL_PUNCH_HOLE
+  if (fallocate(sums_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(mapped_)) == 0) return;
+#endif
+  std::memset(base_, 0, mapped_);
+}
+
+CacheFile::~CacheFile() {
+  if (base_ != nullptr) munmap(base_, mapped_);
+  close(data_);
+  close(sums_);
+}
+
+std::atomic<uint32_t>* CacheFile::sums() const {
+  return reinterpret_cast<std::atomic<uint32_t>*>(base_ + kHeaderBytes);
+}
+
+uint64_t CacheFile::BlockEnd(uint64_t block) const { return std::min(size_, (block + 1) * kBlock); }
+
+uint64_t CacheFile::PresentUntil(uint64_t offset, uint64_t limit) const {
+  limit = std::min(limit, size_);
+  if (offset >= limit) return offset;
+  uint64_t block = offset / kBlock;
+  while (block * kBlock < limit && sums()[block].load(std::memory_order_acquire) != 0) block += 1;
+  return std::max(offset, std::min(limit, block * kBlock));
+}
+
+void CacheFile::Mark(uint64_t block, const uint8_t* bytes) {
+  const uint32_t sum = SumOf(bytes, BlockEnd(block) - block * kBlock);
+  // In one order for all, so that of two who put neighbours at least one sees the other's.
+  if (sums()[block].exchange(sum, std::memory_order_seq_cst) == 0) header()->count += 1;
+}
+
+void CacheFile::MarkShared(uint64_t block) {
+  uint8_t bytes[kBlock];
+  const uint64_t from = block * kBlock;
+  if (ReadAt(data_, bytes, BlockEnd(block) - from, from)) Mark(block, bytes);
+}
+
+void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right) {
+  if (length == 0) return;
+  WriteAt(data_, bytes, length, offset);
+  const uint64_t end = offset + length;
+  const uint64_t first = (offset + kBlock - 1) / kBlock;
+  const uint64_t last = end == size_ ? blocks() : end / kBlock;  // whole blocks are [first, last)
+  for (uint64_t block = first; block < last; ++block) Mark(block, bytes + (block * kBlock - offset));
+  auto there = [&](uint64_t block) { return block < blocks() && sums()[block].load(std::memory_order_seq_cst) != 0; };
+  const bool shares_left = offset % kBlock != 0, shares_right = end % kBlock != 0 && end != size_;
+  if (shares_left && first > last) {
+    // Both ends lie in one block.
+    if (left && right) MarkShared(first - 1);
+    return;
+  }
+  if (shares_left && (left || (first >= 2 && there(first - 2)))) MarkShared(first - 1);
+  if (shares_right && (right || there(last + 1))) MarkShared(last);
+}
+
+CacheFile::Outcome CacheFile::Read(uint64_t offset, uint64_t length, uint8_t* buffer, const uint8_t** found) {
+  if (!Has(offset, length)) return Outcome::kAbsent;
+  const uint64_t first = offset / kBlock, last = (offset + length + kBlock - 1) / kBlock;
+  const uint64_t from = first * kBlock, to = BlockEnd(last - 1);
+  *found = buffer + (offset - from);
+  const bool whole = ReadAt(data_, buffer, to - from, from);
+  for (uint64_t block = first; block < last; ++block) {
+    const uint32_t wanted = sums()[block].load(std::memory_order_acquire);
+    if (wanted == 0) return Outcome::kAbsent;
+    if (whole && SumOf(buffer + (block - first) * kBlock, BlockEnd(block) - block * kBlock) == wanted) continue;
+    Drop(offset, length);
+    return Outcome::kDamaged;
+  }
+  return Outcome::kRead;
+}
+
+void CacheFile::Drop(uint64_t offset, uint64_t length) {
+  header()->settled = 0;
+  // Beside them, too: a block that two chunks share must not be taken for whole because of the one
+  // that was not damaged.
+  const uint64_t first = std::max<uint64_t>(offset / kBlock, 1) - 1;
+  const uint64_t last = std::min(blocks(), (offset + length + kBlock - 1) / kBlock + 1);
+  for (uint64_t block = first; block < last; ++block) {
+    if (sums()[block].exchange(0, std::memory_order_seq_cst) != 0) header()->count -= 1;
+  }
+}
+
+bool CacheFile::Whole() {
+  if (header()->settled != 0) return true;
+  return header()->count >= blocks() && PresentUntil(0, size_) == size_;
+}
+
+void CacheFile::Settle() {
+  if (!Whole() || header()->settled != 0) return;
+  SyncFile(data_);
+  SyncFile(sums_);
+  header()->settled = 1;
+}

@@ -1,0 +1,252 @@
+// The classes CacheFile and Fetcher.
+#include <fcntl.h>
+
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "addon.h"
+#include "arguments.h"
+#include "fetch.h"
+#include "slab.h"
+#include "task.h"
+
+namespace {
+
+CacheFile::Boot BootArgument(Napi::Value value) {
+  const Bytes bytes = BytesArgument(value, "boot");
+  CacheFile::Boot boot;
+  if (bytes.length != boot.size()) throw Napi::TypeError::New(value.Env(), "boot must be 16 bytes");
+  std::memcpy(boot.data(), bytes.data, boot.size());
+  return boot;
+}
+
+/** Runs `work`; what it throws becomes an Error with `code`. */
+template <class Work>
+auto Coded(Napi::Env env, Work work) {
+  try {
+    return work();
+  } catch (const std::system_error& error) {
+    throw ToJs(env, std::make_exception_ptr(SystemError(error.code().value(), error.what())));
+  }
+}
+
+class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "CacheFile",
+                       {
+                           InstanceMethod<&JsCacheFile::PresentUntil>("presentUntil"),
+                           InstanceMethod<&JsCacheFile::Put>("put"),
+                           InstanceMethod<&JsCacheFile::Read>("read"),
+                           InstanceMethod<&JsCacheFile::Drop>("drop"),
+                           InstanceMethod<&JsCacheFile::Whole>("whole"),
+                           InstanceMethod<&JsCacheFile::Settle>("settle"),
+                       });
+  }
+
+  explicit JsCacheFile(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsCacheFile>(info) {
+    const int data = DescriptorArgument(info[0], "data"), sums = DescriptorArgument(info[1], "sums");
+    const uint64_t size = CountArgument(info[2], "size");
+    const CacheFile::Boot boot = BootArgument(info[3]);
+    file = Coded(info.Env(), [&] { return std::make_shared<CacheFile>(data, sums, size, boot); });
+  }
+
+  std::shared_ptr<CacheFile> file;
+
+ private:
+  Napi::Value PresentUntil(const Napi::CallbackInfo& info) {
+    const uint64_t offset = CountArgument(info[0], "offset"), limit = CountArgument(info[1], "limit");
+    return Napi::Number::New(info.Env(), static_cast<double>(file->PresentUntil(offset, limit)));
+  }
+
+  Napi::Value Put(const Napi::CallbackInfo& info) {
+    const uint64_t offset = CountArgument(info[0], "offset");
+    const Bytes bytes = BytesArgument(info[1], "bytes");
+    if (offset + bytes.length > file->size()) throw Napi::TypeError::New(info.Env(), "bytes go beyond the file");
+    const bool left = info[2].ToBoolean(), right = info[3].ToBoolean();
+    auto work = [file = file, offset, bytes, left, right] {
+      try {
+        file->Put(offset, bytes.data, bytes.length, left, right);
+      } catch (const std::system_error& error) {
+        throw SystemError(error.code().value(), "write");
+      }
+      return true;
+    };
+    return Task<bool>::Run(info.Env(), info[1].As<Napi::Object>(), work,
+                           [](Napi::Env env, bool&) { return env.Undefined(); });
+  }
+
+  /** The verified bytes, or undefined when they are not there. */
+  Napi::Value Read(const Napi::CallbackInfo& info) {
+    const uint64_t offset = CountArgument(info[0], "offset"), length = CountArgument(info[1], "length");
+    if (offset + length > file->size()) throw Napi::TypeError::New(info.Env(), "the range goes beyond the file");
+    auto work = [file = file, offset, length]() -> std::optional<Part> {
+      Slab slab = AllocateSlab(length + 2 * CacheFile::kSlack);
+      const uint8_t* found = nullptr;
+      if (file->Read(offset, length, slab.get(), &found) != CacheFile::Outcome::kRead) return std::nullopt;
+      const size_t begin = static_cast<size_t>(found - slab.get());
+      return Part{std::move(slab), begin, begin + length};
+    };
+    return Task<std::optional<Part>>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, std::optional<Part>& part) {
+      return part ? ShareParts(env, {*part})[0] : env.Undefined();
+    });
+  }
+
+  void Drop(const Napi::CallbackInfo& info) {
+    file->Drop(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
+  }
+
+  Napi::Value Whole(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), file->Whole()); }
+
+  Napi::Value Settle(const Napi::CallbackInfo& info) {
+    auto work = [file = file] {
+      try {
+        file->Settle();
+      } catch (const std::system_error& error) {
+        throw SystemError(error.code().value(), "fsync");
+      }
+      return true;
+    };
+    return Task<bool>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, bool&) { return env.Undefined(); });
+  }
+};
+
+/** One piece as src/base/native.ts lays it out. */
+constexpr size_t kPieceBytes = 64;
+
+std::vector<FetchPiece> PiecesOf(Napi::Env env, const Bytes& rows, uint64_t size) {
+  std::vector<FetchPiece> pieces;
+  uint64_t stored_end = 0;
+  for (size_t at = 0; at + kPieceBytes <= rows.length; at += kPieceBytes) {
+    const uint8_t* row = rows.data + at;
+    double offsets[2];
+    uint32_t lengths[2];
+    std::memcpy(offsets, row, sizeof offsets);
+    std::memcpy(lengths, row + 16, sizeof lengths);
+    FetchPiece piece{static_cast<uint64_t>(offsets[0]), lengths[0], lengths[1], static_cast<uint64_t>(offsets[1]), {}, row[24] != 0, row[25] != 0};
+    std::memcpy(piece.hash.data(), row + 32, piece.hash.size());
+    const bool fits = piece.stored_length > 0 && piece.stored_offset >= stored_end && piece.file_offset + piece.plain_length <= size;
+    if (!fits) throw Napi::TypeError::New(env, "a piece does not fit");
+    stored_end = piece.stored_offset + piece.stored_length;
+    pieces.push_back(piece);
+  }
+  if (pieces.empty()) throw Napi::TypeError::New(env, "there are no pieces");
+  return pieces;
+}
+
+struct Event {
+  double id;
+  bool ended;
+  double landed, bytes;
+  std::string failure;
+};
+
+/** Collects what the threads tell, and tells it in JavaScript. */
+class Reporter : public std::enable_shared_from_this<Reporter> {
+ public:
+  void Open(Napi::Env env, Napi::Function handler) {
+    auto gone = [self = shared_from_this()](Napi::Env) { self->Close(); };
+    function_ = Napi::ThreadSafeFunction::New(env, handler, "fetch", 0, 1, gone);
+    function_.Unref(env);
+    open_ = true;
+  }
+
+  void Tell(Event event) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    events_.push_back(std::move(event));
+    if (!open_ || events_.size() > 1) return;
+    auto call = [self = shared_from_this()](Napi::Env env, Napi::Function handler) { self->Deliver(env, handler); };
+    if (function_.NonBlockingCall(call) != napi_ok) open_ = false;
+  }
+
+  /** What is under way keeps the process running. */
+  void Begin(Napi::Env env) {
+    if (under_way_++ == 0) function_.Ref(env);
+  }
+
+  void Close() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    open_ = false;
+  }
+
+ private:
+  void Deliver(Napi::Env env, Napi::Function handler) {
+    std::vector<Event> events;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      events.swap(events_);
+    }
+    Napi::HandleScope scope(env);
+    for (const Event& event : events) {
+      if (event.ended && --under_way_ == 0) function_.Unref(env);
+      handler.Call({Napi::Number::New(env, event.id), Napi::Boolean::New(env, event.ended), Napi::Number::New(env, event.landed),
+                    Napi::Number::New(env, event.bytes), Napi::String::New(env, event.failure)});
+    }
+  }
+
+  std::mutex mutex_;
+  Napi::ThreadSafeFunction function_;
+  std::vector<Event> events_;
+  unsigned under_way_ = 0;
+  bool open_ = false;
+};
+
+class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch")});
+  }
+
+  explicit JsFetcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFetcher>(info) {
+    fetcher_ = std::make_shared<Fetcher>(static_cast<unsigned>(CountArgument(info[0], "threads")));
+    reporter_ = std::make_shared<Reporter>();
+    reporter_->Open(info.Env(), info[1].As<Napi::Function>());
+  }
+
+  ~JsFetcher() override {
+    if (fetcher_) fetcher_->Close();
+  }
+
+ private:
+  Napi::Value Fetch(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    const double id = static_cast<double>(CountArgument(info[0], "id"));
+    const std::shared_ptr<CacheFile> file = JsCacheFile::Unwrap(info[1].As<Napi::Object>())->file;
+    const Napi::Object source = info[2].As<Napi::Object>();
+    auto text = [&](const char* name) {
+      const Napi::Value value = source.Get(name);
+      return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+    };
+    Transfer transfer;
+    transfer.path = text("path");
+    transfer.url = text("url");
+    transfer.certificates = text("certificates");
+    transfer.timeout_seconds = static_cast<unsigned>(CountArgument(source.Get("timeoutSeconds"), "timeoutSeconds"));
+    transfer.pieces = PiecesOf(env, BytesArgument(info[3], "pieces"), file->size());
+    transfer.file = file;
+    transfer.landed = [reporter = reporter_, id](size_t piece) {
+      reporter->Tell({id, false, static_cast<double>(piece), 0, {}});
+    };
+    transfer.ended = [reporter = reporter_, id](size_t landed, uint64_t bytes, std::string failure) {
+      reporter->Tell({id, true, static_cast<double>(landed), static_cast<double>(bytes), std::move(failure)});
+    };
+    reporter_->Begin(env);
+    fetcher_->Add(std::move(transfer), info[4].ToBoolean());
+    return env.Undefined();
+  }
+
+  std::shared_ptr<Fetcher> fetcher_;
+  std::shared_ptr<Reporter> reporter_;
+};
+
+}  // namespace
+
+void ExportFetching(Napi::Env env, Napi::Object exports) {
+  exports.Set("CacheFile", JsCacheFile::Define(env));
+  exports.Set("Fetcher", JsFetcher::Define(env));
+}

@@ -1,0 +1,196 @@
+// Large files that lie on this machine's disk: readings answered from there without JavaScript,
+// and files lent to the kernel, which then reads them without us (FUSE passthrough, Linux 6.9).
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "session.h"
+
+namespace {
+
+constexpr unsigned long kBackingOpen = _IOW(229, 1, fuse::BackingMap);
+constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
+
+/** A thread's memory for one answer. */
+uint8_t* Scratch() {
+  thread_local std::vector<uint8_t> scratch(fuse::kReadBytesMax + 2 * CacheFile::kSlack);
+  return scratch.data();
+}
+
+}  // namespace
+
+void Session::Attach(uint64_t ino, std::shared_ptr<CacheFile> file, const uint8_t* hash) {
+  std::lock_guard<std::mutex> lock(files_mutex_);
+  Node node;
+  if (!table_->Get(ino, &node) || node.size != file->size() || std::memcmp(node.hash, hash, sizeof node.hash) != 0) return;
+  files_[ino] = {std::move(file), UINT64_MAX};
+}
+
+void Session::Detach(uint64_t ino) {
+  std::shared_ptr<CacheFile> last;  // closes after the lock
+  std::lock_guard<std::mutex> lock(files_mutex_);
+  auto found = files_.find(ino);
+  if (found == files_.end()) return;
+  last = std::move(found->second.file);
+  files_.erase(found);
+}
+
+void Session::SetMark(uint64_t ino, uint64_t offset) {
+  std::lock_guard<std::mutex> lock(files_mutex_);
+  auto found = files_.find(ino);
+  if (found != files_.end()) found->second.mark = offset;
+}
+
+std::shared_ptr<CacheFile> Session::FileOf(uint64_t ino) {
+  std::lock_guard<std::mutex> lock(files_mutex_);
+  auto found = files_.find(ino);
+  return found == files_.end() ? nullptr : found->second.file;
+}
+
+void Session::Forget(uint64_t ino, uint64_t lookups) {
+  std::shared_ptr<CacheFile> last;
+  // One step for who reads: a number that is given out again must not find the old file.
+  std::lock_guard<std::mutex> lock(files_mutex_);
+  if (!table_->Forget(ino, lookups)) return;
+  auto found = files_.find(ino);
+  if (found == files_.end()) return;
+  last = std::move(found->second.file);
+  files_.erase(found);
+}
+
+bool Session::ReadLocally(uint64_t unique, const Request& request) {
+  std::shared_ptr<CacheFile> file;
+  bool passed = false;
+  uint64_t end = request.offset + request.size;
+  {
+    std::lock_guard<std::mutex> lock(files_mutex_);
+    auto found = files_.find(request.ino);
+    if (found == files_.end()) return false;
+    file = found->second.file;
+    passed = end > found->second.mark;
+    if (passed) found->second.mark = UINT64_MAX;
+  }
+  if (passed) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      progress_.push_back({request.ino, std::min(end, file->size())});
+    }
+    wake_();
+  }
+  if (request.offset >= file->size()) {
+    Send(unique, 0, nullptr, 0);
+    return true;
+  }
+  const size_t length = std::min<uint64_t>(request.size, file->size() - request.offset);
+  const uint8_t* bytes = nullptr;
+  const CacheFile::Outcome outcome = file->Read(request.offset, length, Scratch(), &bytes);
+  if (outcome == CacheFile::Outcome::kDamaged) counters.damaged_reads += 1;
+  if (outcome != CacheFile::Outcome::kRead) return false;
+  counters.local_reads += 1;
+  if (Send(unique, 0, bytes, length)) counters.bytes_read += length;
+  return true;
+}
+
+void Session::ReplyLocal(Request request) {
+  {
+    std::lock_guard<std::mutex> lock(reply_mutex_);
+    const uint64_t id = request.id;
+    replies_.push_back({id, 0, {}, std::make_unique<Request>(std::move(request))});
+  }
+  reply_ready_.notify_one();
+}
+
+void Session::WriteLocal(DataReply* reply) {
+  uint64_t unique;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = pending_.find(reply->id);
+    if (found == pending_.end()) return;
+    unique = found->second.unique;
+  }
+  // Should it be interrupted meanwhile, the kernel drops the second answer.
+  if (ReadLocally(unique, *reply->local)) {
+    Take(reply->id, &unique);
+    return;
+  }
+  bool first;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    reply->local->tries += 1;
+    ring_.push_back(std::move(*reply->local));
+    first = ring_.size() == 1;
+  }
+  if (first) wake_();
+}
+
+void Session::Open(const fuse::InHeader& header) {
+  if (!passthrough_) {
+    Send(header.unique, ENOSYS, nullptr, 0);
+    return;
+  }
+  Node node;
+  if (!table_->Get(header.nodeid, &node)) {
+    Send(header.unique, ESTALE, nullptr, 0);
+    return;
+  }
+  if (node.size < kLentBytesMin) {
+    fuse::OpenOut out{0, fuse::kOpenKeepCache | fuse::kOpenNoFlush, 0};
+    Send(header.unique, 0, &out, sizeof out);
+    return;
+  }
+  bool open;
+  {
+    std::lock_guard<std::mutex> lock(open_mutex_);
+    open = table_->GetOpening(header.nodeid).count > 0;
+  }
+  // Whether it is on this machine's disk is not known here before it was looked for.
+  if (!open && !FileOf(header.nodeid)) {
+    return Enqueue(Request{header.opcode, 0, 0, header.nodeid, 0, {}}, header);
+  }
+  fuse::OpenOut out = Opened(header.nodeid);
+  if (!Send(header.unique, 0, &out, sizeof out)) Release(header.nodeid);
+}
+
+void Session::ReplyOpen(uint64_t id, uint64_t ino) {
+  uint64_t unique;
+  if (!Take(id, &unique)) return;
+  fuse::OpenOut out = Opened(ino);
+  if (!Send(unique, 0, &out, sizeof out)) Release(ino);
+}
+
+fuse::OpenOut Session::Opened(uint64_t ino) {
+  std::shared_ptr<CacheFile> file = FileOf(ino);
+  std::lock_guard<std::mutex> lock(open_mutex_);
+  Opening opening = table_->GetOpening(ino);
+  if (opening.count == 0) opening.backing = file && file->Whole() ? Lend(file->data()) : 0;
+  opening.count += 1;
+  table_->SetOpening(ino, opening);
+  if (opening.backing == 0) return {kCounted, fuse::kOpenKeepCache | fuse::kOpenNoFlush, 0};
+  counters.passthrough_opens += 1;
+  return {kCounted, fuse::kOpenPassthrough | fuse::kOpenNoFlush, opening.backing};
+}
+
+void Session::Release(uint64_t ino) {
+  std::lock_guard<std::mutex> lock(open_mutex_);
+  Opening opening = table_->GetOpening(ino);
+  if (opening.count == 0) return;
+  opening.count -= 1;
+  // Only now: while the kernel opens the file it looks the number up once more.
+  if (opening.count == 0 && opening.backing != 0) {
+    uint32_t backing = static_cast<uint32_t>(opening.backing);
+    ioctl(options_.device, kBackingClose, &backing);
+    opening.backing = 0;
+  }
+  table_->SetOpening(ino, opening);
+}
+
+/** 0 when the kernel does not want it, as on a file system that is stacked too deep. */
+int32_t Session::Lend(int fd) {
+  fuse::BackingMap map{fd, 0, 0};
+  const int backing = ioctl(options_.device, kBackingOpen, &map);
+  return backing > 0 ? backing : 0;
+}

@@ -1,0 +1,154 @@
+// supervisor PROGRAM ARGUMENTS...: keeps the server of a mount running.
+//
+// It holds the kernel's descriptors (4: the device, 5: the inode table), so that the mount outlives
+// a server that is killed: another one is started with the same descriptors and the same plan (what
+// was on standard input), and the kernel asks it again for what is open. Descriptor 3, the channel
+// to who mounted, is the first server's only. A server says that it is alive by writing to
+// descriptor 6; one that is silent for too long is killed. It is C++, and does next to nothing,
+// because it must not fail itself.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <deque>
+#include <string>
+
+namespace {
+
+constexpr int kChannel = 3, kDevice = 4, kBeats = 6;
+constexpr int kSilenceMs = 60'000;
+/** So many starts in so short a time mean that it will not do. */
+constexpr size_t kStartsMax = 5;
+constexpr time_t kStartsSeconds = 60;
+
+volatile sig_atomic_t server = 0;
+/** A server that never came to serve has told why, and another one would not either. */
+bool has_served = false;
+
+void Forward(int signal) {
+  if (server > 0) kill(server, signal);
+}
+
+time_t Now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
+
+[[noreturn]] void Die(const char* what) {
+  std::fprintf(stderr, "supervisor: %s: %s\n", what, std::strerror(errno));
+  std::exit(1);
+}
+
+std::string ReadAll(int fd) {
+  std::string text;
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = read(fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) Die("standard input");
+    if (got == 0) return text;
+    text.append(buffer, static_cast<size_t>(got));
+  }
+}
+
+/** A file of these bytes, read from its start. */
+int PlanFile(const std::string& plan) {
+  FILE* file = std::tmpfile();
+  if (file == nullptr || std::fwrite(plan.data(), 1, plan.size(), file) != plan.size() || std::fflush(file) != 0) Die("plan");
+  const int fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 10);
+  std::fclose(file);
+  if (fd < 0) Die("plan");
+  return fd;
+}
+
+bool IsMounted() {
+  pollfd device{kDevice, POLLIN, 0};
+  return poll(&device, 1, 0) >= 0 && (device.revents & POLLERR) == 0;
+}
+
+/** Starts the server; returns the end of the pipe on which it beats. */
+int Start(char** arguments, int plan, bool first) {
+  int beats[2];
+  if (pipe2(beats, O_CLOEXEC) != 0) Die("pipe");
+  lseek(plan, 0, SEEK_SET);
+  const pid_t pid = fork();
+  if (pid < 0) Die("fork");
+  if (pid == 0) {
+    dup2(plan, 0);
+    if (beats[1] == kBeats) fcntl(kBeats, F_SETFD, 0);
+    else dup2(beats[1], kBeats);
+    if (!first) unsetenv("NODE_CHANNEL_FD");
+    setenv("PACHMOUNT_BEATS", std::to_string(kBeats).c_str(), 1);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    execv(arguments[0], arguments);
+    Die(arguments[0]);
+  }
+  server = pid;
+  close(beats[1]);
+  if (first) close(kChannel);
+  return beats[0];
+}
+
+/** Waits until the server has ended, and kills it when it is silent. Returns its status. */
+int Watch(int beats) {
+  for (;;) {
+    pollfd waiting{beats, POLLIN, 0};
+    const int ready = poll(&waiting, 1, kSilenceMs);
+    if (ready < 0 && errno == EINTR) continue;
+    char buffer[256];
+    if (ready > 0 && read(beats, buffer, sizeof buffer) > 0) {
+      has_served = true;
+      continue;
+    }
+    if (ready == 0) {
+      std::fprintf(stderr, "supervisor: the server has said nothing for %d s: it is killed\n", kSilenceMs / 1000);
+      kill(server, SIGKILL);
+    }
+    int status = 0;
+    while (waitpid(server, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "supervisor: no program given\n");
+    return 2;
+  }
+  struct sigaction action {};
+  action.sa_handler = Forward;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+  const int plan = PlanFile(ReadAll(0));
+  std::deque<time_t> starts;
+  for (bool first = true;; first = false) {
+    starts.push_back(Now());
+    const int beats = Start(argv + 1, plan, first);
+    const int status = Watch(beats);
+    close(beats);
+    server = 0;
+    const bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (ended || !has_served || !IsMounted()) return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    while (!starts.empty() && starts.front() < Now() - kStartsSeconds) starts.pop_front();
+    // Who holds the descriptor no longer ends the connection: readers get an error rather than wait.
+    if (starts.size() >= kStartsMax) {
+      std::fprintf(stderr, "supervisor: the server ended %zu times within %ld s: given up\n", starts.size(), static_cast<long>(kStartsSeconds));
+      return 1;
+    }
+    std::fprintf(stderr, "supervisor: the server ended (status %d): it is started again\n", status);
+  }
+}

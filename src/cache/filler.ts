@@ -1,0 +1,243 @@
+/**
+ * Fills files of the cache with the chunks that a reader needs, each fetched once however many
+ * wait for it. The bytes go from the store to the disk in native threads; what they can't get is
+ * read and judged chunk by chunk by the BlobReader, whose errors readers see.
+ */
+import { assert } from '../base/errors.ts';
+import { native, type Fetcher } from '../base/native.ts';
+import { packKey } from '../model/keys.ts';
+import { type Ref } from '../model/refs.ts';
+import type { DirectSource, Store } from '../store/store.ts';
+import type { BlobReader } from './blobs.ts';
+import type { LocalFile } from './file-cache.ts';
+import type { DiskSpace } from './space.ts';
+
+/** A chunk of a file, or a hole (no ref). Bytes. */
+export interface FileChunk {
+  readonly offset: number;
+  readonly length: number;
+  readonly ref?: Ref | undefined;
+}
+
+/** Chunks in order, with no gap: those of a range, and their neighbours where there are any. */
+export interface Stretch {
+  readonly chunks: readonly FileChunk[];
+  /** Index of the first chunk of the range, and of the first beyond it. */
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Wanted extends FileChunk {
+  readonly ref: Ref;
+  readonly left: boolean;
+  readonly right: boolean;
+}
+
+interface Transfer {
+  readonly file: LocalFile;
+  readonly chunks: readonly Wanted[];
+  readonly landed: (() => void)[];
+  readonly failed: () => void;
+}
+
+const blockBytes = 4096;
+const transfersMax = 16;
+const runBytesMax = 8 * 1024 * 1024;
+/** What lies between two chunks is fetched rather than asked around, up to this and to a quarter. */
+const gapBytesMax = 512 * 1024;
+const pieceBytes = 64;
+/** A URL is used for half of the time for which it is signed. */
+const sourceMs = 30 * 60 * 1000;
+const failuresMax = 3;
+
+export class Filler {
+  private readonly store: Store;
+  private readonly space: DiskSpace;
+  private readonly timeoutSeconds: number;
+  private readonly transfers = new Map<number, Transfer>();
+  /** Chunks under way, by file and offset. */
+  private readonly underWay = new Map<string, Promise<void>>();
+  private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
+  private fetcher: Fetcher | undefined;
+  private next = 1;
+  /** Transfers in a row that brought nothing; after some the store is read in the other way only. */
+  private failures = 0;
+  readonly counters = { requests: 0, bytes: 0, failures: 0 };
+
+  constructor(store: Store, space: DiskSpace, timeoutSeconds: number) {
+    this.store = store;
+    this.space = space;
+    this.timeoutSeconds = timeoutSeconds;
+  }
+
+  /**
+   * Resolves when all chunks of the range are in the file. Rejects as BlobReader.chunk does, or with
+   * a system error when the disk does not take them. `urgent`: somebody waits.
+   */
+  async fill(reader: BlobReader, project: string, file: LocalFile, stretch: Stretch, urgent: boolean): Promise<void> {
+    const waiting: Promise<void>[] = [];
+    const missing: Wanted[] = [];
+    for (let index = stretch.from; index < stretch.to; index += 1) {
+      const chunk = stretch.chunks[index] as FileChunk;
+      if (!chunk.ref || isThere(file, chunk)) continue;
+      const under = this.underWay.get(keyOf(file, chunk));
+      if (under) waiting.push(under);
+      else missing.push(wantedOf(stretch, index, file.size));
+    }
+    for (const run of runsOf(missing)) waiting.push(...this.begin(reader, project, file, run, urgent));
+    await Promise.all(waiting);
+  }
+
+  /** Chunks whose bytes are there, but not in blocks that count as there: they are put again, in order. */
+  async mend(reader: BlobReader, file: LocalFile, stretch: Stretch): Promise<void> {
+    for (let index = stretch.from; index < stretch.to; index += 1) {
+      const chunk = stretch.chunks[index] as FileChunk;
+      if (!chunk.ref) continue;
+      const { ref, left, right } = wantedOf(stretch, index, file.size);
+      const bytes = await reader.chunk(ref, chunk.length);
+      await file.bytes.put(chunk.offset, bytes, left || index > stretch.from, right);
+    }
+  }
+
+  /** A promise for each chunk of a run. */
+  private begin(
+    reader: BlobReader,
+    project: string,
+    file: LocalFile,
+    chunks: readonly Wanted[],
+    urgent: boolean,
+  ): Promise<void>[] {
+    const landed: (() => void)[] = [];
+    let failed: () => void = () => undefined;
+    const failure = new Promise<'failed'>((resolve) => (failed = () => resolve('failed')));
+    const promises = chunks.map((chunk) => {
+      const landing = new Promise<'landed'>((resolve) => landed.push(() => resolve('landed')));
+      const key = keyOf(file, chunk);
+      const promise = Promise.race([landing, failure])
+        .then((how) => (how === 'landed' ? undefined : this.readOne(reader, file, chunk)))
+        .finally(() => this.underWay.delete(key));
+      this.underWay.set(key, promise);
+      return promise;
+    });
+    for (const promise of promises) promise.catch(() => undefined);
+    void this.transfer(project, { file, chunks, landed, failed }, urgent).catch(failed);
+    return promises;
+  }
+
+  private async transfer(project: string, transfer: Transfer, urgent: boolean): Promise<void> {
+    const { file, chunks } = transfer;
+    const place = (chunks[0] as Wanted).ref.place;
+    const source = place && (await this.sourceOf(packKey(project, 'data', place.pack)));
+    if (!place || !source) return transfer.failed();
+    file.from(packKey(project, 'data', place.pack));
+    const id = this.next++;
+    this.transfers.set(id, transfer);
+    this.counters.requests += 1;
+    this.fetcher ??= new (native().Fetcher)(transfersMax, (...event) => this.tell(...event));
+    this.fetcher.fetch(id, file.bytes, { ...source, timeoutSeconds: this.timeoutSeconds }, rowsOf(chunks), urgent);
+  }
+
+  private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
+    const transfer = this.transfers.get(id);
+    if (!transfer) return;
+    if (!ended) {
+      transfer.landed[count]?.();
+      return;
+    }
+    this.transfers.delete(id);
+    this.counters.bytes += bytes;
+    this.space.wrote(bytes);
+    if (failure === '') {
+      this.failures = 0;
+      return;
+    }
+    this.counters.failures += 1;
+    this.failures = count > 0 ? 0 : this.failures + 1;
+    transfer.failed();
+  }
+
+  /** Undefined where only the store itself reads. */
+  private sourceOf(key: string): Promise<DirectSource | undefined> | undefined {
+    if (!this.store.direct || this.failures >= failuresMax) return undefined;
+    const now = Date.now();
+    const known = this.sources.get(key);
+    if (known && now - known.at < sourceMs) return known.source;
+    const source = this.store.direct(key);
+    source.catch(() => this.sources.delete(key));
+    this.sources.delete(key);
+    this.sources.set(key, { at: now, source });
+    const [oldest] = this.sources.keys();
+    if (this.sources.size > 1024 && oldest !== undefined) this.sources.delete(oldest);
+    return source;
+  }
+
+  private async readOne(
+    reader: BlobReader,
+    file: LocalFile,
+    { offset, length, ref, left, right }: Wanted,
+  ): Promise<void> {
+    const bytes = await reader.chunk(ref, length);
+    await file.bytes.put(offset, bytes, left, right);
+    this.space.wrote(length);
+  }
+}
+
+/** The blocks that a chunk has to itself tell whether it is there; one that has none is never known to be. */
+function isThere(file: LocalFile, { offset, length }: FileChunk): boolean {
+  const end = offset + length;
+  const from = Math.ceil(offset / blockBytes) * blockBytes;
+  const to = end === file.size ? end : Math.floor(end / blockBytes) * blockBytes;
+  return from < to && file.bytes.presentUntil(from, to) >= to;
+}
+
+/** What is beside a chunk counts as there when it is an end of the file or a hole. */
+function wantedOf({ chunks }: Stretch, index: number, fileBytes: number): Wanted {
+  const chunk = chunks[index] as FileChunk & { ref: Ref };
+  const [before, after] = [chunks[index - 1], chunks[index + 1]];
+  assert(before || chunk.offset === 0, 'a chunk is given with the one before it');
+  assert(after || chunk.offset + chunk.length === fileBytes, 'a chunk is given with the one after it');
+  return { ...chunk, left: !before?.ref, right: !after?.ref };
+}
+
+/** Chunks that one request brings: of one pack, near each other. */
+function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
+  let run: Wanted[] = [];
+  let begin = 0;
+  let end = 0;
+  let wasted = 0;
+  for (const chunk of chunks) {
+    const place = chunk.ref.place;
+    const last = run.at(-1)?.ref.place;
+    const gap = place && last && place.pack === last.pack ? place.offset - end : -1;
+    const length = place ? place.offset + place.length - begin : 0;
+    const fits = gap >= 0 && gap <= gapBytesMax && length <= runBytesMax && (wasted + gap) * 4 <= length;
+    if (!fits) {
+      if (run.length > 0) yield run;
+      run = [];
+      begin = place?.offset ?? 0;
+      wasted = 0;
+    } else wasted += gap;
+    run.push(chunk);
+    end = place ? place.offset + place.length : 0;
+  }
+  if (run.length > 0) yield run;
+}
+
+function rowsOf(chunks: readonly Wanted[]): Buffer {
+  const rows = Buffer.alloc(chunks.length * pieceBytes);
+  chunks.forEach(({ ref, length, offset, left, right }, index) => {
+    const at = index * pieceBytes;
+    rows.writeDoubleLE(ref.place?.offset ?? 0, at);
+    rows.writeDoubleLE(offset, at + 8);
+    rows.writeUInt32LE(ref.place?.length ?? 0, at + 16);
+    rows.writeUInt32LE(length, at + 20);
+    rows[at + 24] = left ? 1 : 0;
+    rows[at + 25] = right ? 1 : 0;
+    ref.hash.copy(rows, at + 32);
+  });
+  return rows;
+}
+
+function keyOf(file: LocalFile, chunk: FileChunk): string {
+  return `${file.name}/${chunk.offset}`;
+}

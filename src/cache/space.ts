@@ -1,0 +1,101 @@
+/**
+ * Keeps a cache folder within its limit, and some of the disk free: what was used longest ago
+ * leaves first. What there is, the disk says: several processes share a folder.
+ */
+import { utimes } from 'node:fs';
+import { readdir, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** So much of the limit is written before the next look. */
+const partWritten = 1 / 32;
+/** And so much is left after one. */
+const partKept = 0.9;
+const reserveBytes = 1024 * 1024 * 1024;
+/** A disk of less than that gives up no more than this part of itself. */
+const reservePart = 0.05;
+
+interface Item {
+  readonly paths: readonly string[];
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly used: number;
+}
+
+export class DiskSpace {
+  readonly dir: string;
+  private readonly bytesMax: number;
+  private written: number;
+  private looking: Promise<void> | undefined;
+  /** Told of each path that is removed. */
+  onRemove: (path: string) => void = () => undefined;
+
+  constructor(dir: string, bytesMax: number) {
+    this.dir = dir;
+    this.bytesMax = bytesMax;
+    // The first write looks: the limit may have become smaller since the last process.
+    this.written = bytesMax;
+  }
+
+  /** Notes bytes that were written; makes room beside the writer when it is time to. */
+  wrote(bytes: number): void {
+    this.written += bytes;
+    if (this.written < this.bytesMax * partWritten) return;
+    this.written = 0;
+    this.looking ??= this.makeRoom()
+      .catch(() => undefined)
+      .finally(() => (this.looking = undefined));
+  }
+
+  /** Notes that a file or folder was used. */
+  touch(path: string): void {
+    const now = new Date();
+    utimes(path, now, now, () => undefined);
+  }
+
+  /** Waits for what is being removed. */
+  async settle(): Promise<void> {
+    await this.looking;
+  }
+
+  private async makeRoom(): Promise<void> {
+    const items = await itemsBelow(this.dir);
+    let total = items.reduce((sum, { bytes }) => sum + bytes, 0);
+    const { bavail, blocks, bsize } = await statfs(this.dir);
+    const short = Math.min(reserveBytes, blocks * bsize * reservePart) - bavail * bsize;
+    const limit = Math.min(this.bytesMax, Math.max(0, total - Math.max(0, short)));
+    if (total <= limit) return;
+    for (const { paths, bytes } of items.sort((a, b) => a.used - b.used)) {
+      if (total <= limit * partKept) break;
+      this.onRemove(paths[0] as string);
+      for (const path of paths) await rm(path, { recursive: true, force: true });
+      total -= bytes;
+    }
+  }
+}
+
+/** What is kept and leaves as a whole: folders of extents, and plain files with what belongs to them. */
+async function itemsBelow(dir: string): Promise<Item[]> {
+  const items: Item[] = [];
+  for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) {
+      const item = await extentsIn(path);
+      if (item) items.push(item);
+      else items.push(...(await itemsBelow(path)));
+    } else if (/^[0-9a-f]{64}$/.test(entry.name)) {
+      const info = await stat(path).catch(() => undefined);
+      const paths = [path, `${path}.sums`, `${path}.packs`];
+      if (info) items.push({ paths, bytes: info.blocks * 512, used: info.mtimeMs });
+    }
+  }
+  return items;
+}
+
+async function extentsIn(dir: string): Promise<Item | undefined> {
+  const names = await readdir(dir).catch(() => []);
+  const lengths = names.flatMap((name) => /^\d+-(\d+)$/.exec(name)?.[1] ?? []);
+  if (lengths.length === 0) return undefined;
+  const info = await stat(dir).catch(() => undefined);
+  const bytes = lengths.reduce((sum, length) => sum + Number(length), 0);
+  return { paths: [dir], bytes, used: info?.mtimeMs ?? 0 };
+}

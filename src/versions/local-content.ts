@@ -1,0 +1,103 @@
+/**
+ * The content of a large file as a file of this machine's cache, which fills as it is read.
+ */
+import type { BlobReader } from '../cache/blobs.ts';
+import type { FileCache, LocalFile } from '../cache/file-cache.ts';
+import type { FileChunk, Filler, Stretch } from '../cache/filler.ts';
+import { isPachError } from '../base/errors.ts';
+import { listRange } from '../model/list.ts';
+import type { Ref } from '../model/refs.ts';
+import type { FileContent } from '../model/tree.ts';
+
+/** Where large files are kept, and who fills them. */
+export interface LocalFiles {
+  readonly cache: FileCache;
+  readonly filler: Filler;
+}
+
+/** Smaller files come with their neighbours, and stay as what was fetched. */
+const localBytesMin = 1024 * 1024;
+const blockBytes = 4096;
+const mendsMax = 2;
+
+type LargeContent = Exclude<FileContent, { form: 'inline' }>;
+
+export class LocalContent {
+  readonly file: LocalFile;
+  private readonly reader: BlobReader;
+  private readonly filler: Filler;
+  private readonly project: string;
+  private readonly content: LargeContent;
+  private refused = false;
+
+  private constructor(file: LocalFile, reader: BlobReader, filler: Filler, project: string, content: LargeContent) {
+    this.file = file;
+    this.reader = reader;
+    this.filler = filler;
+    this.project = project;
+    this.content = content;
+  }
+
+  /** Undefined for content that is not kept so, or where the disk can't. */
+  static async open(
+    { cache, filler }: LocalFiles,
+    reader: BlobReader,
+    project: string,
+    content: LargeContent,
+  ): Promise<LocalContent | undefined> {
+    if (content.size < localBytesMin) return undefined;
+    const file = await cache.open(project, content.ref.hash, content.size);
+    return file && new LocalContent(file, reader, filler, project, content);
+  }
+
+  /**
+   * True once the bytes are in the file. False when they never will be: holes are not kept, and a disk
+   * may be full. Rejects when the store does not give them.
+   */
+  async ensure(offset: number, length: number): Promise<boolean> {
+    const from = Math.floor(offset / blockBytes) * blockBytes;
+    const to = Math.min(this.file.size, Math.ceil((offset + length) / blockBytes) * blockBytes);
+    for (let tries = 0; this.file.bytes.presentUntil(from, to) < to; tries += 1) {
+      if (this.refused || tries > mendsMax) return false;
+      const stretch = await this.stretch(from, to);
+      if (stretch.chunks.slice(stretch.from, stretch.to).some(({ ref }) => !ref)) return false;
+      try {
+        if (tries === 0) await this.filler.fill(this.reader, this.project, this.file, stretch, true);
+        else await this.filler.mend(this.reader, this.file, stretch);
+      } catch (error) {
+        if (isPachError(error)) throw error;
+        this.refused = true;
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Begins to fetch what will be read soon. */
+  async prefetch(offset: number, length: number): Promise<void> {
+    if (this.refused || length <= 0) return;
+    const stretch = await this.stretch(offset, Math.min(this.file.size, offset + length));
+    await this.filler.fill(this.reader, this.project, this.file, stretch, false);
+  }
+
+  private async stretch(from: number, to: number): Promise<Stretch> {
+    const { content, file } = this;
+    if (content.form === 'chunk') {
+      return { chunks: [{ offset: 0, length: content.size, ref: content.ref }], from: 0, to: 1 };
+    }
+    const inside = await this.chunks(content.ref, from, to);
+    const first = inside[0] as FileChunk;
+    const last = inside.at(-1) as FileChunk;
+    const begin = Math.max(0, first.offset - 1);
+    const chunks = await this.chunks(content.ref, begin, Math.min(file.size, last.offset + last.length + 1));
+    const index = first.offset > 0 ? 1 : 0;
+    return { chunks, from: index, to: index + inside.length };
+  }
+
+  /** Those that a range, which is not empty, has bytes of. */
+  private async chunks(list: Ref, from: number, to: number): Promise<FileChunk[]> {
+    const found: FileChunk[] = [];
+    for await (const chunk of listRange(this.reader, list, from, to - from)) found.push(chunk);
+    return found;
+  }
+}
