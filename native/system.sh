@@ -12,7 +12,7 @@ declare -A packages=(
   [build]='make g++ libzstd-dev libxxhash-dev libcurl4-openssl-dev librust-blake3-dev'
   [run]='fuse3'
   [test]='git ceph-mon ceph-osd radosgw ceph-common attr util-linux'
-  [bench]='rclone s3fs restic borgbackup time'
+  [bench]='rclone s3fs restic borgbackup time fio curl gcc'
   [long]='linux-source-6.1 xz-utils'
 )
 declare -A purpose=([build]='to build' [run]='to mount' [test]='to test' [bench]='to compare with' [long]='for the long tests')

@@ -192,6 +192,23 @@ void CacheFile::Drop(uint64_t offset, uint64_t length) {
   }
 }
 
+bool CacheFile::Lock(short type, uint64_t offset, uint64_t length) {
+#ifdef F_OFD_SETLK
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(offset);
+  lock.l_len = static_cast<off_t>(length);
+  return fcntl(sums_, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES);
+#else
+  (void)type, (void)offset, (void)length;
+  return true;
+#endif
+}
+
+bool CacheFile::Claim(uint64_t offset, uint64_t length) { return Lock(F_WRLCK, offset, length); }
+void CacheFile::Unclaim(uint64_t offset, uint64_t length) { Lock(F_UNLCK, offset, length); }
+
 bool CacheFile::Whole() {
   if (header()->settled != 0) return true;
   return header()->count >= blocks() && PresentUntil(0, size_) == size_;

@@ -46,6 +46,13 @@ class CacheFile {
   /** Forgets the blocks of a range, and one more on both sides. */
   void Drop(uint64_t offset, uint64_t length);
 
+  /**
+   * Says to other processes that this one fetches a range; false when another one has said so of a
+   * part of it. Ends with Unclaim, or with the process. Where the system has no such locks: true.
+   */
+  bool Claim(uint64_t offset, uint64_t length);
+  void Unclaim(uint64_t offset, uint64_t length);
+
   /** True when every block is there. Looks at all only when it may be so. */
   bool Whole();
   /** Writes a whole file to the disk, so that it stays after a crash. Throws std::system_error. */
@@ -59,6 +66,7 @@ class CacheFile {
   Header* header() const { return reinterpret_cast<Header*>(base_); }
   std::atomic<uint32_t>* sums() const;
   void Clear();
+  bool Lock(short type, uint64_t offset, uint64_t length);
   uint64_t BlockEnd(uint64_t block) const;
   void Mark(uint64_t block, const uint8_t* bytes);
   void MarkShared(uint64_t block);

@@ -44,6 +44,8 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
                            InstanceMethod<&JsCacheFile::Put>("put"),
                            InstanceMethod<&JsCacheFile::Read>("read"),
                            InstanceMethod<&JsCacheFile::Drop>("drop"),
+                           InstanceMethod<&JsCacheFile::Claim>("claim"),
+                           InstanceMethod<&JsCacheFile::Unclaim>("unclaim"),
                            InstanceMethod<&JsCacheFile::Whole>("whole"),
                            InstanceMethod<&JsCacheFile::Settle>("settle"),
                        });
@@ -99,6 +101,15 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
 
   void Drop(const Napi::CallbackInfo& info) {
     file->Drop(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
+  }
+
+  Napi::Value Claim(const Napi::CallbackInfo& info) {
+    const bool claimed = file->Claim(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
+    return Napi::Boolean::New(info.Env(), claimed);
+  }
+
+  void Unclaim(const Napi::CallbackInfo& info) {
+    file->Unclaim(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
   }
 
   Napi::Value Whole(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), file->Whole()); }

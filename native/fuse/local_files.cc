@@ -166,7 +166,7 @@ fuse::OpenOut Session::Opened(uint64_t ino) {
   std::shared_ptr<CacheFile> file = FileOf(ino);
   std::lock_guard<std::mutex> lock(open_mutex_);
   Opening opening = table_->GetOpening(ino);
-  if (opening.count == 0) opening.backing = file && file->Whole() ? Lend(file->data()) : 0;
+  if (opening.count == 0) opening.backing = file && !passthrough_lost_ && file->Whole() ? Lend(file->data()) : 0;
   opening.count += 1;
   table_->SetOpening(ino, opening);
   if (opening.backing == 0) return {kCounted, fuse::kOpenKeepCache | fuse::kOpenNoFlush, 0};
@@ -192,5 +192,8 @@ void Session::Release(uint64_t ino) {
 int32_t Session::Lend(int fd) {
   fuse::BackingMap map{fd, 0, 0};
   const int backing = ioctl(options_.device, kBackingOpen, &map);
-  return backing > 0 ? backing : 0;
+  if (backing > 0) return backing;
+  // Without the right to, there is no use in asking again; opens then go on as they were.
+  if (errno == EPERM) passthrough_lost_ = true;
+  return 0;
 }

@@ -79,6 +79,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool Ready();
   /** True once the kernel has ended the connection; `error` is an errno, 0 for an unmount. */
   bool Ended(int* error);
+  /** True where the kernel takes files that are lent to it. */
+  bool Lends() const { return passthrough_ && !passthrough_lost_; }
   /** Ends the writing of data; when it returns, no reply's memory is in use. */
   void CloseReplies();
 
@@ -183,7 +185,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unordered_map<uint64_t, Attached> files_;
   /** Held from looking how a file is open to saying how it is opened. */
   std::mutex open_mutex_;
-  std::atomic<bool> passthrough_{false};
+  std::atomic<bool> passthrough_{false}, passthrough_lost_{false};
 
   std::mutex interrupt_mutex_;
   std::condition_variable interrupt_ready_;

@@ -289,6 +289,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     made.Set("localReads", static_cast<double>(counters.local_reads));
     made.Set("damagedReads", static_cast<double>(counters.damaged_reads));
     made.Set("passthroughOpens", static_cast<double>(counters.passthrough_opens));
+    made.Set("passthrough", session_->Lends());
     made.Set("ringMax", static_cast<double>(counters.ring_max));
     made.Set("inodes", static_cast<double>(table_->Count()));
     return made;

@@ -22,6 +22,8 @@ export interface MountPlan {
   readonly memoryBytesMax: number;
   readonly cacheDir?: string | undefined;
   readonly cacheBytesMax?: number | undefined;
+  /** How long to wait for a store that does not answer. */
+  readonly timeoutMs: number;
   /** Bytes to read ahead of a sequential reader; 0 turns it off, undefined leaves it to us. */
   readonly prefetchBytes?: number | undefined;
 }

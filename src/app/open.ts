@@ -20,6 +20,8 @@ export interface OpenOptions {
   readonly memoryBytesMax?: number;
   readonly cacheDir?: string | undefined;
   readonly cacheBytesMax?: number;
+  /** How long to wait for a store that does not answer, the first time too; by default less for that. */
+  readonly timeoutMs?: number;
   /** Make the store where there is none yet. */
   readonly create?: boolean;
 }
@@ -44,7 +46,7 @@ export interface OpenProject extends AsyncDisposable {
 export async function openProject(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
   const create = (options.create ?? false) || settings.defaultStore;
   if (settings.defaultStore) await settings.home.make(settings.home.store);
-  const { store, header } = await openWritableStore(settings, create);
+  const { store, header } = await openWritableStore(settings, create, options.timeoutMs);
   try {
     if (!header) {
       throw new PachError('not-found', {
@@ -74,7 +76,10 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       project,
       store,
       storeId: header.id,
-      files: { cache, filler: new Filler(store, space, silenceSeconds) },
+      files: {
+        cache,
+        filler: new Filler(store, space, Math.min(silenceSeconds, Math.ceil((options.timeoutMs ?? Infinity) / 3000))),
+      },
       async [Symbol.asyncDispose]() {
         await extents.settle();
         await space.settle();

@@ -34,8 +34,8 @@ export interface ServeCalls {
 export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCalls): Promise<void> {
   const home = new Home(plan.home);
   const { storeUrl, defaultStore, project: name, author, mountpoint } = plan;
-  const { memoryBytesMax, cacheDir, cacheBytesMax } = plan;
-  const options = { memoryBytesMax, cacheDir, ...(cacheBytesMax === undefined ? {} : { cacheBytesMax }) };
+  const { memoryBytesMax, cacheDir, cacheBytesMax, timeoutMs } = plan;
+  const options = { memoryBytesMax, cacheDir, timeoutMs, ...(cacheBytesMax === undefined ? {} : { cacheBytesMax }) };
   await using opened = await openProject({ home, storeUrl, defaultStore, project: name, author }, options);
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const sources = await mountSources(snapshot, plan.sources);
@@ -53,9 +53,15 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     onError: (error) => log(error),
   });
   const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';
-  await raiseReadahead(device);
   const socket = await mountSocketPath(home, mountpoint);
-  const answers = await answerCounters(socket, transport);
+  const kernel = { readAheadKib: await raiseReadahead(device) };
+  const answers = await answerWith(socket, () => ({
+    ...transport.counters(),
+    ...kernel,
+    fetched: opened.files.filler.counters,
+    memoryBytes: process.memoryUsage.rss(),
+    version: 1,
+  }));
   await writeMountRecord(home, {
     mountpoint,
     device,
@@ -85,12 +91,12 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   }
 }
 
-/** Whoever of this user connects gets the counters as one JSON document. */
-async function answerCounters(path: string, transport: Transport): Promise<Server> {
+/** Whoever of this user connects gets what `document` says then, as JSON. */
+async function answerWith(path: string, document: () => object): Promise<Server> {
   await rm(path, { force: true });
   const server = createServer((connection) => {
     connection.on('error', () => undefined);
-    connection.end(JSON.stringify({ ...transport.counters(), memoryBytes: process.memoryUsage.rss(), version: 1 }));
+    connection.end(JSON.stringify(document()));
   });
   await once(server.listen(path), 'listening');
   return server;

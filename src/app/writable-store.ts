@@ -20,9 +20,11 @@ import type { Settings } from './settings.ts';
 export async function openWritableStore(
   settings: Settings,
   create: boolean,
+  timeoutMs?: number,
 ): Promise<{ store: Store; header: StoreHeader | undefined }> {
   const { home, storeUrl, singleWriter = false } = settings;
-  const inner = await openStore(storeUrl);
+  const retry = timeoutMs === undefined ? {} : { retry: { timeoutMs, firstContactMs: timeoutMs } };
+  const inner = await openStore(storeUrl, retry);
   try {
     let header = await readHeader(inner);
     const remember = async (): Promise<void> => {

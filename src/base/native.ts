@@ -64,6 +64,12 @@ export interface CacheFile {
   /** The bytes, checked; undefined when not all are there or some were damaged, which are forgotten. */
   read(offset: number, length: number): Promise<Buffer | undefined>;
   drop(offset: number, length: number): void;
+  /**
+   * Says to other processes that this one fetches a range; false when another fetches a part of it.
+   * Ends with `unclaim`, or with the process.
+   */
+  claim(offset: number, length: number): boolean;
+  unclaim(offset: number, length: number): void;
   /** True when every byte is there. */
   whole(): boolean;
   /** Makes a whole file outlive a crash of the machine. */

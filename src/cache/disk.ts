@@ -1,11 +1,13 @@
 /**
- * Extents of immutable objects as files of this machine: `<dir>/<object>/<offset>-<length>`.
+ * Extents of immutable objects as files of this machine: `<dir>/<object>/<offset>-<length>`, each
+ * with its hash at its end, by which a cache is checked without its store.
  * Written whole and renamed, so several processes may share a folder; nothing here is trusted,
  * what is read is verified by whoever decodes it. Oldest objects leave first.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { native } from '../base/native.ts';
 import type { DiskSpace } from './space.ts';
 
 export interface ExtentRange {
@@ -13,6 +15,8 @@ export interface ExtentRange {
   readonly offset: number;
   readonly length: number;
 }
+
+const hashBytes = 32;
 
 export class DiskCache {
   private readonly dir: string;
@@ -35,8 +39,8 @@ export class DiskCache {
 
   /** The bytes of an extent, or undefined when it is gone or not whole. */
   async read(object: string, range: ExtentRange): Promise<Buffer | undefined> {
-    const bytes = await readFile(this.path(object, range)).catch(() => undefined);
-    return bytes?.length === range.length ? bytes : undefined;
+    const kept = await readFile(this.path(object, range)).catch(() => undefined);
+    return kept?.length === range.length + hashBytes ? kept.subarray(0, range.length) : undefined;
   }
 
   /** Keeps an extent. A cache that can't be written is no error: then it is not kept. */
@@ -45,7 +49,12 @@ export class DiskCache {
     const temporary = join(folder, `.${randomBytes(8).toString('hex')}`);
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      await writeFile(temporary, bytes, { mode: 0o600 });
+      const file = await open(temporary, 'wx', 0o600);
+      try {
+        await file.writev([bytes, await native().hashAsync('plain', bytes)]);
+      } finally {
+        await file.close();
+      }
       await rename(temporary, this.path(object, range));
     } catch {
       await rm(temporary, { force: true }).catch(() => undefined);
@@ -72,4 +81,10 @@ export class DiskCache {
   private path(object: string, range: ExtentRange): string {
     return join(this.dir, object, `${range.offset}-${range.length}`);
   }
+}
+
+/** The bytes of an extent's file; undefined when they do not match the hash at its end. */
+export function extentBytes(kept: Buffer): Buffer | undefined {
+  const bytes = kept.subarray(0, Math.max(0, kept.length - hashBytes));
+  return native().hash('plain', bytes).equals(kept.subarray(bytes.length)) ? bytes : undefined;
 }

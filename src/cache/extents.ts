@@ -27,11 +27,12 @@ export interface ExtentOptions {
   readonly files?: FileCache | undefined;
   /** Remembers epochs from process to process; without, nothing is kept from one to the next. */
   readonly notes?: Notes | undefined;
-  /** A small read fetches so many bytes from where it begins, for its neighbours. */
+  /** A small read fetches so many bytes around it, for its neighbours. */
   readonly readAroundBytes: number;
 }
 
 const smallReadBytes = 128 * 1024;
+const runBytesMax = 8 * 1024 * 1024;
 const diskWritesMax = 8;
 
 export class ExtentCache {
@@ -54,8 +55,22 @@ export class ExtentCache {
     const extent = object.extents.find((each) => each.offset <= offset && each.offset + each.length >= offset + length);
     const bytes = extent && (await this.load(key, extent));
     if (extent && bytes) return bytes.subarray(offset - extent.offset, offset - extent.offset + length);
-    const around = length < smallReadBytes ? Math.max(length, this.options.readAroundBytes) : length;
-    return (await this.fetch(key, object, { offset, length: around })).subarray(0, length);
+    const range = length < smallReadBytes ? this.around(object, offset, length) : { offset, length };
+    const begin = offset - range.offset;
+    return (await this.fetch(key, object, range)).subarray(begin, begin + length);
+  }
+
+  /** Where a small read fetches: its neighbours on both sides, and more after what was fetched just before it. */
+  private around({ extents }: CachedObject, offset: number, length: number): ExtentRange {
+    const { readAroundBytes } = this.options;
+    if (readAroundBytes <= length) return { offset, length };
+    const aligned = Math.floor(offset / readAroundBytes) * readAroundBytes;
+    const before = extents.find(
+      (each) => each.offset < offset && each.offset + each.length >= aligned && each.offset + each.length <= offset,
+    );
+    const from = before ? before.offset + before.length : aligned;
+    const grown = before ? Math.min(runBytesMax, before.length * 2) : readAroundBytes;
+    return { offset: from, length: Math.max(grown, offset + length - from) };
   }
 
   /** Forgets what is kept of this range and reads it from the store: for bytes that were damaged. */

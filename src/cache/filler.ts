@@ -3,6 +3,7 @@
  * wait for it. The bytes go from the store to the disk in native threads; what they can't get is
  * read and judged chunk by chunk by the BlobReader, whose errors readers see.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assert } from '../base/errors.ts';
 import { native, type Fetcher } from '../base/native.ts';
 import { packKey } from '../model/keys.ts';
@@ -40,7 +41,14 @@ interface Transfer {
   readonly failed: () => void;
 }
 
+interface ClaimedTransfer extends Transfer {
+  /** Bytes of it that are in the counters. */
+  counted: number;
+  readonly unclaim: () => void;
+}
+
 const blockBytes = 4096;
+const pauseMsMax = 100;
 const transfersMax = 16;
 const runBytesMax = 8 * 1024 * 1024;
 /** What lies between two chunks is fetched rather than asked around, up to this and to a quarter. */
@@ -48,20 +56,23 @@ const gapBytesMax = 512 * 1024;
 const pieceBytes = 64;
 /** A URL is used for half of the time for which it is signed. */
 const sourceMs = 30 * 60 * 1000;
+/** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
 const failuresMax = 3;
+const closedMs = 60_000;
 
 export class Filler {
   private readonly store: Store;
   private readonly space: DiskSpace;
   private readonly timeoutSeconds: number;
-  private readonly transfers = new Map<number, Transfer>();
+  private readonly transfers = new Map<number, ClaimedTransfer>();
   /** Chunks under way, by file and offset. */
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
   private fetcher: Fetcher | undefined;
   private next = 1;
-  /** Transfers in a row that brought nothing; after some the store is read in the other way only. */
+  /** Transfers in a row that brought nothing, and when the last of them ended. */
   private failures = 0;
+  private failedAt = 0;
   readonly counters = { requests: 0, bytes: 0, failures: 0 };
 
   constructor(store: Store, space: DiskSpace, timeoutSeconds: number) {
@@ -124,11 +135,16 @@ export class Filler {
     return promises;
   }
 
-  private async transfer(project: string, transfer: Transfer, urgent: boolean): Promise<void> {
-    const { file, chunks } = transfer;
+  private async transfer(project: string, asked: Transfer, urgent: boolean): Promise<void> {
+    const transfer = await claim(asked);
+    if (!transfer) return;
+    const { file, chunks, unclaim } = transfer;
     const place = (chunks[0] as Wanted).ref.place;
     const source = place && (await this.sourceOf(packKey(project, 'data', place.pack)));
-    if (!place || !source) return transfer.failed();
+    if (!place || !source) {
+      unclaim();
+      return transfer.failed();
+    }
     file.from(packKey(project, 'data', place.pack));
     const id = this.next++;
     this.transfers.set(id, transfer);
@@ -140,12 +156,16 @@ export class Filler {
   private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
     const transfer = this.transfers.get(id);
     if (!transfer) return;
+    // As they land: who waits for the last chunk must find all of them counted.
+    const total = ended ? bytes : transfer.counted + (transfer.chunks[count]?.ref.place?.length ?? 0);
+    this.counters.bytes += total - transfer.counted;
+    transfer.counted = total;
     if (!ended) {
       transfer.landed[count]?.();
       return;
     }
     this.transfers.delete(id);
-    this.counters.bytes += bytes;
+    transfer.unclaim();
     this.space.wrote(bytes);
     if (failure === '') {
       this.failures = 0;
@@ -153,13 +173,15 @@ export class Filler {
     }
     this.counters.failures += 1;
     this.failures = count > 0 ? 0 : this.failures + 1;
+    this.failedAt = Date.now();
     transfer.failed();
   }
 
   /** Undefined where only the store itself reads. */
   private sourceOf(key: string): Promise<DirectSource | undefined> | undefined {
-    if (!this.store.direct || this.failures >= failuresMax) return undefined;
     const now = Date.now();
+    const isClosed = this.failures >= failuresMax && now - this.failedAt < closedMs;
+    if (!this.store.direct || isClosed) return undefined;
     const known = this.sources.get(key);
     if (known && now - known.at < sourceMs) return known.source;
     const source = this.store.direct(key);
@@ -182,12 +204,40 @@ export class Filler {
   }
 }
 
-/** The blocks that a chunk has to itself tell whether it is there; one that has none is never known to be. */
+/**
+ * Waits while another process fetches a part of these chunks; resolves to what is left to do when it
+ * is done, or dead, and nobody else does it then. Undefined when nothing is.
+ */
+async function claim(transfer: Transfer): Promise<ClaimedTransfer | undefined> {
+  const { file, chunks, landed, failed } = transfer;
+  const [first, last] = [chunks[0] as Wanted, chunks.at(-1) as Wanted];
+  const range = [first.offset, last.offset + last.length - first.offset] as const;
+  for (let pauseMs = 5; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
+    const claimed = file.bytes.claim(...range);
+    const left = chunks.flatMap((chunk, index) => (isThere(file, chunk) ? [] : [index]));
+    chunks.forEach((_, index) => {
+      if (!left.includes(index)) landed[index]?.();
+    });
+    if (!claimed && left.length > 0) {
+      await sleep(pauseMs);
+      continue;
+    }
+    const unclaim = (): void => file.bytes.unclaim(...range);
+    if (left.length > 0) {
+      const pick = <T>(of: readonly T[]): T[] => left.map((index) => of[index] as T);
+      return { file, chunks: pick(chunks), landed: pick(landed), failed, unclaim, counted: 0 };
+    }
+    if (claimed) unclaim();
+    return undefined;
+  }
+}
+
+/** The blocks that a chunk has to itself tell whether it is there; where it has none, those that it shares. */
 function isThere(file: LocalFile, { offset, length }: FileChunk): boolean {
   const end = offset + length;
   const from = Math.ceil(offset / blockBytes) * blockBytes;
   const to = end === file.size ? end : Math.floor(end / blockBytes) * blockBytes;
-  return from < to && file.bytes.presentUntil(from, to) >= to;
+  return from < to ? file.bytes.presentUntil(from, to) >= to : file.bytes.presentUntil(offset, end) >= end;
 }
 
 /** What is beside a chunk counts as there when it is an end of the file or a hole. */

@@ -2,6 +2,7 @@
  * All verbs, in the order of `pach --help`.
  */
 import type { Verb } from './verb.ts';
+import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from './verbs/cache.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb } from './verbs/branches.ts';
 import { inspectCommitVerb, listCommitVerb, logVerb } from './verbs/commits.ts';
 import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from './verbs/files.ts';
@@ -48,6 +49,10 @@ export const verbs: readonly Verb[] = [
   mountVerb,
   unmountVerb,
   mountsVerb,
+  cacheWarmVerb,
+  cacheStatsVerb,
+  cacheVerifyVerb,
+  cacheClearVerb,
   gcVerb,
   fsckVerb,
   statsVerb,

@@ -48,7 +48,8 @@ export interface FuseCounters {
   /** Reads answered from the disk cache without JavaScript, and those that found damaged bytes there. */
   readonly localReads: number;
   readonly damagedReads: number;
-  /** Opens of files that the kernel reads without us. */
+  /** Whether the kernel takes files that are lent to it, and opens for which it did. */
+  readonly passthrough: boolean;
   readonly passthroughOpens: number;
   /** The most requests that waited at once. */
   readonly ringMax: number;

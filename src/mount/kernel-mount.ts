@@ -2,7 +2,7 @@
  * Mounting and unmounting: as root by mount(2), for everybody else through fusermount3.
  */
 import { closeSync, constants, accessSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { fuseAddon } from './fuse-native.ts';
 
@@ -49,9 +49,15 @@ export function unmountKernel(mountpoint: string, lazy: boolean): void {
   }
 }
 
-/** Lets the kernel ask for more at once; `device` is `major:minor`. Quietly not, without the right to. */
-export async function raiseReadahead(device: string): Promise<void> {
-  await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(readAheadKib)).catch(() => undefined);
+/**
+ * Lets the kernel ask for more at once; quietly not, without the right to. `device` is `major:minor`.
+ * Resolves to the KiB that it reads ahead now, undefined where it does not say.
+ */
+export async function raiseReadahead(device: string): Promise<number | undefined> {
+  const path = `/sys/class/bdi/${device}/read_ahead_kb`;
+  await writeFile(path, String(readAheadKib)).catch(() => undefined);
+  const now = await readFile(path, 'utf8').catch(() => '');
+  return now === '' ? undefined : Number(now);
 }
 
 function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string): PachError {

@@ -24,6 +24,7 @@ const mebibyte = 1024 * 1024;
 const windowBytesFirst = 4 * mebibyte;
 /** The kernel reads ahead with several requests at once, which arrive in any order. */
 const slackBytes = 8 * mebibyte;
+const largeReadBytes = 128 * 1024;
 const filesMax = 64;
 const streamsMax = 4;
 
@@ -48,9 +49,7 @@ export class Readahead {
     this.files.set(file, streams);
     const [oldest] = this.files.keys();
     if (this.files.size > filesMax && oldest !== undefined) this.files.delete(oldest);
-    const index = streams.findLastIndex(
-      ({ next, fetched }) => offset >= next - slackBytes && offset <= fetched + slackBytes,
-    );
+    const index = streams.findLastIndex((stream) => goesOn(stream, offset, length));
     const [stream] = index < 0 ? [] : streams.splice(index, 1);
     if (!stream) {
       const end = offset + length;
@@ -70,4 +69,13 @@ export class Readahead {
     stream.fetched = end;
     return { offset: from, length: end - from, mark: Math.max(stream.next, end - stream.window / 2) };
   }
+}
+
+/**
+ * The kernel asks for much at once only of who reads on; a little is a part of a stream when it
+ * follows, or lies in what was fetched ahead.
+ */
+function goesOn({ next, fetched }: Stream, offset: number, length: number): boolean {
+  if (length >= largeReadBytes || length === 0) return offset >= next - slackBytes && offset <= fetched + slackBytes;
+  return offset === next || (offset > next && offset <= fetched);
 }

@@ -9,6 +9,13 @@ import { errnoOf } from './errno.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
 import type { LocalView, NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
 
+export interface TransportCounters extends FuseCounters {
+  /** Reads whose bytes were not on this machine, and how long those took, in milliseconds. */
+  readonly waits: number;
+  readonly waitMs: number;
+  readonly waitMsMax: number;
+}
+
 export interface TransportOptions {
   /** Descriptors from `mountKernel`; another process may have served them before. */
   readonly device: number;
@@ -53,6 +60,7 @@ export class Transport {
   private readonly options: TransportOptions;
   private readonly session: FuseSession;
   private readonly nodeOf: NodeOf;
+  private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
   /** By inode, those used last at the end. */
   private readonly attached = new Map<number, LocalView>();
 
@@ -97,8 +105,8 @@ export class Transport {
     };
   }
 
-  counters(): FuseCounters {
-    return this.session.counters();
+  counters(): TransportCounters {
+    return { ...this.session.counters(), ...this.waits };
   }
 
   /** Answers one request; never throws. */
@@ -126,8 +134,7 @@ export class Transport {
         await this.localOf(node);
         return session.replyOpen(id, node.ino);
       case opcodes.read:
-        if (request.tries < localTriesMax && (await this.isLocal(request, node))) return session.replyLocal(request);
-        return session.replyPieces(id, await this.pieces(request, node));
+        return this.read(request, node);
       case opcodes.readlink:
         return session.replyBytes(id, await view.readLink(node, nodeOf));
       case opcodes.getxattr:
@@ -153,6 +160,16 @@ export class Transport {
       from = (page.at(-1) as ViewEntry).ordinal + 1;
     }
     return encodeEntries(found);
+  }
+
+  private async read(request: FuseRequest, node: ViewNode): Promise<void> {
+    const begun = performance.now();
+    if (request.tries < localTriesMax && (await this.isLocal(request, node))) this.session.replyLocal(request);
+    else this.session.replyPieces(request.id, await this.pieces(request, node));
+    const ms = performance.now() - begun;
+    this.waits.waits += 1;
+    this.waits.waitMs += ms;
+    this.waits.waitMsMax = Math.max(this.waits.waitMsMax, ms);
   }
 
   /** True when the bytes are in a file that native threads answer from. */

@@ -4,7 +4,7 @@
 import type { BlobReader } from '../cache/blobs.ts';
 import type { FileCache, LocalFile } from '../cache/file-cache.ts';
 import type { FileChunk, Filler, Stretch } from '../cache/filler.ts';
-import { isPachError } from '../base/errors.ts';
+import { isPachError, PachError } from '../base/errors.ts';
 import { listRange } from '../model/list.ts';
 import type { Ref } from '../model/refs.ts';
 import type { FileContent } from '../model/tree.ts';
@@ -73,11 +73,28 @@ export class LocalContent {
     return true;
   }
 
-  /** Begins to fetch what will be read soon. */
+  /** Fetches what will be read soon, after what somebody waits for. */
   async prefetch(offset: number, length: number): Promise<void> {
-    if (this.refused || length <= 0) return;
-    const stretch = await this.stretch(offset, Math.min(this.file.size, offset + length));
-    await this.filler.fill(this.reader, this.project, this.file, stretch, false);
+    if (!this.refused) await this.fetch(offset, length, false);
+  }
+
+  /** Fetches all chunks of a range. Rejects as `ensure` does, and with `no-space`. */
+  async fetch(offset: number, length: number, urgent = true): Promise<void> {
+    const to = Math.min(this.file.size, offset + length);
+    if (to <= offset) return;
+    const stretch = await this.stretch(offset, to);
+    try {
+      await this.filler.fill(this.reader, this.project, this.file, stretch, urgent);
+    } catch (error) {
+      if (isPachError(error)) throw error;
+      this.refused = true;
+      throw new PachError('no-space', {
+        what: 'the disk cache',
+        why: `it can't be written (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
+        next: 'pach cache clear',
+        cause: error,
+      });
+    }
   }
 
   private async stretch(from: number, to: number): Promise<Stretch> {

@@ -107,6 +107,23 @@ test('many readers at once fetch each byte once, and the next process none', asy
   expect(second.filler.counters.requests).toBe(0);
 });
 
+test('two processes that read at once share what each fetches', async () => {
+  const bytes = randomBytes(48 * mebibyte);
+  const store = await storeWith(bytes);
+  const both = [await openContent(store), await openContent(store)];
+  await Promise.all(
+    both.map(async ({ content }) => {
+      for (let offset = 0; offset < bytes.length; offset += mebibyte) {
+        expect(await content.ensure(offset, mebibyte)).toBe(true);
+        const read = await content.file.bytes.read(offset, mebibyte);
+        expect(read?.equals(bytes.subarray(offset, offset + mebibyte))).toBe(true);
+      }
+    }),
+  );
+  const fetched = both.reduce((sum, { filler }) => sum + filler.counters.bytes, 0);
+  expect(fetched).toBeLessThan(bytes.length * 1.01);
+});
+
 test('a random read fetches the chunks that it touches', async () => {
   const store = await storeWith(randomBytes(32 * mebibyte));
   const { content, filler } = await openContent(store);

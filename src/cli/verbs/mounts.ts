@@ -8,7 +8,8 @@ import { PachError } from '../../base/errors.ts';
 import type { Home } from '../../local/home.ts';
 import { askMount, listMountRecords, type MountRecord } from '../../local/mounts.ts';
 import { unmountKernel } from '../../mount/kernel-mount.ts';
-import { bytesOf, timeText } from '../text.ts';
+import type { Columns } from '../output.ts';
+import { bytesOf, countText, durationOf, sizeText, timeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
 interface MountArgs {
@@ -19,6 +20,7 @@ interface MountArgs {
   readonly 'cache-size': string;
   readonly memory: string;
   readonly prefetch: string;
+  readonly timeout: string;
   readonly 'allow-other': boolean;
 }
 
@@ -53,13 +55,18 @@ export const mountVerb = verb<MountArgs>({
         default: false,
         describe: 'Stay until it is unmounted; Ctrl-C unmounts',
       })
-      .option('cache', { type: 'string', describe: 'Folder of the disk cache (for S3 stores)' })
+      .option('cache', { type: 'string', describe: 'Folder of the disk cache' })
       .option('cache-size', { type: 'string', default: '20GB', describe: 'Bytes of disk cache at most' })
       .option('memory', { type: 'string', default: '256MB', describe: 'Bytes of memory for what is read, at most' })
       .option('prefetch', {
         type: 'string',
         default: 'auto',
         describe: 'Bytes to read ahead of a sequential reader: auto, off or a size',
+      })
+      .option('timeout', {
+        type: 'string',
+        default: '60s',
+        describe: 'How long a read waits for a store that does not answer',
       })
       .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users in' }),
   async run(args, { settings, output, signal }) {
@@ -86,6 +93,7 @@ export const mountVerb = verb<MountArgs>({
       cacheDir: args.cache && resolve(args.cache),
       cacheBytesMax: bytesOf(args['cache-size'], '--cache-size'),
       prefetchBytes: prefetchOf(args.prefetch),
+      timeoutMs: durationOf('--timeout', args.timeout),
     };
     const { server, ended } = await mountProject(settings, plan, args['allow-other']);
     await output.document({ mountpoint, sources: plan.sources }, () => mountpoint);
@@ -159,15 +167,30 @@ async function gone(pid: number): Promise<void> {
   }
 }
 
+/** What a server says of itself. Bytes, milliseconds. */
+interface MountCounters {
+  readonly requests: readonly number[];
+  readonly inodes: number;
+  readonly localReads: number;
+  readonly waits: number;
+  readonly waitMs: number;
+  readonly waitMsMax: number;
+  readonly passthrough: boolean;
+  readonly passthroughOpens: number;
+  readonly readAheadKib?: number;
+  readonly fetched: { readonly requests: number; readonly bytes: number };
+  readonly memoryBytes: number;
+}
+
 interface MountInfo extends MountRecord {
-  readonly counters?: object | undefined;
+  readonly counters?: MountCounters | undefined;
 }
 
 export const mountsVerb = verb({
   command: 'mounts',
   summary: 'List the mounts of this user (-v: with their counters)',
   examples: [['mounts -v -o json', 'With the requests that the kernel made']],
-  json: "{mountpoint, store, project, sources, pid, since, device, counters?}; counters.requests: by the kernel's opcode",
+  json: "{mountpoint, store, project, sources, pid, since, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files",
   async run(args, { settings, output }) {
     const verbose = (args as { verbose?: boolean }).verbose ?? false;
     const rows: MountInfo[] = [];
@@ -179,12 +202,37 @@ export const mountsVerb = verb({
       ['SOURCES', (row) => row.sources.join(' ') || '(all repos)'],
       ['STORE', (row) => row.store],
       ['SINCE', (row) => timeText(row.since)],
-      ...(verbose ? [['COUNTERS', (row: MountInfo) => JSON.stringify(row.counters ?? null)] as const] : []),
+      ...(verbose ? counterColumns : []),
     ]);
   },
 });
 
-async function countersOf(home: Home, mountpoint: string): Promise<object | undefined> {
+const told =
+  (text: (counters: MountCounters) => string) =>
+  ({ counters }: MountInfo): string =>
+    counters ? text(counters) : 'no answer';
+
+const counterColumns: Columns<MountInfo> = [
+  ['INODES', told(({ inodes }) => String(inodes))],
+  ['MEMORY', told(({ memoryBytes }) => sizeText(memoryBytes))],
+  [
+    'READS',
+    told(
+      ({ localReads, waits, waitMs, waitMsMax }) =>
+        `${localReads} from the cache, ${waits} others (${(waitMs / Math.max(1, waits)).toFixed(1)} ms, at most ${waitMsMax.toFixed(0)} ms)`,
+    ),
+  ],
+  ['FETCHED', told(({ fetched: { bytes, requests } }) => `${sizeText(bytes)} by ${countText(requests, 'request')}`)],
+  [
+    'KERNEL',
+    told(
+      ({ passthrough, passthroughOpens, readAheadKib }) =>
+        `reads ${readAheadKib ?? '?'} KiB ahead, ${passthrough ? `${countText(passthroughOpens, 'open')} without us` : 'takes no files from us'}`,
+    ),
+  ],
+];
+
+async function countersOf(home: Home, mountpoint: string): Promise<MountCounters | undefined> {
   const answer = await askMount(home, mountpoint);
-  return answer === undefined ? undefined : (JSON.parse(answer) as object);
+  return answer === undefined ? undefined : (JSON.parse(answer) as MountCounters);
 }

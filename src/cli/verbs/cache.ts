@@ -1,0 +1,127 @@
+/**
+ * cache: what of the store lies on this machine.
+ */
+import { resolve } from 'node:path';
+import type { Argv } from 'yargs';
+import { openProject } from '../../app/open.ts';
+import type { Settings } from '../../app/settings.ts';
+import { cachedItems, clearCache, verifyItem } from '../../cache/inventory.ts';
+import { warmFiles } from '../../versions/warm.ts';
+import { addressOf, filesAt } from '../addresses.ts';
+import { bytesOf, countText, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface CacheArgs {
+  readonly cache: string | undefined;
+}
+
+/** Exit code when something was damaged, as of fsck. */
+const damagedCode = 6;
+
+function cacheOption(yargs: Argv): Argv<CacheArgs> {
+  return yargs.option('cache', { type: 'string', describe: 'Folder of the disk cache, as for mount' });
+}
+
+function dirOf({ cache }: CacheArgs, settings: Settings): string {
+  return cache === undefined ? settings.home.cache : resolve(cache);
+}
+
+export const cacheStatsVerb = verb<CacheArgs>({
+  command: 'cache stats',
+  summary: 'Show what the disk cache of this machine holds',
+  examples: [['cache stats', 'Of all stores']],
+  json: '{dir, bytes, files, extents}; files: large files, whole or in part; extents: stretches of packs',
+  options: cacheOption,
+  async run(args, { settings, output }) {
+    const dir = dirOf(args, settings);
+    const stats = { dir, bytes: 0, files: 0, extents: 0 };
+    for await (const { kind, bytes } of cachedItems(dir)) {
+      stats.bytes += bytes;
+      stats[kind === 'file' ? 'files' : 'extents'] += 1;
+    }
+    await output.document(
+      stats,
+      () =>
+        `${dir}: ${sizeText(stats.bytes)}, ${countText(stats.files, 'large file')}, ${countText(stats.extents, 'extent')}`,
+    );
+  },
+});
+
+export const cacheClearVerb = verb<CacheArgs>({
+  command: 'cache clear',
+  summary: 'Empty the disk cache; mounts go on',
+  examples: [['cache clear', 'Of all stores']],
+  json: '{dir, bytes}; bytes: what it took',
+  options: cacheOption,
+  async run(args, { settings, output }) {
+    const dir = dirOf(args, settings);
+    let bytes = 0;
+    for await (const item of cachedItems(dir)) bytes += item.bytes;
+    await clearCache(dir);
+    await output.document({ dir, bytes }, () => `${dir}: ${sizeText(bytes)} removed`);
+  },
+});
+
+export const cacheVerifyVerb = verb<CacheArgs>({
+  command: 'cache verify',
+  summary: 'Check every byte of the disk cache; what is damaged leaves it, and comes again when it is read',
+  examples: [['cache verify', 'Exit code 6 when something was damaged']],
+  json: '{dir, items, checkedBytes, damagedItems, damagedBytes}',
+  options: cacheOption,
+  async run(args, { settings, output, signal }) {
+    const dir = dirOf(args, settings);
+    const found = { dir, items: 0, checkedBytes: 0, damagedItems: 0, damagedBytes: 0 };
+    for await (const item of cachedItems(dir)) {
+      signal.throwIfAborted();
+      const { checked, damaged } = await verifyItem(item).catch(() => ({ checked: 0, damaged: 0 }));
+      found.items += 1;
+      found.checkedBytes += checked;
+      found.damagedBytes += damaged;
+      if (damaged > 0) found.damagedItems += 1;
+      output.progress(() => `${countText(found.items, 'item')}, ${sizeText(found.checkedBytes)}`);
+    }
+    await output.document(
+      found,
+      () =>
+        `${countText(found.items, 'item')}, ${sizeText(found.checkedBytes)} checked, ${sizeText(found.damagedBytes)} damaged in ${countText(found.damagedItems, 'item')}`,
+    );
+    return found.damagedItems > 0 ? damagedCode : 0;
+  },
+});
+
+export const cacheWarmVerb = verb<CacheArgs & { file: string; 'cache-size': string | undefined }>({
+  command: 'cache warm <file>',
+  summary: 'Fetch a file or directory into the disk cache before it is read',
+  examples: [['cache warm images@master:/a', 'All below a directory']],
+  json: '{files, bytes, fetchedBytes, requests}; fetchedBytes and requests: of large files',
+  options: (yargs) =>
+    cacheOption(yargs)
+      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
+      .option('cache-size', { type: 'string', describe: 'Bytes of disk cache at most' }),
+  async run(args, { settings, output, signal }) {
+    const { address, settings: where } = addressOf(args.file, settings);
+    const cacheDir = args.cache === undefined ? undefined : resolve(args.cache);
+    const size = args['cache-size'];
+    await using opened = await openProject(where, {
+      cacheDir,
+      ...(size === undefined ? {} : { cacheBytesMax: bytesOf(size, '--cache-size') }),
+    });
+    const files = await filesAt(opened.project, await opened.project.snapshot(), address, args.file);
+    const warmed = { files: 0, bytes: 0 };
+    const begun = Date.now();
+    await warmFiles(opened.project, opened.files, files, address.path ?? '/', {
+      signal,
+      progress: (bytes, count) => {
+        warmed.bytes += bytes;
+        warmed.files += count;
+        const rate = warmed.bytes / Math.max(1, (Date.now() - begun) / 1000);
+        output.progress(() => `${countText(warmed.files, 'file')}, ${sizeText(warmed.bytes)}, ${sizeText(rate)}/s`);
+      },
+    });
+    const { bytes: fetchedBytes, requests } = opened.files.filler.counters;
+    await output.document(
+      { ...warmed, fetchedBytes, requests },
+      () => `${countText(warmed.files, 'file')}, ${sizeText(warmed.bytes)}`,
+    );
+  },
+});

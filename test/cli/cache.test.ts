@@ -1,0 +1,87 @@
+/**
+ * The disk cache as a user meets it: warmed, counted, checked, cleared, and damaged.
+ */
+import { describe, expect, test } from 'vitest';
+import { Place } from '../support/place.ts';
+import { s3ForTests } from '../support/s3.ts';
+
+const json = async <T>(place: Place, command: string): Promise<T> =>
+  JSON.parse(await place.must(`${command} -o json`)) as T;
+
+interface Warmed {
+  readonly files: number;
+  readonly bytes: number;
+  readonly fetchedBytes: number;
+  readonly requests: number;
+}
+
+const make = `pach create repo data; mkdir -p src/d; head -c 30000000 /dev/urandom > src/d/big
+  for i in $(seq 200); do head -c 3000 /dev/urandom > src/d/$i; done; echo tiny > src/tiny; truncate -s 9000000 src/sparse
+  echo end >> src/sparse; pach put file data@master -r -f src/ -q`;
+const damage = `f=$(find "$PACH_HOME"/cache -type f -size +20M)
+  printf '\\001\\002\\003\\004' | dd of=$f bs=1 seek=5000000 conv=notrunc status=none`;
+
+describe.each(['folder', 's3'])('a store in %s', (kind) => {
+  async function place(who: 'root' | 'user' = 'root'): Promise<Place> {
+    if (kind === 'folder') return Place.make(who);
+    const { url, env } = await s3ForTests();
+    return Place.make(who, { ...env, PACH_STORE: url });
+  }
+
+  test('what was warmed is not fetched again, by nobody', async () => {
+    await using there = await place();
+    await there.must(make);
+    const first = await json<Warmed>(there, 'pach cache warm data@master');
+    expect(first).toMatchObject({ files: 203, bytes: 30_000_000 + 600_000 + 5 + 9_000_004 });
+    expect(first.fetchedBytes).toBeGreaterThan(30_000_000);
+    expect(first.fetchedBytes).toBeLessThan(30_100_000);
+    expect(await json<Warmed>(there, 'pach cache warm data:/d')).toMatchObject({ files: 201, fetchedBytes: 0 });
+    const stats = await json<{ bytes: number; files: number }>(there, 'pach cache stats');
+    expect(stats.files).toBe(2);
+    expect(stats.bytes).toBeGreaterThan(30_000_000);
+    await there.must('pachmount data pfs && cmp src/d/big pfs/data/d/big && cmp src/sparse pfs/data/sparse');
+    const [mount] = (await there.mounts()) as unknown as { counters: { fetched: object; passthroughOpens: number } }[];
+    expect(mount?.counters.fetched).toMatchObject({ requests: 0, failures: 0 });
+    expect(mount?.counters.passthroughOpens).toBe(1);
+    expect(await there.must('pach mounts -v')).toMatch(/FETCHED +KERNEL[^]*0B by 0 requests/);
+    expect(await json(there, 'pach cache verify')).toMatchObject({ damagedItems: 0, damagedBytes: 0 });
+    await there.must('pach cache clear');
+    expect(await json(there, 'pach cache stats')).toMatchObject({ bytes: 0, files: 0, extents: 0 });
+    await there.must('diff -r src pfs/data && pach unmount pfs');
+    expect(await there.run('pach cache warm data@master:/absent')).toMatchObject({ code: 3 });
+    expect(await there.run('pach cache warm')).toMatchObject({ code: 2 });
+  });
+
+  test('a flipped byte is found when it is read through us, and by verify', async () => {
+    await using there = await place('user');
+    await there.must(make);
+    await there.must('pach cache warm data@master');
+    await there.must(damage);
+    await there.must('pachmount data pfs && cmp src/d/big pfs/data/d/big');
+    const [mount] = (await there.mounts()) as unknown as { counters: { damagedReads: number } }[];
+    expect(mount?.counters.damagedReads).toBeGreaterThan(0);
+    await there.must(`pach unmount pfs && ${damage}`);
+    const found = await there.run('pach cache verify -o json');
+    expect(found.code).toBe(6);
+    expect(JSON.parse(found.stdout)).toMatchObject({ damagedItems: 1 });
+    expect(await json(there, 'pach cache verify')).toMatchObject({ damagedItems: 0 });
+    await there.must('pachmount data pfs && cmp src/d/big pfs/data/d/big && pach unmount pfs');
+  });
+});
+
+test('a cache that can not be written is done without', async () => {
+  await using there = await Place.make('user');
+  const look = `${make}; mkdir cache; chmod 500 cache; pachmount --cache cache data pfs && diff -r src pfs/data`;
+  expect(await there.run(look)).toMatchObject({ code: 0 });
+  await there.must('pach unmount pfs; chmod 700 cache');
+});
+
+test('the limit of a cache holds, and so does what is read', async () => {
+  await using there = await Place.make('root');
+  await there.must(`pach create repo data; mkdir src
+    for i in $(seq 8); do head -c 8000000 /dev/urandom > src/$i; done; pach put file data@master -r -f src/ -q`);
+  await there.must('pachmount --cache-size 20MB data pfs && diff -r src pfs/data && diff -r src pfs/data');
+  await there.must('pach unmount pfs');
+  const { bytes } = await json<{ bytes: number }>(there, 'pach cache stats');
+  expect(bytes).toBeLessThan(40_000_000);
+});
