@@ -3,11 +3,13 @@
  * bench.json.
  *
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage or
- * BENCH=mount measures one group only. GATE=1 fails when something is beyond its limit.
+ * BENCH=mount measures one group only. GATE=1 fails when something is beyond its limit. A whole run
+ * of the mount's works also draws the chart that the README shows.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { chartText } from './chart.mjs';
 import { measureMount, mountLimits } from './mount.mjs';
 import { checkout, dropCaches, Place } from './place.mjs';
 import { referenceVersions } from './references.mjs';
@@ -45,6 +47,7 @@ try {
   const begun = Date.now();
   const versions = await referenceVersions();
   const rows = [];
+  const drawn = [];
   const failures = [];
   for (const [name, { measure, limits }] of chosen) {
     const measured = await measure(place, (what) =>
@@ -53,6 +56,7 @@ try {
     const { verdicts, unseen } = judge(measured, limits);
     console.log(`${name}\n${tableText(measured, verdicts)}\n`);
     rows.push(...measured);
+    if (name === 'mount') drawn.push(...measured);
     measured.forEach(({ work, against }, index) =>
       failures.push(...(verdicts[index] ?? []).map((verdict) => `${work}${against ? `, ${against}` : ''}: ${verdict}`)),
     );
@@ -71,6 +75,10 @@ try {
     join(checkout, 'bench.json'),
     `${JSON.stringify({ at: new Date().toISOString(), machine, versions, scale, rows, failures }, null, 2)}\n`,
   );
+  if (scale === 1 && !process.env['PARTS'] && drawn.length > 0) {
+    const under = `${machine.cpus} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node}`;
+    writeFileSync(join(checkout, 'fixtures/bench.svg'), chartText(drawn, under));
+  }
   if (process.env['GATE'] === '1' && failures.length > 0) {
     console.error(`bench: beyond the limits:\n${failures.join('\n')}`);
     process.exitCode = 1;

@@ -1,0 +1,115 @@
+/**
+ * One large file read from its beginning to its end: cold (nothing local), warm (in our cache on
+ * disk, the page cache dropped) and hot (in the page cache), as root and as an ordinary user.
+ */
+import { join } from 'node:path';
+import { mebibyte } from './inputs.mjs';
+import { as } from './mount-ours.mjs';
+import { peers, titleOf } from './mount-peers.mjs';
+import { dropCaches, pach, run } from './place.mjs';
+import { rounds, scale } from './rows.mjs';
+
+/** @typedef {import('./mount-ours.mjs').Who} Who */
+/** @typedef {import('./mount-ours.mjs').Mounted} Mounted */
+/** @typedef {import('./mount.mjs').Bench} Bench */
+/** @typedef {'cold' | 'warm' | 'hot'} State */
+
+export const fileMiB = Math.max(8, Math.round(1024 * scale));
+/** A hot file is gone through in no time: one `cat` reads it several times. */
+const hotReads = 4;
+const curl = 'curl, 16 ranges at once';
+const packs = 'cat of the packs';
+const plainFile = 'cat, plain file';
+
+/** @param {'folder' | 'S3'} store @param {State} state @param {Who} [who] */
+function workOf(store, state, who = 'root') {
+  const name = store === 'folder' ? 'folder store' : 'S3';
+  return `read 1 GiB, ${name}, ${state}${who === 'user' ? ', ordinary user' : ''}`;
+}
+
+/** @type {import('./rows.mjs').Limits} */
+export const limits = {
+  [`${workOf('folder', 'cold')} / ${packs}`]: { least: 0.5 },
+  [`${workOf('folder', 'hot')} / ${plainFile}`]: { least: 0.9 },
+  [`${workOf('folder', 'hot', 'user')} / ${plainFile}`]: { least: 0.5 },
+  [`${workOf('S3', 'cold')} / ${curl}`]: { least: 0.8 },
+  ...Object.fromEntries(peers.map((peer) => [`${workOf('S3', 'cold')} / ${titleOf(peer)}`, { least: 1 }])),
+  [`${workOf('S3', 'warm')} / ${plainFile}`]: { least: 0.9 },
+  [`${workOf('S3', 'hot')} / ${plainFile}`]: { least: 0.9 },
+  [`${workOf('S3', 'hot', 'user')} / ${plainFile}`]: { least: 0.5 },
+};
+
+/** MiB a second of `cat`, of a file read so many times. @param {string} path @param {{ who?: Who, times?: number }} [how] */
+export async function catRate(path, { who = 'root', times = 1 } = {}) {
+  const { seconds } = await run(as(who, 'cat', ...Array.from({ length: times }, () => path)));
+  return (fileMiB * times) / seconds;
+}
+
+/** @param {Bench} bench @param {string} plain path of the file */
+export async function readFromFolder({ place, ours, samples }, plain) {
+  const store = join(place.dir, 'store-big');
+  const first = place.freshHome(store);
+  await pach(first, 'create', 'repo', 'big');
+  await pach(first, 'put', 'file', 'big@master:/big', '-f', plain);
+  await run(['chmod', '-R', 'a+rX', store]);
+  for (let round = 0; round < rounds; round++) {
+    await dropCaches();
+    const { seconds } = await run(['find', store, '-type', 'f', '-size', '+1M', '-exec', 'cat', '{}', '+']);
+    samples.add(workOf('folder', 'cold'), 'MiB/s', packs, fileMiB / seconds);
+    await dropCaches();
+    const disk = await catRate(plain);
+    samples.add(workOf('folder', 'cold'), 'MiB/s', plainFile, disk);
+    for (const who of /** @type {const} */ (['root', 'user'])) {
+      const hot = workOf('folder', 'hot', who);
+      samples.add(hot, 'MiB/s', plainFile, await catRate(plain, { who, times: hotReads }));
+      if (who === 'user') samples.add(workOf('folder', 'cold', who), 'MiB/s', packs, fileMiB / seconds);
+      await ours.mounted({ env: await ours.home(store, {}, who), source: 'big', who }, async ({ path }) => {
+        const file = join(path, 'big');
+        await dropCaches();
+        samples.add(workOf('folder', 'cold', who), 'MiB/s', 'ours', await catRate(file, { who }));
+        samples.add(hot, 'MiB/s', 'ours', await catRate(file, { who, times: hotReads }));
+        if (round === 0) await run(as(who, 'cmp', plain, file));
+      });
+    }
+  }
+  await run(['rm', '-rf', store]);
+}
+
+/** Cold, and then mounted anew with only what lies in our cache on disk. @param {Bench} bench @param {import('./mount-ours.mjs').Env} env @param {Who} who @param {string} plain */
+async function readOurs({ ours, samples }, env, who, plain) {
+  const what = { env, source: 'big', who };
+  await ours.mounted(what, async ({ path }) => {
+    await dropCaches();
+    samples.add(workOf('S3', 'cold', who), 'MiB/s', 'ours', await catRate(join(path, 'big'), { who }));
+    await run(as(who, 'cmp', plain, join(path, 'big')));
+  });
+  await ours.mounted(what, async ({ path }) => {
+    await dropCaches();
+    samples.add(workOf('S3', 'warm', who), 'MiB/s', plainFile, await catRate(plain, { who }));
+    samples.add(workOf('S3', 'warm', who), 'MiB/s', 'ours', await catRate(join(path, 'big'), { who }));
+    const hot = workOf('S3', 'hot', who);
+    samples.add(hot, 'MiB/s', plainFile, await catRate(plain, { who, times: hotReads }));
+    samples.add(hot, 'MiB/s', 'ours', await catRate(join(path, 'big'), { who, times: hotReads }));
+  });
+}
+
+/** @param {Bench} bench @param {import('./mount-peers.mjs').Peers} others @param {string} plain of which the bucket has a copy */
+export async function readFromS3(bench, others, plain) {
+  const { ours, samples } = bench;
+  for (let round = 0; round < rounds; round++) {
+    await dropCaches();
+    const curled = fileMiB / (await others.secondsToCurl('big', fileMiB * mebibyte));
+    for (const who of /** @type {const} */ (['root', 'user'])) {
+      samples.add(workOf('S3', 'cold', who), 'MiB/s', curl, curled);
+      const home = await ours.home('s3://ours/big', others.env, who);
+      await readOurs(bench, home, who, plain);
+      await run(['rm', '-rf', home['PACH_HOME'] ?? '']);
+    }
+    for (const peer of peers) {
+      await others.mounted(peer, async (path) => {
+        await dropCaches();
+        samples.add(workOf('S3', 'cold'), 'MiB/s', titleOf(peer), await catRate(join(path, 'big')));
+      });
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * A proxy in front of an S3 server, on loopback, that counts what is fetched through it and can
+ * hold every answer back for a while, as a network would.
+ */
+import { once } from 'node:events';
+import { Agent, createServer, request } from 'node:http';
+import { pipeline } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** @typedef {{ gets: number, bytes: number }} Fetched bytes of the answers' bodies */
+
+export class Proxy {
+  /** @type {Fetched} */
+  #fetched = { gets: 0, bytes: 0 };
+  #agent = new Agent({ keepAlive: true });
+  #server;
+  #target;
+  #delayMs;
+
+  /** @param {URL} target @param {number} delayMs before the first byte of each answer */
+  constructor(target, delayMs) {
+    this.#target = target;
+    this.#delayMs = delayMs;
+    this.#server = createServer((asked, answer) => this.#forward(asked, answer));
+    // Connections stay open as long as the clients want them: S3 servers close idle ones later, too.
+    this.#server.keepAliveTimeout = 60_000;
+  }
+
+  async listen() {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
+    const address = this.#server.address();
+    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  }
+
+  /** What was fetched since the last call. */
+  take() {
+    const taken = this.#fetched;
+    this.#fetched = { gets: 0, bytes: 0 };
+    return taken;
+  }
+
+  close() {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    this.#agent.destroy();
+  }
+
+  /**
+   * The Host header goes on as it came, since it is signed.
+   *
+   * @param {import('node:http').IncomingMessage} asked
+   * @param {import('node:http').ServerResponse} answer
+   */
+  #forward(asked, answer) {
+    const { hostname, port } = this.#target;
+    const { method = '', url: path = '', rawHeaders: headers } = asked;
+    const delayed = sleep(this.#delayMs);
+    const sent = request({ host: hostname, port, method, path, headers, agent: this.#agent });
+    // A client that goes away, as readers ahead do, must not keep the server sending.
+    answer.on('close', () => answer.writableFinished || sent.destroy());
+    sent.on('error', () => answer.destroy());
+    /** @param {import('node:http').IncomingMessage} got */
+    const pass = async (got) => {
+      // What fits into buffers comes meanwhile, but nothing is passed on.
+      await delayed;
+      if (method === 'GET') {
+        this.#fetched.gets += 1;
+        got.on('data', (bytes) => (this.#fetched.bytes += bytes.length));
+      }
+      answer.writeHead(got.statusCode ?? 502, got.rawHeaders);
+      pipeline(got, answer, () => undefined);
+    };
+    sent.on('response', (got) => void pass(got));
+    pipeline(asked, sent, () => undefined);
+  }
+}
+
+/**
+ * Runs `use` with a proxy, and the environment that leads through it.
+ *
+ * @param {Record<string, string>} env leads to an S3 server
+ * @param {number} delayMs
+ * @param {(env: Record<string, string>, proxy: Proxy) => Promise<void>} use
+ */
+export async function withProxy(env, delayMs, use) {
+  const proxy = new Proxy(new URL(env['AWS_ENDPOINT_URL'] ?? ''), delayMs);
+  const endpoint = await proxy.listen();
+  try {
+    await use({ ...env, AWS_ENDPOINT_URL: endpoint }, proxy);
+  } finally {
+    proxy.close();
+  }
+}
