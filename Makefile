@@ -5,7 +5,7 @@ SUMMARY := dist/test-summary
 REPORT := dist/test-report.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-root setup-test build deps native demo test test-long check format bench clean
+.PHONY: help setup setup-root setup-test build deps native demo test test-long test-native check format bench clean
 # Steps build on one another, and two installers at once would wait for the same locks.
 .NOTPARALLEL:
 
@@ -62,6 +62,13 @@ test: setup setup-test ## all tests but the long ones; a skipped one fails (ALLO
 test-long: setup ## crash, load and size tests
 	@native/system.sh test long
 	@$(call run_tests,--mode long)
+
+# Node itself is not built so: the sanitizer comes with every program, and leaks are not looked for.
+test-native: setup setup-test ## the addons' own tests and those of the mount, with address and undefined-behaviour sanitizers
+	@$(MAKE) -s -C native clean && $(MAKE) -s -C native SANITIZE=1
+	@status=0; LD_PRELOAD=$$(g++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	  $(BIN)/vitest run --mode test test/base test/mount test/versions/local-content test/cli/cache || status=$$?; \
+	$(MAKE) -s -C native clean; $(MAKE) -s -C native; exit $$status
 
 # The report is counted by a program of its own, so that nothing can print after the summary.
 define run_tests

@@ -5,7 +5,7 @@
  */
 import fs from 'node:fs/promises';
 import http from 'node:http';
-import { syncBuiltinESMExports } from 'node:module';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 
 const [at, when] = (process.env['KILL_AT'] ?? '').split(',');
 const folder = process.env['KILL_IN'] ?? '\0';
@@ -47,7 +47,11 @@ fs.open = async (path, ...of) => {
 const probe = await open(process.execPath);
 const FileHandle = Object.getPrototypeOf(probe);
 await probe.close();
-for (const name of ['writev', 'datasync', 'sync']) around(FileHandle, name, (file) => ours.has(file));
+for (const name of ['writeFile', 'datasync', 'sync']) around(FileHandle, name, (file) => ours.has(file));
+
+// Large files are written by the addon.
+const addon = createRequire(import.meta.url)('../../native/build/data.node');
+around(addon, 'writeNewFile', (_, [path]) => isInside(path));
 
 const { request } = http;
 http.request = (...of) => {

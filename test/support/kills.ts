@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { openStore } from '../../src/store/open.ts';
@@ -25,6 +26,9 @@ const together = 3;
 const stepsMax = { folder: 60, s3: 16 };
 /** Longest life of those that are killed at no step but some time. */
 const livesMs = 600;
+
+/** Enough for a pack that is written as large files are; different each time. */
+const large = (): string => randomBytes(1_200_000).toString('base64');
 
 interface Ended {
   readonly code: number | undefined;
@@ -147,7 +151,7 @@ class Killing {
       const edit = { [path]: null };
       return { words: ['delete', 'file', `data@master:${path}`, '-m', JSON.stringify(edit)], edit };
     }
-    if (chance < 0.68) return { words: put('data@dev:/x', {}, '-f', '-'), stdin };
+    if (chance < 0.68) return { words: put('data@dev:/x', {}, '-f', '-'), stdin: large() };
     if (chance < 0.72) return { words: ['create', 'branch', 'data@dev', '--head', 'master'] };
     if (chance < 0.76) return { words: ['delete', 'branch', 'data@dev'] };
     if (chance < 0.8) return { words: put('temp@master:/x', {}, '-f', '-'), stdin };
