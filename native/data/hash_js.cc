@@ -1,4 +1,7 @@
-// hash and hashAsync.
+// hash, hashAsync and verifyNode.
+#include <cstring>
+
+#include "../common/tree_node.h"
 #include "addon.h"
 #include "arguments.h"
 #include "hash.h"
@@ -37,9 +40,18 @@ Napi::Value HashAsync(const Napi::CallbackInfo& info) {
       info.Env(), info[1].As<Napi::Object>(), [=] { return HashOf(domain, bytes.data, bytes.length); }, ToBuffer);
 }
 
+Napi::Value VerifyNode(const Napi::CallbackInfo& info) {
+  const Bytes bytes = BytesArgument(info[0], "bytes"), hash = BytesArgument(info[1], "hash");
+  const size_t named = NamedLength(bytes.data, bytes.length);
+  if (named == 0 || hash.length != sizeof(Hash)) return Napi::Boolean::New(info.Env(), false);
+  const Hash found = HashOf(Domain::kNode, bytes.data, named);
+  return Napi::Boolean::New(info.Env(), std::memcmp(found.data(), hash.data, found.size()) == 0);
+}
+
 }  // namespace
 
 void ExportHashing(Napi::Env env, Napi::Object exports) {
   exports.Set("hash", Napi::Function::New(env, HashParts, "hash"));
+  exports.Set("verifyNode", Napi::Function::New(env, VerifyNode, "verifyNode"));
   exports.Set("hashAsync", Napi::Function::New(env, HashAsync, "hashAsync"));
 }

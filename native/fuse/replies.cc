@@ -9,6 +9,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "../common/tree_node.h"
 #include "entries.h"
 #include "session.h"
 
@@ -71,11 +72,56 @@ void Session::ReplyEntry(uint64_t id, const Node* node) {
 
 void Session::ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length) {
   uint64_t unique;
-  if (Take(request.id, &unique)) WriteDirectory(request, unique, parent_ino, entries, length);
+  if (!Take(request.id, &unique)) return;
+  EntryReader reader(entries, length);
+  WriteDirectory(request, unique, parent_ino, [&](Entry* entry) { return reader.Next(entry); });
 }
 
-void Session::WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino, const uint8_t* entries,
-                             size_t length) {
+bool Session::ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first) {
+  // All of it is looked at before anything is said.
+  TreeLeaf::Entry read;
+  TreeLeaf checked(bytes, length);
+  if (!checked.Begin()) return false;
+  while (checked.Next(&read)) {
+  }
+  if (!checked.Sound()) return false;
+  uint64_t unique;
+  if (!Take(request.id, &unique)) return true;
+  TreeLeaf leaf(bytes, length);
+  leaf.Begin();
+  uint64_t ordinal = first;
+  const uint64_t from = request.offset < 2 ? 0 : request.offset - 2;
+  WriteDirectory(request, unique, parent_ino, [&](Entry* entry) {
+    do {
+      if (!leaf.Next(&read)) return false;
+    } while (ordinal++ < from);
+    Node& node = entry->node;
+    node = Node{};
+    node.ordinal = ordinal - 1;
+    node.size = read.size;
+    node.mtime_seconds = read.mtime_seconds;
+    node.mtime_nanoseconds = read.mtime_nanoseconds;
+    node.kind = read.kind;
+    node.executable = read.executable;
+    if (read.ref != nullptr) {
+      node.ref = read.ref->type + 1;
+      std::memcpy(node.hash, read.ref->hash, sizeof node.hash);
+      node.place = read.ref->has_place;
+      if (read.ref->has_place) {
+        std::memcpy(node.pack, read.ref->pack, sizeof node.pack);
+        node.place_offset = read.ref->offset;
+        node.place_length = read.ref->length;
+      }
+    }
+    entry->name = read.name.data();
+    entry->name_length = static_cast<uint16_t>(read.name.size());
+    return true;
+  });
+  return true;
+}
+
+void Session::WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino,
+                             const std::function<bool(Entry*)>& next) {
   bool plus = request.opcode == fuse::kReaddirplus;
   size_t head = (plus ? sizeof(fuse::EntryOut) : 0) + sizeof(fuse::Dirent);
   std::vector<uint8_t> out;
@@ -107,9 +153,8 @@ void Session::WriteDirectory(const Request& request, uint64_t unique, uint64_t p
     bool full = false;
     if (request.offset < 1) full = !add(".", 1, 1, DT_DIR, nullptr, request.ino);
     if (!full && request.offset < 2) full = !add("..", 2, 2, DT_DIR, nullptr, parent_ino);
-    EntryReader reader(entries, length);
     Entry entry;
-    while (!full && reader.Next(&entry)) {
+    while (!full && next(&entry)) {
       entry.node.parent = request.ino;
       uint32_t type = entry.node.kind == 1 ? DT_DIR : entry.node.kind == 2 ? DT_LNK : DT_REG;
       full = !add(entry.name, entry.name_length, entry.node.ordinal + 3, type, &entry.node, kUnknownIno);

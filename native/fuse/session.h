@@ -18,6 +18,8 @@
 #include "abi.h"
 #include "inode_table.h"
 
+struct Entry;
+
 /** A request that is to be decided in JavaScript. */
 struct Request {
   uint32_t opcode;
@@ -101,6 +103,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void ReplyEntry(uint64_t id, const Node* node);
   /** `entries` in the form that EntryReader reads; formats those that fit. */
   void ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length);
+  /**
+   * The same from the bytes of a leaf whose first entry has the number `first`. False, and nothing
+   * is answered, when they are not understood.
+   */
+  bool ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first);
   void ReplyBytes(uint64_t id, const void* bytes, size_t length);
   /** Written by another thread, which closes the pieces' files; `tag` comes back from DrainWritten. */
   void ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag);
@@ -153,7 +160,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool Take(uint64_t id, uint64_t* unique);
 
   void WriteData(const DataReply& reply, std::vector<uint8_t>* scratch);
-  void WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino, const uint8_t* entries, size_t length);
+  /** `next` gives the entries (with the parent not set) until it is false. */
+  void WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino, const std::function<bool(Entry*)>& next);
   bool Send(uint64_t unique, int error, const void* bytes, size_t length);
   /** False when the kernel did not take it. */
   bool SendParts(const struct iovec* parts, int count);

@@ -74,6 +74,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
                            InstanceMethod<&FuseSession::ReplyError>("replyError"),
                            InstanceMethod<&FuseSession::ReplyEntry>("replyEntry"),
                            InstanceMethod<&FuseSession::ReplyDirectory>("replyDirectory"),
+                           InstanceMethod<&FuseSession::ReplyLeaf>("replyLeaf"),
                            InstanceMethod<&FuseSession::ReplyBytes>("replyBytes"),
                            InstanceMethod<&FuseSession::ReplyPieces>("replyPieces"),
                            InstanceMethod<&FuseSession::ReplyLocal>("replyLocal"),
@@ -173,23 +174,34 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     session_->ReplyEntry(NumberOf(info[0]), &entry.node);
   }
 
-  void ReplyDirectory(const Napi::CallbackInfo& info) {
-    Napi::Object asked = info[0].As<Napi::Object>();
+  /** A request as JavaScript hands it back. */
+  static Request RequestIn(Napi::Value given) {
+    Napi::Object asked = given.As<Napi::Object>();
     auto number = [&](const char* name) { return NumberOf(asked.Get(name)); };
-    Request request{static_cast<uint32_t>(number("opcode")), static_cast<uint32_t>(number("size")), number("id"),
-                    number("ino"), number("offset"), {}};
-    Node node{};
-    table_->Get(request.ino, &node);
-    Napi::Buffer<uint8_t> entries = info[1].As<Napi::Buffer<uint8_t>>();
-    session_->ReplyDirectory(request, node.parent, entries.Data(), entries.Length());
+    return {static_cast<uint32_t>(number("opcode")), static_cast<uint32_t>(number("size")), number("id"),
+            number("ino"), number("offset"), {}, static_cast<uint32_t>(number("tries"))};
   }
 
-  void ReplyLocal(const Napi::CallbackInfo& info) {
-    Napi::Object asked = info[0].As<Napi::Object>();
-    auto number = [&](const char* name) { return NumberOf(asked.Get(name)); };
-    session_->ReplyLocal({static_cast<uint32_t>(number("opcode")), static_cast<uint32_t>(number("size")), number("id"),
-                          number("ino"), number("offset"), {}, static_cast<uint32_t>(number("tries"))});
+  uint64_t ParentOf(uint64_t ino) {
+    Node node{};
+    table_->Get(ino, &node);
+    return node.parent;
   }
+
+  void ReplyDirectory(const Napi::CallbackInfo& info) {
+    Request request = RequestIn(info[0]);
+    Napi::Buffer<uint8_t> entries = info[1].As<Napi::Buffer<uint8_t>>();
+    session_->ReplyDirectory(request, ParentOf(request.ino), entries.Data(), entries.Length());
+  }
+
+  Napi::Value ReplyLeaf(const Napi::CallbackInfo& info) {
+    Request request = RequestIn(info[0]);
+    Napi::Buffer<uint8_t> leaf = info[1].As<Napi::Buffer<uint8_t>>();
+    const bool done = session_->ReplyLeaf(request, ParentOf(request.ino), leaf.Data(), leaf.Length(), NumberOf(info[2]));
+    return Napi::Boolean::New(info.Env(), done);
+  }
+
+  void ReplyLocal(const Napi::CallbackInfo& info) { session_->ReplyLocal(RequestIn(info[0])); }
 
   void ReplyOpen(const Napi::CallbackInfo& info) { session_->ReplyOpen(NumberOf(info[0]), NumberOf(info[1])); }
 

@@ -103,6 +103,8 @@ export interface NativeData {
   hash(domain: HashDomain, ...parts: Uint8Array[]): Buffer;
   /** The same on the thread pool. */
   hashAsync(domain: HashDomain, bytes: Uint8Array): Promise<Buffer>;
+  /** True when these are a node's plain bytes that this hash names. */
+  verifyNode(bytes: Uint8Array, hash: Uint8Array): boolean;
   createCutter(): Cutter;
   /**
    * Blobs (FORMAT.md section 3: codec byte and payload) of plain bytes, in one call; undefined for a

@@ -26,12 +26,15 @@ export interface BlobReaderOptions {
 const decodeOnThreadBytesMax = 32 * 1024;
 /** A decoded node takes so much more room than its stored bytes: measured with full directories. */
 const nodeWeight = 10;
+/** Few are kept: who lists a directory asks for a leaf a few times in a row. Their bytes are compressed where they are counted. */
+const plainNodesPart = 16;
 const runBytesMax = 8 * 1024 * 1024;
 
 export class BlobReader {
   private readonly options: BlobReaderOptions;
   private readonly chunks: Lru<Promise<Buffer>>;
   private readonly nodes: Lru<Promise<Node>>;
+  private readonly plainNodes: Lru<Promise<Buffer>>;
   /** Packs that were collected: what lay in them is found by the indexes alone. */
   private readonly gone = new Set<PackId>();
 
@@ -39,6 +42,7 @@ export class BlobReader {
     this.options = options;
     this.chunks = new Lru(options.memoryBytesMax);
     this.nodes = new Lru(options.memoryBytesMax);
+    this.plainNodes = new Lru(options.memoryBytesMax / plainNodesPart);
   }
 
   /** The plain bytes of a chunk of `length` bytes; shared, not to be changed. */
@@ -78,6 +82,17 @@ export class BlobReader {
     return node;
   }
 
+  /** The same as plain bytes, verified but not taken apart; shared, not to be changed. */
+  nodeBytes(ref: Ref): Promise<Buffer> {
+    const key = hashKey(ref.hash);
+    const cached = this.plainNodes.get(key);
+    if (cached) return cached;
+    const bytes = this.verified(ref, (place, fresh) => this.nodeBytesAt(ref.hash, place, fresh));
+    this.plainNodes.set(key, bytes, ref.place?.length ?? 4096);
+    bytes.catch(() => this.plainNodes.delete(key));
+    return bytes;
+  }
+
   /** Keeps a node that was just written: it may be read before its pack is stored. */
   remember(ref: Ref, node: Node): void {
     this.nodes.set(hashKey(ref.hash), Promise.resolve(node), (ref.place?.length ?? 4096) * nodeWeight);
@@ -87,6 +102,7 @@ export class BlobReader {
   clear(): void {
     this.chunks.clear();
     this.nodes.clear();
+    this.plainNodes.clear();
   }
 
   /** Begins to fetch chunks that will be asked for soon, neighbours in a pack with one request. */
@@ -160,6 +176,15 @@ export class BlobReader {
         ? native().decodeBlobSync(stored, chunkBytesMax, 'plain', hash)
         : native().decodeBlob(stored, chunkBytesMax, 'plain', hash),
     );
+  }
+
+  private async nodeBytesAt(hash: Hash, place: Place, fresh: boolean): Promise<Buffer> {
+    const { key, stored } = await this.stored('meta', place, fresh);
+    return guarded(key, place, () => {
+      const bytes = native().decodeBlobSync(stored, nodeBytesMax, 'node', hash);
+      if (native().verifyNode(bytes, hash)) return bytes;
+      throw new Error('they do not match its hash');
+    });
   }
 
   private async nodeAt(hash: Hash, place: Place, fresh: boolean): Promise<Node> {

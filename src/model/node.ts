@@ -10,6 +10,7 @@ import { nodeBytesMax, type Hash, type PackId, type Place, type Ref, type RefTyp
 const nodeKinds = ['list', 'tree', 'map', 'commit', 'operation'] as const;
 const refTypes: readonly RefType[] = ['chunk', 'node'];
 const version = 1;
+const levelOffset = 2;
 const hashBytes = 32;
 const packHeaderBytes = 8;
 /** More than any pack has. */
@@ -28,6 +29,16 @@ export interface Node {
 /** Reads nodes. What it resolves to was verified against the ref's hash. */
 export interface NodeSource {
   node(ref: Ref): Promise<Node>;
+}
+
+/** Reads nodes without taking them apart, verified all the same. */
+export interface PlainNodeSource {
+  nodeBytes(ref: Ref): Promise<Buffer>;
+}
+
+/** The height of the node whose plain bytes these are. */
+export function levelOfNode(bytes: Buffer): number | undefined {
+  return bytes[levelOffset];
 }
 
 /** Takes new nodes; the ref says where the node will lie. */
@@ -77,6 +88,8 @@ export function decodeNode(bytes: Buffer, expected: Hash): Node {
   if (bytes.length > nodeBytesMax) throw damaged(what, 'they are too many');
   const reader: Reader = new Reader(bytes, what);
   const found = reader.u8();
+  // Zeros are what is left of bytes that were lost.
+  if (found === 0) reader.fail('they begin with no version');
   if (found !== version) throw unsupported(what, `version ${found} of the node format`);
   const kind = nodeKinds[reader.u8() - 1] ?? reader.fail('its kind is unknown');
   const level = reader.u8();

@@ -2,7 +2,7 @@
  * Reading trees and maps by key, by ordinal and in order from either end, each in as many node
  * reads as the tree is high.
  */
-import type { NodeSource } from './node.ts';
+import { levelOfNode, type NodeSource, type PlainNodeSource } from './node.ts';
 import { loadOrdered, type Branch, type OrderedFormat, type Summary } from './ordered-format.ts';
 import type { Ref } from './refs.ts';
 
@@ -98,10 +98,27 @@ export class OrderedReader<Item, S extends Summary = Summary> {
     }
   }
 
+  /**
+   * The plain bytes of the leaf with an ordinal's item, not looked into, and the ordinal of its first;
+   * undefined beyond the last.
+   */
+  async plainLeaf(plain: PlainNodeSource, ordinal: number): Promise<{ bytes: Buffer; first: number } | undefined> {
+    let ref = this.root;
+    for (let first = 0; ;) {
+      const bytes = await plain.nodeBytes(ref);
+      if (levelOfNode(bytes) === 0) return { bytes, first };
+      const node = await loadOrdered(this.source, this.format, ref);
+      if (node.items) throw new Error('a node has two levels');
+      const index = childAt(node, first, ordinal);
+      const inner = node.nodes[index];
+      if (!inner) return undefined;
+      first += node.starts[index] ?? 0;
+      ({ ref } = inner);
+    }
+  }
+
   private leafAt(ordinal: number): Promise<Page<Item>> {
-    return this.leaf(({ starts, nodes, entries }, before) =>
-      ordinal < before + entries ? firstFrom(starts, (start) => before + start > ordinal) - 1 : nodes.length,
-    );
+    return this.leaf((node, before) => childAt(node, before, ordinal));
   }
 
   /** The leaf below the children that `choose` picks; an index beyond them means none. */
@@ -119,6 +136,11 @@ export class OrderedReader<Item, S extends Summary = Summary> {
     }
     return { first, items: node.items };
   }
+}
+
+/** Index of the child of `node` that has an ordinal's item, where `before` items come before the node's. */
+function childAt({ starts, nodes, entries }: Branch<Summary>, before: number, ordinal: number): number {
+  return ordinal < before + entries ? firstFrom(starts, (start) => before + start > ordinal) - 1 : nodes.length;
 }
 
 /** Index of the first element that fulfils `test`, which all after it fulfil too. */

@@ -92,6 +92,11 @@ export interface FuseSession {
   replyEntry(id: number, parent: number, entry?: Buffer): void;
   /** Formats the entries that fit; the kernel asks for the rest. */
   replyDirectory(request: FuseRequest, entries: Buffer): void;
+  /**
+   * The same from the verified bytes of a stored leaf, whose first entry has the ordinal `first`. False,
+   * and the request is not answered, when they are not understood.
+   */
+  replyLeaf(request: FuseRequest, leaf: Buffer, first: number): boolean;
   replyBytes(id: number, bytes: Buffer): void;
   /** Written by another thread: the buffers must not change, descriptors may be closed at once. */
   replyPieces(id: number, pieces: readonly Piece[]): void;

@@ -97,6 +97,12 @@ export class ProjectView implements View {
     return items.map((item, index) => viewEntryOf(item, from + index));
   }
 
+  async leaf(directory: ViewNode, from: number): Promise<{ bytes: Buffer; first: number } | undefined> {
+    if (directory.ino === rootIno || !directory.ref) return undefined;
+    const leaf = await this.directories.readerAt(directory.ref).plainLeaf(this.reader, from);
+    return leaf ?? { bytes: Buffer.alloc(0), first: from };
+  }
+
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
     const content = await this.contentOf(file, nodeOf);
     const ahead = this.readahead.next(file.ino, offset, length, file.size);

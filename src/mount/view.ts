@@ -68,6 +68,16 @@ export interface View {
   lookup(directory: ViewNode, name: Buffer, nodeOf: NodeOf): Promise<ViewEntry | undefined>;
   /** Some entries with ordinals from `from` on, ascending; an empty page is the end. */
   list(directory: ViewNode, from: number, nodeOf: NodeOf): Promise<readonly ViewEntry[]>;
+  /**
+   * The stored leaf (FORMAT.md section 5) that has the entry with ordinal `from`, and the ordinal of its
+   * first, for a transport that reads it by itself; `bytes` is empty beyond the last entry. Undefined
+   * where `list` must be asked.
+   */
+  leaf(
+    directory: ViewNode,
+    from: number,
+    nodeOf: NodeOf,
+  ): Promise<{ readonly bytes: Buffer; readonly first: number } | undefined>;
   /** Bytes [offset, offset+length) of a file, fewer only at its end. `length` is at most 1 MiB. */
   read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]>;
   /**

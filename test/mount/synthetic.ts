@@ -20,7 +20,7 @@ const nobody = 65534;
 const asNobody = ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'];
 
 export interface ServerCounters extends FuseCounters {
-  readonly calls: { readonly lookup: number; readonly list: number; readonly slow: number };
+  readonly calls: { readonly lookup: number; readonly list: number; readonly slow: number; readonly leaf: number };
   readonly rss: number;
 }
 
