@@ -1,5 +1,6 @@
 /**
- * The works of storing: puts, what they leave in a store, and a long history.
+ * The works of storing: puts, what they leave in a store, and a long history. PARTS=rates,many
+ * measures only those.
  */
 import { statfsSync } from 'node:fs';
 import { askHistory, limits as ofHistory } from './history.mjs';
@@ -11,8 +12,29 @@ import { limits as ofSizes, storeLibraries, storeTrees } from './sizes.mjs';
 
 const freeBytesNeeded = 28e9 * scale;
 
+/** @typedef {(place: import('./place.mjs').Place, samples: Samples) => Promise<void>} Measure */
+
+/** @type {Record<string, { what: string, measures: Measure[], limits: import('./rows.mjs').Limits }>} */
+const parts = {
+  history: { what: 'a long history', measures: [askHistory], limits: ofHistory },
+  huge: { what: 'huge files', measures: [putSparse, insertByte], limits: ofHugeFiles },
+  rates: {
+    what: 'put of 4 GiB, and to S3 (a Ceph gateway in memory, on this machine)',
+    measures: [putToFolder, putToS3],
+    limits: ofRates,
+  },
+  sizes: {
+    what: 'two versions of libraries and of a source tree',
+    measures: [storeLibraries, storeTrees],
+    limits: ofSizes,
+  },
+  many: { what: 'many small files', measures: [putManyFiles], limits: ofManyFiles },
+};
+const wanted = (process.env['PARTS'] || Object.keys(parts).join()).split(',');
+const chosen = Object.entries(parts).flatMap(([name, part]) => (wanted.includes(name) ? [part] : []));
+
 /** @type {import('./rows.mjs').Limits} As the issues name them. */
-export const storageLimits = { ...ofManyFiles, ...ofSizes, ...ofRates, ...ofHugeFiles, ...ofHistory };
+export const storageLimits = Object.assign({}, ...chosen.map(({ limits }) => limits));
 
 /** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
 export async function measureStorage(place, say) {
@@ -20,19 +42,9 @@ export async function measureStorage(place, say) {
   if (bavail * bsize < freeBytesNeeded)
     throw new Error(`${place.dir}: ${freeBytesNeeded / 1e9} GB of free space are needed`);
   const samples = new Samples();
-  say('a long history');
-  await askHistory(place, samples);
-  say('huge files');
-  await putSparse(place, samples);
-  await insertByte(place, samples);
-  say('put of 4 GiB');
-  await putToFolder(place, samples);
-  say('put to S3 (a Ceph gateway in memory, on this machine)');
-  await putToS3(place, samples);
-  say('two versions of libraries and of a source tree');
-  await storeLibraries(place, samples);
-  await storeTrees(place, samples);
-  say('many small files');
-  await putManyFiles(place, samples);
+  for (const { what, measures } of chosen) {
+    say(what);
+    for (const measure of measures) await measure(place, samples);
+  }
   return samples.rows();
 }
