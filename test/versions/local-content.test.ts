@@ -83,6 +83,20 @@ for (const [name, bytes] of [
   });
 }
 
+test('what counts as there is there, while its neighbours are not', async () => {
+  const bytes = randomBytes(24 * mebibyte);
+  const { content } = await openContent(await storeWith(bytes));
+  const next = numbers(3);
+  for (let round = 0; round < 8; round += 1) {
+    await content.ensure(Math.floor(next() * bytes.length), 1);
+    for (let offset = 0; offset < bytes.length; offset += 4096) {
+      if (content.file.bytes.presentUntil(offset, offset + 4096) === offset) continue;
+      const read = await content.file.bytes.read(offset, 4096);
+      expect(read?.equals(bytes.subarray(offset, offset + 4096)), `the block at ${offset}`).toBe(true);
+    }
+  }
+});
+
 test('what is beside holes and ends is read right, and holes are left to others', async () => {
   const bytes = oddContent();
   const { content } = await openContent(await storeWith(bytes));

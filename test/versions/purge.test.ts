@@ -181,3 +181,14 @@ test('a writer that began before does not bring it back', async () => {
   expect(await read(openTestProject(store), 'data', '/new')).toBe(digest(Buffer.from('again')));
   expect(await read(openTestProject(store), 'data', '/secret')).toBeUndefined();
 });
+
+test('a purge begins the line of operations anew', async () => {
+  const { project } = await makeTestProject();
+  await put(project, '/people/ann', randomBytes(1000));
+  await put(project, '/other', randomBytes(1000));
+  expect((await project.load()).head.operation.hasParent).toBe(true);
+  await purgePath(project, '/people/ann');
+  expect((await project.load()).head.operation.hasParent).toBe(false);
+  await put(project, '/more', randomBytes(1000));
+  expect((await project.load()).head.operation.hasParent).toBe(true);
+});
