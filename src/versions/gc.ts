@@ -283,8 +283,10 @@ class Collection {
       if (kind === 'condemned' || stays.has(id)) continue;
       const known = before.get(id);
       before.delete(id);
-      const since = known?.since ?? this.now;
-      list.push({ kind, id, bytes, since, deleting: (known?.deleting ?? false) || since <= this.since });
+      const isDue = (known?.since ?? this.now) <= this.since;
+      // Its time runs from when others can see it: the collection may have taken long.
+      const since = known?.since ?? Date.now();
+      list.push({ kind, id, bytes, since, deleting: isDue || (known?.deleting ?? false) });
     }
     // A delete that broke off may still come, whether the listing shows the object or not.
     return [...list, ...[...before.values()].filter(({ id, deleting }) => deleting && !stays.has(id))];

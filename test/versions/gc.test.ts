@@ -7,6 +7,7 @@ import { decodeOperation } from '../../src/model/records/operation.ts';
 import type { Ref } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
+import { collectGarbage } from '../../src/versions/gc.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { putFiles, type PutResult } from '../../src/versions/put.ts';
 import { createRepo, deleteRepo } from '../../src/versions/refs.ts';
@@ -124,6 +125,21 @@ test('what operations younger than the grace need stays, and goes when they are 
   await collect(openTestProject(store), day);
   expectOnlyNeeded(await readAll(store));
   expect(await operationRootsKnown(store)).toBe(6);
+});
+
+test('what was condemned by a collection that took days is kept for as long as any', async () => {
+  const { project, store } = await makeTestProject();
+  await createRepo(project, 'temp', '');
+  await put(project, 'temp', 'master', { '/a': 0 });
+  await deleteRepo(project, 'temp', true);
+  pass(day + moment);
+  const progress = (): void => pass(day);
+  const slow = await collectGarbage(openTestProject(store), { grace: day, dryRun: false, progress });
+  expect(slow.condemnedObjects).toBeGreaterThan(0);
+  pass(day / 2);
+  expect(await collect(openTestProject(store), day)).toMatchObject({ deletedObjects: 0 });
+  pass(day / 2 + moment);
+  expect((await collect(openTestProject(store), day)).deletedObjects).toBeGreaterThan(0);
 });
 
 /** How many operations can still be told of. */

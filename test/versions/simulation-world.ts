@@ -25,6 +25,8 @@ export interface Waiting {
 }
 
 interface Request extends Waiting {
+  /** Their order. */
+  readonly number: number;
   readonly effect: (hides: (key: string) => boolean) => unknown;
   readonly settle: (result: { readonly value: unknown } | { readonly error: Error }) => void;
 }
@@ -70,6 +72,9 @@ export class World {
   private readonly actors: Actor[] = [];
   private readonly waiting: Request[] = [];
   private readonly late: Request[] = [];
+  private requests = 0;
+  /** Time that is to pass, once requests before this one have been answered. */
+  private passing: { readonly ms: number; readonly before: number } | undefined;
   /** Milliseconds since 1970; each step takes one. */
   now: number;
   readonly random: () => number;
@@ -96,7 +101,7 @@ export class World {
         () => end({}),
         (error: unknown) => end({ error }),
       );
-    this.waiting.push({ actor, verb: 'pause', key: '', effect: () => undefined, settle });
+    this.wait({ actor, verb: 'pause', key: '', effect: () => undefined, settle });
     return actor;
   }
 
@@ -106,6 +111,10 @@ export class World {
       await this.settled();
       if (this.waiting.length === 0) break;
       this.now += 1;
+      if (this.passing) {
+        this.letPass(this.passing);
+        continue;
+      }
       const step = this.policy(this.waiting, this.late.length);
       if (typeof step === 'number') this.finish(step);
       else this.take(step);
@@ -114,6 +123,21 @@ export class World {
     const stuck = this.actors.filter(({ state }) => state === 'runs').map(({ name }) => name);
     if (stuck.length > 0) throw new Error(`nothing is under way, and these have not ended: ${stuck.join(', ')}`);
     while (this.late.length > 0) this.finish(0);
+  }
+
+  /** Lets much time pass, for all. No request takes so long: those under way are answered before. */
+  pass(ms: number): void {
+    this.passing = { ms: ms + (this.passing?.ms ?? 0), before: this.requests };
+  }
+
+  private letPass({ ms, before }: { readonly ms: number; readonly before: number }): void {
+    const waiting = this.waiting.find(({ number }) => number < before);
+    if (this.late.length > 0) this.finish(0);
+    else if (waiting) this.take({ waiting, outcome: 'works' });
+    else {
+      this.now += ms;
+      this.passing = undefined;
+    }
   }
 
   /** The store as actors see it. */
@@ -175,8 +199,13 @@ export class World {
         if ('error' in result) reject(result.error);
         else resolve(result.value as T);
       };
-      this.waiting.push({ actor, verb, key, effect, settle });
+      this.wait({ actor, verb, key, effect, settle });
     });
+  }
+
+  private wait(request: Omit<Request, 'number'>): void {
+    this.waiting.push({ ...request, number: this.requests });
+    this.requests += 1;
   }
 
   /** Resolves when every actor that lives waits for the world. */

@@ -1,0 +1,7 @@
+import { randomInt } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { simulateMany } from '../versions/simulation-run.ts';
+
+test('simulated runs that nobody has seen yet', async () => {
+  expect(await simulateMany(randomInt(2 ** 30))).toBeGreaterThan(0);
+});
