@@ -8,6 +8,7 @@
  * run, unless ALLOW_SKIP=1 says that this machine cannot do better. Fails also when no test ran.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
 
 /** @param {string} path */
 function readReport(path) {
@@ -19,17 +20,29 @@ function readReport(path) {
   }
 }
 
+/** @param {readonly string[]} messages */
+function firstLines(messages) {
+  return stripVTControlCharacters(messages[0] ?? '')
+    .split('\n')
+    .slice(0, 4)
+    .join('\n  ');
+}
+
 const [reportPath = '', summaryPath = '', vitestStatus = '1'] = process.argv.slice(2);
 let passed = 0;
 let failed = 0;
 /** @type {string[]} */
 const skipped = [];
+/** @type {string[]} */
+const failures = [];
 for (const file of readReport(reportPath).testResults) {
   const tests = file.assertionResults;
   for (const test of tests) {
     if (test.status === 'passed') passed++;
-    else if (test.status === 'failed') failed++;
-    else skipped.push(`${file.name}: ${test.fullName}`);
+    else if (test.status === 'failed') {
+      failures.push(`${file.name}: ${test.fullName}\n  ${firstLines(test.failureMessages)}`);
+      failed++;
+    } else skipped.push(`${file.name}: ${test.fullName}`);
   }
   const broken = file.status === 'failed' && !tests.some((/** @type {any} */ test) => test.status === 'failed');
   if (broken) {
@@ -46,6 +59,8 @@ if (failed === 0 && passed === 0) {
   failed++;
 }
 
+// Long logs are often cut to their last lines: say there what went wrong.
+for (const failure of failures) console.error(`failed: ${failure}`);
 const skipsFail = skipped.length > 0 && process.env['ALLOW_SKIP'] !== '1';
 for (const name of skipped) console.error(`skipped: ${name}`);
 if (skipsFail) console.error('a skipped test fails the run; ALLOW_SKIP=1 lets it pass');
