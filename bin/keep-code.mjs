@@ -1,10 +1,13 @@
 // Run by `make build`: keeps the machine code of what the commands run most.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { keepCode } from './start.mjs';
 
+const bundle = fileURLToPath(new URL('../dist/bundle/main.cjs', import.meta.url));
+// A script that is loaded with its machine code cannot import; the first user of that line would find out.
+if (/\bimport\(/.test(readFileSync(bundle, 'utf8'))) throw new Error(`${bundle} imports as it runs`);
 const dir = mkdtempSync(join(tmpdir(), 'pach-build-'));
 const file = join(dir, 'file');
 writeFileSync(file, 'a few bytes\n');
@@ -20,7 +23,7 @@ const commands = [
 ];
 const write = process.stdout.write;
 try {
-  await keepCode(fileURLToPath(new URL('../dist/bundle/main.cjs', import.meta.url)), async ({ main }) => {
+  await keepCode(bundle, async ({ main }) => {
     process.stdout.write = () => true;
     for (const command of commands) {
       const code = await main(command.split(' '));
