@@ -173,6 +173,7 @@ struct FreeHandle {
 };
 
 void CarryOut(CURL* curl, const Transfer& transfer, Buffers* buffers) {
+  transfer.begun();
   Sink sink(transfer, buffers);
   std::string failure;
   try {

@@ -32,6 +32,8 @@ struct Transfer {
   std::vector<FetchPiece> pieces;
   std::shared_ptr<CacheFile> file;
   unsigned timeout_seconds;
+  /** Told from the fetching thread when its turn has come. */
+  std::function<void()> begun;
   /** Told from the fetching thread of each piece that is in the file. */
   std::function<void(size_t)> landed;
   /** Told last: how many pieces landed, bytes that came, and what went wrong (empty: nothing). */

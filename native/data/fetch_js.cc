@@ -240,6 +240,7 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     transfer.timeout_seconds = static_cast<unsigned>(CountArgument(source.Get("timeoutSeconds"), "timeoutSeconds"));
     transfer.pieces = PiecesOf(env, BytesArgument(info[3], "pieces"), file->size());
     transfer.file = file;
+    transfer.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}}); };
     transfer.landed = [reporter = reporter_, id](size_t piece) {
       reporter->Tell({id, false, static_cast<double>(piece), 0, {}});
     };

@@ -28,6 +28,8 @@ export interface OpenOptions {
 
 const mebibyte = 1024 * 1024;
 const memoryBytesDefault = 128 * mebibyte;
+/** A program has more in memory than what it has read. */
+const shareOfLimit = 4;
 const cacheBytesDefault = 20e9;
 /** A transfer that brings no byte for so long is given up, and the store asked in another way. */
 const silenceSeconds = 20;
@@ -55,7 +57,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
         next: `pach --store ${settings.storeUrl} create repo NAME`,
       });
     }
-    const memory = options.memoryBytesMax ?? memoryBytesDefault;
+    const memory = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
     const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
     const dir = join(cacheDir, header.id);
@@ -90,6 +92,11 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     await store.close();
     throw error;
   }
+}
+
+/** Of the bytes asked for, what this process may have where it is held to less than the machine has (a container). */
+export function memoryBudget(bytes: number): number {
+  return Math.min(bytes, process.constrainedMemory() / shareOfLimit);
 }
 
 async function createIfAbsent(project: Project): Promise<void> {

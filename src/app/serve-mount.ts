@@ -11,7 +11,7 @@ import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { Transport } from '../mount/transport.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
-import { openProject } from './open.ts';
+import { memoryBudget, openProject } from './open.ts';
 
 /** Descriptors as the parent passes them; 3 is the channel to it. */
 const deviceFd = 4;
@@ -39,7 +39,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   await using opened = await openProject({ home, storeUrl, defaultStore, project: name, author }, options);
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const sources = await mountSources(snapshot, plan.sources);
-  const ahead = plan.prefetchBytes ?? memoryBytesMax / shareOfMemoryAhead;
+  const ahead = plan.prefetchBytes ?? memoryBudget(memoryBytesMax) / shareOfMemoryAhead;
   const view = await ProjectView.open(snapshot, opened.project.reader, sources, {
     readaheadBytesMax: ahead,
     files: opened.files,

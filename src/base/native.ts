@@ -93,8 +93,9 @@ export interface Fetcher {
 }
 
 /**
- * Told of each piece that is in the file (`count` is its number), and once of the end: then `count`
- * pieces landed, `bytes` came, and `failure` says what went wrong, if anything.
+ * Told when a transfer begins (`count` is -1), of each piece that is in the file (`count` is its
+ * number), and once of the end: then `count` pieces landed, `bytes` came, and `failure` says what
+ * went wrong, if anything.
  */
 export type FetchHandler = (id: number, ended: boolean, count: number, bytes: number, failure: string) => void;
 

@@ -30,7 +30,7 @@ export class DiskCache {
   /** The extents of an object that are here. Marks the object as used. */
   async extents(object: string): Promise<ExtentRange[]> {
     const names = await readdir(join(this.dir, object)).catch(() => []);
-    if (names.length > 0) this.space.touch(join(this.dir, object));
+    if (names.length > 0) void this.space.touch(join(this.dir, object)).catch(() => undefined);
     return names.flatMap((name) => {
       const match = /^(\d+)-(\d+)$/.exec(name);
       return match ? [{ offset: Number(match[1]), length: Number(match[2]) }] : [];

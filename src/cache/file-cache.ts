@@ -48,6 +48,7 @@ export class FileCache {
       file = this.openFile(name, size).catch(() => undefined);
       this.files.set(name, file, 1);
     }
+    (await file)?.touch();
     return file;
   }
 
@@ -90,6 +91,8 @@ class OpenFile implements LocalFile {
   readonly sums: number;
   private readonly packsPath: string;
   private readonly packs: Set<string>;
+  /** Notes that it is used. */
+  readonly touch: () => void;
 
   constructor(name: string, path: string, size: number, space: DiskSpace) {
     this.name = name;
@@ -104,7 +107,7 @@ class OpenFile implements LocalFile {
     }
     this.bytes = new (native().CacheFile)(this.data, this.sums, size, bootId());
     this.packs = new Set(readPacks(this.packsPath));
-    space.touch(path);
+    this.touch = () => void space.touch(path).catch(() => undefined);
   }
 
   from(packKey: string): void {

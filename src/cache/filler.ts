@@ -5,20 +5,17 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assert } from '../base/errors.ts';
-import { native, type Fetcher } from '../base/native.ts';
 import { packKey } from '../model/keys.ts';
 import { type Ref } from '../model/refs.ts';
 import type { DirectSource, Store } from '../store/store.ts';
 import type { BlobReader } from './blobs.ts';
 import type { LocalFile } from './file-cache.ts';
 import type { DiskSpace } from './space.ts';
+import { isThere, Transfers, type FileChunk, type Transfer, type TransferCounters, type Wanted } from './transfers.ts';
 
-/** A chunk of a file, or a hole (no ref). Bytes. */
-export interface FileChunk {
-  readonly offset: number;
-  readonly length: number;
-  readonly ref?: Ref | undefined;
-}
+export type { FileChunk } from './transfers.ts';
+
+type Asked = Omit<Transfer, 'unclaim'>;
 
 /** Chunks in order, with no gap: those of a range, and their neighbours where there are any. */
 export interface Stretch {
@@ -28,57 +25,29 @@ export interface Stretch {
   readonly to: number;
 }
 
-interface Wanted extends FileChunk {
-  readonly ref: Ref;
-  readonly left: boolean;
-  readonly right: boolean;
-}
-
-interface Transfer {
-  readonly file: LocalFile;
-  readonly chunks: readonly Wanted[];
-  readonly landed: (() => void)[];
-  readonly failed: () => void;
-}
-
-interface ClaimedTransfer extends Transfer {
-  /** Bytes of it that are in the counters. */
-  counted: number;
-  readonly unclaim: () => void;
-}
-
-const blockBytes = 4096;
 const pauseMsMax = 100;
-const transfersMax = 16;
 const runBytesMax = 8 * 1024 * 1024;
 /** What lies between two chunks is fetched rather than asked around, up to this and to a quarter. */
 const gapBytesMax = 512 * 1024;
-const pieceBytes = 64;
 /** A URL is used for half of the time for which it is signed. */
 const sourceMs = 30 * 60 * 1000;
-/** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
-const failuresMax = 3;
-const closedMs = 60_000;
 
 export class Filler {
   private readonly store: Store;
   private readonly space: DiskSpace;
-  private readonly timeoutSeconds: number;
-  private readonly transfers = new Map<number, ClaimedTransfer>();
+  private readonly transfers: Transfers;
   /** Chunks under way, by file and offset. */
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
-  private fetcher: Fetcher | undefined;
-  private next = 1;
-  /** Transfers in a row that brought nothing, and when the last of them ended. */
-  private failures = 0;
-  private failedAt = 0;
-  readonly counters = { requests: 0, bytes: 0, failures: 0 };
 
   constructor(store: Store, space: DiskSpace, timeoutSeconds: number) {
     this.store = store;
     this.space = space;
-    this.timeoutSeconds = timeoutSeconds;
+    this.transfers = new Transfers(timeoutSeconds, (bytes) => space.wrote(bytes));
+  }
+
+  get counters(): Readonly<TransferCounters> {
+    return this.transfers.counters;
   }
 
   /**
@@ -135,7 +104,7 @@ export class Filler {
     return promises;
   }
 
-  private async transfer(project: string, asked: Transfer, urgent: boolean): Promise<void> {
+  private async transfer(project: string, asked: Asked, urgent: boolean): Promise<void> {
     const transfer = await claim(asked);
     if (!transfer) return;
     const { file, chunks, unclaim } = transfer;
@@ -146,42 +115,13 @@ export class Filler {
       return transfer.failed();
     }
     file.from(packKey(project, 'data', place.pack));
-    const id = this.next++;
-    this.transfers.set(id, transfer);
-    this.counters.requests += 1;
-    this.fetcher ??= new (native().Fetcher)(transfersMax, (...event) => this.tell(...event));
-    this.fetcher.fetch(id, file.bytes, { ...source, timeoutSeconds: this.timeoutSeconds }, rowsOf(chunks), urgent);
-  }
-
-  private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
-    const transfer = this.transfers.get(id);
-    if (!transfer) return;
-    // As they land: who waits for the last chunk must find all of them counted.
-    const total = ended ? bytes : transfer.counted + (transfer.chunks[count]?.ref.place?.length ?? 0);
-    this.counters.bytes += total - transfer.counted;
-    transfer.counted = total;
-    if (!ended) {
-      transfer.landed[count]?.();
-      return;
-    }
-    this.transfers.delete(id);
-    transfer.unclaim();
-    this.space.wrote(bytes);
-    if (failure === '') {
-      this.failures = 0;
-      return;
-    }
-    this.counters.failures += 1;
-    this.failures = count > 0 ? 0 : this.failures + 1;
-    this.failedAt = Date.now();
-    transfer.failed();
+    this.transfers.send(transfer, source, urgent);
   }
 
   /** Undefined where only the store itself reads. */
   private sourceOf(key: string): Promise<DirectSource | undefined> | undefined {
     const now = Date.now();
-    const isClosed = this.failures >= failuresMax && now - this.failedAt < closedMs;
-    if (!this.store.direct || isClosed) return undefined;
+    if (!this.store.direct || this.transfers.areFailing) return undefined;
     const known = this.sources.get(key);
     if (known && now - known.at < sourceMs) return known.source;
     const source = this.store.direct(key);
@@ -208,7 +148,7 @@ export class Filler {
  * Waits while another process fetches a part of these chunks; resolves to what is left to do when it
  * is done, or dead, and nobody else does it then. Undefined when nothing is.
  */
-async function claim(transfer: Transfer): Promise<ClaimedTransfer | undefined> {
+async function claim(transfer: Asked): Promise<Transfer | undefined> {
   const { file, chunks, landed, failed } = transfer;
   const [first, last] = [chunks[0] as Wanted, chunks.at(-1) as Wanted];
   const range = [first.offset, last.offset + last.length - first.offset] as const;
@@ -225,19 +165,11 @@ async function claim(transfer: Transfer): Promise<ClaimedTransfer | undefined> {
     const unclaim = (): void => file.bytes.unclaim(...range);
     if (left.length > 0) {
       const pick = <T>(of: readonly T[]): T[] => left.map((index) => of[index] as T);
-      return { file, chunks: pick(chunks), landed: pick(landed), failed, unclaim, counted: 0 };
+      return { file, chunks: pick(chunks), landed: pick(landed), failed, unclaim };
     }
     if (claimed) unclaim();
     return undefined;
   }
-}
-
-/** The blocks that a chunk has to itself tell whether it is there; where it has none, those that it shares. */
-function isThere(file: LocalFile, { offset, length }: FileChunk): boolean {
-  const end = offset + length;
-  const from = Math.ceil(offset / blockBytes) * blockBytes;
-  const to = end === file.size ? end : Math.floor(end / blockBytes) * blockBytes;
-  return from < to ? file.bytes.presentUntil(from, to) >= to : file.bytes.presentUntil(offset, end) >= end;
 }
 
 /** What is beside a chunk counts as there when it is an end of the file or a hole. */
@@ -271,21 +203,6 @@ function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
     end = place ? place.offset + place.length : 0;
   }
   if (run.length > 0) yield run;
-}
-
-function rowsOf(chunks: readonly Wanted[]): Buffer {
-  const rows = Buffer.alloc(chunks.length * pieceBytes);
-  chunks.forEach(({ ref, length, offset, left, right }, index) => {
-    const at = index * pieceBytes;
-    rows.writeDoubleLE(ref.place?.offset ?? 0, at);
-    rows.writeDoubleLE(offset, at + 8);
-    rows.writeUInt32LE(ref.place?.length ?? 0, at + 16);
-    rows.writeUInt32LE(length, at + 20);
-    rows[at + 24] = left ? 1 : 0;
-    rows[at + 25] = right ? 1 : 0;
-    ref.hash.copy(rows, at + 32);
-  });
-  return rows;
 }
 
 function keyOf(file: LocalFile, chunk: FileChunk): string {

@@ -1,9 +1,10 @@
 /**
- * Keeps a cache folder within its limit, and some of the disk free: what was used longest ago
- * leaves first. What there is, the disk says: several processes share a folder.
+ * Keeps a cache folder within its limit, and some of the disk free: what was used once leaves first,
+ * so that one pass over much data does not take what is used again and again; of the rest what was
+ * used longest ago. What there is, the disk says: several processes share a folder.
  */
-import { utimes } from 'node:fs';
-import { readdir, rm, stat, statfs } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { chmod, readdir, rm, stat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** So much of the limit is written before the next look. */
@@ -13,12 +14,18 @@ const partKept = 0.9;
 const reserveBytes = 1024 * 1024 * 1024;
 /** A disk of less than that gives up no more than this part of itself. */
 const reservePart = 0.05;
+/** What is used so long after the last time is used again: that is kept in its sticky bit. */
+const againMs = 60_000;
+const stickyBit = 0o1000;
+/** What was used once may take this part of the limit before anything that is used again leaves. */
+const oncePart = 0.2;
 
 interface Item {
   readonly paths: readonly string[];
   readonly bytes: number;
   /** Milliseconds since 1970. */
   readonly used: number;
+  readonly again: boolean;
 }
 
 export class DiskSpace {
@@ -47,9 +54,11 @@ export class DiskSpace {
   }
 
   /** Notes that a file or folder was used. */
-  touch(path: string): void {
+  async touch(path: string): Promise<void> {
     const now = new Date();
-    utimes(path, now, now, () => undefined);
+    const { mtimeMs, mode } = await stat(path);
+    if (now.getTime() - mtimeMs > againMs) await chmod(path, (mode & 0o777) | stickyBit);
+    await utimes(path, now, now);
   }
 
   /** Waits for what is being removed. */
@@ -64,13 +73,31 @@ export class DiskSpace {
     const short = Math.min(reserveBytes, blocks * bsize * reservePart) - bavail * bsize;
     const limit = Math.min(this.bytesMax, Math.max(0, total - Math.max(0, short)));
     if (total <= limit) return;
-    for (const { paths, bytes } of items.sort((a, b) => a.used - b.used)) {
+    for (const { paths, bytes } of leaving(items, limit * oncePart)) {
       if (total <= limit * partKept) break;
       this.onRemove(paths[0] as string);
       for (const path of paths) await rm(path, { recursive: true, force: true });
       total -= bytes;
     }
   }
+}
+
+/** In the order in which they leave: those used once, until `onceBytes` of them are left, and then the oldest. */
+function leaving(items: readonly Item[], onceBytes: number): Item[] {
+  const byAge = items.toSorted((a, b) => a.used - b.used);
+  let once = items.reduce((sum, { again, bytes }) => sum + (again ? 0 : bytes), 0);
+  const first = new Set<Item>();
+  for (const item of byAge) {
+    if (item.again || once <= onceBytes) continue;
+    first.add(item);
+    once -= item.bytes;
+  }
+  return [...first, ...byAge.filter((item) => !first.has(item))];
+}
+
+/** When it was used, as whoever opened it has noted or the system saw, and whether that was again. */
+function useOf({ mtimeMs, atimeMs, mode }: Stats): Pick<Item, 'used' | 'again'> {
+  return { used: Math.max(mtimeMs, atimeMs), again: (mode & stickyBit) !== 0 };
 }
 
 /** What is kept and leaves as a whole: folders of extents, and plain files with what belongs to them. */
@@ -85,7 +112,7 @@ async function itemsBelow(dir: string): Promise<Item[]> {
     } else if (/^[0-9a-f]{64}$/.test(entry.name)) {
       const info = await stat(path).catch(() => undefined);
       const paths = [path, `${path}.sums`, `${path}.packs`];
-      if (info) items.push({ paths, bytes: info.blocks * 512, used: info.mtimeMs });
+      if (info) items.push({ paths, bytes: info.blocks * 512, ...useOf(info) });
     }
   }
   return items;
@@ -96,6 +123,7 @@ async function extentsIn(dir: string): Promise<Item | undefined> {
   const lengths = names.flatMap((name) => /^\d+-(\d+)$/.exec(name)?.[1] ?? []);
   if (lengths.length === 0) return undefined;
   const info = await stat(dir).catch(() => undefined);
+  if (!info) return undefined;
   const bytes = lengths.reduce((sum, length) => sum + Number(length), 0);
-  return { paths: [dir], bytes, used: info?.mtimeMs ?? 0 };
+  return { paths: [dir], bytes, ...useOf(info) };
 }

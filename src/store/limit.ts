@@ -1,16 +1,21 @@
 /**
- * Decorator: at most so many requests of one store at a time; others wait in order. Pages of a
- * listing are not counted, as its consumer may make requests between them.
+ * Decorator for stores behind a network: at most so many requests at a time, others wait in order;
+ * and a read that takes far longer than its peers is made a second time, the first answer counts.
+ * Pages of a listing are not counted, as its consumer may make requests between them.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Semaphore } from '../base/async.ts';
+import { Pace } from '../base/pace.ts';
 import type { Store } from './store.ts';
 
 export function limitStore(store: Store, requestsMax: number): Store {
   const limit = new Semaphore(requestsMax);
+  const pace = new Pace();
+  const read = <T>(bytes: number, work: () => Promise<T>): Promise<T> => limit.run(() => hedge(pace, bytes, work));
   return {
     url: store.url,
-    read: (key, offset, length) => limit.run(() => store.read(key, offset, length)),
-    readTail: (key, length) => limit.run(() => store.readTail(key, length)),
+    read: (key, offset, length) => read(length, () => store.read(key, offset, length)),
+    readTail: (key, length) => read(length, () => store.readTail(key, length)),
     readWithToken: (key) => limit.run(() => store.readWithToken(key)),
     writeIfAbsent: (key, parts) => limit.run(() => store.writeIfAbsent(key, parts)),
     writeIfUnchanged: (key, bytes, token) => limit.run(() => store.writeIfUnchanged(key, bytes, token)),
@@ -20,4 +25,28 @@ export function limitStore(store: Store, requestsMax: number): Store {
     direct: async (key) => store.direct?.(key),
     close: () => store.close(),
   };
+}
+
+/** The first result of `work`, which begins again, once, when it takes far longer than its peers. */
+async function hedge<T>(pace: Pace, bytes: number, work: () => Promise<T>): Promise<T> {
+  const begin = performance.now();
+  const noted = (result: T): T => {
+    pace.note(performance.now() - begin, bytes);
+    return result;
+  };
+  const first = work();
+  const patienceMs = pace.patienceMs(bytes);
+  if (patienceMs === Infinity) return noted(await first);
+  const answered = new AbortController();
+  const slow = sleep(patienceMs, true, { signal: answered.signal }).catch(() => false);
+  try {
+    const ended = first.then(
+      () => false,
+      () => false,
+    );
+    if (!(await Promise.race([ended, slow]))) return noted(await first);
+    return noted(await Promise.any([first, work()]).catch(() => first));
+  } finally {
+    answered.abort();
+  }
 }

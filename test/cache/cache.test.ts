@@ -2,7 +2,7 @@
  * The cache between versions and a store: few requests, verified bytes, and nothing believed that
  * lies on this machine's disk.
  */
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -85,6 +85,25 @@ test('the disk is bounded: the oldest objects leave', async () => {
   }
   expect((await readdir(dir)).length).toBeLessThanOrEqual(3);
   expect(await disk.read('o5', { offset: 0, length: mebibyte })).toBeDefined();
+});
+
+test('a pass over much data leaves what is used again', async () => {
+  const write = async (name: string, space: DiskSpace): Promise<void> => {
+    await new DiskCache(space).write(name, { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
+    await space.settle();
+  };
+  const before = new DiskSpace(dir, 100 * mebibyte);
+  for (const name of ['often', 'once']) await write(name, before);
+  const hourAgo = new Date(Date.now() - 3_600_000);
+  await utimes(join(dir, 'often'), hourAgo, hourAgo);
+  await before.touch(join(dir, 'often'));
+  await utimes(join(dir, 'often'), hourAgo, hourAgo);
+  const space = new DiskSpace(dir, 6 * mebibyte);
+  for (let object = 0; object < 20; object += 1) await write(`pass${object}`, space);
+  const left = await readdir(dir);
+  expect(left).toContain('often');
+  expect(left).not.toContain('once');
+  expect(left.length).toBeLessThanOrEqual(6);
 });
 
 test('a wrong byte is found, whether disk or store has it; a stale place is looked up', async () => {

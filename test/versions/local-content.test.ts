@@ -3,7 +3,10 @@
  * fill, comes once, and is fetched anew when the disk has changed it.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -144,6 +147,41 @@ test('a random read fetches the chunks that it touches', async () => {
   await content.ensure(20 * mebibyte, 4096);
   expect(filler.counters.requests).toBe(1);
   expect(filler.counters.bytes).toBeLessThanOrEqual(2 * 4 * mebibyte);
+});
+
+/** The objects of a folder store by HTTP, in ranges, as `next` says: `stalls` after half of the bytes. */
+async function servedBy(store: Store, next: (request: number) => 'works' | 'stalls'): Promise<Store & AsyncDisposable> {
+  let requests = 0;
+  const server = createServer((request, answer) => {
+    const [, from, to] = /(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+    requests += 1;
+    const fate = next(requests);
+    void (async () => {
+      const length = Number(to) - Number(from) + 1;
+      const bytes = await store.read((request.url ?? '').slice(1), Number(from), length);
+      answer.writeHead(206, { 'content-length': bytes.length });
+      if (fate === 'works') answer.end(bytes);
+      else answer.write(bytes.subarray(0, length / 2));
+    })();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  return Object.assign(Object.create(store) as Store, {
+    direct: async (key: string) => ({ url: `http://127.0.0.1:${port}/${key}` }),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  });
+}
+
+test('a transfer that stands still is asked for again, and not waited for', async () => {
+  const bytes = randomBytes(24 * mebibyte);
+  await using store = await servedBy(await storeWith(bytes), (request) => (request === 12 ? 'stalls' : 'works'));
+  const { content, filler } = await openContent(store);
+  for (let offset = 0; offset < 24; offset += 1) expect(await content.ensure(offset * mebibyte, mebibyte)).toBe(true);
+  expect((await content.file.bytes.read(0, bytes.length))?.equals(bytes)).toBe(true);
+  expect(filler.counters).toMatchObject({ hedged: 1, failures: 0 });
 });
 
 test('a byte that the disk has changed is found when it is read, and comes again', async () => {

@@ -1,0 +1,181 @@
+/**
+ * Transfers under way in native threads, which bring chunks from the store to files of the cache.
+ * One that stands still for far longer than its peers take is asked for a second time.
+ */
+import { native, type Fetcher } from '../base/native.ts';
+import { Pace } from '../base/pace.ts';
+import type { Ref } from '../model/refs.ts';
+import type { DirectSource } from '../store/store.ts';
+import type { LocalFile } from './file-cache.ts';
+
+/** A chunk of a file, or a hole (no ref). Bytes. */
+export interface FileChunk {
+  readonly offset: number;
+  readonly length: number;
+  readonly ref?: Ref | undefined;
+}
+
+/** A chunk to fetch; `left` and `right`: what is beside it counts as there. */
+export interface Wanted extends FileChunk {
+  readonly ref: Ref;
+  readonly left: boolean;
+  readonly right: boolean;
+}
+
+/** One range of one pack. */
+export interface Transfer {
+  readonly file: LocalFile;
+  readonly chunks: readonly Wanted[];
+  /** Called as each of the chunks is in the file. */
+  readonly landed: readonly (() => void)[];
+  /** Called when no more of them will be. */
+  readonly failed: () => void;
+  /** Lets other processes fetch the range. */
+  readonly unclaim: () => void;
+}
+
+export interface TransferCounters {
+  requests: number;
+  bytes: number;
+  failures: number;
+  /** Requests made for a second time, since the first took too long. */
+  hedged: number;
+}
+
+/** What a thread has been given to do. */
+interface Sent extends Transfer {
+  readonly source: DirectSource;
+  /** Bytes of it that are in the counters. */
+  counted: number;
+  /** How many of its chunks are there. */
+  count: number;
+  /** When it began, and when something of it was last heard, in milliseconds; 0 while it waits its turn. */
+  begun: number;
+  heard: number;
+  /** True when it is a second request, or there is one. */
+  isHedged: boolean;
+}
+
+const blockBytes = 4096;
+const transfersMax = 16;
+const pieceBytes = 64;
+const watchMs = 250;
+/** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
+const failuresMax = 3;
+const closedMs = 60_000;
+
+export class Transfers {
+  readonly counters: TransferCounters = { requests: 0, bytes: 0, failures: 0, hedged: 0 };
+  private readonly timeoutSeconds: number;
+  private readonly wrote: (bytes: number) => void;
+  private readonly sent = new Map<number, Sent>();
+  private readonly pace = new Pace();
+  private fetcher: Fetcher | undefined;
+  private watch: NodeJS.Timeout | undefined;
+  private next = 1;
+  /** Transfers in a row that brought nothing, and when the last of them ended. */
+  private failures = 0;
+  private failedAt = 0;
+
+  /** `timeoutSeconds`: how long a transfer may bring nothing. `wrote` is told of bytes that went to the disk. */
+  constructor(timeoutSeconds: number, wrote: (bytes: number) => void) {
+    this.timeoutSeconds = timeoutSeconds;
+    this.wrote = wrote;
+  }
+
+  /** True while nothing comes this way. */
+  get areFailing(): boolean {
+    return this.failures >= failuresMax && Date.now() - this.failedAt < closedMs;
+  }
+
+  /** Hands a transfer to the threads; `urgent` ones go first. */
+  send(transfer: Transfer, source: DirectSource, urgent: boolean, isHedged = false): void {
+    const id = this.next++;
+    this.sent.set(id, { ...transfer, source, counted: 0, count: 0, begun: 0, heard: 0, isHedged });
+    this.counters.requests += 1;
+    this.fetcher ??= new (native().Fetcher)(transfersMax, (...event) => this.tell(...event));
+    const from = { ...source, timeoutSeconds: this.timeoutSeconds };
+    this.fetcher.fetch(id, transfer.file.bytes, from, rowsOf(transfer.chunks), urgent);
+    this.watch ??= setInterval(() => this.lookForSlow(), watchMs).unref();
+  }
+
+  /** Makes a second request for what is missing of a transfer that stands still for far longer than its peers take. */
+  private lookForSlow(): void {
+    if (this.sent.size === 0) {
+      clearInterval(this.watch);
+      this.watch = undefined;
+    }
+    const now = performance.now();
+    for (const transfer of this.sent.values()) {
+      const { file, begun, heard, isHedged, count, source } = transfer;
+      const chunks = transfer.chunks.slice(count);
+      const patienceMs = this.pace.patienceMs(storedBytes(chunks));
+      if (begun === 0 || isHedged || chunks.length === 0 || now - heard < patienceMs) continue;
+      transfer.isHedged = true;
+      this.counters.hedged += 1;
+      const nothing = (): void => undefined;
+      const landed = transfer.landed.slice(count);
+      this.send({ file, chunks, landed, failed: nothing, unclaim: nothing }, source, true, true);
+    }
+  }
+
+  private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
+    const transfer = this.sent.get(id);
+    if (!transfer) return;
+    transfer.heard = performance.now();
+    if (!ended && count < 0) {
+      transfer.begun = transfer.heard;
+      return;
+    }
+    // As they land: who waits for the last chunk must find all of them counted.
+    const total = ended ? bytes : transfer.counted + (transfer.chunks[count]?.ref.place?.length ?? 0);
+    this.counters.bytes += total - transfer.counted;
+    transfer.counted = total;
+    if (!ended) {
+      transfer.count = count + 1;
+      transfer.landed[count]?.();
+      return;
+    }
+    this.sent.delete(id);
+    transfer.unclaim();
+    this.wrote(bytes);
+    if (failure === '') {
+      this.failures = 0;
+      this.pace.note(transfer.heard - transfer.begun, bytes);
+      return;
+    }
+    // A second request may have brought all of it.
+    if (transfer.chunks.every((chunk) => isThere(transfer.file, chunk))) return;
+    this.counters.failures += 1;
+    this.failures = count > 0 ? 0 : this.failures + 1;
+    this.failedAt = Date.now();
+    transfer.failed();
+  }
+}
+
+/** The blocks that a chunk has to itself tell whether it is there; where it has none, those that it shares. */
+export function isThere(file: LocalFile, { offset, length }: FileChunk): boolean {
+  const end = offset + length;
+  const from = Math.ceil(offset / blockBytes) * blockBytes;
+  const to = end === file.size ? end : Math.floor(end / blockBytes) * blockBytes;
+  return from < to ? file.bytes.presentUntil(from, to) >= to : file.bytes.presentUntil(offset, end) >= end;
+}
+
+function rowsOf(chunks: readonly Wanted[]): Buffer {
+  const rows = Buffer.alloc(chunks.length * pieceBytes);
+  chunks.forEach(({ ref, length, offset, left, right }, index) => {
+    const at = index * pieceBytes;
+    rows.writeDoubleLE(ref.place?.offset ?? 0, at);
+    rows.writeDoubleLE(offset, at + 8);
+    rows.writeUInt32LE(ref.place?.length ?? 0, at + 16);
+    rows.writeUInt32LE(length, at + 20);
+    rows[at + 24] = left ? 1 : 0;
+    rows[at + 25] = right ? 1 : 0;
+    ref.hash.copy(rows, at + 32);
+  });
+  return rows;
+}
+
+function storedBytes(chunks: readonly Wanted[]): number {
+  return chunks.reduce((sum, { ref }) => sum + (ref.place?.length ?? 0), 0);
+}
