@@ -1,5 +1,4 @@
 // Answers, as the kernel wants them: each one writev, whole.
-#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -9,8 +8,6 @@
 #include <cstring>
 #include <system_error>
 
-#include "../common/tree_node.h"
-#include "entries.h"
 #include "session.h"
 
 namespace {
@@ -20,8 +17,6 @@ constexpr size_t kZerosBytes = 256 * 1024;
 alignas(4096) uint8_t zeros[kZerosBytes];
 /** Below IOV_MAX. */
 constexpr size_t kPartsMax = 512;
-/** What READDIR says of entries that have no number yet. */
-constexpr uint64_t kUnknownIno = UINT32_MAX;
 
 bool ReadWhole(const Piece& piece, uint8_t* into) {
   for (uint64_t done = 0; done < piece.length;) {
@@ -58,7 +53,10 @@ fuse::EntryOut Session::EntryOf(const Node& node) {
 
 void Session::ReplyEntry(uint64_t id, const Node* node) {
   uint64_t unique;
-  if (!Take(id, &unique)) return;
+  if (Take(id, &unique)) WriteEntry(unique, node);
+}
+
+void Session::WriteEntry(uint64_t unique, const Node* node) {
   fuse::EntryOut out{};
   out.entry_valid = fuse::kForEver;
   try {
@@ -68,103 +66,6 @@ void Session::ReplyEntry(uint64_t id, const Node* node) {
     return;
   }
   if (!Send(unique, 0, &out, sizeof out) && node != nullptr) table_->Forget(out.nodeid, 1);
-}
-
-void Session::ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length) {
-  uint64_t unique;
-  if (!Take(request.id, &unique)) return;
-  EntryReader reader(entries, length);
-  WriteDirectory(request, unique, parent_ino, [&](Entry* entry) { return reader.Next(entry); });
-}
-
-bool Session::ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first) {
-  // All of it is looked at before anything is said.
-  TreeLeaf::Entry read;
-  TreeLeaf checked(bytes, length);
-  if (!checked.Begin()) return false;
-  while (checked.Next(&read)) {
-  }
-  if (!checked.Sound()) return false;
-  uint64_t unique;
-  if (!Take(request.id, &unique)) return true;
-  TreeLeaf leaf(bytes, length);
-  leaf.Begin();
-  uint64_t ordinal = first;
-  const uint64_t from = request.offset < 2 ? 0 : request.offset - 2;
-  WriteDirectory(request, unique, parent_ino, [&](Entry* entry) {
-    do {
-      if (!leaf.Next(&read)) return false;
-    } while (ordinal++ < from);
-    Node& node = entry->node;
-    node = Node{};
-    node.ordinal = ordinal - 1;
-    node.size = read.size;
-    node.mtime_seconds = read.mtime_seconds;
-    node.mtime_nanoseconds = read.mtime_nanoseconds;
-    node.kind = read.kind;
-    node.executable = read.executable;
-    if (read.ref != nullptr) {
-      node.ref = read.ref->type + 1;
-      std::memcpy(node.hash, read.ref->hash, sizeof node.hash);
-      node.place = read.ref->has_place;
-      if (read.ref->has_place) {
-        std::memcpy(node.pack, read.ref->pack, sizeof node.pack);
-        node.place_offset = read.ref->offset;
-        node.place_length = read.ref->length;
-      }
-    }
-    entry->name = read.name.data();
-    entry->name_length = static_cast<uint16_t>(read.name.size());
-    return true;
-  });
-  return true;
-}
-
-void Session::WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino,
-                             const std::function<bool(Entry*)>& next) {
-  bool plus = request.opcode == fuse::kReaddirplus;
-  size_t head = (plus ? sizeof(fuse::EntryOut) : 0) + sizeof(fuse::Dirent);
-  std::vector<uint8_t> out;
-  std::vector<uint64_t> interned;
-  out.reserve(request.size);
-  auto add = [&](const char* name, size_t name_length, uint64_t cookie, uint32_t type, const Node* node, uint64_t ino) {
-    size_t room = head + ((name_length + 7) & ~size_t{7});
-    if (out.size() + room > request.size) return false;
-    size_t at = out.size();
-    if (plus) {
-      fuse::EntryOut entry{};
-      if (node != nullptr) {
-        entry = EntryOf(*node);
-        ino = entry.nodeid;
-        interned.push_back(ino);
-      }
-      out.resize(at + room);
-      std::memcpy(&out[at], &entry, sizeof entry);
-    } else {
-      out.resize(at + room);
-    }
-    fuse::Dirent dirent{ino, cookie, static_cast<uint32_t>(name_length), type};
-    std::memcpy(&out[at + head - sizeof dirent], &dirent, sizeof dirent);
-    std::memcpy(&out[at + head], name, name_length);
-    return true;
-  };
-  int failed = 0;
-  try {
-    bool full = false;
-    if (request.offset < 1) full = !add(".", 1, 1, DT_DIR, nullptr, request.ino);
-    if (!full && request.offset < 2) full = !add("..", 2, 2, DT_DIR, nullptr, parent_ino);
-    Entry entry;
-    while (!full && next(&entry)) {
-      entry.node.parent = request.ino;
-      uint32_t type = entry.node.kind == 1 ? DT_DIR : entry.node.kind == 2 ? DT_LNK : DT_REG;
-      full = !add(entry.name, entry.name_length, entry.node.ordinal + 3, type, &entry.node, kUnknownIno);
-    }
-  } catch (const std::system_error& error) {
-    failed = error.code().value();
-  }
-  bool taken = Send(unique, failed, out.data(), failed == 0 ? out.size() : 0);
-  if (taken && failed == 0) return;
-  for (uint64_t ino : interned) table_->Forget(ino, 1);
 }
 
 void Session::WriteData(const DataReply& reply, std::vector<uint8_t>* scratch) {

@@ -110,6 +110,7 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       request.name = body.TakeName();
       if (request.name.empty()) return fail(EINVAL);
       if (request.name.size() > fuse::kNameMax) return fail(ENAMETOOLONG);
+      if (AnswerKept(header.unique, request)) return;
       return Enqueue(std::move(request), header);
     case fuse::kGetxattr:
     case fuse::kListxattr: {
@@ -136,7 +137,7 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       if (!body.Take(&in)) return fail(EINVAL);
       request.size = std::min(in.size, fuse::kReadBytesMax);
       request.offset = in.offset;
-      if (header.opcode == fuse::kRead && ReadLocally(header.unique, request)) return;
+      if (header.opcode == fuse::kRead ? ReadLocally(header.unique, request) : AnswerKept(header.unique, request)) return;
       return Enqueue(std::move(request), header);
     }
     case fuse::kReadlink:

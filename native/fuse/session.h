@@ -17,6 +17,7 @@
 #include "../common/cache_file.h"
 #include "abi.h"
 #include "inode_table.h"
+#include "leaf_cache.h"
 
 struct Entry;
 
@@ -60,6 +61,8 @@ struct Counters {
   std::atomic<uint64_t> replies{0}, reply_errors{0}, interrupts{0}, bytes_read{0}, ring_max{0};
   /** Readings answered without JavaScript, those whose bytes on disk were damaged, and opens lent to the kernel. */
   std::atomic<uint64_t> local_reads{0}, damaged_reads{0}, passthrough_opens{0};
+  /** Lookups and listings answered without JavaScript. */
+  std::atomic<uint64_t> kept_answers{0};
 };
 
 /**
@@ -108,6 +111,13 @@ class Session : public std::enable_shared_from_this<Session> {
    * is answered, when they are not understood.
    */
   bool ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first);
+  /**
+   * Keeps a leaf that is all of the directory with this hash: from now on lookups and listings of
+   * it are answered from there. False when it is not understood.
+   */
+  bool KeepLeaf(const uint8_t* hash, const uint8_t* bytes, size_t length);
+  /** Answers a lookup or listing from a leaf that was kept; false when there is none. */
+  bool ReplyKept(const Request& request);
   void ReplyBytes(uint64_t id, const void* bytes, size_t length);
   /** Written by another thread, which closes the pieces' files; `tag` comes back from DrainWritten. */
   void ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag);
@@ -159,6 +169,17 @@ class Session : public std::enable_shared_from_this<Session> {
   /** False when the request was answered before. */
   bool Take(uint64_t id, uint64_t* unique);
 
+  struct Kept {
+    uint64_t parent;
+    LeafCache::Bytes leaf;
+  };
+  bool AnswerKept(uint64_t unique, const Request& request);
+  bool FindKept(uint64_t ino, Kept* kept);
+  void WriteKept(const Request& request, uint64_t unique, const Kept& kept);
+  void WriteLeaf(const Request& request, uint64_t unique, uint64_t parent_ino, const uint8_t* bytes, size_t length,
+                 uint64_t first);
+  /** The entry, or that there is none. */
+  void WriteEntry(uint64_t unique, const Node* node);
   void WriteData(const DataReply& reply, std::vector<uint8_t>* scratch);
   /** `next` gives the entries (with the parent not set) until it is false. */
   void WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino, const std::function<bool(Entry*)>& next);
@@ -171,6 +192,8 @@ class Session : public std::enable_shared_from_this<Session> {
   const Options options_;
   const std::shared_ptr<InodeTable> table_;
   const std::function<void()> wake_;
+
+  LeafCache leaves_;
 
   std::mutex mutex_;
   std::condition_variable room_;

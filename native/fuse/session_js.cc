@@ -75,6 +75,8 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
                            InstanceMethod<&FuseSession::ReplyEntry>("replyEntry"),
                            InstanceMethod<&FuseSession::ReplyDirectory>("replyDirectory"),
                            InstanceMethod<&FuseSession::ReplyLeaf>("replyLeaf"),
+                           InstanceMethod<&FuseSession::KeepLeaf>("keepLeaf"),
+                           InstanceMethod<&FuseSession::ReplyKept>("replyKept"),
                            InstanceMethod<&FuseSession::ReplyBytes>("replyBytes"),
                            InstanceMethod<&FuseSession::ReplyPieces>("replyPieces"),
                            InstanceMethod<&FuseSession::ReplyLocal>("replyLocal"),
@@ -175,11 +177,16 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
   }
 
   /** A request as JavaScript hands it back. */
+  static std::string NameIn(Napi::Object request) {
+    Napi::Buffer<char> name = request.Get("name").As<Napi::Buffer<char>>();
+    return std::string(name.Data(), name.Length());
+  }
+
   static Request RequestIn(Napi::Value given) {
     Napi::Object asked = given.As<Napi::Object>();
     auto number = [&](const char* name) { return NumberOf(asked.Get(name)); };
     return {static_cast<uint32_t>(number("opcode")), static_cast<uint32_t>(number("size")), number("id"),
-            number("ino"), number("offset"), {}, static_cast<uint32_t>(number("tries"))};
+            number("ino"), number("offset"), NameIn(asked), static_cast<uint32_t>(number("tries"))};
   }
 
   uint64_t ParentOf(uint64_t ino) {
@@ -199,6 +206,16 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Napi::Buffer<uint8_t> leaf = info[1].As<Napi::Buffer<uint8_t>>();
     const bool done = session_->ReplyLeaf(request, ParentOf(request.ino), leaf.Data(), leaf.Length(), NumberOf(info[2]));
     return Napi::Boolean::New(info.Env(), done);
+  }
+
+  Napi::Value KeepLeaf(const Napi::CallbackInfo& info) {
+    Napi::Buffer<uint8_t> hash = info[0].As<Napi::Buffer<uint8_t>>(), leaf = info[1].As<Napi::Buffer<uint8_t>>();
+    const bool kept = hash.Length() == 32 && session_->KeepLeaf(hash.Data(), leaf.Data(), leaf.Length());
+    return Napi::Boolean::New(info.Env(), kept);
+  }
+
+  Napi::Value ReplyKept(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), session_->ReplyKept(RequestIn(info[0])));
   }
 
   void ReplyLocal(const Napi::CallbackInfo& info) { session_->ReplyLocal(RequestIn(info[0])); }
@@ -299,6 +316,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     made.Set("interrupts", static_cast<double>(counters.interrupts));
     made.Set("bytesRead", static_cast<double>(counters.bytes_read));
     made.Set("localReads", static_cast<double>(counters.local_reads));
+    made.Set("keptAnswers", static_cast<double>(counters.kept_answers));
     made.Set("damagedReads", static_cast<double>(counters.damaged_reads));
     made.Set("passthroughOpens", static_cast<double>(counters.passthrough_opens));
     made.Set("passthrough", session_->Lends());

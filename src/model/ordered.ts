@@ -117,6 +117,12 @@ export class OrderedReader<Item, S extends Summary = Summary> {
     }
   }
 
+  /** The plain bytes of the root, not looked into, when it is a leaf and has all items. */
+  async plainRoot(plain: PlainNodeSource): Promise<Buffer | undefined> {
+    const bytes = await plain.nodeBytes(this.root);
+    return levelOfNode(bytes) === 0 ? bytes : undefined;
+  }
+
   private leafAt(ordinal: number): Promise<Page<Item>> {
     return this.leaf((node, before) => childAt(node, before, ordinal));
   }

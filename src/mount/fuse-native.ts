@@ -48,6 +48,8 @@ export interface FuseCounters {
   /** Reads answered from the disk cache without JavaScript, and those that found damaged bytes there. */
   readonly localReads: number;
   readonly damagedReads: number;
+  /** Lookups and listings answered without JavaScript. */
+  readonly keptAnswers: number;
   /** Whether the kernel takes files that are lent to it, and opens for which it did. */
   readonly passthrough: boolean;
   readonly passthroughOpens: number;
@@ -97,6 +99,13 @@ export interface FuseSession {
    * and the request is not answered, when they are not understood.
    */
   replyLeaf(request: FuseRequest, leaf: Buffer, first: number): boolean;
+  /**
+   * Lookups and listings of directories with this hash are answered from the verified bytes of the
+   * one leaf that they are, while there is room for it. False when it is not understood.
+   */
+  keepLeaf(hash: Buffer, leaf: Buffer): boolean;
+  /** Answers a lookup or listing from a leaf that was kept; false, and it is not answered, when there is none. */
+  replyKept(request: FuseRequest): boolean;
   replyBytes(id: number, bytes: Buffer): void;
   /** Written by another thread: the buffers must not change, descriptors may be closed at once. */
   replyPieces(id: number, pieces: readonly Piece[]): void;

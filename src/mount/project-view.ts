@@ -103,6 +103,10 @@ export class ProjectView implements View {
     return leaf ?? { bytes: Buffer.alloc(0), first: from };
   }
 
+  async whole({ ref }: Pick<ViewEntry, 'ref'>): Promise<Buffer | undefined> {
+    return ref && this.directories.readerAt(ref).plainRoot(this.reader);
+  }
+
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
     const content = await this.contentOf(file, nodeOf);
     const ahead = this.readahead.next(file.ino, offset, length, file.size);

@@ -7,6 +7,7 @@ import { assert, isPachError, PachError } from '../base/errors.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
+import { Walk } from './walk.ts';
 import type { LocalView, NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
 
 export interface TransportCounters extends FuseCounters {
@@ -61,6 +62,7 @@ export class Transport {
   private readonly session: FuseSession;
   private readonly nodeOf: NodeOf;
   private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
+  private readonly walk = new Walk();
   /** By inode, those used last at the end. */
   private readonly attached = new Map<number, LocalView>();
 
@@ -124,11 +126,13 @@ export class Transport {
     const { opcode, id } = request;
     switch (opcode) {
       case opcodes.lookup: {
+        if (await this.isKept(request, node)) return;
         const entry = await view.lookup(node, request.name, nodeOf);
         return session.replyEntry(id, node.ino, entry && encodeEntry(entry));
       }
       case opcodes.readdir:
       case opcodes.readdirplus:
+        if (await this.isKept(request, node)) return;
         return this.readDirectory(request, node);
       case opcodes.open:
         await this.localOf(node);
@@ -143,6 +147,30 @@ export class Transport {
       default:
         return session.replyError(id, errno.ENOSYS);
     }
+  }
+
+  /** True when the directory is one leaf: then native threads have answered, and will from now on. */
+  private async isKept(request: FuseRequest, node: ViewNode): Promise<boolean> {
+    const leaf = await this.view.whole(node);
+    if (!leaf || !node.ref) return false;
+    const answered = this.session.keepLeaf(node.ref.hash, leaf) && this.session.replyKept(request);
+    const ahead = this.walk.enter(node.parent, node.ordinal);
+    if (ahead > 0) void this.keepAhead(node, ahead).catch(() => undefined);
+    return answered;
+  }
+
+  /** Fetches the folders that come after one, as many as there are among the next names of its parent. */
+  private async keepAhead(node: ViewNode, count: number): Promise<void> {
+    const names = await this.view.list(this.nodeOf(node.parent), node.ordinal + 1, this.nodeOf);
+    const folders = names.filter(({ kind }) => kind === 'directory').slice(0, count);
+    const last = folders.at(-1);
+    if (last) this.walk.fetched(node.parent, last.ordinal);
+    await Promise.all(
+      folders.map(async (folder) => {
+        const leaf = await this.view.whole(folder);
+        if (leaf && folder.ref) this.session.keepLeaf(folder.ref.hash, leaf);
+      }),
+    );
   }
 
   private async readDirectory(request: FuseRequest, node: ViewNode): Promise<void> {

@@ -78,6 +78,8 @@ export interface View {
     from: number,
     nodeOf: NodeOf,
   ): Promise<{ readonly bytes: Buffer; readonly first: number } | undefined>;
+  /** The same when all of a directory is one leaf; undefined for others. The root directory is not stored. */
+  whole(directory: Pick<ViewEntry, 'ref'>): Promise<Buffer | undefined>;
   /** Bytes [offset, offset+length) of a file, fewer only at its end. `length` is at most 1 MiB. */
   read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]>;
   /**
