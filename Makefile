@@ -25,16 +25,8 @@ setup-test:
 
 build: deps native ## compile, without touching the system
 	@$(BIN)/tsc -p tsconfig.json
-	@$(bundle)
+	@node bin/bundle.mjs && node bin/keep-code.mjs
 	@$(give_back)
-
-# Node takes a millisecond or two a module to start: the commands start from few files.
-# The one that is started most comes with its machine code.
-roll = said=$$($(BIN)/rolldown dist/cli/$(1) --dir dist/bundle --platform node $(2) 2>&1) || { echo "$$said" >&2; exit 1; }
-bundle = rm -rf dist/bundle; \
-  $(call roll,serve-main.js,--format esm); \
-  $(call roll,main.js,--format cjs --entry-file-names '[name].cjs' --chunk-file-names '[name]-[hash].cjs'); \
-  node bin/keep-code.mjs
 
 # `npm ci` begins by removing node_modules, so an interrupted one leaves no stamp. Install scripts
 # are of no use to these packages, and Node's headers are a package too: nothing else is fetched.

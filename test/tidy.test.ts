@@ -43,6 +43,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
 /** The files or rooms that may name a native addon. */
 const addonOwners: ReadonlyMap<string, string> = new Map([
   ['data', 'base/native.ts'],
+  ['fetch', 'base/native.ts'],
   ['fuse', 'mount/'],
 ]);
 

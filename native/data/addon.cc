@@ -8,7 +8,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportHashing(env, exports);
   ExportCutting(env, exports);
   ExportBlobs(env, exports);
-  ExportFetching(env, exports);
   ExportFiles(env, exports);
   ExportRows(env, exports);
   return exports;

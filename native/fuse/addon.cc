@@ -31,13 +31,15 @@ Napi::Value CreateTable(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), Guarded(info.Env(), [] { return InodeTable::CreateFile(); }));
 }
 
-Napi::Value MountCall(const Napi::CallbackInfo& info) {
-  std::string mountpoint = info[0].As<Napi::String>();
-  bool allow_other = info[1].As<Napi::Boolean>(), helper = info[2].As<Napi::Boolean>();
-  int fd = Guarded(info.Env(), [&] {
-    return helper ? MountByHelper(mountpoint, allow_other) : MountDirectly(mountpoint, allow_other);
-  });
-  return Napi::Number::New(info.Env(), fd);
+Napi::Value OpenDeviceCall(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), Guarded(info.Env(), OpenDevice));
+}
+
+void MountCall(const Napi::CallbackInfo& info) {
+  int device = info[0].As<Napi::Number>();
+  std::string mountpoint = info[1].As<Napi::String>();
+  bool allow_other = info[2].As<Napi::Boolean>(), helper = info[3].As<Napi::Boolean>();
+  Guarded(info.Env(), [&] { (helper ? MountByHelper : MountDirectly)(device, mountpoint, allow_other); });
 }
 
 void UnmountCall(const Napi::CallbackInfo& info) {
@@ -48,6 +50,7 @@ void UnmountCall(const Napi::CallbackInfo& info) {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("createTable", Napi::Function::New(env, CreateTable));
+  exports.Set("openDevice", Napi::Function::New(env, OpenDeviceCall));
   exports.Set("mount", Napi::Function::New(env, MountCall));
   exports.Set("unmount", Napi::Function::New(env, UnmountCall));
   exports.Set("FuseSession", DefineSession(env));

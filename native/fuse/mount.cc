@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@ extern char** environ;
 namespace {
 
 constexpr const char* kType = "fuse.pachmount";
+constexpr unsigned long kClone = _IOR(229, 0, uint32_t);
 
 class Descriptor {
  public:
@@ -97,19 +99,22 @@ int Receive(int socket) {
 
 }  // namespace
 
-int MountDirectly(const std::string& mountpoint, bool allow_other) {
-  Descriptor device(open("/dev/fuse", O_RDWR | O_CLOEXEC));
-  if (device.get() < 0) throw MountError{errno, ""};
-  std::string options = "fd=" + std::to_string(device.get()) + ",rootmode=40000,user_id=" + std::to_string(geteuid()) +
+int OpenDevice() {
+  const int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (device < 0) throw MountError{errno, ""};
+  return device;
+}
+
+void MountDirectly(int device, const std::string& mountpoint, bool allow_other) {
+  std::string options = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=" + std::to_string(geteuid()) +
                         ",group_id=" + std::to_string(getegid()) + ",default_permissions";
   if (allow_other) options += ",allow_other";
   if (mount("pachmount", mountpoint.c_str(), kType, MS_RDONLY | MS_NOSUID | MS_NODEV, options.c_str()) != 0) {
     throw MountError{errno, ""};
   }
-  return device.release();
 }
 
-int MountByHelper(const std::string& mountpoint, bool allow_other) {
+void MountByHelper(int device, const std::string& mountpoint, bool allow_other) {
   int sockets[2], pipes[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) throw MountError{errno, ""};
   Descriptor mine(sockets[0]);
@@ -131,12 +136,15 @@ int MountByHelper(const std::string& mountpoint, bool allow_other) {
     said = ReadAll(errors.get());
     result = WaitFor(pid);
   }
-  int device = Receive(mine.get());
-  if (result != 0 || device < 0) {
-    if (device >= 0) close(device);
-    throw MountError{0, said.empty() ? "fusermount3 failed" : said};
+  const Descriptor opened(Receive(mine.get()));
+  if (result != 0 || opened.get() < 0) throw MountError{0, said.empty() ? "fusermount3 failed" : said};
+  // The helper opens the device itself; ours joins the connection, which then lives as long as ours.
+  const uint32_t connection = static_cast<uint32_t>(opened.get());
+  if (ioctl(device, kClone, &connection) != 0) {
+    const int error = errno;
+    Unmount(mountpoint, true, true);
+    throw MountError{error, ""};
   }
-  return device;
 }
 
 void Unmount(const std::string& mountpoint, bool lazy, bool helper) {

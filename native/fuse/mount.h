@@ -8,9 +8,11 @@ struct MountError {
   std::string message;  // what fusermount3 printed
 };
 
-/** Mounts as root by mount(2). Returns the descriptor of /dev/fuse; throws MountError. */
-int MountDirectly(const std::string& mountpoint, bool allow_other);
+/** A descriptor of /dev/fuse for a mount that is to be made. All of these throw MountError. */
+int OpenDevice();
+/** Mounts as root by mount(2). */
+void MountDirectly(int device, const std::string& mountpoint, bool allow_other);
 /** Mounts through the setuid program fusermount3, for everybody else. */
-int MountByHelper(const std::string& mountpoint, bool allow_other);
-/** Unmounts; `lazy` takes the name away even when files are open. Throws MountError. */
+void MountByHelper(int device, const std::string& mountpoint, bool allow_other);
+/** Unmounts; `lazy` takes the name away even when files are open. */
 void Unmount(const std::string& mountpoint, bool lazy, bool helper);

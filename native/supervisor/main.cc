@@ -1,8 +1,9 @@
 // supervisor PROGRAM ARGUMENTS...: keeps the server of a mount running.
 //
 // It holds the kernel's descriptors (4: the device, 5: the inode table), so that the mount outlives
-// a server that is killed: another one is started with the same descriptors and the same plan (what
-// was on standard input), and the kernel asks it again for what is open. Descriptor 3, the channel
+// a server that is killed: another one is started with the same descriptors and the same plan, and
+// the kernel asks it again for what is open. The plan comes on standard input, when all that may
+// go wrong before has not, and the server meanwhile comes up; without one all ends. Descriptor 3, the channel
 // to who mounted, is the first server's only. A server says that it is alive by writing to
 // descriptor 6; one that is silent for too long is killed. It is C++, and does next to nothing,
 // because it must not fail itself.
@@ -59,7 +60,16 @@ std::string ReadAll(int fd) {
   }
 }
 
-/** A file of these bytes, read from its start. */
+void WriteAll(int fd, const std::string& text) {
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t wrote = write(fd, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return;  // the server has ended, and with what is seen soon
+    done += static_cast<size_t>(wrote);
+  }
+}
+
+/** A file of these bytes. */
 int PlanFile(const std::string& plan) {
   FILE* file = std::tmpfile();
   if (file == nullptr || std::fwrite(plan.data(), 1, plan.size(), file) != plan.size() || std::fflush(file) != 0) Die("plan");
@@ -74,11 +84,10 @@ bool IsMounted() {
   return poll(&device, 1, 0) >= 0 && (device.revents & POLLERR) == 0;
 }
 
-/** Starts the server; returns the end of the pipe on which it beats. */
+/** Starts the server with its plan on descriptor `plan`; returns the end of the pipe on which it beats. */
 int Start(char** arguments, int plan, bool first) {
   int beats[2];
   if (pipe2(beats, O_CLOEXEC) != 0) Die("pipe");
-  lseek(plan, 0, SEEK_SET);
   const pid_t pid = fork();
   if (pid < 0) Die("fork");
   if (pid == 0) {
@@ -98,6 +107,13 @@ int Start(char** arguments, int plan, bool first) {
   return beats[0];
 }
 
+int WaitForEnd() {
+  int status = 0;
+  while (waitpid(server, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
 /** Waits until the server has ended, and kills it when it is silent. Returns its status. */
 int Watch(int beats) {
   for (;;) {
@@ -113,11 +129,26 @@ int Watch(int beats) {
       std::fprintf(stderr, "supervisor: the server has said nothing for %d s: it is killed\n", kSilenceMs / 1000);
       kill(server, SIGKILL);
     }
-    int status = 0;
-    while (waitpid(server, &status, 0) < 0 && errno == EINTR) {
-    }
-    return status;
+    return WaitForEnd();
   }
+}
+
+/** Starts the first server, and gives it the plan when that has come; `file` is one of it for others. */
+int StartFirst(char** arguments, int* file) {
+  int pipes[2];
+  if (pipe2(pipes, O_CLOEXEC) != 0) Die("pipe");
+  const int beats = Start(arguments, pipes[0], true);
+  close(pipes[0]);
+  const std::string plan = ReadAll(0);
+  if (plan.empty()) {
+    kill(server, SIGKILL);
+    WaitForEnd();
+    std::exit(0);
+  }
+  *file = PlanFile(plan);
+  WriteAll(pipes[1], plan);
+  close(pipes[1]);
+  return beats;
 }
 
 }  // namespace
@@ -133,11 +164,12 @@ int main(int argc, char** argv) {
   sigaction(SIGINT, &action, nullptr);
   signal(SIGHUP, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
-  const int plan = PlanFile(ReadAll(0));
+  int plan = -1;
   std::deque<time_t> starts;
-  for (bool first = true;; first = false) {
+  for (;;) {
     starts.push_back(Now());
-    const int beats = Start(argv + 1, plan, first);
+    if (plan >= 0) lseek(plan, 0, SEEK_SET);
+    const int beats = plan < 0 ? StartFirst(argv + 1, &plan) : Start(argv + 1, plan, false);
     const int status = Watch(beats);
     close(beats);
     server = 0;

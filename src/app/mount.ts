@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { PachError } from '../base/errors.ts';
 import { askMount, kernelMounts, listMountRecords, mountLogPath } from '../local/mounts.ts';
 import { encodeHead } from '../model/records/head.ts';
-import { mountKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
+import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { openProject } from './open.ts';
@@ -29,22 +29,27 @@ export async function mountProject(
   asked: Omit<MountPlan, 'head'>,
   allowOther: boolean,
 ): Promise<Mounted> {
-  const plan = { ...asked, head: await pinHead(settings, asked) };
-  const log = openSync(await mountLogPath(settings.home, plan.mountpoint), 'a', 0o600);
+  const { mountpoint } = asked;
+  const connection = openKernel();
   try {
-    await checkMountpoint(settings, plan.mountpoint);
-    const connection = mountKernel(plan.mountpoint, allowOther);
+    // The server comes up while we look whether all is well; it waits for its plan.
+    const mounted = startServer(connection, await mountLogPath(settings.home, mountpoint));
     try {
-      return await startServer(plan, connection, log);
-    } catch (error) {
-      unmountKernel(plan.mountpoint, true);
-      throw error;
+      const plan = { ...asked, head: await pinHead(settings, asked) };
+      await checkMountpoint(settings, mountpoint);
+      mountKernel(connection, mountpoint, allowOther);
+      try {
+        await serving(mounted, plan);
+        return mounted;
+      } catch (error) {
+        unmountKernel(mountpoint, true);
+        throw error;
+      }
     } finally {
-      closeSync(connection.device);
-      closeSync(connection.table);
+      mounted.server.stdin?.end();
     }
   } finally {
-    closeSync(log);
+    closeKernel(connection);
   }
 }
 
@@ -110,16 +115,29 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
   }
 }
 
-async function startServer(plan: MountPlan, connection: KernelConnection, log: number): Promise<Mounted> {
+function startServer({ device, table }: KernelConnection, logPath: string): Mounted {
   const entry = fileURLToPath(new URL('../bundle/serve-main.js', import.meta.url));
   const supervisor = fileURLToPath(new URL('../../native/build/supervisor', import.meta.url));
-  const server = spawn(supervisor, [process.execPath, '--max-semi-space-size=4', entry], {
-    stdio: ['pipe', log, log, 'ipc', connection.device, connection.table],
-    cwd: '/',
-    detached: true,
-  });
-  const ended = new Promise<number>((done) => server.once('exit', (code) => done(code ?? 1)));
-  server.stdin?.on('error', () => undefined).end(JSON.stringify(plan));
+  const log = openSync(logPath, 'a', 0o600);
+  try {
+    const server = spawn(supervisor, [process.execPath, '--max-semi-space-size=4', entry], {
+      stdio: ['pipe', log, log, 'ipc', device, table],
+      cwd: '/',
+      detached: true,
+    });
+    server.stdin?.on('error', () => undefined);
+    const ended = new Promise<number>((done) =>
+      server.once('exit', (code) => done(code ?? 1)).once('error', () => done(1)),
+    );
+    return { server, ended };
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Gives the server its plan, and resolves when it serves. */
+async function serving({ server, ended }: Mounted, plan: MountPlan): Promise<void> {
+  server.stdin?.end(JSON.stringify(plan));
   const answer = new Promise<ServeMessage>((done) =>
     server.once('message', (message) => done(message as ServeMessage)),
   );
@@ -130,5 +148,4 @@ async function startServer(plan: MountPlan, connection: KernelConnection, log: n
   if ('failed' in message) {
     throw new PachError('failed', { what: plan.mountpoint, why: `it could not be served: ${message.failed}` });
   }
-  return { server, ended };
 }

@@ -137,22 +137,32 @@ export interface NativeData {
    * first stays. Resolves to the number of rows left, which are the first ones in `rows`.
    */
   sortRows(rows: Uint8Array, rowBytes: number): Promise<number>;
+  /** Takes an exclusive flock(2), waiting for it; released by `close` of the fd or by death. */
+  lockExclusive(fd: number): Promise<void>;
+}
+
+export interface NativeFetch {
   /**
    * `data` and `sums` are descriptors, which stay the caller's; `boot` is 16 bytes that differ from
    * one start of the machine to the next. Errors carry `code`.
    */
   readonly CacheFile: new (data: number, sums: number, size: number, boot: Uint8Array) => CacheFile;
   readonly Fetcher: new (threads: number, handler: FetchHandler) => Fetcher;
-  /** Takes an exclusive flock(2), waiting for it; released by `close` of the fd or by death. */
-  lockExclusive(fd: number): Promise<void>;
 }
 
 const require = createRequire(import.meta.url);
 
-let loaded: NativeData | undefined;
+let data: NativeData | undefined;
+let fetching: NativeFetch | undefined;
 
 /** The addon, loaded on first use. */
 export function native(): NativeData {
-  loaded ??= require('../../native/build/data.node') as NativeData;
-  return loaded;
+  data ??= require('../../native/build/data.node') as NativeData;
+  return data;
+}
+
+/** The one that fetches, with libcurl: loaded by what reads large files. */
+export function nativeFetch(): NativeFetch {
+  fetching ??= require('../../native/build/fetch.node') as NativeFetch;
+  return fetching;
 }

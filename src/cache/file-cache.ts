@@ -7,7 +7,7 @@ import { appendFileSync, closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Lru } from '../base/lru.ts';
-import { native, type CacheFile } from '../base/native.ts';
+import { native, nativeFetch, type CacheFile } from '../base/native.ts';
 import { projectPrefix } from '../model/keys.ts';
 import type { DiskSpace } from './space.ts';
 
@@ -105,7 +105,7 @@ class OpenFile implements LocalFile {
       closeSync(this.data);
       throw error;
     }
-    this.bytes = new (native().CacheFile)(this.data, this.sums, size, bootId());
+    this.bytes = new (nativeFetch().CacheFile)(this.data, this.sums, size, bootId());
     this.packs = new Set(readPacks(this.packsPath));
     this.touch = () => void space.touch(path).catch(() => undefined);
   }

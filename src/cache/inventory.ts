@@ -4,7 +4,7 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { native } from '../base/native.ts';
+import { nativeFetch } from '../base/native.ts';
 import { extentBytes } from './disk.ts';
 import { bootId } from './file-cache.ts';
 
@@ -59,7 +59,7 @@ export async function verifyItem({ path, kind }: CachedItem): Promise<{ checked:
 }
 
 async function verifyFile(data: number, sums: number, size: number): Promise<{ checked: number; damaged: number }> {
-  const file = new (native().CacheFile)(data, sums, size, bootId());
+  const file = new (nativeFetch().CacheFile)(data, sums, size, bootId());
   let checked = 0;
   let damaged = 0;
   for (let offset = 0; offset < size;) {

@@ -2,7 +2,7 @@
  * Transfers under way in native threads, which bring chunks from the store to files of the cache.
  * One that stands still for far longer than its peers take is asked for a second time.
  */
-import { native, type Fetcher } from '../base/native.ts';
+import { nativeFetch, type Fetcher } from '../base/native.ts';
 import { Pace } from '../base/pace.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectSource } from '../store/store.ts';
@@ -93,7 +93,7 @@ export class Transfers {
     const id = this.next++;
     this.sent.set(id, { ...transfer, source, counted: 0, count: 0, begun: 0, heard: 0, isHedged });
     this.counters.requests += 1;
-    this.fetcher ??= new (native().Fetcher)(transfersMax, (...event) => this.tell(...event));
+    this.fetcher ??= new (nativeFetch().Fetcher)(transfersMax, (...event) => this.tell(...event));
     const from = { ...source, timeoutSeconds: this.timeoutSeconds };
     this.fetcher.fetch(id, transfer.file.bytes, from, rowsOf(transfer.chunks), urgent);
     this.watch ??= setInterval(() => this.lookForSlow(), watchMs).unref();

@@ -130,8 +130,10 @@ export interface FuseSession {
 export interface FuseAddon {
   /** The descriptor of a new, empty inode table. Errors carry `code`. */
   createTable(): number;
-  /** Mounts and returns the device's descriptor; `helper` uses fusermount3. Blocks for a moment. */
-  mount(mountpoint: string, allowOther: boolean, helper: boolean): number;
+  /** The descriptor of a device that serves no mount yet. Errors carry `code`. */
+  openDevice(): number;
+  /** Mounts, to be served through `device`; `helper` uses fusermount3. Blocks for a moment. */
+  mount(device: number, mountpoint: string, allowOther: boolean, helper: boolean): void;
   unmount(mountpoint: string, lazy: boolean, helper: boolean): void;
   readonly FuseSession: new (options: SessionOptions, handlers: SessionHandlers) => FuseSession;
 }

@@ -1,7 +1,7 @@
 /**
  * Mounting and unmounting: as root by mount(2), for everybody else through fusermount3.
  */
-import { closeSync, constants, accessSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { fuseAddon } from './fuse-native.ts';
@@ -16,11 +16,13 @@ const isRoot = (): boolean => process.geteuid?.() === 0;
 /** KiB that the kernel may read ahead of a sequential reader, where it lets us say so. */
 const readAheadKib = 4096;
 
-/** Throws `denied` when this user may not mount, with what to do about it. */
-export function mountKernel(mountpoint: string, allowOther: boolean): KernelConnection {
+/** Descriptors for a mount that is to be made. Throws `denied` when this user may not mount, with what to do about it. */
+export function openKernel(): KernelConnection {
+  const table = fuseAddon().createTable();
   try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return { device: fuseAddon().openDevice(), table };
   } catch (error) {
+    closeSync(table);
     const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new PachError('denied', {
       what: '/dev/fuse',
@@ -31,13 +33,20 @@ export function mountKernel(mountpoint: string, allowOther: boolean): KernelConn
       cause: error,
     });
   }
-  const table = fuseAddon().createTable();
+}
+
+/** Mounts, to be served through this connection. Throws `denied` when this user may not. */
+export function mountKernel({ device }: KernelConnection, mountpoint: string, allowOther: boolean): void {
   try {
-    return { device: fuseAddon().mount(mountpoint, allowOther, !isRoot()), table };
+    fuseAddon().mount(device, mountpoint, allowOther, !isRoot());
   } catch (error) {
-    closeSync(table);
     throw refused(mountpoint, error as NodeJS.ErrnoException, 'mounted');
   }
+}
+
+export function closeKernel({ device, table }: KernelConnection): void {
+  closeSync(device);
+  closeSync(table);
 }
 
 /** Throws `conflict` when it is in use and `lazy` is not set. */

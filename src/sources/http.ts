@@ -3,8 +3,7 @@
  * followed a few times, and never to what is less safe. An address may hold credentials (a
  * password, a signed query), so messages show scheme, host and path alone.
  */
-import { request as requestHttp, type IncomingMessage } from 'node:http';
-import { request as requestHttps } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { PachError } from '../base/errors.ts';
 import { nameProblem } from '../model/tree.ts';
 import { openResumable } from './resume.ts';
@@ -165,7 +164,9 @@ function send(
   const shown = shownUrl(url);
   return new Promise((resolve, reject) => {
     const options = { headers, signal };
-    const request = url.protocol === 'https:' ? requestHttps(url, options) : requestHttp(url, options);
+    // Loaded here, since it takes longer than many a command that needs neither.
+    const { request: begin } = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http');
+    const request = begin(url, options);
     request.setTimeout(idleMs, () => request.destroy(silence(idleMs)));
     request.on('error', (error) => reject(fromNetwork(shown, error)));
     request.on('response', (answer) => {

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { mountKernel } from '../../dist/mount/kernel-mount.js';
+import { mountKernel, openKernel } from '../../dist/mount/kernel-mount.js';
 
 const home = process.env.PACH_HOME;
 const plan = {
@@ -20,7 +20,8 @@ const plan = {
   head: readFileSync(`${home}/store/projects/default/head`).toString('base64'),
 };
 const program = fileURLToPath(new URL('../../dist/cli/serve-main.js', import.meta.url));
-const { device, table } = mountKernel(plan.mountpoint, false);
+const { device, table } = openKernel();
+mountKernel({ device, table }, plan.mountpoint, false);
 
 async function serve() {
   const server = spawn(process.execPath, [program], { stdio: ['pipe', 'ignore', 'inherit', 'ipc', device, table] });

@@ -8,7 +8,7 @@ import { chownSync, closeSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FuseCounters } from '../../src/mount/fuse-native.ts';
-import { mountKernel, type KernelConnection } from '../../src/mount/kernel-mount.ts';
+import { mountKernel, openKernel, type KernelConnection } from '../../src/mount/kernel-mount.ts';
 
 export type Who = 'root' | 'user';
 export const isRoot = process.getuid?.() === 0;
@@ -104,8 +104,11 @@ export class Mounted implements AsyncDisposable {
   private constructor(who: Who) {
     this.who = who;
     this.mountpoint = mkdtempSync(join(tmpdir(), 'pachmount-transport-'));
-    if (who === 'root') this.connection = mountKernel(this.mountpoint, false);
-    else if (isRoot) chownSync(this.mountpoint, nobody, nobody);
+    if (who === 'root') {
+      this.connection = openKernel();
+      mountKernel(this.connection, this.mountpoint, false);
+    }
+    if (who !== 'root' && isRoot) chownSync(this.mountpoint, nobody, nobody);
     this.server = this.newServer();
   }
 

@@ -5,7 +5,7 @@ import { fstatSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { mountKernel, unmountKernel } from '../../src/mount/kernel-mount.ts';
+import { closeKernel, mountKernel, openKernel, unmountKernel } from '../../src/mount/kernel-mount.ts';
 import { isRoot, Mounted, whos } from './synthetic.ts';
 
 const opcodes = { lookup: 1, getxattr: 22, init: 26, readdirplus: 44 };
@@ -223,7 +223,9 @@ test.runIf(isRoot)('another user is not let in', async () => {
 test('mounts that can not be made or taken away', () => {
   const dir = mkdtempSync(join(tmpdir(), 'pachmount-transport-'));
   const denied = expect.objectContaining({ code: 'not-found', why: 'there is no such folder' });
-  expect(() => mountKernel(join(dir, 'nope'), false)).toThrow(denied);
+  const connection = openKernel();
+  expect(() => mountKernel(connection, join(dir, 'nope'), false)).toThrow(denied);
+  closeKernel(connection);
   expect(() => unmountKernel(join(dir, 'nope'), false)).toThrow(expect.objectContaining({ code: 'not-found' }));
   expect(() => unmountKernel(dir, false)).toThrow(
     expect.objectContaining({ code: 'not-found', why: 'nothing is mounted there' }),

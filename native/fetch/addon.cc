@@ -1,4 +1,5 @@
-// The classes CacheFile and Fetcher.
+// The addon that fetches: the classes CacheFile and Fetcher. One of its own, since libcurl brings
+// thirty libraries along, which most commands need not wait for.
 #include <fcntl.h>
 
 #include <cstring>
@@ -9,11 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "addon.h"
-#include "arguments.h"
+#include "../data/arguments.h"
+#include "../data/slab.h"
+#include "../data/task.h"
 #include "fetch.h"
-#include "slab.h"
-#include "task.h"
 
 namespace {
 
@@ -256,9 +256,12 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
   std::shared_ptr<Reporter> reporter_;
 };
 
-}  // namespace
-
-void ExportFetching(Napi::Env env, Napi::Object exports) {
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("CacheFile", JsCacheFile::Define(env));
   exports.Set("Fetcher", JsFetcher::Define(env));
+  return exports;
 }
+
+}  // namespace
+
+NODE_API_MODULE(fetch, Init)

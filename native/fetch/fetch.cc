@@ -13,8 +13,8 @@
 #include <thread>
 #include <utility>
 
-#include "blob.h"
-#include "errors.h"
+#include "../data/blob.h"
+#include "../data/errors.h"
 
 namespace {
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "../common/cache_file.h"
-#include "hash.h"
+#include "../data/hash.h"
 
 /** A chunk of a transfer: where it is stored, in bytes from the object's start, and where it goes. */
 struct FetchPiece {

@@ -1,0 +1,37 @@
+// Run by `make build`: bundles the compiled commands, since a module costs Node a millisecond or two
+// to start. An import of string-width costs 25 more (a segmenter, and expressions over all of
+// Unicode), for which plain text has no use: it is loaded for other text only.
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const lazy = '?when-needed';
+const lazyWidth = {
+  name: 'lazy-width',
+  async resolveId(source, importer) {
+    if (source !== 'string-width' || importer?.endsWith(lazy)) return undefined;
+    const { id } = await this.resolve(source, importer, { skipSelf: true });
+    return id + lazy;
+  },
+  load(id) {
+    if (!id.endsWith(lazy)) return undefined;
+    return `let width;
+      export default (text, options) => /^[\\n -~]*$/.test(text)
+        ? text.replaceAll('\\n', '').length
+        : (width ??= require(${JSON.stringify(id.slice(0, -lazy.length))}).default)(text, options);`;
+  },
+};
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const dir = here('../dist/bundle');
+rmSync(dir, { recursive: true, force: true });
+const outputs = {
+  'main.js': { format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' },
+  'serve-main.js': { format: 'esm' },
+};
+for (const [name, output] of Object.entries(outputs)) {
+  const input = here(`../dist/cli/${name}`);
+  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth], logLevel: 'silent' });
+  await bundle.write({ dir, ...output });
+  await bundle.close();
+}
