@@ -149,7 +149,11 @@ void CacheFile::MarkShared(uint64_t block) {
 
 void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right) {
   if (length == 0) return;
-  WriteAt(data_, bytes, length, offset);
+  {
+    // The kernel lets one write to a file at a time, and others spin for it.
+    std::lock_guard<std::mutex> lock(writing_);
+    WriteAt(data_, bytes, length, offset);
+  }
   const uint64_t end = offset + length;
   const uint64_t first = (offset + kBlock - 1) / kBlock;
   const uint64_t last = end == size_ ? blocks() : end / kBlock;  // whole blocks are [first, last)

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 class CacheFile {
  public:
@@ -72,6 +73,7 @@ class CacheFile {
   void MarkShared(uint64_t block);
   uint64_t blocks() const { return (size_ + kBlock - 1) / kBlock; }
 
+  std::mutex writing_;
   int data_ = -1, sums_ = -1;
   const uint64_t size_;
   uint8_t* base_ = nullptr;

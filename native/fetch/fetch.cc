@@ -4,11 +4,17 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -19,12 +25,33 @@
 namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
-constexpr long kReceiveBytes = 256 << 10;
+constexpr long kReceiveBytes = 96 << 10;
 constexpr long kConnectSeconds = 10;
 
-/** Memory that a thread keeps for its next chunk. */
+/** What reading past the page cache asks of memory, offsets and lengths. */
+constexpr uint64_t kAlignment = 4096;
+
+struct Freed {
+  void operator()(uint8_t* bytes) const { std::free(bytes); }
+};
+
+/** Memory that a thread keeps for its next transfer: fresh pages cost more than what is done with them. */
 struct Buffers {
   std::vector<uint8_t> stored, plain;
+
+  /** Aligned memory for so many bytes, the same as before where that was enough. */
+  uint8_t* Room(size_t length) {
+    if (length > room_bytes_) {
+      room_bytes_ = (length + kAlignment - 1) / kAlignment * kAlignment;
+      room_.reset(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, room_bytes_)));
+      if (!room_) throw std::bad_alloc();
+    }
+    return room_.get();
+  }
+
+ private:
+  std::unique_ptr<uint8_t, Freed> room_;
+  size_t room_bytes_ = 0;
 };
 
 /** Takes an object's bytes as they come and puts each chunk where it belongs. */
@@ -104,21 +131,58 @@ struct Descriptor {
   }
 };
 
-void FromFile(const Transfer& transfer, uint64_t end, Sink* sink) {
+/** True when the page cache has all of a range (Linux 6.5; others do not tell). */
+bool IsCached(int fd, uint64_t offset, uint64_t length) {
+#ifdef __linux__
+  constexpr long kCachestat = 451;
+  const uint64_t range[2] = {offset, length};
+  uint64_t counts[5] = {};
+  const uint64_t pages = (offset + length - 1) / kAlignment - offset / kAlignment + 1;
+  return syscall(kCachestat, fd, range, counts, 0) == 0 && counts[0] >= pages;
+#else
+  static_cast<void>(fd), static_cast<void>(offset), static_cast<void>(length);
+  return false;
+#endif
+}
+
+size_t ReadSome(int fd, uint8_t* into, size_t length, uint64_t offset) {
+  ssize_t got;
+  do got = pread(fd, into, length, static_cast<off_t>(offset));
+  while (got < 0 && errno == EINTR);
+  if (got < 0) throw SystemError(errno, "read");
+  return static_cast<size_t>(got);
+}
+
+/**
+ * What is not in the page cache is read past it, where the file system can: it is wanted once, and
+ * goes to the cache's own file.
+ */
+void FromFile(const Transfer& transfer, Buffers* buffers, Sink* sink) {
   const Descriptor file{open(transfer.path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) throw SystemError(errno, "open");
-  uint64_t offset = transfer.pieces.front().stored_offset;
-#ifdef POSIX_FADV_WILLNEED
-  posix_fadvise(file.fd, static_cast<off_t>(offset), static_cast<off_t>(end - offset), POSIX_FADV_WILLNEED);
+#ifdef O_DIRECT
+  const Descriptor past{open(transfer.path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT)};
+#else
+  const Descriptor past{-1};
 #endif
-  std::vector<uint8_t> buffer(std::min<uint64_t>(kReadBytes, end - offset));
-  while (offset < end) {
-    const ssize_t got = pread(file.fd, buffer.data(), std::min<uint64_t>(buffer.size(), end - offset), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw SystemError(errno, "read");
-    if (got == 0) throw std::runtime_error("the object is shorter than that");
-    sink->Take(buffer.data(), static_cast<size_t>(got));
-    offset += static_cast<uint64_t>(got);
+  uint64_t begin = transfer.pieces.front().stored_offset;
+  for (size_t first = 0; first < transfer.pieces.size();) {
+    // Whole chunks at a time: they are verified and written from where they are read.
+    uint64_t end = begin;
+    for (; first < transfer.pieces.size(); ++first) {
+      const uint64_t next = transfer.pieces[first].stored_offset + transfer.pieces[first].stored_length;
+      if (end > begin && next - begin > kReadBytes) break;
+      end = next;
+    }
+    uint8_t* const bytes = buffers->Room(end - begin + 2 * kAlignment);
+    const bool goes_past = past.fd >= 0 && !IsCached(file.fd, begin, end - begin);
+    const uint64_t skipped = goes_past ? begin % kAlignment : 0;
+    const uint64_t wanted = end - begin + skipped;
+    const uint64_t length = goes_past ? (wanted + kAlignment - 1) / kAlignment * kAlignment : wanted;
+    const size_t got = ReadSome(goes_past ? past.fd : file.fd, bytes, length, begin - skipped);
+    if (got < wanted) throw std::runtime_error("the object is shorter than that");
+    sink->Take(bytes + skipped, end - begin);
+    begin = end;
   }
 }
 
@@ -179,7 +243,7 @@ void CarryOut(CURL* curl, const Transfer& transfer, Buffers* buffers) {
   try {
     const FetchPiece& last = transfer.pieces.back();
     const uint64_t end = last.stored_offset + last.stored_length;
-    if (transfer.url.empty()) FromFile(transfer, end, &sink);
+    if (transfer.url.empty()) FromFile(transfer, buffers, &sink);
     else FromServer(curl, transfer, end, &sink);
     if (sink.landed != transfer.pieces.size()) failure = "the answer was cut";
   } catch (const std::exception& error) {
