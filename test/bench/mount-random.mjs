@@ -7,7 +7,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mebibyte, RandomBytes } from './inputs.mjs';
 import { as } from './mount-ours.mjs';
-import { fileMiB } from './mount-sequential.mjs';
+import { fileMiB, thereAndBack } from './mount-sequential.mjs';
 import { checkout, dropCaches, run } from './place.mjs';
 import { withProxy } from './proxy.mjs';
 import { rounds, scale } from './rows.mjs';
@@ -68,7 +68,7 @@ async function fioRate(path, threads, { who, state }) {
 /** @param {Bench} bench @param {{ path: string, plain: string, who: Who, state: 'warm' | 'hot' }} what */
 async function compare({ samples }, { path, plain, who, state }) {
   for (const threads of threadCounts) {
-    for (const [by, file] of Object.entries({ [reference]: plain, ours: path })) {
+    for (const [by, file] of thereAndBack({ [reference]: plain, ours: path })) {
       if (state === 'warm') await dropCaches();
       else await run(as(who, 'cat', file));
       samples.add(workOf(state, threads, who), 'reads/s', by, await fioRate(file, threads, { who, state }));

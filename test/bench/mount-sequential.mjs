@@ -39,6 +39,12 @@ export const limits = {
   [`${workOf('S3', 'hot', 'user')} / ${plainFile}`]: { least: 0.5 },
 };
 
+/** Each, and once more in the other order: a disk that has slow moments must not favour one. @param {Record<string, string>} files */
+export function thereAndBack(files) {
+  const entries = Object.entries(files);
+  return [...entries, ...entries.toReversed()];
+}
+
 /** MiB a second of `cat`, of a file read so many times. @param {string} path @param {{ who?: Who, times?: number }} [how] */
 export async function catRate(path, { who = 'root', times = 1 } = {}) {
   const { seconds } = await run(as(who, 'cat', ...Array.from({ length: times }, () => path)));
@@ -52,22 +58,26 @@ export async function readFromFolder({ place, ours, samples }, plain) {
   await pach(first, 'create', 'repo', 'big');
   await pach(first, 'put', 'file', 'big@master:/big', '-f', plain);
   await run(['chmod', '-R', 'a+rX', store]);
-  for (let round = 0; round < rounds; round++) {
+  const catPacks = async () => {
     await dropCaches();
     const { seconds } = await run(['find', store, '-type', 'f', '-size', '+1M', '-exec', 'cat', '{}', '+']);
-    samples.add(workOf('folder', 'cold'), 'MiB/s', packs, fileMiB / seconds);
-    await dropCaches();
-    const disk = await catRate(plain);
-    samples.add(workOf('folder', 'cold'), 'MiB/s', plainFile, disk);
+    return fileMiB / seconds;
+  };
+  for (let round = 0; round < rounds; round++) {
     for (const who of /** @type {const} */ (['root', 'user'])) {
-      const hot = workOf('folder', 'hot', who);
-      samples.add(hot, 'MiB/s', plainFile, await catRate(plain, { who, times: hotReads }));
-      if (who === 'user') samples.add(workOf('folder', 'cold', who), 'MiB/s', packs, fileMiB / seconds);
+      const cold = workOf('folder', 'cold', who);
+      samples.add(cold, 'MiB/s', packs, await catPacks());
       await ours.mounted({ env: await ours.home(store, {}, who), source: 'big', who }, async ({ path }) => {
         const file = join(path, 'big');
         await dropCaches();
-        samples.add(workOf('folder', 'cold', who), 'MiB/s', 'ours', await catRate(file, { who }));
-        samples.add(hot, 'MiB/s', 'ours', await catRate(file, { who, times: hotReads }));
+        samples.add(cold, 'MiB/s', 'ours', await catRate(file, { who }));
+        samples.add(cold, 'MiB/s', packs, await catPacks());
+        await dropCaches();
+        samples.add(cold, 'MiB/s', plainFile, await catRate(plain, { who }));
+        await catRate(file, { who });
+        for (const [by, each] of thereAndBack({ [plainFile]: plain, ours: file })) {
+          samples.add(workOf('folder', 'hot', who), 'MiB/s', by, await catRate(each, { who, times: hotReads }));
+        }
         if (round === 0) await run(as(who, 'cmp', plain, file));
       });
     }
@@ -84,12 +94,15 @@ async function readOurs({ ours, samples }, env, who, plain) {
     await run(as(who, 'cmp', plain, join(path, 'big')));
   });
   await ours.mounted(what, async ({ path }) => {
-    await dropCaches();
-    samples.add(workOf('S3', 'warm', who), 'MiB/s', plainFile, await catRate(plain, { who }));
-    samples.add(workOf('S3', 'warm', who), 'MiB/s', 'ours', await catRate(join(path, 'big'), { who }));
-    const hot = workOf('S3', 'hot', who);
-    samples.add(hot, 'MiB/s', plainFile, await catRate(plain, { who, times: hotReads }));
-    samples.add(hot, 'MiB/s', 'ours', await catRate(join(path, 'big'), { who, times: hotReads }));
+    const files = { [plainFile]: plain, ours: join(path, 'big') };
+    for (const [by, file] of thereAndBack(files)) {
+      await dropCaches();
+      samples.add(workOf('S3', 'warm', who), 'MiB/s', by, await catRate(file, { who }));
+    }
+    for (const file of Object.values(files)) await catRate(file, { who });
+    for (const [by, file] of thereAndBack(files)) {
+      samples.add(workOf('S3', 'hot', who), 'MiB/s', by, await catRate(file, { who, times: hotReads }));
+    }
   });
 }
 

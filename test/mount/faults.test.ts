@@ -3,6 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { faultyWay, type WireFault } from '../support/faulty-way.ts';
 import { s3ForTests } from '../support/s3.ts';
 import { opcodes, Place, type Who } from '../support/place.ts';
 
@@ -111,7 +112,7 @@ test('100,000 entries in one folder', async () => {
   expect(second[opcodes.readdirplus]).toBeLessThan((first[opcodes.readdirplus] as number) * 1.5);
 });
 
-test('a store on S3: read through the disk cache, and honest errors when it is gone', async () => {
+test('a store on S3 is read through the disk cache, which is private', async () => {
   const { url, env } = await s3ForTests();
   await using place = await Place.make('root', { ...env, PACH_STORE: url });
   await place.must(`mkdir src && head -c 20000000 /dev/urandom > src/big && echo small > src/small && ${put}`, 60);
@@ -120,4 +121,33 @@ test('a store on S3: read through the disk cache, and honest errors when it is g
   expect(Number(files.split('\n')[0])).toBeGreaterThan(0);
   expect(files.split('\n')[1]).toBe('0');
   await place.must('pach unmount pfs');
+});
+
+test('a store that is away: what is here is read, the rest waits and goes on, or fails in time', async () => {
+  const { url, endpoint, env } = await s3ForTests();
+  let fate: WireFault = 'works';
+  await using way = await faultyWay(endpoint, () => fate);
+  await using place = await Place.make('root', { ...env, PACH_STORE: url.replace(endpoint, way.endpoint) });
+  await place.must(
+    `mkdir -p src/sub && for n in 1 2 3 4; do head -c 3000000 /dev/urandom > src/big$n; done && echo small > src/sub/small && ${put}`,
+  );
+  await place.must(
+    'pachmount data@master --timeout 15s pfs && ls -l pfs/data pfs/data/sub && cmp src/big1 pfs/data/big1',
+  );
+  fate = 'reset';
+  await place.must('ls -l pfs/data pfs/data/sub && cmp src/big1 pfs/data/big1', 5);
+  const waits = place.must('cmp src/big2 pfs/data/big2', 30);
+  await new Promise((passed) => setTimeout(passed, 2000));
+  fate = 'works';
+  await waits;
+  fate = 'stalled';
+  // Ctrl-C of a reader that waits ends it at once.
+  const interrupted = await place.run('timeout -s INT 1 cat pfs/data/big3 >/dev/null; echo $?', 5);
+  expect(interrupted.stdout).toBe('124\n');
+  fate = 'reset';
+  const failed = await place.run('cat pfs/data/big4 >/dev/null', 60);
+  expect(failed.stderr).toContain('Input/output error');
+  await place.must('ls -l pfs/data/sub && cmp src/big1 pfs/data/big1', 5);
+  fate = 'works';
+  await place.must('cmp src/big4 pfs/data/big4', 30);
 });
