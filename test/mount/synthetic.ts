@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FuseCounters } from '../../src/mount/fuse-native.ts';
 import { mountKernel, openKernel, type KernelConnection } from '../../src/mount/kernel-mount.ts';
+import { withoutPreload } from '../support/place.ts';
 
 export type Who = 'root' | 'user';
 export const isRoot = process.getuid?.() === 0;
@@ -145,7 +146,7 @@ export class Mounted implements AsyncDisposable {
   /** Runs a script in the mount's parent folder; `$M` is the mount. */
   run(script: string, who: Who = this.who, timeoutMs = 30_000): Promise<Result> {
     const [file, ...args] = [...(who === 'user' && isRoot ? asNobody : []), 'bash', '-c', script];
-    const env = { ...process.env, M: this.mountpoint, HOME: tmpdir(), LC_ALL: 'C.UTF-8' };
+    const env = { ...withoutPreload(process.env), M: this.mountpoint, HOME: tmpdir(), LC_ALL: 'C.UTF-8' };
     return new Promise((done) => {
       execFile(
         file,

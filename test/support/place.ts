@@ -25,15 +25,15 @@ export interface MountInfo {
   readonly counters: { readonly requests: readonly number[]; readonly replyErrors: number; readonly inodes: number };
 }
 
-/** What programs need that load addons built with a sanitizer (`make test-native`). */
-function sanitizer(): NodeJS.ProcessEnv {
-  const { LD_PRELOAD, ASAN_OPTIONS } = process.env;
-  return LD_PRELOAD === undefined ? {} : { LD_PRELOAD, ASAN_OPTIONS };
-}
-
 export const opcodes = { lookup: 1, open: 14, read: 15, release: 18, opendir: 27, releasedir: 29, readdirplus: 44 };
 
 export type Who = 'root' | 'user';
+
+/** What programs of the system and Node are started with: a sanitizer (`make test-native`) is for Node alone. */
+export function withoutPreload(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { LD_PRELOAD, PACH_TEST_NODE, ...rest } = environment;
+  return LD_PRELOAD === undefined ? environment : { ...rest, PATH: `${PACH_TEST_NODE}:${rest['PATH']}` };
+}
 
 /** A folder of its own with a store and settings, and commands run in it. */
 export class Place implements AsyncDisposable {
@@ -51,13 +51,13 @@ export class Place implements AsyncDisposable {
     const dir = await mkdtemp(join(tmpdir(), 'pach-mount-'));
     await mkdir(join(dir, 'home'), { mode: 0o700 });
     if (who === 'user') for (const path of [dir, join(dir, 'home')]) await chown(path, userId, userId);
-    const { PATH = '' } = process.env;
+    const { PATH = '', ASAN_OPTIONS } = withoutPreload(process.env);
     const environment = {
       PATH: `${bin}:${PATH}`,
       HOME: join(dir, 'home'),
       PACH_HOME: join(dir, 'home/.pachmount'),
       LC_ALL: 'C.UTF-8',
-      ...sanitizer(),
+      ...(ASAN_OPTIONS !== undefined && { ASAN_OPTIONS }),
       ...extra,
     };
     return new Place(dir, who, environment);

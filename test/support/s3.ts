@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { withoutPreload } from './place.ts';
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('../tools/ceph-rgw.sh', import.meta.url));
@@ -39,7 +40,7 @@ async function start(): Promise<TestBucket> {
     AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
   };
   await run(script, ['start', setting('PACH_TEST_CEPH_DIR')], {
-    env: { ...process.env, CEPH_RGW_PORT: String(port), CEPH_RGW_MON_PORT: String(port + 1) },
+    env: { ...withoutPreload(process.env), CEPH_RGW_PORT: String(port), CEPH_RGW_MON_PORT: String(port + 1) },
     timeout: 120_000,
   });
   Object.assign(process.env, env);
@@ -66,6 +67,9 @@ export async function s3ForTests(): Promise<TestBucket> {
 export async function s3Stranger(): Promise<Record<string, string>> {
   await s3ForTests();
   const name = `stranger-${randomBytes(4).toString('hex')}`;
-  await run(script, ['user', setting('PACH_TEST_CEPH_DIR'), name, name, 'secretofstranger'], { timeout: 60_000 });
+  await run(script, ['user', setting('PACH_TEST_CEPH_DIR'), name, name, 'secretofstranger'], {
+    env: withoutPreload(process.env),
+    timeout: 60_000,
+  });
   return { AWS_ACCESS_KEY_ID: name, AWS_SECRET_ACCESS_KEY: 'secretofstranger' };
 }
