@@ -15,6 +15,8 @@ namespace {
 constexpr unsigned long kBackingOpen = _IOW(229, 1, fuse::BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
+constexpr uint8_t kChunkRef = 1;
+
 /** A thread's memory for one answer. */
 uint8_t* Scratch() {
   thread_local std::vector<uint8_t> scratch(fuse::kReadBytesMax + 2 * CacheFile::kSlack);
@@ -92,6 +94,18 @@ bool Session::ReadLocally(uint64_t unique, const Request& request) {
   if (outcome != CacheFile::Outcome::kRead) return false;
   counters.local_reads += 1;
   if (Send(unique, 0, bytes, length)) counters.bytes_read += length;
+  return true;
+}
+
+bool Session::ReadKept(uint64_t unique, const Request& request) {
+  Node node;
+  if (!table_->Get(request.ino, &node) || node.ref != kChunkRef) return false;
+  const KeptBytes::Bytes bytes = chunks_.Get(node.hash);
+  if (!bytes || bytes->size() != node.size) return false;
+  const uint64_t begin = std::min<uint64_t>(request.offset, bytes->size());
+  const uint64_t length = std::min<uint64_t>(request.size, bytes->size() - begin);
+  counters.kept_answers += 1;
+  if (Send(unique, 0, bytes->data() + begin, length)) counters.bytes_read += length;
   return true;
 }
 

@@ -137,7 +137,11 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       if (!body.Take(&in)) return fail(EINVAL);
       request.size = std::min(in.size, fuse::kReadBytesMax);
       request.offset = in.offset;
-      if (header.opcode == fuse::kRead ? ReadLocally(header.unique, request) : AnswerKept(header.unique, request)) return;
+      if (header.opcode != fuse::kRead) {
+        if (AnswerKept(header.unique, request)) return;
+      } else if (ReadLocally(header.unique, request) || ReadKept(header.unique, request)) {
+        return;
+      }
       return Enqueue(std::move(request), header);
     }
     case fuse::kReadlink:

@@ -19,12 +19,12 @@ constexpr size_t kPendingMax = 1024;
 constexpr unsigned kReaders = 8;
 constexpr unsigned kWriters = 2;
 constexpr size_t kBufferBytes = fuse::kMaxWrite + 8192;
-constexpr size_t kLeafBytesMax = 8 << 20;
+constexpr size_t kLeafBytesMax = 8 << 20, kChunkBytesMax = 8 << 20;
 
 }  // namespace
 
 Session::Session(const Options& options, std::shared_ptr<InodeTable> table, std::function<void()> wake)
-    : options_(options), table_(std::move(table)), wake_(std::move(wake)), leaves_(kLeafBytesMax) {}
+    : options_(options), table_(std::move(table)), wake_(std::move(wake)), leaves_(kLeafBytesMax), chunks_(kChunkBytesMax) {}
 
 /** Signals are for the threads of JavaScript. */
 template <class Loop>

@@ -17,7 +17,7 @@
 #include "../common/cache_file.h"
 #include "abi.h"
 #include "inode_table.h"
-#include "leaf_cache.h"
+#include "kept_bytes.h"
 
 struct Entry;
 
@@ -61,7 +61,7 @@ struct Counters {
   std::atomic<uint64_t> replies{0}, reply_errors{0}, interrupts{0}, bytes_read{0}, ring_max{0};
   /** Readings answered without JavaScript, those whose bytes on disk were damaged, and opens lent to the kernel. */
   std::atomic<uint64_t> local_reads{0}, damaged_reads{0}, passthrough_opens{0};
-  /** Lookups and listings answered without JavaScript. */
+  /** Lookups, listings and readings of small files answered without JavaScript. */
   std::atomic<uint64_t> kept_answers{0};
 };
 
@@ -116,6 +116,8 @@ class Session : public std::enable_shared_from_this<Session> {
    * it are answered from there. False when it is not understood.
    */
   bool KeepLeaf(const uint8_t* hash, const uint8_t* bytes, size_t length);
+  /** Keeps the content of files that are one chunk with this hash: it is read from there. */
+  void KeepChunk(const uint8_t* hash, const uint8_t* bytes, size_t length) { chunks_.Keep(hash, bytes, length); }
   /** Answers a lookup or listing from a leaf that was kept; false when there is none. */
   bool ReplyKept(const Request& request);
   void ReplyBytes(uint64_t id, const void* bytes, size_t length);
@@ -171,9 +173,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
   struct Kept {
     uint64_t parent;
-    LeafCache::Bytes leaf;
+    KeptBytes::Bytes leaf;
   };
   bool AnswerKept(uint64_t unique, const Request& request);
+  bool ReadKept(uint64_t unique, const Request& request);
   bool FindKept(uint64_t ino, Kept* kept);
   void WriteKept(const Request& request, uint64_t unique, const Kept& kept);
   void WriteLeaf(const Request& request, uint64_t unique, uint64_t parent_ino, const uint8_t* bytes, size_t length,
@@ -193,7 +196,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::shared_ptr<InodeTable> table_;
   const std::function<void()> wake_;
 
-  LeafCache leaves_;
+  KeptBytes leaves_, chunks_;
 
   std::mutex mutex_;
   std::condition_variable room_;

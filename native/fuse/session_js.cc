@@ -76,6 +76,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
                            InstanceMethod<&FuseSession::ReplyDirectory>("replyDirectory"),
                            InstanceMethod<&FuseSession::ReplyLeaf>("replyLeaf"),
                            InstanceMethod<&FuseSession::KeepLeaf>("keepLeaf"),
+                           InstanceMethod<&FuseSession::KeepChunk>("keepChunk"),
                            InstanceMethod<&FuseSession::ReplyKept>("replyKept"),
                            InstanceMethod<&FuseSession::ReplyBytes>("replyBytes"),
                            InstanceMethod<&FuseSession::ReplyPieces>("replyPieces"),
@@ -212,6 +213,11 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Napi::Buffer<uint8_t> hash = info[0].As<Napi::Buffer<uint8_t>>(), leaf = info[1].As<Napi::Buffer<uint8_t>>();
     const bool kept = hash.Length() == 32 && session_->KeepLeaf(hash.Data(), leaf.Data(), leaf.Length());
     return Napi::Boolean::New(info.Env(), kept);
+  }
+
+  void KeepChunk(const Napi::CallbackInfo& info) {
+    Napi::Buffer<uint8_t> hash = info[0].As<Napi::Buffer<uint8_t>>(), bytes = info[1].As<Napi::Buffer<uint8_t>>();
+    if (hash.Length() == 32) session_->KeepChunk(hash.Data(), bytes.Data(), bytes.Length());
   }
 
   Napi::Value ReplyKept(const Napi::CallbackInfo& info) {

@@ -48,7 +48,7 @@ export interface FuseCounters {
   /** Reads answered from the disk cache without JavaScript, and those that found damaged bytes there. */
   readonly localReads: number;
   readonly damagedReads: number;
-  /** Lookups and listings answered without JavaScript. */
+  /** Lookups, listings and reads of small files answered without JavaScript. */
   readonly keptAnswers: number;
   /** Whether the kernel takes files that are lent to it, and opens for which it did. */
   readonly passthrough: boolean;
@@ -104,6 +104,8 @@ export interface FuseSession {
    * one leaf that they are, while there is room for it. False when it is not understood.
    */
   keepLeaf(hash: Buffer, leaf: Buffer): boolean;
+  /** Files whose content is the one chunk with this hash are read from these verified bytes, while there is room. */
+  keepChunk(hash: Buffer, bytes: Buffer): void;
   /** Answers a lookup or listing from a leaf that was kept; false, and it is not answered, when there is none. */
   replyKept(request: FuseRequest): boolean;
   replyBytes(id: number, bytes: Buffer): void;

@@ -40,6 +40,8 @@ interface Top {
 }
 
 const rootIno = 1;
+/** Files of at most so many bytes come along with their neighbours. */
+const smallBytesMax = 64 * 1024;
 
 export class ProjectView implements View {
   private readonly snapshot: Snapshot;
@@ -138,6 +140,16 @@ export class ProjectView implements View {
         return ahead?.mark;
       },
     };
+  }
+
+  async small(files: readonly ViewEntry[]): Promise<{ hash: Buffer; bytes: Buffer }[]> {
+    const chunks = files.flatMap(({ kind, size, ref }) =>
+      kind === 'file' && size <= smallBytesMax && ref?.type === 'chunk' ? [{ ref, length: size }] : [],
+    );
+    this.reader.prefetch(chunks);
+    return Promise.all(
+      chunks.map(async ({ ref, length }) => ({ hash: ref.hash, bytes: await this.reader.chunk(ref, length) })),
+    );
   }
 
   async readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer> {

@@ -62,7 +62,8 @@ export class Transport {
   private readonly session: FuseSession;
   private readonly nodeOf: NodeOf;
   private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
-  private readonly walk = new Walk();
+  private readonly folders = new Walk();
+  private readonly files = new Walk();
   /** By inode, those used last at the end. */
   private readonly attached = new Map<number, LocalView>();
 
@@ -154,23 +155,40 @@ export class Transport {
     const leaf = await this.view.whole(node);
     if (!leaf || !node.ref) return false;
     const answered = this.session.keepLeaf(node.ref.hash, leaf) && this.session.replyKept(request);
-    const ahead = this.walk.enter(node.parent, node.ordinal);
-    if (ahead > 0) void this.keepAhead(node, ahead).catch(() => undefined);
+    const ahead = this.folders.enter(node.parent, node.ordinal);
+    if (ahead > 0) void this.keepFolders(node, ahead).catch(() => undefined);
     return answered;
   }
 
-  /** Fetches the folders that come after one, as many as there are among the next names of its parent. */
-  private async keepAhead(node: ViewNode, count: number): Promise<void> {
-    const names = await this.view.list(this.nodeOf(node.parent), node.ordinal + 1, this.nodeOf);
-    const folders = names.filter(({ kind }) => kind === 'directory').slice(0, count);
-    const last = folders.at(-1);
-    if (last) this.walk.fetched(node.parent, last.ordinal);
+  /** Fetches the folders that come after one, for native threads to answer from. */
+  private async keepFolders(node: ViewNode, count: number): Promise<void> {
+    const folders = await this.following(this.folders, node, count, ({ kind }) => kind === 'directory');
     await Promise.all(
       folders.map(async (folder) => {
         const leaf = await this.view.whole(folder);
         if (leaf && folder.ref) this.session.keepLeaf(folder.ref.hash, leaf);
       }),
     );
+  }
+
+  /** The same for the contents of small files. */
+  private async keepFiles(node: ViewNode, count: number): Promise<void> {
+    const files = await this.following(this.files, node, count, ({ kind }) => kind === 'file');
+    for (const { hash, bytes } of await this.view.small(files)) this.session.keepChunk(hash, bytes);
+  }
+
+  /** Of the next names of a node's parent, those that are wanted; as many as there are at hand. */
+  private async following(
+    walk: Walk,
+    node: ViewNode,
+    count: number,
+    wanted: (entry: ViewEntry) => boolean,
+  ): Promise<ViewEntry[]> {
+    const names = await this.view.list(this.nodeOf(node.parent), node.ordinal + 1, this.nodeOf);
+    const next = names.filter(wanted).slice(0, count);
+    const last = next.at(-1);
+    if (last) walk.fetched(node.parent, last.ordinal);
+    return next;
   }
 
   private async readDirectory(request: FuseRequest, node: ViewNode): Promise<void> {
@@ -207,6 +225,9 @@ export class Transport {
     this.waits.waits += 1;
     this.waits.waitMs += ms;
     this.waits.waitMsMax = Math.max(this.waits.waitMsMax, ms);
+    if (request.offset > 0) return;
+    const ahead = this.files.enter(node.parent, node.ordinal);
+    if (ahead > 0) void this.keepFiles(node, ahead).catch(() => undefined);
   }
 
   /** True when the bytes are in a file that native threads answer from. */

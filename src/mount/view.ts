@@ -87,6 +87,8 @@ export interface View {
    * `read` answers. The same object while it is open; `closed` tells when it no longer is.
    */
   local(file: ViewNode): Promise<LocalView | undefined>;
+  /** Bytes of those of some neighbours that are one small chunk, fetched together; others are left out. */
+  small(files: readonly ViewEntry[]): Promise<readonly { readonly hash: Buffer; readonly bytes: Buffer }[]>;
   readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer>;
   /** Extended attributes by full name (`user.pach.hash`). */
   attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>>;

@@ -63,6 +63,17 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     expect(grown.reduce((sum, count) => sum + count, 0)).toBeLessThan(10);
   });
 
+  test('small files that are read in their order come before they are asked for', async () => {
+    await using place = await Place.make(who);
+    await place.must(
+      `mkdir src && for n in $(seq 1000 1499); do head -c 700 /dev/urandom > src/$n; done && head -c 200000 /dev/urandom > src/1234 && ln -s 1300 src/1300x && mkdir src/1301x && ${put}`,
+    );
+    await place.must('pachmount data@master pfs && ls -l pfs/data >/dev/null && diff -r src pfs/data');
+    const [mount] = await place.mounts();
+    expect(mount?.counters.keptAnswers).toBeGreaterThan(400);
+    expect(mount?.counters.waits).toBeLessThan(80);
+  });
+
   test('the past is a path, and a mount stays at its instant', async () => {
     await using place = await Place.make(who);
     await place.must(

@@ -6,7 +6,8 @@ test('who goes from folder to folder has more and more of them fetched ahead', (
   expect(walk.enter(1, 0)).toBe(0);
   expect(walk.enter(1, 1)).toBe(4);
   walk.fetched(1, 5);
-  // Those are answered elsewhere, and the next one is not.
+  // One that is on its way is asked for.
+  expect(walk.enter(1, 3)).toBe(0);
   expect(walk.enter(1, 6)).toBe(8);
   for (let at = 7; at < 12; at += 1) walk.enter(1, at);
   expect(walk.enter(1, 12)).toBe(64);
@@ -15,6 +16,7 @@ test('who goes from folder to folder has more and more of them fetched ahead', (
 test('going back, far ahead, or elsewhere is no walk', () => {
   const walk = new Walk();
   walk.enter(1, 100);
+  expect(walk.enter(1, 100)).toBe(0);
   expect(walk.enter(1, 99)).toBe(0);
   expect(walk.enter(1, 500)).toBe(0);
   expect(walk.enter(2, 501)).toBe(0);

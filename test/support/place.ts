@@ -22,7 +22,13 @@ export interface MountInfo {
   readonly mountpoint: string;
   readonly pid: number;
   readonly device: string;
-  readonly counters: { readonly requests: readonly number[]; readonly replyErrors: number; readonly inodes: number };
+  readonly counters: {
+    readonly requests: readonly number[];
+    readonly replyErrors: number;
+    readonly inodes: number;
+    readonly keptAnswers: number;
+    readonly waits: number;
+  };
 }
 
 export const opcodes = { lookup: 1, open: 14, read: 15, release: 18, opendir: 27, releasedir: 29, readdirplus: 44 };

@@ -190,7 +190,7 @@ export const mountsVerb = verb({
   command: 'mounts',
   summary: 'List the mounts of this user (-v: with their counters)',
   examples: [['mounts -v -o json', 'With the requests that the kernel made']],
-  json: "{mountpoint, store, project, sources, pid, since, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups and listings answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time",
+  json: "{mountpoint, store, project, sources, pid, since, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time",
   async run(args, { settings, output }) {
     const verbose = (args as { verbose?: boolean }).verbose ?? false;
     const rows: MountInfo[] = [];
