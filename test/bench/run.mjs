@@ -3,10 +3,11 @@
  * bench.json.
  *
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage or
- * BENCH=mount measures one group only. GATE=1 fails when something is beyond its limit. A whole run
- * of the mount's works also draws the chart that the README shows.
+ * BENCH=mount measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
+ * what was measured before of works that a run leaves out, and so does the chart of the mount's works
+ * that the README shows.
  */
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { chartText } from './chart.mjs';
@@ -46,8 +47,8 @@ try {
   await place.open();
   const begun = Date.now();
   const versions = await referenceVersions();
+  /** @type {(import('./rows.mjs').Row & { group: string, at: string })[]} */
   const rows = [];
-  const drawn = [];
   const failures = [];
   for (const [name, { measure, limits }] of chosen) {
     const measured = await measure(place, (what) =>
@@ -55,8 +56,7 @@ try {
     );
     const { verdicts, unseen } = judge(measured, limits);
     console.log(`${name}\n${tableText(measured, verdicts)}\n`);
-    rows.push(...measured);
-    if (name === 'mount') drawn.push(...measured);
+    rows.push(...measured.map((row) => ({ ...row, group: name, at: new Date().toISOString() })));
     measured.forEach(({ work, against }, index) =>
       failures.push(...(verdicts[index] ?? []).map((verdict) => `${work}${against ? `, ${against}` : ''}: ${verdict}`)),
     );
@@ -71,11 +71,14 @@ try {
     kernel: release(),
     node: process.version,
   };
-  writeFileSync(
-    join(checkout, 'bench.json'),
-    `${JSON.stringify({ at: new Date().toISOString(), machine, versions, scale, rows, failures }, null, 2)}\n`,
-  );
-  if (scale === 1 && !process.env['PARTS'] && drawn.length > 0) {
+  const kept = join(checkout, 'bench.json');
+  const before = existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {};
+  const works = new Set(rows.map(({ work }) => work));
+  const isSame = before.scale === scale && JSON.stringify(before.machine) === JSON.stringify(machine);
+  const all = [...(isSame ? before.rows : []).filter((/** @type {any} */ row) => row.group && !works.has(row.work)), ...rows];
+  writeFileSync(kept, `${JSON.stringify({ machine, versions, scale, rows: all, failures }, null, 2)}\n`);
+  const drawn = all.filter(({ group }) => group === 'mount');
+  if (scale === 1 && drawn.length > 0) {
     const under = `${machine.cpus} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node}`;
     writeFileSync(join(checkout, 'fixtures/bench.svg'), chartText(drawn, under));
   }
