@@ -75,7 +75,10 @@ try {
   const before = existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {};
   const works = new Set(rows.map(({ work }) => work));
   const isSame = before.scale === scale && JSON.stringify(before.machine) === JSON.stringify(machine);
-  const all = [...(isSame ? before.rows : []).filter((/** @type {any} */ row) => row.group && !works.has(row.work)), ...rows];
+  const all = [
+    ...(isSame ? before.rows : []).filter((/** @type {any} */ row) => row.group && !works.has(row.work)),
+    ...rows,
+  ];
   writeFileSync(kept, `${JSON.stringify({ machine, versions, scale, rows: all, failures }, null, 2)}\n`);
   const drawn = all.filter(({ group }) => group === 'mount');
   if (scale === 1 && drawn.length > 0) {
