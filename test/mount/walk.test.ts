@@ -21,4 +21,8 @@ test('going back, far ahead, or elsewhere is no walk', () => {
   expect(walk.enter(1, 500)).toBe(0);
   expect(walk.enter(2, 501)).toBe(0);
   expect(walk.enter(1, 502)).toBe(4);
+  // Who begins anew further back walks from there.
+  walk.enter(3, 50);
+  expect(walk.enter(3, 10)).toBe(0);
+  expect(walk.enter(3, 11)).toBe(4);
 });
