@@ -177,12 +177,12 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     session_->ReplyEntry(NumberOf(info[0]), &entry.node);
   }
 
-  /** A request as JavaScript hands it back. */
   static std::string NameIn(Napi::Object request) {
     Napi::Buffer<char> name = request.Get("name").As<Napi::Buffer<char>>();
     return std::string(name.Data(), name.Length());
   }
 
+  /** A request as JavaScript hands it back. */
   static Request RequestIn(Napi::Value given) {
     Napi::Object asked = given.As<Napi::Object>();
     auto number = [&](const char* name) { return NumberOf(asked.Get(name)); };

@@ -64,7 +64,7 @@ void WriteAll(int fd, const std::string& text) {
   for (size_t done = 0; done < text.size();) {
     const ssize_t wrote = write(fd, text.data() + done, text.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return;  // the server has ended, and with what is seen soon
+    if (wrote < 0) return;  // the server has ended, which whoever watches it finds
     done += static_cast<size_t>(wrote);
   }
 }

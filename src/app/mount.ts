@@ -28,6 +28,7 @@ export async function mountProject(
   settings: Settings,
   asked: Omit<MountPlan, 'head'>,
   allowOther: boolean,
+  signal: AbortSignal,
 ): Promise<Mounted> {
   const { mountpoint } = asked;
   const connection = openKernel();
@@ -37,9 +38,11 @@ export async function mountProject(
     try {
       const plan = { ...asked, head: await pinHead(settings, asked) };
       await checkMountpoint(settings, mountpoint);
+      signal.throwIfAborted();
       mountKernel(connection, mountpoint, allowOther);
       try {
         await serving(mounted, plan);
+        signal.throwIfAborted();
         return mounted;
       } catch (error) {
         unmountKernel(mountpoint, true);

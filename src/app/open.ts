@@ -96,7 +96,9 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
 
 /** Of the bytes asked for, what this process may have where it is held to less than the machine has (a container). */
 export function memoryBudget(bytes: number): number {
-  return Math.min(bytes, process.constrainedMemory() / shareOfLimit);
+  const limit = process.constrainedMemory();
+  // 0 where the system does not say.
+  return limit > 0 ? Math.min(bytes, limit / shareOfLimit) : bytes;
 }
 
 async function createIfAbsent(project: Project): Promise<void> {

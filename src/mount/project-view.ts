@@ -53,6 +53,7 @@ export class ProjectView implements View {
   private readonly named = new Map<string, Promise<number | undefined>>();
   private listed: readonly Top[] = [];
   private readonly files: LocalFiles | undefined;
+  private readonly readsAhead: boolean;
 
   private constructor(snapshot: Snapshot, reader: BlobReader, { readaheadBytesMax, files }: ViewOptions) {
     this.snapshot = snapshot;
@@ -60,6 +61,7 @@ export class ProjectView implements View {
     this.directories = new Directories(reader);
     this.readahead = new Readahead(readaheadBytesMax);
     this.files = files;
+    this.readsAhead = readaheadBytesMax > 0;
   }
 
   /** Throws `not-found` when a source does not exist. */
@@ -143,7 +145,8 @@ export class ProjectView implements View {
   }
 
   async small(files: readonly ViewEntry[]): Promise<{ hash: Buffer; bytes: Buffer }[]> {
-    const chunks = files.flatMap(({ kind, size, ref }) =>
+    const wanted = this.readsAhead ? files : [];
+    const chunks = wanted.flatMap(({ kind, size, ref }) =>
       kind === 'file' && size <= smallBytesMax && ref?.type === 'chunk' ? [{ ref, length: size }] : [],
     );
     this.reader.prefetch(chunks);

@@ -72,6 +72,11 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     const [mount] = await place.mounts();
     expect(mount?.counters.keptAnswers).toBeGreaterThan(400);
     expect(mount?.counters.waits).toBeLessThan(80);
+    // Who wants nothing fetched ahead gets each when he asks.
+    await place.must(
+      'pach unmount pfs && pachmount data@master --prefetch off pfs && ls -l pfs/data >/dev/null && diff -r src pfs/data',
+    );
+    expect((await place.mounts())[0]?.counters.waits).toBeGreaterThanOrEqual(500);
   });
 
   test('the past is a path, and a mount stays at its instant', async () => {

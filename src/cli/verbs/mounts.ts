@@ -95,7 +95,7 @@ export const mountVerb = verb<MountArgs>({
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
     };
-    const { server, ended } = await mountProject(settings, plan, args['allow-other']);
+    const { server, ended } = await mountProject(settings, plan, args['allow-other'], signal);
     await output.document({ mountpoint, sources: plan.sources }, () => mountpoint);
     if (!args.foreground) {
       server.unref();
