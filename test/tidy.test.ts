@@ -37,7 +37,8 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['@aws-sdk/client-s3', ['store']],
   ['@aws-sdk/s3-request-presigner', ['store']],
   ['yargs', ['cli']],
-  ['yaml', ['cli']],
+  ['yaml', ['pipelines', 'cli']],
+  ['dockerode', ['pipelines']],
 ]);
 
 /** The files or rooms that may name a native addon. */

@@ -1,0 +1,109 @@
+/**
+ * A pipeline's spec as the engine sees it: Pachyderm's fields, checked and with their defaults
+ * filled in. Reading one from JSON or YAML is the work of `spec/`.
+ */
+
+/** A secret's key, given to the command as a variable or as files below a folder. */
+export interface SecretUse {
+  readonly name: string;
+  /** Needed with `envVar`; without it each key becomes a file below `mountPath`. */
+  readonly key?: string | undefined;
+  readonly mountPath?: string | undefined;
+  readonly envVar?: string | undefined;
+}
+
+export interface Transform {
+  readonly image: string;
+  /** Program and arguments; no shell. */
+  readonly cmd: readonly string[];
+  /** Lines for its standard input; undefined for none. */
+  readonly stdin?: readonly string[] | undefined;
+  /** Runs after every failed try; when it succeeds the datum counts as recovered. */
+  readonly errCmd?: readonly string[] | undefined;
+  readonly errStdin?: readonly string[] | undefined;
+  /** Exit codes beside 0 that mean success. */
+  readonly acceptReturnCode: readonly number[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly secrets: readonly SecretUse[];
+  /** Undefined: those of the image, or of who runs the engine. */
+  readonly user?: string | undefined;
+  readonly workingDir?: string | undefined;
+  /** The command stays up and asks for datums with `next datum`. */
+  readonly datumBatching: boolean;
+  /** A tmpfs at /dev/shm's side: scratch in memory. */
+  readonly memoryVolume: boolean;
+}
+
+/** Files of a repo; every match of `glob` is (part of) a datum. */
+export interface PfsInput {
+  readonly kind: 'pfs';
+  /** The folder's name below /pfs. */
+  readonly name: string;
+  readonly repo: string;
+  readonly branch: string;
+  readonly glob: string;
+  /** A text with `$1`, `$2`… for what the glob's groups took. */
+  readonly joinOn?: string | undefined;
+  readonly outerJoin: boolean;
+  readonly groupBy?: string | undefined;
+  /** Never fetched before the command reads. */
+  readonly lazy: boolean;
+  /** Files are shown with no bytes. */
+  readonly emptyFiles: boolean;
+  /** Its content is left out of datum keys. */
+  readonly reference: boolean;
+}
+
+export type Input =
+  | PfsInput
+  | { readonly kind: 'cross' | 'union' | 'join' | 'group'; readonly inputs: readonly Input[] };
+
+/** Files beside the spec (`dev.code`), put into the container and part of every datum's key. */
+export interface CodeUse {
+  /** A folder or file, absolute. */
+  readonly from: string;
+  /** Absolute, where the command sees it. */
+  readonly to: string;
+}
+
+export interface Resources {
+  /** Processor cores, may be a fraction. */
+  readonly cpu?: number | undefined;
+  readonly memoryBytes?: number | undefined;
+  readonly gpus?: number | undefined;
+}
+
+export interface Limits {
+  /** Of /pfs/out of one datum. */
+  readonly outputBytesMax: number;
+  /** Of one datum's log; what is beyond is left out, and said so. */
+  readonly logBytesMax: number;
+  readonly processesMax: number;
+}
+
+export interface PipelineSpec {
+  readonly name: string;
+  readonly description: string;
+  readonly transform: Transform;
+  readonly input: Input;
+  readonly parallelism: number;
+  /** Datums in a set, where `datum_set_spec` says so. */
+  readonly datumSet?:
+    | { readonly number?: number; readonly sizeBytes?: number; readonly perWorker?: number }
+    | undefined;
+  readonly datumTimeoutMs?: number | undefined;
+  readonly jobTimeoutMs?: number | undefined;
+  /** Runs of a datum in all, before it has failed. */
+  readonly datumTries: number;
+  readonly reprocess: 'until_success' | 'every_job';
+  /** Another value, other results: part of every key when it is there. */
+  readonly salt?: string | undefined;
+  readonly outputBranch: string;
+  readonly limits: Resources;
+  readonly requests: Resources;
+  readonly code: readonly CodeUse[];
+  readonly bounds: Limits;
+  readonly network: 'default' | 'none';
+  /** The spec as its author wrote it, with the fields that only matters elsewhere: kept for promotion. */
+  readonly document: object;
+}
