@@ -69,6 +69,19 @@ export class Change {
 
   /** Adds a commit to the end of a branch, which is made when it is not there. */
   async commit(commit: NewCommit): Promise<Commit> {
+    const { made, branch } = await this.add(commit);
+    const { id, ref, tree } = made;
+    const index = await this.extendIndex(branch.head, made.finished, id, ref);
+    this.setBranch({ ...branch, head: { id, commit: ref, tree, index } });
+    return made;
+  }
+
+  /** Adds a commit after a branch's head that only its id leads to: the branch stays. */
+  async commitAside(commit: NewCommit): Promise<Commit> {
+    return (await this.add(commit)).made;
+  }
+
+  private async add(commit: NewCommit): Promise<{ made: Commit; branch: Branch }> {
     const { repo, branch: name } = commit;
     const branch = (await this.snapshot.maybeBranch(repo, name)) ?? { repo, name, provenance: [] };
     const parent = branch.head && (await this.snapshot.commitAt(branch.head.commit));
@@ -88,10 +101,8 @@ export class Change {
     };
     const tree = commit.tree.ref;
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });
-    const index = await this.extendIndex(branch.head, record.finished, commit.id, ref);
-    this.setBranch({ ...branch, head: { id: commit.id, commit: ref, tree, index } });
     this.set({ key: commitKey(repo, commit.id), value: encodeCommitEntry(), refs: [ref] });
-    return { ...record, ref, tree };
+    return { made: { ...record, ref, tree }, branch };
   }
 
   /** The refs map with these edits. */

@@ -8,7 +8,7 @@ import { chmod, lstat, lutimes, mkdir, open, rename, rm, symlink, utimes, type F
 import { PachError } from '../base/errors.ts';
 import { nameOfText } from '../model/paths.ts';
 import type { TreeEntry } from '../model/tree.ts';
-import type { File, Files } from './files.ts';
+import type { File, FileBytes, Files } from './files.ts';
 
 export interface ExtractOptions {
   /** Told of bytes and files as they are written. */
@@ -19,8 +19,13 @@ export interface ExtractOptions {
 const slash = Buffer.from('/');
 
 /** Writes one file or symlink to `target`, replacing what is there unless it is a folder. */
-export async function extractFile(files: Files, file: File, target: string, options: ExtractOptions): Promise<void> {
-  await extractEntry(files, file.entry, Buffer.from(target), options).catch((error: unknown) => {
+export async function extractFile(
+  files: FileBytes,
+  file: File,
+  target: string,
+  options: ExtractOptions,
+): Promise<void> {
+  await extractEntry(files, file.entry, nameOfText(target), options).catch((error: unknown) => {
     throw unwritable(target, error);
   });
 }
@@ -43,14 +48,14 @@ export async function writeInto(files: Files, file: File, target: string, option
 /** Writes the contents of a directory into `target`, which is made when its parent exists. */
 export async function extractFolder(files: Files, root: File, target: string, options: ExtractOptions): Promise<void> {
   const prefix = root.path === '/' ? 0 : root.path.length;
-  await mkdir(target).catch((error: unknown) => {
+  await mkdir(nameOfText(target)).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(target, error);
   });
   // Times of folders are set last, innermost first: writing into a folder changes its time.
   const folders: { path: Buffer; entry: TreeEntry }[] = [];
   for await (const file of files.list(root.path, true)) {
     options.signal?.throwIfAborted();
-    const path = Buffer.concat([Buffer.from(target), nameOfText(file.path.slice(prefix))]);
+    const path = Buffer.concat([nameOfText(target), nameOfText(file.path.slice(prefix))]);
     try {
       if (file.entry.kind === 'directory') {
         await makeFolder(path);
@@ -70,7 +75,7 @@ async function makeFolder(path: Buffer): Promise<void> {
   await mkdir(path);
 }
 
-async function extractEntry(files: Files, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
+async function extractEntry(files: FileBytes, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there?.isDirectory()) {
     throw new PachError('conflict', { what: path.toString(), why: `a folder is in the way of a ${entry.kind}` });
@@ -92,7 +97,7 @@ async function extractEntry(files: Files, entry: TreeEntry, path: Buffer, option
   }
 }
 
-async function writeContent(files: Files, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
+async function writeContent(files: FileBytes, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
   await using file = await open(path, 'wx', 0o666);
   let offset = 0;
   for await (const part of files.parts(entry)) {
@@ -119,7 +124,7 @@ function executeBits(): number {
   return 0o111 & ~process.umask();
 }
 
-async function contentOf(files: Files, entry: TreeEntry): Promise<Buffer> {
+async function contentOf(files: FileBytes, entry: TreeEntry): Promise<Buffer> {
   const parts: Buffer[] = [];
   for await (const bytes of files.read(entry)) parts.push(bytes);
   return Buffer.concat(parts);

@@ -34,15 +34,37 @@ export interface FileInfo {
   readonly target?: string;
 }
 
-/** A version's files. `shown` names it in errors: `images@master`. */
-export class Files {
+/** The bytes of entries, whatever version they are of. */
+export class FileBytes {
   private readonly reader: BlobReader;
+
+  constructor(reader: BlobReader) {
+    this.reader = reader;
+  }
+
+  /** The parts of a file or a symlink's target, holes apart. */
+  parts(entry: TreeEntry): AsyncGenerator<FilePart> {
+    if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
+    return readParts(this.reader, entry.content);
+  }
+
+  /** The bytes of a file or a symlink's target. */
+  async *read(entry: TreeEntry): AsyncGenerator<Buffer> {
+    for await (const part of this.parts(entry)) {
+      if (part.bytes) yield part.bytes;
+      else yield* zeros(part.zeros);
+    }
+  }
+}
+
+/** A version's files. `shown` names it in errors: `images@master`. */
+export class Files extends FileBytes {
   private readonly root: Directory;
   private readonly shown: string;
   private readonly directories: Directories;
 
   constructor(reader: BlobReader, root: Directory, shown: string) {
-    this.reader = reader;
+    super(reader);
     this.root = root;
     this.shown = shown;
     this.directories = new Directories(reader);
@@ -99,20 +121,6 @@ export class Files {
     ]);
     if (!before && !after) await this.find(path);
     yield* this.compare(pathOf(names), before, after);
-  }
-
-  /** The parts of a file or a symlink's target, holes apart. */
-  parts(entry: TreeEntry): AsyncGenerator<FilePart> {
-    if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
-    return readParts(this.reader, entry.content);
-  }
-
-  /** The bytes of a file or a symlink's target. */
-  async *read(entry: TreeEntry): AsyncGenerator<Buffer> {
-    for await (const part of this.parts(entry)) {
-      if (part.bytes) yield part.bytes;
-      else yield* zeros(part.zeros);
-    }
   }
 
   async info({ path, entry }: File): Promise<FileInfo> {

@@ -26,6 +26,8 @@ export interface IngestOptions {
   readonly seen?: Seen | undefined;
   /** What lies in the version and not in the folder is deleted. */
   readonly deleteOthers?: boolean;
+  /** What to store for a symlink at `path` instead of the link: undefined for the link. */
+  resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | undefined>;
 }
 
 /** Files up to this size are one chunk whatever they hold, and are read many at a time. */
@@ -205,16 +207,16 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
     case 'other':
       options.skipped(shownPath(path), 'sockets, devices and FIFOs are not stored');
       return undefined;
-    case 'symlink':
+    case 'symlink': {
       options.progress(0, 1);
-      return {
-        name,
-        kind: 'symlink',
-        executable: false,
-        mtimeSeconds,
-        mtimeNanoseconds,
-        content: await link(options, path),
-      };
+      const target = await readlink(path, { encoding: 'buffer' }).catch((error: unknown) => {
+        throw unreadable(shownPath(path), error);
+      });
+      const instead = await options.resolveLink?.(path, target);
+      if (instead) return { name, ...instead };
+      const content = await storeLink(options, target);
+      return { name, kind: 'symlink', executable: false, mtimeSeconds, mtimeNanoseconds, content };
+    }
     case 'directory': {
       const before = await old(name);
       const base = before?.content.form === 'directory' ? before.content : undefined;
@@ -226,10 +228,7 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
   }
 }
 
-async function link(options: IngestOptions, path: Buffer): Promise<FileContent> {
-  const target = await readlink(path, { encoding: 'buffer' }).catch((error: unknown) => {
-    throw unreadable(shownPath(path), error);
-  });
+async function storeLink(options: IngestOptions, target: Buffer): Promise<FileContent> {
   if (target.length <= inlineBytesMax) return { form: 'inline', bytes: target };
   const stream = async function* (): AsyncGenerator<Buffer> {
     yield target;

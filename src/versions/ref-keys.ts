@@ -2,6 +2,7 @@
  * Keys in a project's map of refs and in a branch's index of commits (FORMAT.md section 6).
  */
 import type { CommitId } from '../model/records/commit.ts';
+import type { Hash } from '../model/refs.ts';
 
 export function repoKey(repo: string): Buffer {
   return Buffer.from(`repo/${repo}`);
@@ -14,6 +15,29 @@ export function branchKey(repo: string, branch: string): Buffer {
 /** `id` may be the beginning of one. */
 export function commitKey(repo: string, id: CommitId | string): Buffer {
   return Buffer.from(`commit/${repo}/${id}`);
+}
+
+export function pipelineKey(pipeline: string): Buffer {
+  return Buffer.from(`pipeline/${pipeline}`);
+}
+
+/** `id` may be the beginning of one. */
+export function jobKey(id: string): Buffer {
+  return Buffer.from(`job/${id}`);
+}
+
+/** A job of a pipeline by the time it started, in milliseconds since 1970; all of the pipeline's without one. */
+export function jobTimeKey(pipeline: string, job?: { readonly started: number; readonly id: string }): Buffer {
+  const time = job ? `${job.started.toString(16).padStart(16, '0')}/${job.id}` : '';
+  return Buffer.from(`jobs/${pipeline}/${time}`);
+}
+
+export function resultKey(key: Hash): Buffer {
+  return Buffer.from(`result/${key.toString('hex')}`);
+}
+
+export function leaseKey(pipeline: string): Buffer {
+  return Buffer.from(`lease/${pipeline}`);
 }
 
 /** A commit's place in a branch's index, from its finish time in milliseconds since 1970. */

@@ -58,6 +58,24 @@ export class Snapshot {
     this.refs = this.map(head.refs);
   }
 
+  /** An item of the map of refs, or undefined. */
+  item(key: Buffer): Promise<MapItem | undefined> {
+    return this.refs.find(key);
+  }
+
+  /** The items of the map of refs whose keys begin so, in order. */
+  items(prefix: Buffer): AsyncIterable<MapItem> {
+    return this.refs.prefix(prefix);
+  }
+
+  /** How many keys of the map of refs begin so, and the item of the last of them. */
+  async lastItem(prefix: Buffer): Promise<{ count: number; last: MapItem | undefined }> {
+    const end = Buffer.from(prefix);
+    end[end.length - 1] = (end.at(-1) as number) + 1;
+    const [from, to] = await Promise.all([this.refs.rank(prefix), this.refs.rank(end)]);
+    return { count: to - from, last: to > from ? await this.refs.at(to - 1) : undefined };
+  }
+
   /** Repos in the order of their names. */
   async *repos(): AsyncGenerator<Repo> {
     for await (const item of this.refs.prefix(repoKey(''))) yield repoOf(item);

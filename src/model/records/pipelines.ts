@@ -1,0 +1,258 @@
+/**
+ * The records of pipelines in a project's map of refs, and of datums in a job's own map (FORMAT.md
+ * sections 6 and 7).
+ */
+import type { Hash } from '../refs.ts';
+import { Reader, Writer } from '../bytes.ts';
+import type { CommitId, CommitProvenance } from './commit.ts';
+import {
+  count,
+  defaulting,
+  flag,
+  hash32,
+  id16,
+  listOf,
+  nameText,
+  optional,
+  recordCodec,
+  required,
+  text,
+  type Codec,
+  type KeepsUnknown,
+} from './record.ts';
+
+/** 32 lower-case hex digits. A job that made a commit has that commit's. */
+export type JobId = CommitId;
+
+export interface PipelineRecord extends KeepsUnknown {
+  /** 1, and one more with every update. */
+  readonly version: number;
+  /** Milliseconds since 1970, as all times here. */
+  readonly created: number;
+  readonly updated: number;
+  readonly stopped: boolean;
+  /** Changed by `--reprocess`: part of every datum key while it is not empty. */
+  readonly salt: string;
+  /** Where the code came from (remote, commit, whether it was changed), as text; empty where there is none. */
+  readonly codeOrigin: string;
+}
+
+export type JobState = 'running' | 'success' | 'failure' | 'killed' | 'unrunnable';
+
+export interface DatumCounts {
+  readonly total: number;
+  readonly processed: number;
+  readonly skipped: number;
+  readonly failed: number;
+  readonly recovered: number;
+}
+
+export interface JobRecord extends KeepsUnknown {
+  readonly id: JobId;
+  readonly pipeline: string;
+  readonly pipelineVersion: number;
+  readonly branch: string;
+  readonly state: JobState;
+  readonly started: number;
+  /** Absent while it runs. */
+  readonly finished?: number | undefined;
+  readonly reason: string;
+  readonly counts: DatumCounts;
+  /** The version of every pfs input, in their order. */
+  readonly inputs: readonly CommitProvenance[];
+  readonly output?: CommitId | undefined;
+  readonly executor: string;
+  /** Somebody wants it to end. */
+  readonly stopping: boolean;
+  /** Where the code came from, as text; empty where there is none. */
+  readonly codeOrigin: string;
+  /** True when the datums' map is among the references. */
+  readonly hasDatums: boolean;
+}
+
+/** Times in milliseconds, sizes in bytes. */
+export interface DatumStats {
+  readonly startedMs: number;
+  readonly downloadMs: number;
+  readonly processMs: number;
+  readonly uploadMs: number;
+  readonly cpuMs: number;
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  readonly memoryBytesPeak: number;
+}
+
+/**
+ * What came of a datum: stored under its key when it succeeded, and in its job's map. Its one
+ * reference is a tree: `out` (directory), `log` (file), and `files` where the datum has many.
+ */
+export interface Outcome extends KeepsUnknown {
+  readonly state: 'success' | 'failed' | 'recovered';
+  /** The job that ran it. */
+  readonly job: JobId;
+  readonly pipeline: string;
+  /** How the command ended, or why it did not begin. */
+  readonly reason: string;
+  readonly stats: DatumStats;
+}
+
+/** What a datum of a job reads: which of the job's inputs, where. */
+export interface DatumRow {
+  /** Number of the pfs input, from 0. */
+  readonly input: number;
+  readonly path: string;
+  readonly hash: Hash;
+}
+
+export interface DatumRecord extends KeepsUnknown {
+  readonly key: Hash;
+  /** Empty where there are too many to be here: then the result's tree has them. */
+  readonly files: readonly DatumRow[];
+  readonly outcome: Outcome;
+}
+
+/** Who runs a pipeline, and until when nobody else may. */
+export interface LeaseRecord extends KeepsUnknown {
+  readonly holder: string;
+  readonly host: string;
+  /** Of the engine on that host, with the time it started in the kernel's clock ticks. */
+  readonly pid: number;
+  readonly pidStarted: string;
+  readonly until: number;
+}
+
+const id = id16<CommitId>();
+
+function oneOf<T extends string>(values: readonly T[]): Codec<T> {
+  return {
+    write: (writer, value) => writer.u8(values.indexOf(value) + 1),
+    read: (reader: Reader) => values[reader.u8() - 1] ?? reader.fail('it has an unknown state'),
+  };
+}
+
+/** Numbers of an object, in the order of these names. */
+function counts<T extends { readonly [K in keyof T]: number }>(names: readonly (keyof T & string)[]): Codec<T> {
+  return {
+    write(writer, value) {
+      for (const name of names) writer.varint(Math.max(0, Math.round(value[name])));
+    },
+    read: (reader) => Object.fromEntries(names.map((name) => [name, reader.varint()])) as unknown as T,
+  };
+}
+
+const provenance: Codec<CommitProvenance> = {
+  write(writer, value) {
+    nameText.write(writer, value.repo);
+    nameText.write(writer, value.branch);
+    id.write(writer, value.commit);
+  },
+  read: (reader) => ({ repo: nameText.read(reader), branch: nameText.read(reader), commit: id.read(reader) }),
+};
+
+const row: Codec<DatumRow> = {
+  write(writer, { input, path, hash }) {
+    writer.varint(input);
+    writer.str(path);
+    writer.raw(hash);
+  },
+  read: (reader) => ({ input: reader.varint(), path: reader.str(), hash: hash32.read(reader) }),
+};
+
+const pipelineCodec = recordCodec<PipelineRecord>({
+  version: required(1, count),
+  created: required(2, count),
+  updated: required(3, count),
+  stopped: defaulting(4, flag, false),
+  salt: defaulting(5, text, ''),
+  codeOrigin: defaulting(6, text, ''),
+});
+
+const jobCodec = recordCodec<JobRecord>({
+  id: required(1, id),
+  pipeline: required(2, nameText),
+  pipelineVersion: required(3, count),
+  branch: required(4, nameText),
+  state: required(5, oneOf<JobState>(['running', 'success', 'failure', 'killed', 'unrunnable'])),
+  started: required(6, count),
+  finished: optional(7, count),
+  reason: defaulting(8, text, ''),
+  counts: required(9, counts<DatumCounts>(['total', 'processed', 'skipped', 'failed', 'recovered'])),
+  inputs: defaulting<readonly CommitProvenance[]>(10, listOf(provenance, 4096, 20), []),
+  output: optional(11, id),
+  executor: required(12, text),
+  stopping: defaulting(13, flag, false),
+  codeOrigin: defaulting(14, text, ''),
+  hasDatums: defaulting(15, flag, false),
+});
+
+const outcomeCodec = recordCodec<Outcome>({
+  state: required(1, oneOf<Outcome['state']>(['success', 'failed', 'recovered'])),
+  job: required(2, id),
+  pipeline: required(3, nameText),
+  reason: defaulting(4, text, ''),
+  stats: required(
+    5,
+    counts<DatumStats>([
+      'startedMs',
+      'downloadMs',
+      'processMs',
+      'uploadMs',
+      'cpuMs',
+      'inputBytes',
+      'outputBytes',
+      'memoryBytesPeak',
+    ]),
+  ),
+});
+
+const outcomeField: Codec<Outcome> = {
+  write: (writer, value) => writer.raw(outcomeCodec.encode(value)),
+  read: (reader) => outcomeCodec.decode(reader.raw(reader.remaining), 'outcome'),
+};
+
+const datumCodec = recordCodec<DatumRecord>({
+  key: required(1, hash32),
+  files: defaulting<readonly DatumRow[]>(2, listOf(row, 65_536, 34), []),
+  outcome: required(3, outcomeField),
+});
+
+const leaseCodec = recordCodec<LeaseRecord>({
+  holder: required(1, text),
+  host: required(2, text),
+  pid: required(3, count),
+  pidStarted: required(4, text),
+  until: required(5, count),
+});
+
+export const encodePipeline = (record: PipelineRecord): Buffer => pipelineCodec.encode(record);
+/** Throws `damaged` or `unsupported`, as the others here. */
+export const decodePipeline = (value: Buffer): PipelineRecord => pipelineCodec.decode(value, 'pipeline');
+
+export const encodeJob = (record: JobRecord): Buffer => jobCodec.encode(record);
+export const decodeJob = (value: Buffer): JobRecord => jobCodec.decode(value, 'job');
+
+export const encodeOutcome = (outcome: Outcome): Buffer => outcomeCodec.encode(outcome);
+export const decodeOutcome = (value: Buffer): Outcome => outcomeCodec.decode(value, 'result');
+
+export const encodeDatum = (record: DatumRecord): Buffer => datumCodec.encode(record);
+export const decodeDatum = (value: Buffer): DatumRecord => datumCodec.decode(value, 'datum');
+
+export const encodeLease = (record: LeaseRecord): Buffer => leaseCodec.encode(record);
+export const decodeLease = (value: Buffer): LeaseRecord => leaseCodec.decode(value, 'lease');
+
+const rowsCodec = listOf(row, 1_048_576, 34);
+
+/** The file `files` of a result's tree. */
+export function encodeRows(rows: readonly DatumRow[]): Buffer {
+  const writer = new Writer(4096);
+  rowsCodec.write(writer, rows);
+  return writer.finish();
+}
+
+/** Throws `damaged`. */
+export function decodeRows(bytes: Buffer): readonly DatumRow[] {
+  const reader = new Reader(bytes, "a datum's files");
+  const rows = rowsCodec.read(reader);
+  reader.done();
+  return rows;
+}
