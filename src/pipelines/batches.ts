@@ -1,0 +1,112 @@
+/**
+ * Commands that stay up (`datum_batching`): one process is given datum after datum, each when it
+ * asks with `next datum`.
+ */
+import type { Queue } from '../base/queue.ts';
+import type { Exit } from './executor.ts';
+import type { Result } from './results.ts';
+import { Attempt, describe, type PlannedDatum, type RunOptions } from './run-datum.ts';
+
+export interface BatchOptions extends RunOptions {
+  readonly queue: Queue<PlannedDatum>;
+}
+
+type Done = (planned: PlannedDatum, result: Result) => void;
+
+/** Runs the first datum and all that the queue has, starting the command again when it ends early. */
+export async function runBatches(options: BatchOptions, first: PlannedDatum, done: Done): Promise<undefined> {
+  for (let next: Waiting | undefined = { planned: first, left: options.spec.datumTries }; next;) {
+    const batch: Batch = new Batch(options, next, done);
+    next = await batch.run();
+  }
+  return undefined;
+}
+
+/** A datum to be given, and how many tries it has. */
+interface Waiting {
+  readonly planned: PlannedDatum;
+  readonly left: number;
+}
+
+class Batch {
+  private readonly options: BatchOptions;
+  private readonly done: Done;
+  private waiting: Waiting | undefined;
+  private current: (Waiting & { readonly attempt: Attempt }) | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly timeout = new AbortController();
+
+  constructor(options: BatchOptions, first: Waiting, done: Done) {
+    this.options = options;
+    this.waiting = first;
+    this.done = done;
+  }
+
+  /** One process of the command. Resolves to the datum that is to be given to the next one. */
+  async run(): Promise<Waiting | undefined> {
+    const { spec, worker, signal, slot } = this.options;
+    const { cmd, stdin } = spec.transform;
+    try {
+      const exit = await worker.run({
+        argv: cmd,
+        stdin: stdin && Buffer.from(stdin.map((line) => `${line}\n`).join('')),
+        env: {},
+        binds: [],
+        outputBytesMax: spec.bounds.outputBytesMax,
+        log: (bytes) => this.current?.attempt.log.add(bytes),
+        signal: AbortSignal.any([signal, this.timeout.signal]),
+        nextDatum: (failed) => this.next(failed),
+      });
+      signal.throwIfAborted();
+      await this.ended(exit);
+      return this.waiting;
+    } finally {
+      clearTimeout(this.timer);
+      await slot.empty();
+    }
+  }
+
+  private async next(failed: boolean): Promise<Readonly<Record<string, string>> | undefined> {
+    await this.finish(failed ? 'the command said that the datum failed' : undefined);
+    const { options } = this;
+    const taken = this.waiting ?? (await this.take());
+    this.waiting = undefined;
+    if (!taken) return undefined;
+    const attempt = new Attempt(options, taken.planned);
+    this.current = { ...taken, attempt };
+    await attempt.fill();
+    const { datumTimeoutMs } = options.spec;
+    if (datumTimeoutMs !== undefined) this.timer = setTimeout(() => this.timeout.abort(), datumTimeoutMs);
+    return attempt.variables;
+  }
+
+  private async take(): Promise<Waiting | undefined> {
+    const planned = await this.options.queue.take();
+    return planned && { planned, left: this.options.spec.datumTries };
+  }
+
+  /** The process has ended: the datum that it had has failed, or the first one when it asked for none. */
+  private async ended(exit: Exit): Promise<void> {
+    const why = this.timeout.signal.aborted ? describe({ kind: 'timeout' }) : describe(exit.ending);
+    if (this.waiting) {
+      const { planned, left } = this.waiting;
+      this.waiting = undefined;
+      this.current = { planned, left, attempt: new Attempt(this.options, planned) };
+      await this.finish(`${why}, without a word to next datum`);
+    } else await this.finish(why);
+    this.waiting ??= await this.take();
+  }
+
+  private async finish(failure: string | undefined): Promise<void> {
+    clearTimeout(this.timer);
+    const { current } = this;
+    this.current = undefined;
+    if (!current) return;
+    const { planned, left, attempt } = current;
+    const failed = failure ?? (await attempt.succeed());
+    if (typeof failed !== 'string') this.done(planned, failed);
+    else if (left > 1) this.waiting = { planned, left: left - 1 };
+    else this.done(planned, await attempt.end('failed', failed));
+    await this.options.slot.empty();
+  }
+}

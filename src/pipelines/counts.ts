@@ -1,0 +1,58 @@
+/**
+ * How far a job is.
+ */
+import type { DatumCounts, JobId, Outcome } from '../model/records/pipelines.ts';
+
+export class Counting {
+  readonly job: JobId;
+  /** True once it is known how many there are. */
+  isPlanned = false;
+  private found = 0;
+  private processed = 0;
+  private taken = 0;
+  private failed = 0;
+  private recovered = 0;
+
+  constructor(job: JobId) {
+    this.job = job;
+  }
+
+  /** Datums that were looked at; more while it plans. */
+  get total(): number {
+    return this.found;
+  }
+
+  get done(): number {
+    return this.processed + this.taken + this.failed + this.recovered;
+  }
+
+  get failures(): number {
+    return this.failed;
+  }
+
+  get skips(): number {
+    return this.taken;
+  }
+
+  planned(): void {
+    this.found += 1;
+  }
+
+  ran(state: Outcome['state']): void {
+    if (state === 'success') this.processed += 1;
+    else if (state === 'failed') this.failed += 1;
+    else this.recovered += 1;
+  }
+
+  skipped(): void {
+    this.taken += 1;
+  }
+
+  /** `total`: of the finished map; undefined for a job that did not come so far. */
+  counts(total: number | undefined): DatumCounts {
+    const { processed, failed, recovered } = this;
+    const ran = processed + failed + recovered;
+    const skipped = total === undefined ? this.taken : total - ran;
+    return { total: total ?? ran + skipped, processed, skipped, failed, recovered };
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * How a job begins: with the lease of its pipeline and an entry of its own, or that of a job which
+ * was broken off and goes on.
+ */
+import type { LeaseRecord } from '../model/records/pipelines.ts';
+import type { CommitId } from '../model/records/commit.ts';
+import type { Project } from '../versions/project.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import { canonicalJson, hashOf } from './canonical.ts';
+import type { Executor } from './executor.ts';
+import { newestJob, setJob, type Job } from './jobs.ts';
+import { holdLease } from './lease.ts';
+import { codeEntries, type Pipeline } from './pipelines.ts';
+import { noCommit, type JobInputs } from './plan.ts';
+import { recipeOf, type Recipe } from './recipe.ts';
+
+export interface StartOptions {
+  readonly project: Project;
+  readonly pipeline: Pipeline;
+  readonly branch: string;
+  readonly inputs: JobInputs;
+  readonly executor: Executor;
+}
+
+export interface Started {
+  /** The project as it is with the job in it. */
+  readonly snapshot: Snapshot;
+  readonly job: Job;
+  readonly recipe: Recipe;
+}
+
+const noCounts = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 };
+
+/** Throws `conflict` when another engine runs the pipeline. */
+export async function startJob(options: StartOptions, holder: Omit<LeaseRecord, 'until'>): Promise<Started> {
+  const { project, pipeline, branch, executor } = options;
+  const recipe = await recipeFor(options);
+  const begun = await project.begin();
+  const [recipeRef] = await begun.upload.data.add([recipe]);
+  if (!recipeRef) throw new Error('a recipe was not stored');
+  const inputs = options.inputs.map(({ repo, branch: from, commit }) => {
+    return { repo, branch: from, commit: commit?.id ?? (noCommit as CommitId) };
+  });
+  const job = await project.update(
+    `start job of ${pipeline.name}`,
+    async (change) => {
+      await holdLease(change, pipeline.name, holder);
+      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name);
+      const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
+      const goesOn = newest?.state === 'running' && identityOf(newest).equals(identityOf(identity));
+      if (newest?.state === 'running' && !goesOn) {
+        setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
+      }
+      const next: Job = goesOn
+        ? { ...newest, executor: executor.name, stopping: false }
+        : {
+            ...identity,
+            id: hashOf(identityOf(identity), Buffer.from(`attempt ${count}`)).toString('hex', 0, 16) as CommitId,
+            pipelineVersion: pipeline.version,
+            state: 'running',
+            started: Math.max(Date.now(), (newest?.started ?? 0) + 1),
+            reason: '',
+            counts: noCounts,
+            executor: executor.name,
+            stopping: false,
+            codeOrigin: pipeline.codeOrigin,
+            hasDatums: false,
+          };
+      setJob(change, next);
+      return next;
+    },
+    begun,
+  );
+  return { snapshot: await project.snapshot(), job, recipe };
+}
+
+export async function recipeFor({
+  project,
+  pipeline,
+  executor,
+}: Omit<StartOptions, 'inputs' | 'branch'>): Promise<Recipe> {
+  const [code, fingerprint] = await Promise.all([
+    codeEntries(project.reader, pipeline),
+    executor.fingerprint(pipeline.spec.transform.image),
+  ]);
+  return recipeOf({ spec: pipeline.spec, executor: executor.name, fingerprint, code, salt: pipeline.salt });
+}
+
+/** All that makes a job this one and no other, but for how often it was run. */
+function identityOf({
+  pipeline,
+  branch,
+  spec,
+  recipe,
+  inputs,
+}: Pick<Job, 'pipeline' | 'branch' | 'spec' | 'recipe' | 'inputs'>): Buffer {
+  return canonicalJson({
+    pipeline,
+    branch,
+    spec: spec.hash.toString('hex'),
+    recipe: recipe.hash.toString('hex'),
+    inputs,
+  });
+}

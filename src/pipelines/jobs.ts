@@ -1,0 +1,159 @@
+/**
+ * Jobs as they are kept in a project's refs, and the datums of each (FORMAT.md section 6).
+ */
+import { PachError } from '../base/errors.ts';
+import type { BlobReader } from '../cache/blobs.ts';
+import { mapFormat, type MapItem } from '../model/map.ts';
+import { OrderedReader } from '../model/ordered.ts';
+import {
+  decodeDatum,
+  decodeJob,
+  decodeRows,
+  encodeJob,
+  type DatumRecord,
+  type JobRecord,
+} from '../model/records/pipelines.ts';
+import type { Ref } from '../model/refs.ts';
+import { entrySize, type DirectoryContent, type TreeEntry } from '../model/tree.ts';
+import type { Change } from '../versions/change.ts';
+import { Directories } from '../versions/directories.ts';
+import { readRange } from '../versions/read.ts';
+import { jobKey, jobTimeKey, lastPart } from '../versions/ref-keys.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+
+export interface Job extends JobRecord {
+  readonly spec: Ref;
+  readonly recipe: Ref;
+  /** The map of its datums, once they are known. */
+  readonly datums?: Ref | undefined;
+}
+
+/** A datum of a job, with the tree of its result. */
+export interface JobDatum extends DatumRecord {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly result: Ref;
+}
+
+const idPattern = /^[0-9a-f]{1,32}$/;
+
+export function jobOf(item: MapItem): Job {
+  const [spec, recipe, datums] = item.refs;
+  if (!spec || !recipe)
+    throw new PachError('damaged', { what: item.key.toString(), why: 'its references are not complete' });
+  return { ...decodeJob(item.value), spec, recipe, datums };
+}
+
+/** Sets a job's entry; a new one is entered under its time too. */
+export function setJob(change: Change, job: Job): void {
+  const refs = [job.spec, job.recipe, ...(job.datums ? [job.datums] : [])];
+  const value = encodeJob({ ...job, hasDatums: job.datums !== undefined });
+  change.set({ key: jobKey(job.id), value, refs });
+  change.set({ key: jobTimeKey(job.pipeline, job), value: Buffer.alloc(0), refs: [] });
+}
+
+export async function maybeJob(snapshot: Snapshot, id: string): Promise<Job | undefined> {
+  const item = await snapshot.item(jobKey(id));
+  return item && jobOf(item);
+}
+
+/** The job of an id, or of the unique beginning of one. Throws `not-found`. */
+export async function findJob(snapshot: Snapshot, text: string): Promise<Job> {
+  const found: MapItem[] = [];
+  if (idPattern.test(text)) {
+    for await (const item of snapshot.items(jobKey(text))) {
+      found.push(item);
+      if (found.length > 1) break;
+    }
+  }
+  const [only, second] = found;
+  if (only && !second) return jobOf(only);
+  const why = second ? `several jobs begin with ${text}` : 'there is no such job';
+  throw new PachError('not-found', { what: `job ${text}`, why, next: 'pach list job' });
+}
+
+/** Jobs of one pipeline, or of all, newest first. */
+export async function listJobs(snapshot: Snapshot, pipeline?: string): Promise<Job[]> {
+  const jobs: Job[] = [];
+  if (pipeline === undefined) for await (const item of snapshot.items(jobKey(''))) jobs.push(jobOf(item));
+  else {
+    for await (const { key } of snapshot.items(jobTimeKey(pipeline))) {
+      const job = await maybeJob(snapshot, lastPart(key));
+      if (job) jobs.push(job);
+    }
+  }
+  return jobs.sort((a, b) => b.started - a.started || (a.id < b.id ? -1 : 1));
+}
+
+/** The newest job of a pipeline, and how many it had. */
+export async function newestJob(
+  snapshot: Snapshot,
+  pipeline: string,
+): Promise<{ count: number; job: Job | undefined }> {
+  const { count, last } = await snapshot.lastItem(jobTimeKey(pipeline));
+  return { count, job: last && (await maybeJob(snapshot, lastPart(last.key))) };
+}
+
+export function datumMap(reader: BlobReader, datums: Ref): OrderedReader<MapItem> {
+  return new OrderedReader(reader, mapFormat, datums);
+}
+
+export function jobDatumOf(item: MapItem): JobDatum {
+  const [result] = item.refs;
+  const id = item.key.toString('hex');
+  if (!result) throw new PachError('damaged', { what: `datum ${id}`, why: 'it has no result' });
+  return { ...decodeDatum(item.value), id, result };
+}
+
+/** All datums of a job, in the order of their ids. */
+export async function* datumsOf(reader: BlobReader, job: Job): AsyncGenerator<JobDatum> {
+  if (!job.datums) return;
+  for await (const item of datumMap(reader, job.datums).items()) yield jobDatumOf(item);
+}
+
+/** The datum of an id, or of the unique beginning of one. Throws `not-found`. */
+export async function findDatum(reader: BlobReader, job: Job, text: string): Promise<JobDatum> {
+  const found: MapItem[] = [];
+  if (job.datums && /^[0-9a-f]{1,64}$/.test(text)) {
+    const map = datumMap(reader, job.datums);
+    const whole = Buffer.from(text.slice(0, text.length & ~1), 'hex');
+    const at = whole.length > 0 ? map.items(await map.rank(whole)) : map.items();
+    for await (const item of at) {
+      const id = item.key.toString('hex');
+      if (id.startsWith(text)) found.push(item);
+      else if (id > text) break;
+      if (found.length > 1) break;
+    }
+  }
+  const [only, second] = found;
+  if (only && !second) return jobDatumOf(only);
+  const why = second ? `several datums begin with ${text}` : `job ${job.id} has no such datum`;
+  throw new PachError('not-found', { what: `datum ${text}`, why, next: `pach list datum ${job.id}` });
+}
+
+/** What a result's tree holds. */
+export interface ResultTree {
+  readonly out: DirectoryContent | undefined;
+  readonly log: TreeEntry | undefined;
+  readonly files: TreeEntry | undefined;
+}
+
+export async function readResult(reader: BlobReader, result: Ref): Promise<ResultTree> {
+  const entries = new Directories(reader).readerAt(result);
+  const [out, log, files] = await Promise.all(['out', 'log', 'files'].map((name) => entries.find(Buffer.from(name))));
+  return { out: out?.content.form === 'directory' ? out.content : undefined, log, files };
+}
+
+/** The files of a datum, wherever they are kept. */
+export async function rowsOf(reader: BlobReader, datum: JobDatum): Promise<DatumRecord['files']> {
+  if (datum.files.length > 0) return datum.files;
+  const { files } = await readResult(reader, datum.result);
+  return files ? decodeRows(await bytesOf(reader, files)) : [];
+}
+
+/** All bytes of a file of a result. */
+export async function bytesOf(reader: BlobReader, entry: TreeEntry): Promise<Buffer> {
+  if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
+  const parts = await readRange(reader, entry.content, 0, entrySize(entry));
+  return Buffer.concat(parts.map((part) => part.bytes ?? Buffer.alloc(part.zeros)));
+}

@@ -1,0 +1,41 @@
+/**
+ * What a datum's commands print: kept to be stored, and written beside as it comes, so that it can
+ * be followed. What is beyond the limit is left out, and said so.
+ */
+import { appendFile } from 'node:fs/promises';
+
+export class DatumLog {
+  private readonly spool: string;
+  private readonly bytesMax: number;
+  private readonly parts: Buffer[] = [];
+  private bytes = 0;
+  private writing: Promise<void> = Promise.resolve();
+
+  /** `spool` is a file of this machine, made with the first byte. */
+  constructor(spool: string, bytesMax: number) {
+    this.spool = spool;
+    this.bytesMax = bytesMax;
+  }
+
+  add(bytes: Buffer): void {
+    if (this.bytes > this.bytesMax) return;
+    const room = this.bytesMax - this.bytes;
+    this.bytes += bytes.length;
+    this.keep(bytes.subarray(0, room));
+    if (bytes.length > room)
+      this.keep(Buffer.from(`\n[the log ends here: it is longer than ${this.bytesMax} bytes]\n`));
+  }
+
+  /** All that was printed, once it is written out too. */
+  async end(): Promise<Buffer> {
+    await this.writing;
+    return Buffer.concat(this.parts);
+  }
+
+  private keep(bytes: Buffer): void {
+    const own = Buffer.from(bytes);
+    this.parts.push(own);
+    // Who follows a log can do without: what is stored does not depend on this disk.
+    this.writing = this.writing.then(() => appendFile(this.spool, own, { mode: 0o600 }).catch(() => undefined));
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * The pipelines of a project: each a spec and its code, a version of them, and an output repo of
+ * the pipeline's name (FORMAT.md section 6).
+ */
+import { PachError } from '../base/errors.ts';
+import type { BlobReader } from '../cache/blobs.ts';
+import type { MapItem } from '../model/map.ts';
+import { decodePipeline, encodePipeline, type PipelineRecord } from '../model/records/pipelines.ts';
+import type { Ref } from '../model/refs.ts';
+import type { TreeEntry } from '../model/tree.ts';
+import type { Change } from '../versions/change.ts';
+import { Directories } from '../versions/directories.ts';
+import { lastPart, pipelineKey } from '../versions/ref-keys.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import type { Input, PfsInput, PipelineSpec } from './spec.ts';
+
+export interface Pipeline extends PipelineRecord {
+  readonly name: string;
+  readonly spec: PipelineSpec;
+  readonly specRef: Ref;
+  /** The tree with an entry for each place of its code; undefined where it has none. */
+  readonly code: Ref | undefined;
+}
+
+export async function maybePipeline(snapshot: Snapshot, name: string): Promise<Pipeline | undefined> {
+  const item = await snapshot.item(pipelineKey(name));
+  return item && pipelineOf(snapshot.reader, item);
+}
+
+/** Throws `not-found`. */
+export async function findPipeline(snapshot: Snapshot, name: string): Promise<Pipeline> {
+  const pipeline = await maybePipeline(snapshot, name);
+  if (pipeline) return pipeline;
+  const why = `there is no such pipeline in project ${snapshot.head.project}`;
+  throw new PachError('not-found', { what: `pipeline ${name}`, why, next: 'pach list pipeline' });
+}
+
+/** In the order of their names. */
+export async function listPipelines(snapshot: Snapshot): Promise<Pipeline[]> {
+  const pipelines: Pipeline[] = [];
+  for await (const item of snapshot.items(pipelineKey(''))) pipelines.push(await pipelineOf(snapshot.reader, item));
+  return pipelines;
+}
+
+export function setPipeline(change: Change, pipeline: Pipeline): void {
+  const refs = [pipeline.specRef, ...(pipeline.code ? [pipeline.code] : [])];
+  change.set({ key: pipelineKey(pipeline.name), value: encodePipeline(pipeline), refs });
+}
+
+/** What lies at each place of a pipeline's code, in the order of the spec. */
+export async function codeEntries(reader: BlobReader, { code }: Pipeline): Promise<TreeEntry[]> {
+  if (!code) return [];
+  const entries: TreeEntry[] = [];
+  for await (const entry of new Directories(reader).readerAt(code).items()) entries.push(entry);
+  return entries.sort((a, b) => Number(a.name.toString()) - Number(b.name.toString()));
+}
+
+/** The pfs inputs of an input, in the order of the spec. */
+export function pfsInputs(input: Input): PfsInput[] {
+  return input.kind === 'pfs' ? [input] : input.inputs.flatMap(pfsInputs);
+}
+
+/** The spec that a chunk holds, as it was understood when it was stored. */
+export async function readSpec(reader: BlobReader, ref: Ref): Promise<PipelineSpec> {
+  return JSON.parse((await reader.plainChunk(ref)).toString()) as PipelineSpec;
+}
+
+async function pipelineOf(reader: BlobReader, { key, value, refs: [specRef, code] }: MapItem): Promise<Pipeline> {
+  const name = lastPart(key);
+  if (!specRef) throw new PachError('damaged', { what: `pipeline ${name}`, why: 'it has no spec' });
+  return { ...decodePipeline(value), name, spec: await readSpec(reader, specRef), specRef, code };
+}

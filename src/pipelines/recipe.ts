@@ -1,0 +1,67 @@
+/**
+ * A datum's key: the hash of all that can influence what its command writes (FORMAT.md section 6).
+ * Two documents make it, the recipe of the pipeline and the input of the datum; they are kept, so
+ * that it can be said later which part of a key differs.
+ */
+import type { Hash } from '../model/refs.ts';
+import type { TreeEntry } from '../model/tree.ts';
+import { entryHash } from '../model/tree.ts';
+import { canonicalJson, hashOf } from './canonical.ts';
+import type { Fingerprint } from './executor.ts';
+import type { PipelineSpec } from './spec.ts';
+
+const context = Buffer.from('pachmount 2026 datum v1');
+
+export interface Recipe {
+  readonly bytes: Buffer;
+  readonly hash: Hash;
+}
+
+export interface RecipeParts {
+  readonly spec: PipelineSpec;
+  readonly executor: string;
+  readonly fingerprint: Fingerprint;
+  /** What lies at each place of `spec.code`. */
+  readonly code: readonly TreeEntry[];
+  readonly salt: string;
+}
+
+/**
+ * What decides how a command behaves, but for its input. Left out are names of pipelines, branches
+ * and jobs, parallelism, limits of time and memory, and values of secrets: they change, and the
+ * result does not.
+ */
+export function recipeOf({ spec, executor, fingerprint, code, salt }: RecipeParts): Recipe {
+  const { transform } = spec;
+  const bytes = canonicalJson({
+    version: 1,
+    executor,
+    platform: fingerprint,
+    cmd: transform.cmd,
+    stdin: transform.stdin,
+    errCmd: transform.errCmd,
+    errStdin: transform.errStdin,
+    acceptReturnCode: [...transform.acceptReturnCode].sort((a, b) => a - b),
+    env: transform.env,
+    secrets: transform.secrets,
+    user: transform.user,
+    workingDir: transform.workingDir,
+    datumBatching: transform.datumBatching,
+    memoryVolume: transform.memoryVolume,
+    network: spec.network,
+    gpu: (spec.limits.gpus ?? 0) > 0,
+    code: code.map((entry, index) => ({
+      to: spec.code[index]?.to,
+      kind: entry.kind,
+      executable: entry.executable,
+      hash: entryHash(entry).toString('hex'),
+    })),
+    salt: [spec.salt ?? '', salt],
+  });
+  return { bytes, hash: hashOf(bytes) };
+}
+
+/** `input` is what `inputDocument` says of the datum. */
+export function datumKey(recipe: Recipe, input: object): Hash {
+  return hashOf(context, recipe.hash, hashOf(canonicalJson(input)));
+}

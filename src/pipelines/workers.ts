@@ -1,0 +1,105 @@
+/**
+ * The workers of a job: each takes datums from one queue and runs them one at a time. A worker that
+ * breaks is replaced, and its datum runs again.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isPachError } from '../base/errors.ts';
+import type { Queue } from '../base/queue.ts';
+import { runBatches } from './batches.ts';
+import type { Executor, Worker, WorkerOptions } from './executor.ts';
+import type { Result } from './results.ts';
+import { runDatum, type PlannedDatum, type RunOptions } from './run-datum.ts';
+import { Slot, type SlotOptions } from './slot.ts';
+
+export interface PoolOptions extends Omit<RunOptions, 'worker' | 'slot'> {
+  readonly executor: Executor;
+  readonly count: number;
+  /** Of every worker. */
+  readonly world: Omit<WorkerOptions, 'slot' | 'name'>;
+  /** A folder of this machine for slots. */
+  readonly folder: string;
+  readonly mount: SlotOptions['mount'];
+  readonly queue: Queue<PlannedDatum>;
+  done(planned: PlannedDatum, result: Result): void;
+}
+
+/** A worker that breaks so often in a row at one datum is not replaced any more. */
+const breaksMax = 3;
+
+/** Resolves when the queue has ended and all of it is done; the first error ends all workers. */
+export async function runAll(options: PoolOptions): Promise<void> {
+  const lanes = Array.from({ length: options.count }, (_, number) => new Lane(options, number).run());
+  const settled = await Promise.allSettled(
+    lanes.map((lane) =>
+      lane.catch((error: unknown) => {
+        options.queue.drop(); // the others end what they do
+        throw error;
+      }),
+    ),
+  );
+  for (const lane of settled) if (lane.status === 'rejected') throw lane.reason;
+}
+
+class Lane {
+  private readonly options: PoolOptions;
+  private readonly name: string;
+
+  constructor(options: PoolOptions, number: number) {
+    this.options = options;
+    this.name = `${options.spec.name}-${number}`;
+  }
+
+  async run(): Promise<void> {
+    const { queue } = this.options;
+    // No worker for whom there is no work.
+    let planned = await queue.take();
+    for (let breaks = 0; planned;) {
+      try {
+        planned = await this.work(planned, () => (breaks = 0));
+      } catch (error) {
+        breaks += 1;
+        const isBroken = error instanceof BrokenWorker && !this.options.signal.aborted;
+        if (!isBroken) throw error;
+        if (breaks >= breaksMax) throw error.cause;
+        planned = error.planned;
+      }
+    }
+  }
+
+  /** Runs datums in one worker, until there are none. */
+  private async work(first: PlannedDatum, went: () => void): Promise<undefined> {
+    const { options } = this;
+    const dir = join(options.folder, 'slots', this.name);
+    await rm(dir, { recursive: true, force: true });
+    await mkdir(dir, { recursive: true });
+    const isBatching = options.spec.transform.datumBatching;
+    const mount = isBatching ? undefined : options.mount;
+    const slot = await Slot.make({ dir, reader: options.reader, mount });
+    await using worker = await options.executor.open({ ...options.world, slot: dir, name: this.name });
+    const run = { ...options, worker: worker as Worker, slot };
+    const done = (planned: PlannedDatum, result: Result): void => {
+      went();
+      options.done(planned, result);
+    };
+    if (isBatching) return runBatches(run, first, done);
+    for (let planned: PlannedDatum | undefined = first; planned; planned = await options.queue.take()) {
+      done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned as PlannedDatum, error)));
+    }
+    return undefined;
+  }
+}
+
+/** That the worker is of no use any more, and which datum it had. */
+export class BrokenWorker extends Error {
+  readonly planned: PlannedDatum;
+
+  constructor(planned: PlannedDatum, cause: unknown) {
+    super('a worker broke', { cause });
+    this.planned = planned;
+  }
+}
+
+function broken(planned: PlannedDatum, error: unknown): never {
+  throw isPachError(error, 'failed', 'unreachable') ? new BrokenWorker(planned, error) : error;
+}
