@@ -93,6 +93,25 @@ export class Directories {
     return diffOrdered(this.source, treeFormat, a?.ref, b?.ref);
   }
 
+  /** All that is in two directories, in order of names. */
+  async *both(a: Directory | undefined, b: Directory | undefined): AsyncGenerator<Difference<TreeEntry>> {
+    if (!a || !b || a.ref.hash.equals(b.ref.hash)) {
+      const one = b ?? a;
+      if (!one) return;
+      for await (const entry of this.reader(one).items()) yield { key: entry.name, old: a && entry, new: b && entry };
+      return;
+    }
+    const [left, right] = [this.reader(a).items(), this.reader(b).items()];
+    let [old, now] = await Promise.all([left.next(), right.next()]);
+    while (!old.done || !now.done) {
+      const order = old.done ? 1 : now.done ? -1 : old.value.name.compare(now.value.name);
+      if (!old.done && order < 0) yield { key: old.value.name, old: old.value };
+      else if (!now.done) yield { key: now.value.name, old: order === 0 ? old.value : undefined, new: now.value };
+      if (order <= 0) old = await left.next();
+      if (order >= 0) now = await right.next();
+    }
+  }
+
   /**
    * Applies to `onto` what changed between `before` and `after`: the later change wins by path.
    */

@@ -7,6 +7,7 @@ import { compileGlob } from '../model/glob.ts';
 import { parsePath, textOfName } from '../model/paths.ts';
 import { entryHash, entrySize, type TreeEntry } from '../model/tree.ts';
 import { Directories, sameContent, type Directory } from './directories.ts';
+import { matchFiles, pathOf } from './match.ts';
 import { readParts, type FilePart } from './read.ts';
 
 /** A file, directory or symlink of a version. */
@@ -91,22 +92,14 @@ export class Files extends FileBytes {
   /** What lies in a directory, and with `recursive` all below it; a file is its own listing. */
   async *list(path: string, recursive: boolean): AsyncGenerator<File> {
     const file = await this.find(path);
-    if (file.entry.content.form === 'directory') yield* this.walk(file.path, file.entry.content, () => recursive);
+    if (file.entry.content.form === 'directory') yield* this.walk(file.path, file.entry.content, recursive);
     else yield file;
   }
 
   /** Everything a pattern matches, in order of paths. */
   async *glob(pattern: string): AsyncGenerator<File> {
-    const glob = compileGlob(pattern);
-    const names = glob.prefix;
-    const start = await this.directories.find(this.root, names);
-    if (!start) return;
-    const path = pathOf(names);
-    if (matches(glob, { path, entry: start })) yield { path, entry: start };
-    if (start.content.form !== 'directory') return;
-    for await (const file of this.walk(path, start.content, (below) => glob.couldMatchUnder(below))) {
-      if (matches(glob, file)) yield file;
-    }
+    const options = { glob: compileGlob(pattern), before: undefined, after: this.root, which: 'all' as const };
+    for await (const { path, after } of matchFiles(this.directories, options)) if (after) yield { path, entry: after };
   }
 
   /**
@@ -140,11 +133,11 @@ export class Files extends FileBytes {
     return { ...info, target: textOfName(Buffer.concat(parts)) };
   }
 
-  private async *walk(path: string, directory: Directory, into: (path: string) => boolean): AsyncGenerator<File> {
+  private async *walk(path: string, directory: Directory, recursive: boolean): AsyncGenerator<File> {
     for await (const entry of this.directories.reader(directory).items()) {
       const below = `${path === '/' ? '' : path}/${textOfName(entry.name)}`;
       yield { path: below, entry };
-      if (entry.content.form === 'directory' && into(below)) yield* this.walk(below, entry.content, into);
+      if (entry.content.form === 'directory' && recursive) yield* this.walk(below, entry.content, recursive);
     }
   }
 
@@ -165,14 +158,6 @@ export class Files extends FileBytes {
     }
     if (after && !now && !(before && !old)) yield { path, change: 'added', new: after };
   }
-}
-
-function matches(glob: ReturnType<typeof compileGlob>, file: File): boolean {
-  return glob.matches(file.path) && !(glob.filesOnly && file.entry.kind === 'directory');
-}
-
-function pathOf(names: readonly Buffer[]): string {
-  return `/${names.map(textOfName).join('/')}`;
 }
 
 /** RFC 3339 with as many digits as the time has. */
