@@ -1,0 +1,103 @@
+/**
+ * Documents that people write, in YAML or JSON (which is YAML): several in a file, each with the
+ * lines of its fields.
+ */
+import type { Document, LineCounter, Node } from 'yaml';
+import { PachError } from '../../base/errors.ts';
+import type { LineOf, Path } from './fault.ts';
+
+const fileBytesMax = 4 * 1024 * 1024;
+
+export interface ReadDocument {
+  readonly value: unknown;
+  readonly lineOf: LineOf;
+}
+
+/** The documents of a text; a list counts as its items. `file` names it in errors. Throws `usage`. */
+export async function parseDocuments(text: string, file: string): Promise<ReadDocument[]> {
+  // Takes 50 ms to load: those who read no documents do without.
+  const { LineCounter, parseAllDocuments } = await import('yaml');
+  const lines = new LineCounter();
+  const parsed = parseAllDocuments(text, { lineCounter: lines, merge: true, logLevel: 'error' });
+  const documents = 'empty' in parsed ? [] : parsed;
+  return documents.flatMap((document) => {
+    const value = valueOf(document, file);
+    if (value === null || value === undefined) return [];
+    const lineOf = lineFinder(document, lines);
+    if (!Array.isArray(value)) return [{ value, lineOf }];
+    return value.map((item: unknown, index) => ({ value: item, lineOf: (path) => lineOf([index, ...path]) }));
+  });
+}
+
+/** The text of a file or stream of at most 4 MiB of UTF-8. Throws `usage` when it is more, or something else. */
+export async function readText(chunks: AsyncIterable<Uint8Array>, file: string): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > fileBytesMax) throw wrong(file, `it has more than ${fileBytesMax / 1024 / 1024} MiB`);
+    parts.push(chunk);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts));
+  } catch {
+    throw wrong(file, 'it is not text in UTF-8');
+  }
+}
+
+function valueOf(document: Document.Parsed, file: string): unknown {
+  const [error] = document.errors;
+  if (error) {
+    const line = error.linePos?.[0].line;
+    throw wrong(line === undefined ? file : `${file}:${line}`, reasonOf(error));
+  }
+  try {
+    return document.toJS();
+  } catch (cause) {
+    // Aliases to nothing, or to so much that it would fill the memory.
+    throw wrong(file, reasonOf(cause));
+  }
+}
+
+/** What the parser says, without the place, which is said before. */
+function reasonOf(error: unknown): string {
+  const [reason = ''] = error instanceof Error ? error.message.split(/ at line \d|\n/) : [];
+  return reason.startsWith('Maximum call stack') ? 'it is nested too deep' : reason || 'it is not understood';
+}
+
+function wrong(what: string, why: string): PachError {
+  return new PachError('usage', { what, why });
+}
+
+function lineFinder(document: Document.Parsed, lines: LineCounter): LineOf {
+  return (path: Path) => {
+    // Of a field that is missing, the line of what it is missing in.
+    for (let length = path.length; length >= 0; length--) {
+      const start = startOf(document, path.slice(0, length));
+      if (start !== undefined) return lines.linePos(start).line;
+    }
+    return undefined;
+  };
+}
+
+/** Where a field's name begins, or an item of a list. */
+function startOf(document: Document.Parsed, path: Path): number | undefined {
+  const holder: unknown = document.getIn(path.slice(0, -1), true);
+  const last = path.at(-1);
+  if (typeof last === 'string' && isCollection(holder)) {
+    const pair = holder.items.find((item) => isPair(item) && String(item.key) === last);
+    if (isPair(pair)) return pair.key.range?.[0];
+  }
+  const node = document.getIn(path, true) as Node | undefined;
+  return node?.range?.[0];
+}
+
+function isCollection(node: unknown): node is { readonly items: readonly unknown[] } {
+  return typeof node === 'object' && node !== null && 'items' in node && Array.isArray(node.items);
+}
+
+function isPair(item: unknown): item is { readonly key: Node } {
+  return (
+    typeof item === 'object' && item !== null && 'key' in item && typeof item.key === 'object' && item.key !== null
+  );
+}

@@ -1,0 +1,170 @@
+/**
+ * Every field of Pachyderm's pipeline spec, with what becomes of it here, and those of `dev`, which
+ * are our own. A field that changes results is mapped or refused, never read and ignored.
+ */
+import { inputFields, needsEngine, needsGateway } from './input-fields.ts';
+import {
+  bytes,
+  cores,
+  duration,
+  flag,
+  group,
+  json,
+  kept,
+  listOf,
+  map,
+  mapped,
+  needed,
+  oneOf,
+  refused,
+  text,
+  texts,
+  whole,
+} from './shape.ts';
+
+const unusedInPachyderm = 'Pachyderm itself has no use for it';
+
+const secretFields = {
+  name: needed(text, 'The secret: `pach create secret` keeps one', 'secret must specify a name'),
+  key: mapped(text, 'One key of the secret; needed with `envVar`'),
+  mountPath: mapped(text, 'The folder where each key is a file'),
+  envVar: mapped(text, 'The variable that holds the value of `key`'),
+};
+
+const transformFields = {
+  image: mapped(text, 'The container image; `ubuntu:20.04` by default. The process executor has no use for it'),
+  cmd: needed(texts, 'Program and arguments; no shell', 'invalid pipeline transform, no command specified'),
+  errCmd: mapped(texts, 'Runs after each failed try; when it succeeds the datum counts as recovered'),
+  env: mapped(map, 'Variables of the command'),
+  secrets: mapped(listOf(group(secretFields)), 'Secrets, as files or variables'),
+  imagePullSecrets: kept(texts, 'Secrets that Kubernetes pulls the image with'),
+  stdin: mapped(texts, 'Lines for the standard input of the command'),
+  errStdin: mapped(texts, 'Lines for the standard input of `errCmd`'),
+  acceptReturnCode: mapped(listOf(whole(0, 255)), 'Exit codes beside 0 that mean success'),
+  debug: refused(unusedInPachyderm),
+  user: mapped(text, "Who runs the command; the image's user by default"),
+  workingDir: mapped(text, "Where the command runs; the image's folder by default"),
+  dockerfile: refused(unusedInPachyderm),
+  memoryVolume: mapped(flag, 'A scratch folder in memory'),
+  datumBatching: mapped(flag, 'The command stays up and asks for datums with `next datum`'),
+  build: refused('Pachyderm 2 took it out; `dev.code` puts code into the container'),
+};
+
+const resourceFields = {
+  cpu: mapped(cores, 'Processor cores: 1.5 or `500m`'),
+  memory: mapped(bytes, 'Memory: `256M`, `1Gi`'),
+  gpu: mapped(
+    group({
+      type: mapped(text, "The kind: only NVIDIA's (`nvidia.com/gpu`)"),
+      number: needed(whole(0, 1024), 'How many', 'gpu must specify a number'),
+    }),
+    'Graphics processors',
+  ),
+  disk: kept(bytes, 'Disk of the pod'),
+};
+
+const sidecarFields = {
+  cpu: kept(cores, 'Processor cores'),
+  memory: kept(bytes, 'Memory'),
+  gpu: kept(group({ type: kept(text, 'The kind'), number: kept(whole(0), 'How many') }), 'Graphics processors'),
+  disk: kept(bytes, 'Disk'),
+};
+
+const tolerationFields = {
+  key: kept(text, 'The taint'),
+  operator: kept(text, '`EXISTS` or `EQUAL`'),
+  value: kept(text, "The taint's value"),
+  effect: kept(text, 'Which effect of the taint is borne'),
+  tolerationSeconds: kept(whole(0), 'For how long'),
+};
+
+const devFields = {
+  code: mapped(
+    listOf(
+      group({
+        from: needed(text, "A folder or file, relative to the spec's folder", 'it must say where the code is'),
+        to: needed(text, 'The absolute path where the command sees it', 'it must say where the command sees the code'),
+      }),
+    ),
+    "Code that is put beside the image's; other code makes every datum run again",
+  ),
+  limits: mapped(
+    group({
+      output: mapped(bytes, 'Bytes of /pfs/out of one datum; 100 GB by default'),
+      log: mapped(bytes, "Bytes of one datum's log; 16 MB by default"),
+      processes: mapped(whole(1), 'Processes of one command; 1024 by default'),
+    }),
+    'What a command may use up',
+  ),
+  network: mapped(oneOf('default', 'none'), '`none`: the command has no network'),
+};
+
+export const specFields = {
+  pipeline: needed(
+    group({
+      project: mapped(text, 'The project: only the one that the pipeline is made in'),
+      name: needed(text, 'The name of the pipeline and of the repo of its results', 'pipeline must specify a name'),
+    }),
+    'What the pipeline is called',
+    'invalid pipeline spec: it has no pipeline name',
+  ),
+  description: mapped(text, 'A text for people'),
+  transform: needed(group(transformFields), 'What runs', 'pipeline must specify a transform'),
+  input: needed(group(inputFields), 'What it reads', 'no input set'),
+  parallelismSpec: mapped(
+    group({
+      constant: mapped(whole(1), 'Workers; 1 by default'),
+      coefficient: refused('Pachyderm took it out: give `constant`'),
+    }),
+    'How many datums run at a time',
+  ),
+  datumSetSpec: mapped(
+    group({
+      number: mapped(whole(0), 'Datums in a set'),
+      sizeBytes: mapped(whole(0), 'Bytes of inputs in a set'),
+      perWorker: mapped(whole(0), 'Sets for each worker; not with the other two'),
+    }),
+    'How many datums a worker takes at a time',
+  ),
+  datumTimeout: mapped(duration, 'For each try of a datum: `10m`, `1h30m`'),
+  jobTimeout: mapped(duration, 'For a whole job'),
+  datumTries: mapped(whole(1), 'Runs of a datum in all before it has failed; 3 by default'),
+  reprocessSpec: mapped(
+    oneOf('until_success', 'every_job'),
+    '`every_job`: nothing is skipped; `until_success` by default',
+  ),
+  salt: mapped(text, 'Another text makes every datum run again'),
+  outputBranch: mapped(text, 'The branch of the results; `master` by default'),
+  resourceRequests: mapped(group(resourceFields), 'What the scheduler sets aside for a worker'),
+  resourceLimits: mapped(group(resourceFields), 'What a worker may use; held with Docker'),
+  sidecarResourceRequests: kept(group(sidecarFields), 'What is set aside for the storage container of a pod'),
+  sidecarResourceLimits: kept(group(sidecarFields), 'What the storage container of a pod may use'),
+  autoscaling: kept(flag, 'Pods only while there is work'),
+  maximumExpectedUptime: kept(duration, 'How long a pipeline that scales itself should be up at most'),
+  schedulingSpec: kept(
+    group({
+      nodeSelector: kept(map, 'Labels of the nodes to run on'),
+      priorityClassName: kept(text, 'Priority of the pods'),
+    }),
+    'Where pods run',
+  ),
+  tolerations: kept(listOf(group(tolerationFields)), 'Taints of nodes that pods bear'),
+  podSpec: kept(json, 'A merge patch for the pods'),
+  podPatch: kept(json, 'A JSON patch for the pods'),
+  metadata: kept(
+    group({ annotations: kept(map, 'Annotations'), labels: kept(map, 'Labels') }),
+    'Annotations and labels of the pods',
+  ),
+  egress: refused('it sends results out of the store after each job, which this version does not do'),
+  s3Out: refused(needsGateway),
+  service: refused(needsEngine),
+  spout: refused(needsEngine),
+  standby: refused('Pachyderm 2 took it out: `autoscaling` does its work'),
+  tfJob: refused('Pachyderm does not support it either'),
+  determined: refused('it needs a Determined cluster, which this version knows nothing of'),
+  update: refused('it is no part of a spec: `pach update pipeline` asks for it'),
+  reprocess: refused('it is no part of a spec: `pach update pipeline --reprocess` asks for it'),
+  dryRun: refused('it is no part of a spec: `pach create pipeline --dry-run` asks for it'),
+  specCommit: refused('it is no part of a spec: Pachyderm writes it down itself'),
+  dev: mapped(group(devFields), 'What Pachyderm does not have'),
+};

@@ -1,0 +1,36 @@
+/**
+ * The fields of inputs: what files a pipeline reads, and how they make datums.
+ */
+import { flag, group, inputs, mapped, needed, oneOf, refused, text } from './shape.ts';
+
+/** Why what starts by itself is refused. */
+export const needsEngine = 'it needs an engine that stays up, which this version does not have';
+export const needsGateway = 'it needs the S3 gateway, which this version does not have';
+
+const pfsFields = {
+  project: mapped(text, 'The project of the repo: only the one that the pipeline is made in'),
+  name: mapped(text, "The folder's name below /pfs; the repo's name by default"),
+  repo: needed(text, 'The repo to read', 'input must specify a repo'),
+  repoType: mapped(oneOf('user'), 'Only `user`: Pachyderm has repos of its own beside those of users'),
+  branch: mapped(text, 'The branch to read; `master` by default'),
+  commit: refused('input cannot come from a commit; use a branch with head pointing to the commit'),
+  glob: needed(text, 'A pattern; each path that it matches is a datum, or part of one', 'input must specify a glob'),
+  joinOn: mapped(text, 'Within a join: the key, with `$1` for what the first group of the glob took'),
+  outerJoin: mapped(flag, 'Within a join: files without a partner count too'),
+  groupBy: mapped(text, 'Within a group: the key, as in `joinOn`'),
+  lazy: mapped(flag, 'Bytes are fetched when the command reads them, never before'),
+  emptyFiles: mapped(flag, 'Files are shown with no bytes in them: for commands that only need names'),
+  s3: refused(needsGateway),
+  trigger: refused(needsEngine),
+  propagationSpec: refused(`it says which commits start jobs: ${needsEngine}`),
+  reference: mapped(flag, 'Other content of these files does not make a datum run again'),
+};
+
+export const inputFields = {
+  pfs: mapped(group(pfsFields), 'Files of a repo'),
+  cross: mapped(inputs, 'Every combination of one datum of each input'),
+  union: mapped(inputs, 'The datums of all inputs, one after the other'),
+  join: mapped(inputs, 'Combinations whose files have the same `joinOn`'),
+  group: mapped(inputs, 'All files with the same `groupBy` are one datum'),
+  cron: refused(needsEngine),
+};

@@ -1,0 +1,149 @@
+/**
+ * Inputs of a spec, checked: one kind each, names told apart, keys where joins and groups need them.
+ */
+import { isPachError } from '../../base/errors.ts';
+import { parseGlob } from '../../model/glob-parse.ts';
+import { compileParts } from '../../model/glob-program.ts';
+import { compileGlob } from '../../model/glob.ts';
+import type { Input, PfsInput } from '../spec.ts';
+import { Fault, type Path } from './fault.ts';
+import { checkName } from './names.ts';
+import type { InputValues } from './values.ts';
+
+const combining = ['cross', 'union', 'join', 'group'] as const;
+
+interface Context {
+  readonly project: string;
+  readonly inJoin: boolean;
+  readonly inGroup: boolean;
+}
+
+/** The input of a spec in `project`. Throws `Fault`. */
+export function buildInput(values: InputValues, path: Path, project: string): Input {
+  const input = build(values, path, { project, inJoin: false, inGroup: false });
+  checkNames(input, path, new Set());
+  return input;
+}
+
+/** All files that an input reads, in the order of the spec. */
+export function pfsInputs(input: Input): readonly PfsInput[] {
+  return input.kind === 'pfs' ? [input] : input.inputs.flatMap(pfsInputs);
+}
+
+function build(values: InputValues, path: Path, context: Context): Input {
+  const kinds = (['pfs', ...combining] as const).filter((kind) => values[kind] !== undefined);
+  if (kinds.length > 1) throw new Fault(path, `multiple input types set: ${kinds.join(' and ')}`);
+  if (values.pfs) return buildPfs(values.pfs, [...path, 'pfs'], context);
+  const kind = combining.find((each) => values[each] !== undefined);
+  const inner = kind && values[kind];
+  if (!inner) throw new Fault(path, 'no input set');
+  const below = [...path, kind];
+  if (inner.length === 0) throw new Fault(below, 'no input set: the list is empty');
+  const within = {
+    ...context,
+    inJoin: context.inJoin || kind === 'join',
+    inGroup: context.inGroup || kind === 'group',
+  };
+  return { kind, inputs: inner.map((each, index) => build(each, [...below, index], within)) };
+}
+
+function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: Context): PfsInput {
+  const { repo, glob, project } = values;
+  const name = values.name || repo;
+  const branch = values.branch || 'master';
+  if (repo === '') throw new Fault([...path, 'repo'], 'input must specify a repo');
+  checkName(repo, [...path, 'repo']);
+  checkName(branch, [...path, 'branch']);
+  checkInputName(name, repo, path);
+  if (project !== undefined && project !== '' && project !== context.project) {
+    throw new Fault([...path, 'project'], `only repos of the project ${context.project} can be read`, {
+      code: 'unsupported',
+    });
+  }
+  const groups = groupsOf(glob, [...path, 'glob']);
+  checkKey({ key: values.joinOn, wanted: context.inJoin, groups, path: [...path, 'joinOn'] });
+  checkKey({ key: values.groupBy, wanted: context.inGroup, groups, path: [...path, 'groupBy'] });
+  const lazy = values.lazy ?? false;
+  const emptyFiles = values.emptyFiles ?? false;
+  if (lazy && emptyFiles) throw new Fault([...path, 'lazy'], 'it does not go with empty_files, which have no bytes');
+  return {
+    kind: 'pfs',
+    name,
+    repo,
+    branch,
+    glob,
+    joinOn: values.joinOn || undefined,
+    outerJoin: values.outerJoin ?? false,
+    groupBy: values.groupBy || undefined,
+    lazy,
+    emptyFiles,
+    reference: values.reference ?? false,
+  };
+}
+
+function checkInputName(name: string, repo: string, path: Path): void {
+  if (name === 'out' && repo === 'out') {
+    throw new Fault(
+      path,
+      'inputs based on repos named "out" must have \'name\' set, as /pfs/out is where the results go',
+    );
+  }
+  if (name === 'out') throw new Fault([...path, 'name'], 'input cannot be named out: results go to /pfs/out');
+  checkName(name, [...path, 'name']);
+}
+
+/** How many groups a glob has. */
+function groupsOf(glob: string, path: Path): number {
+  if (glob === '') throw new Fault(path, 'input must specify a glob');
+  try {
+    compileGlob(glob);
+    return compileParts(parseGlob(glob)).captures;
+  } catch (error) {
+    if (isPachError(error)) throw new Fault(path, error.why, { next: error.next });
+    throw error;
+  }
+}
+
+interface Key {
+  readonly key: string | undefined;
+  readonly wanted: boolean;
+  readonly groups: number;
+  readonly path: Path;
+}
+
+/** Keys name groups of the glob as `$1` or `${1}`; `$$` is a dollar sign. */
+function checkKey({ key, wanted, groups, path }: Key): void {
+  if (!key) {
+    const [of, field] = path.at(-1) === 'joinOn' ? ['join', 'join_on'] : ['group', 'group_by'];
+    if (wanted) throw new Fault(path, `an input of a ${of} needs ${field}`, { next: `${field}: $1` });
+    return;
+  }
+  for (const [written, braced, bare] of key.matchAll(/\$(?:\$|\{(\d+)\}|(\d+))/g)) {
+    const digits = braced ?? bare;
+    if (digits === undefined || (Number(digits) >= 1 && Number(digits) <= groups)) continue;
+    const has = groups === 0 ? 'no group' : `${groups} group${groups === 1 ? '' : 's'}`;
+    throw new Fault(path, `there is nothing for ${written}: the glob has ${has} in round brackets`, {
+      next: groups === 0 ? 'a glob such as /(*).txt' : `$1${groups > 1 ? ` to $${groups}` : ''}`,
+    });
+  }
+}
+
+/** Two inputs with one name would lie in one folder; of a union only one is seen at a time. */
+function checkNames(input: Input, path: Path, names: Set<string>): void {
+  if (input.kind === 'pfs') {
+    if (names.has(input.name)) {
+      throw new Fault([...path, 'pfs'], `name "${input.name}" was used more than once`, {
+        next: 'give one of them another name',
+      });
+    }
+    names.add(input.name);
+    return;
+  }
+  const met: Set<string>[] = [];
+  for (const [index, each] of input.inputs.entries()) {
+    const seen = input.kind === 'union' ? new Set(names) : names;
+    checkNames(each, [...path, input.kind, index], seen);
+    met.push(seen);
+  }
+  for (const seen of met) for (const name of seen) names.add(name);
+}

@@ -1,0 +1,37 @@
+/**
+ * Names and paths in specs.
+ */
+import { posix } from 'node:path';
+import { Fault, type Path } from './fault.ts';
+
+const nameLengthMax = 100;
+
+/** Where the command's world has something of its own. */
+const taken = ['/pfs', '/proc', '/sys', '/dev'];
+
+/** Checks the name of a pipeline, repo, branch or input. */
+export function checkName(name: string, path: Path): void {
+  if (!/^[A-Za-z0-9_-]+$/.test(name)) {
+    throw new Fault(
+      path,
+      `name (${JSON.stringify(name.slice(0, nameLengthMax)).slice(1, -1)}) invalid: only alphanumeric characters, underscores, and dashes are allowed`,
+    );
+  }
+  if (name.length > nameLengthMax) throw new Fault(path, `names have at most ${nameLengthMax} characters`);
+}
+
+/** A path in the command's world where something can be put. */
+export function placeOf(text: string, path: Path): string {
+  if (!text.startsWith('/')) throw new Fault(path, 'it must be an absolute path', { next: `/${text}` });
+  if (text.split('/').includes('..')) throw new Fault(path, '.. is not understood here');
+  const place = posix.normalize(text).replace(/(?<=.)\/$/, '');
+  if (place === '/') throw new Fault(path, 'nothing can be put at /');
+  const holder = taken.find((each) => isWithin(place, each));
+  if (holder !== undefined) throw new Fault(path, `nothing can be put at or below ${holder}`);
+  return place;
+}
+
+/** Whether a path is `folder` or lies below it. Both absolute and plain. */
+export function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}

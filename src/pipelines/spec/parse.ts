@@ -1,0 +1,108 @@
+/**
+ * A pipeline's spec from a document: read by the table of fields, checked, with its defaults.
+ */
+import type { PipelineSpec, Resources } from '../spec.ts';
+import { buildCode } from './code.ts';
+import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
+import { specFields } from './fields.ts';
+import { buildInput } from './input.ts';
+import { checkName } from './names.ts';
+import { readFields } from './read.ts';
+import { buildTransform } from './transform.ts';
+import type { ValuesOf } from './values.ts';
+
+/** Where a document comes from, and where its pipeline is made. */
+export interface Where {
+  /** Names it in errors. */
+  readonly file: string;
+  /** Absolute: paths of `dev.code` are relative to it. */
+  readonly folder: string;
+  /** The project that the pipeline is made in. */
+  readonly project: string;
+  readonly lineOf?: LineOf | undefined;
+}
+
+type SpecValues = ValuesOf<typeof specFields>;
+
+/** As Kubernetes must be able to name its pods after it. */
+const nameLengthMax = 51;
+const outputBytesDefault = 100e9;
+const logBytesDefault = 16e6;
+const processesDefault = 1024;
+
+/** The spec that a parsed JSON or YAML document is. Throws `usage`, or `unsupported` for a field that is refused. */
+export function parseSpec(document: unknown, where: Where): PipelineSpec {
+  return withErrors(() => buildSpec(document, where), where.file, document, where.lineOf);
+}
+
+function buildSpec(document: unknown, where: Where): PipelineSpec {
+  const values = readFields(specFields, document, []);
+  const { dev } = values;
+  checkPipeline(values, where.project);
+  checkName(values.outputBranch ?? 'master', ['outputBranch']);
+  return {
+    name: values.pipeline.name,
+    description: values.description ?? '',
+    transform: buildTransform(values.transform, ['transform']),
+    input: buildInput(values.input, ['input'], where.project),
+    parallelism: values.parallelismSpec?.constant ?? 1,
+    datumSet: datumSetOf(values.datumSetSpec),
+    datumTimeoutMs: values.datumTimeout,
+    jobTimeoutMs: values.jobTimeout,
+    datumTries: values.datumTries ?? 3,
+    reprocess: values.reprocessSpec ?? 'until_success',
+    salt: values.salt === '' ? undefined : values.salt,
+    outputBranch: values.outputBranch ?? 'master',
+    limits: resourcesOf(values.resourceLimits, ['resourceLimits']),
+    requests: resourcesOf(values.resourceRequests, ['resourceRequests']),
+    code: buildCode(dev?.code ?? [], ['dev', 'code'], where.folder),
+    bounds: {
+      outputBytesMax: dev?.limits?.output ?? outputBytesDefault,
+      logBytesMax: dev?.limits?.log ?? logBytesDefault,
+      processesMax: dev?.limits?.processes ?? processesDefault,
+    },
+    network: dev?.network ?? 'default',
+    document: document as object,
+  };
+}
+
+function checkPipeline({ pipeline }: SpecValues, project: string): void {
+  const { name } = pipeline;
+  const path = ['pipeline', 'name'];
+  checkName(name, path);
+  if (!/^[A-Za-z0-9]/.test(name)) throw new Fault(path, 'pipeline names must start with an alphanumeric character');
+  if (name.length > nameLengthMax) {
+    throw new Fault(path, `it has ${name.length} characters, but must have at most ${nameLengthMax}`);
+  }
+  if (pipeline.project !== undefined && pipeline.project !== '' && pipeline.project !== project) {
+    throw new Fault(['pipeline', 'project'], `the pipeline would be made in the project ${project}`, {
+      next: `--project ${pipeline.project}`,
+    });
+  }
+}
+
+function datumSetOf(values: SpecValues['datumSetSpec']): PipelineSpec['datumSet'] {
+  if (values === undefined) return undefined;
+  const { number = 0, sizeBytes = 0, perWorker = 0 } = values;
+  const path = ['datumSetSpec'];
+  if (number + sizeBytes + perWorker === 0) throw new Fault(path, 'it must say number, size_bytes or per_worker');
+  if (perWorker > 0 && number + sizeBytes > 0) {
+    throw new Fault([...path, 'perWorker'], 'it does not go with number and size_bytes');
+  }
+  return { ...(number > 0 && { number }), ...(sizeBytes > 0 && { sizeBytes }), ...(perWorker > 0 && { perWorker }) };
+}
+
+/** None of something is as good as nothing said, as on Kubernetes. */
+function resourcesOf(values: SpecValues['resourceLimits'], path: Path): Resources {
+  const gpus = values?.gpu;
+  if (gpus?.type !== undefined && gpus.type !== '' && !gpus.type.includes('nvidia')) {
+    throw new Fault([...path, 'gpu', 'type'], 'this version knows only NVIDIA, such as nvidia.com/gpu', {
+      code: 'unsupported',
+    });
+  }
+  return {
+    cpu: values?.cpu || undefined,
+    memoryBytes: values?.memory || undefined,
+    gpus: gpus?.number || undefined,
+  };
+}

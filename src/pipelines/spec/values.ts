@@ -1,0 +1,36 @@
+/**
+ * The types of what the reader makes of a table's fields: mapped ones only, under their names in
+ * camelCase.
+ */
+import type { inputFields } from './input-fields.ts';
+import type { Fields, Shape } from './shape.ts';
+
+type Mapped<F extends Fields> = { [K in keyof F]: F[K] extends { use: 'mapped' } ? K : never }[keyof F];
+type Needed<F extends Fields> = { [K in keyof F]: F[K] extends { needed: string } ? K : never }[keyof F];
+type ShapeOf<T> = T extends { readonly shape: infer S } ? S : never;
+
+export type ValueOf<S> = S extends { kind: 'text' }
+  ? S extends { oneOf: readonly (infer T)[] }
+    ? T
+    : string
+  : S extends { kind: 'flag' }
+    ? boolean
+    : S extends { kind: 'whole' | 'bytes' | 'cores' | 'duration' }
+      ? number
+      : S extends { kind: 'map' }
+        ? Readonly<Record<string, string>>
+        : S extends { kind: 'list'; of: infer T extends Shape }
+          ? readonly ValueOf<T>[]
+          : S extends { kind: 'fields'; fields: infer F extends Fields }
+            ? ValuesOf<F>
+            : S extends { kind: 'inputs' }
+              ? readonly InputValues[]
+              : never;
+
+export type ValuesOf<F extends Fields> = {
+  readonly [K in Needed<F>]: ValueOf<ShapeOf<F[K]>>;
+} & {
+  readonly [K in Exclude<Mapped<F>, Needed<F>>]?: ValueOf<ShapeOf<F[K]>> | undefined;
+};
+
+export type InputValues = ValuesOf<typeof inputFields>;
