@@ -1,0 +1,267 @@
+/**
+ * The engine's end of the conversation with a launcher: the helper that runs the commands of one
+ * worker, one at a time, on this host or within a container.
+ */
+import { constants } from 'node:os';
+import type { Duplex } from 'node:stream';
+import { assert, isPachError, PachError } from '../../base/errors.ts';
+import type { Ending, Exit, SecretFile, Task } from '../executor.ts';
+import {
+  FrameReader,
+  FrameSplitter,
+  FrameWriter,
+  fromLauncher,
+  malformed,
+  protocolVersion,
+  toLauncher,
+} from './frames.ts';
+import type { Frame } from './frames.ts';
+
+/** What a launcher with `--namespaces` makes its world of. */
+export interface LauncherWorld {
+  readonly slot: string;
+  readonly code: readonly { readonly from: string; readonly to: string }[];
+  readonly hidden: readonly string[];
+  readonly network: 'default' | 'none';
+  readonly scratch: boolean;
+  /** Folders of control groups that commands join. */
+  readonly cgroups: readonly string[];
+  /** The launcher's own file, shown as `next` and `pachctl`. */
+  readonly program: string;
+}
+
+export interface LauncherSetup {
+  /** Added to the launcher's own environment, which commands begin with. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly secrets: readonly SecretFile[];
+  /** `NAME|UID[:GROUP|GID]`, as the launcher's /etc/passwd has it; undefined: the launcher's own. */
+  readonly user?: string | undefined;
+  /** Undefined: the launcher's own. */
+  readonly workingDir?: string | undefined;
+  readonly processesMax: number;
+  /** Folders that are emptied after every command. A world needs none. */
+  readonly cleared: readonly string[];
+  /** Exactly when the launcher was started with `--namespaces`. */
+  readonly world?: LauncherWorld | undefined;
+}
+
+/** A command that runs, or a setup: at most one at a time. */
+interface Pending {
+  readonly task?: Task;
+  readonly resolve: (exit: Exit | undefined) => void;
+  readonly reject: (error: Error) => void;
+  /** What `nextDatum` threw: the run rejects with it once the command has ended. */
+  error?: Error;
+}
+
+/** What the kernel says when a world must not be made. */
+const deniedErrnos: ReadonlySet<number> = new Set([
+  constants.errno.EPERM,
+  constants.errno.EACCES,
+  constants.errno.ENOSPC,
+  // EUSERS, which node:os does not name.
+  87,
+]);
+
+const signalNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(constants.signals).map(([name, number]) => [number, name]),
+);
+
+export class Launcher implements AsyncDisposable {
+  private readonly stream: Duplex;
+  private readonly name: string;
+  private readonly frames = new FrameSplitter();
+  private readonly closed: Promise<void>;
+  private pending: Pending | undefined;
+  private broken: PachError | undefined;
+
+  /** Takes `stream` over; `name` stands for the worker in errors. */
+  constructor(stream: Duplex, name: string) {
+    this.stream = stream;
+    this.name = name;
+    stream.on('data', (bytes: Buffer) => this.receive(bytes));
+    stream.on('error', (error) => this.fail(this.ended(error.message, error)));
+    this.closed = new Promise((resolve) => {
+      stream.on('close', () => {
+        this.fail(this.ended('its launcher has ended'));
+        resolve();
+      });
+      stream.on('end', () => stream.destroy());
+    });
+  }
+
+  /** Once, first. Throws `denied` when the launcher may not make its world, `failed` for anything else. */
+  async setup(setup: LauncherSetup): Promise<void> {
+    const frame = new FrameWriter(toLauncher.setup);
+    frame.u8(protocolVersion).variables(setup.env);
+    frame.list(setup.secrets, ({ path, bytes }) => frame.text(path).blob(bytes));
+    frame
+      .text(setup.user ?? '')
+      .text(setup.workingDir ?? '')
+      .u32(setup.processesMax)
+      .texts(setup.cleared);
+    frame.u8(setup.world !== undefined);
+    if (setup.world) {
+      const { slot, code, hidden, network, scratch, cgroups, program } = setup.world;
+      frame
+        .text(slot)
+        .list(code, ({ from, to }) => frame.text(from).text(to))
+        .texts(hidden);
+      frame
+        .u8(network === 'none')
+        .u8(scratch)
+        .texts(cgroups)
+        .text(program);
+    }
+    await this.ask(frame.done());
+  }
+
+  /** Runs one command; see Worker.run. Throws `failed` when the launcher ends meanwhile. */
+  async run(task: Task): Promise<Exit> {
+    const frame = new FrameWriter(toLauncher.run);
+    frame
+      .texts(task.argv)
+      .variables(task.env)
+      .u8(task.stdin !== undefined);
+    if (task.stdin) frame.blob(task.stdin);
+    frame.list(task.binds, ({ from, to }) => frame.text(from).text(to));
+    frame
+      .u64(Math.ceil(task.timeoutMs ?? 0))
+      .u64(task.outputBytesMax)
+      .u8(task.nextDatum !== undefined);
+    if (task.signal?.aborted === true) return { ending: { kind: 'aborted' }, wallMs: 0, cpuMs: 0, memoryBytesPeak: 0 };
+    const kill = (): void => this.send(new FrameWriter(toLauncher.kill).done());
+    task.signal?.addEventListener('abort', kill);
+    try {
+      const exit = await this.ask(frame.done(), task);
+      assert(exit, 'a run ends with an exit');
+      return exit;
+    } finally {
+      task.signal?.removeEventListener('abort', kill);
+    }
+  }
+
+  /** Ends the launcher, with any command that runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.fail(this.ended('it was closed'));
+    this.stream.destroy();
+    await this.closed;
+  }
+
+  private ask(frame: Buffer, task?: Task): Promise<Exit | undefined> {
+    assert(!this.pending, 'a launcher runs one command at a time');
+    const { broken } = this;
+    if (broken) return Promise.reject(broken);
+    return new Promise((resolve, reject) => {
+      this.pending = { ...(task && { task }), resolve, reject };
+      this.send(frame);
+    });
+  }
+
+  private send(frame: Buffer): void {
+    if (!this.broken) this.stream.write(frame);
+  }
+
+  private receive(bytes: Buffer): void {
+    try {
+      for (const frame of this.frames.push(bytes)) this.take(frame);
+    } catch (error) {
+      this.fail(isPachError(error) ? error : this.ended(String(error), error));
+      this.stream.destroy();
+    }
+  }
+
+  private take({ type, payload }: Frame): void {
+    const { pending } = this;
+    const reader = new FrameReader(payload);
+    if (type === fromLauncher.failure) {
+      const errno = reader.u32();
+      const why = reader.text();
+      this.fail(this.refusal(errno, why));
+    } else if (!pending) {
+      throw malformed();
+    } else if (type === fromLauncher.ready && !pending.task) {
+      if (reader.u8() !== protocolVersion) throw malformed();
+      this.settle(undefined);
+    } else if (type === fromLauncher.log && pending.task) {
+      pending.task.log(payload);
+    } else if (type === fromLauncher.next && pending.task?.nextDatum) {
+      void this.answer(pending, reader.u8() === 1);
+    } else if (type === fromLauncher.exit && pending.task) {
+      this.settle(readExit(reader));
+    } else {
+      throw malformed();
+    }
+  }
+
+  private settle(exit: Exit | undefined): void {
+    const { pending } = this;
+    this.pending = undefined;
+    if (pending?.error) pending.reject(pending.error);
+    else pending?.resolve(exit);
+  }
+
+  /** Gives the command its next datum, or ends it. */
+  private async answer(pending: Pending, failed: boolean): Promise<void> {
+    const frame = (env?: Readonly<Record<string, string>>): Buffer =>
+      new FrameWriter(toLauncher.datum)
+        .u8(env !== undefined)
+        .variables(env ?? {})
+        .done();
+    let reply = frame();
+    try {
+      reply = frame(await pending.task?.nextDatum?.(failed));
+    } catch (error) {
+      pending.error = error instanceof Error ? error : new Error(String(error));
+    }
+    if (this.pending === pending) this.send(reply);
+  }
+
+  private fail(error: PachError): void {
+    this.broken ??= error;
+    const { pending } = this;
+    this.pending = undefined;
+    pending?.reject(pending.error ?? this.broken);
+  }
+
+  private refusal(errno: number, why: string): PachError {
+    if (!deniedErrnos.has(errno)) return this.ended(why);
+    return new PachError('denied', {
+      what: this.name,
+      why,
+      next: 'as root: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0 (those that this kernel has), or --executor docker',
+    });
+  }
+
+  private ended(why: string, cause?: unknown): PachError {
+    return new PachError('failed', { what: this.name, why, cause });
+  }
+}
+
+function readExit(reader: FrameReader): Exit {
+  const kind = reader.u8();
+  const value = reader.u32();
+  const why = reader.text();
+  const exit = { wallMs: reader.u64() / 1000, cpuMs: reader.u64() / 1000, memoryBytesPeak: reader.u64() };
+  reader.end();
+  return { ending: endingOf(kind, value, why), ...exit };
+}
+
+function endingOf(kind: number, value: number, why: string): Ending {
+  if (kind === 0) return { kind: 'exit', code: value };
+  if (kind === 1) return { kind: 'signal', signal: signalNames.get(value) ?? `SIG${value}` };
+  if (kind === 6) return { kind: 'not-started', why };
+  const others = [
+    undefined,
+    undefined,
+    'timeout',
+    'out-of-memory',
+    'too-much-output',
+    'too-many-processes',
+    undefined,
+    'aborted',
+  ] as const;
+  const other = others[kind];
+  if (other === undefined) throw malformed();
+  return { kind: other };
+}
