@@ -18,6 +18,8 @@ export interface Settings {
   readonly author: string;
   /** The user's word that nobody else writes to a store without conditional writes. */
   readonly singleWriter?: boolean;
+  /** Where the Docker engine is, when it is not where it usually is. */
+  readonly docker?: string | undefined;
 }
 
 export interface Flags {
@@ -48,5 +50,6 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     project,
     author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || 'unknown',
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
+    docker: environment['DOCKER_HOST'] || undefined,
   };
 }

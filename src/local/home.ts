@@ -35,6 +35,16 @@ export class Home {
     return join(this.dir, 'seen');
   }
 
+  /** What engines need while they run, a folder each. */
+  get run(): string {
+    return join(this.dir, 'run');
+  }
+
+  /** Logs of datums that run now, a folder for each job. */
+  get logs(): string {
+    return join(this.dir, 'logs');
+  }
+
   /** Makes a folder of this state, readable by nobody else. */
   async make(folder: string): Promise<string> {
     await mkdir(folder, { recursive: true, mode: 0o700 });

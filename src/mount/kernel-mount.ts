@@ -97,3 +97,14 @@ function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string)
   const denied = /no write access|[Pp]ermission denied|not permitted|forbidden/.test(message);
   return new PachError(denied ? 'denied' : 'failed', { ...options, why: `it can't be ${done}: ${message}` });
 }
+
+/** Unmounts what it may of these, in this order, whatever it is, also while it is in use. */
+export function unmountAll(mountpoints: readonly string[]): void {
+  for (const mountpoint of mountpoints) {
+    try {
+      fuseAddon().unmount(mountpoint, true, !isRoot());
+    } catch {
+      // What is still there keeps its folder from being removed, and is tried again the next time.
+    }
+  }
+}

@@ -12,6 +12,7 @@ export class Counting {
   private taken = 0;
   private failed = 0;
   private recovered = 0;
+  private readonly begun = performance.now();
 
   constructor(job: JobId) {
     this.job = job;
@@ -32,6 +33,13 @@ export class Counting {
 
   get skips(): number {
     return this.taken;
+  }
+
+  /** At the pace so far; undefined while that is not known. */
+  get secondsLeft(): number | undefined {
+    const ran = this.processed + this.failed + this.recovered;
+    if (ran === 0 || !this.isPlanned) return undefined;
+    return (((performance.now() - this.begun) / ran) * (this.found - this.done)) / 1000;
   }
 
   planned(): void {

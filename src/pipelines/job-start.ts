@@ -65,6 +65,7 @@ export async function startJob(options: StartOptions, holder: Omit<LeaseRecord, 
             stopping: false,
             codeOrigin: pipeline.codeOrigin,
             hasDatums: false,
+            restarted: false,
           };
       setJob(change, next);
       return next;

@@ -9,12 +9,13 @@ import { mapFormat, type MapItem } from '../model/map.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
 import type { DatumCounts, JobId } from '../model/records/pipelines.ts';
 import type { Ref } from '../model/refs.ts';
+import type { Change } from '../versions/change.ts';
 import type { Begun } from '../versions/project.ts';
 import { rootOf, type Commit } from '../versions/snapshot.ts';
 import type { Directory } from '../versions/directories.ts';
 import { Counting } from './counts.ts';
 import { jobVariables } from './environment.ts';
-import { setJob, type Job } from './jobs.ts';
+import { maybeJob, setJob, type Job } from './jobs.ts';
 import { startJob, type StartOptions, type Started } from './job-start.ts';
 import { endLease, holdLease, leaseHolder, leaseRenewalMs } from './lease.ts';
 import { unionOf } from './outputs.ts';
@@ -57,31 +58,48 @@ const queuedMax = 10_000;
 const editsReadAtOnce = 5000;
 
 /**
- * Runs a job to its end. A datum that fails makes a failed job, which is a result; throws
- * `conflict` when another engine runs the pipeline, `interrupted` when it was stopped, and what
- * keeps the engine itself from working.
+ * Runs a job to its end. A datum that fails makes a failed job, and one that takes too long a
+ * killed one: both are results. Throws `conflict` when another engine runs the pipeline, the
+ * signal's reason when it was stopped, and what keeps the engine itself from working.
  */
 export async function runJob(options: JobOptions): Promise<JobResult> {
   const { project, pipeline } = options;
   const holder = await leaseHolder(project.options.author);
   const started = await startJob(options, holder);
   const base = await baseOf(started.snapshot, pipeline.name, options.branch);
-  const run = new JobRun(options, { ...started, base });
-  const renew = (change: Parameters<typeof holdLease>[0]): Promise<void> => holdLease(change, pipeline.name, holder);
-  const publisher = new Publisher({ project, what: `results of ${pipeline.name}`, also: renew });
+  const stop = new AbortController();
+  const { jobTimeoutMs } = pipeline.spec;
+  const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(started.job.id)), jobTimeoutMs);
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const run = new JobRun({ ...options, signal }, { ...started, base });
+  const also = async (change: Change): Promise<void> => {
+    await holdLease(change, pipeline.name, holder);
+    if ((await maybeJob(change.snapshot, started.job.id))?.stopping) stop.abort(stopped(started.job.id));
+  };
+  const publisher = new Publisher({ project, what: `results of ${pipeline.name}`, also });
   const renewal = setInterval(() => publisher.flush().catch(() => undefined), leaseRenewalMs);
   try {
     await run.datums(publisher);
     return await run.finish();
   } catch (error) {
     await publisher.flush().catch(() => undefined); // the error before says more
-    const stopped = options.signal.aborted;
-    const reason = stopped ? 'it was stopped' : error instanceof PachError ? error.message : 'the engine failed';
-    await run.abandon(stopped ? 'killed' : 'failure', reason).catch(() => undefined);
-    throw error;
+    const why: unknown = signal.aborted ? signal.reason : error;
+    const reason = why instanceof PachError ? why.message : 'the engine failed';
+    const job = await run.abandon(signal.aborted ? 'killed' : 'failure', reason);
+    if (!stop.signal.aborted || options.signal.aborted) throw error;
+    return { job, before: base?.output, after: undefined, different: [] };
   } finally {
     clearInterval(renewal);
+    clearTimeout(timer || undefined);
   }
+}
+
+function tooLong(job: JobId): PachError {
+  return new PachError('failed', { what: `job ${job}`, why: 'it took longer than job_timeout allows' });
+}
+
+function stopped(job: JobId): PachError {
+  return new PachError('interrupted', { what: `job ${job}`, why: 'it was stopped' });
 }
 
 interface Start extends Started {
@@ -195,6 +213,8 @@ class JobRun {
         }
         const job = { ...ended, output: after?.id };
         setJob(change, job);
+        // It stays the base of the next job, which has all of it now.
+        if (base?.job.restarted && after?.id === base.output.id) setJob(change, { ...base.job, restarted: false });
         endLease(change, pipeline.name);
         return { job, before, after, different: this.recheck.different };
       },
@@ -203,12 +223,14 @@ class JobRun {
   }
 
   /** Writes down that it did not come to its end; what was published of it stays. */
-  async abandon(state: 'killed' | 'failure', reason: string): Promise<void> {
+  async abandon(state: 'killed' | 'failure', reason: string): Promise<Job> {
     const { project, pipeline } = this.options;
     const counts: DatumCounts = this.counting.counts(undefined);
-    await project.update(`job of ${pipeline.name}`, async (change) => {
-      setJob(change, { ...this.start.job, state, reason, counts, finished: Date.now() });
+    const job = { ...this.start.job, state, reason, counts, finished: Date.now() };
+    return project.update(`job of ${pipeline.name}`, async (change) => {
+      setJob(change, job);
       endLease(change, pipeline.name);
+      return job;
     });
   }
 

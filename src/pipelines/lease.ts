@@ -2,9 +2,9 @@
  * One engine a pipeline: whoever runs it holds its lease in the store, and renews it with all that
  * it publishes. A lease whose engine died on this host is free at once, others when their time is up.
  */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { PachError } from '../base/errors.ts';
+import { processStart } from '../base/processes.ts';
 import { decodeLease, encodeLease, type LeaseRecord } from '../model/records/pipelines.ts';
 import type { Change } from '../versions/change.ts';
 import { leaseKey } from '../versions/ref-keys.ts';
@@ -18,7 +18,7 @@ export const leaseRenewalMs = 30_000;
 export async function leaseHolder(author: string): Promise<Omit<LeaseRecord, 'until'>> {
   const host = hostname();
   const { pid } = process;
-  return { holder: `${author}@${host}, process ${pid}`, host, pid, pidStarted: (await startOf(pid)) ?? '' };
+  return { holder: `${author}@${host}, process ${pid}`, host, pid, pidStarted: (await processStart(pid)) ?? '' };
 }
 
 export async function maybeLease(snapshot: Snapshot, pipeline: string): Promise<LeaseRecord | undefined> {
@@ -29,7 +29,7 @@ export async function maybeLease(snapshot: Snapshot, pipeline: string): Promise<
 /** True while the engine that holds it is not known to be gone. */
 export async function isHeld(lease: LeaseRecord): Promise<boolean> {
   if (lease.until <= Date.now()) return false;
-  return lease.host !== hostname() || (await startOf(lease.pid)) === lease.pidStarted;
+  return lease.host !== hostname() || (await processStart(lease.pid)) === lease.pidStarted;
 }
 
 /** Takes or renews it. Throws `conflict` naming who else holds it. */
@@ -49,11 +49,4 @@ export async function holdLease(change: Change, pipeline: string, holder: Omit<L
 
 export function endLease(change: Change, pipeline: string): void {
   change.delete(leaseKey(pipeline));
-}
-
-/** When a process of this host started, in the kernel's ticks; undefined when there is none. */
-async function startOf(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // The program's name, in brackets, may hold anything; the start time is the 20th field after it.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }

@@ -12,7 +12,7 @@ import type { Change } from '../versions/change.ts';
 import { Directories } from '../versions/directories.ts';
 import { lastPart, pipelineKey } from '../versions/ref-keys.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
-import type { Input, PfsInput, PipelineSpec } from './spec.ts';
+import type { PipelineSpec } from './spec.ts';
 
 export interface Pipeline extends PipelineRecord {
   readonly name: string;
@@ -53,11 +53,6 @@ export async function codeEntries(reader: BlobReader, { code }: Pipeline): Promi
   const entries: TreeEntry[] = [];
   for await (const entry of new Directories(reader).readerAt(code).items()) entries.push(entry);
   return entries.sort((a, b) => Number(a.name.toString()) - Number(b.name.toString()));
-}
-
-/** The pfs inputs of an input, in the order of the spec. */
-export function pfsInputs(input: Input): PfsInput[] {
-  return input.kind === 'pfs' ? [input] : input.inputs.flatMap(pfsInputs);
 }
 
 /** The spec that a chunk holds, as it was understood when it was stored. */

@@ -14,10 +14,11 @@ import type { Datum } from './datum.ts';
 import { inputDocument } from './datums/document.ts';
 import { diffDatums, planDatums, type DatumChange, type VersionOf } from './datums/plan.ts';
 import { maybeJob, type Job } from './jobs.ts';
-import { pfsInputs, readSpec } from './pipelines.ts';
+import { readSpec } from './pipelines.ts';
 import { datumKey, type Recipe } from './recipe.ts';
 import { maybeResult, type Result } from './results.ts';
 import { rowsBytesMax, type PlannedDatum } from './run-datum.ts';
+import { pfsInputs } from './spec/input.ts';
 import type { PfsInput, PipelineSpec } from './spec.ts';
 
 /** The versions that a job reads, one for each pfs input, in their order. */
@@ -99,7 +100,7 @@ async function* all({ snapshot, spec }: PlanOptions, versions: VersionOf): Async
 
 /** The versions of the base, when nothing but versions differs and none of its datums must run again. */
 async function sameShape({ snapshot, spec, recipe }: PlanOptions, { job }: BaseJob): Promise<VersionOf | undefined> {
-  if (!job.recipe.hash.equals(recipe.hash) || job.counts.recovered > 0) return undefined;
+  if (!job.recipe.hash.equals(recipe.hash) || job.counts.recovered > 0 || job.restarted) return undefined;
   const { input } = await readSpec(snapshot.reader, job.spec);
   if (!canonicalJson(input).equals(canonicalJson(spec.input))) return undefined;
   const commits: (Commit | undefined)[] = [];

@@ -26,6 +26,8 @@ export interface IngestOptions {
   readonly seen?: Seen | undefined;
   /** What lies in the version and not in the folder is deleted. */
   readonly deleteOthers?: boolean;
+  /** True for what is left out without a word. */
+  leaveOut?(name: Buffer): boolean;
   /** What to store for a symlink at `path` instead of the link: undefined for the link. */
   resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | undefined>;
 }
@@ -128,6 +130,7 @@ async function* candidates({ options, listing, unread, ahead }: Folder): AsyncGe
   let files = 0;
   for (let n = 0; n < listing.count; n += 1) {
     const stat = listing.at(n);
+    if (options.leaveOut?.(stat.name)) continue;
     const isFile = stat.kind === 'file' && !stat.error;
     const file = isFile ? files : undefined;
     if (isFile) files += 1;

@@ -13,7 +13,7 @@ import type { IngestOptions } from './ingest.ts';
 import type { Project } from './project.ts';
 import { putSource, type PutSource } from './put-source.ts';
 import { CollectedError, collectedOr } from './renew.ts';
-import { rootOf, type Commit, type Snapshot } from './snapshot.ts';
+import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
 import type { Seen } from './unread.ts';
 import type { Upload } from './upload.ts';
 
@@ -183,6 +183,7 @@ async function commitEdit(
       change.snapshot.maybeBranch(where.repo, where.branch),
       change.snapshot.repo(where.repo),
     ]);
+    if (branch) mayChange(branch);
     const head = branch?.head;
     const before = head && (await change.snapshot.commitAt(head.commit));
     const current = before && rootOf(before);
@@ -202,6 +203,16 @@ async function commitEdit(
   } catch (error) {
     throw await collectedOr(project, upload, error);
   }
+}
+
+/** Only its pipeline writes to a branch that follows others. */
+function mayChange({ repo, name, provenance }: Branch): void {
+  if (provenance.length === 0) return;
+  throw new PachError('conflict', {
+    what: `${repo}@${name}`,
+    why: 'it is the output of a pipeline, and nobody else commits there',
+    next: `pach run pipeline ${repo}, or put into another branch`,
+  });
 }
 
 /** Bytes were added to what `base` had: that must be what is there now. */

@@ -32,6 +32,9 @@ export function jobTimeKey(pipeline: string, job?: { readonly started: number; r
   return Buffer.from(`jobs/${pipeline}/${time}`);
 }
 
+/** All results of the project. */
+export const resultsPrefix = Buffer.from('result/');
+
 export function resultKey(key: Hash): Buffer {
   return Buffer.from(`result/${key.toString('hex')}`);
 }

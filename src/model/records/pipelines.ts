@@ -68,6 +68,8 @@ export interface JobRecord extends KeepsUnknown {
   readonly codeOrigin: string;
   /** True when the datums' map is among the references. */
   readonly hasDatums: boolean;
+  /** The result of a datum of it is not to be taken any more: the next job looks at all of them. */
+  readonly restarted: boolean;
 }
 
 /** Times in milliseconds, sizes in bytes. */
@@ -183,6 +185,7 @@ const jobCodec = recordCodec<JobRecord>({
   stopping: defaulting(13, flag, false),
   codeOrigin: defaulting(14, text, ''),
   hasDatums: defaulting(15, flag, false),
+  restarted: defaulting(16, flag, false),
 });
 
 const outcomeCodec = recordCodec<Outcome>({

@@ -1,0 +1,31 @@
+/**
+ * The folder of an engine that runs jobs on this machine: slots, code, a mount. What an engine left
+ * that was killed is cleared away by the next one.
+ */
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { processStart } from '../base/processes.ts';
+import { unmountAll } from '../mount/kernel-mount.ts';
+import type { Home } from '../local/home.ts';
+
+export interface RunFolder extends AsyncDisposable {
+  readonly dir: string;
+}
+
+export async function openRunFolder(home: Home): Promise<RunFolder> {
+  const all = await home.make(home.run);
+  for (const name of await readdir(all)) {
+    const [pid, started] = name.split('.');
+    if ((await processStart(Number(pid))) !== started) await clear(join(all, name));
+  }
+  const dir = await home.make(join(all, `${process.pid}.${await processStart(process.pid)}`));
+  return { dir, [Symbol.asyncDispose]: () => clear(dir) };
+}
+
+/** Nothing is removed through a mount: they go first, the innermost before those that they lie in. */
+async function clear(dir: string): Promise<void> {
+  const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  const places = table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);
+  unmountAll(places.filter((place) => place.startsWith(`${dir}/`)).reverse());
+  await rm(dir, { recursive: true, force: true }).catch(() => undefined);
+}

@@ -1,0 +1,206 @@
+/**
+ * Running pipelines as the command does it: the engine with this machine's executors, mounts,
+ * secrets and folders.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { PachError } from '../base/errors.ts';
+import { parseAddress } from '../model/address.ts';
+import type { Counting } from '../pipelines/counts.ts';
+import type { WorkerOptions } from '../pipelines/executor.ts';
+import { findPipeline, codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../pipelines/run-graph.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
+import type { InputsMount } from '../pipelines/slot.ts';
+import type { PipelineSpec } from '../pipelines/spec.ts';
+import { extractFile, extractFolder } from '../versions/extract.ts';
+import { FileBytes, Files } from '../versions/files.ts';
+import { resolveCommit } from '../versions/resolve.ts';
+import type { Commit } from '../versions/snapshot.ts';
+import { openExecutor, type ExecutorName } from './executors.ts';
+import { unmountKernel } from '../mount/kernel-mount.ts';
+import { mountProject } from './mount.ts';
+import type { OpenProject } from './open.ts';
+import { openRunFolder } from './run-folder.ts';
+import { secretsOf } from './secrets.ts';
+import type { Settings } from './settings.ts';
+
+export interface RunRequest {
+  /** Pipelines, which what they depend on is run before. */
+  readonly names: readonly string[];
+  readonly branch: string | undefined;
+  /** Addresses of versions to read: `images@ID`. */
+  readonly inputs: readonly string[];
+  readonly executor: ExecutorName;
+  /** Instead of what the specs say. */
+  readonly workers: number | undefined;
+  readonly recompute: number;
+  readonly signal: AbortSignal;
+  begins(pipeline: Pipeline): void;
+  progress(pipeline: Pipeline, counting: Counting): void;
+  /** Something worth knowing that is not a result. */
+  note(line: string): void;
+}
+
+const mountMemoryBytes = 256e6;
+const mountTimeoutMs = 60_000;
+const unwatched = { progress: () => undefined };
+
+/** Runs a graph, a step a pipeline. Leaves nothing on this machine but caches. */
+export async function* runPipelines(
+  settings: Settings,
+  { project, store }: OpenProject,
+  request: RunRequest,
+): AsyncGenerator<GraphStep> {
+  const pinned = await pinnedVersions({ project, names: request.names }, request.inputs);
+  await using executor = await openExecutor(request.executor, settings);
+  await using folder = await openRunFolder(settings.home);
+  await using mounts = new Mounts();
+  const hidden = [settings.home.dir, join(homedir(), '.aws'), join(homedir(), '.docker')].map((path) => resolve(path));
+  const local = store.localPath('');
+  if (local !== undefined) hidden.push(resolve(local));
+  const said = new Set<string>();
+  let number = 0;
+  const options: GraphOptions = {
+    project,
+    names: request.names,
+    branch: request.branch,
+    pinned,
+    begins: (pipeline) => request.begins(pipeline),
+    async jobOptions(pipeline) {
+      const { spec } = pipeline;
+      const dir = join(folder.dir, String((number += 1)));
+      await mkdir(dir);
+      const world = {
+        ...(await worldOf(settings, spec, hidden)),
+        code: await writeCode(project.reader, pipeline, join(dir, 'code')),
+      };
+      for (const line of executor.unused({ ...world, slot: dir, name: spec.name })) {
+        if (!said.has(line)) request.note(line);
+        said.add(line);
+      }
+      const mount = executor.seesMounts ? lazyMount(settings, join(dir, 'mnt'), mounts, request.signal) : undefined;
+      return {
+        executor,
+        workers: request.workers ?? spec.parallelism,
+        world,
+        folder: dir,
+        mount,
+        logs: (job) => settings.home.make(join(settings.home.logs, job)),
+        recompute: request.recompute,
+        signal: request.signal,
+        progress: (counting) => request.progress(pipeline, counting),
+      };
+    },
+  };
+  for await (const step of runGraph(options)) {
+    // Its logs are in the store now.
+    await rm(join(settings.home.logs, step.job.id), { recursive: true, force: true });
+    yield step;
+  }
+}
+
+/** Versions named on the command line, by repo. Throws `usage` where no pipeline of the graph reads the repo. */
+async function pinnedVersions(
+  { project, names }: { readonly project: OpenProject['project']; readonly names: readonly string[] },
+  inputs: readonly string[],
+): Promise<Map<string, Commit>> {
+  const pinned = new Map<string, Commit>();
+  if (inputs.length === 0) return pinned;
+  const snapshot = await project.snapshot();
+  const { order } = await graphFor(snapshot, names);
+  for (const text of inputs) {
+    const address = parseAddress(text);
+    if (!order.some(({ spec }) => pfsInputs(spec.input).some(({ repo }) => repo === address.repo))) {
+      const pipeline = await findPipeline(snapshot, names[0] as string);
+      throw new PachError('usage', { what: `--input ${text}`, why: `${pipeline.name} does not read ${address.repo}` });
+    }
+    pinned.set(address.repo, await resolveCommit(snapshot, address));
+  }
+  return pinned;
+}
+
+async function worldOf(
+  settings: Settings,
+  spec: PipelineSpec,
+  hidden: readonly string[],
+): Promise<Omit<WorkerOptions, 'slot' | 'name' | 'code'>> {
+  const { transform, limits } = spec;
+  const { files, env } = await secretsOf(settings.home, spec);
+  return {
+    image: transform.image,
+    secrets: files,
+    env,
+    user: transform.user,
+    workingDir: transform.workingDir,
+    memoryBytesMax: limits.memoryBytes,
+    cpus: limits.cpu,
+    gpus: limits.gpus,
+    processesMax: spec.bounds.processesMax,
+    network: spec.network,
+    memoryVolume: transform.memoryVolume,
+    hidden,
+  };
+}
+
+/** Writes a pipeline's code out, as its version has it. */
+async function writeCode(
+  reader: OpenProject['project']['reader'],
+  pipeline: Pipeline,
+  dir: string,
+): Promise<WorkerOptions['code']> {
+  const entries = await codeEntries(reader, pipeline);
+  if (entries.length > 0) await mkdir(dir);
+  for (const [index, entry] of entries.entries()) {
+    const target = join(dir, String(index));
+    if (entry.content.form === 'directory') {
+      await extractFolder(new Files(reader, entry.content, 'code'), { path: '/', entry }, target, unwatched);
+    } else await extractFile(new FileBytes(reader), { path: `/${index}`, entry }, target, unwatched);
+  }
+  return pipeline.spec.code.map(({ to }, index) => ({ from: join(dir, String(index)), to }));
+}
+
+/** A mount of the project as it is when the first datum needs it, gone with `mounts`. */
+function lazyMount(
+  settings: Settings,
+  mountpoint: string,
+  mounts: Mounts,
+  signal: AbortSignal,
+): () => Promise<InputsMount> {
+  let opened: Promise<InputsMount> | undefined;
+  const open = async (): Promise<InputsMount> => {
+    const plan = {
+      home: resolve(settings.home.dir),
+      storeUrl: /^[a-z][a-z0-9+.-]*:/i.test(settings.storeUrl) ? settings.storeUrl : resolve(settings.storeUrl),
+      defaultStore: settings.defaultStore,
+      project: settings.project,
+      author: settings.author,
+      mountpoint,
+      sources: [],
+      memoryBytesMax: mountMemoryBytes,
+      timeoutMs: mountTimeoutMs,
+    };
+    // A command may be another user than the engine, which only root can let in without asking.
+    const { ended } = await mountProject(settings, plan, process.geteuid?.() === 0, signal);
+    const mount: InputsMount = {
+      pathOf: (repo, commit, path) => `${mountpoint}/${repo}@${commit}${path === '/' ? '' : path}`,
+      async [Symbol.asyncDispose]() {
+        unmountKernel(mountpoint, true);
+        await ended;
+      },
+    };
+    mounts.opened.push(mount);
+    return mount;
+  };
+  return () => (opened ??= open());
+}
+
+/** Mounts that go when the run ends. */
+class Mounts implements AsyncDisposable {
+  readonly opened: InputsMount[] = [];
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const mount of this.opened) await mount[Symbol.asyncDispose]();
+  }
+}

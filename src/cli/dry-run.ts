@@ -1,0 +1,59 @@
+/**
+ * The datums that specs would make, as `--dry-run` and `list datum -f` print them.
+ */
+import { openExecutor, type ExecutorName } from '../app/executors.ts';
+import { openProject } from '../app/open.ts';
+import { graphOf } from '../pipelines/spec/graph.ts';
+import { preview } from '../pipelines/preview.ts';
+import type { PipelineSpec } from '../pipelines/spec.ts';
+import type { DatumInfo } from './pipeline-names.ts';
+import type { VerbContext } from './verb.ts';
+
+interface PreviewInfo extends DatumInfo {
+  readonly pipeline: string;
+}
+
+export const stepJson =
+  '{pipeline, id, state, files: [{repo, commit, path}], why}; state: skipped (computed already) or new';
+
+/** Prints what the specs would compute. What reads the output of another of them is known once that has run. */
+export async function dryRun(
+  { settings, output, signal }: VerbContext,
+  specs: readonly PipelineSpec[],
+  executorName: string,
+): Promise<void> {
+  await using opened = await openProject(settings);
+  await using executor = await openExecutor(executorName as ExecutorName, settings);
+  const { project } = opened;
+  const { order, upstream } = graphOf(specs);
+  async function* rows(): AsyncGenerator<PreviewInfo> {
+    for (const spec of order) {
+      const snapshot = await project.snapshot();
+      const above = (upstream.get(spec.name) ?? []).find((name) => name !== spec.name);
+      const missing = above !== undefined && !(await snapshot.maybeRepo(above));
+      if (missing) {
+        output.note(`${spec.name}: its datums are known when ${above} has run`);
+        continue;
+      }
+      for await (const step of preview(project, executor, spec, signal)) {
+        if (step.kind === 'gone') continue;
+        const { datum } = step.planned;
+        const files = datum.files.map(({ input, commit, path }) => ({ repo: input.repo, commit, path }));
+        const known = step.kind === 'known' ? `job ${step.result.outcome.job} has computed it` : 'no result yet';
+        yield {
+          pipeline: spec.name,
+          id: datum.id,
+          state: step.kind === 'known' ? 'skipped' : 'new',
+          files,
+          why: known,
+        };
+      }
+    }
+  }
+  await output.rows(rows(), [
+    ['PIPELINE', (row) => row.pipeline],
+    ['DATUM', (row) => row.id.slice(0, 16)],
+    ['STATE', (row) => row.state],
+    ['FILES', (row) => row.files.map(({ repo, path }) => `${repo}:${path}`).join(' ')],
+  ]);
+}

@@ -1,0 +1,240 @@
+/**
+ * list|inspect|restart datum, why, logs.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import {
+  bytesOf,
+  datumsOf,
+  findDatum,
+  findJob,
+  readResult,
+  rowsOf,
+  type Job,
+  type JobDatum,
+} from '../../pipelines/jobs.ts';
+import { restartDatum } from '../../pipelines/restart.ts';
+import { readSpecs } from '../../pipelines/spec/specs.ts';
+import { whyOf, whyText } from '../../pipelines/why.ts';
+import type { Project } from '../../versions/project.ts';
+import { dryRun, stepJson } from '../dry-run.ts';
+import { datumJson, datumState, jobNamed, type DatumInfo } from '../pipeline-names.ts';
+import { verb } from '../verb.ts';
+
+interface DatumArgs {
+  readonly job: string;
+  readonly datum: string;
+}
+
+const jobOption = {
+  type: 'string',
+  demandOption: true,
+  describe: 'Id of a job, or a pipeline: its newest job',
+} as const;
+const datumOption = { type: 'string', demandOption: true, describe: 'Id of a datum, or its beginning' } as const;
+
+async function filesOf(project: Project, job: Job, datum: JobDatum): Promise<DatumInfo['files']> {
+  const rows = await rowsOf(project.reader, datum);
+  return rows.map(({ input, path }) => {
+    const { repo = '', commit = '' } = job.inputs[input] ?? {};
+    return { repo, commit, path };
+  });
+}
+
+async function infoOf(project: Project, job: Job, datum: JobDatum): Promise<DatumInfo> {
+  const state = datumState(job, datum);
+  const { outcome } = datum;
+  const why =
+    outcome.reason ||
+    (state === 'skipped' ? `job ${outcome.job} has computed it from the same` : 'computed by this job');
+  return { id: datum.id, state, files: await filesOf(project, job, datum), why };
+}
+
+export const listDatumVerb = verb<{ job: string | undefined; file: string | undefined; executor: string }>({
+  command: 'list datum [job]',
+  summary: 'List the datums of a job, or those that a spec would make',
+  examples: [
+    ['list datum 3f2a', 'What a job computed, and what it took from earlier ones'],
+    ['list datum -f edges.json', 'What a spec would compute'],
+  ],
+  json: `${datumJson}; with -f ${stepJson}`,
+  options: (yargs) =>
+    yargs
+      .positional('job', { type: 'string', describe: 'Id of a job, or a pipeline: its newest job' })
+      .option('file', { alias: 'f', type: 'string', describe: 'Specs: a file, folder or -' })
+      .option('executor', {
+        choices: ['process', 'docker'],
+        default: 'process',
+        describe: 'Whose results count, for -f',
+      }),
+  async run({ job: text, file, executor }, { settings, output, signal }) {
+    if (file !== undefined) {
+      const source = { path: file, project: settings.project, stdin: () => process.stdin, signal };
+      return dryRun({ settings, output, signal }, await readSpecs(source), executor);
+    }
+    if (text === undefined) {
+      throw new PachError('usage', {
+        what: 'list datum',
+        why: 'name a job, or give a spec with -f',
+        next: 'pach list job',
+      });
+    }
+    await using opened = await openProject(settings);
+    const { project } = opened;
+    const job = await jobNamed(await project.snapshot(), text);
+    async function* rows(): AsyncGenerator<DatumInfo> {
+      for await (const datum of datumsOf(project.reader, job)) yield infoOf(project, job, datum);
+    }
+    await output.rows(rows(), [
+      ['DATUM', (row) => row.id.slice(0, 16)],
+      ['STATE', (row) => row.state],
+      ['FILES', (row) => row.files.map(({ repo, path }) => `${repo}:${path}`).join(' ')],
+      ['WHY', (row) => row.why],
+    ]);
+  },
+});
+
+export const inspectDatumVerb = verb<DatumArgs>({
+  command: 'inspect datum <job> <datum>',
+  summary: 'Show one datum of a job',
+  examples: [['inspect datum 3f2a 9c01', 'Its input, how it ended and what it took']],
+  json: '{id, state, files, why, job, key, stats: {startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak}, output: {files, bytes, hash} or null}; job: the one that ran it',
+  options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
+  async run({ job: text, datum: id }, { settings, output }) {
+    await using opened = await openProject(settings);
+    const { project } = opened;
+    const job = await jobNamed(await project.snapshot(), text);
+    const datum = await findDatum(project.reader, job, id);
+    const { out } = await readResult(project.reader, datum.result);
+    const { outcome, key } = datum;
+    const info = {
+      ...(await infoOf(project, job, datum)),
+      job: outcome.job,
+      key: key.toString('hex'),
+      stats: outcome.stats,
+      output: out ? { files: out.files, bytes: out.bytes, hash: out.contentHash.toString('hex') } : null,
+    };
+    await output.document(info, () => JSON.stringify(info, undefined, 2));
+  },
+});
+
+export const restartDatumVerb = verb<DatumArgs>({
+  command: 'restart datum <job> <datum>',
+  summary: 'Forget the result of a datum: the next run computes it again',
+  examples: [['restart datum 3f2a 9c01', 'Then: pach run pipeline']],
+  json: '{id}',
+  options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
+  async run({ job: text, datum: id }, { settings, output }) {
+    await using opened = await openProject(settings);
+    const { project } = opened;
+    const job = await jobNamed(await project.snapshot(), text);
+    const datum = await findDatum(project.reader, job, id);
+    await restartDatum(project, job, datum);
+    await output.document({ id: datum.id }, () => datum.id);
+    output.note(`the next run computes it: pach run pipeline ${job.pipeline}`);
+  },
+});
+
+export const whyVerb = verb<DatumArgs>({
+  command: 'why <job> <datum>',
+  summary: 'Say why a datum was computed or skipped',
+  examples: [['why 3f2a 9c01', 'Which part of its key differs from the nearest earlier result']],
+  json: '{id, state, computedBy, comparedWith, differs: [part of the key], why}',
+  options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
+  async run({ job: text, datum: id }, { settings, output }) {
+    await using opened = await openProject(settings);
+    const { project } = opened;
+    const snapshot = await project.snapshot();
+    const job = await jobNamed(snapshot, text);
+    const datum = await findDatum(project.reader, job, id);
+    const state = datumState(job, datum);
+    const why = await whyOf(snapshot, job, datum);
+    const shown = whyText(state, why);
+    const { computedBy, comparedWith = null, differs } = why;
+    const row = { id: datum.id, state, computedBy, comparedWith, differs, why: shown };
+    await output.document(row, () => `${state}: ${shown}`);
+  },
+});
+
+interface LogArgs {
+  readonly pipeline: string | undefined;
+  readonly job: string | undefined;
+  readonly datum: string | undefined;
+  readonly follow: boolean;
+}
+
+const pollMs = 200;
+
+export const logsVerb = verb<LogArgs>({
+  command: 'logs',
+  summary: 'Print what the commands of a job printed',
+  examples: [
+    ['logs -p edges', "A pipeline's newest job"],
+    ['logs -j 3f2a --datum 9c01', 'One datum'],
+    ['logs -p edges -f', 'Go on until the job has ended'],
+  ],
+  json: '{datum, line} a line',
+  options: (yargs) =>
+    yargs
+      .option('pipeline', { alias: 'p', type: 'string', describe: 'Its newest job' })
+      .option('job', { alias: 'j', type: 'string', describe: 'Id of a job, or its beginning' })
+      .option('datum', { type: 'string', describe: 'Only this datum' })
+      .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'Until the job has ended' }),
+  async run({ pipeline, job: id, datum, follow }, { settings, output, signal }) {
+    const text = id ?? pipeline;
+    if (text === undefined) throw new PachError('usage', { what: 'logs', why: 'name a pipeline (-p) or a job (-j)' });
+    await using opened = await openProject(settings);
+    const { project } = opened;
+    let job = await jobNamed(await project.snapshot(), text);
+    const lines = new LogLines(async (row) => {
+      await output.write(
+        output.format === 'json' ? `${JSON.stringify(row)}\n` : `${row.datum.slice(0, 16)} ${row.line}\n`,
+      );
+    });
+    const folder = join(settings.home.logs, job.id);
+    while (job.state === 'running') {
+      await spooled(folder, datum, lines);
+      if (!follow) return;
+      await sleep(pollMs, undefined, { signal });
+      job = await findJob(await project.snapshot(), job.id);
+    }
+    const chosen = datum === undefined ? datumsOf(project.reader, job) : [await findDatum(project.reader, job, datum)];
+    for await (const each of chosen) {
+      const { log } = await readResult(project.reader, each.result);
+      if (log && (datum !== undefined || each.outcome.job === job.id)) {
+        await lines.add(each.id, await bytesOf(project.reader, log));
+      }
+    }
+  },
+});
+
+/** What datums that run now have printed, as far as this machine runs them. */
+async function spooled(folder: string, datum: string | undefined, lines: LogLines): Promise<void> {
+  for (const name of (await readdir(folder).catch(() => [])).sort()) {
+    if (datum === undefined || name.startsWith(datum)) {
+      await lines.add(name, await readFile(join(folder, name)).catch(() => Buffer.alloc(0)));
+    }
+  }
+}
+
+/** Prints the lines of logs, each once, though they are read again and again. */
+class LogLines {
+  private readonly print: (row: { readonly datum: string; readonly line: string }) => Promise<void>;
+  private readonly printed = new Map<string, number>();
+
+  constructor(print: (row: { readonly datum: string; readonly line: string }) => Promise<void>) {
+    this.print = print;
+  }
+
+  async add(datum: string, log: Buffer): Promise<void> {
+    const from = this.printed.get(datum) ?? 0;
+    const fresh = log.subarray(from);
+    const end = fresh.lastIndexOf('\n') + 1 || fresh.length;
+    this.printed.set(datum, from + end);
+    const text = fresh.subarray(0, end).toString().replace(/\n$/, '');
+    if (end > 0) for (const line of text.split('\n')) await this.print({ datum, line });
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * create|update|list|inspect|delete|start|stop pipeline.
+ */
+import { openProject } from '../../app/open.ts';
+import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/edit-pipelines.ts';
+import { newestJob } from '../../pipelines/jobs.ts';
+import { findPipeline, listPipelines, type Pipeline } from '../../pipelines/pipelines.ts';
+import { readSpecs } from '../../pipelines/spec/specs.ts';
+import { pfsInputs } from '../../pipelines/spec/input.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
+import { dryRun, stepJson } from '../dry-run.ts';
+import { timeText } from '../text.ts';
+import { verb, type VerbContext } from '../verb.ts';
+
+const pipelineJson =
+  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob}], outputBranch, lastJob: {job, state}, spec}; state: running (it is ready) or stopped';
+
+async function infoOf(snapshot: Snapshot, pipeline: Pipeline): Promise<PipelineInfo> {
+  const { name, spec, version, created, updated, stopped } = pipeline;
+  const { job } = await newestJob(snapshot, name);
+  return {
+    pipeline: name,
+    version,
+    created: new Date(created).toISOString(),
+    updated: new Date(updated).toISOString(),
+    state: stopped ? 'stopped' : 'running',
+    image: spec.transform.image,
+    inputs: pfsInputs(spec.input).map(({ name: input, repo, branch, glob }) => ({ name: input, repo, branch, glob })),
+    outputBranch: spec.outputBranch,
+    lastJob: job ? { job: job.id, state: job.state } : null,
+    spec: spec.document,
+  };
+}
+
+interface PipelineInfo {
+  readonly pipeline: string;
+  readonly version: number;
+  readonly created: string;
+  readonly updated: string;
+  readonly state: string;
+  readonly image: string;
+  readonly inputs: readonly object[];
+  readonly outputBranch: string;
+  readonly lastJob: { readonly job: string; readonly state: string } | null;
+  readonly spec: object;
+}
+
+interface SetArgs {
+  readonly file: string;
+  readonly 'dry-run': boolean;
+  readonly executor: string;
+  readonly reprocess: boolean;
+}
+
+async function set(args: SetArgs, { settings, output, signal }: VerbContext, update: boolean): Promise<void> {
+  const { project: name } = settings;
+  const specs = await readSpecs({ path: args.file, project: name, stdin: () => process.stdin, signal });
+  if (args['dry-run']) return dryRun({ settings, output, signal }, specs, args.executor);
+  await using opened = await openProject(settings, { create: true });
+  const { project } = opened;
+  const pipelines = await setPipelines(project, specs, { update, reprocess: args.reprocess, signal });
+  const snapshot = await project.snapshot();
+  for (const pipeline of pipelines) await output.document(await infoOf(snapshot, pipeline), () => pipeline.name);
+  const [first] = specs;
+  if (first) output.note(`no engine is running: try pach run pipeline ${first.name}`);
+}
+
+const fileOption = {
+  alias: 'f',
+  type: 'string',
+  demandOption: true,
+  describe: 'JSON or YAML, a folder of such, or -',
+} as const;
+const dryRunOption = {
+  type: 'boolean',
+  default: false,
+  describe: 'Make nothing; show the datums and which are computed already',
+} as const;
+const executorOption = {
+  choices: ['process', 'docker'],
+  default: 'process',
+  describe: 'Whose results count as computed, for --dry-run',
+} as const;
+
+export const createPipelineVerb = verb<SetArgs>({
+  command: 'create pipeline',
+  summary: 'Make pipelines from their specs',
+  examples: [
+    ['create pipeline -f edges.json', 'One pipeline'],
+    ['create pipeline -f pipelines/ --dry-run', 'What a folder of them would compute'],
+  ],
+  json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
+  options: (yargs) =>
+    yargs
+      .option('file', fileOption)
+      .option('dry-run', dryRunOption)
+      .option('executor', executorOption)
+      .option('reprocess', { type: 'boolean', default: false, hidden: true }),
+  run: (args, context) => set(args, context, false),
+});
+
+export const updatePipelineVerb = verb<SetArgs>({
+  command: 'update pipeline',
+  summary: 'Change pipelines, or make them when they are not there',
+  examples: [
+    ['update pipeline -f edges.json', 'What changed in the command, code or image is computed again by the next run'],
+    ['update pipeline -f edges.json --reprocess', 'Everything is'],
+  ],
+  json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
+  options: (yargs) =>
+    yargs
+      .option('file', fileOption)
+      .option('dry-run', dryRunOption)
+      .option('executor', executorOption)
+      .option('reprocess', { type: 'boolean', default: false, describe: 'Take no result of before' }),
+  run: (args, context) => set(args, context, true),
+});
+
+export const listPipelineVerb = verb({
+  command: 'list pipeline',
+  summary: 'List the pipelines of the project',
+  examples: [['list pipeline -o json', 'One object a line']],
+  json: pipelineJson,
+  async run(_, { settings, output }) {
+    await using opened = await openProject(settings);
+    const snapshot = await opened.project.snapshot();
+    const rows = await Promise.all((await listPipelines(snapshot)).map((each) => infoOf(snapshot, each)));
+    await output.rows(rows, [
+      ['NAME', (row) => row.pipeline],
+      ['VERSION', (row) => String(row.version)],
+      ['UPDATED', (row) => timeText(row.updated)],
+      ['STATE', (row) => row.state],
+      ['LAST JOB', (row) => row.lastJob?.state ?? '-'],
+    ]);
+  },
+});
+
+interface NameArgs {
+  readonly pipeline: string;
+}
+
+const nameOption = { type: 'string', demandOption: true, describe: 'Name of a pipeline' } as const;
+
+export const inspectPipelineVerb = verb<NameArgs>({
+  command: 'inspect pipeline <pipeline>',
+  summary: 'Show one pipeline with its spec',
+  examples: [['inspect pipeline edges', 'All that is known of edges']],
+  json: pipelineJson,
+  options: (yargs) => yargs.positional('pipeline', nameOption),
+  async run({ pipeline: name }, { settings, output }) {
+    await using opened = await openProject(settings);
+    const snapshot = await opened.project.snapshot();
+    const info = await infoOf(snapshot, await findPipeline(snapshot, name));
+    await output.document(info, () => JSON.stringify(info, undefined, 2));
+  },
+});
+
+export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo': boolean }>({
+  command: 'delete pipeline <pipeline>',
+  summary: 'Delete a pipeline with its jobs and its output',
+  examples: [['delete pipeline edges --keep-repo', 'What it has computed stays, as a repo']],
+  json: '{pipeline}',
+  options: (yargs) =>
+    yargs
+      .positional('pipeline', nameOption)
+      .option('keep-repo', { type: 'boolean', default: false, describe: 'Its output stays, as a repo like any other' })
+      .option('force', { type: 'boolean', default: false, describe: 'Also while other pipelines read its output' }),
+  async run({ pipeline, force, 'keep-repo': keepRepo }, { settings, output }) {
+    await using opened = await openProject(settings);
+    await deletePipeline(opened.project, pipeline, { force, keepRepo });
+    await output.document({ pipeline }, () => pipeline);
+  },
+});
+
+export const startPipelineVerb = stopping('start', false, 'Let a stopped pipeline run again');
+export const stopPipelineVerb = stopping('stop', true, 'Keep a pipeline from being run');
+
+function stopping(word: string, stopped: boolean, summary: string): ReturnType<typeof verb> {
+  return verb<NameArgs>({
+    command: `${word} pipeline <pipeline>`,
+    summary,
+    examples: [[`${word} pipeline edges`, summary]],
+    json: pipelineJson,
+    options: (yargs) => yargs.positional('pipeline', nameOption),
+    async run({ pipeline: name }, { settings, output }) {
+      await using opened = await openProject(settings);
+      const pipeline = await stopPipeline(opened.project, name, stopped);
+      await output.document(await infoOf(await opened.project.snapshot(), pipeline), () => name);
+    },
+  });
+}

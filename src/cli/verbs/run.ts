@@ -1,0 +1,163 @@
+/**
+ * run pipeline.
+ */
+import { executorNames, type ExecutorName } from '../../app/executors.ts';
+import { openProject } from '../../app/open.ts';
+import { runPipelines } from '../../app/run-pipelines.ts';
+import { PachError } from '../../base/errors.ts';
+import type { Counting } from '../../pipelines/counts.ts';
+import { setPipelines } from '../../pipelines/edit-pipelines.ts';
+import { datumsOf } from '../../pipelines/jobs.ts';
+import { outputChanges, type OutputChanges } from '../../pipelines/output-changes.ts';
+import type { GraphStep } from '../../pipelines/run-graph.ts';
+import { readSpecs } from '../../pipelines/spec/specs.ts';
+import type { Project } from '../../versions/project.ts';
+import { secondsOf } from '../pipeline-names.ts';
+import { countText, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface RunArgs {
+  readonly pipeline: string | undefined;
+  readonly file: string | undefined;
+  readonly input: string[];
+  readonly executor: string;
+  readonly workers: number | undefined;
+  readonly branch: string | undefined;
+  readonly recompute: number;
+  readonly reprocess: boolean;
+}
+
+const failuresShown = 5;
+
+export const runPipelineVerb = verb<RunArgs>({
+  command: 'run pipeline [pipeline]',
+  summary: 'Run a pipeline once, what it depends on first',
+  examples: [
+    ['run pipeline edges', 'Compute what changed since its last job'],
+    ['run pipeline -f edges.json', 'Make or update it from its spec, and run it'],
+    ['run pipeline -f pipelines/ --branch exp', 'A whole graph, beside production'],
+    ['run pipeline edges --executor docker --workers 4', 'In containers, four at a time'],
+    ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare'],
+  ],
+  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes}, different} a pipeline; state: success, failure or unrunnable; different: datums that --recompute found to give something else',
+  options: (yargs) =>
+    yargs
+      .positional('pipeline', { type: 'string', describe: 'Name of a pipeline' })
+      .option('file', { alias: 'f', type: 'string', describe: 'Specs to make or update first: a file, folder or -' })
+      .option('input', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [],
+        describe: 'A version to read instead of the newest: images@ID',
+      })
+      .option('executor', { choices: executorNames, default: 'process', describe: 'What runs the commands' })
+      .option('workers', { type: 'number', describe: 'Datums at a time, instead of what the spec says' })
+      .option('branch', { type: 'string', describe: 'Where all output goes, instead of what the specs say' })
+      .option('recompute', {
+        type: 'number',
+        default: 0,
+        describe: 'So many computed datums are run again and compared',
+      })
+      .option('reprocess', { type: 'boolean', default: false, describe: 'With -f: take no result of before' }),
+  async run(args, { settings, output, signal }) {
+    for (const [name, value, least] of [
+      ['workers', args.workers ?? 1, 1],
+      ['recompute', args.recompute, 0],
+    ] as const) {
+      if (Number.isInteger(value) && value >= least) continue;
+      throw new PachError('usage', { what: `--${name}`, why: `it takes a whole number from ${least}` });
+    }
+    if ((args.pipeline === undefined) === (args.file === undefined)) {
+      const next = 'pach run pipeline NAME, or pach run pipeline -f SPEC';
+      throw new PachError('usage', { what: 'run pipeline', why: 'name a pipeline, or give specs with -f', next });
+    }
+    const source = { path: args.file ?? '', project: settings.project, stdin: () => process.stdin, signal };
+    const specs = args.file === undefined ? [] : await readSpecs(source);
+    await using opened = await openProject(settings, { create: args.file !== undefined });
+    const { project } = opened;
+    if (specs.length > 0) await setPipelines(project, specs, { update: true, reprocess: args.reprocess, signal });
+    const names = args.pipeline === undefined ? specs.map(({ name }) => name) : [args.pipeline];
+    let code = 0;
+    const steps = runPipelines(settings, opened, {
+      names,
+      branch: args.branch,
+      inputs: args.input,
+      executor: args.executor as ExecutorName,
+      workers: args.workers,
+      recompute: args.recompute,
+      signal,
+      begins: ({ name }) => output.progress(`${name}: planning`),
+      progress: ({ name }, counting) => output.progress(() => progressLine(name, counting)),
+      note: (line) => output.note(line),
+    });
+    for await (const step of steps) {
+      output.endProgress();
+      const { job } = step;
+      const changes = step.result && (await outputChanges(project, step.result));
+      const { reason } = job;
+      const row = {
+        job: job.id,
+        pipeline: job.pipeline,
+        state: job.state,
+        commit: job.output ?? null,
+        datums: job.counts,
+        seconds: secondsOf(job),
+        output: changes ?? null,
+        different: step.result?.different ?? [],
+        ...(reason && { reason }),
+      };
+      await output.document(row, () => resultText(step, changes));
+      await explain(step, changes, project, (line) => output.note(line));
+      if (job.state !== 'success') code = 1;
+      if (code === 0 && row.different.length > 0) code = 10;
+    }
+    return code;
+  },
+});
+
+function progressLine(name: string, counting: Counting): string {
+  const { done, total, skips, failures, secondsLeft } = counting;
+  const more = counting.isPlanned ? '' : '+';
+  const left = secondsLeft === undefined ? '' : `, ${Math.ceil(secondsLeft)} s left`;
+  const failed = failures > 0 ? `, ${failures} failed` : '';
+  return `${name}: ${done} of ${total}${more} datums, ${skips} skipped${failed}${left}`;
+}
+
+function resultText({ job }: GraphStep, changes: OutputChanges | undefined): string {
+  const { total, processed, skipped, failed, recovered } = job.counts;
+  const counts = [`${processed} processed`, `${skipped} skipped`];
+  if (failed > 0) counts.push(`${failed} failed`);
+  if (recovered > 0) counts.push(`${recovered} recovered`);
+  const seconds = secondsOf(job)?.toFixed(2);
+  const lines = [
+    `${job.pipeline}: ${job.state}: ${countText(total, 'datum')}: ${counts.join(', ')}; ${seconds} s; job ${job.id}`,
+  ];
+  if (changes) {
+    const { added, changed, removed, bytes } = changes;
+    const size = `${bytes < 0 ? '-' : '+'}${sizeText(Math.abs(bytes))}`;
+    lines.push(`${job.pipeline}: files: ${added} added, ${changed} changed, ${removed} removed; ${size}`);
+  }
+  return lines.join('\n');
+}
+
+/** What went wrong, and what is odd, on stderr. */
+async function explain(
+  { job, result }: GraphStep,
+  changes: OutputChanges | undefined,
+  project: Project,
+  note: (line: string) => void,
+): Promise<void> {
+  if (job.state !== 'success') note(`job ${job.id} of ${job.pipeline}: ${job.reason}`);
+  if (job.counts.failed > 0) {
+    let shown = 0;
+    for await (const { id, outcome } of datumsOf(project.reader, job)) {
+      if (outcome.state !== 'failed') continue;
+      note(`datum ${id.slice(0, 16)}: ${outcome.reason}; pach logs -j ${job.id} --datum ${id.slice(0, 16)}`);
+      shown += 1;
+      if (shown === failuresShown) break;
+    }
+  }
+  for (const id of result?.different ?? []) note(`datum ${id.slice(0, 16)} gave something else when it was run again`);
+  if (changes?.becameEmpty) note(`the output of ${job.pipeline} came out empty, and it used to have files`);
+}

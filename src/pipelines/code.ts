@@ -1,0 +1,71 @@
+/**
+ * A pipeline's code (`dev.code`): taken into the project when the pipeline is made or updated, so
+ * that every run of a version runs the same, wherever it runs.
+ */
+import { execFile } from 'node:child_process';
+import { stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import type { BlobReader } from '../cache/blobs.ts';
+import { nameOfText } from '../model/paths.ts';
+import type { Ref } from '../model/refs.ts';
+import type { TreeEntry } from '../model/tree.ts';
+import { Directories } from '../versions/directories.ts';
+import { ingestFile, ingestFolder, type IngestOptions } from '../versions/ingest.ts';
+import type { Upload } from '../versions/upload.ts';
+import type { CodeUse } from './spec.ts';
+
+/** Names that change without the code changing. */
+const leftOut = new Set(['.git', '__pycache__']);
+const gitMsMax = 5000;
+
+/** Stores the code; undefined where there is none. Throws what can't be read, by name. */
+export async function storeCode(
+  reader: BlobReader,
+  upload: Upload,
+  code: readonly CodeUse[],
+  signal: AbortSignal,
+): Promise<Ref | undefined> {
+  if (code.length === 0) return undefined;
+  const directories = new Directories(reader, upload.nodes);
+  const options: IngestOptions = {
+    sink: { data: upload.data, nodes: upload.nodes },
+    directories,
+    progress: () => undefined,
+    skipped: () => undefined,
+    leaveOut: (name) => leftOut.has(name.toString()),
+    signal,
+  };
+  const entries: TreeEntry[] = [];
+  for (const [index, { from }] of code.entries()) {
+    const name = Buffer.from(String(index));
+    const path = nameOfText(from);
+    const times = { mtimeSeconds: 0, mtimeNanoseconds: 0 };
+    if ((await stat(path)).isDirectory()) {
+      const content = await ingestFolder(options, path, undefined);
+      entries.push({ name, kind: 'directory', executable: false, ...times, content });
+    } else entries.push({ name, kind: 'file', ...(await ingestFile(options, path)), ...times });
+  }
+  const sorted = entries.sort((a, b) => a.name.compare(b.name));
+  return (await directories.apply(undefined, sorted)).ref;
+}
+
+/** Where code comes from, for people: remote, commit, and whether it was changed since. Empty when git does not know. */
+export async function originOf(code: readonly CodeUse[]): Promise<string> {
+  const [first] = code;
+  if (!first) return '';
+  const folder = (await stat(first.from)).isDirectory() ? first.from : `${first.from}/..`;
+  const git = async (...words: string[]): Promise<string | undefined> => {
+    const { stdout } = await promisify(execFile)('git', ['-C', folder, ...words], { timeout: gitMsMax });
+    return stdout.trim();
+  };
+  const commit = await git('rev-parse', 'HEAD').catch(() => undefined);
+  if (commit === undefined) return '';
+  const remote = await git('remote', 'get-url', 'origin').catch(() => undefined);
+  const changed = await git('status', '--porcelain', '--', '.').catch(() => undefined);
+  return [remote && withoutSecrets(remote), commit, changed ? 'changed since' : undefined].filter(Boolean).join(' ');
+}
+
+/** A remote's URL may carry a password. */
+function withoutSecrets(url: string): string {
+  return url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, '$1');
+}

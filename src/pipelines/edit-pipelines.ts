@@ -1,0 +1,186 @@
+/**
+ * Making, changing and deleting pipelines, each in one operation.
+ */
+import { randomBytes } from 'node:crypto';
+import { PachError } from '../base/errors.ts';
+import { decodeOutcome } from '../model/records/pipelines.ts';
+import type { Ref } from '../model/refs.ts';
+import type { Change } from '../versions/change.ts';
+import type { Project } from '../versions/project.ts';
+import {
+  branchKey,
+  jobKey,
+  jobTimeKey,
+  lastPart,
+  leaseKey,
+  pipelineKey,
+  repoKey,
+  resultsPrefix,
+} from '../versions/ref-keys.ts';
+import { isHeld, maybeLease } from './lease.ts';
+import { hashOf } from './canonical.ts';
+import { originOf, storeCode } from './code.ts';
+import { findPipeline, listPipelines, maybePipeline, setPipeline, type Pipeline } from './pipelines.ts';
+import { graphOf } from './spec/graph.ts';
+import { pfsInputs } from './spec/input.ts';
+import type { PipelineSpec } from './spec.ts';
+
+export interface SetOptions {
+  /** Pipelines that are there already are changed; otherwise they are a conflict. */
+  readonly update: boolean;
+  /** Results so far are not taken any more. */
+  readonly reprocess: boolean;
+  readonly signal: AbortSignal;
+}
+
+interface Prepared {
+  readonly spec: PipelineSpec;
+  readonly specRef: Ref;
+  readonly code: Ref | undefined;
+  readonly codeOrigin: string;
+}
+
+/** Makes or changes pipelines, all or none. Resolves to them as they are now. */
+export async function setPipelines(
+  project: Project,
+  specs: readonly PipelineSpec[],
+  options: SetOptions,
+): Promise<Pipeline[]> {
+  const begun = await project.begin();
+  const prepared: Prepared[] = [];
+  for (const spec of specs) {
+    const bytes = Buffer.from(JSON.stringify(spec));
+    const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
+    const code = await storeCode(project.reader, begun.upload, spec.code, options.signal);
+    if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
+  }
+  const names = specs.map(({ name }) => name).join(', ');
+  return project.update(
+    `${options.update ? 'update' : 'create'} pipeline ${names}`,
+    async (change) => {
+      await checkGraph(change, specs);
+      const pipelines: Pipeline[] = [];
+      for (const each of prepared) pipelines.push(await setOne(change, each, options));
+      return pipelines;
+    },
+    begun,
+  );
+}
+
+/** Stops a pipeline, or lets it run again. */
+export async function stopPipeline(project: Project, name: string, stopped: boolean): Promise<Pipeline> {
+  return project.update(`${stopped ? 'stop' : 'start'} pipeline ${name}`, async (change) => {
+    const pipeline = { ...(await findPipeline(change.snapshot, name)), stopped };
+    setPipeline(change, pipeline);
+    return pipeline;
+  });
+}
+
+export interface DeleteOptions {
+  /** Also while others read its output. */
+  readonly force: boolean;
+  /** Its output repo stays, as a repo like any other. */
+  readonly keepRepo: boolean;
+}
+
+/** Deletes a pipeline with its jobs and results, and its output unless that is to stay. */
+export async function deletePipeline(project: Project, name: string, options: DeleteOptions): Promise<void> {
+  await project.update(`delete pipeline ${name}`, async (change) => {
+    const { snapshot } = change;
+    await findPipeline(snapshot, name);
+    const readers = (await listPipelines(snapshot)).filter(({ spec }) => reads(spec, name) && spec.name !== name);
+    if (readers.length > 0 && !options.keepRepo && !options.force) {
+      throw new PachError('conflict', {
+        what: `pipeline ${name}`,
+        why: `pipeline ${readers.map((reader) => reader.name).join(', ')} reads its output`,
+        next: `pach delete pipeline ${name} --force, or --keep-repo`,
+      });
+    }
+    const lease = await maybeLease(snapshot, name);
+    if (lease && (await isHeld(lease))) {
+      const why = `it is being run by ${lease.holder}`;
+      throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job, then the same again` });
+    }
+    for (const key of [pipelineKey(name), leaseKey(name)]) change.delete(key);
+    for await (const { key } of snapshot.items(jobTimeKey(name))) {
+      change.delete(key);
+      change.delete(jobKey(lastPart(key)));
+    }
+    for await (const { key, value } of snapshot.items(resultsPrefix)) {
+      if (decodeOutcome(value).pipeline === name) change.delete(key);
+    }
+    for await (const branch of snapshot.branches(name)) {
+      if (options.keepRepo) change.setBranch({ ...branch, provenance: [] });
+      else change.delete(branchKey(name, branch.name));
+    }
+    if (options.keepRepo) return;
+    for await (const { key } of snapshot.commitItems(name)) change.delete(key);
+    change.delete(repoKey(name));
+  });
+}
+
+/** The branches that a pipeline's output is computed from. */
+export function provenanceOf(spec: PipelineSpec): { repo: string; branch: string }[] {
+  const read = pfsInputs(spec.input).map(({ repo, branch }) => ({ repo, branch }));
+  return read.filter((each, index) => {
+    return read.findIndex(({ repo, branch }) => repo === each.repo && branch === each.branch) === index;
+  });
+}
+
+function reads(spec: PipelineSpec, repo: string): boolean {
+  return pfsInputs(spec.input).some((input) => input.repo === repo);
+}
+
+/** Nothing is made that reads its own results, or a repo that is not there. */
+async function checkGraph({ snapshot }: Change, specs: readonly PipelineSpec[]): Promise<void> {
+  const made = new Set(specs.map(({ name }) => name));
+  const others = (await listPipelines(snapshot)).filter(({ name }) => !made.has(name));
+  graphOf([...specs, ...others.map(({ spec }) => spec)]);
+  for (const spec of specs) {
+    for (const { repo } of pfsInputs(spec.input)) {
+      if (made.has(repo) || (await snapshot.maybeRepo(repo))) continue;
+      throw new PachError('not-found', {
+        what: `repo ${repo}`,
+        why: `pipeline ${spec.name} reads it, and there is no such repo in project ${snapshot.head.project}`,
+        next: `pach create repo ${repo}`,
+      });
+    }
+  }
+}
+
+async function setOne(change: Change, prepared: Prepared, options: SetOptions): Promise<Pipeline> {
+  const { spec, specRef, code, codeOrigin } = prepared;
+  const { name } = spec;
+  const before = await maybePipeline(change.snapshot, name);
+  const exists = new PachError('conflict', {
+    what: `pipeline ${name}`,
+    why: before ? 'it exists already' : 'it cannot be created because a repo with the same name already exists',
+    next: before ? `pach update pipeline -f …` : 'give the pipeline another name',
+  });
+  if (before && !options.update) throw exists;
+  if (!before && (await change.snapshot.maybeRepo(name))) throw exists;
+  const isSame = before?.specRef.hash.equals(specRef.hash) && sameCode(before.code, code);
+  if (before && isSame && !options.reprocess) return before;
+  const now = Date.now();
+  const pipeline: Pipeline = {
+    name,
+    spec,
+    specRef,
+    code,
+    codeOrigin,
+    version: (before?.version ?? 0) + 1,
+    created: before?.created ?? now,
+    updated: now,
+    stopped: before?.stopped ?? false,
+    salt: options.reprocess ? randomBytes(8).toString('hex') : (before?.salt ?? ''),
+  };
+  setPipeline(change, pipeline);
+  if (!before) change.setRepo({ name, created: now, description: spec.description });
+  const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);
+  change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });
+  return pipeline;
+}
+
+function sameCode(a: Ref | undefined, b: Ref | undefined): boolean {
+  return a && b ? a.hash.equals(b.hash) : a === b;
+}

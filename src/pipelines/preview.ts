@@ -1,0 +1,42 @@
+/**
+ * What a spec would compute, without making anything: its datums, and which have results already.
+ */
+import type { Project } from '../versions/project.ts';
+import { storeCode } from './code.ts';
+import { hashOf } from './canonical.ts';
+import type { Executor } from './executor.ts';
+import { recipeFor } from './job-start.ts';
+import type { Pipeline } from './pipelines.ts';
+import { planJob, type Step } from './plan.ts';
+import { inputsOf } from './run-graph.ts';
+import type { PipelineSpec } from './spec.ts';
+
+/** Every datum of a spec as a step of the job that would run it. Throws `not-found` for a repo that is not there. */
+export async function* preview(
+  project: Project,
+  executor: Executor,
+  spec: PipelineSpec,
+  signal: AbortSignal,
+): AsyncGenerator<Step> {
+  const begun = await project.begin(); // never published
+  const bytes = Buffer.from(JSON.stringify(spec));
+  const now = Date.now();
+  const draft: Pipeline = {
+    name: spec.name,
+    spec,
+    specRef: { type: 'chunk', hash: hashOf(bytes) },
+    code: await storeCode(project.reader, begun.upload, spec.code, signal),
+    codeOrigin: '',
+    version: 0,
+    created: now,
+    updated: now,
+    stopped: false,
+    salt: '',
+  };
+  const recipe = await recipeFor({ project, pipeline: draft, executor });
+  const { snapshot } = begun;
+  const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, draft, []);
+  const everything = spec.reprocess === 'every_job';
+  const plan = await planJob({ snapshot, spec, recipe, inputs, base: undefined, everything });
+  yield* plan.steps();
+}
