@@ -101,6 +101,7 @@ test('union: one after the other, and what two sides have counts once', async ()
 test('the first side of a union decides, also when a side gets or loses a datum', async () => {
   // `/**` means files: the datum /c moves from one side to the other.
   const union: Input = { kind: 'union', inputs: [pfs('in', '/**'), pfs('in', '/*')] };
+  expect(await datumsOf(union, { in: example })).toEqual(['/a/1', '/a/2', '/b/1', '/c', '/a', '/b']);
   expect(await changes(union, { '/c': '1' }, { '/c/1': '1' })).toEqual(['~/c', '/c/1']);
   expect(await changes(union, { '/c/1': '1' }, { '/c': '1' })).toEqual(['~/c', '-/c/1']);
   expect(await changes(union, { '/c': '1' }, { '/c': '2' })).toEqual(['~/c']);

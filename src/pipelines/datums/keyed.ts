@@ -121,10 +121,11 @@ function inOrder(files: Files, leaves: readonly PfsInput[]): DatumFile[] {
   const placed = files.map((file) => ({
     file,
     leaf: leaves.findIndex((leaf) => sameLeaf(leaf, file.input)),
+    side: leaves.indexOf(file.input),
     // A slash is less than all that names are made of: as directories are walked.
     path: nameOfText(file.path.replaceAll('/', '\0')),
   }));
-  placed.sort((a, b) => a.leaf - b.leaf || a.path.compare(b.path));
+  placed.sort((a, b) => a.leaf - b.leaf || a.path.compare(b.path) || a.side - b.side);
   return placed
     .filter(({ leaf, path }, index) => {
       const last = placed[index - 1];
