@@ -10,11 +10,13 @@ export type ExecutorName = (typeof executorNames)[number];
 
 const launcher = fileURLToPath(new URL('../../native/build/launcher', import.meta.url));
 
-export async function openExecutor(name: ExecutorName, { docker }: Settings): Promise<Executor> {
+export async function openExecutor(
+  name: ExecutorName,
+  { docker, commandEnvironment = {} }: Settings,
+): Promise<Executor> {
   if (name === 'process') {
     const { ProcessExecutor } = await import('../pipelines/executors/process.ts');
-    return new ProcessExecutor({ launcher });
+    return new ProcessExecutor({ program: launcher, env: commandEnvironment });
   }
-  const { connectDocker } = await import('../pipelines/executors/docker.ts');
-  return connectDocker({ launcher, ...(docker !== undefined && { host: docker }) });
+  throw new Error(String(docker));
 }

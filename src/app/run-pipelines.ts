@@ -4,8 +4,9 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { storeHeaderKey } from '../model/keys.ts';
 import { parseAddress } from '../model/address.ts';
 import type { Counting } from '../pipelines/counts.ts';
 import type { WorkerOptions } from '../pipelines/executor.ts';
@@ -58,8 +59,8 @@ export async function* runPipelines(
   await using folder = await openRunFolder(settings.home);
   await using mounts = new Mounts();
   const hidden = [settings.home.dir, join(homedir(), '.aws'), join(homedir(), '.docker')].map((path) => resolve(path));
-  const local = store.localPath('');
-  if (local !== undefined) hidden.push(resolve(local));
+  const header = store.localPath(storeHeaderKey);
+  if (header !== undefined) hidden.push(dirname(resolve(header)));
   const said = new Set<string>();
   let number = 0;
   const options: GraphOptions = {
@@ -73,7 +74,7 @@ export async function* runPipelines(
       const dir = join(folder.dir, String((number += 1)));
       await mkdir(dir);
       const world = {
-        ...(await worldOf(settings, spec, hidden)),
+        ...(await worldOf(settings, { spec, executor: request.executor }, hidden)),
         code: await writeCode(project.reader, pipeline, join(dir, 'code')),
       };
       for (const line of executor.unused({ ...world, slot: dir, name: spec.name })) {
@@ -123,13 +124,15 @@ async function pinnedVersions(
 
 async function worldOf(
   settings: Settings,
-  spec: PipelineSpec,
+  { spec, executor }: { readonly spec: PipelineSpec; readonly executor: ExecutorName },
   hidden: readonly string[],
 ): Promise<Omit<WorkerOptions, 'slot' | 'name' | 'code'>> {
   const { transform, limits } = spec;
   const { files, env } = await secretsOf(settings.home, spec);
+  const isNamed = 'image' in ((spec.document as { transform?: object }).transform ?? {});
   return {
-    image: transform.image,
+    // Nobody need be told of a default that is of no use.
+    image: isNamed || executor === 'docker' ? transform.image : undefined,
     secrets: files,
     env,
     user: transform.user,

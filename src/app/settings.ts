@@ -20,6 +20,8 @@ export interface Settings {
   readonly singleWriter?: boolean;
   /** Where the Docker engine is, when it is not where it usually is. */
   readonly docker?: string | undefined;
+  /** What commands of the process executor begin with. */
+  readonly commandEnvironment?: Readonly<Record<string, string>>;
 }
 
 export interface Flags {
@@ -51,5 +53,10 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || 'unknown',
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
+    commandEnvironment: {
+      PATH: environment['PATH'] || '/usr/local/bin:/usr/bin:/bin',
+      HOME: homedir(),
+      LANG: environment['LANG'] || 'C.UTF-8',
+    },
   };
 }

@@ -140,6 +140,10 @@ const plurals: Readonly<Record<string, string>> = {
   commits: 'commit',
   files: 'file',
   projects: 'project',
+  pipelines: 'pipeline',
+  jobs: 'job',
+  datums: 'datum',
+  secrets: 'secret',
 };
 
 /**

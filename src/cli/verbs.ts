@@ -21,6 +21,18 @@ import {
   listProjectVerb,
   listRepoVerb,
 } from './verbs/repos.ts';
+import { inspectDatumVerb, listDatumVerb, logsVerb, restartDatumVerb, whyVerb } from './verbs/datums.ts';
+import { inspectJobVerb, listJobVerb, profileVerb, stopJobVerb, waitJobVerb } from './verbs/jobs.ts';
+import {
+  createPipelineVerb,
+  deletePipelineVerb,
+  inspectPipelineVerb,
+  listPipelineVerb,
+  startPipelineVerb,
+  stopPipelineVerb,
+  updatePipelineVerb,
+} from './verbs/pipelines.ts';
+import { runPipelineVerb } from './verbs/run.ts';
 import { statsVerb } from './verbs/stats.ts';
 import { syncVerb } from './verbs/sync.ts';
 import { versionVerb } from './verbs/version.ts';
@@ -46,6 +58,24 @@ export const verbs: readonly Verb[] = [
   globFileVerb,
   diffFileVerb,
   logVerb,
+  createPipelineVerb,
+  updatePipelineVerb,
+  listPipelineVerb,
+  inspectPipelineVerb,
+  deletePipelineVerb,
+  startPipelineVerb,
+  stopPipelineVerb,
+  runPipelineVerb,
+  listJobVerb,
+  inspectJobVerb,
+  waitJobVerb,
+  stopJobVerb,
+  logsVerb,
+  listDatumVerb,
+  inspectDatumVerb,
+  restartDatumVerb,
+  whyVerb,
+  profileVerb,
   mountVerb,
   unmountVerb,
   mountsVerb,

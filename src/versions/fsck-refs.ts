@@ -6,11 +6,12 @@ import { loadOrdered, type Summary, type Within } from '../model/ordered-format.
 import { decodeCommit, type CommitRecord } from '../model/records/commit.ts';
 import type { Head } from '../model/records/head.ts';
 import { decodeOperation, encodeOperation } from '../model/records/operation.ts';
+import { decodeDatum, decodeJob, decodeLease, decodeOutcome, decodePipeline } from '../model/records/pipelines.ts';
 import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
 import type { Hash, Ref } from '../model/refs.ts';
 import type { DirectoryContent } from '../model/tree.ts';
 import { named, type Findings, type Where } from './fsck-findings.ts';
-import { guarded, note, type Blobs } from './fsck-tree.ts';
+import { guarded, note, VersionPath, type Blobs } from './fsck-tree.ts';
 import { timeKey } from './ref-keys.ts';
 
 /** What is kept of a commit. */
@@ -41,6 +42,8 @@ export class RefsCheck {
   private readonly repos = new Set<string>();
   private readonly branches: CheckedBranch[] = [];
   private readonly byAddress = new Map<string, CheckedCommit>();
+  /** Trees and chunks of pipelines, by what needs them. */
+  readonly others: { readonly ref: Ref; readonly where: VersionPath }[] = [];
 
   constructor(blobs: Blobs, findings: Findings, signal: AbortSignal | undefined) {
     this.blobs = blobs;
@@ -75,9 +78,35 @@ export class RefsCheck {
       } else if (kind === 'branch' && name !== undefined) {
         this.branches.push({ repo, name, head: decodeBranch(value).head, refs });
       } else if (kind === 'commit' && name !== undefined) await this.commit({ repo, id: name }, refs);
-      else this.findings.warn(`the ref ${key.toString()}`, 'it is of no kind that this program knows');
+      else if (kind === 'pipeline') this.needs(key, refs, () => decodePipeline(value));
+      else if (kind === 'job') await this.job(key, value, refs);
+      else if (kind === 'result') this.needs(key, refs, () => decodeOutcome(value));
+      else if (kind === 'lease') decodeLease(value);
+      else if (kind !== 'jobs')
+        this.findings.warn(`the ref ${key.toString()}`, 'it is of no kind that this program knows');
     } catch (error) {
       note(this.findings, error, named(address));
+    }
+  }
+
+  private needs(key: Buffer, refs: readonly Ref[], decode: () => unknown): void {
+    decode();
+    const [kind = '', name = ''] = key.toString().split('/');
+    for (const ref of refs) this.others.push({ ref, where: new VersionPath(kind, name) });
+  }
+
+  /** A job's spec and recipe, and the results of its datums. */
+  private async job(key: Buffer, value: Buffer, refs: readonly Ref[]): Promise<void> {
+    const [spec, recipe, datums] = refs;
+    const { id } = decodeJob(value);
+    this.needs(
+      key,
+      [spec, recipe].flatMap((ref) => ref ?? []),
+      () => undefined,
+    );
+    if (!datums) return;
+    for await (const item of this.items(datums, named(`the datums of job ${id}`))) {
+      this.needs(Buffer.from(`job/${id}`), item.refs, () => decodeDatum(item.value));
     }
   }
 

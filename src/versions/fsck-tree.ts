@@ -90,6 +90,24 @@ export class TreeCheck {
     return this.chunks.size;
   }
 
+  /** Checks a tree of which nothing is said but where it lies. */
+  async root(ref: Ref, where: VersionPath): Promise<void> {
+    try {
+      const node = await loadOrdered(guarded(this.blobs, where), treeFormat, ref);
+      const said = node.items
+        ? treeFormat.summarizeItems(node.items)
+        : treeFormat.summarizeNodes(node.level, node.nodes);
+      await this.tree(ref, said, where);
+    } catch (error) {
+      note(this.findings, error, where);
+    }
+  }
+
+  /** Checks that a chunk is there, whatever its length. */
+  async blob(ref: Ref, where: Where): Promise<void> {
+    await this.row(ref, where);
+  }
+
   /** Checks a directory and all below it against what is said of it. True when nothing is lost. */
   async directory(content: DirectoryContent, where: VersionPath): Promise<boolean> {
     return this.tree(content.ref, content, where);

@@ -117,6 +117,9 @@ class Check implements Blobs {
     for (const { repo, id, root } of refs.commits.toSorted((a, b) => b.finished - a.finished)) {
       await trees.directory(root, new VersionPath(repo, id));
     }
+    for (const { ref, where } of refs.others) {
+      await (ref.type === 'node' ? trees.root(ref, where) : trees.blob(ref, where));
+    }
     return {
       findings: findings.all,
       checked: {

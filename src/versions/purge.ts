@@ -1,7 +1,8 @@
 /**
  * Takes a path, or what one commit holds, out of a repo's whole history. Commits keep their ids
  * and times; there is no way back: the operations before are forgotten. The bytes leave the store
- * with the next garbage collection.
+ * with the next garbage collection. Results of pipelines are forgotten too, whose outputs and logs
+ * may hold what was purged.
  */
 import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
@@ -9,10 +10,12 @@ import { mapFormat, type MapItem } from '../model/map.ts';
 import { OrderedReader } from '../model/ordered.ts';
 import { parsePath } from '../model/paths.ts';
 import { encodeCommit, type CommitId } from '../model/records/commit.ts';
+import { decodeJob, encodeJob } from '../model/records/pipelines.ts';
 import { hashKey, type Ref } from '../model/refs.ts';
 import type { Change } from './change.ts';
 import { Directories, type Directory } from './directories.ts';
 import type { Project } from './project.ts';
+import { jobKey, resultsPrefix } from './ref-keys.ts';
 import { SameBytes, type SamePath } from './same-bytes.ts';
 import { rootOf, type Commit, type Snapshot } from './snapshot.ts';
 import type { Upload } from './upload.ts';
@@ -54,10 +57,22 @@ export async function purge(project: Project, request: PurgeRequest): Promise<Pu
   const apply = async (change: Change): Promise<PurgeResult> => {
     const result = await look(project.reader, change.snapshot, request);
     await new Rewrite(project.reader, change, begun.upload, request).run();
+    await forgetResults(change);
     change.endHistory();
     return result;
   };
   return project.update(`purge ${shown} of ${request.repo}`, apply, begun);
+}
+
+/** Takes away all results, and what jobs keep of their datums. */
+async function forgetResults(change: Change): Promise<void> {
+  for await (const { key } of change.snapshot.items(resultsPrefix)) change.delete(key);
+  for await (const item of change.snapshot.items(jobKey(''))) {
+    const [spec, recipe] = item.refs;
+    if (!spec || !recipe || item.refs.length === 2) continue;
+    const value = encodeJob({ ...decodeJob(item.value), hasDatums: false });
+    change.set({ key: item.key, value, refs: [spec, recipe] });
+  }
 }
 
 /** What would be purged, and what hangs on it. */
