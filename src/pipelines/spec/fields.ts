@@ -135,7 +135,7 @@ export const specFields = {
   ),
   salt: mapped(text, 'Another text makes every datum run again'),
   outputBranch: mapped(text, 'The branch of the results; `master` by default'),
-  resourceRequests: mapped(group(resourceFields), 'What the scheduler sets aside for a worker'),
+  resourceRequests: mapped(group(resourceFields), 'What the scheduler of a cluster sets aside for a worker'),
   resourceLimits: mapped(group(resourceFields), 'What a worker may use; held with Docker'),
   sidecarResourceRequests: kept(group(sidecarFields), 'What is set aside for the storage container of a pod'),
   sidecarResourceLimits: kept(group(sidecarFields), 'What the storage container of a pod may use'),

@@ -1,0 +1,27 @@
+/**
+ * The schema for editors and SPEC.md say what the tables of fields say. After a change of those:
+ * `npx vitest run test/pipelines/spec-docs.test.ts -u` writes both anew.
+ */
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { fieldsPage } from '../../src/pipelines/spec/describe.ts';
+import { specSchema } from '../../src/pipelines/spec/schema.ts';
+
+const root = join(import.meta.dirname, '../..');
+const anew = 'write it anew with: npx vitest run test/pipelines/spec-docs.test.ts -u';
+
+test('the schema is that of the tables', async () => {
+  const schema = `${JSON.stringify(specSchema(), undefined, 2)}\n`;
+  await expect(schema, anew).toMatchFileSnapshot(join(root, 'fixtures/pipeline.schema.json'));
+});
+
+test('SPEC.md is that of the tables', async () => {
+  await expect(fieldsPage(), anew).toMatchFileSnapshot(join(root, 'src/pipelines/SPEC.md'));
+});
+
+test('every reference of the schema has its definition', () => {
+  const { $defs } = specSchema();
+  const text = JSON.stringify(specSchema());
+  const named = [...text.matchAll(/"\$ref":"#\/\$defs\/(\w+)"/g)].map(([, name]) => name);
+  expect(new Set(named)).toEqual(new Set(Object.keys($defs as object)));
+});

@@ -1,0 +1,242 @@
+/**
+ * What is wrong in a spec is refused, with its place, the reason and what was meant.
+ */
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { isPachError, type PachError } from '../../src/base/errors.ts';
+import { specFields } from '../../src/pipelines/spec/fields.ts';
+import { inputFields } from '../../src/pipelines/spec/input-fields.ts';
+import { nearest } from '../../src/pipelines/spec/nearest.ts';
+import { parseSpec } from '../../src/pipelines/spec/parse.ts';
+import { bytesOf, coresOf, durationMsOf } from '../../src/pipelines/spec/units.ts';
+
+const pfs = { repo: 'images', glob: '/*' };
+const minimal = { pipeline: { name: 'edges' }, transform: { cmd: ['sh'] }, input: { pfs } };
+
+function refusal(document: unknown): PachError {
+  try {
+    parseSpec(document, { file: 'edges.json', folder: '/', project: 'default' });
+  } catch (error) {
+    if (isPachError(error)) return error;
+    throw error;
+  }
+  throw new Error(`it was taken: ${JSON.stringify(document)}`);
+}
+
+/** One line: what, why and what is proposed. */
+function said(document: unknown): string {
+  const { message, next } = refusal(document);
+  return next === undefined ? message : `${message} | ${next}`;
+}
+
+const transform = (fields: object) => ({ ...minimal, transform: { cmd: ['sh'], ...fields } });
+const input = (fields: object) => ({ ...minimal, input: { pfs: { ...pfs, ...fields } } });
+const inputs = (given: object) => ({ ...minimal, input: given });
+
+const asked = { a: 'value' };
+const refusedFields = {
+  ...Object.fromEntries(
+    Object.entries(specFields).flatMap(([name, field]) =>
+      field.use === 'refused' ? [[name, [{ ...minimal, [name]: asked }, field.why]]] : [],
+    ),
+  ),
+  'transform.debug': [transform({ debug: true }), 'Pachyderm itself has no use for it'],
+  'transform.dockerfile': [transform({ dockerfile: 'FROM x' }), 'Pachyderm itself has no use for it'],
+  'transform.build': [transform({ build: {} }), 'Pachyderm 2 took it out'],
+  'parallelism_spec.coefficient': [{ ...minimal, parallelism_spec: { coefficient: 1 } }, 'Pachyderm took it out'],
+  'input.cron': [inputs({ cron: { name: 'tick', spec: '@daily' } }), inputFields.cron.why],
+  'input.pfs.commit': [input({ commit: 'abc' }), 'input cannot come from a commit; use a branch with head pointing to'],
+  'input.pfs.s3': [input({ s3: true }), 'it needs the S3 gateway'],
+  'input.pfs.trigger': [input({ trigger: { size: '1GB' } }), 'it needs an engine that stays up'],
+  'input.pfs.propagationSpec': [input({ propagationSpec: { never: true } }), 'it says which commits start jobs'],
+} as Readonly<Record<string, readonly [object, string]>>;
+
+test.each(Object.entries(refusedFields))('%s is refused with its reason', (path, [document, why]) => {
+  expect(said(document)).toContain(`edges.json: ${path}: ${why}`);
+  expect(refusal(document).code).toBe('unsupported');
+});
+
+test('a refused field that asks for nothing is let through', () => {
+  const where = { file: 'edges.json', folder: '/', project: 'default' };
+  const given = { ...minimal, s3Out: false, egress: null, spout: null, dry_run: false, spec_commit: null, tfJob: null };
+  expect(parseSpec({ ...given, input: { pfs: { ...pfs, s3: false, commit: '' } } }, where).name).toBe('edges');
+});
+
+test('unknown fields are errors with the nearest name', () => {
+  expect(said(transform({ cmmd: ['x'] }))).toBe(
+    'edges.json: transform.cmmd: there is no such field | did you mean cmd?',
+  );
+  expect(said({ ...minimal, datum_trys: 3 })).toMatch(
+    /datum_trys: there is no such field \| did you mean datum_tries\?/,
+  );
+  expect(said({ ...minimal, paralelismSpec: {} })).toMatch(/did you mean parallelismSpec\?/);
+  expect(said({ ...minimal, Transform: {} })).toMatch(/Transform: there is no such field \| did you mean transform\?/);
+  expect(said(input({ repos: 'x' }))).toMatch(/input\.pfs\.repos: .*did you mean repo\?/);
+  expect(said({ ...minimal, dev: { netwrk: 'none' } })).toMatch(/dev\.netwrk: .*did you mean network\?/);
+  expect(said({ ...minimal, frobnicate: 1 })).toBe('edges.json: frobnicate: there is no such field');
+  expect(said({ ...minimal, ['__proto__' as string]: 1, constructor: 1 })).toMatch(/: there is no such field/);
+});
+
+test.each([
+  // Shapes.
+  [7, 'edges.json: it must be an object with fields, not 7'],
+  [{ ...minimal, salt: 5 }, 'edges.json: salt: it must be text, not 5 | put it in quotes'],
+  [transform({ env: { DEBUG: true } }), 'transform.env.DEBUG: it must be text, not true | put it in quotes'],
+  [transform({ env: { 'A=B': 'x' } }), 'transform.env."A=B": names of variables have no ='],
+  [transform({ cmd: 'sh' }), 'transform.cmd: it must be a list, not "sh"'],
+  [transform({ cmd: ['a\0b'] }), 'transform.cmd[0]: it has characters that no text may have'],
+  [transform({ memory_volume: 'yes' }), 'transform.memory_volume: it must be true or false, not "yes"'],
+  [{ ...minimal, datumTries: 3, datum_tries: 4 }, 'it is there twice, as datumTries and as datum_tries'],
+  [{ ...minimal, pod_patch: '{' }, 'pod_patch: its text is not JSON'],
+  // Names.
+  [{ ...minimal, pipeline: {} }, 'pipeline.name: pipeline must specify a name'],
+  [
+    { ...minimal, pipeline: { name: 'a b' } },
+    'name (a b) invalid: only alphanumeric characters, underscores, and dashes',
+  ],
+  [{ ...minimal, pipeline: { name: '-a' } }, 'pipeline names must start with an alphanumeric character'],
+  [{ ...minimal, pipeline: { name: 'a'.repeat(52) } }, 'it has 52 characters, but must have at most 51'],
+  [{ ...minimal, pipeline: { name: 'a', project: 'p' } }, 'made in the project default | --project p'],
+  [{ ...minimal, output_branch: 'a/b' }, 'output_branch: name (a/b) invalid'],
+  // Commands.
+  [{ ...minimal, transform: {} }, 'transform.cmd: invalid pipeline transform, no command specified'],
+  [transform({ cmd: [] }), 'transform.cmd: invalid pipeline transform, no command specified'],
+  [transform({ cmd: [''] }), 'transform.cmd[0]: the name of the program is empty'],
+  [transform({ err_stdin: ['x'] }), 'transform.err_stdin: there is no err_cmd to read it'],
+  [transform({ working_dir: 'work' }), 'transform.working_dir: it must be an absolute path'],
+  [transform({ accept_return_code: [256] }), 'accept_return_code[0]: it must be 0 or more, and 255 or less, not 256'],
+  // Secrets.
+  [transform({ secrets: [{ name: 'a' }] }), 'transform.secrets[0]: a secret needs a mount_path or an env_var'],
+  [transform({ secrets: [{ name: 'a', env_var: 'A' }] }), 'secret a has env_var set but is missing key'],
+  [transform({ secrets: [{ name: '../a', mount_path: '/a' }] }), 'secrets[0].name: names of secrets have'],
+  [transform({ secrets: [{ name: 'a', key: '..', mount_path: '/a' }] }), 'secrets[0].key: keys of secrets have'],
+  [transform({ secrets: [{ name: 'a', mount_path: '/pfs/a' }] }), 'nothing can be put at or below /pfs'],
+  // Inputs.
+  [{ ...minimal, input: undefined }, 'edges.json: input: no input set'],
+  [inputs({}), 'edges.json: input: no input set'],
+  [inputs({ cross: [] }), 'edges.json: input.cross: no input set: the list is empty'],
+  [inputs({ pfs, cross: [{ pfs }] }), 'edges.json: input: multiple input types set: pfs and cross'],
+  [inputs({ pfs: { glob: '/' } }), 'edges.json: input.pfs.repo: input must specify a repo'],
+  [inputs({ pfs: { repo: 'a' } }), 'edges.json: input.pfs.glob: input must specify a glob'],
+  [input({ glob: '' }), 'edges.json: input.pfs.glob: input must specify a glob'],
+  [input({ glob: '/(a' }), 'edges.json: input.pfs.glob: a ) is missing | write \\ before'],
+  [input({ repo: 'out' }), 'inputs based on repos named "out" must have \'name\' set'],
+  [input({ name: 'out' }), 'input.pfs.name: input cannot be named out'],
+  [input({ name: '../x' }), 'input.pfs.name: name (../x) invalid'],
+  [input({ project: 'p' }), 'input.pfs.project: only repos of the project default can be read'],
+  [input({ repoType: 'meta' }), 'input.pfs.repoType: it must be user, not "meta"'],
+  [input({ lazy: true, empty_files: true }), 'input.pfs.lazy: it does not go with empty_files'],
+  [inputs({ cross: [{ pfs }, { pfs }] }), 'input.cross[1].pfs: name "images" was used more than once'],
+  [inputs({ cross: [{ union: [{ pfs }, { pfs }] }, { pfs }] }), 'input.cross[1].pfs: name "images" was used more'],
+  [inputs({ join: [{ pfs }] }), 'input.join[0].pfs.joinOn: an input of a join needs join_on | join_on: $1'],
+  [inputs({ group: [{ pfs }] }), 'input.group[0].pfs.groupBy: an input of a group needs group_by'],
+  [inputs({ join: [{ cross: [{ pfs }] }] }), 'an input of a join needs join_on'],
+  [input({ join_on: '$1' }), 'there is nothing for $1: the glob has no group in round brackets'],
+  [input({ glob: '/(*)', join_on: '$1-${2}' }), 'there is nothing for ${2}: the glob has 1 group'],
+  [input({ glob: '/(*)', group_by: '$0' }), 'there is nothing for $0: the glob has 1 group'],
+  // Numbers.
+  [{ ...minimal, datum_tries: 0 }, 'datum_tries: it must be 1 or more, not 0'],
+  [{ ...minimal, datum_tries: 1.5 }, 'datum_tries: it must be a whole number, not 1.5'],
+  [{ ...minimal, parallelism_spec: { constant: 0 } }, 'parallelism_spec.constant: it must be 1 or more'],
+  [{ ...minimal, datum_timeout: '10' }, 'datum_timeout: it must be a time such as "500ms", "10m" or "1h30m", not "10"'],
+  [{ ...minimal, resource_limits: { memory: '1X' } }, 'resource_limits.memory: it must be a size such as 256MB'],
+  [{ ...minimal, resource_limits: { cpu: -1 } }, 'resource_limits.cpu: it must be a number of cores'],
+  [{ ...minimal, sidecar_resource_limits: { cpu: 'x' } }, 'sidecar_resource_limits.cpu: it must be a number of cores'],
+  [{ ...minimal, datum_set_spec: {} }, 'datum_set_spec: it must say number, size_bytes or per_worker'],
+  [{ ...minimal, datum_set_spec: { number: 0, perWorker: 0 } }, 'datum_set_spec: it must say number'],
+  [{ ...minimal, datum_set_spec: { number: 1, per_worker: 1 } }, 'datum_set_spec.per_worker: it does not go with'],
+  [{ ...minimal, reprocess_spec: 'every-job' }, 'not "every-job" | did you mean every_job?'],
+  // Our own.
+  [{ ...minimal, dev: { network: 'host' } }, 'dev.network: it must be default or none, not "host"'],
+  [{ ...minimal, dev: { code: [{ from: 'none-such', to: '/app' }] } }, 'dev.code[0].from: there is no /none-such'],
+  [{ ...minimal, dev: { code: [{ from: '.', to: 'app' }] } }, 'dev.code[0].to: it must be an absolute path | /app'],
+  [{ ...minimal, dev: { code: [{ from: '.', to: '/' }] } }, 'dev.code[0].to: nothing can be put at /'],
+  [{ ...minimal, dev: { code: [{ from: '.', to: '/a/../pfs' }] } }, 'dev.code[0].to: .. is not understood here'],
+  [{ ...minimal, dev: { code: [{ from: '.', to: '//proc/1' }] } }, 'nothing can be put at or below /proc'],
+  [
+    { ...minimal, dev: { code: ['/a', '/a/b'].map((to) => ({ from: '.', to })) } },
+    'dev.code[1].to: other code is put at /a',
+  ],
+])('%j', (document, message) => {
+  expect(said(document)).toContain(message);
+});
+
+test('union siblings may share a name', () => {
+  const where = { file: 'x', folder: '/', project: 'default' };
+  const both = inputs({ cross: [{ union: [{ pfs }, { pfs }] }, { pfs: { ...pfs, name: 'b' } }] });
+  expect(parseSpec(both, where).input).toMatchObject({ kind: 'cross', inputs: [{ kind: 'union' }, { name: 'b' }] });
+});
+
+test('inputs are not nested without end', () => {
+  let deep: object = { pfs };
+  for (let level = 0; level < 5000; level++) deep = { cross: [deep] };
+  expect(said(inputs(deep))).toMatch(/it is nested too deep$/);
+});
+
+test('sizes, cores and times', () => {
+  const sizes = ['256MB', '1Gi', '64M', '1.5k', '1e3', '4.0G', 4096, '10GB', '1GiB'].map(bytesOf);
+  expect(sizes).toEqual([256e6, 2 ** 30, 64e6, 1500, 1000, 4e9, 4096, 10e9, 2 ** 30]);
+  expect(['', 'x', '1 GB', '-1', '1Q', -1, NaN, '1e99', null, {}].map(bytesOf)).toEqual(Array(10).fill(undefined));
+  expect(['500m', '2', 1.5, 0, '0.25'].map(coresOf)).toEqual([0.5, 2, 1.5, 0, 0.25]);
+  expect(['', 'm', '1k', -1, NaN, Infinity, true].map(coresOf)).toEqual(Array(7).fill(undefined));
+  const times = ['10m', '1h30m', '500ms', '1.5h', '300s', '1us', '1h0m0s'].map(durationMsOf);
+  expect(times).toEqual([600_000, 5_400_000, 500, 5_400_000, 300_000, 1, 3_600_000]);
+  expect(['', '10', 'm', '1d', '-1s', '0s', 10, '1h 1m'].map(durationMsOf)).toEqual(Array(8).fill(undefined));
+});
+
+test('the nearest name', () => {
+  const names = ['edges', 'montage', 'images'];
+  expect(['edge', 'egdes', 'MONTAGE', 'imges', 'x', ''].map((name) => nearest(name, names))).toEqual([
+    'edges',
+    'edges',
+    'montage',
+    'images',
+    undefined,
+    undefined,
+  ]);
+});
+
+/** Values that look like specs now and then. */
+const names = [
+  ...Object.keys(specFields),
+  ...Object.keys(inputFields),
+  'name',
+  'repo',
+  'glob',
+  'cmd',
+  'code',
+  'limits',
+];
+const { value: anything } = fc.letrec<{ value: unknown }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'medium', withCrossShrink: true },
+    fc.constantFrom<unknown>(null, true, 0, -1, 1e300, '', 'a', '/*', '$1', '10m', '__proto__', '\ud800'),
+    fc.array(tie('value'), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom(...names), tie('value'), { maxKeys: 5 }),
+  ),
+}));
+
+function takenOrRefused(document: unknown): 'taken' | 'refused' {
+  try {
+    parseSpec(document, { file: 'x', folder: '/', project: 'default' });
+    return 'taken';
+  } catch (error) {
+    if (isPachError(error, 'usage', 'unsupported', 'not-found')) return 'refused';
+    throw error;
+  }
+}
+
+test('whatever is given, nothing but operating errors comes of it', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), anything), (value) => {
+      expect(['taken', 'refused']).toContain(takenOrRefused(value));
+    }),
+    { numRuns: 500 },
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...Object.keys(specFields)), anything, (name, value) => {
+      expect(['taken', 'refused']).toContain(takenOrRefused({ ...minimal, [name]: value }));
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,119 @@
+/**
+ * Specs in files, folders and streams, and the lines that errors name.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { isPachError } from '../../src/base/errors.ts';
+import { readSpecs } from '../../src/pipelines/spec/specs.ts';
+
+let dir = '';
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'pach-specs-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+const spec = (name: string) => ({
+  pipeline: { name },
+  transform: { cmd: ['sh'] },
+  input: { pfs: { repo: 'images', glob: '/*' } },
+});
+const yaml = (name: string) => `pipeline: {name: ${name}}
+transform:
+  cmd: [sh]
+input:
+  pfs:
+    repo: images
+    glob: /*
+`;
+
+async function read(path: string, text?: string | Buffer): Promise<string[]> {
+  if (text !== undefined) await writeFile(join(dir, path), text);
+  const specs = await readSpecs({
+    path: join(dir, path),
+    project: 'default',
+    stdin: () => expect.fail('not asked for'),
+  });
+  return specs.map(({ name }) => name);
+}
+
+/** The error's text without the folder. */
+async function said(path: string, text?: string | Buffer): Promise<string> {
+  try {
+    return `read: ${(await read(path, text)).join()}`;
+  } catch (error) {
+    if (!isPachError(error)) throw error;
+    return `${error.code} ${error.message.replaceAll(`${dir}/`, '')}`;
+  }
+}
+
+test('one spec, a list, several documents, in JSON and YAML', async () => {
+  expect(await read('one.json', JSON.stringify(spec('a')))).toEqual(['a']);
+  expect(await read('tabs.json', JSON.stringify(spec('a'), undefined, '\t'))).toEqual(['a']);
+  expect(await read('list.json', JSON.stringify([spec('a'), spec('b')]))).toEqual(['a', 'b']);
+  expect(await read('one.yaml', yaml('a'))).toEqual(['a']);
+  expect(await read('several.yml', `${yaml('a')}---\n${yaml('b')}---\n`)).toEqual(['a', 'b']);
+  expect(await read('several.json', `${JSON.stringify(spec('a'))}\n---\n${JSON.stringify(spec('b'))}`)).toEqual([
+    'a',
+    'b',
+  ]);
+  const merged = `- &base\n  ${yaml('a').trim().replaceAll('\n', '\n  ')}\n- <<: *base\n  pipeline: {name: b}\n`;
+  expect(await read('merged.yaml', merged)).toEqual(['a', 'b']);
+});
+
+test('a folder, in the order of names, by extension only', async () => {
+  await mkdir(join(dir, 'graph/sub.json'), { recursive: true });
+  await writeFile(join(dir, 'graph/b.yaml'), yaml('b'));
+  await writeFile(join(dir, 'graph/a.yml'), yaml('z'));
+  await writeFile(join(dir, 'graph/c.json'), JSON.stringify(spec('c')));
+  await writeFile(join(dir, 'graph/README.md'), '# no spec');
+  expect(await read('graph')).toEqual(['z', 'b', 'c']);
+  expect(await said('graph/package.json', '{"version": 1}')).toBe(
+    'usage graph/package.json:1: version: there is no such field',
+  );
+  await mkdir(join(dir, 'none'));
+  expect(await said('none')).toBe('usage none: there is no pipeline in it');
+});
+
+test('standard input', async () => {
+  async function* stdin(): AsyncGenerator<Buffer> {
+    const text = Buffer.from(JSON.stringify({ ...spec('a'), dev: { code: [{ from: 'src', to: '/app' }] } }));
+    yield text.subarray(0, 10);
+    yield text.subarray(10);
+  }
+  const [found] = await readSpecs({ path: '-', project: 'default', stdin });
+  expect(found?.code).toEqual([{ from: join(process.cwd(), 'src'), to: '/app' }]);
+});
+
+test('code lies beside the spec', async () => {
+  await mkdir(join(dir, 'beside/src'), { recursive: true });
+  const path = join(dir, 'beside/spec.json');
+  await writeFile(path, JSON.stringify({ ...spec('a'), dev: { code: [{ from: './src', to: '/app' }] } }));
+  const [found] = await readSpecs({ path, project: 'default', stdin: () => expect.fail() });
+  expect(found?.code).toEqual([{ from: join(dir, 'beside/src'), to: '/app' }]);
+});
+
+test('errors name the file and the line', async () => {
+  const lines = (text: string) => yaml('a').replace('  cmd: [sh]', text);
+  expect(await said('x.yaml', lines('  cmmd: [sh]'))).toBe('usage x.yaml:3: transform.cmmd: there is no such field');
+  expect(await said('x.yaml', lines('  image: x'))).toMatch(/^usage x\.yaml:2: transform\.cmd: invalid pipeline tr/);
+  expect(await said('x.yaml', lines('  cmd:\n  - sh\n  - 7'))).toMatch(/^usage x\.yaml:5: transform\.cmd\[1\]: /);
+  expect(await said('x.yaml', `- ${JSON.stringify(spec('a'))}\n- {}`)).toMatch(/^usage x\.yaml:2: pipeline: invalid/);
+  expect(await said('x.yaml', `${yaml('a')}---\ndatum_trys: 3\n`)).toMatch(/^usage x\.yaml:9: datum_trys: there is/);
+  const json = JSON.stringify({ ...spec('a'), dev: { limits: { log: 'x' } } }, undefined, 2);
+  expect(await said('x.json', json)).toMatch(/^usage x\.json:\d+: dev\.limits\.log: it must be a size/);
+});
+
+test('what is no document, or too much', async () => {
+  expect(await said('none-such.json')).toBe('not-found none-such.json: there is no such file');
+  expect(await said('x.json', '')).toBe('usage x.json: there is no pipeline in it');
+  expect(await said('x.json', '{"a": 1')).toMatch(/^usage x\.json:1: /);
+  expect(await said('x.json', '{"a": 1,\n"a": 2}')).toBe('usage x.json:2: Map keys must be unique');
+  expect(await said('x.yaml', '*a')).toMatch(/^usage x\.yaml: Unresolved alias/);
+  expect(await said('x.yaml', Buffer.from([0xff, 0xfe, 0x00]))).toBe('usage x.yaml: it is not text in UTF-8');
+  expect(await said('x.yaml', '# '.repeat(2 ** 21 + 1))).toBe('usage x.yaml: it has more than 4 MiB');
+  expect(await said('x.json', '['.repeat(30_000))).toMatch(/^usage x\.json(:1)?: /);
+  const laughs = ['a: &a0 [x]', ...Array.from({ length: 20 }, (_, n) => `b${n}: &a${n + 1} [${`*a${n},`.repeat(9)}]`)];
+  expect(await said('x.yaml', laughs.join('\n'))).toMatch(/^usage x\.yaml: Excessive alias count/);
+});
