@@ -1,0 +1,223 @@
+#include "command.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "world.h"
+
+namespace launcher {
+
+namespace {
+
+constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Processes of a world that are not the command's: the launcher, the first one, and one beyond the limit, to see it. */
+constexpr rlim_t kSpareProcesses = 3;
+constexpr long kFirstCountNs = 20'000'000, kCountNs = 100'000'000;
+
+struct Pipes {
+  Fd in, log, report;
+};
+
+void Tell(int fd, Report::What what, int value, const std::string& why) {
+  Report report{what, value, {}};
+  std::snprintf(report.why, sizeof report.why, "%s", why.c_str());
+  (void)WriteAll(fd, reinterpret_cast<const char*>(&report), sizeof report);
+}
+
+const char* Variable(const Texts& env, const char* prefix) {
+  for (const std::string& variable : env) {
+    if (variable.compare(0, std::strlen(prefix), prefix) == 0) return variable.c_str();
+  }
+  return nullptr;
+}
+
+std::vector<char*> Pointers(const Texts& texts) {
+  std::vector<char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+/** Why a program at `path` could not be run; `error` is what exec said. */
+std::string WhyNot(const std::string& name, const std::string& path, int error) {
+  if (error == ENOENT && access(path.c_str(), F_OK) == 0) return name + " needs an interpreter or loader that is not there";
+  if (error == ENOENT || error == ENOTDIR) return "there is no program " + name;
+  if (error == EACCES) return "permission denied: " + name + " is not a program that may be run";
+  if (error == ENOEXEC) return name + " is not a program: it needs a first line like #!/bin/sh, or is for another kind of machine";
+  if (error == E2BIG) return "its arguments and variables are too long";
+  return name + ": " + std::strerror(error);
+}
+
+/** Replaces this process with the program; returns why it could not. */
+std::string Execute(const Texts& argv, const Texts& env) {
+  const std::vector<char*> arguments = Pointers(argv), variables = Pointers(env);
+  const std::string& name = argv[0];
+  std::string tried = name;
+  if (name.find('/') != std::string::npos || name.empty()) {
+    execve(name.c_str(), arguments.data(), variables.data());
+    return WhyNot(name, name, errno);
+  }
+  int error = ENOENT;
+  const char* path = Variable(env, "PATH=");
+  const std::string folders = (path != nullptr ? path : kDefaultPath) + 5;
+  for (size_t from = 0; from <= folders.size();) {
+    const size_t to = std::min(folders.find(':', from), folders.size());
+    const std::string folder = to == from ? "." : folders.substr(from, to - from);
+    const std::string file = folder + "/" + name;
+    execve(file.c_str(), arguments.data(), variables.data());
+    const bool absent = (errno == ENOENT && access(file.c_str(), F_OK) != 0) || errno == ENOTDIR;
+    if (!absent && error == ENOENT) {
+      error = errno;
+      tried = file;
+      if (error != EACCES) break;
+    }
+    from = to + 1;
+  }
+  return WhyNot(name, tried, error);
+}
+
+void Limit(int resource, rlim_t most) {
+  rlimit limit{};
+  getrlimit(static_cast<__rlimit_resource>(resource), &limit);
+  limit.rlim_max = std::min(limit.rlim_max, most);
+  limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
+  setrlimit(static_cast<__rlimit_resource>(resource), &limit);
+}
+
+void SetLimits(const Manner& manner, const RunPlan& plan) {
+  Limit(RLIMIT_CORE, 0);
+  Limit(RLIMIT_FSIZE, plan.output_bytes_max >= RLIM_INFINITY - 1 ? RLIM_INFINITY : plan.output_bytes_max + 1);
+  // Elsewhere than in a user namespace the kernel would count all that the user runs on the machine.
+  if (manner.has_world && geteuid() != 0 && manner.processes_max > 0) Limit(RLIMIT_NPROC, manner.processes_max + kSpareProcesses);
+}
+
+bool BecomeUser(const User& user) {
+  if (!user.other) return true;
+  return setgroups(user.groups.size(), user.groups.data()) == 0 && setgid(user.group) == 0 && setuid(user.id) == 0;
+}
+
+/** The command's own process, until it is the program. */
+[[noreturn]] void Become(const Manner& manner, const RunPlan& plan, const Texts& env, const Pipes& pipes) {
+  setsid();
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  std::string why;
+  const std::string folder = manner.folder.empty() && manner.has_world ? "/" : manner.folder;
+  SetLimits(manner, plan);
+  if (dup2(pipes.in.get(), 0) < 0 || dup2(pipes.log.get(), 1) < 0 || dup2(pipes.log.get(), 2) < 0) why = std::string("its streams: ") + std::strerror(errno);
+  else if (!BecomeUser(manner.user)) why = std::string("it can't run as its user: ") + std::strerror(errno);
+  else if (manner.has_world && !DropRights()) why = std::string("its rights can't be taken: ") + std::strerror(errno);
+  else if (!folder.empty() && chdir(folder.c_str()) != 0) why = errno == ENOENT ? "there is no folder " + folder : folder + ": " + std::strerror(errno);
+  else {
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    why = Execute(plan.argv, env);
+  }
+  Tell(pipes.report.get(), Report::kNotStarted, 0, why);
+  _exit(127);
+}
+
+/** Closes all descriptors but the standard ones and one. */
+void CloseOthers(int kept) {
+  if (kept > 3) syscall(SYS_close_range, 3, static_cast<unsigned>(kept) - 1, 0);
+  syscall(SYS_close_range, static_cast<unsigned>(kept) + 1, ~0u, 0);
+}
+
+/** Before the kernel was told to end this process with the launcher. */
+bool LauncherHasDied(const int* lifeline) {
+  close(lifeline[1]);
+  pollfd waiting{lifeline[0], POLLIN, 0};
+  return poll(&waiting, 1, 0) > 0;
+}
+
+/** Waits for the command, passes SIGTERM on to it and counts what it runs. Does not return. */
+[[noreturn]] void Watch(pid_t command, uint32_t processes_max, int report, const sigset_t& signals) {
+  timespec patience{0, kFirstCountNs};
+  for (;;) {
+    const int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal == SIGTERM && kill(-command, SIGTERM) != 0) kill(command, SIGTERM);
+    int status = 0;
+    for (pid_t pid = 1; pid > 0;) {
+      pid = waitpid(-1, &status, WNOHANG);
+      if (pid != command) continue;
+      Tell(report, Report::kStatus, status, "");
+      _exit(0);
+    }
+    if (signal >= 0) continue;
+    patience.tv_nsec = kCountNs;
+    if (processes_max > 0 && CountTasks() > processes_max) {
+      Tell(report, Report::kTooManyProcesses, 0, "");
+      _exit(0);
+    }
+  }
+}
+
+/** The first process of a command's namespaces: when it ends, the kernel ends all others. */
+[[noreturn]] void BeFirst(const Manner& manner, const RunPlan& plan, const Texts& env, Pipes& pipes) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (LauncherHasDied(manner.lifeline)) _exit(0);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGCHLD);
+  sigaddset(&signals, SIGTERM);
+  sigprocmask(SIG_SETMASK, &signals, nullptr);
+  try {
+    EnterWorld(plan.binds, manner.scratch);
+  } catch (const Failure& failure) {
+    Tell(pipes.report.get(), Report::kBroken, failure.error, failure.why);
+    _exit(0);
+  }
+  const pid_t command = fork();
+  if (command < 0) {
+    Tell(pipes.report.get(), Report::kBroken, errno, std::string("no process: ") + std::strerror(errno));
+    _exit(0);
+  }
+  if (command == 0) Become(manner, plan, env, pipes);
+  const int report = pipes.report.Release();
+  CloseOthers(report);
+  Watch(command, manner.processes_max, report, signals);
+}
+
+/** Standard input: a file in memory, so that nobody has to feed it. */
+Fd Input(const RunPlan& plan) {
+  if (!plan.has_stdin) return Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Fd file(memfd_create("stdin", MFD_CLOEXEC));
+  if (!file || !WriteAll(file.get(), plan.stdin_bytes.data(), plan.stdin_bytes.size()) || lseek(file.get(), 0, SEEK_SET) != 0) return Fd();
+  return file;
+}
+
+}  // namespace
+
+Started StartCommand(const Manner& manner, const RunPlan& plan, const Texts& env) {
+  int log[2] = {-1, -1}, reports[2] = {-1, -1};
+  Pipes pipes{Input(plan), Fd(), Fd()};
+  const bool piped = pipe2(log, O_CLOEXEC) == 0 && pipe2(reports, O_CLOEXEC) == 0;
+  Started started{-1, Fd(log[0]), Fd(reports[0])};
+  pipes.log.Reset(log[1]);
+  pipes.report.Reset(reports[1]);
+  if (!piped || !pipes.in) throw Failure{errno, std::string("no descriptors for a command: ") + std::strerror(errno)};
+  fcntl(log[0], F_SETFL, O_NONBLOCK);
+  fcntl(reports[0], F_SETFL, O_NONBLOCK);
+  const unsigned long namespaces = manner.has_world ? CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC : 0;
+  started.pid = static_cast<pid_t>(syscall(SYS_clone, namespaces | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  if (started.pid < 0) throw Failure{errno, std::string("a command can't be started: ") + std::strerror(errno)};
+  if (started.pid == 0 && manner.has_world) BeFirst(manner, plan, env, pipes);
+  if (started.pid == 0) Become(manner, plan, env, pipes);
+  return started;
+}
+
+}  // namespace launcher

@@ -1,0 +1,55 @@
+// A command's processes: how they are started, in the launcher's world or beside it.
+#pragma once
+#include <sys/types.h>
+
+#include <string>
+
+#include "files.h"
+#include "frames.h"
+#include "users.h"
+
+namespace launcher {
+
+/** What is the same for all commands of a worker. */
+struct Manner {
+  bool has_world = false;
+  bool scratch = false;
+  Texts env;
+  User user{};
+  /** Empty: where the launcher was started, or / in a world. */
+  std::string folder;
+  uint32_t processes_max = 0;
+  /** A pipe whose write end is the launcher's alone: who reads learns that the launcher has died. */
+  int lifeline[2] = {-1, -1};
+};
+
+struct RunPlan {
+  Texts argv;
+  Texts env;
+  bool has_stdin = false;
+  std::string stdin_bytes;
+  Pairs binds;
+  uint64_t timeout_ms = 0;
+  uint64_t output_bytes_max = 0;
+  bool batching = false;
+};
+
+/** What a command's processes tell the launcher, in one small write each. */
+struct Report {
+  enum What : int { kStatus, kNotStarted, kBroken, kTooManyProcesses } what;
+  /** The wait status, or an errno. */
+  int value;
+  char why[200];
+};
+
+struct Started {
+  /** The command, or, in a world, the first process of its namespace. */
+  pid_t pid;
+  Fd log;
+  Fd reports;
+};
+
+/** `env` is complete. Throws Failure when the machine can't start anything. */
+Started StartCommand(const Manner& manner, const RunPlan& plan, const Texts& env);
+
+}  // namespace launcher

@@ -1,0 +1,44 @@
+// What the launcher does with files: descriptors that close themselves, folders measured and emptied.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace launcher {
+
+/** A descriptor that is closed with its scope. */
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.Release()) {}
+  Fd& operator=(Fd&& other) noexcept {
+    Reset(other.Release());
+    return *this;
+  }
+  ~Fd() { Reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int Release() { return std::exchange(fd_, -1); }
+  void Reset(int fd = -1);
+
+ private:
+  int fd_;
+};
+
+/** The whole of a small file (of 1 MiB at most); empty when it can't be read. */
+std::string ReadFile(const char* path);
+
+/** Writes all of it; false, with errno set, when that fails. */
+bool WriteAll(int fd, const char* data, size_t size);
+
+/** Sizes of all files below a folder; stops counting beyond `enough`. What can't be read counts nothing. */
+uint64_t BytesBelow(const char* folder, uint64_t enough);
+
+/** Removes what is in a folder; what is not the launcher's to remove stays. */
+void EmptyFolder(const char* folder);
+
+/** Threads of all processes that /proc shows, but for this one's. */
+uint64_t CountTasks();
+
+}  // namespace launcher

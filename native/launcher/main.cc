@@ -1,0 +1,79 @@
+// launcher --fd N|--socket PATH [--namespaces]: runs the commands of one worker, one at a time.
+//
+// It is static and small, so that it works in any image and costs a command little more than the
+// kernel does. PROTOCOL.md says how the engine speaks with it. Under the names `next` and `pachctl`
+// it is what a command asks its next datum of.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "next.h"
+#include "session.h"
+
+namespace {
+
+int Usage() {
+  std::fprintf(stderr, "usage: launcher --fd N|--socket PATH [--namespaces]\n");
+  return 2;
+}
+
+launcher::Fd Connect(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  launcher::Fd engine(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (path.size() >= sizeof address.sun_path || !engine) return launcher::Fd();
+  std::memcpy(address.sun_path, path.data(), path.size());
+  if (connect(engine.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return launcher::Fd();
+  return engine;
+}
+
+/** Commands must get nothing that this process was started with, and does not know of. */
+void CloseUnknown(int known) {
+  for (int fd = 3; fd < 1024; fd++) {
+    if (fd != known) close(fd);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 0 && launcher::IsNextName(argv[0])) return launcher::AskForNext(argc, argv);
+  int fd = -1;
+  std::string path;
+  bool namespaces = false;
+  for (int at = 1; at < argc; at++) {
+    const std::string argument = argv[at];
+    if (argument == "--namespaces") namespaces = true;
+    else if (argument == "--fd" && at + 1 < argc) fd = std::atoi(argv[++at]);
+    else if (argument == "--socket" && at + 1 < argc) path = argv[++at];
+    else return Usage();
+  }
+  if ((fd < 3) == path.empty()) return Usage();
+  CloseUnknown(fd);
+  launcher::Fd engine = path.empty() ? launcher::Fd(fd) : Connect(path);
+  if (!engine || fcntl(engine.get(), F_GETFD) < 0) {
+    std::fprintf(stderr, "launcher: %s: %s\n", path.empty() ? "the descriptor" : path.c_str(), std::strerror(errno));
+    return 1;
+  }
+  setsid();
+  try {
+    launcher::Session session(std::move(engine), namespaces);
+    try {
+      session.Serve();
+    } catch (const launcher::Failure& failure) {
+      session.Fail(failure);
+      return failure.why.empty() ? 0 : 1;
+    }
+  } catch (const launcher::Failure& failure) {
+    std::fprintf(stderr, "launcher: %s: %s\n", failure.why.c_str(), std::strerror(failure.error));
+  }
+  return 1;
+}

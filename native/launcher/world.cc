@@ -1,0 +1,319 @@
+#include "world.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/openat2.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "files.h"
+
+namespace launcher {
+
+namespace {
+
+/** Each costs a mount, which every command copies. */
+constexpr int kSiblingsMax = 1000;
+constexpr int kTmpfs = MS_NOSUID | MS_NODEV;
+/** Made anew for every command, or made by hand: nothing else can be shown below them. */
+const std::set<std::string> kOwn = {"proc", "tmp", "dev", "run", "pfs", "pach-bin", "scratch"};
+
+[[noreturn]] void Fail(const std::string& what) { throw Failure{errno, what + ": " + std::strerror(errno)}; }
+
+void Check(bool good, const std::string& what) {
+  if (!good) Fail(what);
+}
+
+std::string PathOf(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+
+/** A path of the world, whose symlinks are followed there and not on the machine; relative paths may start with a slash. */
+Fd OpenInWorld(const std::string& path, uint64_t resolve = RESOLVE_IN_ROOT) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = resolve;
+  const char* relative = path.c_str() + std::min(path.find_first_not_of('/'), path.size());
+  return Fd(static_cast<int>(syscall(SYS_openat2, AT_FDCWD, *relative == '\0' ? "." : relative, &how, sizeof how)));
+}
+
+bool IsFolder(const Fd& fd) {
+  struct stat status {};
+  return fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool MakeReadOnly(int fd, const char* path, bool recursive) {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID;
+  return mount_setattr(fd, path, (recursive ? AT_RECURSIVE : 0) | AT_EMPTY_PATH, &attributes, sizeof attributes) == 0;
+}
+
+/** Shows what lies at `from`, with what is mounted below it, at a place of the world. */
+void Show(const std::string& from, const Fd& to, bool read_only) {
+  const Fd tree(open_tree(AT_FDCWD, from.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  Check(static_cast<bool>(tree), from + " can't be shown");
+  Check(!read_only || MakeReadOnly(tree.get(), "", true), from + " can't be shown read-only");
+  Check(move_mount(tree.get(), "", to.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0, from + " can't be shown");
+}
+
+void MountTmpfs(const std::string& at, const char* options) {
+  Check(mount("tmpfs", at.c_str(), "tmpfs", kTmpfs, options) == 0, "a tmpfs at " + at);
+}
+
+/** An empty file or folder to mount on. */
+void MakePoint(const std::string& path, bool folder) {
+  if (folder) Check(mkdir(path.c_str(), 0755) == 0 || errno == EEXIST, path);
+  else Check(static_cast<bool>(Fd(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644))), path);
+}
+
+void CopyLink(int parent, const char* name, const std::string& to) {
+  char target[4096];
+  const ssize_t size = readlinkat(parent, name, target, sizeof target - 1);
+  if (size < 0) return;
+  target[size] = '\0';
+  Check(symlink(target, to.c_str()) == 0, to);
+}
+
+/** Shows every entry of an open folder of the machine (or of the world) in the folder `to`, but for `skipped`. */
+void ShowEntries(const Fd& folder, const std::string& to, const std::set<std::string>& skipped) {
+  const int fd = openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* entries = fd < 0 ? nullptr : fdopendir(fd);
+  Check(entries != nullptr, "a folder can't be read");
+  int count = 0;
+  while (const dirent* entry = readdir(entries)) {
+    const std::string name = entry->d_name;
+    struct stat status {};
+    if (name == "." || name == ".." || skipped.count(name) > 0) continue;
+    if (fstatat(fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (++count > kSiblingsMax) throw Failure{0, "code or secrets can't be shown in a folder of more than 1000 files: choose another one"};
+    const std::string place = to + "/" + name;
+    if (S_ISLNK(status.st_mode)) {
+      CopyLink(fd, name.c_str(), place);
+      continue;
+    }
+    MakePoint(place, S_ISDIR(status.st_mode));
+    const Fd tree(open_tree(fd, name.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    if (!tree) continue;
+    MakeReadOnly(tree.get(), "", true);
+    Check(move_mount(tree.get(), "", AT_FDCWD, place.c_str(), MOVE_MOUNT_F_EMPTY_PATH) == 0, place);
+  }
+  closedir(entries);
+}
+
+/** Makes a folder of the machine's one of the world's own, with the same entries, so that more can be put into it. */
+void MakeOwn(const std::string& path) {
+  const Fd folder = OpenInWorld(path);
+  Check(static_cast<bool>(folder), path);
+  MountTmpfs(PathOf(folder), "mode=755");
+  ShowEntries(folder, PathOf(OpenInWorld(path)), {});
+}
+
+bool IsReadOnly(const Fd& fd) { return faccessat(AT_FDCWD, PathOf(fd).c_str(), W_OK, 0) != 0; }
+
+/** A place of the world to mount on; made, with its parents, where it does not exist. */
+Fd PlaceFor(const std::string& path, bool folder) {
+  const size_t first = path.find_first_not_of('/');
+  if (path.empty() || path[0] != '/' || first == std::string::npos) throw Failure{0, path + ": code and secrets need an absolute path below /"};
+  const std::string top = path.substr(first, path.find('/', first) - first);
+  if (top != "run" && kOwn.count(top) > 0) throw Failure{0, path + ": nothing can be shown below /" + top};
+  for (size_t end = path.find('/', first);; end = path.find('/', end + 1)) {
+    const std::string part = path.substr(0, end);
+    const bool last = end == std::string::npos;
+    Fd found = OpenInWorld(part);
+    if (!found) {
+      const size_t slash = part.rfind('/');
+      const std::string parent = part.substr(0, slash);
+      if (IsReadOnly(OpenInWorld(parent))) MakeOwn(parent);
+      MakePoint(PathOf(OpenInWorld(parent)) + part.substr(slash), !last || folder);
+      found = OpenInWorld(part);
+      Check(static_cast<bool>(found), part);
+    }
+    if (last) return found;
+  }
+}
+
+void WriteTo(const char* path, const std::string& text) {
+  const Fd file(open(path, O_WRONLY | O_CLOEXEC));
+  Check(file && WriteAll(file.get(), text.data(), text.size()), path);
+}
+
+/** A user namespace in which the user is who they are. */
+void MapSelf(uid_t user, gid_t group) {
+  WriteTo("/proc/self/setgroups", "deny");
+  WriteTo("/proc/self/uid_map", std::to_string(user) + " " + std::to_string(user) + " 1");
+  WriteTo("/proc/self/gid_map", std::to_string(group) + " " + std::to_string(group) + " 1");
+}
+
+void Unshare(bool no_network) {
+  const uid_t user = geteuid();
+  const gid_t group = getegid();
+  const int flags = CLONE_NEWNS | (user != 0 ? CLONE_NEWUSER : 0) | (no_network ? CLONE_NEWNET : 0);
+  Check(unshare(flags) == 0, "commands can't be given namespaces of their own");
+  if (user != 0) MapSelf(user, group);
+  // What is unmounted on the machine must go here too; nothing goes the other way.
+  Check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0, "the mounts of this machine");
+  if (!no_network) return;
+  const Fd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  Check(socket_fd && ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) == 0, "the loopback interface");
+}
+
+/** A root that lies above the machine's, and is the working directory. */
+void MakeRoot() {
+  MountTmpfs("/", "mode=755");
+  // Only `..` of the root steps onto what is mounted over it.
+  Check(chdir("/..") == 0, "/");
+  const Fd machine(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  Check(static_cast<bool>(machine), "/");
+  ShowEntries(machine, ".", kOwn);
+  for (const char* name : {"proc", "tmp", "dev", "run", "pfs", "pach-bin", "scratch"}) MakePoint(name, true);
+}
+
+void MakeDevices() {
+  MountTmpfs("dev", "mode=755");
+  for (const char* name : {"null", "zero", "full", "random", "urandom", "tty", "kfd", "dri", "nvidia-caps"}) {
+    const std::string from = std::string("/dev/") + name;
+    struct stat status {};
+    if (stat(from.c_str(), &status) != 0) continue;
+    MakePoint(from.substr(1), S_ISDIR(status.st_mode));
+    Show(from, OpenInWorld(from), false);
+  }
+  DIR* devices = opendir("/dev");
+  while (const dirent* entry = devices != nullptr ? readdir(devices) : nullptr) {
+    if (std::strncmp(entry->d_name, "nvidia", 6) != 0 || std::strcmp(entry->d_name, "nvidia-caps") == 0) continue;
+    const std::string from = std::string("/dev/") + entry->d_name;
+    MakePoint(from.substr(1), false);
+    Show(from, OpenInWorld(from), false);
+  }
+  if (devices != nullptr) closedir(devices);
+  MakePoint("dev/pts", true);
+  MakePoint("dev/shm", true);
+  Check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") == 0, "/dev/pts");
+  const std::pair<const char*, const char*> links[] = {
+      {"pts/ptmx", "dev/ptmx"}, {"/proc/self/fd", "dev/fd"}, {"/proc/self/fd/0", "dev/stdin"}, {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"}};
+  for (const auto& [target, link] : links) Check(symlink(target, link) == 0, link);
+}
+
+/** /run holds sockets that lead out; of it only how names are resolved is shown. */
+void MakeRun() {
+  MountTmpfs("run", "mode=755");
+  char* resolved = realpath("/etc/resolv.conf", nullptr);
+  const std::string path = resolved != nullptr ? resolved : "";
+  free(resolved);
+  if (path.compare(0, 5, "/run/") == 0) Show(path, PlaceFor(path, false), true);
+}
+
+void Hide(const Texts& folders) {
+  for (const std::string& folder : folders) {
+    char* resolved = realpath(folder.c_str(), nullptr);
+    const Fd place = OpenInWorld(resolved != nullptr ? resolved : folder);
+    free(resolved);
+    if (place && IsFolder(place)) MountTmpfs(PathOf(place), "mode=555,size=4k,nr_inodes=1");
+  }
+}
+
+void ShowCode(const Pairs& code) {
+  for (const auto& [from, to] : code) {
+    struct stat status {};
+    Check(stat(from.c_str(), &status) == 0, from);
+    Show(from, PlaceFor(to, S_ISDIR(status.st_mode)), true);
+  }
+}
+
+void WriteSecrets(const Pairs& secrets, uid_t owner, gid_t group) {
+  std::set<std::string> folders;
+  for (const auto& [path, bytes] : secrets) {
+    const std::string folder = path.substr(0, path.rfind('/'));
+    if (folders.insert(folder).second) MountTmpfs(PathOf(PlaceFor(folder, true)), "mode=755");
+    const Fd holder = OpenInWorld(folder);
+    const std::string place = PathOf(holder) + path.substr(folder.size());
+    const Fd file(open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    Check(file && WriteAll(file.get(), bytes.data(), bytes.size()), path);
+    Check(geteuid() != 0 || fchown(file.get(), owner, group) == 0, path);
+  }
+  for (const std::string& folder : folders) Check(MakeReadOnly(OpenInWorld(folder).get(), "", false), folder);
+}
+
+/** The program of batching, under both of its names, and what it asks. */
+NextSocket MakePrograms(const std::string& program) {
+  MountTmpfs("pach-bin", "mode=755");
+  for (const char* name : {"pach-bin/next", "pach-bin/pachctl"}) {
+    MakePoint(name, false);
+    Show(program, OpenInWorld(name), true);
+  }
+  return ListenForNext(true);
+}
+
+NextSocket Furnish(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group) {
+  MakeDevices();
+  MakeRun();
+  Hide(plan.hidden);
+  NextSocket next = MakePrograms(plan.program);
+  ShowCode(plan.code);
+  WriteSecrets(secrets, owner, group);
+  Show(plan.slot + "/pfs", OpenInWorld("pfs"), true);
+  Show(plan.slot + "/out", OpenInWorld("pfs/out"), false);
+  if (!plan.scratch) Check(rmdir("scratch") == 0, "/scratch");
+  for (const char* folder : {".", "dev", "run", "pach-bin"}) Check(MakeReadOnly(OpenInWorld(folder).get(), "", false), folder);
+  return next;
+}
+
+}  // namespace
+
+NextSocket MakeWorld(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group) {
+  for (const std::string& folder : plan.cgroups) WriteTo((folder + "/cgroup.procs").c_str(), "0");
+  Unshare(plan.no_network);
+  MakeRoot();
+  try {
+    return Furnish(plan, secrets, owner, group);
+  } catch (const Failure& failure) {
+    // The namespaces were to be had: no lack of rights to make worlds.
+    throw Failure{0, failure.why};
+  }
+}
+
+void EnterWorld(const Pairs& binds, bool scratch) {
+  const int proc = MS_NOSUID | MS_NODEV | MS_NOEXEC | (geteuid() == 0 ? MS_RDONLY : 0);
+  Check(mount("proc", "proc", "proc", static_cast<unsigned long>(proc), nullptr) == 0, "/proc can't be shown");
+  MountTmpfs("tmp", "mode=1777");
+  MountTmpfs("dev/shm", "mode=1777");
+  if (scratch) MountTmpfs("scratch", "mode=1777");
+  for (const auto& [from, to] : binds) {
+    const Fd place = OpenInWorld("pfs/" + to, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    Check(static_cast<bool>(place), "/pfs/" + to);
+    Show(from, place, true);
+  }
+  Check(chroot(".") == 0, "the root of a command");
+}
+
+bool DropRights() {
+  constexpr unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETUID, CAP_SETGID, CAP_KILL};
+  uint64_t mask = 0;
+  if (geteuid() == 0) {
+    for (const unsigned capability : kept) mask |= uint64_t{1} << capability;
+  }
+  for (unsigned capability = 0; capability < 64; capability++) {
+    if ((mask >> capability & 1) == 0) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+  }
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  for (int i = 0; i < 2; i++) {
+    data[i].effective = data[i].permitted = static_cast<uint32_t>(mask >> (32 * i));
+  }
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  return syscall(SYS_capset, &header, data) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+}  // namespace launcher
