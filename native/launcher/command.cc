@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "rights.h"
 #include "world.h"
 
 namespace launcher {

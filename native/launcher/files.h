@@ -1,4 +1,4 @@
-// What the launcher does with files: descriptors that close themselves, folders measured and emptied.
+// What the launcher asks of the system: descriptors that close themselves, folders measured and emptied.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -25,6 +25,9 @@ class Fd {
  private:
   int fd_;
 };
+
+/** Microseconds of a clock that only goes forward. */
+uint64_t NowUs();
 
 /** The whole of a small file (of 1 MiB at most); empty when it can't be read. */
 std::string ReadFile(const char* path);

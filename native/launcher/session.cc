@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "world.h"
 
@@ -27,13 +26,7 @@ constexpr uint64_t kGraceUs = 2'000'000, kMeasureUs = 200'000, kCountUs = 100'00
 /** So much may wait for the engine before the command has to. */
 constexpr size_t kQueueBytesMax = 256 << 10;
 
-uint64_t NowUs() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
-}
-
-/** Sets a variable, or its prefix for PATH. */
+/** Sets a variable, whether it was there or not. */
 void Set(Texts* env, const std::string& variable) {
   const size_t name = variable.find('=') + 1;
   for (std::string& other : *env) {
@@ -266,11 +259,6 @@ void Session::ReadClient() {
   Queue(Writer(kNext).U8(failed).Done());
 }
 
-void Session::Account(const rusage& usage) {
-  for (const timeval& time : {usage.ru_utime, usage.ru_stime}) run_->cpu_us += static_cast<uint64_t>(time.tv_sec) * 1'000'000 + static_cast<uint64_t>(time.tv_usec);
-  run_->rss_bytes = std::max(run_->rss_bytes, static_cast<uint64_t>(usage.ru_maxrss) * 1024);
-}
-
 /** Takes what has ended: the command itself, or orphans that the first process of a container inherits. */
 void Session::Reap() {
   signalfd_siginfo information[8];
@@ -287,15 +275,6 @@ void Session::Reap() {
     run_->main_ended = true;
     run_->status = status;
     return;
-  }
-}
-
-void Session::ReadReports() {
-  Report report{};
-  while (read(run_->started.reports.get(), &report, sizeof report) == static_cast<ssize_t>(sizeof report)) {
-    report.why[sizeof report.why - 1] = '\0';
-    // The command's own process speaks before the one that waits for it.
-    if (!report_) report_ = report;
   }
 }
 
@@ -332,68 +311,6 @@ void Session::OnTime() {
     if (manner_.processes_max > 0 && CountTasks() > manner_.processes_max) End(Kind::kTooManyProcesses, true);
     run.count_at_us = NowUs() + kCountUs;
   }
-}
-
-/** Beside a world: all that the command left. In a world the kernel has done so. */
-void Session::KillRest() {
-  if (manner_.has_world) return;
-  for (;;) {
-    if (is_first_) kill(-1, SIGKILL);
-    else {
-      const std::string path = "/proc/self/task/" + std::to_string(getpid()) + "/children";
-      const std::string children = ReadFile(path.c_str());
-      for (const char* at = children.c_str(); *at != '\0';) {
-        char* end = nullptr;
-        const long pid = std::strtol(at, &end, 10);
-        if (end == at) break;
-        if (pid > 0) kill(static_cast<pid_t>(pid), SIGKILL);
-        at = end;
-      }
-    }
-    rusage usage{};
-    const pid_t pid = wait4(-1, nullptr, 0, &usage);
-    if (pid > 0) Account(usage);
-    else if (errno != EINTR) return;
-  }
-}
-
-uint64_t Session::OutOfMemoryKills() const {
-  uint64_t kills = 0;
-  for (const std::string& path : memory_files_) {
-    const std::string text = ReadFile(path.c_str());
-    const size_t at = text.find("oom_kill ");
-    if (at != std::string::npos) kills += std::strtoull(text.c_str() + at + 9, nullptr, 10);
-  }
-  return kills;
-}
-
-std::pair<Kind, uint32_t> Session::Outcome(bool too_much) const {
-  const Run& run = *run_;
-  if (run.finished) return {Kind::kExit, 0};
-  if (run.reason) return {*run.reason, 0};
-  if (report_ && report_->what == Report::kNotStarted) return {Kind::kNotStarted, 0};
-  if (report_ && report_->what == Report::kTooManyProcesses) return {Kind::kTooManyProcesses, 0};
-  const int status = report_ && report_->what == Report::kStatus ? report_->value : run.status;
-  const bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  if (!good && OutOfMemoryKills() > run.ooms_before) return {Kind::kOutOfMemory, 0};
-  if (too_much || (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)) return {Kind::kTooMuchOutput, 0};
-  if (WIFSIGNALED(status)) return {Kind::kSignal, static_cast<uint32_t>(WTERMSIG(status))};
-  return {Kind::kExit, static_cast<uint32_t>(WEXITSTATUS(status))};
-}
-
-void Session::Finish() {
-  KillRest();
-  Run& run = *run_;
-  const uint64_t wall_us = NowUs() - run.began_us;
-  ReadReports();
-  if (report_ && report_->what == Report::kBroken) throw Failure{0, report_->why};
-  if (run.started.log) ReadLog(true);
-  const bool too_much = BytesBelow(output_folder_.c_str(), run.plan.output_bytes_max) > run.plan.output_bytes_max;
-  const auto [kind, value] = Outcome(too_much);
-  const std::string why = kind == Kind::kNotStarted ? report_->why : "";
-  for (const std::string& folder : cleared_) EmptyFolder(folder.c_str());
-  Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Done());
-  run_.reset();
 }
 
 void Session::Serve() {

@@ -2,13 +2,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -296,24 +294,6 @@ void EnterWorld(const Pairs& binds, bool scratch) {
     Show(from, place, true);
   }
   Check(chroot(".") == 0, "the root of a command");
-}
-
-bool DropRights() {
-  constexpr unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETUID, CAP_SETGID, CAP_KILL};
-  uint64_t mask = 0;
-  if (geteuid() == 0) {
-    for (const unsigned capability : kept) mask |= uint64_t{1} << capability;
-  }
-  for (unsigned capability = 0; capability < 64; capability++) {
-    if ((mask >> capability & 1) == 0) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
-  }
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2] = {};
-  for (int i = 0; i < 2; i++) {
-    data[i].effective = data[i].permitted = static_cast<uint32_t>(mask >> (32 * i));
-  }
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  return syscall(SYS_capset, &header, data) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 
 }  // namespace launcher

@@ -27,7 +27,4 @@ NextSocket MakeWorld(const WorldPlan& plan, const Pairs& secrets, uid_t owner, g
 /** In a command's first process, in new namespaces: what only this command sees. Then its root is the world's. Throws Failure. */
 void EnterWorld(const Pairs& binds, bool scratch);
 
-/** Takes all rights from a process (root's: all but those of ordinary work), and the ways to gain some. */
-bool DropRights();
-
 }  // namespace launcher
