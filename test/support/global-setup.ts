@@ -1,7 +1,7 @@
 /**
- * Around a whole run of the tests: compiles what child processes will run, chooses a place and
- * ports for the S3 server, which the first test that needs one starts (s3.ts), and stops it at
- * the end.
+ * Around a whole run of the tests: compiles what child processes will run, chooses places (and
+ * ports) for the S3 server and the Docker engine, which the first test that needs one starts (s3.ts,
+ * docker.ts), and stops them at the end.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
@@ -10,8 +10,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const script = fileURLToPath(new URL('../tools/ceph-rgw.sh', import.meta.url));
-const prefix = 'pachmount-test-ceph-';
+const tool = (name: string): string => fileURLToPath(new URL(`../tools/${name}`, import.meta.url));
+
+/** Each has its folder, named by this process. */
+const servers = [
+  { script: tool('ceph-rgw.sh'), prefix: 'pachmount-test-ceph-', setting: 'PACH_TEST_CEPH_DIR' },
+  { script: tool('docker-engine.sh'), prefix: 'pachmount-test-docker-', setting: 'PACH_TEST_DOCKER_DIR' },
+];
 
 /** The gateway's port, the monitor's, and the 16 above it that Ceph uses. */
 const portsInARow = 18;
@@ -34,7 +39,7 @@ async function freePorts(): Promise<number> {
   throw new Error('no free ports');
 }
 
-function remove(dir: string): void {
+function remove(script: string, dir: string): void {
   if (!existsSync(dir)) return;
   execFileSync(script, ['stop', dir], { stdio: 'inherit' });
   rmSync(dir, { recursive: true, force: true });
@@ -43,10 +48,11 @@ function remove(dir: string): void {
 /** A run that was killed could not clean up. */
 function removeLeftovers(): void {
   for (const name of readdirSync(tmpdir())) {
-    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0;
-    if (!(pid > 0) || existsSync(`/proc/${pid}`)) continue;
+    const server = servers.find(({ prefix }) => name.startsWith(prefix));
+    const pid = Number(name.slice(server?.prefix.length));
+    if (!server || !(pid > 0) || existsSync(`/proc/${pid}`)) continue;
     try {
-      remove(join(tmpdir(), name));
+      remove(server.script, join(tmpdir(), name));
     } catch {
       // Another user's.
     }
@@ -63,10 +69,10 @@ export async function setup(): Promise<void> {
   compile();
   removeLeftovers();
   const port = await freePorts();
-  process.env['PACH_TEST_CEPH_DIR'] = join(tmpdir(), `${prefix}${process.pid}`);
+  for (const { prefix, setting } of servers) process.env[setting] = join(tmpdir(), `${prefix}${process.pid}`);
   process.env['PACH_TEST_CEPH_PORT'] = String(port);
 }
 
 export function teardown(): void {
-  remove(process.env['PACH_TEST_CEPH_DIR'] ?? '');
+  for (const { script, setting } of servers) remove(script, process.env[setting] ?? '');
 }
