@@ -1,0 +1,97 @@
+/**
+ * Mounts of this process's machine, for workers whose containers see what is mounted below a shared
+ * folder. A helper (native/binder) makes them, in a fraction of a millisecond, and takes them away
+ * when this process is no more. Needs root.
+ */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { getSystemErrorName } from 'node:util';
+import { PachError } from '../../base/errors.ts';
+
+export class HostMounts implements AsyncDisposable {
+  private readonly helper: ChildProcessByStdio<Writable, Readable, null>;
+  private readonly ended: Promise<void>;
+  /** Who waits for answers, in order. */
+  private readonly waiting: ((errno: number) => void)[] = [];
+  private over = false;
+
+  private constructor(helper: ChildProcessByStdio<Writable, Readable, null>) {
+    this.helper = helper;
+    createInterface({ input: helper.stdout }).on('line', (line) => this.waiting.shift()?.(Number(line)));
+    helper.stdin.on('error', () => undefined); // it has ended, and that is told of
+    this.ended = new Promise((resolve) => {
+      const end = (): void => {
+        this.over = true;
+        for (const answer of this.waiting.splice(0)) answer(constants.errno.EPIPE);
+        resolve();
+      };
+      helper.on('close', end).on('error', end);
+    });
+  }
+
+  /** `program` is the helper's; in `folder`, the caller's, it keeps what it needs. */
+  static async open(program: string, folder: string): Promise<HostMounts> {
+    const via = [join(folder, 'folder'), join(folder, 'file')] as const;
+    await mkdir(via[0], { recursive: true });
+    await writeFile(via[1], '');
+    // In a session of its own: Ctrl-C is for the engine, which ends it in good order.
+    return new HostMounts(spawn(program, via, { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
+  }
+
+  /** Makes `folder` a mount of its own, so that what is mounted below it later is shown wherever it is shown. */
+  async share(folder: string): Promise<void> {
+    await this.must(folder, 'mounted', ['share', folder]);
+  }
+
+  /** Shows `from` read-only at `to`, a file or folder that is there; both absolute. */
+  async bind(from: string, to: string): Promise<void> {
+    await this.must(from, 'shown in a container', ['bind', from, to]);
+  }
+
+  /** Takes the newest mount at `path` away, be it busy. */
+  async unbind(path: string): Promise<void> {
+    await this.must(path, 'unmounted', ['unbind', path]);
+  }
+
+  /** Takes away every mount at one of `roots` or below, by whomever it was made. */
+  async clear(roots: readonly string[]): Promise<void> {
+    for (const point of await mountsBelow(roots)) await this.unbind(point);
+  }
+
+  /** Takes away all that it has made. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.helper.stdin.end();
+    await this.ended;
+  }
+
+  private async must(what: string, done: string, fields: readonly string[]): Promise<void> {
+    const errno = await this.ask(fields);
+    if (errno === 0) return;
+    const why = `it can't be ${done} (${getSystemErrorName(-errno)})`;
+    throw new PachError('failed', { what, why });
+  }
+
+  private ask(fields: readonly string[]): Promise<number> {
+    if (this.over) return Promise.resolve(constants.errno.EPIPE);
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      this.helper.stdin.write(fields.map((field) => `${field}\0`).join(''));
+    });
+  }
+}
+
+/** Mount points at one of `roots` or below it, the newest first. */
+async function mountsBelow(roots: readonly string[]): Promise<string[]> {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
+  const points = lines.map((line) => plain(line.split(' ')[4] ?? ''));
+  return points.filter((point) => roots.some((root) => point === root || point.startsWith(`${root}/`))).toReversed();
+}
+
+/** The kernel writes blanks, newlines and backslashes as octal numbers. */
+function plain(point: string): string {
+  return point.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8)));
+}
