@@ -1,0 +1,116 @@
+/**
+ * The start of a worker's container, up to the first word of its launcher.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Docker from 'dockerode';
+import { PachError } from '../../base/errors.ts';
+import { containerOptions, type ContainerPlan } from './docker-container.ts';
+import { openDoor, type Door } from './docker-door.ts';
+import { ask, dockerError, dockerSays, type DockerEngine } from './docker-engine.ts';
+import { holdsFiles } from './docker-image.ts';
+import { Launcher } from './launcher.ts';
+
+/** From the start of a container to the first word of its launcher. */
+const launcherMsMax = 60_000;
+
+export interface StartOptions extends ContainerPlan {
+  readonly engine: DockerEngine;
+}
+
+/** Makes the container, which is not started yet. Throws `unsupported` where the engine does not see this machine's folders. */
+export async function createContainer(options: StartOptions): Promise<Docker.Container> {
+  const { engine, worker } = options;
+  try {
+    return await engine.calls.createContainer(containerOptions(options));
+  } catch (error) {
+    if (/bind source path does not exist/.test(dockerSays(error))) {
+      throw new PachError('unsupported', {
+        what: `the Docker engine at ${engine.address}`,
+        why: `its containers don't see this machine's folders (${dockerSays(error)})`,
+        next: 'use an engine of this machine, or --executor process',
+        cause: error,
+      });
+    }
+    throw dockerError(engine, `a container for ${worker.name}`, error);
+  }
+}
+
+/**
+ * Starts the container that `create` makes; resolves once its launcher is ready for commands.
+ * Throws `unsupported` for GPUs that are not there.
+ */
+export async function startLauncher(options: StartOptions, create: () => Promise<Docker.Container>): Promise<Launcher> {
+  const { worker } = options;
+  // Docker wants what it shows to be there.
+  await using door = await openDoor(options.socket);
+  const container = await create();
+  const cleared = await clearedFolders(options, container);
+  await startContainer(options, container);
+  const launcher = await awaitLauncher(options, container, door);
+  try {
+    const { env, secrets, workingDir, processesMax } = worker;
+    const user = worker.user ?? options.image.user;
+    await launcher.setup({ env, secrets, user, workingDir, processesMax, cleared });
+    return launcher;
+  } catch (error) {
+    await launcher[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function startContainer({ engine, worker }: StartOptions, container: Docker.Container): Promise<void> {
+  try {
+    await container.start();
+  } catch (error) {
+    if ((worker.gpus ?? 0) > 0 && /\[gpu\]|nvidia|device driver/i.test(dockerSays(error))) {
+      throw new PachError('unsupported', {
+        what: worker.name,
+        why: `it asks for ${worker.gpus} GPU, and the Docker engine at ${engine.address} gives none (${dockerSays(error)})`,
+        next: "install NVIDIA's container toolkit, or take gpu out of the spec's resource_limits",
+        cause: error,
+      });
+    }
+    throw dockerError(engine, `the container of ${worker.name}`, error);
+  }
+}
+
+/** What a command may leave where others would find it. Where the image has files in /tmp, they stay. */
+async function clearedFolders({ engine, worker }: StartOptions, container: Docker.Container): Promise<string[]> {
+  const folders = ['/dev/shm', ...(worker.memoryVolume ? ['/scratch'] : [])];
+  const kept = await ask(engine, `the container of ${worker.name}`, () => holdsFiles(container, '/tmp'));
+  return kept ? folders : [...folders, '/tmp'];
+}
+
+async function awaitLauncher(
+  { engine, worker }: StartOptions,
+  container: Docker.Container,
+  door: Door,
+): Promise<Launcher> {
+  const given = new AbortController();
+  const ended = container.wait({ abortSignal: given.signal }).then(
+    () => 'it has ended',
+    () => 'Docker says nothing of it',
+  );
+  const late = sleep(launcherMsMax, 'it says nothing', { signal: given.signal, ref: false }).catch(() => 'in time');
+  const visitor = await Promise.race([door.visitor, ended, late]);
+  given.abort();
+  if (typeof visitor !== 'string') return new Launcher(visitor, `the launcher of ${worker.name}`);
+  const log = await ask(engine, `the container of ${worker.name}`, () =>
+    container.logs({ stdout: true, stderr: true, tail: 20 }),
+  );
+  throw new PachError('failed', {
+    what: `the launcher of ${worker.name}`,
+    why: `${visitor} before its first word (${plainLog(log) || 'with no message'})`,
+  });
+}
+
+/** Docker puts a head of 8 bytes before each piece of a log. */
+function plainLog(log: Buffer): string {
+  let text = '';
+  for (let at = 0; at + 8 <= log.length;) {
+    const length = log.readUInt32BE(at + 4);
+    text += log.toString('utf8', at + 8, at + 8 + length);
+    at += 8 + length;
+  }
+  return text.trim();
+}

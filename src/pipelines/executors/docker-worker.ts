@@ -1,0 +1,158 @@
+/**
+ * A warm container that runs the commands of one worker: spoken to through its launcher, gone
+ * without a trace when it is disposed of.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Docker from 'dockerode';
+import { assert, PachError } from '../../base/errors.ts';
+import type { Exit, Task, Worker } from '../executor.ts';
+import { dockerError, dockerStatus } from './docker-engine.ts';
+import { removeContainer } from './docker-leftovers.ts';
+import { createContainer, startLauncher, type StartOptions } from './docker-start.ts';
+import { HostMounts } from './host-mounts.ts';
+import type { Launcher } from './launcher.ts';
+
+/** For the engine to notice that a container has ended. */
+const noticeMsMax = 5000;
+
+export interface DockerWorkerOptions extends Omit<StartOptions, 'socket'> {
+  /** Has the container's id as long as it must stay. */
+  readonly inUse: Set<string>;
+  /** The program that mounts, native/binder. */
+  readonly binder: string;
+}
+
+/** Starts a container and its launcher. Whatever goes wrong, nothing is left of it. */
+export async function openDockerWorker(options: DockerWorkerOptions): Promise<Worker> {
+  const { worker, showsMounts } = options;
+  const own = ownFolder(worker.slot);
+  let mounts: HostMounts | undefined;
+  let container: Docker.Container | undefined;
+  try {
+    await mkdir(own, { recursive: true, mode: 0o700 });
+    if (showsMounts) mounts = await openMounts(options);
+    // A worker that was killed may have left it.
+    await rm(join(own, 'engine'), { force: true });
+    const start = { ...options, socket: join(own, 'engine') };
+    const launcher = await startLauncher(start, async () => {
+      container = await createContainer(start);
+      options.inUse.add(container.id);
+      return container;
+    });
+    assert(container, 'a launcher has a container');
+    return new DockerWorker(options, { container, launcher, mounts });
+  } catch (error) {
+    if (container) await letGo(options, container);
+    await mounts?.[Symbol.asyncDispose]();
+    await rm(own, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Where a worker keeps what it needs, beside its slot's content. */
+function ownFolder(slot: string): string {
+  return join(slot, 'run');
+}
+
+/** Makes /pfs a place where mounts can be shown. */
+async function openMounts({ binder, worker: { slot } }: DockerWorkerOptions): Promise<HostMounts> {
+  const mounts = await HostMounts.open(binder, ownFolder(slot));
+  try {
+    await mounts.clear([join(slot, 'pfs'), ownFolder(slot)]);
+    await mounts.share(join(slot, 'pfs'));
+    return mounts;
+  } catch (error) {
+    await mounts[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** One that can't be removed now is a leftover, which the next worker of this name finds. */
+async function letGo({ engine, inUse }: DockerWorkerOptions, container: Docker.Container): Promise<void> {
+  inUse.delete(container.id);
+  await removeContainer(engine, container.id).catch(() => undefined);
+}
+
+interface WorkerParts {
+  readonly container: Docker.Container;
+  readonly launcher: Launcher;
+  /** Where mounts can be shown. */
+  readonly mounts: HostMounts | undefined;
+}
+
+class DockerWorker implements Worker {
+  private readonly options: DockerWorkerOptions;
+  private readonly container: Docker.Container;
+  private readonly launcher: Launcher;
+  private readonly mounts: HostMounts | undefined;
+
+  constructor(options: DockerWorkerOptions, { container, launcher, mounts }: WorkerParts) {
+    this.options = options;
+    this.container = container;
+    this.launcher = launcher;
+    this.mounts = mounts;
+  }
+
+  async run(task: Task): Promise<Exit> {
+    if (task.binds.length === 0) return this.command(task);
+    const { mounts } = this;
+    assert(mounts, 'binds are for executors that see mounts');
+    const bound: string[] = [];
+    try {
+      for (const { from, to } of task.binds) {
+        const place = join(this.options.worker.slot, 'pfs', to);
+        await mounts.bind(from, place);
+        bound.push(place);
+      }
+      return await this.command({ ...task, log: (bytes) => task.log(bytes), binds: [] });
+    } finally {
+      for (const place of bound.toReversed()) await mounts.unbind(place);
+    }
+  }
+
+  private async command(task: Task): Promise<Exit> {
+    try {
+      return await this.launcher.run(task);
+    } catch (error) {
+      return this.lost(error);
+    }
+  }
+
+  /** What became of the container whose launcher is silent. Throws, unless it was the memory. */
+  private async lost(error: unknown): Promise<Exit> {
+    const { engine, worker } = this.options;
+    const what = `the container of ${worker.name}`;
+    try {
+      if (await this.runs()) throw error;
+      const { State: state } = await this.container.inspect();
+      if (state.OOMKilled) {
+        const memoryBytesPeak = worker.memoryBytesMax ?? 0;
+        return { ending: { kind: 'out-of-memory' }, wallMs: 0, cpuMs: 0, memoryBytesPeak };
+      }
+      throw new PachError('failed', { what, why: `it was ended from outside (exit code ${state.ExitCode})` });
+    } catch (found) {
+      if (dockerStatus(found) === 404) throw new PachError('failed', { what, why: 'it was removed from outside' });
+      throw dockerError(engine, what, found);
+    }
+  }
+
+  /** Whether the container is up, though its launcher says nothing; the engine learns of an end a little late. */
+  private async runs(): Promise<boolean> {
+    const enough = new AbortController();
+    const late = sleep(noticeMsMax, true, { signal: enough.signal }).catch(() => true);
+    try {
+      return await Promise.race([this.container.wait({ abortSignal: enough.signal }).then(() => false), late]);
+    } finally {
+      enough.abort();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.launcher[Symbol.asyncDispose]();
+    await letGo(this.options, this.container);
+    await this.mounts?.[Symbol.asyncDispose]();
+    await rm(ownFolder(this.options.worker.slot), { recursive: true, force: true });
+  }
+}
