@@ -74,10 +74,10 @@ export async function busyboxImage(engine: TestEngine, { changes = [], files = {
   });
 }
 
-/** An image with nothing in it but the static program `/program`, which is busybox. */
+/** An image with nothing in it but the static program `/busybox`. */
 export async function scratchImage(engine: TestEngine): Promise<string> {
   return withFolder(async (root) => {
-    await copyFile('/bin/busybox', join(root, 'program'));
+    await copyFile('/bin/busybox', join(root, 'busybox'));
     return importFolder(engine, root, []);
   });
 }

@@ -1,6 +1,7 @@
 /**
  * The start of a worker's container, up to the first word of its launcher.
  */
+import { access } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
@@ -23,16 +24,29 @@ export async function createContainer(options: StartOptions): Promise<Docker.Con
   try {
     return await engine.calls.createContainer(containerOptions(options));
   } catch (error) {
-    if (/bind source path does not exist/.test(dockerSays(error))) {
-      throw new PachError('unsupported', {
-        what: `the Docker engine at ${engine.address}`,
-        why: `its containers don't see this machine's folders (${dockerSays(error)})`,
-        next: 'use an engine of this machine, or --executor process',
-        cause: error,
-      });
-    }
+    if (/bind source path does not exist/.test(dockerSays(error))) throw await unseen(options, error);
     throw dockerError(engine, `a container for ${worker.name}`, error);
   }
+}
+
+/** Docker finds no such folder: there is none, or it looks on another machine. */
+async function unseen({ engine, worker }: StartOptions, cause: unknown): Promise<PachError> {
+  for (const { from } of worker.code) {
+    if (await access(from).catch(() => true)) {
+      return new PachError('not-found', {
+        what: from,
+        why: 'there is no such file or folder',
+        next: 'correct dev.code',
+        cause,
+      });
+    }
+  }
+  return new PachError('unsupported', {
+    what: `the Docker engine at ${engine.address}`,
+    why: `its containers don't see this machine's folders (${dockerSays(cause)})`,
+    next: 'use an engine of this machine, or --executor process',
+    cause,
+  });
 }
 
 /**

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { assert, PachError } from '../../base/errors.ts';
-import type { Exit, Task, Worker } from '../executor.ts';
-import { dockerError, dockerStatus } from './docker-engine.ts';
+import type { Ending, Exit, Task, Worker } from '../executor.ts';
+import { ask, dockerError, dockerStatus } from './docker-engine.ts';
 import { removeContainer } from './docker-leftovers.ts';
+import { refusedProcesses } from './docker-processes.ts';
 import { createContainer, startLauncher, type StartOptions } from './docker-start.ts';
 import { HostMounts } from './host-mounts.ts';
 import type { Launcher } from './launcher.ts';
@@ -42,7 +43,8 @@ export async function openDockerWorker(options: DockerWorkerOptions): Promise<Wo
       return container;
     });
     assert(container, 'a launcher has a container');
-    return new DockerWorker(options, { container, launcher, mounts });
+    const refused = refusedProcesses(await firstProcess(options, container));
+    return new DockerWorker(options, { container, launcher, mounts, refused });
   } catch (error) {
     if (container) await letGo(options, container);
     await mounts?.[Symbol.asyncDispose]();
@@ -75,11 +77,24 @@ async function letGo({ engine, inUse }: DockerWorkerOptions, container: Docker.C
   await removeContainer(engine, container.id).catch(() => undefined);
 }
 
+/** As the engine's machine numbers it. */
+async function firstProcess({ engine, worker }: DockerWorkerOptions, container: Docker.Container): Promise<number> {
+  const { State: state } = await ask(engine, `the container of ${worker.name}`, () => container.inspect());
+  return state.Pid;
+}
+
+/** True for ends that a command may come to when it gets no process that it needs. */
+function mayLackProcesses(ending: Ending): boolean {
+  return ending.kind === 'exit' ? ending.code !== 0 : ending.kind === 'signal' || ending.kind === 'timeout';
+}
+
 interface WorkerParts {
   readonly container: Docker.Container;
   readonly launcher: Launcher;
   /** Where mounts can be shown. */
   readonly mounts: HostMounts | undefined;
+  /** How often it could not have another process. */
+  readonly refused: () => number;
 }
 
 class DockerWorker implements Worker {
@@ -87,9 +102,11 @@ class DockerWorker implements Worker {
   private readonly container: Docker.Container;
   private readonly launcher: Launcher;
   private readonly mounts: HostMounts | undefined;
+  private readonly refused: () => number;
 
-  constructor(options: DockerWorkerOptions, { container, launcher, mounts }: WorkerParts) {
+  constructor(options: DockerWorkerOptions, { container, launcher, mounts, refused }: WorkerParts) {
     this.options = options;
+    this.refused = refused;
     this.container = container;
     this.launcher = launcher;
     this.mounts = mounts;
@@ -114,7 +131,11 @@ class DockerWorker implements Worker {
 
   private async command(task: Task): Promise<Exit> {
     try {
-      return await this.launcher.run(task);
+      const refusedBefore = this.refused();
+      const exit = await this.launcher.run(task);
+      // The launcher counts now and then; a shell that can't fork is gone before.
+      const shortOfProcesses = mayLackProcesses(exit.ending) && this.refused() > refusedBefore;
+      return shortOfProcesses ? { ...exit, ending: { kind: 'too-many-processes' } } : exit;
     } catch (error) {
       return this.lost(error);
     }
