@@ -52,8 +52,8 @@ test('standard input, variables, user and working directory', async () => {
   });
   expect(seen.log).toBe('1234\n1234\n/home/tester\nred round hush x y\n');
   const other = await place.open(named, { user: '77:78', workingDir: '/etc' });
-  await using _second = other.worker;
   expect((await run(other.worker, 'id -u; id -g; pwd')).log).toBe('77\n78\n/etc\n');
+  await other.worker[Symbol.asyncDispose]();
 });
 
 test('the entrypoint of an image has no say', async () => {
@@ -152,9 +152,9 @@ test('a command leaves nothing for the next one in folders for passing things', 
   );
   expect((await run(worker, 'ls -A /tmp /dev/shm /scratch')).log).toBe('/dev/shm:\n\n/scratch:\n\n/tmp:\n');
   const withFiles = await place.open(await made({ files: { '/tmp/shipped': 'by the image' } }));
-  await using _second = withFiles.worker;
   await run(withFiles.worker, 'true');
   expect((await run(withFiles.worker, 'cat /tmp/shipped')).log).toBe('by the image');
+  await withFiles.worker[Symbol.asyncDispose]();
 });
 
 test('out of memory is said as such, and the worker goes on', async () => {

@@ -40,6 +40,21 @@ live() {
 daemon() { live "$dir/started" "unix://$socket"; }
 containerd() { live "$dir/exec/containerd/containerd.pid" "$dir/exec/containerd/containerd.toml"; }
 
+# True while the process that was started last lives, be it not yet the daemon.
+started() {
+  local pid
+  pid=$(cat "$dir/started" 2>/dev/null) && [ -n "$pid" ] && [ -n "$(tr -d '\0' 2>/dev/null <"/proc/$pid/cmdline")" ]
+} 2>/dev/null
+
+# Starts a daemon, which is not our child: who starts an engine does not wait for its end.
+begin() {
+  rm -f "$dir/pid" "$socket"
+  # One that died with its daemon may be a zombie still, which dockerd takes for alive.
+  containerd >/dev/null || rm -f "$dir/exec/containerd/containerd.pid"
+  (setsid dockerd -H "unix://$socket" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
+    --bridge none --iptables=false --ip6tables=false >>"$dir/log" 2>&1 </dev/null 9>&- & echo $! >"$dir/started")
+}
+
 launch() {
   command -v dockerd >/dev/null || die 'dockerd is missing: apt-get install --no-install-recommends docker.io'
   mkdir -p "$dir"
@@ -47,17 +62,14 @@ launch() {
   # Tests in several processes ask at once.
   exec 9>"$dir/lock"
   flock 9
-  if ! daemon >/dev/null; then
-    rm -f "$dir/pid" "$socket"
-    # One that died with its daemon may be a zombie still, which dockerd takes for alive.
-    containerd >/dev/null || rm -f "$dir/exec/containerd/containerd.pid"
-    # Not our child: who starts an engine does not wait for its end.
-    (setsid dockerd -H "unix://$socket" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
-      --bridge none --iptables=false --ip6tables=false >>"$dir/log" 2>&1 </dev/null 9>&- & echo $! >"$dir/started")
-  fi
-  local end=$((SECONDS + 60))
+  local end=$((SECONDS + 60)) begun=0
   until answers "$socket"; do
-    kill -0 "$(cat "$dir/started")" 2>/dev/null || die 'dockerd ended'
+    # One that was told to end may be there for a while.
+    if ! started; then
+      [ "$begun" -lt 2 ] || die 'dockerd ended'
+      begun=$((begun + 1))
+      begin
+    fi
     [ "$SECONDS" -lt "$end" ] || die 'dockerd does not answer'
     sleep 0.1
   done

@@ -58,7 +58,7 @@ export function containerOptions(plan: ContainerPlan): Docker.ContainerCreateOpt
       ...(worker.network === 'none' && { NetworkMode: 'none' }),
       CapDrop: ['ALL'],
       CapAdd: rights,
-      SecurityOpt: ['no-new-privileges:true'],
+      SecurityOpt: ['no-new-privileges'],
       // It is read when a launcher does not start; commands speak over its socket.
       LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '1' } },
     },
