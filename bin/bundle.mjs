@@ -31,7 +31,9 @@ const outputs = {
 };
 for (const [name, output] of Object.entries(outputs)) {
   const input = here(`../dist/cli/${name}`);
-  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth], logLevel: 'silent' });
+  // Loaded by who speaks to Docker, from where it is installed.
+  const external = ['dockerode'];
+  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth], external, logLevel: 'silent' });
   await bundle.write({ dir, ...output });
   await bundle.close();
 }

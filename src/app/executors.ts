@@ -8,7 +8,7 @@ import type { Settings } from './settings.ts';
 export const executorNames = ['process', 'docker'] as const;
 export type ExecutorName = (typeof executorNames)[number];
 
-const launcher = fileURLToPath(new URL('../../native/build/launcher', import.meta.url));
+const program = (name: string): string => fileURLToPath(new URL(`../../native/build/${name}`, import.meta.url));
 
 export async function openExecutor(
   name: ExecutorName,
@@ -16,7 +16,8 @@ export async function openExecutor(
 ): Promise<Executor> {
   if (name === 'process') {
     const { ProcessExecutor } = await import('../pipelines/executors/process.ts');
-    return new ProcessExecutor({ program: launcher, env: commandEnvironment });
+    return new ProcessExecutor({ program: program('launcher'), env: commandEnvironment });
   }
-  throw new Error(String(docker));
+  const { connectDocker } = await import('../pipelines/executors/docker.ts');
+  return connectDocker({ launcher: program('launcher'), binder: program('binder'), ...(docker !== undefined && { host: docker }) });
 }
