@@ -19,5 +19,9 @@ export async function openExecutor(
     return new ProcessExecutor({ program: program('launcher'), env: commandEnvironment });
   }
   const { connectDocker } = await import('../pipelines/executors/docker.ts');
-  return connectDocker({ launcher: program('launcher'), binder: program('binder'), ...(docker !== undefined && { host: docker }) });
+  return connectDocker({
+    launcher: program('launcher'),
+    binder: program('binder'),
+    ...(docker !== undefined && { host: docker }),
+  });
 }

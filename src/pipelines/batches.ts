@@ -62,7 +62,7 @@ class Batch {
       return this.waiting;
     } finally {
       clearTimeout(this.timer);
-      await slot.empty();
+      slot.empty();
     }
   }
 
@@ -107,6 +107,6 @@ class Batch {
     if (typeof failed !== 'string') this.done(planned, failed);
     else if (left > 1) this.waiting = { planned, left: left - 1 };
     else this.done(planned, await attempt.end('failed', failed));
-    await this.options.slot.empty();
+    this.options.slot.empty();
   }
 }

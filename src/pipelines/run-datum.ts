@@ -88,7 +88,7 @@ export class Attempt {
       const recovered = handled !== undefined && isAccepted(spec, handled.ending);
       return await this.end(recovered ? 'recovered' : 'failed', failed);
     } finally {
-      await slot.empty();
+      slot.empty();
     }
   }
 

@@ -75,7 +75,7 @@ class Lane {
     await mkdir(dir, { recursive: true });
     const isBatching = options.spec.transform.datumBatching;
     const mount = isBatching ? undefined : options.mount;
-    const slot = await Slot.make({ dir, reader: options.reader, mount });
+    const slot = Slot.make({ dir, reader: options.reader, mount });
     await using worker = await options.executor.open({ ...options.world, slot: dir, name: this.name });
     const run = { ...options, worker: worker as Worker, slot };
     const done = (planned: PlannedDatum, result: Result): void => {
