@@ -33,6 +33,7 @@ import {
   updatePipelineVerb,
 } from './verbs/pipelines.ts';
 import { runPipelineVerb } from './verbs/run.ts';
+import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from './verbs/secrets.ts';
 import { statsVerb } from './verbs/stats.ts';
 import { syncVerb } from './verbs/sync.ts';
 import { versionVerb } from './verbs/version.ts';
@@ -41,17 +42,21 @@ export const verbs: readonly Verb[] = [
   createRepoVerb,
   createBranchVerb,
   createProjectVerb,
+  createSecretVerb,
   listRepoVerb,
   listBranchVerb,
   listCommitVerb,
   listFileVerb,
   listProjectVerb,
+  listSecretVerb,
   inspectRepoVerb,
   inspectCommitVerb,
   inspectFileVerb,
+  inspectSecretVerb,
   deleteRepoVerb,
   deleteBranchVerb,
   deleteFileVerb,
+  deleteSecretVerb,
   putFileVerb,
   syncVerb,
   getFileVerb,

@@ -45,6 +45,11 @@ export class Home {
     return join(this.dir, 'logs');
   }
 
+  /** What pipelines may know and nobody else. */
+  get secrets(): string {
+    return join(this.dir, 'secrets');
+  }
+
   /** Makes a folder of this state, readable by nobody else. */
   async make(folder: string): Promise<string> {
     await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -81,7 +81,7 @@ test.each([
   // Shapes.
   [7, 'edges.json: it must be an object with fields, not 7'],
   [{ ...minimal, salt: 5 }, 'edges.json: salt: it must be text, not 5 | put it in quotes'],
-  [transform({ env: { DEBUG: true } }), 'transform.env.DEBUG: it must be text, not true | put it in quotes'],
+  [transform({ env: { DEBUG: true } }), 'transform.env.DEBUG: it must be text | put it in quotes'],
   [transform({ env: { 'A=B': 'x' } }), 'transform.env."A=B": names of variables have no ='],
   [transform({ cmd: 'sh' }), 'transform.cmd: it must be a list, not "sh"'],
   [transform({ cmd: ['a\0b'] }), 'transform.cmd[0]: it has characters that no text may have'],

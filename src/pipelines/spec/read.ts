@@ -114,6 +114,8 @@ function readMap(value: unknown, path: Path): Readonly<Record<string, string>> {
   if (!isObject(value)) throw new Fault(path, `it must be an object of names and texts, not ${shown(value)}`);
   const entries = Object.entries(value).map(([name, each]) => {
     if (name === '') throw new Fault(path, 'a name in it is empty');
+    // The value is not shown: it may be a secret.
+    if (typeof each !== 'string') throw new Fault([...path, name], 'it must be text', { next: 'put it in quotes' });
     return [readText(name, path, undefined), readText(each, [...path, name], undefined)] as const;
   });
   return Object.fromEntries(entries);

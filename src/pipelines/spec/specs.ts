@@ -1,10 +1,10 @@
 /**
  * The specs in a file, a folder or on standard input.
  */
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
 import { PachError } from '../../base/errors.ts';
+import { localBytes } from '../../sources/open.ts';
 import type { PipelineSpec } from '../spec.ts';
 import { parseDocuments, readText } from './documents.ts';
 import { parseSpec } from './parse.ts';
@@ -32,10 +32,7 @@ export async function readSpecs({ path, project, stdin, signal }: SpecSource): P
   const files = path === '-' ? ['-'] : await specFiles(path);
   for (const file of files) {
     signal?.throwIfAborted();
-    const chunks = file === '-' ? stdin() : createReadStream(file, { signal });
-    const text = await readText(chunks, file).catch((error: unknown) => {
-      throw fileError(error, file);
-    });
+    const text = await readText(file === '-' ? stdin() : localBytes(file), file);
     const folder = file === '-' ? resolve('.') : dirname(resolve(file));
     for (const { value, lineOf } of await parseDocuments(text, file)) {
       if (specs.length === specsMax) throw wrong(path, `it has more than ${specsMax} pipelines`);
@@ -47,26 +44,15 @@ export async function readSpecs({ path, project, stdin, signal }: SpecSource): P
 }
 
 async function specFiles(path: string): Promise<string[]> {
-  try {
-    if (!(await stat(path)).isDirectory()) return [path];
-    const entries = await readdir(path, { withFileTypes: true });
-    return entries
-      .filter((entry) => !entry.isDirectory() && extensions.includes(extname(entry.name).toLowerCase()))
-      .map((entry) => join(path, entry.name))
-      .sort();
-  } catch (error) {
-    throw fileError(error, path);
-  }
-}
-
-function fileError(error: unknown, file: string): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new PachError('not-found', { what: file, why: 'there is no such file', cause: error });
-  }
-  if (code === 'EACCES') return new PachError('denied', { what: file, why: 'it may not be read', cause: error });
-  if (code === 'EISDIR') return wrong(file, 'it is a folder');
-  return error;
+  const found = await stat(path).catch(() => undefined); // reading it tells what is wrong with it
+  if (!found?.isDirectory()) return [path];
+  const entries = await readdir(path, { withFileTypes: true }).catch((cause: unknown) => {
+    throw new PachError('denied', { what: path, why: 'the folder cannot be read', cause });
+  });
+  return entries
+    .filter((entry) => !entry.isDirectory() && extensions.includes(extname(entry.name).toLowerCase()))
+    .map((entry) => join(path, entry.name))
+    .sort();
 }
 
 function wrong(what: string, why: string): PachError {

@@ -1,0 +1,77 @@
+/**
+ * create|list|inspect|delete secret: what pipelines may know, kept on this machine alone.
+ */
+import { addAbortSignal } from 'node:stream';
+import { PachError } from '../../base/errors.ts';
+import { createSecret, deleteSecret, inspectSecret, listSecrets, type SecretInfo } from '../../local/secrets.ts';
+import { localBytes } from '../../sources/open.ts';
+import { countText, timeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface SecretArgs {
+  readonly name: string;
+}
+
+const secretJson = '{name, created, keys}; values are never shown';
+
+export const createSecretVerb = verb<{ file: string }>({
+  command: 'create secret',
+  summary: 'Keep a secret on this machine for pipelines to use',
+  examples: [
+    ['create secret -f db.yaml', "From Kubernetes' form of a secret, in JSON or YAML"],
+    ['create secret -f - < db.yaml', 'From standard input'],
+  ],
+  json: secretJson,
+  options: (yargs) =>
+    yargs.option('file', { alias: 'f', type: 'string', demandOption: true, requiresArg: true, describe: 'File, or -' }),
+  async run({ file }, { settings, output, signal }) {
+    const { parseSecrets } = await import('../../pipelines/spec/secret.ts');
+    const { readText } = await import('../../pipelines/spec/documents.ts');
+    const bytes = file === '-' ? addAbortSignal(signal, process.stdin) : localBytes(file);
+    const secrets = await parseSecrets(await readText(bytes, file), file);
+    if (secrets.length === 0) throw new PachError('usage', { what: file, why: 'there is no secret in it' });
+    const made: SecretInfo[] = [];
+    for (const secret of secrets) made.push(await createSecret(settings.home, secret));
+    for (const info of made) await output.document(info, () => info.name);
+  },
+});
+
+export const listSecretVerb = verb({
+  command: 'list secret',
+  summary: 'List the secrets of this machine',
+  examples: [['list secret', 'Names, never values']],
+  json: secretJson,
+  async run(_, { settings, output }) {
+    await output.rows(await listSecrets(settings.home), [
+      ['NAME', (row) => row.name],
+      ['CREATED', (row) => timeText(row.created)],
+      ['KEYS', (row) => countText(row.keys.length, 'key')],
+    ]);
+  },
+});
+
+export const inspectSecretVerb = verb<SecretArgs>({
+  command: 'inspect secret <name>',
+  summary: 'Show the keys of a secret',
+  examples: [['inspect secret db', 'Its keys, never their values']],
+  json: secretJson,
+  options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the secret' }),
+  async run({ name }, { settings, output }) {
+    const info = await inspectSecret(settings.home, name);
+    await output.document(info, () =>
+      [`Name:    ${info.name}`, `Created: ${timeText(info.created)}`, `Keys:    ${info.keys.join(', ')}`].join('\n'),
+    );
+  },
+});
+
+export const deleteSecretVerb = verb<SecretArgs>({
+  command: 'delete secret <name>',
+  summary: 'Delete a secret from this machine',
+  examples: [['delete secret db', 'Pipelines that use it cannot run any more']],
+  json: '{name}',
+  options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the secret' }),
+  async run({ name }, { settings, output }) {
+    await deleteSecret(settings.home, name);
+    await output.document({ name }, () => name);
+  },
+});
