@@ -96,9 +96,9 @@ test('a cross with a changed parameter: as many as there are', async () => {
 });
 
 test.each<[string, Input, number]>([
-  ['/*/*', pfs('in', '/*/*'), 10 * count],
-  ['cross', { kind: 'cross', inputs: [pfs('in', '/d[0-4]/*'), pfs('params', '/p[12]')] }, 10 * count],
-])('1,000,000 datums come one after the other: %s', { timeout: 120_000 }, async (_, input, expected) => {
+  ['pfs', pfs('in', '/d[0-2]/*'), 3 * count],
+  ['cross', { kind: 'cross', inputs: [pfs('in', '/d0/*'), pfs('params', '/p[12]')] }, 2 * count],
+])('many datums come one after the other: %s', { timeout: 120_000 }, async (_, input, expected) => {
   const before = world.nodes.reads;
   let readsAtFirst = 0;
   let found = 0;
@@ -109,5 +109,5 @@ test.each<[string, Input, number]>([
   }
   expect(found).toBe(expected);
   expect(readsAtFirst).toBeLessThan(15);
-  expect(world.nodes.reads - before).toBeGreaterThan(1000);
+  expect(world.nodes.reads - before).toBeGreaterThan(200);
 });

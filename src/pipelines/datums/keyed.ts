@@ -47,6 +47,7 @@ export class KeyedSource implements Source {
     }
   }
 
+  /** Keeps all datums in memory: only unions ask, of sides whose inputs others have too. */
   async find(files: Files): Promise<Pair> {
     this.byId ??= (async () => {
       const byId = new Map<string, Pair>();

@@ -57,7 +57,7 @@ export function isMadeOf(source: Source, input: PfsInput): boolean {
   return source.leaves.some((leaf) => sameLeaf(leaf, input));
 }
 
-export async function isEmpty(items: AsyncIterable<unknown>): Promise<boolean> {
-  for await (const item of items) return item === undefined;
+export async function isEmpty(pairs: AsyncIterable<Pair>): Promise<boolean> {
+  for await (const pair of pairs) if (isThere(pair)) return false;
   return true;
 }
