@@ -5,6 +5,7 @@
 // it is what a command asks its next datum of.
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   setsid();
+  umask(022);
   try {
     launcher::Session session(std::move(engine), namespaces);
     try {

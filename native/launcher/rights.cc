@@ -20,8 +20,11 @@ bool DropRights() {
   }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return false;
   for (int i = 0; i < 2; i++) {
-    data[i].effective = data[i].permitted = static_cast<uint32_t>(mask >> (32 * i));
+    data[i].permitted &= static_cast<uint32_t>(mask >> (32 * i));
+    data[i].effective = data[i].permitted;
+    data[i].inheritable = 0;
   }
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   return syscall(SYS_capset, &header, data) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;

@@ -325,6 +325,7 @@ void Session::Serve() {
 void Session::Fail(const Failure& failure) {
   if (run_) {
     kill(run_->started.pid, SIGKILL);
+    if (manner_.has_world) waitpid(run_->started.pid, nullptr, 0);
     KillRest();
   }
   if (failure.why.empty()) return;

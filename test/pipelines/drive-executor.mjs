@@ -1,6 +1,5 @@
 // An executor in a process of its own, so that it can be another user's: takes requests as lines of
 // JSON on stdin and answers them, in any order, on stdout. `drive-executor.ts` is the other end.
-import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -56,14 +55,10 @@ const actions = {
   },
   /** What this process and its launchers hold. */
   holds() {
-    const children = execFileSync('pgrep', ['-P', String(process.pid)], { encoding: 'utf8' })
-      .trim()
-      .split('\n')
-      .map(Number);
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ').map(Number);
     const launchers = children.filter((pid) => readComm(pid) === 'launcher');
     return {
       launchers,
-      mounts: readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length,
       descriptors: readdirSync('/proc/self/fd').length,
       below: launchers.map((pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()).filter(Boolean)
         .length,

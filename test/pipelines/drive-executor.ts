@@ -36,7 +36,6 @@ export interface RunOptions {
 
 export interface Holds {
   readonly launchers: readonly number[];
-  readonly mounts: number;
   readonly descriptors: number;
   readonly below: number;
 }

@@ -180,10 +180,8 @@ async function contain(dir: string): Promise<{ child: ChildProcess; socket: Sock
   const path = join(dir, 'socket');
   const server = createServer();
   await new Promise<void>((done) => server.listen(path, done));
-  const child = spawn('unshare', ['-pf', '--mount-proc', '--kill-child', program, '--socket', path], {
-    stdio: 'ignore',
-    env: { PATH: '/usr/bin:/bin', FROM_IMAGE: 'yes' },
-  });
+  const script = `exec unshare -pf --mount-proc --kill-child ${program} --socket ${path}`;
+  const child = spawn('sh', ['-c', script], { stdio: 'ignore', env: { PATH: '/usr/bin:/bin', FROM_IMAGE: 'yes' } });
   const [socket] = (await once(server, 'connection')) as [Socket];
   server.close();
   return { child, socket };

@@ -124,7 +124,11 @@ function filesFor(
 
 async function makeGroup(parent: string, folder: string): Promise<void> {
   await removeStale(parent);
-  await mkdir(folder);
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    throw new PachError('failed', { what: folder, why: 'the control group could not be made', cause: error });
+  }
 }
 
 async function limit(folder: string, controller: Controller, limits: CgroupLimits): Promise<void> {

@@ -90,6 +90,11 @@ export class Launcher implements AsyncDisposable {
     });
   }
 
+  /** True when it has ended, or said what has no meaning: it runs nothing any more. */
+  get isBroken(): boolean {
+    return this.broken !== undefined;
+  }
+
   /** Once, first. Throws `denied` when the launcher may not make its world, `failed` for anything else. */
   async setup(setup: LauncherSetup): Promise<void> {
     const frame = new FrameWriter(toLauncher.setup);

@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { arch, hostname, platform } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { PachError } from '../../base/errors.ts';
-import type { Executor, Exit, Fingerprint, Task, Worker, WorkerOptions } from '../executor.ts';
+import type { Bind, Executor, Exit, Fingerprint, Task, Worker, WorkerOptions } from '../executor.ts';
 import { canLimit, Cgroups } from './cgroups.ts';
 import { Launcher, type LauncherSetup } from './launcher.ts';
 
@@ -127,8 +127,10 @@ class ProcessWorker implements Worker {
   }
 
   async run(task: Task): Promise<Exit> {
+    if (this.closing) throw new PachError('failed', { what: this.options.name, why: 'the worker was closed' });
+    const { launcher, mounts } = this.running;
     // A world has the mounts of its beginning, and later ones only where the system shares mounts.
-    if (task.binds.length > 0 && readMounts() !== this.running.mounts) {
+    if (launcher.isBroken || changedBelow(mounts, task.binds)) {
       await stopLauncher(this.running);
       this.running = await startLauncher(this.executor, this.options, this.cgroups.folders);
     }
@@ -153,9 +155,11 @@ async function startLauncher(
   cgroups: readonly string[],
 ): Promise<Running> {
   const mounts = readMounts();
+  // The launcher knows the home of a user other than its own.
+  const { HOME, ...homeless } = env;
   const child = spawn(program, ['--fd', '3', '--namespaces'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-    env,
+    env: HOME === undefined || (isRoot() && options.user !== undefined) ? homeless : env,
     cwd: '/',
     detached: true,
   });
@@ -203,6 +207,26 @@ async function stopLauncher({ launcher, child }: Running): Promise<void> {
 
 function readMounts(): string {
   return readFileSync('/proc/self/mountinfo', 'utf8');
+}
+
+/** True when what is mounted over or below one of the binds is not what it was. */
+function changedBelow(before: string, binds: readonly Bind[]): boolean {
+  if (binds.length === 0) return false;
+  const now = readMounts();
+  if (now === before) return false;
+  return binds.some(({ from }) => mountsAround(before, from) !== mountsAround(now, from));
+}
+
+/** The lines of a list of mounts that have to do with a path. */
+function mountsAround(mounts: string, path: string): string {
+  const escaped = path.replaceAll(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const isBelow = (inner: string, outer: string): boolean =>
+    inner === outer || inner.startsWith(outer === '/' ? '/' : `${outer}/`);
+  const isAround = (line: string): boolean => {
+    const mountpoint = line.split(' ', 5)[4] ?? '';
+    return isBelow(escaped, mountpoint) || isBelow(mountpoint, escaped);
+  };
+  return mounts.split('\n').filter(isAround).join('\n');
 }
 
 async function firstOf(paths: readonly string[]): Promise<string> {
