@@ -8,6 +8,7 @@ import { symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Place } from '../support/place.ts';
 import { Driver, whos, type Holds } from './drive-executor.ts';
 
 const exited = (code: number) => ({ kind: 'exit', code });
@@ -214,6 +215,23 @@ describe.each(whos)('commands of %s', (who) => {
     await expect(driver.run('true', { binds: [{ from: join(data, 'none'), to: 'in' }] })).rejects.toThrow(
       "data/none can't be shown",
     );
+  });
+
+  test('see files of a mount of the same user', async () => {
+    await using driver = await Driver.start(who);
+    await using place = await Place.make(who);
+    await driver.folder('slot/pfs/in');
+    await driver.open();
+    expect((await driver.run('true')).ending).toEqual(exited(0));
+    await place.must('pach create repo data && mkdir src && echo deep > src/x && pach put file data@master -r -f src/');
+    await place.must('pachmount data@master pfs');
+    const binds = [{ from: join(place.dir, 'pfs/data'), to: 'in' }];
+    const seen = await driver.run('cat /pfs/in/x; touch /pfs/in/y', { binds });
+    expect(seen.log).toMatch(/^deep\ntouch: .*Read-only file system\n$/);
+    expect((await driver.run('ls /pfs/in')).log).toBe('');
+    // Its world has a part in the mount, which the server serves until then.
+    await driver.close();
+    await place.must('pach unmount pfs');
   });
 
   test('see neither other datums, nor what is hidden, nor sockets of the system', async () => {
