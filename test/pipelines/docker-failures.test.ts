@@ -140,6 +140,15 @@ test('through an engine that is reached otherwise nothing is mounted, and comman
   await rm(options.slot, { recursive: true });
 });
 
+test('what is wrong with a task is told at once, and what its engine throws', async () => {
+  const { worker } = await place.open(image);
+  await using _ = worker;
+  await expect(run(worker, ['echo', 'a\0b'])).rejects.toMatchObject({ code: 'usage' });
+  const nextDatum = async () => Promise.reject(new Error('from the engine'));
+  await expect(run(worker, 'next datum', { nextDatum })).rejects.toThrow('from the engine');
+  expect((await run(worker, 'true')).ending).toEqual(good);
+});
+
 test('what no container can have is refused, and nothing is left', async () => {
   const refused = async (more: Parameters<DockerPlace['options']>[1], error: object): Promise<void> => {
     const options = await place.options(image, more);

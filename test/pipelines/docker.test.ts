@@ -167,6 +167,13 @@ test('out of memory is said as such, and the worker goes on', async () => {
   expect((await run(worker, ['true'])).ending).toEqual(code(0));
 });
 
+test('files in memory that fill it are out of memory too', async () => {
+  const { worker } = await place.open(image, { memoryBytesMax: 32 * 2 ** 20 });
+  await using _ = worker;
+  const filled = await run(worker, 'dd if=/dev/zero of=/dev/shm/big bs=1M count=100');
+  expect(filled.ending).toEqual({ kind: 'out-of-memory' });
+});
+
 test('too many processes and too much output end a command', async () => {
   const { worker } = await place.open(image, { processesMax: 20 });
   await using _ = worker;

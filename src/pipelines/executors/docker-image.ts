@@ -7,10 +7,18 @@ import { PachError } from '../../base/errors.ts';
 import type { Fingerprint } from '../executor.ts';
 import { dockerError, dockerSays, dockerStatus, type DockerEngine } from './docker-engine.ts';
 
-/** What a worker needs to know of an image: which one, and the user that it names. */
+/** What a worker needs to know of an image. */
 export interface KnownImage {
   readonly id: string;
+  /** Empty for root. */
   readonly user: string;
+  /** HOME, where the image sets it for every user. */
+  readonly home: string | undefined;
+}
+
+export function knownImage({ Id: id, Config: config }: Docker.ImageInspectInfo): KnownImage {
+  const home = config.Env?.find((variable) => variable.startsWith('HOME='));
+  return { id, user: config.User, home: home?.slice('HOME='.length) };
 }
 
 /** The image as the engine has it, pulled when it has none. Throws `not-found` when it is not to be had. */

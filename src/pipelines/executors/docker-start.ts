@@ -5,6 +5,7 @@ import { access } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
+import type { WorkerOptions } from '../executor.ts';
 import { containerOptions, type ContainerPlan } from './docker-container.ts';
 import { openDoor, type Door } from './docker-door.ts';
 import { ask, dockerError, dockerSays, type DockerEngine } from './docker-engine.ts';
@@ -16,6 +17,11 @@ const launcherMsMax = 60_000;
 
 export interface StartOptions extends ContainerPlan {
   readonly engine: DockerEngine;
+}
+
+/** What errors call the launcher of a worker. */
+export function launcherOf(worker: WorkerOptions): string {
+  return `the launcher of ${worker.name}`;
 }
 
 /** Makes the container, which is not started yet. Throws `unsupported` where the engine does not see this machine's folders. */
@@ -30,16 +36,17 @@ export async function createContainer(options: StartOptions): Promise<Docker.Con
 }
 
 /** Docker finds no such folder: there is none, or it looks on another machine. */
-async function unseen({ engine, worker }: StartOptions, cause: unknown): Promise<PachError> {
-  for (const { from } of worker.code) {
-    if (await access(from).catch(() => true)) {
-      return new PachError('not-found', {
-        what: from,
-        why: 'there is no such file or folder',
-        next: 'correct dev.code',
-        cause,
-      });
-    }
+async function unseen({ engine, worker, program }: StartOptions, cause: unknown): Promise<PachError> {
+  const wanted = [
+    { path: program, next: 'build it: make build' },
+    ...worker.code.map(({ from }) => ({ path: from, next: 'correct dev.code' })),
+  ];
+  for (const { path, next } of wanted) {
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (!there) return new PachError('not-found', { what: path, why: 'there is no such file or folder', next, cause });
   }
   return new PachError('unsupported', {
     what: `the Docker engine at ${engine.address}`,
@@ -62,8 +69,10 @@ export async function startLauncher(options: StartOptions, create: () => Promise
   await startContainer(options, container);
   const launcher = await awaitLauncher(options, container, door);
   try {
-    const { env, secrets, workingDir, processesMax } = worker;
+    const { secrets, workingDir, processesMax } = worker;
     const user = worker.user ?? options.image.user;
+    // Docker gives the launcher the home of root, the launcher gives commands that of their user.
+    const env = { ...(options.image.home !== undefined && { HOME: options.image.home }), ...worker.env };
     await launcher.setup({ env, secrets, user, workingDir, processesMax, cleared });
     return launcher;
   } catch (error) {
@@ -108,12 +117,12 @@ async function awaitLauncher(
   const late = sleep(launcherMsMax, 'it says nothing', { signal: given.signal, ref: false }).catch(() => 'in time');
   const visitor = await Promise.race([door.visitor, ended, late]);
   given.abort();
-  if (typeof visitor !== 'string') return new Launcher(visitor, `the launcher of ${worker.name}`);
+  if (typeof visitor !== 'string') return new Launcher(visitor, launcherOf(worker));
   const log = await ask(engine, `the container of ${worker.name}`, () =>
     container.logs({ stdout: true, stderr: true, tail: 20 }),
   );
   throw new PachError('failed', {
-    what: `the launcher of ${worker.name}`,
+    what: launcherOf(worker),
     why: `${visitor} before its first word (${plainLog(log) || 'with no message'})`,
   });
 }

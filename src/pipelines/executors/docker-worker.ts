@@ -6,12 +6,12 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
-import { assert, PachError } from '../../base/errors.ts';
+import { assert, isPachError, PachError } from '../../base/errors.ts';
 import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import { ask, dockerError, dockerStatus } from './docker-engine.ts';
 import { removeContainer } from './docker-leftovers.ts';
 import { refusedProcesses } from './docker-processes.ts';
-import { createContainer, startLauncher, type StartOptions } from './docker-start.ts';
+import { createContainer, launcherOf, startLauncher, type StartOptions } from './docker-start.ts';
 import { HostMounts } from './host-mounts.ts';
 import type { Launcher } from './launcher.ts';
 
@@ -137,12 +137,13 @@ class DockerWorker implements Worker {
       const shortOfProcesses = mayLackProcesses(exit.ending) && this.refused() > refusedBefore;
       return shortOfProcesses ? { ...exit, ending: { kind: 'too-many-processes' } } : exit;
     } catch (error) {
-      return this.lost(error);
+      if (isPachError(error) && error.what === launcherOf(this.options.worker)) return this.lost(error);
+      throw error;
     }
   }
 
   /** What became of the container whose launcher is silent. Throws, unless it was the memory. */
-  private async lost(error: unknown): Promise<Exit> {
+  private async lost(error: PachError): Promise<Exit> {
     const { engine, worker } = this.options;
     const what = `the container of ${worker.name}`;
     try {

@@ -5,7 +5,7 @@
 import { assert, PachError } from '../../base/errors.ts';
 import type { Executor, Fingerprint, Worker, WorkerOptions } from '../executor.ts';
 import { ask, dockerEngine, sharesMounts, type DockerAddress, type DockerEngine } from './docker-engine.ts';
-import { findImage, imageFingerprint, type KnownImage } from './docker-image.ts';
+import { findImage, imageFingerprint, knownImage, type KnownImage } from './docker-image.ts';
 import { removeLeftovers, removeOwn } from './docker-leftovers.ts';
 import { newOwner } from './docker-owner.ts';
 import { openDockerWorker } from './docker-worker.ts';
@@ -17,8 +17,12 @@ export interface DockerExecutorOptions extends DockerAddress {
   readonly binder: string;
 }
 
-/** Throws `unreachable` when no engine answers, `denied` when it must not be used. */
+/** Throws `unreachable` when no engine answers, `denied` when it must not be used, `unsupported` elsewhere than on Linux. */
 export async function connectDocker(options: DockerExecutorOptions): Promise<Executor> {
+  if (process.platform !== 'linux') {
+    // There containers live in a virtual machine, into which no socket of this one reaches.
+    throw new PachError('unsupported', { what: 'the docker executor', why: 'it works on Linux only' });
+  }
   const engine = dockerEngine(options);
   const { NCPU: processors } = (await ask(engine, 'Docker', () => engine.calls.info())) as { NCPU: number };
   return new DockerExecutor(engine, options, processors);
@@ -46,7 +50,7 @@ class DockerExecutor implements Executor {
 
   async fingerprint(image: string): Promise<Fingerprint> {
     const found = await findImage(this.engine, image);
-    this.known.set(image, { id: found.Id, user: found.Config.User });
+    this.known.set(image, knownImage(found));
     return imageFingerprint(found);
   }
 
