@@ -140,6 +140,25 @@ test('through an engine that is reached otherwise nothing is mounted, and comman
   await rm(options.slot, { recursive: true });
 });
 
+test('an engine that lives among other mounts than a daemon here shows no empty folders', async () => {
+  const shared = ['sh', '-c', 'mount --make-rshared / && exec "$@"', 'sh'];
+  for (const words of [[], shared]) {
+    const dir = await mkdtemp(join(tmpdir(), 'pach-engine-'));
+    try {
+      await using own = await DockerPlace.make(await ownEngine(dir, ['unshare', '--mount', ...words]));
+      // For the engine of the other tests is a daemon among our mounts.
+      expect(own.executor.seesMounts).toBe(true);
+      const options = await own.options(await busyboxImage(own.engine));
+      const why = "its containers don't see what is mounted here";
+      await expect(own.executor.open(options)).rejects.toMatchObject({ code: 'unsupported', why });
+      expect(await own.containers(options.name)).toEqual([]);
+      expect(await own.mounts()).toEqual([]);
+    } finally {
+      await endOwnEngine(dir);
+    }
+  }
+});
+
 test('what is wrong with a task is told at once, and what its engine throws', async () => {
   const { worker } = await place.open(image);
   await using _ = worker;

@@ -25,8 +25,9 @@ function engineAt(host: string): TestEngine {
   return { host, docker: new Docker({ socketPath: host.slice('unix://'.length) }) };
 }
 
-async function start(dir: string, env: NodeJS.ProcessEnv): Promise<TestEngine> {
-  const { stdout } = await run(script, ['start', dir], { env: withoutPreload(env), timeout: 120_000 });
+async function start(dir: string, env: NodeJS.ProcessEnv, before: readonly string[] = []): Promise<TestEngine> {
+  const [program, ...words] = [...before, script, 'start', dir];
+  const { stdout } = await run(program, words, { env: withoutPreload(env), timeout: 120_000 });
   return engineAt(/^DOCKER_HOST=(.*)$/m.exec(stdout)?.[1] ?? '');
 }
 
@@ -40,9 +41,12 @@ export async function dockerForTests(): Promise<TestEngine> {
   return shared;
 }
 
-/** An engine that a test may kill; nobody else's. Start it again, and it finds its containers. */
-export async function ownEngine(dir: string): Promise<TestEngine> {
-  return start(dir, { ...process.env, DOCKER_HOST: 'unix:///nowhere' });
+/**
+ * An engine that a test may kill; nobody else's. Start it again, and it finds its containers.
+ * `before` are a program and its arguments that run the rest of their arguments.
+ */
+export async function ownEngine(dir: string, before: readonly string[] = []): Promise<TestEngine> {
+  return start(dir, { ...process.env, DOCKER_HOST: 'unix:///nowhere' }, before);
 }
 
 /** Ends such an engine, with what it runs. */

@@ -24,6 +24,16 @@ export function launcherOf(worker: WorkerOptions): string {
   return `the launcher of ${worker.name}`;
 }
 
+/** An engine was taken for one that lives among this process's mounts. */
+export function seesNoMounts(engine: DockerEngine, cause?: unknown): PachError {
+  return new PachError('unsupported', {
+    what: `the Docker engine at ${engine.address}`,
+    why: "its containers don't see what is mounted here",
+    next: 'use the engine of this machine, or --executor process',
+    cause,
+  });
+}
+
 /** Makes the container, which is not started yet. Throws `unsupported` where the engine does not see this machine's folders. */
 export async function createContainer(options: StartOptions): Promise<Docker.Container> {
   const { engine, worker } = options;
@@ -93,6 +103,8 @@ async function startContainer({ engine, worker }: StartOptions, container: Docke
         cause: error,
       });
     }
+    // Docker's own check, which what is shared on its machine may pass.
+    if (/not a shared or slave mount/.test(dockerSays(error))) throw seesNoMounts(engine, error);
     throw dockerError(engine, `the container of ${worker.name}`, error);
   }
 }

@@ -11,8 +11,8 @@ import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import { ask, dockerError, dockerStatus } from './docker-engine.ts';
 import { removeContainer } from './docker-leftovers.ts';
 import { refusedProcesses } from './docker-processes.ts';
-import { createContainer, launcherOf, startLauncher, type StartOptions } from './docker-start.ts';
-import { HostMounts } from './host-mounts.ts';
+import { createContainer, launcherOf, seesNoMounts, startLauncher, type StartOptions } from './docker-start.ts';
+import { HostMounts, reaches } from './host-mounts.ts';
 import type { Launcher } from './launcher.ts';
 
 /** For the engine to notice that a container has ended. */
@@ -43,7 +43,9 @@ export async function openDockerWorker(options: DockerWorkerOptions): Promise<Wo
       return container;
     });
     assert(container, 'a launcher has a container');
-    const refused = refusedProcesses(await firstProcess(options, container));
+    const pid = await firstProcess(options, container);
+    if (showsMounts) await mustReach(options, pid);
+    const refused = refusedProcesses(pid);
     return new DockerWorker(options, { container, launcher, mounts, refused });
   } catch (error) {
     if (container) await letGo(options, container);
@@ -75,6 +77,12 @@ async function openMounts({ binder, worker: { slot } }: DockerWorkerOptions): Pr
 async function letGo({ engine, inUse }: DockerWorkerOptions, container: Docker.Container): Promise<void> {
   inUse.delete(container.id);
   await removeContainer(engine, container.id).catch(() => undefined);
+}
+
+/** An engine that was taken for one of this mount namespace would show empty folders. */
+async function mustReach({ engine, worker }: DockerWorkerOptions, pid: number): Promise<void> {
+  if (await reaches(join(worker.slot, 'pfs'), pid, '/pfs')) return;
+  throw seesNoMounts(engine);
 }
 
 /** As the engine's machine numbers it. */

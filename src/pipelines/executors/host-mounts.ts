@@ -84,10 +84,35 @@ export class HostMounts implements AsyncDisposable {
   }
 }
 
+/** True when what is mounted below the shared `folder` appears below `point` in the world of process `pid`. */
+export async function reaches(folder: string, pid: number, point: string): Promise<boolean> {
+  const [ours, theirs] = await Promise.all([mountsOf('self'), mountsOf(String(pid)).catch(() => [])]);
+  const shared = ours.findLast((mount) => mount.point === folder)?.group('shared');
+  return shared !== undefined && theirs.findLast((mount) => mount.point === point)?.group('master') === shared;
+}
+
+interface KernelMount {
+  readonly point: string;
+  /** The number of the group from which (`master`) or with which (`shared`) it has mounts. */
+  group(kind: 'shared' | 'master'): string | undefined;
+}
+
+/** A process's mounts, the newest last. */
+async function mountsOf(pid: string): Promise<KernelMount[]> {
+  const lines = (await readFile(`/proc/${pid}/mountinfo`, 'utf8')).split('\n').filter(Boolean);
+  return lines.map((line) => {
+    const fields = line.split(' ');
+    const groups = fields.slice(6, fields.indexOf('-'));
+    return {
+      point: plain(fields[4] ?? ''),
+      group: (kind) => groups.find((group) => group.startsWith(`${kind}:`))?.slice(kind.length + 1),
+    };
+  });
+}
+
 /** Mount points at one of `roots` or below it, the newest first. */
 async function mountsBelow(roots: readonly string[]): Promise<string[]> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  const points = lines.map((line) => plain(line.split(' ')[4] ?? ''));
+  const points = (await mountsOf('self')).map(({ point }) => point);
   return points.filter((point) => roots.some((root) => point === root || point.startsWith(`${root}/`))).toReversed();
 }
 
