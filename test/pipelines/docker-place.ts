@@ -6,6 +6,8 @@ import { connectDocker } from '../../src/pipelines/executors/docker.ts';
 import type { Executor, Exit, Task, Worker, WorkerOptions } from '../../src/pipelines/executor.ts';
 import { dockerForTests, type TestEngine } from '../support/docker.ts';
 
+/** Others can neither start an engine nor mount. */
+export const isRoot = process.getuid?.() === 0;
 const built = resolve(import.meta.dirname, '../../native/build');
 export const programs = { launcher: join(built, 'launcher'), binder: join(built, 'binder') };
 

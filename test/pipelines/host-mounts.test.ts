@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { HostMounts } from '../../src/pipelines/executors/host-mounts.ts';
 
 const binder = resolve(import.meta.dirname, '../../native/build/binder');
-const root = process.getuid?.() === 0;
+const isRoot = process.getuid?.() === 0;
 
 let dir: string;
 
@@ -36,7 +36,7 @@ async function mountsOf(): Promise<string[]> {
   );
 }
 
-test.skipIf(!root)('a folder and a file are shown read-only, and gone when told', async () => {
+test.skipIf(!isRoot)('a folder and a file are shown read-only, and gone when told', async () => {
   await using mounts = await HostMounts.open(binder, join(dir, 'own'));
   await mounts.share(join(dir, 'shown'));
   await mounts.bind(join(dir, 'from/deep'), join(dir, 'shown/in'));
@@ -51,7 +51,7 @@ test.skipIf(!root)('a folder and a file are shown read-only, and gone when told'
   expect((await mountsOf()).length).toBe(1);
 });
 
-test.skipIf(!root)('a busy mount goes too', async () => {
+test.skipIf(!isRoot)('a busy mount goes too', async () => {
   await using mounts = await HostMounts.open(binder, join(dir, 'own'));
   await mounts.bind(join(dir, 'from/deep'), join(dir, 'shown/in'));
   const { open } = await import('node:fs/promises');
@@ -61,7 +61,7 @@ test.skipIf(!root)('a busy mount goes too', async () => {
   expect((await file.readFile()).toString()).toBe('hello');
 });
 
-test.skipIf(!root)('what is left is unmounted at the end, and what others left on demand', async () => {
+test.skipIf(!isRoot)('what is left is unmounted at the end, and what others left on demand', async () => {
   execFileSync('mount', ['--bind', join(dir, 'from'), join(dir, 'shown/in')]);
   execFileSync('mount', ['--bind', join(dir, 'from'), join(dir, 'shown/in/deep')]);
   {
@@ -75,7 +75,7 @@ test.skipIf(!root)('what is left is unmounted at the end, and what others left o
   expect(await mountsOf()).toEqual([]);
 });
 
-test.skipIf(!root)('what is not there can not be shown, and is named', async () => {
+test.skipIf(!isRoot)('what is not there can not be shown, and is named', async () => {
   await using mounts = await HostMounts.open(binder, join(dir, 'own'));
   await expect(mounts.bind(join(dir, 'nothing'), join(dir, 'shown/in'))).rejects.toMatchObject({
     code: 'failed',
@@ -85,7 +85,7 @@ test.skipIf(!root)('what is not there can not be shown, and is named', async () 
   await mounts.bind(join(dir, 'from'), join(dir, 'shown/in'));
 });
 
-test.skipIf(!root)('a helper that is not there is an error', async () => {
+test.skipIf(!isRoot)('a helper that is not there is an error', async () => {
   await using mounts = await HostMounts.open(join(dir, 'no-program'), join(dir, 'own'));
   await expect(mounts.share(join(dir, 'shown'))).rejects.toThrow('EPIPE');
 });
