@@ -39,24 +39,24 @@ async function mountsOf(): Promise<string[]> {
 test.skipIf(!isRoot)('a folder and a file are shown read-only, and gone when told', async () => {
   await using mounts = await HostMounts.open(binder, join(dir, 'own'));
   await mounts.share(join(dir, 'shown'));
-  await mounts.bind(join(dir, 'from/deep'), join(dir, 'shown/in'));
-  await mounts.bind(join(dir, 'from/deep/a'), join(dir, 'shown/file'));
+  await mounts.bind([{ from: join(dir, 'from/deep'), to: join(dir, 'shown/in') }]);
+  await mounts.bind([{ from: join(dir, 'from/deep/a'), to: join(dir, 'shown/file') }]);
   expect(await readFile(join(dir, 'shown/in/a'), 'utf8')).toBe('hello');
   expect(await readFile(join(dir, 'shown/file'), 'utf8')).toBe('hello');
   await expect(writeFile(join(dir, 'shown/in/b'), '')).rejects.toThrow('EROFS');
   await expect(writeFile(join(dir, 'shown/file'), 'no')).rejects.toThrow('EROFS');
   await writeFile(join(dir, 'from/deep/b'), 'the source stays writable');
-  await mounts.unbind(join(dir, 'shown/in'));
-  await mounts.unbind(join(dir, 'shown/file'));
+  await mounts.unbind([join(dir, 'shown/in')]);
+  await mounts.unbind([join(dir, 'shown/file')]);
   expect((await mountsOf()).length).toBe(1);
 });
 
 test.skipIf(!isRoot)('a busy mount goes too', async () => {
   await using mounts = await HostMounts.open(binder, join(dir, 'own'));
-  await mounts.bind(join(dir, 'from/deep'), join(dir, 'shown/in'));
+  await mounts.bind([{ from: join(dir, 'from/deep'), to: join(dir, 'shown/in') }]);
   const { open } = await import('node:fs/promises');
   await using file = await open(join(dir, 'shown/in/a'));
-  await mounts.unbind(join(dir, 'shown/in'));
+  await mounts.unbind([join(dir, 'shown/in')]);
   expect(await mountsOf()).toEqual([]);
   expect((await file.readFile()).toString()).toBe('hello');
 });
@@ -69,7 +69,7 @@ test.skipIf(!isRoot)('what is left is unmounted at the end, and what others left
     await mounts.clear([join(dir, 'shown')]);
     expect(await mountsOf()).toEqual([]);
     await mounts.share(join(dir, 'shown'));
-    await mounts.bind(join(dir, 'from'), join(dir, 'shown/in'));
+    await mounts.bind([{ from: join(dir, 'from'), to: join(dir, 'shown/in') }]);
     expect((await mountsOf()).length).toBe(2);
   }
   expect(await mountsOf()).toEqual([]);
@@ -77,12 +77,17 @@ test.skipIf(!isRoot)('what is left is unmounted at the end, and what others left
 
 test.skipIf(!isRoot)('what is not there can not be shown, and is named', async () => {
   await using mounts = await HostMounts.open(binder, join(dir, 'own'));
-  await expect(mounts.bind(join(dir, 'nothing'), join(dir, 'shown/in'))).rejects.toMatchObject({
+  await expect(mounts.bind([{ from: join(dir, 'nothing'), to: join(dir, 'shown/in') }])).rejects.toMatchObject({
     code: 'failed',
     message: `${join(dir, 'nothing')}: it can't be shown in a container (ENOENT)`,
   });
-  await expect(mounts.bind(join(dir, 'from'), join(dir, 'shown/file'))).rejects.toThrow('ENOTDIR');
-  await mounts.bind(join(dir, 'from'), join(dir, 'shown/in'));
+  const half = [
+    { from: join(dir, 'from'), to: join(dir, 'shown/in') },
+    { from: join(dir, 'from'), to: join(dir, 'shown/file') },
+  ];
+  await expect(mounts.bind(half)).rejects.toThrow('ENOTDIR');
+  expect(await mountsOf()).toEqual([]);
+  await mounts.bind([{ from: join(dir, 'from'), to: join(dir, 'shown/in') }]);
 });
 
 test.skipIf(!isRoot)('a helper that is not there is an error', async () => {

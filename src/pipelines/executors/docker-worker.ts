@@ -124,16 +124,12 @@ class DockerWorker implements Worker {
     if (task.binds.length === 0) return this.command(task);
     const { mounts } = this;
     assert(mounts, 'binds are for executors that see mounts');
-    const bound: string[] = [];
+    const pairs = task.binds.map(({ from, to }) => ({ from, to: join(this.options.worker.slot, 'pfs', to) }));
+    await mounts.bind(pairs);
     try {
-      for (const { from, to } of task.binds) {
-        const place = join(this.options.worker.slot, 'pfs', to);
-        await mounts.bind(from, place);
-        bound.push(place);
-      }
       return await this.command({ ...task, log: (bytes) => task.log(bytes), binds: [] });
     } finally {
-      for (const place of bound.toReversed()) await mounts.unbind(place);
+      await mounts.unbind(pairs.map(({ to }) => to));
     }
   }
 

@@ -47,19 +47,24 @@ export class HostMounts implements AsyncDisposable {
     await this.must(folder, 'mounted', ['share', folder]);
   }
 
-  /** Shows `from` read-only at `to`, a file or folder that is there; both absolute. */
-  async bind(from: string, to: string): Promise<void> {
-    await this.must(from, 'shown in a container', ['bind', from, to]);
+  /** Shows each `from` read-only at its `to`, a file or folder that is there; all absolute, and all or none. */
+  async bind(pairs: readonly { readonly from: string; readonly to: string }[]): Promise<void> {
+    const asked = pairs.map(({ from, to }) => this.must(from, 'shown in a container', ['bind', from, to]));
+    const outcomes = await Promise.allSettled(asked);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (!failed) return;
+    await this.unbind(pairs.filter((_, n) => outcomes[n]?.status === 'fulfilled').map(({ to }) => to));
+    throw failed.reason;
   }
 
-  /** Takes the newest mount at `path` away, be it busy. */
-  async unbind(path: string): Promise<void> {
-    await this.must(path, 'unmounted', ['unbind', path]);
+  /** Takes the newest mount at each of `places` away, be it busy; the last one first. */
+  async unbind(places: readonly string[]): Promise<void> {
+    await Promise.all(places.toReversed().map((place) => this.must(place, 'unmounted', ['unbind', place])));
   }
 
   /** Takes away every mount at one of `roots` or below, by whomever it was made. */
   async clear(roots: readonly string[]): Promise<void> {
-    for (const point of await mountsBelow(roots)) await this.unbind(point);
+    await this.unbind(await mountsBelow(roots));
   }
 
   /** Takes away all that it has made. */
@@ -110,10 +115,10 @@ async function mountsOf(pid: string): Promise<KernelMount[]> {
   });
 }
 
-/** Mount points at one of `roots` or below it, the newest first. */
+/** Mount points at one of `roots` or below it, the newest last. */
 async function mountsBelow(roots: readonly string[]): Promise<string[]> {
   const points = (await mountsOf('self')).map(({ point }) => point);
-  return points.filter((point) => roots.some((root) => point === root || point.startsWith(`${root}/`))).toReversed();
+  return points.filter((point) => roots.some((root) => point === root || point.startsWith(`${root}/`)));
 }
 
 /** The kernel writes blanks, newlines and backslashes as octal numbers. */
