@@ -8,6 +8,7 @@ import { inspectCommitVerb, listCommitVerb, logVerb } from './verbs/commits.ts';
 import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from './verbs/files.ts';
 import { fsckVerb } from './verbs/fsck.ts';
 import { gcVerb } from './verbs/gc.ts';
+import { drawVerb } from './verbs/draw.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { getFileVerb } from './verbs/get-file.ts';
 import { mountsVerb, mountVerb, unmountVerb } from './verbs/mounts.ts';
@@ -80,6 +81,7 @@ export const verbs: readonly Verb[] = [
   inspectDatumVerb,
   restartDatumVerb,
   whyVerb,
+  drawVerb,
   profileVerb,
   mountVerb,
   unmountVerb,
