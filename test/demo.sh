@@ -80,4 +80,15 @@ if is_mounted; then
   echo "demo: $dir/pfs is still mounted" >&2
   exit 1
 fi
+say 'Two pipelines over it: a table for each season, and a report of all of them. First as it was yesterday'
+run 0 "cat $there/fixtures/demo/pipelines/seasons.yaml"
+run 0 "pach run pipeline -f $there/fixtures/demo/pipelines/ --input data@master^"
+run 0 'pach get file report:/report.txt'
+
+say 'Today there is one more season: of three datums only the new one runs'
+run 0 'pach run pipeline report'
+run 0 'pach list datum seasons'
+run 0 'pach list job -p seasons -n 1 -o json | grep \"processed\":1,\"skipped\":2'
+run 0 'pach get file report:/report.txt'
+run 0 'pach list commit report -o json | head -n 1'
 say "Done. All of it lies in $dir"

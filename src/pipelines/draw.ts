@@ -3,6 +3,7 @@
  * for its repo of results too.
  */
 import { layersOf, type Arrow } from './layers.ts';
+import { svgText } from './svg.ts';
 
 export interface DrawnPipeline {
   readonly name: string;
@@ -121,12 +122,12 @@ function nodeSvg({ id, kind, state }: Node, { x, y, width }: Box): string {
   const shape = `<rect x="${x}" y="${y - boxHeight / 2}" width="${width}" height="${boxHeight}" rx="${kind === 'repo' ? boxHeight / 2 : 4}" fill="${colors[0]}" stroke="${colors[1]}"/>`;
   const name = id.length > lettersMax ? `${id.slice(0, lettersMax - 1)}…` : id;
   const middle = x + width / 2;
-  const title = `<text x="${middle}" y="${state === undefined ? y + 5 : y - 2}" text-anchor="middle">${escaped(name)}</text>`;
+  const title = `<text x="${middle}" y="${state === undefined ? y + 5 : y - 2}" text-anchor="middle">${svgText(name)}</text>`;
   const below =
     state === undefined
       ? ''
-      : `<text x="${middle}" y="${y + 14}" text-anchor="middle" font-size="11" fill="${colors[1]}">${escaped(state)}</text>`;
-  return `<g><title>${escaped(`${kind} ${id}`)}</title>${shape}${title}${below}</g>`;
+      : `<text x="${middle}" y="${y + 14}" text-anchor="middle" font-size="11" fill="${colors[1]}">${svgText(state)}</text>`;
+  return `<g><title>${svgText(`${kind} ${id}`)}</title>${shape}${title}${below}</g>`;
 }
 
 /** From the right side of a box to the left side of the other, level at both and at every bend. */
@@ -144,12 +145,7 @@ function edgeSvg({ label }: Edge, route: readonly string[], boxes: ReadonlyMap<s
   if (label === '') return line;
   // On the last stretch, with a rim that parts it from the line.
   const rim = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"';
-  return `${line}<text x="${middle.x}" y="${middle.y + 4}" text-anchor="middle" font-size="11" fill="#495057" ${rim}>${escaped(label)}</text>`;
-}
-
-function escaped(text: string): string {
-  const marks: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-  return text.replaceAll(/[&<>"]/g, (mark) => marks[mark] ?? mark).replaceAll(/\p{Cc}/gu, ' ');
+  return `${line}<text x="${middle.x}" y="${middle.y + 4}" text-anchor="middle" font-size="11" fill="#495057" ${rim}>${svgText(label)}</text>`;
 }
 
 function quoted(text: string): string {

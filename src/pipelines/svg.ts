@@ -1,4 +1,5 @@
 /** Text as it may stand in an SVG document. */
 export function svgText(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  const marks: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+  return text.replaceAll(/[&<>"]/g, (mark) => marks[mark] ?? mark).replaceAll(/\p{Cc}/gu, ' ');
 }
