@@ -2,8 +2,8 @@
  * `make bench`: ours beside the references on this machine, a table for each group of works, and
  * bench.json.
  *
- * Ours and the reference run in turn in the same run; values are medians. BENCH=storage or
- * BENCH=mount measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
+ * Ours and the reference run in turn in the same run; values are medians. BENCH=storage,
+ * BENCH=mount or BENCH=pipelines measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
  * what was measured before of works that a run leaves out, and so does the chart of the mount's works
  * that the README shows.
  */
@@ -12,6 +12,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { chartText } from './chart.mjs';
 import { measureMount, mountLimits } from './mount.mjs';
+import { measurePipelines, pipelineLimits } from './pipelines.mjs';
 import { checkout, dropCaches, Place } from './place.mjs';
 import { referenceVersions } from './references.mjs';
 import { judge, scale, tableText } from './rows.mjs';
@@ -20,12 +21,13 @@ import { measureStorage, storageLimits } from './storage.mjs';
 const groups = {
   storage: { measure: measureStorage, limits: storageLimits },
   mount: { measure: measureMount, limits: mountLimits },
+  pipelines: { measure: measurePipelines, limits: pipelineLimits },
 };
 
 const wanted = process.env['BENCH'] || Object.keys(groups).join();
 const chosen = Object.entries(groups).filter(([name]) => wanted.split(',').includes(name));
 if (chosen.length === 0) {
-  console.error(`bench: BENCH=${wanted}: there are ${Object.keys(groups).join(' and ')}`);
+  console.error(`bench: BENCH=${wanted}: there are ${Object.keys(groups).join(', ')}`);
   process.exit(2);
 }
 if (chosen.some(([name]) => name === 'mount')) {
