@@ -113,7 +113,7 @@ bool BecomeUser(const User& user) {
 /** The command's own process, until it is the program. */
 [[noreturn]] void Become(const Manner& manner, const RunPlan& plan, const Texts& env, const Pipes& pipes) {
   setsid();
-  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  for (const int number : kIgnored) signal(number, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -182,12 +182,13 @@ bool LauncherHasDied(const int* lifeline) {
     Tell(pipes.report.get(), Report::kBroken, failure.error, failure.why);
     _exit(0);
   }
-  const pid_t command = fork();
+  // The process shares this one's memory until it is the program: copying page tables costs more than all else here.
+  const pid_t command = vfork();
+  if (command == 0) Become(manner, plan, env, pipes);
   if (command < 0) {
     Tell(pipes.report.get(), Report::kBroken, errno, std::string("no process: ") + std::strerror(errno));
     _exit(0);
   }
-  if (command == 0) Become(manner, plan, env, pipes);
   const int report = pipes.report.Release();
   CloseOthers(report);
   Watch(command, manner.processes_max, report, signals);

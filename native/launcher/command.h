@@ -1,5 +1,6 @@
 // A command's processes: how they are started, in the launcher's world or beside it.
 #pragma once
+#include <signal.h>
 #include <sys/types.h>
 
 #include <string>
@@ -9,6 +10,9 @@
 #include "users.h"
 
 namespace launcher {
+
+/** Signals that the launcher ignores, and commands must not. */
+constexpr int kIgnored[] = {SIGPIPE, SIGINT, SIGHUP};
 
 /** What is the same for all commands of a worker. */
 struct Manner {

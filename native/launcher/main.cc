@@ -4,6 +4,7 @@
 // kernel does. PROTOCOL.md says how the engine speaks with it. Under the names `next` and `pachctl`
 // it is what a command asks its next datum of.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -65,6 +66,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   setsid();
+  // Commands begin with default signals, whoever started this process.
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
   umask(022);
   try {
     launcher::Session session(std::move(engine), namespaces);

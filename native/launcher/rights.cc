@@ -6,18 +6,34 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 namespace launcher {
 
-bool DropRights() {
-  constexpr unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETUID, CAP_SETGID, CAP_KILL};
+namespace {
+
+uint64_t KeptRights() {
+  if (geteuid() != 0) return 0;
   uint64_t mask = 0;
-  if (geteuid() == 0) {
-    for (const unsigned capability : kept) mask |= uint64_t{1} << capability;
+  for (const unsigned capability : {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETUID, CAP_SETGID, CAP_KILL}) {
+    mask |= uint64_t{1} << capability;
   }
+  return mask;
+}
+
+}  // namespace
+
+bool BoundRights() {
+  const uint64_t mask = KeptRights();
   for (unsigned capability = 0; capability < 64; capability++) {
     if ((mask >> capability & 1) == 0) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
   }
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+bool DropRights() {
+  const uint64_t mask = KeptRights();
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
   if (syscall(SYS_capget, &header, data) != 0) return false;
@@ -26,8 +42,7 @@ bool DropRights() {
     data[i].effective = data[i].permitted;
     data[i].inheritable = 0;
   }
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  return syscall(SYS_capset, &header, data) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+  return syscall(SYS_capset, &header, data) == 0;
 }
 
 }  // namespace launcher

@@ -3,7 +3,10 @@
 
 namespace launcher {
 
-/** Takes all capabilities (root's: all but those of ordinary work), and the ways to gain some. */
+/** Once, in the launcher: no program that it or its children become gains any other rights. False when the kernel refuses. */
+bool BoundRights();
+
+/** In a command's process: takes all capabilities, root's but for those of ordinary work. */
 bool DropRights();
 
 }  // namespace launcher

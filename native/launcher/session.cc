@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "rights.h"
 #include "world.h"
 
 extern char** environ;
@@ -73,7 +74,7 @@ Session::Session(Fd engine, bool namespaces) : engine_(std::move(engine)), names
   sigaddset(&blocked, SIGCHLD);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
   signals_.Reset(signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
-  for (const int ignored : {SIGPIPE, SIGINT, SIGHUP}) signal(ignored, SIG_IGN);
+  for (const int ignored : kIgnored) signal(ignored, SIG_IGN);
   int pipes[2] = {-1, -1};
   if (pipe2(pipes, O_CLOEXEC) != 0 || !signals_) throw Failure{errno, "no descriptors"};
   lifeline_read_.Reset(pipes[0]);
@@ -111,6 +112,7 @@ void Session::Setup(Reader reader) {
     }
     manner_.scratch = plan.scratch;
     next_ = MakeWorld(plan, secrets, manner_.user.id, manner_.user.group);
+    if (!BoundRights()) throw Failure{errno, "the rights of commands can't be taken"};
   } else {
     reader.End();
     WriteSecrets(secrets, manner_.user);
