@@ -49,7 +49,7 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
   });
 
   test('an engine that restarts ends its workers, and the next ones find nothing left', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'pach-engine-'));
+    const dir = await mkdtemp(join(tmpdir(), 'pach-dockerd-'));
     try {
       await using own = await DockerPlace.make(await ownEngine(dir));
       const plain = await busyboxImage(own.engine);
@@ -144,7 +144,7 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
   test('an engine that lives among other mounts than a daemon here shows no empty folders', async () => {
     const shared = ['sh', '-c', 'mount --make-rshared / && exec "$@"', 'sh'];
     for (const words of [[], shared]) {
-      const dir = await mkdtemp(join(tmpdir(), 'pach-engine-'));
+      const dir = await mkdtemp(join(tmpdir(), 'pach-dockerd-'));
       try {
         await using own = await DockerPlace.make(await ownEngine(dir, ['unshare', '--mount', ...words]));
         // For the engine of the other tests is a daemon among our mounts.

@@ -3,6 +3,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage, scratchImage } from '../support/docker.ts';
+import { Place } from '../support/place.ts';
 import { DockerPlace, isRoot, run } from './docker-place.ts';
 
 const code = (value: number) => ({ kind: 'exit', code: value });
@@ -123,6 +124,20 @@ describe.skipIf(!isRoot)('commands in containers', () => {
     expect(await readdir(from)).toEqual(['deep']);
     await expect(run(worker, 'true', { binds: [{ from: '/nowhere', to: 'images' }] })).rejects.toThrow('ENOENT');
     expect(await place.mounts()).toEqual(before);
+  });
+
+  test('files of a live mount are seen', async () => {
+    await using live = await Place.make('root');
+    await live.must('pach create repo data && mkdir src && echo deep > src/x && pach put file data@master -r -f src/');
+    await live.must('pachmount data@master pfs');
+    const { worker, slot } = await place.open(image);
+    await mkdir(join(slot, 'pfs/in'));
+    const binds = [{ from: join(live.dir, 'pfs/data'), to: 'in' }];
+    const seen = await run(worker, 'cat /pfs/in/x; touch /pfs/in/y', { binds });
+    expect(seen.log).toMatch(/^deep\ntouch: .*Read-only file system\n$/);
+    // Nothing of it is left in the container: the mount is not busy.
+    await live.must('pach unmount pfs');
+    await worker[Symbol.asyncDispose]();
   });
 
   test('a command that takes too long is ended, and what it leaves', async () => {
