@@ -82,7 +82,7 @@ class Lane {
       went();
       options.done(planned, result);
     };
-    if (isBatching) return runBatches(run, first, done);
+    if (isBatching) return await runBatches(run, first, done);
     for (let planned: PlannedDatum | undefined = first; planned; planned = await options.queue.take()) {
       done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned as PlannedDatum, error)));
     }
