@@ -216,7 +216,7 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
         throw unreadable(shownPath(path), error);
       });
       const instead = await options.resolveLink?.(path, target);
-      if (instead) return { name, ...instead };
+      if (instead) return { ...instead, name };
       const content = await storeLink(options, target);
       return { name, kind: 'symlink', executable: false, mtimeSeconds, mtimeNanoseconds, content };
     }
