@@ -135,7 +135,8 @@ class Union {
       const { mtimeSeconds, mtimeNanoseconds } = time;
       return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds, content: left };
     }
-    return before ? { name } : undefined;
+    // A folder with nothing in it is none: it does not take a file away.
+    return before && (folder || removed) ? { name } : undefined;
   }
 
   private adds({ below }: Edits): boolean {
