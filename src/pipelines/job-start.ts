@@ -2,14 +2,12 @@
  * How a job begins: with the lease of its pipeline and an entry of its own, or that of a job which
  * was broken off and goes on.
  */
-import type { LeaseRecord } from '../model/records/pipelines.ts';
 import type { CommitId } from '../model/records/commit.ts';
-import type { Project } from '../versions/project.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
+import type { Begun, Project } from '../versions/project.ts';
 import { canonicalJson, hashOf } from './canonical.ts';
 import type { Executor } from './executor.ts';
 import { newestJob, setJob, type Job } from './jobs.ts';
-import { holdLease } from './lease.ts';
+import { takeLease, type Holder } from './lease.ts';
 import { codeEntries, type Pipeline } from './pipelines.ts';
 import { noCommit, type JobInputs } from './plan.ts';
 import { recipeOf, type Recipe } from './recipe.ts';
@@ -23,8 +21,8 @@ export interface StartOptions {
 }
 
 export interface Started {
-  /** The project as it is with the job in it. */
-  readonly snapshot: Snapshot;
+  /** The project as it is with the job in it, and where its end goes: what it comes to rely on stays until then. */
+  readonly begun: Begun;
   readonly job: Job;
   readonly recipe: Recipe;
 }
@@ -32,7 +30,7 @@ export interface Started {
 const noCounts = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 };
 
 /** Throws `conflict` when another engine runs the pipeline. */
-export async function startJob(options: StartOptions, holder: Omit<LeaseRecord, 'until'>): Promise<Started> {
+export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
   const { project, pipeline, branch, executor } = options;
   const recipe = await recipeFor(options);
   const begun = await project.begin();
@@ -44,7 +42,7 @@ export async function startJob(options: StartOptions, holder: Omit<LeaseRecord, 
   const job = await project.update(
     `start job of ${pipeline.name}`,
     async (change) => {
-      await holdLease(change, pipeline.name, holder);
+      await takeLease(change, pipeline.name, holder);
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name);
       const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
       const goesOn = newest?.state === 'running' && identityOf(newest).equals(identityOf(identity));
@@ -72,7 +70,7 @@ export async function startJob(options: StartOptions, holder: Omit<LeaseRecord, 
     },
     begun,
   );
-  return { snapshot: await project.snapshot(), job, recipe };
+  return { begun: await project.begin(), job, recipe };
 }
 
 export async function recipeFor({

@@ -4,58 +4,17 @@
  * published of it is not computed twice.
  */
 import { PachError } from '../base/errors.ts';
-import { Queue } from '../base/queue.ts';
-import { mapFormat, type MapItem } from '../model/map.ts';
-import { applyEdits } from '../model/ordered-edit.ts';
-import type { DatumCounts, JobId } from '../model/records/pipelines.ts';
-import type { Ref } from '../model/refs.ts';
-import type { Change } from '../versions/change.ts';
-import type { Begun } from '../versions/project.ts';
-import { rootOf, type Commit } from '../versions/snapshot.ts';
-import type { Directory } from '../versions/directories.ts';
-import { Counting } from './counts.ts';
-import { jobVariables } from './environment.ts';
-import { maybeJob, setJob, type Job } from './jobs.ts';
-import { startJob, type StartOptions, type Started } from './job-start.ts';
-import { endLease, holdLease, leaseHolder, leaseRenewalMs } from './lease.ts';
-import { unionOf } from './outputs.ts';
-import { baseOf, datumItem, isNone, planJob, type BaseJob } from './plan.ts';
-import { Recheck } from './recheck.ts';
-import { Publisher, type Result } from './results.ts';
-import type { PlannedDatum } from './run-datum.ts';
-import type { SlotOptions } from './slot.ts';
-import { runAll, type PoolOptions } from './workers.ts';
+import type { JobId } from '../model/records/pipelines.ts';
+import { CollectedError, collectedOr } from '../versions/renew.ts';
+import { JobRun, type JobOptions, type JobResult } from './job-run.ts';
+import { startJob } from './job-start.ts';
+import { JobWatch } from './job-watch.ts';
+import { leaseHolder, type Holder } from './lease.ts';
+import { baseOf } from './plan.ts';
+import { Publisher } from './results.ts';
 
-/** `branch` is where its output goes. */
-export interface JobOptions extends StartOptions {
-  readonly workers: number;
-  /** Code, secrets, bounds: but for the job's own variables. */
-  readonly world: PoolOptions['world'];
-  /** A folder of this machine for slots. */
-  readonly folder: string;
-  /** A folder of this machine for logs while the job runs. */
-  readonly logs: (job: JobId) => Promise<string>;
-  readonly mount: SlotOptions['mount'];
-  /** Datums with results that are run again, to compare. */
-  readonly recompute: number;
-  readonly signal: AbortSignal;
-  /** Told of how far it is, often. */
-  progress(counting: Counting): void;
-}
-
-export interface JobResult {
-  readonly job: Job;
-  /** Output before, and now; the same one when nothing changed. */
-  readonly before: Commit | undefined;
-  readonly after: Commit | undefined;
-  /** Datums that gave something else when they were run again. */
-  readonly different: readonly string[];
-}
-
-/** Enough that workers never wait, and few enough to hold. */
-const queuedMax = 10_000;
-/** More new nodes than these may not be in memory any more when they are read. */
-const editsReadAtOnce = 5000;
+/** A job goes on after so many collections of garbage that took away what it relied on. */
+const collectionsMax = 3;
 
 /**
  * Runs a job to its end. A datum that fails makes a failed job, and one that takes too long a
@@ -63,230 +22,52 @@ const editsReadAtOnce = 5000;
  * signal's reason when it was stopped, and what keeps the engine itself from working.
  */
 export async function runJob(options: JobOptions): Promise<JobResult> {
-  const { project, pipeline } = options;
-  const holder = await leaseHolder(project.options.author);
+  const holder = await leaseHolder(options.project.options.author);
+  for (let left = collectionsMax; ; left -= 1) {
+    try {
+      return await runOnce(options, holder, left > 0);
+    } catch (error) {
+      if (left === 0 || !(error instanceof CollectedError) || options.signal.aborted) throw error;
+    }
+  }
+}
+
+/** Runs it, or goes on with it. `CollectedError` leaves it as it is where it `mayGoOn`. */
+async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): Promise<JobResult> {
+  const { project, pipeline, inputs } = options;
   const started = await startJob(options, holder);
-  const base = await baseOf(started.snapshot, pipeline.name, options.branch);
+  const { job, begun } = started;
+  const base = await baseOf(begun.snapshot, pipeline.name, options.branch);
+  using watch = new JobWatch({ project, job, inputs, holder });
   const stop = new AbortController();
   const { jobTimeoutMs } = pipeline.spec;
-  const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(started.job.id)), jobTimeoutMs);
-  const signal = AbortSignal.any([options.signal, stop.signal]);
-  const run = new JobRun({ ...options, signal }, { ...started, base });
-  const also = async (change: Change): Promise<void> => {
-    await holdLease(change, pipeline.name, holder);
-    if ((await maybeJob(change.snapshot, started.job.id))?.stopping) stop.abort(stopped(started.job.id));
-  };
-  const publisher = new Publisher({ project, what: `results of ${pipeline.name}`, also });
-  const renewal = setInterval(() => publisher.flush().catch(() => undefined), leaseRenewalMs);
+  const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(job.id)), jobTimeoutMs);
+  const broken = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal, watch.signal, broken.signal]);
+  const run = new JobRun({ ...options, signal }, { ...started, base }, watch);
+  const publisher = new Publisher({
+    project,
+    what: `results of ${pipeline.name}`,
+    also: (change) => watch.hold(change),
+    failed: (error) => broken.abort(error),
+  });
   try {
     await run.datums(publisher);
     return await run.finish();
-  } catch (error) {
+  } catch (thrown) {
     await publisher.flush().catch(() => undefined); // the error before says more
-    const why: unknown = signal.aborted ? signal.reason : error;
-    const reason = why instanceof PachError ? why.message : 'the engine failed';
-    const job = await run.abandon(signal.aborted ? 'killed' : 'failure', reason);
-    if (!stop.signal.aborted || options.signal.aborted) throw error;
-    return { job, before: base?.output, after: undefined, different: [] };
+    const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
+    if (watch.isLost || (mayGoOn && error instanceof CollectedError)) throw error;
+    const isStopped = [options.signal, stop.signal, watch.signal].some(({ aborted }) => aborted);
+    const reason = error instanceof PachError ? error.message : 'the engine failed';
+    const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
+    if (!ended || !isStopped || options.signal.aborted) throw error;
+    return { job: ended, before: base?.output, after: undefined, different: [] };
   } finally {
-    clearInterval(renewal);
     clearTimeout(timer || undefined);
   }
 }
 
 function tooLong(job: JobId): PachError {
   return new PachError('failed', { what: `job ${job}`, why: 'it took longer than job_timeout allows' });
-}
-
-function stopped(job: JobId): PachError {
-  return new PachError('interrupted', { what: `job ${job}`, why: 'it was stopped' });
-}
-
-interface Start extends Started {
-  readonly base: BaseJob | undefined;
-}
-
-class JobRun {
-  private readonly options: JobOptions;
-  private readonly start: Start;
-  private readonly counting: Counting;
-  /** Items of the datums' map, by key as latin1; undefined for what is gone. */
-  private readonly edits = new Map<string, MapItem | undefined>();
-  private readonly recheck: Recheck;
-  private isIncremental = false;
-
-  constructor(options: JobOptions, start: Start) {
-    this.options = options;
-    this.start = start;
-    this.counting = new Counting(start.job.id);
-    this.recheck = new Recheck(start.snapshot.reader, options.recompute);
-  }
-
-  /** Plans and runs all datums; their results are published when it resolves. */
-  async datums(publisher: Publisher): Promise<void> {
-    const { options, start } = this;
-    const { project, pipeline, executor, inputs } = options;
-    const { snapshot, job, recipe, base } = start;
-    const { spec } = pipeline;
-    const everything = spec.reprocess === 'every_job';
-    const comparable = options.recompute > 0 ? undefined : base;
-    const plan = await planJob({ snapshot, spec, recipe, inputs, base: comparable, everything });
-    this.isIncremental = plan.isIncremental;
-    const queue = new Queue<PlannedDatum>(queuedMax);
-    const variables = jobVariables(spec, {
-      job: job.id,
-      project: project.options.name,
-      specHash: pipeline.specRef.hash.toString('hex'),
-    });
-    const running = runAll({
-      ...options,
-      spec,
-      job: job.id,
-      reader: snapshot.reader,
-      publisher,
-      executor,
-      queue,
-      count: options.workers,
-      world: { ...options.world, env: { ...options.world.env, ...variables } },
-      logs: await options.logs(job.id),
-      done: (planned, result) => this.done(planned, result),
-    });
-    running.catch(() => queue.drop());
-    try {
-      for await (const step of plan.steps()) {
-        options.signal.throwIfAborted();
-        if (step.kind === 'gone') this.gone(step.id);
-        else if (step.kind === 'known' && !this.recheck.wants(step.planned, step.result)) {
-          this.known(step.planned, step.result);
-        } else {
-          this.counting.planned();
-          await queue.add({ ...step.planned, isRecheck: step.kind === 'known' });
-        }
-      }
-      this.counting.isPlanned = true;
-    } finally {
-      queue.end();
-      await running.finally(() => publisher.flush());
-      await this.recheck.end();
-    }
-    options.signal.throwIfAborted();
-  }
-
-  /** Makes the output commit and writes down how the job ended. */
-  async finish(): Promise<JobResult> {
-    const { project, pipeline, branch } = this.options;
-    const { base } = this.start;
-    const begun = await project.begin();
-    const { ref: datums, entries } = await this.datumMap(begun);
-    const counts = this.counting.counts(entries);
-    let root: Directory | undefined;
-    let reason = counts.failed > 0 ? `${counts.failed} of ${counts.total} datums failed` : '';
-    try {
-      const before = base?.job.datums && { datums: base.job.datums, root: rootOf(base.output) };
-      root = await unionOf({
-        reader: project.reader,
-        upload: begun.upload,
-        before,
-        datums,
-        now: this.start.job.started,
-      });
-    } catch (error) {
-      if (!(error instanceof PachError) || error.code !== 'conflict') throw error;
-      reason = error.message;
-    }
-    const state = reason === '' ? 'success' : 'failure';
-    return project.update(
-      `job of ${pipeline.name}`,
-      async (change) => {
-        const head = (await change.snapshot.maybeBranch(pipeline.name, branch))?.head;
-        const before = head && (await change.snapshot.commitAt(head.commit));
-        const ended = { ...this.start.job, state, reason, counts, finished: Date.now(), datums } as const;
-        const provenance = usedCommits(this.start.job.inputs);
-        const message = `job of ${pipeline.name}, version ${pipeline.version}`;
-        const commit = { id: ended.id, repo: pipeline.name, branch, tree: root, message, provenance };
-        let after = before;
-        if (!commit.tree) after = undefined;
-        else if (state === 'failure')
-          after = await change.commitAside({ ...commit, tree: commit.tree, started: ended.started });
-        else if (!before || !this.isSame(before, commit.tree)) {
-          after = await change.commit({ ...commit, tree: commit.tree, started: ended.started });
-        }
-        const job = { ...ended, output: after?.id };
-        setJob(change, job);
-        // It stays the base of the next job, which has all of it now.
-        if (base?.job.restarted && after?.id === base.output.id) setJob(change, { ...base.job, restarted: false });
-        endLease(change, pipeline.name);
-        return { job, before, after, different: this.recheck.different };
-      },
-      begun,
-    );
-  }
-
-  /** Writes down that it did not come to its end; what was published of it stays. */
-  async abandon(state: 'killed' | 'failure', reason: string): Promise<Job> {
-    const { project, pipeline } = this.options;
-    const counts: DatumCounts = this.counting.counts(undefined);
-    const job = { ...this.start.job, state, reason, counts, finished: Date.now() };
-    return project.update(`job of ${pipeline.name}`, async (change) => {
-      setJob(change, job);
-      endLease(change, pipeline.name);
-      return job;
-    });
-  }
-
-  private done(planned: PlannedDatum, result: Result): void {
-    const { options, counting } = this;
-    const known = this.recheck.take(planned);
-    if (known) this.recheck.compare(planned, known, result);
-    else counting.ran(result.outcome.state);
-    this.keep(planned, known ?? result);
-    if (known) counting.skipped();
-    options.progress(counting);
-  }
-
-  private known(planned: PlannedDatum, result: Result): void {
-    this.counting.planned();
-    // A job that goes on finds its own results.
-    if (result.outcome.job === this.start.job.id) this.counting.ran(result.outcome.state);
-    else this.counting.skipped();
-    this.keep(planned, result);
-    this.options.progress(this.counting);
-  }
-
-  private keep(planned: PlannedDatum, result: Result): void {
-    const item = datumItem(planned, result);
-    this.edits.set(item.key.toString('latin1'), item);
-  }
-
-  private gone(id: string): void {
-    this.edits.set(Buffer.from(id, 'hex').toString('latin1'), undefined);
-  }
-
-  private async datumMap({ upload }: Begun): Promise<{ ref: Ref; entries: number }> {
-    const { reader } = this.options.project;
-    const edits = [...this.edits.keys()].sort().map((key) => ({
-      key: Buffer.from(key, 'latin1'),
-      item: this.edits.get(key),
-    }));
-    const before = this.isIncremental ? this.start.base?.job.datums : undefined;
-    const map = await applyEdits({ source: reader, sink: upload.nodes }, mapFormat, before, edits);
-    if (edits.length > editsReadAtOnce) await upload.finish();
-    return map;
-  }
-
-  /** True when the branch's head is what this job would commit: the same files from the same versions and spec. */
-  private isSame(head: Commit, root: Directory): boolean {
-    const { base, job } = this.start;
-    if (base?.output.id !== head.id || !head.tree.hash.equals(root.ref.hash)) return false;
-    const same = job.inputs.every(({ commit }, index) => commit === base.job.inputs[index]?.commit);
-    return same && base.job.inputs.length === job.inputs.length && base.job.spec.hash.equals(job.spec.hash);
-  }
-}
-
-/** Each version once, without branches that had no commits. */
-function usedCommits(inputs: Job['inputs']): Job['inputs'] {
-  const used = inputs.filter(({ commit }) => !isNone(commit));
-  return used.filter(({ repo, commit }, index) => {
-    return used.findIndex((other) => other.repo === repo && other.commit === commit) === index;
-  });
 }

@@ -2,6 +2,7 @@
  * One engine a pipeline: whoever runs it holds its lease in the store, and renews it with all that
  * it publishes. A lease whose engine died on this host is free at once, others when their time is up.
  */
+import { readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { PachError } from '../base/errors.ts';
 import { processStart } from '../base/processes.ts';
@@ -11,14 +12,24 @@ import { leaseKey } from '../versions/ref-keys.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
 /** How long a lease lasts from its last renewal; it is renewed several times in that time. */
-const leaseMs = 120_000;
-export const leaseRenewalMs = 30_000;
+export const leaseMs = 120_000;
 
-/** This engine, as leases name it. */
-export async function leaseHolder(author: string): Promise<Omit<LeaseRecord, 'until'>> {
-  const host = hostname();
+/** Who holds a lease. */
+export type Holder = Omit<LeaseRecord, 'until'>;
+
+let runs = 0;
+
+/** One run of this engine, as leases name it: no two are the same. */
+export async function leaseHolder(author: string): Promise<Holder> {
   const { pid } = process;
-  return { holder: `${author}@${host}, process ${pid}`, host, pid, pidStarted: (await processStart(pid)) ?? '' };
+  runs += 1;
+  const holder = `${author}@${hostname()}, process ${pid}${runs > 1 ? `, run ${runs}` : ''}`;
+  return { holder, host: await hostName(), pid, pidStarted: (await processStart(pid)) ?? '' };
+}
+
+/** Where a process's number says which it is: containers of a host have numbers of their own. */
+async function hostName(): Promise<string> {
+  return `${hostname()} ${await readlink('/proc/self/ns/pid').catch(() => '')}`;
 }
 
 export async function maybeLease(snapshot: Snapshot, pipeline: string): Promise<LeaseRecord | undefined> {
@@ -29,24 +40,47 @@ export async function maybeLease(snapshot: Snapshot, pipeline: string): Promise<
 /** True while the engine that holds it is not known to be gone. */
 export async function isHeld(lease: LeaseRecord): Promise<boolean> {
   if (lease.until <= Date.now()) return false;
-  return lease.host !== hostname() || (await processStart(lease.pid)) === lease.pidStarted;
+  return lease.host !== (await hostName()) || (await processStart(lease.pid)) === lease.pidStarted;
 }
 
-/** Takes or renews it. Throws `conflict` naming who else holds it. */
-export async function holdLease(change: Change, pipeline: string, holder: Omit<LeaseRecord, 'until'>): Promise<void> {
+/** Takes it. Throws `conflict` naming who else holds it. */
+export async function takeLease(change: Change, pipeline: string, holder: Holder): Promise<void> {
   const lease = await maybeLease(change.snapshot, pipeline);
-  const own = lease?.host === holder.host && lease.pid === holder.pid && lease.pidStarted === holder.pidStarted;
-  if (lease && !own && (await isHeld(lease))) {
+  if (lease && !isOf(lease, holder) && (await isHeld(lease))) {
     throw new PachError('conflict', {
       what: `pipeline ${pipeline}`,
       why: `it is being run by ${lease.holder}`,
       next: `pach list job -p ${pipeline}`,
     });
   }
-  const value = encodeLease({ ...holder, until: Date.now() + leaseMs });
-  change.set({ key: leaseKey(pipeline), value, refs: [] });
+  setLease(change, pipeline, holder);
+}
+
+/** Makes it last longer. Throws `conflict` when it is somebody else's by now, or nobody's. */
+export async function renewLease(change: Change, pipeline: string, holder: Holder): Promise<void> {
+  checkLease(await maybeLease(change.snapshot, pipeline), pipeline, holder);
+  setLease(change, pipeline, holder);
+}
+
+/** Throws `conflict` when a lease is not this holder's. */
+export function checkLease(lease: LeaseRecord | undefined, pipeline: string, holder: Holder): void {
+  if (lease && isOf(lease, holder)) return;
+  throw new PachError('conflict', {
+    what: `pipeline ${pipeline}`,
+    why: lease ? `${lease.holder} has taken it over, since this engine did not answer` : 'its lease has been ended',
+    next: `pach list job -p ${pipeline}`,
+  });
 }
 
 export function endLease(change: Change, pipeline: string): void {
   change.delete(leaseKey(pipeline));
+}
+
+function setLease(change: Change, pipeline: string, holder: Holder): void {
+  const value = encodeLease({ ...holder, until: Date.now() + leaseMs });
+  change.set({ key: leaseKey(pipeline), value, refs: [] });
+}
+
+function isOf(lease: LeaseRecord, { holder, host, pid, pidStarted }: Holder): boolean {
+  return lease.holder === holder && lease.host === host && lease.pid === pid && lease.pidStarted === pidStarted;
 }

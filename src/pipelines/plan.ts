@@ -5,7 +5,7 @@
  */
 import type { BlobReader } from '../cache/blobs.ts';
 import type { MapItem } from '../model/map.ts';
-import { encodeDatum, encodeRows, type DatumRow } from '../model/records/pipelines.ts';
+import { encodeDatum, encodeRows, type DatumRow, type JobId } from '../model/records/pipelines.ts';
 import type { Hash } from '../model/refs.ts';
 import { entryHash } from '../model/tree.ts';
 import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
@@ -41,8 +41,10 @@ export interface PlanOptions {
   readonly recipe: Recipe;
   readonly inputs: JobInputs;
   readonly base: BaseJob | undefined;
-  /** True where no datum is to be taken as it was. */
+  /** True where no datum is to be taken as it was, but by the job itself before it was broken off. */
   readonly everything: boolean;
+  /** The job that is planned, when it is not just looked at. */
+  readonly job?: JobId | undefined;
 }
 
 /** What is to be done about one datum. */
@@ -73,7 +75,8 @@ export async function planJob(options: PlanOptions): Promise<JobPlan> {
         continue;
       }
       const planned = await plannedOf(snapshot.reader, options.recipe, leaves, now);
-      const result = everything ? undefined : await maybeResult(snapshot, planned.key);
+      const found = await maybeResult(snapshot, planned.key);
+      const result = everything && found?.outcome.job !== options.job ? undefined : found;
       yield result ? { kind: 'known', planned, result } : { kind: 'run', planned };
     }
   }

@@ -34,8 +34,10 @@ interface Batch {
 export interface PublisherOptions {
   readonly project: Project;
   readonly what: string;
-  /** Adds to every publication: the lease is renewed so. */
+  /** Adds to every publication, and may refuse it: the lease is renewed so. */
   readonly also: (change: Change) => Promise<void>;
+  /** Told when something could not be published: nothing will be any more. */
+  readonly failed: (error: unknown) => void;
 }
 
 /** The first publication comes soon, so that little is lost; later ones at growing distances, so that they are few. */
@@ -70,7 +72,7 @@ export class Publisher {
     } finally {
       batch.writers -= 1;
       if (batch.writers === 0) batch.closed?.();
-      if (Date.now() - this.lastMs >= this.waitMs) this.rotate().catch(() => undefined); // seen by who flushes
+      if (Date.now() - this.lastMs >= this.waitMs) this.rotate().catch(() => undefined);
     }
   }
 
@@ -85,6 +87,7 @@ export class Publisher {
     this.lastMs = Date.now();
     this.waitMs = Math.min(longestMs, this.waitMs * 2);
     this.publishing = this.publishing.then(() => this.publish(current));
+    this.publishing.catch(this.options.failed);
     return this.publishing;
   }
 

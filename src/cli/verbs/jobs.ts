@@ -1,7 +1,6 @@
 /**
  * list|inspect|wait|stop job, draw and profile of them.
  */
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
@@ -96,17 +95,18 @@ export const stopJobVerb = verb<JobArgs>({
 
 /** Asks the engine to stop, and waits until it has; a job whose engine is gone is ended here. */
 async function stop(project: Project, found: Job, signal: AbortSignal): Promise<Job> {
-  await project.update(`stop job ${found.id}`, async (change) => {
-    const job = await findJob(change.snapshot, found.id);
-    const lease = await maybeLease(change.snapshot, job.pipeline);
-    if (job.state !== 'running') return;
-    if (lease && (await isHeld(lease))) {
-      setJob(change, { ...job, stopping: true });
-      if (lease.host === hostname()) process.kill(lease.pid, 'SIGTERM');
-    } else setJob(change, { ...job, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
-  });
   for (;;) {
-    const job = await findJob(await project.snapshot(), found.id);
+    const job = await project.update(`stop job ${found.id}`, async (change) => {
+      const now = await findJob(change.snapshot, found.id);
+      const lease = await maybeLease(change.snapshot, now.pipeline);
+      if (now.state !== 'running') return now;
+      const isAlive = lease !== undefined && (await isHeld(lease));
+      const next: Job = isAlive
+        ? { ...now, stopping: true }
+        : { ...now, state: 'killed', reason: 'its engine is gone', finished: Date.now() };
+      if (!isAlive || !now.stopping) setJob(change, next);
+      return next;
+    });
     if (job.state !== 'running') return job;
     await sleep(pollMs, undefined, { signal });
   }

@@ -1,0 +1,107 @@
+/**
+ * What others do to a job while it runs: they stop it, take its pipeline over, or take away what it
+ * reads. All that a job publishes is published only while none of this has happened.
+ */
+import { isPachError, PachError } from '../base/errors.ts';
+import type { Change } from '../versions/change.ts';
+import type { Project } from '../versions/project.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import { maybeJob, type Job } from './jobs.ts';
+import { checkLease, leaseMs, maybeLease, renewLease, type Holder } from './lease.ts';
+import type { JobInputs } from './plan.ts';
+
+export interface WatchOptions {
+  readonly project: Project;
+  readonly job: Job;
+  readonly inputs: JobInputs;
+  readonly holder: Holder;
+}
+
+/** How often it looks: who stops a job waits for so long. */
+const lookMs = 2000;
+
+export class JobWatch implements Disposable {
+  private readonly options: WatchOptions;
+  private readonly ended = new AbortController();
+  private readonly timer: NodeJS.Timeout;
+  private looking = false;
+  private hasLost = false;
+
+  constructor(options: WatchOptions) {
+    this.options = options;
+    this.timer = setInterval(() => void this.look(), lookMs);
+  }
+
+  /** Aborted when the job is to end: it was stopped, or is this engine's no more. */
+  get signal(): AbortSignal {
+    return this.ended.signal;
+  }
+
+  /** True when it is not for this engine to say what becomes of the job. */
+  get isLost(): boolean {
+    return this.hasLost;
+  }
+
+  /** Part of every change that the job publishes: renews the lease. Throws `conflict` when the job is lost. */
+  async hold(change: Change): Promise<void> {
+    const { job, holder } = this.options;
+    await this.check(change.snapshot);
+    await renewLease(change, job.pipeline, holder);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.timer);
+  }
+
+  private async check(snapshot: Snapshot): Promise<void> {
+    const { job, holder, inputs } = this.options;
+    try {
+      checkLease(await maybeLease(snapshot, job.pipeline), job.pipeline, holder);
+      for (const { repo, commit } of inputs) {
+        if (!commit) continue;
+        const now = await snapshot.maybeCommit(repo, commit.id);
+        if (!now?.tree.hash.equals(commit.tree.hash)) throw inputGone(job, `${repo}@${commit.id}`);
+      }
+    } catch (error) {
+      if (isPachError(error, 'conflict')) this.lose(error);
+      throw error;
+    }
+    if ((await maybeJob(snapshot, job.id))?.stopping) this.ended.abort(stopped(job));
+  }
+
+  private lose(error: PachError): void {
+    this.hasLost = true;
+    this.ended.abort(error);
+  }
+
+  /** Never fails: who can't reach the store finds out when there is something to publish. */
+  private async look(): Promise<void> {
+    if (this.looking) return;
+    this.looking = true;
+    const { project, job } = this.options;
+    try {
+      const snapshot = await project.snapshot();
+      await this.check(snapshot);
+      const lease = await maybeLease(snapshot, job.pipeline);
+      if (lease && lease.until - Date.now() < leaseMs / 2) {
+        await project.update(`keep the lease of ${job.pipeline}`, (change) => this.hold(change));
+      }
+    } catch {
+      // Said by `signal` where it matters.
+    } finally {
+      this.looking = false;
+    }
+  }
+}
+
+function stopped({ id }: Job): PachError {
+  return new PachError('interrupted', { what: `job ${id}`, why: 'it was stopped' });
+}
+
+function inputGone({ id, pipeline }: Job, version: string): PachError {
+  return new PachError('conflict', {
+    what: `job ${id}`,
+    why: `${version}, which it reads, was deleted or purged while it ran`,
+    next: `pach run pipeline ${pipeline}`,
+  });
+}
