@@ -3,8 +3,9 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { writerOf } from '../../pipelines/writer.ts';
 import { Files, type File, type FileChange, type FileInfo } from '../../versions/files.ts';
-import { resolveVersion } from '../../versions/resolve.ts';
+import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { sizeText, timeText } from '../text.ts';
@@ -64,18 +65,28 @@ export const globFileVerb = verb<{ pattern: string }>({
   run: ({ pattern }, context) => printFiles(pattern, context, (files, path) => files.glob(path)),
 });
 
-export const inspectFileVerb = verb<{ file: string }>({
+export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
   command: 'inspect file <file>',
   summary: 'Show one file',
-  examples: [['inspect file images@master:/a/b.png', 'Its size, hash and time']],
-  json: fileJson,
-  options: (yargs) => yargs.positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' }),
-  async run({ file: text }, { settings, output }) {
+  examples: [
+    ['inspect file images@master:/a/b.png', 'Its size, hash and time'],
+    ['inspect file edges@master:/b.png --datum', 'Which datum of the pipeline wrote it'],
+  ],
+  json: `${fileJson}; with --datum also writer: {pipeline, job, datum, files: [{repo, commit, path}]} or null`,
+  options: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
+      .option('datum', { type: 'boolean', default: false, describe: 'Look for the datum that wrote it' }),
+  async run({ file: text, datum }, { settings, output }) {
     const { address, settings: where } = addressOf(text, settings);
     await using opened = await openProject(where);
-    const files = await filesAt(opened.project, await opened.project.snapshot(), address, text);
+    const snapshot = await opened.project.snapshot();
+    const files = await filesAt(opened.project, snapshot, address, text);
     const info = await files.info(await files.find(address.path ?? '/'));
-    await output.document(info, () =>
+    const { id } = await resolveCommit(snapshot, address);
+    const writer = datum ? ((await writerOf(snapshot, id, info.path)) ?? null) : undefined;
+    const read = writer?.files.map(({ repo, commit, path }) => `${repo}@${commit}:${path}`) ?? [];
+    await output.document({ ...info, ...(datum && { writer }) }, () =>
       [
         `Path:     ${info.path}`,
         `Type:     ${info.kind}${info.executable ? ', executable' : ''}`,
@@ -83,6 +94,9 @@ export const inspectFileVerb = verb<{ file: string }>({
         `Size:     ${sizeText(info.bytes)}`,
         `Modified: ${timeText(info.modified)}`,
         `Hash:     ${info.hash}`,
+        ...(writer
+          ? [`Datum:    ${writer.datum} of job ${writer.job}`, ...read.map((from) => `From:     ${from}`)]
+          : []),
       ].join('\n'),
     );
   },
