@@ -26,6 +26,6 @@ export async function openRunFolder(home: Home): Promise<RunFolder> {
 async function clear(dir: string): Promise<void> {
   const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
   const places = table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);
-  unmountAll(places.filter((place) => place.startsWith(`${dir}/`)).reverse());
+  unmountAll(places.filter((place) => place.startsWith(`${dir}/`)).toReversed());
   await rm(dir, { recursive: true, force: true }).catch(() => undefined);
 }

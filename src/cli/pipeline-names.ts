@@ -1,8 +1,6 @@
 /**
  * What pipelines, jobs and datums are called and how they are shown.
  */
-import { openProject, type OpenProject } from '../app/open.ts';
-import type { Settings } from '../app/settings.ts';
 import { findJob, listJobs, type Job, type JobDatum } from '../pipelines/jobs.ts';
 import { isNone } from '../pipelines/plan.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -84,10 +82,4 @@ export const datumJson =
 /** What became of a datum in a job: what an earlier one had computed was skipped by this one. */
 export function datumState(job: Job, { outcome }: Pick<JobDatum, 'outcome'>): string {
   return outcome.state === 'success' && outcome.job !== job.id ? 'skipped' : outcome.state;
-}
-
-/** Opens the project of the settings for a verb that reads, with its newest state. */
-export async function opened(settings: Settings): Promise<OpenProject & { readonly snapshot: Snapshot }> {
-  const project = await openProject(settings);
-  return { ...project, snapshot: await project.project.snapshot() };
 }

@@ -37,7 +37,7 @@ export interface JobDatum extends DatumRecord {
 
 const idPattern = /^[0-9a-f]{1,32}$/;
 
-export function jobOf(item: MapItem): Job {
+function jobOf(item: MapItem): Job {
   const [spec, recipe, datums] = item.refs;
   if (!spec || !recipe)
     throw new PachError('damaged', { what: item.key.toString(), why: 'its references are not complete' });

@@ -172,7 +172,7 @@ export class Attempt {
   }
 }
 
-export function isAccepted({ transform }: PipelineSpec, ending: Ending): boolean {
+function isAccepted({ transform }: PipelineSpec, ending: Ending): boolean {
   return ending.kind === 'exit' && (ending.code === 0 || transform.acceptReturnCode.includes(ending.code));
 }
 

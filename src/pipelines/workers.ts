@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { isPachError } from '../base/errors.ts';
 import type { Queue } from '../base/queue.ts';
 import { runBatches } from './batches.ts';
-import type { Executor, Worker, WorkerOptions } from './executor.ts';
+import type { Executor, WorkerOptions } from './executor.ts';
 import type { Result } from './results.ts';
 import { runDatum, type PlannedDatum, type RunOptions } from './run-datum.ts';
 import { Slot, type SlotOptions } from './slot.ts';
@@ -77,21 +77,21 @@ class Lane {
     const mount = isBatching ? undefined : options.mount;
     const slot = Slot.make({ dir, reader: options.reader, mount });
     await using worker = await options.executor.open({ ...options.world, slot: dir, name: this.name });
-    const run = { ...options, worker: worker as Worker, slot };
+    const run = { ...options, worker, slot };
     const done = (planned: PlannedDatum, result: Result): void => {
       went();
       options.done(planned, result);
     };
     if (isBatching) return await runBatches(run, first, done);
     for (let planned: PlannedDatum | undefined = first; planned; planned = await options.queue.take()) {
-      done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned as PlannedDatum, error)));
+      done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned, error)));
     }
     return undefined;
   }
 }
 
 /** That the worker is of no use any more, and which datum it had. */
-export class BrokenWorker extends Error {
+class BrokenWorker extends Error {
   readonly planned: PlannedDatum;
 
   constructor(planned: PlannedDatum, cause: unknown) {

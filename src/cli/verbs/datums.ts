@@ -213,7 +213,7 @@ export const logsVerb = verb<LogArgs>({
 
 /** What datums that run now have printed, as far as this machine runs them. */
 async function spooled(folder: string, datum: string | undefined, lines: LogLines): Promise<void> {
-  for (const name of (await readdir(folder).catch(() => [])).sort()) {
+  for (const name of (await readdir(folder).catch((): string[] => [])).sort()) {
     if (datum === undefined || name.startsWith(datum)) {
       await lines.add(name, await readFile(join(folder, name)).catch(() => Buffer.alloc(0)));
     }

@@ -144,7 +144,7 @@ export const profileVerb = verb<JobArgs & { format: string }>({
       if (datum.outcome.job === job.id) rows.push({ datum: datum.id, state, totalMs, ...stats });
     }
     rows.sort((a, b) => b.totalMs - a.totalMs);
-    if (format === 'svg') return output.write(timelineSvg(`job ${job.id} of ${job.pipeline}`, job.started, rows));
+    if (format === 'svg') return await output.write(timelineSvg(`job ${job.id} of ${job.pipeline}`, job.started, rows));
     const seconds = (ms: number): string => (ms / 1000).toFixed(3);
     await output.rows(rows, [
       ['DATUM', (row) => row.datum.slice(0, 16)],
