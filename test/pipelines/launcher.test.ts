@@ -175,6 +175,20 @@ describe('a launcher', () => {
   });
 });
 
+test.runIf(isRoot)('where namespaces are not to be had it says what to do', async () => {
+  const forbid = 'echo 0 > /proc/sys/user/max_user_namespaces';
+  const script = `exec unshare -U --map-user=65534 --keep-caps sh -c '${forbid}; exec ${program} --fd 3 --namespaces'`;
+  const child = spawn('sh', ['-c', script], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+  await using launcher = new Launcher(child.stdio[3] as Duplex, 'edges/1');
+  const world = { slot: '/', code: [], hidden: [], network: 'none', scratch: false, cgroups: [], program } as const;
+  const failure = await launcher.setup({ ...plain, world }).catch((error: unknown) => error);
+  expect(failure).toMatchObject({
+    code: 'denied',
+    message: "edges/1: commands can't be given namespaces of their own: No space left on device",
+    next: expect.stringContaining('--executor docker') as string,
+  });
+});
+
 /** A launcher as the first process of a pid namespace, as in a container. */
 async function contain(dir: string): Promise<{ child: ChildProcess; socket: Socket }> {
   const path = join(dir, 'socket');

@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { symlink, writeFile } from 'node:fs/promises';
+import { chmod, stat, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -404,6 +404,21 @@ test.runIf(whos.includes('root'))('a mount that came after its worker is shown a
     execFileSync('sh', ['-c', `umount ${data}`]);
   }
   await driver.ask({ action: 'run', worker: 'w', task: { argv: ['true'] } });
+});
+
+test.runIf(whos.includes('root'))('root may run commands as somebody else', async () => {
+  await using driver = await Driver.start('root');
+  const secrets = [{ path: '/keys/a', text: 'a' }];
+  await driver.open({ user: 'nobody:daemon', secrets });
+  // As the engine makes it.
+  await chmod(join(driver.slot, 'out'), 0o777);
+  const { log } = await driver.run(
+    'id -un; id -gn; echo $HOME; cat /keys/a; touch /pfs/out/x; kill -9 1; cat /proc/self/status',
+  );
+  expect(log).toMatch(/^nobody\ndaemon\n\/nonexistent\na/);
+  expect((await stat(join(driver.slot, 'out/x'))).uid).toBe(65534);
+  expect(log).toMatch(/CapPrm:\t0{16}/);
+  await expect(driver.open({ user: 'nonesuch' }, 'other')).rejects.toThrow('there is no user nonesuch');
 });
 
 test.runIf(whos.includes('root'))('memory and processors are limited where control groups may be made', async () => {
