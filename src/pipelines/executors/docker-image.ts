@@ -17,8 +17,9 @@ export interface KnownImage {
 }
 
 export function knownImage({ Id: id, Config: config }: Docker.ImageInspectInfo): KnownImage {
-  const home = config.Env?.find((variable) => variable.startsWith('HOME='));
-  return { id, user: config.User, home: home?.slice('HOME='.length) };
+  // Newer engines leave out what is empty.
+  const home = config?.Env?.find((variable) => variable.startsWith('HOME='));
+  return { id, user: config?.User ?? '', home: home?.slice('HOME='.length) };
 }
 
 /** The image as the engine has it, pulled when it has none. Throws `not-found` when it is not to be had. */
