@@ -72,6 +72,10 @@ std::pair<Kind, uint32_t> Session::Outcome(bool too_much) const {
   return {Kind::kExit, static_cast<uint32_t>(WEXITSTATUS(status))};
 }
 
+void Session::GiveOutput() {
+  if (owner_ != std::pair<uint32_t, uint32_t>{0, 0}) GiveFolder(output_folder_.c_str(), owner_.first, owner_.second);
+}
+
 void Session::Finish() {
   KillRest();
   Run& run = *run_;
@@ -82,6 +86,7 @@ void Session::Finish() {
   const bool too_much = BytesBelow(output_folder_.c_str(), run.plan.output_bytes_max) > run.plan.output_bytes_max;
   const auto [kind, value] = Outcome(too_much);
   const std::string why = kind == Kind::kNotStarted ? report_->why : "";
+  GiveOutput();
   for (const std::string& folder : cleared_) EmptyFolder(folder.c_str());
   Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Done());
   run_.reset();

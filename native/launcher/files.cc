@@ -45,6 +45,17 @@ void Measure(DIR* folder, int depth, uint64_t enough, uint64_t* total) {
   closedir(folder);
 }
 
+void Give(DIR* folder, int depth, uint32_t user, uint32_t group) {
+  if (folder == nullptr) return;
+  const int fd = dirfd(folder);
+  while (const dirent* entry = readdir(folder)) {
+    if (IsDot(entry->d_name)) continue;
+    if (depth < kDepthMax) Give(OpenFolder(fd, entry->d_name, O_NOFOLLOW), depth + 1, user, group);
+    if (fchownat(fd, entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) != 0) continue;
+  }
+  closedir(folder);
+}
+
 void Empty(DIR* folder, int depth) {
   if (folder == nullptr) return;
   const int fd = dirfd(folder);
@@ -99,6 +110,8 @@ uint64_t BytesBelow(const char* folder, uint64_t enough) {
   Measure(OpenFolder(AT_FDCWD, folder, 0), 0, enough, &total);
   return total;
 }
+
+void GiveFolder(const char* folder, uint32_t user, uint32_t group) { Give(OpenFolder(AT_FDCWD, folder, 0), 0, user, group); }
 
 void EmptyFolder(const char* folder) { Empty(OpenFolder(AT_FDCWD, folder, 0), 0); }
 

@@ -38,6 +38,9 @@ bool WriteAll(int fd, const char* data, size_t size);
 /** Sizes of all files below a folder; stops counting beyond `enough`. What can't be read counts nothing. */
 uint64_t BytesBelow(const char* folder, uint64_t enough);
 
+/** Makes all that lies below a folder another user's, following no link; what can't be given stays. */
+void GiveFolder(const char* folder, uint32_t user, uint32_t group);
+
 /** Removes what is in a folder; what is not the launcher's to remove stays. */
 void EmptyFolder(const char* folder);
 

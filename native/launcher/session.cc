@@ -43,6 +43,10 @@ bool Has(const Texts& env, const std::string& prefix) {
   return std::any_of(env.begin(), env.end(), [&](const std::string& variable) { return variable.compare(0, prefix.size(), prefix) == 0; });
 }
 
+void Remove(Texts* env, const std::string& prefix) {
+  env->erase(std::remove_if(env->begin(), env->end(), [&](const std::string& variable) { return variable.compare(0, prefix.size(), prefix) == 0; }), env->end());
+}
+
 void SetAll(Texts* env, const Texts& variables) {
   for (const std::string& variable : variables) {
     const size_t equals = variable.find('=');
@@ -90,14 +94,18 @@ void Session::Setup(Reader reader) {
   for (char** variable = environ; *variable != nullptr; variable++) {
     if (std::strchr(*variable, '=') != nullptr) manner_.env.push_back(*variable);
   }
-  SetAll(&manner_.env, reader.List());
+  const Texts given = reader.List();
   const Pairs secrets = reader.ListOfFiles();
   manner_.user = FindUser(reader.Text());
+  // Root's, which a container engine gives to whom it starts.
+  if (!namespaces_ && manner_.user.other) Remove(&manner_.env, "HOME=");
+  SetAll(&manner_.env, given);
   manner_.folder = reader.Text();
   manner_.processes_max = reader.U32();
   manner_.lifeline[0] = lifeline_read_.get();
   manner_.lifeline[1] = lifeline_write_.get();
   cleared_ = reader.List();
+  owner_ = {reader.U32(), reader.U32()};
   manner_.has_world = reader.Flag();
   if (manner_.has_world != namespaces_) Malformed();
   output_folder_ = "/pfs/out";
@@ -258,6 +266,7 @@ void Session::ReadClient() {
     return;
   }
   run_->asked = true;
+  GiveOutput();
   Queue(Writer(kNext).U8(failed).Done());
 }
 

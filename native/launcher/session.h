@@ -58,6 +58,7 @@ class Session {
   void ReadReports();
   void End(Kind reason, bool at_once);
   void KillRest();
+  void GiveOutput();
   void Finish();
   void SendExit(Kind kind, uint32_t value, const std::string& why);
   std::pair<Kind, uint32_t> Outcome(bool too_much) const;
@@ -70,6 +71,8 @@ class Session {
   Manner manner_;
   std::string output_folder_;
   Texts cleared_, memory_files_;
+  /** Whose all in /pfs/out becomes, user and group; 0, 0: it stays as it is. */
+  std::pair<uint32_t, uint32_t> owner_{0, 0};
   NextSocket next_;
   /** What the first process of the command could not start with, and how it ended. */
   std::optional<Report> report_;

@@ -83,12 +83,18 @@ export async function startLauncher(options: StartOptions, create: () => Promise
     const user = worker.user ?? options.image.user;
     // Docker gives the launcher the home of root, the launcher gives commands that of their user.
     const env = { ...(options.image.home !== undefined && { HOME: options.image.home }), ...worker.env };
-    await launcher.setup({ env, secrets, user, workingDir, processesMax, cleared });
+    await launcher.setup({ env, secrets, user, workingDir, processesMax, cleared, outputOwner: ownerOf() });
     return launcher;
   } catch (error) {
     await launcher[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Who has to read what a command wrote: anybody but root needs to be given it. */
+function ownerOf(): { user: number; group: number } | undefined {
+  const [user = 0, group = 0] = [process.geteuid?.(), process.getegid?.()];
+  return user === 0 ? undefined : { user, group };
 }
 
 async function startContainer({ engine, worker }: StartOptions, container: Docker.Container): Promise<void> {

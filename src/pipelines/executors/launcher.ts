@@ -41,6 +41,8 @@ export interface LauncherSetup {
   readonly processesMax: number;
   /** Folders that are emptied after every command. A world needs none. */
   readonly cleared: readonly string[];
+  /** Whose all in /pfs/out becomes; undefined: it stays as it is. */
+  readonly outputOwner?: { readonly user: number; readonly group: number } | undefined;
   /** Exactly when the launcher was started with `--namespaces`. */
   readonly world?: LauncherWorld | undefined;
 }
@@ -104,7 +106,9 @@ export class Launcher implements AsyncDisposable {
       .text(setup.user ?? '')
       .text(setup.workingDir ?? '')
       .u32(setup.processesMax)
-      .texts(setup.cleared);
+      .texts(setup.cleared)
+      .u32(setup.outputOwner?.user ?? 0)
+      .u32(setup.outputOwner?.group ?? 0);
     frame.u8(setup.world !== undefined);
     if (setup.world) {
       const { slot, code, hidden, network, scratch, cgroups, program } = setup.world;
