@@ -27,7 +27,7 @@ export class Fault extends Error {
 export type LineOf = (path: Path) => number | undefined;
 
 /** The operating error of a fault: `edges.json:7: transform.cmmd: there is no such field`. */
-export function errorOf(fault: Fault, file: string, document: unknown, lineOf?: LineOf): PachError {
+function errorOf(fault: Fault, file: string, document: unknown, lineOf?: LineOf): PachError {
   const path = respell(fault.path, document);
   const line = lineOf?.(path);
   const place = line === undefined ? file : `${file}:${line}`;
