@@ -47,3 +47,6 @@ export async function* mapOrdered<T, R>(
     await Promise.allSettled(pending);
   }
 }
+
+/** A longer timer would run off at once: Node counts its milliseconds in 31 bits. */
+export const timerMsMax = 2 ** 31 - 1;

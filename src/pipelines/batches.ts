@@ -2,6 +2,7 @@
  * Commands that stay up (`datum_batching`): one process is given datum after datum, each when it
  * asks with `next datum`.
  */
+import { timerMsMax } from '../base/async.ts';
 import type { Queue } from '../base/queue.ts';
 import type { Exit } from './executor.ts';
 import type { Result } from './results.ts';
@@ -76,7 +77,8 @@ class Batch {
     this.current = { ...taken, attempt };
     await attempt.fill();
     const { datumTimeoutMs } = options.spec;
-    if (datumTimeoutMs !== undefined) this.timer = setTimeout(() => this.timeout.abort(), datumTimeoutMs);
+    if (datumTimeoutMs !== undefined)
+      this.timer = setTimeout(() => this.timeout.abort(), Math.min(datumTimeoutMs, timerMsMax));
     return attempt.variables;
   }
 

@@ -3,6 +3,7 @@
  * of it. Whatever dies in the middle, the same job goes on when it is run again, and what was
  * published of it is not computed twice.
  */
+import { timerMsMax } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import type { JobId } from '../model/records/pipelines.ts';
 import { CollectedError, collectedOr } from '../versions/renew.ts';
@@ -41,7 +42,7 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
   using watch = new JobWatch({ project, job, inputs, holder });
   const stop = new AbortController();
   const { jobTimeoutMs } = pipeline.spec;
-  const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(job.id)), jobTimeoutMs);
+  const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(job.id)), Math.min(jobTimeoutMs, timerMsMax));
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal, watch.signal, broken.signal]);
   const run = new JobRun({ ...options, signal }, { ...started, base }, watch);
