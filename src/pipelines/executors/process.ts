@@ -14,7 +14,7 @@ import { canLimit, Cgroups } from './cgroups.ts';
 import { Launcher, type LauncherSetup } from './launcher.ts';
 
 export interface ProcessExecutorOptions {
-  /** The launcher, native/build/launcher. */
+  /** Absolute: the launcher, native/build/launcher. */
   readonly program: string;
   /** What every command begins with: PATH, HOME, the language. No credentials. */
   readonly env: Readonly<Record<string, string>>;
