@@ -57,7 +57,7 @@ export async function endOwnEngine(dir: string): Promise<void> {
 export interface ImageParts {
   /** Lines of a Dockerfile: `USER tester`, `ENV A=b`. */
   readonly changes?: readonly string[];
-  /** Files beside busybox, by absolute path. */
+  /** Files beside busybox, by absolute path; those that begin with `#!` can be run. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -73,7 +73,9 @@ export async function busyboxImage(engine: TestEngine, { changes = [], files = {
     const users = { passwd: 'root:x:0:0::/root:/bin/sh\ntester:x:1234:1234::/home/tester:/bin/sh\n' };
     await writeFile(join(root, 'etc/passwd'), users.passwd);
     await writeFile(join(root, 'etc/group'), 'root:x:0:\ntester:x:1234:\n');
-    for (const [path, text] of Object.entries(files)) await writeFile(join(root, path), text);
+    for (const [path, text] of Object.entries(files)) {
+      await writeFile(join(root, path), text, { mode: text.startsWith('#!') ? 0o755 : 0o644 });
+    }
     return importFolder(engine, root, changes);
   });
 }
