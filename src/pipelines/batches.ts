@@ -76,6 +76,7 @@ class Batch {
     const attempt = new Attempt(options, taken.planned);
     this.current = { ...taken, attempt };
     await attempt.fill();
+    options.slot.writeEnvironment(attempt.variables);
     const { datumTimeoutMs } = options.spec;
     if (datumTimeoutMs !== undefined)
       this.timer = setTimeout(() => this.timeout.abort(), Math.min(datumTimeoutMs, timerMsMax));

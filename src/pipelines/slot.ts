@@ -95,6 +95,12 @@ export class Slot {
     return binds;
   }
 
+  /** Writes the variables of a datum to /pfs/.env, for a command that runs already. */
+  writeEnvironment(variables: Readonly<Record<string, string>>): void {
+    const lines = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
+    writeFileSync(join(this.pfs, '.env'), lines.join(''));
+  }
+
   /** Takes away what the datum was given and what its command wrote. */
   empty(): void {
     for (const name of readdirSync(this.pfs)) if (name !== 'out') this.clearInput(Buffer.from(join(this.pfs, name)));
