@@ -54,6 +54,8 @@ struct Options {
   uint64_t total_bytes, total_files;
   /** Lend whole files to the kernel, as far as it lets us. */
   bool passthrough;
+  /** Show modes of files that are not read-only, though these are: copies of them get those. */
+  bool writable_modes;
 };
 
 struct Counters {

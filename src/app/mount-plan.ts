@@ -26,6 +26,8 @@ export interface MountPlan {
   readonly timeoutMs: number;
   /** Bytes to read ahead of a sequential reader; 0 turns it off, undefined leaves it to us. */
   readonly prefetchBytes?: number | undefined;
+  /** Show modes of files that are not read-only, as commands of pipelines expect of their input. */
+  readonly writableModes?: boolean;
 }
 
 /** The names to show. One repo in several versions shows each as `repo@ref`. */

@@ -50,6 +50,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     passthrough: process.geteuid?.() === 0,
+    writableModes: plan.writableModes ?? false,
     onError: (error) => log(error),
   });
   const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';

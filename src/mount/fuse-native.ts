@@ -70,6 +70,8 @@ export interface SessionOptions {
   readonly totalFiles: number;
   /** Lend whole files of the disk cache to the kernel, as far as it allows that. */
   readonly passthrough: boolean;
+  /** Show modes of files that are not read-only, though these are: copies of them get those. */
+  readonly writableModes: boolean;
   /** The root directory as `encodeEntry` writes it. */
   readonly root: Buffer;
 }

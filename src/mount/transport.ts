@@ -26,6 +26,8 @@ export interface TransportOptions {
   readonly gid: number;
   /** Lend whole files to the kernel, as far as it allows that. */
   readonly passthrough: boolean;
+  /** Show modes of files that are not read-only, though these are: copies of them get those. */
+  readonly writableModes: boolean;
   /** Told of every request that failed in a way the view does not announce. Must not throw. */
   onError(error: unknown): void;
 }
@@ -71,7 +73,7 @@ export class Transport {
   constructor(view: View, options: TransportOptions) {
     this.view = view;
     this.options = options;
-    const { device, table, uid, gid, passthrough } = options;
+    const { device, table, uid, gid, passthrough, writableModes } = options;
     const { bytes: totalBytes, files: totalFiles } = view.totals();
     const { ino: _ino, parent: _parent, ...root } = view.root();
     const ready = settleable();
@@ -87,6 +89,7 @@ export class Transport {
         totalBytes,
         totalFiles,
         passthrough,
+        writableModes,
         root: encodeEntry({ ...root, name: Buffer.alloc(0) }),
       },
       {
