@@ -213,12 +213,13 @@ void MakeRun() {
   if (path.compare(0, 5, "/run/") == 0) Show(path, PlaceFor(path, false), true);
 }
 
-void Hide(const Texts& folders) {
-  for (const std::string& folder : folders) {
-    char* resolved = realpath(folder.c_str(), nullptr);
-    const Fd place = OpenInWorld(resolved != nullptr ? resolved : folder);
+void Hide(const Texts& paths) {
+  for (const std::string& path : paths) {
+    char* resolved = realpath(path.c_str(), nullptr);
+    const Fd place = OpenInWorld(resolved != nullptr ? resolved : path);
     free(resolved);
     if (place && IsFolder(place)) MountTmpfs(PathOf(place), "mode=555,size=4k,nr_inodes=1");
+    else if (place) Show("/dev/null", place, true);
   }
 }
 

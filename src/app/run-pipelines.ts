@@ -3,7 +3,6 @@
  * secrets and folders.
  */
 import { mkdir, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { storeHeaderKey } from '../model/keys.ts';
@@ -58,7 +57,7 @@ export async function* runPipelines(
   await using executor = await openExecutor(request.executor, settings);
   await using folder = await openRunFolder(settings.home);
   await using mounts = new Mounts();
-  const hidden = [settings.home.dir, join(homedir(), '.aws'), join(homedir(), '.docker')].map((path) => resolve(path));
+  const hidden = [settings.home.dir, ...(settings.credentials ?? [])].map((path) => resolve(path));
   const header = store.localPath(storeHeaderKey);
   if (header !== undefined) hidden.push(dirname(resolve(header)));
   const said = new Set<string>();

@@ -43,7 +43,7 @@ export interface WorkerOptions {
   readonly network: 'default' | 'none';
   /** A tmpfs for scratch at /scratch. */
   readonly memoryVolume: boolean;
-  /** Folders of this machine that commands must not see, where the executor shows the machine's files. */
+  /** Folders and files of this machine that commands must not see, where the executor shows the machine's files. */
   readonly hidden: readonly string[];
 }
 
