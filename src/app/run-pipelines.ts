@@ -13,6 +13,7 @@ import { findPipeline, codeEntries, type Pipeline } from '../pipelines/pipelines
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../pipelines/run-graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { InputsMount } from '../pipelines/slot.ts';
+import { letRead } from '../pipelines/readable.ts';
 import type { PipelineSpec } from '../pipelines/spec.ts';
 import { extractFile, extractFolder } from '../versions/extract.ts';
 import { FileBytes, Files } from '../versions/files.ts';
@@ -159,6 +160,7 @@ async function writeCode(
     if (entry.content.form === 'directory') {
       await extractFolder(new Files(reader, entry.content, 'code'), { path: '/', entry }, target, unwatched);
     } else await extractFile(new FileBytes(reader), { path: `/${index}`, entry }, target, unwatched);
+    letRead(target);
   }
   return pipeline.spec.code.map(({ to }, index) => ({ from: join(dir, String(index)), to }));
 }

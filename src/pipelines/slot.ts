@@ -26,6 +26,7 @@ import { FileBytes, Files } from '../versions/files.ts';
 import type { Datum, DatumFile } from './datum.ts';
 import type { Bind } from './executor.ts';
 import { bytesOf } from './jobs.ts';
+import { letRead } from './readable.ts';
 
 /** A mount of the versions that a job reads, for as long as it runs. */
 export interface InputsMount extends AsyncDisposable {
@@ -92,6 +93,7 @@ export class Slot {
         binds.push({ from: mount.pathOf(file.input.repo, file.commit, file.path), to });
       }
     }
+    for (const name of inputs) letRead(join(this.pfs, name));
     return binds;
   }
 
