@@ -1,12 +1,15 @@
 /**
  * The folder of an engine that runs jobs on this machine: slots, code, a mount. What an engine left
- * that was killed is cleared away by the next one.
+ * that was killed is cleared away by the next one, but for the logs, which are kept for a while.
  */
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { processStart } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
+
+/** How long the logs of a job that was broken off are kept. */
+const logsKeptMs = 7 * 24 * 60 * 60 * 1000;
 
 export interface RunFolder extends AsyncDisposable {
   readonly dir: string;
@@ -18,8 +21,17 @@ export async function openRunFolder(home: Home): Promise<RunFolder> {
     const [pid, started] = name.split('.');
     if ((await processStart(Number(pid))) !== started) await clear(join(all, name));
   }
+  await clearLogs(home);
   const dir = await home.make(join(all, `${process.pid}.${await processStart(process.pid)}`));
   return { dir, [Symbol.asyncDispose]: () => clear(dir) };
+}
+
+async function clearLogs({ logs }: Home): Promise<void> {
+  for (const name of await readdir(logs).catch(() => [])) {
+    const path = join(logs, name);
+    const info = await stat(path).catch(() => undefined);
+    if (info && info.mtimeMs < Date.now() - logsKeptMs) await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** Nothing is removed through a mount: they go first, the innermost before those that they lie in. */

@@ -20,6 +20,7 @@ import { FileBytes, Files } from '../versions/files.ts';
 import { resolveCommit } from '../versions/resolve.ts';
 import type { Commit } from '../versions/snapshot.ts';
 import { openExecutor, type ExecutorName } from './executors.ts';
+import { mountLogPath } from '../local/mounts.ts';
 import { unmountKernel } from '../mount/kernel-mount.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
@@ -96,8 +97,8 @@ export async function* runPipelines(
     },
   };
   for await (const step of runGraph(options)) {
-    // Its logs are in the store now.
-    await rm(join(settings.home.logs, step.job.id), { recursive: true, force: true });
+    // Its logs are in the store now. Those of a job that was broken off are nowhere else.
+    if (step.job.datums) await rm(join(settings.home.logs, step.job.id), { recursive: true, force: true });
     yield step;
   }
 }
@@ -193,6 +194,7 @@ function lazyMount(
       async [Symbol.asyncDispose]() {
         unmountKernel(mountpoint, true);
         await ended;
+        await rm(await mountLogPath(settings.home, mountpoint), { force: true });
       },
     };
     mounts.opened.push(mount);

@@ -58,9 +58,9 @@ export class Counting {
 
   /** `total`: of the finished map; undefined for a job that did not come so far. */
   counts(total: number | undefined): DatumCounts {
-    const { processed, failed, recovered } = this;
+    const { processed, failed, recovered, found } = this;
     const ran = processed + failed + recovered;
     const skipped = total === undefined ? this.taken : total - ran;
-    return { total: total ?? ran + skipped, processed, skipped, failed, recovered };
+    return { total: total ?? found, processed, skipped, failed, recovered };
   }
 }

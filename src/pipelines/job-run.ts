@@ -191,9 +191,11 @@ export class JobRun {
   async abandon(state: 'killed' | 'failure', reason: string): Promise<Job> {
     const { project, pipeline } = this.options;
     const counts: DatumCounts = this.counting.counts(undefined);
-    const job = { ...this.start.job, state, reason, counts, finished: Date.now() };
     return project.update(`job of ${pipeline.name}`, async (change) => {
       await this.watch.hold(change);
+      const isStopped = (await maybeJob(change.snapshot, this.start.job.id))?.stopping === true;
+      const why = isStopped ? 'it was stopped' : reason;
+      const job = { ...this.start.job, state, reason: why, counts, finished: Date.now() };
       setJob(change, job);
       endLease(change, pipeline.name);
       return job;

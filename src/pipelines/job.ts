@@ -60,13 +60,19 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
     const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
     if (watch.isLost || (mayGoOn && error instanceof CollectedError)) throw error;
     const isStopped = [options.signal, stop.signal, watch.signal].some(({ aborted }) => aborted);
-    const reason = error instanceof PachError ? error.message : 'the engine failed';
+    const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
     const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
     if (!ended || !isStopped || options.signal.aborted) throw error;
     return { job: ended, before: base?.output, after: undefined, different: [] };
   } finally {
     clearTimeout(timer || undefined);
   }
+}
+
+/** Why a job came to no end, for people who know which job it is. */
+function reasonOf(error: unknown, isStopped: boolean): string {
+  if (error instanceof PachError) return isStopped ? error.why : error.message;
+  return `the engine failed: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 function tooLong(job: JobId): PachError {

@@ -201,6 +201,7 @@ export const logsVerb = verb<LogArgs>({
       await sleep(pollMs, undefined, { signal });
       job = await findJob(await project.snapshot(), job.id);
     }
+    if (!job.datums) return await spooled(folder, datum, lines);
     const chosen = datum === undefined ? datumsOf(project.reader, job) : [await findDatum(project.reader, job, datum)];
     for await (const each of chosen) {
       const { log } = await readResult(project.reader, each.result);
@@ -211,7 +212,7 @@ export const logsVerb = verb<LogArgs>({
   },
 });
 
-/** What datums that run now have printed, as far as this machine runs them. */
+/** What datums have printed of a job that runs or was broken off, as far as this machine ran them. */
 async function spooled(folder: string, datum: string | undefined, lines: LogLines): Promise<void> {
   for (const name of (await readdir(folder).catch((): string[] => [])).sort()) {
     if (datum === undefined || name.startsWith(datum)) {
