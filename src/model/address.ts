@@ -41,6 +41,14 @@ export function checkName(kind: string, name: string): void {
   if (why) throw new PachError('usage', { what: `${kind} ${JSON.stringify(name)}`, why });
 }
 
+/** Checks the name of a new branch. Throws `usage`. */
+export function checkBranchName(name: string): void {
+  checkName('branch', name);
+  if (/^[0-9a-f]{32}$/.test(name)) {
+    throw new PachError('usage', { what: `branch ${name}`, why: 'a name may not look like a commit id' });
+  }
+}
+
 /** Throws `usage` naming the part that is wrong. */
 export function parseAddress(text: string): Address {
   const [head, project, repo] = repoPattern.exec(text) ?? [];

@@ -2,6 +2,7 @@
  * A pipeline and all that it depends on, run once each, in order.
  */
 import { PachError } from '../base/errors.ts';
+import { checkBranchName } from '../model/address.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
@@ -58,7 +59,13 @@ export async function graphFor(
 /** Runs one after another. What reads the output of a job that failed is not run. */
 export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
   const { project } = options;
+  if (options.branch !== undefined) checkBranchName(options.branch);
   const { order, upstream } = await graphFor(await project.snapshot(), options.names);
+  const stopped = order.find((pipeline) => pipeline.stopped)?.name;
+  if (stopped !== undefined) {
+    const next = `pach start pipeline ${stopped}`;
+    throw new PachError('conflict', { what: `pipeline ${stopped}`, why: 'it is stopped', next });
+  }
   const failed = new Map<string, Job>();
   for (const pipeline of order) {
     const above = (upstream.get(pipeline.name) ?? []).find((name) => failed.has(name));

@@ -2,10 +2,10 @@
  * Repos and branches: making, changing and deleting them, each in one operation.
  */
 import { PachError } from '../base/errors.ts';
-import { checkName, type Address } from '../model/address.ts';
+import { checkBranchName, checkName, type Address } from '../model/address.ts';
 import type { Change } from './change.ts';
 import type { Project } from './project.ts';
-import { branchKey, repoKey } from './ref-keys.ts';
+import { branchKey, pipelineKey, repoKey } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { BranchHead, Snapshot } from './snapshot.ts';
 
@@ -49,10 +49,7 @@ export async function createBranch(
   name: string,
   head: Address | undefined,
 ): Promise<void> {
-  checkName('branch', name);
-  if (/^[0-9a-f]{32}$/.test(name)) {
-    throw new PachError('usage', { what: `branch ${name}`, why: 'a name may not look like a commit id' });
-  }
+  checkBranchName(name);
   await project.update(`create branch ${repo}@${name}`, async (change) => {
     await change.snapshot.repo(repo);
     const before = await change.snapshot.maybeBranch(repo, name);
