@@ -78,12 +78,8 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
       yield { pipeline, job, result: undefined };
       continue;
     }
-    if (pipeline.stopped) {
-      const next = `pach start pipeline ${pipeline.name}`;
-      throw new PachError('conflict', { what: `pipeline ${pipeline.name}`, why: 'it is stopped', next });
-    }
     options.begins(pipeline);
-    if (options.branch !== undefined) await makeBranch(options, pipeline, branch, inputs);
+    await makeBranch(options, pipeline, branch, inputs);
     const result = await runJob({ ...(await options.jobOptions(pipeline)), project, pipeline, branch, inputs });
     if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
     yield { pipeline, job: result.job, result };
@@ -110,14 +106,19 @@ export async function inputsOf(
   return inputs;
 }
 
-/** A branch of the output's repo that follows the same branches as its inputs do. */
+/** A branch of the output's repo that follows the same branches as its inputs do. Throws `conflict` for one that people commit to. */
 async function makeBranch(
   { project }: GraphOptions,
   { name, spec }: Pipeline,
   branch: string,
   inputs: JobInputs,
 ): Promise<void> {
-  if (await (await project.snapshot()).maybeBranch(name, branch)) return;
+  const before = await (await project.snapshot()).maybeBranch(name, branch);
+  if (before && before.provenance.length > 0) return;
+  if (before?.head) {
+    const what = `branch ${name}@${branch}`;
+    throw new PachError('conflict', { what, why: 'it has commits that are no output', next: 'use another branch' });
+  }
   const provenance = inputs.map(({ repo, branch: from }) => ({ repo, branch: from }));
   await project.update(`create branch ${name}@${branch}`, async (change) => {
     change.setBranch({ repo: name, name: branch, provenance: provenance.length > 0 ? provenance : provenanceOf(spec) });
