@@ -20,10 +20,17 @@ export async function createRepo(project: Project, name: string, description: st
   });
 }
 
-/** Deletes a repo with its branches and commits. With commits in it, `force` is needed. */
+/** Deletes a repo with its branches and commits. With commits in it, `force` is needed. Throws `conflict` for the output of a pipeline. */
 export async function deleteRepo(project: Project, name: string, force: boolean): Promise<void> {
   await project.update(`delete repo ${name}`, async (change) => {
     await change.snapshot.repo(name);
+    if (await change.snapshot.item(pipelineKey(name))) {
+      throw new PachError('conflict', {
+        what: `repo ${name}`,
+        why: 'it is the output of a pipeline',
+        next: `pach delete pipeline ${name}`,
+      });
+    }
     for await (const branch of change.snapshot.branches(name)) {
       if (branch.head && !force) {
         throw new PachError('conflict', {
