@@ -12,14 +12,18 @@ import type { DirectoryContent, TreeEntry } from '../model/tree.ts';
 import { fileTime } from '../sources/source.ts';
 import { Directories, sameContent, type Directory, type DirectoryEdit } from '../versions/directories.ts';
 import type { Upload } from '../versions/upload.ts';
-import { datumMap, jobDatumOf, readResult, type JobDatum } from './jobs.ts';
+import { datumMap, jobDatumOf, readResult, rowsOf, type JobDatum } from './jobs.ts';
+
+/** Of a datum, in errors. */
+const idDigitsShown = 16;
+const pathsShown = 3;
 
 /** What changes at a path and below it. */
 class Edits {
   readonly below = new Map<string, Edits>();
   /** What a datum has written there before, and no more. */
   removed = false;
-  added: { readonly entry: TreeEntry; readonly datum: string } | undefined;
+  added: { readonly entry: TreeEntry; readonly datum: JobDatum } | undefined;
 
   at(name: Buffer): Edits {
     const key = name.toString('latin1');
@@ -69,7 +73,7 @@ class Union {
     const [before, after] = await Promise.all([this.outOf(old), this.outOf(now)]);
     if (before && after && before.contentHash.equals(after.contentHash)) return;
     if (before) await this.remove(this.edits, before);
-    if (after) await this.add(this.edits, after, (now as JobDatum).id, '');
+    if (now && after) await this.add(this.edits, after, now, '');
   }
 
   async apply(base: Directory | undefined): Promise<Directory> {
@@ -89,12 +93,12 @@ class Union {
     }
   }
 
-  private async add(edits: Edits, directory: Directory, datum: string, path: string): Promise<void> {
+  private async add(edits: Edits, directory: Directory, datum: JobDatum, path: string): Promise<void> {
     for await (const entry of this.directories.reader(directory).items()) {
       const at = edits.at(entry.name);
       const shown = `${path}/${textOfName(entry.name)}`;
       if (entry.content.form === 'directory') await this.add(at, entry.content, datum, shown);
-      else if (at.added) throw collision(shown, datum, at.added.datum);
+      else if (at.added) throw await this.collision(shown, datum, at.added.datum);
       else at.added = { entry, datum };
     }
   }
@@ -149,10 +153,10 @@ class Union {
     const mine = edits.added?.datum;
     for await (const item of datumMap(this.options.reader, this.options.datums).items()) {
       const datum = jobDatumOf(item);
-      const out = datum.id === mine ? undefined : await this.outOf(datum);
-      if (out && (await this.writes(out, names))) return collision(path, mine ?? 'another', datum.id);
+      const out = datum.id === mine?.id ? undefined : await this.outOf(datum);
+      if (out && (await this.writes(out, names))) return this.collision(path, mine, datum);
     }
-    return collision(path, mine ?? 'one', 'another');
+    return this.collision(path, mine, undefined);
   }
 
   /** True when a directory has something at a path, or a file on the way to it. */
@@ -166,12 +170,19 @@ class Union {
     }
     return true;
   }
-}
 
-function collision(path: string, a: string, b: string): PachError {
-  return new PachError('conflict', {
-    what: `/pfs/out${path}`,
-    why: `datum ${a} and datum ${b} have both written it, or one a file and the other a folder`,
-    next: 'let each datum write under names of its own',
-  });
+  private async collision(path: string, a: JobDatum | undefined, b: JobDatum | undefined): Promise<PachError> {
+    const names = [a && (await this.nameOf(a)), b && (await this.nameOf(b))];
+    return new PachError('conflict', {
+      what: `/pfs/out${path}`,
+      why: `${names[0] ?? 'one datum'} and ${names[1] ?? 'another'} have both written it, or one a file and the other a folder`,
+      next: 'let each datum write under names of its own',
+    });
+  }
+
+  private async nameOf(datum: JobDatum): Promise<string> {
+    const paths = (await rowsOf(this.options.reader, datum)).map((row) => row.path);
+    const more = paths.length > pathsShown ? ' …' : '';
+    return `datum ${datum.id.slice(0, idDigitsShown)} (${paths.slice(0, pathsShown).join(' ')}${more})`;
+  }
 }
