@@ -17,6 +17,11 @@ export interface Why {
   readonly differs: readonly string[];
 }
 
+/** The part of a recipe that is not compared by the names of its fields. */
+interface RecipeDocument {
+  readonly code: readonly { readonly to: string }[];
+}
+
 /** What a key is made of, to be compared. */
 interface KeyParts {
   readonly recipe: unknown;
@@ -64,9 +69,14 @@ async function partsOf(reader: BlobReader, job: Job, datum: JobDatum): Promise<K
   const leaves = pfsInputs(spec.input);
   const shown = ({ input, path }: DatumRow): string => `input ${leaves[input]?.name ?? input}:${path}`;
   return {
-    recipe: JSON.parse(recipe.toString()) as unknown,
+    recipe: byPlace(JSON.parse(recipe.toString()) as RecipeDocument),
     inputs: new Map(rows.map((row) => [shown(row), row.hash.toString('hex')])),
   };
+}
+
+/** The recipe with its code by where the command sees it. */
+function byPlace({ code, ...recipe }: RecipeDocument): object {
+  return { ...recipe, ...Object.fromEntries(code.map(({ to, ...entry }) => [`code ${to}`, JSON.stringify(entry)])) };
 }
 
 function differences(now: KeyParts, before: KeyParts): string[] {
