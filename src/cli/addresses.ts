@@ -56,9 +56,11 @@ export async function filesAt(project: Project, snapshot: Snapshot, address: Add
   const root = await resolveFiles(snapshot, address);
   const shown = text.split(':')[0] as string;
   if (root) return new Files(project.reader, root, shown);
+  const branch = await snapshot.maybeBranch(address.repo, address.ref ?? defaultBranch);
+  const isOutput = (branch?.provenance.length ?? 0) > 0;
   throw new PachError('not-found', {
     what: shown,
     why: 'the branch has no commits yet',
-    next: `pach put file ${shown} -f FILE`,
+    next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shown} -f FILE`,
   });
 }

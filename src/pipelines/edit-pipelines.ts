@@ -92,14 +92,14 @@ export async function deletePipeline(project: Project, name: string, options: De
     if (readers.length > 0 && !options.keepRepo && !options.force) {
       throw new PachError('conflict', {
         what: `pipeline ${name}`,
-        why: `pipeline ${readers.map((reader) => reader.name).join(', ')} reads its output`,
+        why: `its output is read by ${readers.map((reader) => reader.name).join(', ')}`,
         next: `pach delete pipeline ${name} --force, or --keep-repo`,
       });
     }
     const lease = await maybeLease(snapshot, name);
     if (lease && (await isHeld(lease))) {
       const why = `it is being run by ${lease.holder}`;
-      throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job, then the same again` });
+      throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job ${name}` });
     }
     for (const key of [pipelineKey(name), leaseKey(name)]) change.delete(key);
     for await (const { key } of snapshot.items(jobTimeKey(name))) {

@@ -7,9 +7,10 @@ import { runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
 import type { Counting } from '../../pipelines/counts.ts';
 import { setPipelines } from '../../pipelines/edit-pipelines.ts';
-import { datumsOf } from '../../pipelines/jobs.ts';
+import { datumsOf, type Job } from '../../pipelines/jobs.ts';
 import { outputChanges, type OutputChanges } from '../../pipelines/output-changes.ts';
 import type { GraphStep } from '../../pipelines/run-graph.ts';
+import { isNone } from '../../pipelines/plan.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
 import { secondsOf } from '../pipeline-names.ts';
@@ -39,7 +40,7 @@ export const runPipelineVerb = verb<RunArgs>({
     ['run pipeline edges --executor docker --workers 4', 'In containers, four at a time'],
     ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare'],
   ],
-  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes}, different} a pipeline; state: success, failure or unrunnable; different: datums that --recompute found to give something else',
+  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; different: datums that --recompute found to give something else',
   options: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', describe: 'Name of a pipeline' })
@@ -71,6 +72,10 @@ export const runPipelineVerb = verb<RunArgs>({
     if ((args.pipeline === undefined) === (args.file === undefined)) {
       const next = 'pach run pipeline NAME, or pach run pipeline -f SPEC';
       throw new PachError('usage', { what: 'run pipeline', why: 'name a pipeline, or give specs with -f', next });
+    }
+    if (args.reprocess && args.file === undefined) {
+      const next = 'pach update pipeline -f SPEC --reprocess';
+      throw new PachError('usage', { what: '--reprocess', why: 'it goes with -f', next });
     }
     const source = { path: args.file ?? '', project: settings.project, stdin: () => process.stdin, signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
@@ -141,6 +146,11 @@ function resultText({ job }: GraphStep, changes: OutputChanges | undefined): str
   return lines.join('\n');
 }
 
+function noDatums({ inputs }: Job): string {
+  const empty = inputs.find(({ commit }) => isNone(commit));
+  return empty ? `${empty.repo}@${empty.branch} has no commits` : 'nothing in its inputs matches';
+}
+
 /** What went wrong, and what is odd, on stderr. */
 async function explain(
   { job, result }: GraphStep,
@@ -148,6 +158,7 @@ async function explain(
   project: Project,
   note: (line: string) => void,
 ): Promise<void> {
+  if (job.state === 'success' && job.counts.total === 0) note(`${job.pipeline} has no datums: ${noDatums(job)}`);
   if (job.state !== 'success') note(`job ${job.id} of ${job.pipeline}: ${job.reason}`);
   if (job.counts.failed > 0) {
     let shown = 0;
