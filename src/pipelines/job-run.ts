@@ -192,7 +192,7 @@ export class JobRun {
     const { project, pipeline } = this.options;
     const counts: DatumCounts = this.counting.counts(undefined);
     return project.update(`job of ${pipeline.name}`, async (change) => {
-      await this.watch.hold(change);
+      await this.watch.holdLease(change);
       const isStopped = (await maybeJob(change.snapshot, this.start.job.id))?.stopping === true;
       const why = isStopped ? 'it was stopped' : reason;
       const job = { ...this.start.job, state, reason: why, counts, finished: Date.now() };

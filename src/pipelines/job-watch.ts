@@ -7,7 +7,7 @@ import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { maybeJob, type Job } from './jobs.ts';
-import { checkLease, leaseMs, maybeLease, renewLease, type Holder } from './lease.ts';
+import { heldUntil, leaseMs, maybeLease, setLease, type Holder } from './lease.ts';
 import type { JobInputs } from './plan.ts';
 
 export interface WatchOptions {
@@ -25,7 +25,8 @@ export class JobWatch implements Disposable {
   private readonly ended = new AbortController();
   private readonly timer: NodeJS.Timeout;
   private looking = false;
-  private hasLost = false;
+  private lost = false;
+  private stopped = false;
 
   constructor(options: WatchOptions) {
     this.options = options;
@@ -39,14 +40,23 @@ export class JobWatch implements Disposable {
 
   /** True when it is not for this engine to say what becomes of the job. */
   get isLost(): boolean {
-    return this.hasLost;
+    return this.lost;
   }
 
-  /** Part of every change that the job publishes: renews the lease. Throws `conflict` when the job is lost. */
+  get isStopped(): boolean {
+    return this.stopped;
+  }
+
+  /** Part of every change that the job publishes: renews the lease. Throws `conflict` when nothing may be published. */
   async hold(change: Change): Promise<void> {
-    const { job, holder } = this.options;
     await this.check(change.snapshot);
-    await renewLease(change, job.pipeline, holder);
+    await this.holdLease(change);
+  }
+
+  /** The same for a job that has come to nothing: it may have lost what it read. */
+  async holdLease(change: Change): Promise<void> {
+    await this.checkLease(change.snapshot);
+    setLease(change, this.options.job.pipeline, this.options.holder);
   }
 
   [Symbol.dispose](): void {
@@ -54,24 +64,33 @@ export class JobWatch implements Disposable {
   }
 
   private async check(snapshot: Snapshot): Promise<void> {
-    const { job, holder, inputs } = this.options;
-    try {
-      checkLease(await maybeLease(snapshot, job.pipeline), job.pipeline, holder);
-      for (const { repo, commit } of inputs) {
-        if (!commit) continue;
-        const now = await snapshot.maybeCommit(repo, commit.id);
-        if (!now?.tree.hash.equals(commit.tree.hash)) throw inputGone(job, `${repo}@${commit.id}`);
-      }
-    } catch (error) {
-      if (isPachError(error, 'conflict')) this.lose(error);
+    const { job, inputs } = this.options;
+    await this.checkLease(snapshot);
+    for (const { repo, commit } of inputs) {
+      if (!commit) continue;
+      const now = await snapshot.maybeCommit(repo, commit.id);
+      if (now?.tree.hash.equals(commit.tree.hash)) continue;
+      const error = inputGone(job, `${repo}@${commit.id}`);
+      this.ended.abort(error);
       throw error;
     }
-    if ((await maybeJob(snapshot, job.id))?.stopping) this.ended.abort(stopped(job));
+    if (!(await maybeJob(snapshot, job.id))?.stopping) return;
+    this.stopped = true;
+    this.ended.abort(new PachError('interrupted', { what: `job ${job.id}`, why: 'it was stopped' }));
   }
 
-  private lose(error: PachError): void {
-    this.hasLost = true;
-    this.ended.abort(error);
+  /** Resolves to when the lease ends. */
+  private async checkLease(snapshot: Snapshot): Promise<number> {
+    const { job, holder } = this.options;
+    try {
+      return heldUntil(await maybeLease(snapshot, job.pipeline), job.pipeline, holder);
+    } catch (error) {
+      if (isPachError(error, 'conflict')) {
+        this.lost = true;
+        this.ended.abort(error);
+      }
+      throw error;
+    }
   }
 
   /** Never fails: who can't reach the store finds out when there is something to publish. */
@@ -82,8 +101,7 @@ export class JobWatch implements Disposable {
     try {
       const snapshot = await project.snapshot();
       await this.check(snapshot);
-      const lease = await maybeLease(snapshot, job.pipeline);
-      if (lease && lease.until - Date.now() < leaseMs / 2) {
+      if ((await this.checkLease(snapshot)) - Date.now() < leaseMs / 2) {
         await project.update(`keep the lease of ${job.pipeline}`, (change) => this.hold(change));
       }
     } catch {
@@ -92,10 +110,6 @@ export class JobWatch implements Disposable {
       this.looking = false;
     }
   }
-}
-
-function stopped({ id }: Job): PachError {
-  return new PachError('interrupted', { what: `job ${id}`, why: 'it was stopped' });
 }
 
 function inputGone({ id, pipeline }: Job, version: string): PachError {

@@ -59,7 +59,7 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
     await publisher.flush().catch(() => undefined); // the error before says more
     const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
     if (watch.isLost || (mayGoOn && error instanceof CollectedError)) throw error;
-    const isStopped = [options.signal, stop.signal, watch.signal].some(({ aborted }) => aborted);
+    const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
     const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
     const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
     if (!ended || !isStopped || options.signal.aborted) throw error;

@@ -56,15 +56,9 @@ export async function takeLease(change: Change, pipeline: string, holder: Holder
   setLease(change, pipeline, holder);
 }
 
-/** Makes it last longer. Throws `conflict` when it is somebody else's by now, or nobody's. */
-export async function renewLease(change: Change, pipeline: string, holder: Holder): Promise<void> {
-  checkLease(await maybeLease(change.snapshot, pipeline), pipeline, holder);
-  setLease(change, pipeline, holder);
-}
-
-/** Throws `conflict` when a lease is not this holder's. */
-export function checkLease(lease: LeaseRecord | undefined, pipeline: string, holder: Holder): void {
-  if (lease && isOf(lease, holder)) return;
+/** When a holder's lease ends. Throws `conflict` when it is somebody else's by now, or nobody's. */
+export function heldUntil(lease: LeaseRecord | undefined, pipeline: string, holder: Holder): number {
+  if (lease && isOf(lease, holder)) return lease.until;
   throw new PachError('conflict', {
     what: `pipeline ${pipeline}`,
     why: lease ? `${lease.holder} has taken it over, since this engine did not answer` : 'its lease has been ended',
@@ -76,7 +70,8 @@ export function endLease(change: Change, pipeline: string): void {
   change.delete(leaseKey(pipeline));
 }
 
-function setLease(change: Change, pipeline: string, holder: Holder): void {
+/** Gives it from now on, to who holds it already or may take it. */
+export function setLease(change: Change, pipeline: string, holder: Holder): void {
   const value = encodeLease({ ...holder, until: Date.now() + leaseMs });
   change.set({ key: leaseKey(pipeline), value, refs: [] });
 }
