@@ -46,7 +46,7 @@ export interface CommitRecord extends KeepsUnknown {
 
 const commitId = id16<CommitId>();
 
-const provenance: Codec<CommitProvenance> = {
+export const commitProvenance: Codec<CommitProvenance> = {
   write(writer, value) {
     nameText.write(writer, value.repo);
     nameText.write(writer, value.branch);
@@ -68,7 +68,7 @@ const codec = recordCodec<CommitRecord>({
   finished: required(6, count),
   message: defaulting(7, text, ''),
   author: defaulting(8, text, ''),
-  provenance: defaulting<readonly CommitProvenance[]>(9, listOf(provenance, 65_536, 20), []),
+  provenance: defaulting<readonly CommitProvenance[]>(9, listOf(commitProvenance, 65_536, 20), []),
   contentHash: required(10, hash32),
   files: required(11, count),
   bytes: required(12, count),

@@ -4,7 +4,7 @@
  */
 import type { Hash } from '../refs.ts';
 import { Reader, Writer } from '../bytes.ts';
-import type { CommitId, CommitProvenance } from './commit.ts';
+import { commitProvenance, type CommitId, type CommitProvenance } from './commit.ts';
 import {
   count,
   defaulting,
@@ -142,15 +142,6 @@ function counts<T extends { readonly [K in keyof T]: number }>(names: readonly (
   };
 }
 
-const provenance: Codec<CommitProvenance> = {
-  write(writer, value) {
-    nameText.write(writer, value.repo);
-    nameText.write(writer, value.branch);
-    id.write(writer, value.commit);
-  },
-  read: (reader) => ({ repo: nameText.read(reader), branch: nameText.read(reader), commit: id.read(reader) }),
-};
-
 const row: Codec<DatumRow> = {
   write(writer, { input, path, hash }) {
     writer.varint(input);
@@ -179,7 +170,7 @@ const jobCodec = recordCodec<JobRecord>({
   finished: optional(7, count),
   reason: defaulting(8, text, ''),
   counts: required(9, counts<DatumCounts>(['total', 'processed', 'skipped', 'failed', 'recovered'])),
-  inputs: defaulting<readonly CommitProvenance[]>(10, listOf(provenance, 4096, 20), []),
+  inputs: defaulting<readonly CommitProvenance[]>(10, listOf(commitProvenance, 4096, 20), []),
   output: optional(11, id),
   executor: required(12, text),
   stopping: defaulting(13, flag, false),
