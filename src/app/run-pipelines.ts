@@ -55,7 +55,7 @@ export async function* runPipelines(
   { project, store }: OpenProject,
   request: RunRequest,
 ): AsyncGenerator<GraphStep> {
-  const pinned = await pinnedVersions({ project, names: request.names }, request.inputs);
+  const pinned = await pinnedVersions(project, request);
   await using executor = await openExecutor(request.executor, settings);
   await using folder = await openRunFolder(settings.home);
   await using mounts = new Mounts();
@@ -105,13 +105,13 @@ export async function* runPipelines(
 
 /** Versions named on the command line, by repo. Throws `usage` where no pipeline of the graph reads the repo. */
 async function pinnedVersions(
-  { project, names }: { readonly project: OpenProject['project']; readonly names: readonly string[] },
-  inputs: readonly string[],
+  project: OpenProject['project'],
+  { names, branch, inputs }: RunRequest,
 ): Promise<Map<string, Commit>> {
   const pinned = new Map<string, Commit>();
   if (inputs.length === 0) return pinned;
   const snapshot = await project.snapshot();
-  const { order } = await graphFor(snapshot, names);
+  const { order } = await graphFor(snapshot, names, branch);
   for (const text of inputs) {
     const address = parseAddress(text);
     if (!order.some(({ spec }) => pfsInputs(spec.input).some(({ repo }) => repo === address.repo))) {

@@ -3,21 +3,21 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PachError } from '../base/errors.ts';
-import { decodeOutcome } from '../model/records/pipelines.ts';
+import { decodeLease, decodeOutcome } from '../model/records/pipelines.ts';
 import type { Ref } from '../model/refs.ts';
 import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
 import {
   branchKey,
   jobKey,
-  jobTimeKey,
+  jobTimePrefix,
   lastPart,
   leaseKey,
   pipelineKey,
   repoKey,
   resultsPrefix,
 } from '../versions/ref-keys.ts';
-import { isHeld, maybeLease } from './lease.ts';
+import { isHeld } from './lease.ts';
 import { hashOf } from './canonical.ts';
 import { originOf, storeCode } from './code.ts';
 import { findPipeline, listPipelines, maybePipeline, setPipeline, type Pipeline } from './pipelines.ts';
@@ -26,6 +26,8 @@ import { pfsInputs } from './spec/input.ts';
 import type { PipelineSpec } from './spec.ts';
 
 export interface SetOptions {
+  /** Only what the pipelines are on a branch of their own changes. */
+  readonly branch?: string | undefined;
   /** Pipelines that are there already are changed; otherwise they are a conflict. */
   readonly update: boolean;
   /** Results so far are not taken any more. */
@@ -58,7 +60,7 @@ export async function setPipelines(
   return project.update(
     `${options.update ? 'update' : 'create'} pipeline ${names}`,
     async (change) => {
-      await checkGraph(change, specs);
+      await checkGraph(change, specs, options.branch);
       const pipelines: Pipeline[] = [];
       for (const each of prepared) pipelines.push(await setOne(change, each, options));
       return pipelines;
@@ -87,7 +89,12 @@ export interface DeleteOptions {
 export async function deletePipeline(project: Project, name: string, options: DeleteOptions): Promise<void> {
   await project.update(`delete pipeline ${name}`, async (change) => {
     const { snapshot } = change;
-    await findPipeline(snapshot, name);
+    let isOnBranch = false;
+    for await (const { key } of snapshot.items(pipelineKey(name, ''))) {
+      isOnBranch = true;
+      change.delete(key);
+    }
+    if (!isOnBranch) await findPipeline(snapshot, name);
     const readers = (await listPipelines(snapshot)).filter(({ spec }) => reads(spec, name) && spec.name !== name);
     if (readers.length > 0 && !options.keepRepo && !options.force) {
       throw new PachError('conflict', {
@@ -96,13 +103,16 @@ export async function deletePipeline(project: Project, name: string, options: De
         next: `pach delete pipeline ${name} --force, or --keep-repo`,
       });
     }
-    const lease = await maybeLease(snapshot, name);
-    if (lease && (await isHeld(lease))) {
-      const why = `it is being run by ${lease.holder}`;
-      throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job ${name}` });
+    for await (const { key, value } of snapshot.items(leaseKey(name, ''))) {
+      const lease = decodeLease(value);
+      if (await isHeld(lease)) {
+        const why = `it is being run by ${lease.holder}`;
+        throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job ${name}` });
+      }
+      change.delete(key);
     }
-    for (const key of [pipelineKey(name), leaseKey(name)]) change.delete(key);
-    for await (const { key } of snapshot.items(jobTimeKey(name))) {
+    change.delete(pipelineKey(name));
+    for await (const { key } of snapshot.items(jobTimePrefix(name))) {
       change.delete(key);
       change.delete(jobKey(lastPart(key)));
     }
@@ -132,9 +142,13 @@ function reads(spec: PipelineSpec, repo: string): boolean {
 }
 
 /** Nothing is made that reads its own results, or a repo that is not there. */
-async function checkGraph({ snapshot }: Change, specs: readonly PipelineSpec[]): Promise<void> {
+async function checkGraph(
+  { snapshot }: Change,
+  specs: readonly PipelineSpec[],
+  branch: string | undefined,
+): Promise<void> {
   const made = new Set(specs.map(({ name }) => name));
-  const others = (await listPipelines(snapshot)).filter(({ name }) => !made.has(name));
+  const others = (await listPipelines(snapshot, branch)).filter(({ name }) => !made.has(name));
   graphOf([...specs, ...others.map(({ spec }) => spec)]);
   for (const spec of specs) {
     for (const { repo } of pfsInputs(spec.input)) {
@@ -151,14 +165,16 @@ async function checkGraph({ snapshot }: Change, specs: readonly PipelineSpec[]):
 async function setOne(change: Change, prepared: Prepared, options: SetOptions): Promise<Pipeline> {
   const { spec, specRef, code, codeOrigin } = prepared;
   const { name } = spec;
-  const before = await maybePipeline(change.snapshot, name);
+  const { branch: own } = options;
+  const main = await maybePipeline(change.snapshot, name);
+  const before = own === undefined ? main : await maybePipeline(change.snapshot, name, own);
   const exists = new PachError('conflict', {
     what: `pipeline ${name}`,
     why: before ? 'it exists already' : 'it cannot be created because a repo with the same name already exists',
     next: before ? `pach update pipeline -f …` : 'give the pipeline another name',
   });
   if (before && !options.update) throw exists;
-  if (!before && (await change.snapshot.maybeRepo(name))) throw exists;
+  if (!before && !main && (await change.snapshot.maybeRepo(name))) throw exists;
   const isSame = before?.specRef.hash.equals(specRef.hash) && sameCode(before.code, code);
   if (before && isSame && !options.reprocess) return before;
   const now = Date.now();
@@ -174,8 +190,9 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     stopped: before?.stopped ?? false,
     salt: options.reprocess ? randomBytes(8).toString('hex') : (before?.salt ?? ''),
   };
-  setPipeline(change, pipeline);
-  if (!before) change.setRepo({ name, created: now, description: spec.description });
+  setPipeline(change, pipeline, own);
+  if (!before && !main) change.setRepo({ name, created: now, description: spec.description });
+  if (own !== undefined) return pipeline; // its branch is made when it runs
   const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);
   change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });
   return pipeline;

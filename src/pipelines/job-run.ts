@@ -180,7 +180,7 @@ export class JobRun {
         if (base?.job.restarted && baseNow && after?.id === base.output.id) {
           setJob(change, { ...baseNow, restarted: false });
         }
-        endLease(change, pipeline.name);
+        endLease(change, this.start.job);
         return { job, before, after, different: this.recheck.different };
       },
       begun,
@@ -197,7 +197,7 @@ export class JobRun {
       const why = isStopped ? 'it was stopped' : reason;
       const job = { ...this.start.job, state, reason: why, counts, finished: Date.now() };
       setJob(change, job);
-      endLease(change, pipeline.name);
+      endLease(change, this.start.job);
       return job;
     });
   }

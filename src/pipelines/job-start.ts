@@ -29,7 +29,7 @@ export interface Started {
 
 const noCounts = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 };
 
-/** Throws `conflict` when another engine runs the pipeline. */
+/** Throws `conflict` when another engine runs the pipeline for the same branch. */
 export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
   const { project, pipeline, branch, executor } = options;
   const recipe = await recipeFor(options);
@@ -42,9 +42,9 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
   const job = await project.update(
     `start job of ${pipeline.name}`,
     async (change) => {
-      await takeLease(change, pipeline.name, holder);
-      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name);
       const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
+      await takeLease(change, identity, holder);
+      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
       const goesOn = newest?.state === 'running' && identityOf(newest).equals(identityOf(identity));
       if (newest?.state === 'running' && !goesOn) {
         setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });

@@ -56,7 +56,7 @@ export class JobWatch implements Disposable {
   /** The same for a job that has come to nothing: it may have lost what it read. */
   async holdLease(change: Change): Promise<void> {
     await this.checkLease(change.snapshot);
-    setLease(change, this.options.job.pipeline, this.options.holder);
+    setLease(change, this.options.job, this.options.holder);
   }
 
   [Symbol.dispose](): void {
@@ -83,7 +83,7 @@ export class JobWatch implements Disposable {
   private async checkLease(snapshot: Snapshot): Promise<number> {
     const { job, holder } = this.options;
     try {
-      return heldUntil(await maybeLease(snapshot, job.pipeline), job.pipeline, holder);
+      return heldUntil(await maybeLease(snapshot, job), job, holder);
     } catch (error) {
       if (isPachError(error, 'conflict')) {
         this.lost = true;

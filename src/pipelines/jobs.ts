@@ -18,7 +18,7 @@ import { entrySize, type DirectoryContent, type TreeEntry } from '../model/tree.
 import type { Change } from '../versions/change.ts';
 import { Directories } from '../versions/directories.ts';
 import { readRange } from '../versions/read.ts';
-import { jobKey, jobTimeKey, lastPart } from '../versions/ref-keys.ts';
+import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../versions/ref-keys.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
 export interface Job extends JobRecord {
@@ -49,7 +49,7 @@ export function setJob(change: Change, job: Job): void {
   const refs = [job.spec, job.recipe, ...(job.datums ? [job.datums] : [])];
   const value = encodeJob({ ...job, hasDatums: job.datums !== undefined });
   change.set({ key: jobKey(job.id), value, refs });
-  change.set({ key: jobTimeKey(job.pipeline, job), value: Buffer.alloc(0), refs: [] });
+  change.set({ key: jobTimeKey(job), value: Buffer.alloc(0), refs: [] });
 }
 
 export async function maybeJob(snapshot: Snapshot, id: string): Promise<Job | undefined> {
@@ -77,7 +77,7 @@ export async function listJobs(snapshot: Snapshot, pipeline?: string): Promise<J
   const jobs: Job[] = [];
   if (pipeline === undefined) for await (const item of snapshot.items(jobKey(''))) jobs.push(jobOf(item));
   else {
-    for await (const { key } of snapshot.items(jobTimeKey(pipeline))) {
+    for await (const { key } of snapshot.items(jobTimePrefix(pipeline))) {
       const job = await maybeJob(snapshot, lastPart(key));
       if (job) jobs.push(job);
     }
@@ -85,12 +85,13 @@ export async function listJobs(snapshot: Snapshot, pipeline?: string): Promise<J
   return jobs.sort((a, b) => b.started - a.started || (a.id < b.id ? -1 : 1));
 }
 
-/** The newest job of a pipeline, and how many it had. */
+/** The newest job of a pipeline for a branch, and how many it had. */
 export async function newestJob(
   snapshot: Snapshot,
   pipeline: string,
+  branch: string,
 ): Promise<{ count: number; job: Job | undefined }> {
-  const { count, last } = await snapshot.lastItem(jobTimeKey(pipeline));
+  const { count, last } = await snapshot.lastItem(jobTimePrefix(pipeline, branch));
   return { count, job: last && (await maybeJob(snapshot, lastPart(last.key))) };
 }
 

@@ -1,5 +1,5 @@
 /**
- * One engine a pipeline: whoever runs it holds its lease in the store, and renews it with all that
+ * One engine a pipeline and branch: whoever runs it holds its lease in the store, and renews it with all that
  * it publishes. A lease whose engine died on this host is free at once, others when their time is up.
  */
 import { readlink } from 'node:fs/promises';
@@ -13,6 +13,12 @@ import type { Snapshot } from '../versions/snapshot.ts';
 
 /** How long a lease lasts from its last renewal; it is renewed several times in that time. */
 export const leaseMs = 120_000;
+
+/** What a lease is for: a pipeline's output to a branch. */
+export interface Leased {
+  readonly pipeline: string;
+  readonly branch: string;
+}
 
 /** Who holds a lease. */
 export type Holder = Omit<LeaseRecord, 'until'>;
@@ -32,8 +38,8 @@ async function hostName(): Promise<string> {
   return `${hostname()} ${await readlink('/proc/self/ns/pid').catch(() => '')}`;
 }
 
-export async function maybeLease(snapshot: Snapshot, pipeline: string): Promise<LeaseRecord | undefined> {
-  const item = await snapshot.item(leaseKey(pipeline));
+export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Leased): Promise<LeaseRecord | undefined> {
+  const item = await snapshot.item(leaseKey(pipeline, branch));
   return item && decodeLease(item.value);
 }
 
@@ -44,20 +50,20 @@ export async function isHeld(lease: LeaseRecord): Promise<boolean> {
 }
 
 /** Takes it. Throws `conflict` naming who else holds it. */
-export async function takeLease(change: Change, pipeline: string, holder: Holder): Promise<void> {
-  const lease = await maybeLease(change.snapshot, pipeline);
+export async function takeLease(change: Change, of: Leased, holder: Holder): Promise<void> {
+  const lease = await maybeLease(change.snapshot, of);
   if (lease && !isOf(lease, holder) && (await isHeld(lease))) {
     throw new PachError('conflict', {
-      what: `pipeline ${pipeline}`,
+      what: `pipeline ${of.pipeline}`,
       why: `it is being run by ${lease.holder}`,
-      next: `pach list job -p ${pipeline}`,
+      next: `pach list job -p ${of.pipeline}`,
     });
   }
-  setLease(change, pipeline, holder);
+  setLease(change, of, holder);
 }
 
 /** When a holder's lease ends. Throws `conflict` when it is somebody else's by now, or nobody's. */
-export function heldUntil(lease: LeaseRecord | undefined, pipeline: string, holder: Holder): number {
+export function heldUntil(lease: LeaseRecord | undefined, { pipeline }: Leased, holder: Holder): number {
   if (lease && isOf(lease, holder)) return lease.until;
   throw new PachError('conflict', {
     what: `pipeline ${pipeline}`,
@@ -66,14 +72,14 @@ export function heldUntil(lease: LeaseRecord | undefined, pipeline: string, hold
   });
 }
 
-export function endLease(change: Change, pipeline: string): void {
-  change.delete(leaseKey(pipeline));
+export function endLease(change: Change, { pipeline, branch }: Leased): void {
+  change.delete(leaseKey(pipeline, branch));
 }
 
 /** Gives it from now on, to who holds it already or may take it. */
-export function setLease(change: Change, pipeline: string, holder: Holder): void {
+export function setLease(change: Change, { pipeline, branch }: Leased, holder: Holder): void {
   const value = encodeLease({ ...holder, until: Date.now() + leaseMs });
-  change.set({ key: leaseKey(pipeline), value, refs: [] });
+  change.set({ key: leaseKey(pipeline, branch), value, refs: [] });
 }
 
 function isOf(lease: LeaseRecord, { holder, host, pid, pidStarted }: Holder): boolean {

@@ -22,8 +22,9 @@ export interface Pipeline extends PipelineRecord {
   readonly code: Ref | undefined;
 }
 
-export async function maybePipeline(snapshot: Snapshot, name: string): Promise<Pipeline | undefined> {
-  const item = await snapshot.item(pipelineKey(name));
+/** `branch`: what it is on a branch of its own, when it is something there. */
+export async function maybePipeline(snapshot: Snapshot, name: string, branch?: string): Promise<Pipeline | undefined> {
+  const item = await snapshot.item(pipelineKey(name, branch));
   return item && pipelineOf(snapshot.reader, item);
 }
 
@@ -31,20 +32,29 @@ export async function maybePipeline(snapshot: Snapshot, name: string): Promise<P
 export async function findPipeline(snapshot: Snapshot, name: string): Promise<Pipeline> {
   const pipeline = await maybePipeline(snapshot, name);
   if (pipeline) return pipeline;
+  throw missing(snapshot, name);
+}
+
+/** In the order of their names; those that are something else on `branch` as they are there. */
+export async function listPipelines(snapshot: Snapshot, branch?: string): Promise<Pipeline[]> {
+  const pipelines = new Map<string, Pipeline>();
+  for await (const item of snapshot.items(pipelineKey(''))) {
+    const [name = '', own] = lastPart(item.key).split('@');
+    if (own === undefined ? !pipelines.has(name) : own === branch) {
+      pipelines.set(name, await pipelineOf(snapshot.reader, item));
+    }
+  }
+  return [...pipelines.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+export function missing(snapshot: Snapshot, name: string): PachError {
   const why = `there is no such pipeline in project ${snapshot.head.project}`;
-  throw new PachError('not-found', { what: `pipeline ${name}`, why, next: 'pach list pipeline' });
+  return new PachError('not-found', { what: `pipeline ${name}`, why, next: 'pach list pipeline' });
 }
 
-/** In the order of their names. */
-export async function listPipelines(snapshot: Snapshot): Promise<Pipeline[]> {
-  const pipelines: Pipeline[] = [];
-  for await (const item of snapshot.items(pipelineKey(''))) pipelines.push(await pipelineOf(snapshot.reader, item));
-  return pipelines;
-}
-
-export function setPipeline(change: Change, pipeline: Pipeline): void {
+export function setPipeline(change: Change, pipeline: Pipeline, branch?: string): void {
   const refs = [pipeline.specRef, ...(pipeline.code ? [pipeline.code] : [])];
-  change.set({ key: pipelineKey(pipeline.name), value: encodePipeline(pipeline), refs });
+  change.set({ key: pipelineKey(pipeline.name, branch), value: encodePipeline(pipeline), refs });
 }
 
 /** What lies at each place of a pipeline's code, in the order of the spec. */
@@ -61,7 +71,7 @@ export async function readSpec(reader: BlobReader, ref: Ref): Promise<PipelineSp
 }
 
 async function pipelineOf(reader: BlobReader, { key, value, refs: [specRef, code] }: MapItem): Promise<Pipeline> {
-  const name = lastPart(key);
+  const [name = ''] = lastPart(key).split('@');
   if (!specRef) throw new PachError('damaged', { what: `pipeline ${name}`, why: 'it has no spec' });
   return { ...decodePipeline(value), name, spec: await readSpec(reader, specRef), specRef, code };
 }

@@ -11,7 +11,7 @@ import { provenanceOf } from './edit-pipelines.ts';
 import { runJob } from './job.ts';
 import type { JobOptions, JobResult } from './job-run.ts';
 import { newestJob, setJob, type Job } from './jobs.ts';
-import { findPipeline, listPipelines, type Pipeline } from './pipelines.ts';
+import { listPipelines, missing, type Pipeline } from './pipelines.ts';
 import { noCommit, type JobInputs } from './plan.ts';
 import { graphOf } from './spec/graph.ts';
 import { pfsInputs } from './spec/input.ts';
@@ -37,13 +37,15 @@ export interface GraphStep {
   readonly result: JobResult | undefined;
 }
 
-/** The pipelines of a graph in the order to run them. Throws `not-found` and `usage`. */
+/** The pipelines of a graph in the order to run them, as they are on `branch`. Throws `not-found` and `usage`. */
 export async function graphFor(
   snapshot: Snapshot,
   names: readonly string[],
+  branch: string | undefined,
 ): Promise<{ order: Pipeline[]; upstream: ReadonlyMap<string, readonly string[]> }> {
-  for (const name of names) await findPipeline(snapshot, name);
-  const all = await listPipelines(snapshot);
+  const all = await listPipelines(snapshot, branch);
+  const unknown = names.find((each) => !all.some(({ name }) => name === each));
+  if (unknown !== undefined) throw missing(snapshot, unknown);
   const { order, upstream } = graphOf(all.map(({ spec }) => spec));
   const wanted = new Set<string>();
   const waiting = [...names];
@@ -60,7 +62,7 @@ export async function graphFor(
 export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
   const { project } = options;
   if (options.branch !== undefined) checkBranchName(options.branch);
-  const { order, upstream } = await graphFor(await project.snapshot(), options.names);
+  const { order, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
   const stopped = order.find((pipeline) => pipeline.stopped)?.name;
   if (stopped !== undefined) {
     const next = `pach start pipeline ${stopped}`;
@@ -140,7 +142,7 @@ async function writeUnrunnable(
   return project.update(
     `job of ${pipeline.name}`,
     async (change) => {
-      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name);
+      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
       const now = Math.max(Date.now(), (newest?.started ?? 0) + 1);
       const job: Job = {
         id: hashOf(canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason })).toString(

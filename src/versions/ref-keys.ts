@@ -17,8 +17,9 @@ export function commitKey(repo: string, id: CommitId | string): Buffer {
   return Buffer.from(`commit/${repo}/${id}`);
 }
 
-export function pipelineKey(pipeline: string): Buffer {
-  return Buffer.from(`pipeline/${pipeline}`);
+/** A pipeline, or what it is on a branch of its own. */
+export function pipelineKey(pipeline: string, branch?: string): Buffer {
+  return Buffer.from(`pipeline/${pipeline}${branch === undefined ? '' : `@${branch}`}`);
 }
 
 /** `id` may be the beginning of one. */
@@ -26,10 +27,14 @@ export function jobKey(id: string): Buffer {
   return Buffer.from(`job/${id}`);
 }
 
-/** A job of a pipeline by the time it started, in milliseconds since 1970; all of the pipeline's without one. */
-export function jobTimeKey(pipeline: string, job?: { readonly started: number; readonly id: string }): Buffer {
-  const time = job ? `${job.started.toString(16).padStart(16, '0')}/${job.id}` : '';
-  return Buffer.from(`jobs/${pipeline}/${time}`);
+/** A job by its pipeline, branch and the time it started, in milliseconds since 1970. */
+export function jobTimeKey(job: { pipeline: string; branch: string; started: number; id: string }): Buffer {
+  return Buffer.from(`jobs/${job.pipeline}/${job.branch}/${job.started.toString(16).padStart(16, '0')}/${job.id}`);
+}
+
+/** Beginning of the keys of all jobs of a pipeline, or of those for one branch. */
+export function jobTimePrefix(pipeline: string, branch?: string): Buffer {
+  return Buffer.from(`jobs/${pipeline}/${branch === undefined ? '' : `${branch}/`}`);
 }
 
 /** All results of the project. */
@@ -39,8 +44,8 @@ export function resultKey(key: Hash): Buffer {
   return Buffer.from(`result/${key.toString('hex')}`);
 }
 
-export function leaseKey(pipeline: string): Buffer {
-  return Buffer.from(`lease/${pipeline}`);
+export function leaseKey(pipeline: string, branch: string): Buffer {
+  return Buffer.from(`lease/${pipeline}/${branch}`);
 }
 
 /** A commit's place in a branch's index, from its finish time in milliseconds since 1970. */

@@ -72,6 +72,7 @@ export async function deleteBranch(project: Project, repo: string, name: string)
   await project.update(`delete branch ${repo}@${name}`, async (change) => {
     await change.snapshot.branch(repo, name);
     change.delete(branchKey(repo, name));
+    change.delete(pipelineKey(repo, name));
   });
 }
 

@@ -28,7 +28,7 @@ async function worldWith(command: Command = copy): Promise<EngineWorld> {
 
 async function setLease(project: Project, lease: LeaseRecord): Promise<void> {
   await project.update('test', async (change) => {
-    change.set({ key: leaseKey('p'), value: encodeLease(lease), refs: [] });
+    change.set({ key: leaseKey('p', 'master'), value: encodeLease(lease), refs: [] });
   });
 }
 
@@ -60,7 +60,7 @@ test('a pipeline that an engine on another host runs is refused by name, until i
   expect(await listJobs(await world.project.snapshot())).toEqual([]);
   await setLease(world.project, elsewhere(-1));
   expect((await world.run('p')).job.state).toBe('success');
-  expect(await maybeLease(await world.project.snapshot(), 'p')).toBeUndefined();
+  expect(await maybeLease(await world.project.snapshot(), { pipeline: 'p', branch: 'master' })).toBeUndefined();
 });
 
 test('an engine of this host that died is in nobody’s way', async () => {
@@ -89,7 +89,7 @@ test('an engine whose lease another has taken over publishes nothing any more', 
   const snapshot = await world.project.snapshot();
   const [job] = await listJobs(snapshot, 'p');
   expect(job?.state).toBe('running');
-  expect((await maybeLease(snapshot, 'p'))?.host).toBe('far pid:[1]');
+  expect((await maybeLease(snapshot, { pipeline: 'p', branch: 'master' }))?.host).toBe('far pid:[1]');
   expect(await world.files('p')).toBeUndefined();
   // Who has taken it over goes on with the same job.
   await setLease(world.project, elsewhere(-1));
@@ -128,7 +128,7 @@ test('a job that is stopped ends its command, and is killed', async () => {
   expect(job).toMatchObject({ state: 'killed', reason: expect.stringContaining('it was stopped') as string });
   expect(result?.after).toBeUndefined();
   expect(await findJob(await world.project.snapshot(), job.id)).toMatchObject({ state: 'killed' });
-  expect(await maybeLease(await world.project.snapshot(), 'p')).toBeUndefined();
+  expect(await maybeLease(await world.project.snapshot(), { pipeline: 'p', branch: 'master' })).toBeUndefined();
   world.executor.command = copy;
   world.executor.ran.length = 0;
   const again = await world.run('p');

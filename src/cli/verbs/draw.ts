@@ -23,7 +23,7 @@ export const drawVerb = verb<{ format: string }>({
     const snapshot = await opened.project.snapshot();
     const pipelines: DrawnPipeline[] = [];
     for (const { name, spec, stopped } of await listPipelines(snapshot)) {
-      const state = stopped ? 'stopped' : (await newestJob(snapshot, name)).job?.state;
+      const state = stopped ? 'stopped' : (await newestJob(snapshot, name, spec.outputBranch)).job?.state;
       pipelines.push({ name, inputs: pfsInputs(spec.input), state });
     }
     await output.write(format === 'dot' ? dotOf({ pipelines }) : svgOf({ pipelines }));

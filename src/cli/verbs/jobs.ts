@@ -63,7 +63,7 @@ export const waitJobVerb = verb<JobArgs>({
     const { project } = opened;
     let job = await jobNamed(await project.snapshot(), text);
     while (job.state === 'running') {
-      const lease = await maybeLease(await project.snapshot(), job.pipeline);
+      const lease = await maybeLease(await project.snapshot(), job);
       job = await findJob(await project.snapshot(), job.id);
       if (job.state === 'running' && !(lease && (await isHeld(lease)))) throw engineGone(job);
       if (job.state === 'running') await sleep(pollMs, undefined, { signal });
@@ -98,7 +98,7 @@ async function stop(project: Project, found: Job, signal: AbortSignal): Promise<
   for (;;) {
     const job = await project.update(`stop job ${found.id}`, async (change) => {
       const now = await findJob(change.snapshot, found.id);
-      const lease = await maybeLease(change.snapshot, now.pipeline);
+      const lease = await maybeLease(change.snapshot, now);
       if (now.state !== 'running') return now;
       const isAlive = lease !== undefined && (await isHeld(lease));
       const next: Job = isAlive

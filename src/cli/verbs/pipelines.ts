@@ -17,7 +17,7 @@ const pipelineJson =
 
 async function infoOf(snapshot: Snapshot, pipeline: Pipeline): Promise<PipelineInfo> {
   const { name, spec, version, created, updated, stopped } = pipeline;
-  const { job } = await newestJob(snapshot, name);
+  const { job } = await newestJob(snapshot, name, spec.outputBranch);
   return {
     pipeline: name,
     version,

@@ -5,6 +5,7 @@ import { executorNames, type ExecutorName } from '../../app/executors.ts';
 import { openProject } from '../../app/open.ts';
 import { runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
+import { checkBranchName } from '../../model/address.ts';
 import type { Counting } from '../../pipelines/counts.ts';
 import { setPipelines } from '../../pipelines/edit-pipelines.ts';
 import { datumsOf, type Job } from '../../pipelines/jobs.ts';
@@ -81,12 +82,14 @@ export const runPipelineVerb = verb<RunArgs>({
     const specs = args.file === undefined ? [] : await readSpecs(source);
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const { project } = opened;
-    if (specs.length > 0) await setPipelines(project, specs, { update: true, reprocess: args.reprocess, signal });
+    const { branch, reprocess } = args;
+    if (branch !== undefined) checkBranchName(branch);
+    if (specs.length > 0) await setPipelines(project, specs, { update: true, branch, reprocess, signal });
     const names = args.pipeline === undefined ? specs.map(({ name }) => name) : [args.pipeline];
     let code = 0;
     const steps = runPipelines(settings, opened, {
       names,
-      branch: args.branch,
+      branch,
       inputs: args.input,
       executor: args.executor as ExecutorName,
       workers: args.workers,
