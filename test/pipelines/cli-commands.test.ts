@@ -123,9 +123,10 @@ test('a copy of a large input costs no new bytes, and large and small inputs loo
   expect(await here.ran('-f names.json')).toMatchObject({ output: { added: 1 } });
   expect((await stored()) - before).toBeLessThan(200_000);
   const hash = async (name: string): Promise<string> => {
-    const [{ id }] = (await here.datums(name)) as [{ id: string }];
-    return (JSON.parse(await here.must(`pach inspect datum ${name} ${id} -o json`)) as { output: { hash: string } })
-      .output.hash;
+    const [datum] = await here.datums(name);
+    return (
+      JSON.parse(await here.must(`pach inspect datum ${name} ${datum?.id} -o json`)) as { output: { hash: string } }
+    ).output.hash;
   };
   expect(await hash('lazy')).toBe(await hash('copy'));
   expect(await here.must('pach logs -p names')).toMatch(/ 0\n.* 101\n/);
