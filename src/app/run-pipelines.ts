@@ -2,13 +2,14 @@
  * Running pipelines as the command does it: the engine with this machine's executors, mounts,
  * secrets and folders.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { storeHeaderKey } from '../model/keys.ts';
 import { parseAddress } from '../model/address.ts';
 import type { Counting } from '../pipelines/counts.ts';
 import type { WorkerOptions } from '../pipelines/executor.ts';
+import { maybeJob } from '../pipelines/jobs.ts';
 import { findPipeline, codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../pipelines/run-graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
@@ -21,7 +22,7 @@ import { resolveCommit } from '../versions/resolve.ts';
 import type { Commit } from '../versions/snapshot.ts';
 import { openExecutor, type ExecutorName } from './executors.ts';
 import { mountLogPath } from '../local/mounts.ts';
-import { unmountKernel } from '../mount/kernel-mount.ts';
+import { unmountAll } from '../mount/kernel-mount.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
 import { openRunFolder } from './run-folder.ts';
@@ -97,9 +98,17 @@ export async function* runPipelines(
     },
   };
   for await (const step of runGraph(options)) {
-    // Its logs are in the store now. Those of a job that was broken off are nowhere else.
-    if (step.job.datums) await rm(join(settings.home.logs, step.job.id), { recursive: true, force: true });
+    await clearLogs(settings, project);
     yield step;
+  }
+}
+
+/** What the datums of these jobs printed is in the store now. Logs of a job that was broken off are nowhere else. */
+async function clearLogs({ home }: Settings, project: OpenProject['project']): Promise<void> {
+  const snapshot = await project.snapshot();
+  for (const name of await readdir(home.logs).catch(() => [])) {
+    const job = await maybeJob(snapshot, name);
+    if (job?.datums) await rm(join(home.logs, name), { recursive: true, force: true });
   }
 }
 
@@ -166,7 +175,7 @@ async function writeCode(
   return pipeline.spec.code.map(({ to }, index) => ({ from: join(dir, String(index)), to }));
 }
 
-/** A mount of the project as it is when the first datum needs it, gone with `mounts`. */
+/** A mount of the project as it is when the first datum needs it, and anew when it has broken; gone with `mounts`. */
 function lazyMount(
   settings: Settings,
   mountpoint: string,
@@ -189,10 +198,14 @@ function lazyMount(
     };
     // A command may be another user than the engine, which only root can let in without asking.
     const { ended } = await mountProject(settings, plan, process.geteuid?.() === 0, signal);
+    void ended.then(() => {
+      opened = undefined;
+      unmountAll([mountpoint]);
+    });
     const mount: InputsMount = {
       pathOf: (repo, commit, path) => `${mountpoint}/${repo}@${commit}${path === '/' ? '' : path}`,
       async [Symbol.asyncDispose]() {
-        unmountKernel(mountpoint, true);
+        unmountAll([mountpoint]);
         await ended;
         await rm(await mountLogPath(settings.home, mountpoint), { force: true });
       },
@@ -200,7 +213,13 @@ function lazyMount(
     mounts.opened.push(mount);
     return mount;
   };
-  return () => (opened ??= open());
+  return () => {
+    opened ??= open().catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
+    return opened;
+  };
 }
 
 /** Mounts that go when the run ends. */

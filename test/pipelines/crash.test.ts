@@ -1,0 +1,161 @@
+/**
+ * Engines that are killed in the middle of a job, at any time and around every step by which they
+ * change the store: the next one goes on with the same job, and its result is that of an engine
+ * that was left alone.
+ */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { numbers, oneOf } from '../support/numbers.ts';
+import { CrashPlace, expectDone, expectKept, type Results } from './crash-place.ts';
+
+const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
+const rounds = Number(process.env['ROUNDS'] ?? 4);
+const files = 20;
+const killsMax = 6;
+/** Longest life of an engine that is killed at some time. */
+const livesMs = 2500;
+const stepsMax = 40;
+
+/** Runs until an engine lives to its end. Kills some before, and looks at what each has left. */
+async function runKilling(place: CrashPlace, next: () => number): Promise<{ kills: number; published: number }> {
+  let kills = 0;
+  let published: Results = await place.results();
+  let running: string | undefined;
+  for (;;) {
+    const isTimed = kills === 0 || next() < 0.5;
+    const moment = `${1 + Math.floor(next() ** 2 * stepsMax)},${oneOf(next, ['before', 'during', 'after'])}`;
+    const mayDie = kills < killsMax;
+    const engine = place.start(['--workers', '2'], mayDie && !isTimed ? moment : undefined);
+    const lifeMs = 200 + next() * (kills === 0 ? livesMs / 3 : livesMs);
+    const timer = mayDie && isTimed ? setTimeout(() => engine.child.kill('SIGKILL'), lifeMs) : undefined;
+    const { code, stderr } = await engine.ended;
+    clearTimeout(timer);
+    const results = await place.results();
+    expectKept(published, results);
+    published = results;
+    await place.expectWhole();
+    const [job] = await place.jobs();
+    if (running !== undefined) assert.equal(job?.id, running, 'it did not go on with the job');
+    if (code !== undefined) {
+      assert.equal(code, 0, stderr);
+      return { kills, published: results.size };
+    }
+    kills += 1;
+    running = job?.state === 'running' ? job.id : undefined;
+    // Killed after all was published, and before it could say so.
+    if (job?.state === 'success') return { kills, published: results.size };
+  }
+}
+
+test('the result of engines that were killed is that of one that was not', { timeout: 900_000 }, async () => {
+  await using calm = await CrashPlace.make(files);
+  await expectDone(calm.start());
+  const expected = await calm.head();
+  for (let n = 0; n < rounds; n += 1) {
+    const next = numbers(seed + n);
+    await using place = await CrashPlace.make(files, n % 2 === 1 ? { reprocess_spec: 'every_job' } : {});
+    const { kills, published } = await runKilling(place, next);
+    console.log(`SEED=${seed + n} killed ${kills}`);
+    expect(kills).toBeGreaterThan(0);
+    expect(published).toBe(files);
+    const head = await place.head();
+    expect(head.contentHash.toString('hex')).toBe(expected.contentHash.toString('hex'));
+    const [job, ...others] = await place.jobs();
+    expect(others).toEqual([]);
+    expect(job).toMatchObject({
+      state: 'success',
+      output: head.id,
+      counts: { total: files, processed: files, skipped: 0, failed: 0, recovered: 0 },
+    });
+    // Who comes next clears away what is left.
+    await expectDone(place.start());
+    await place.expectNothingLeft();
+    await place.expectWhole();
+  }
+});
+
+test('an engine that was killed is in nobody’s way, and one that lives is', { timeout: 120_000 }, async () => {
+  await using place = await CrashPlace.make(20);
+  const first = place.start();
+  while ((await place.jobs()).length === 0) await sleep(50);
+  const refused = await place.place.run('pach run pipeline p');
+  expect(refused.code).toBe(4);
+  expect(refused.stderr).toMatch(/pipeline p: it is being run by .*, process \d+/);
+  first.child.kill('SIGKILL');
+  await first.ended;
+  const [killed] = await place.jobs();
+  expect(killed?.state).toBe('running');
+  const waited = await place.place.run(`pach wait job ${killed?.id}`);
+  expect(waited.code).toBe(1);
+  expect(waited.stderr).toContain('the engine that ran it is gone');
+  await expectDone(place.start());
+  expect((await place.place.run(`pach wait job ${killed?.id}`)).code).toBe(0);
+  expect(await place.jobs()).toHaveLength(1);
+  await place.expectNothingLeft();
+});
+
+test(
+  'a job whose engine was killed does not go on with another spec, and leaves nothing',
+  { timeout: 120_000 },
+  async () => {
+    await using place = await CrashPlace.make(20);
+    const first = place.start();
+    while ((await place.results()).size === 0) await sleep(50);
+    first.child.kill('SIGKILL');
+    await first.ended;
+    await place.set({ description: 'another' });
+    const before = await place.results();
+    await expectDone(place.start());
+    expectKept(before, await place.results());
+    const [next, killed] = await place.jobs();
+    expect(killed).toMatchObject({ state: 'killed', reason: 'its engine is gone' });
+    expect(next).toMatchObject({ state: 'success', counts: { total: 20, skipped: before.size } });
+    await place.expectNothingLeft();
+  },
+);
+
+test('a job is stopped from another shell, and what it has computed stays', { timeout: 120_000 }, async () => {
+  await using place = await CrashPlace.make(60);
+  const engine = place.start();
+  while ((await place.results()).size === 0) await sleep(100);
+  const [job] = await place.jobs();
+  const waiting = place.place.run(`pach wait job ${job?.id}`);
+  const stopped = await place.place.run(`pach stop job ${job?.id}`);
+  expect(stopped.code).toBe(0);
+  expect(stopped.stdout).toBe(`${job?.id} killed\n`);
+  expect((await engine.ended).code).toBe(1);
+  expect((await waiting).code).toBe(1);
+  expect((await place.place.run(`pach stop job ${job?.id}`)).code).toBe(4);
+  const before = await place.results();
+  await expectDone(place.start());
+  expectKept(before, await place.results());
+  const [next] = await place.jobs();
+  expect(next?.id).not.toBe(job?.id);
+  expect(next?.counts).toMatchObject({ total: 60, skipped: before.size });
+  await place.expectNothingLeft();
+});
+
+test(
+  'an engine that sleeps while another takes over ends without a word in the store',
+  { timeout: 120_000 },
+  async () => {
+    await using place = await CrashPlace.make(30);
+    const first = place.start();
+    while ((await place.results()).size === 0) await sleep(100);
+    first.child.kill('SIGSTOP');
+    await place.endLease();
+    await expectDone(place.start());
+    const before = { results: await place.results(), jobs: await place.jobs(), head: await place.head() };
+    first.child.kill('SIGCONT');
+    const { code, stderr } = await first.ended;
+    expect(code).toBe(4);
+    expect(stderr).toContain('its lease has been ended');
+    expect({ results: await place.results(), jobs: await place.jobs(), head: await place.head() }).toEqual(before);
+    expect(before.jobs).toHaveLength(1);
+    await expectDone(place.start());
+    await place.expectNothingLeft();
+    await place.expectWhole();
+  },
+);
