@@ -59,7 +59,9 @@ class CacheFile {
   /** Writes a whole file to the disk, so that it stays after a crash. Throws std::system_error. */
   void Settle();
 
+  /** Descriptors of the bytes and of their checksums, open as long as this is. */
   int data() const { return data_; }
+  int checksums() const { return sums_; }
   uint64_t size() const { return size_; }
 
  private:

@@ -2,6 +2,7 @@
 // thirty libraries along, which most commands need not wait for.
 #include <fcntl.h>
 
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -48,6 +49,9 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
                            InstanceMethod<&JsCacheFile::Unclaim>("unclaim"),
                            InstanceMethod<&JsCacheFile::Whole>("whole"),
                            InstanceMethod<&JsCacheFile::Settle>("settle"),
+                           InstanceMethod<&JsCacheFile::Close>("close"),
+                           InstanceAccessor<&JsCacheFile::Data>("data"),
+                           InstanceAccessor<&JsCacheFile::Sums>("sums"),
                        });
   }
 
@@ -58,10 +62,18 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
     file = Coded(info.Env(), [&] { return std::make_shared<CacheFile>(data, sums, size, boot); });
   }
 
+  /** Empty once it is closed: then nothing is there, and nothing can be put. */
   std::shared_ptr<CacheFile> file;
 
  private:
+  void Close(const Napi::CallbackInfo&) { file.reset(); }
+
+  Napi::Value Data(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), file ? file->data() : -1); }
+
+  Napi::Value Sums(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), file ? file->checksums() : -1); }
+
   Napi::Value PresentUntil(const Napi::CallbackInfo& info) {
+    if (!file) return info[0];
     const uint64_t offset = CountArgument(info[0], "offset"), limit = CountArgument(info[1], "limit");
     return Napi::Number::New(info.Env(), static_cast<double>(file->PresentUntil(offset, limit)));
   }
@@ -69,9 +81,10 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
   Napi::Value Put(const Napi::CallbackInfo& info) {
     const uint64_t offset = CountArgument(info[0], "offset");
     const Bytes bytes = BytesArgument(info[1], "bytes");
-    if (offset + bytes.length > file->size()) throw Napi::TypeError::New(info.Env(), "bytes go beyond the file");
+    if (file && offset + bytes.length > file->size()) throw Napi::TypeError::New(info.Env(), "bytes go beyond the file");
     const bool left = info[2].ToBoolean(), right = info[3].ToBoolean();
     auto work = [file = file, offset, bytes, left, right] {
+      if (!file) throw SystemError(EBADF, "write");
       try {
         file->Put(offset, bytes.data, bytes.length, left, right);
       } catch (const std::system_error& error) {
@@ -86,8 +99,9 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
   /** The verified bytes, or undefined when they are not there. */
   Napi::Value Read(const Napi::CallbackInfo& info) {
     const uint64_t offset = CountArgument(info[0], "offset"), length = CountArgument(info[1], "length");
-    if (offset + length > file->size()) throw Napi::TypeError::New(info.Env(), "the range goes beyond the file");
+    if (file && offset + length > file->size()) throw Napi::TypeError::New(info.Env(), "the range goes beyond the file");
     auto work = [file = file, offset, length]() -> std::optional<Part> {
+      if (!file) return std::nullopt;
       Slab slab = AllocateSlab(length + 2 * CacheFile::kSlack);
       const uint8_t* found = nullptr;
       if (file->Read(offset, length, slab.get(), &found) != CacheFile::Outcome::kRead) return std::nullopt;
@@ -100,22 +114,23 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
   }
 
   void Drop(const Napi::CallbackInfo& info) {
-    file->Drop(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
+    if (file) file->Drop(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
   }
 
   Napi::Value Claim(const Napi::CallbackInfo& info) {
-    const bool claimed = file->Claim(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
+    const bool claimed = !file || file->Claim(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
     return Napi::Boolean::New(info.Env(), claimed);
   }
 
   void Unclaim(const Napi::CallbackInfo& info) {
-    file->Unclaim(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
+    if (file) file->Unclaim(CountArgument(info[0], "offset"), CountArgument(info[1], "length"));
   }
 
-  Napi::Value Whole(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), file->Whole()); }
+  Napi::Value Whole(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), file && file->Whole()); }
 
   Napi::Value Settle(const Napi::CallbackInfo& info) {
     auto work = [file = file] {
+      if (!file) throw SystemError(EBADF, "fsync");
       try {
         file->Settle();
       } catch (const std::system_error& error) {
@@ -228,6 +243,7 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     Napi::Env env = info.Env();
     const double id = static_cast<double>(CountArgument(info[0], "id"));
     const std::shared_ptr<CacheFile> file = JsCacheFile::Unwrap(info[1].As<Napi::Object>())->file;
+    if (!file) throw Napi::Error::New(env, "the file is closed");
     const Napi::Object source = info[2].As<Napi::Object>();
     auto text = [&](const char* name) {
       const Napi::Value value = source.Get(name);

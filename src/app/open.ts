@@ -2,6 +2,7 @@
  * Wires the rooms together: settings to an open project.
  */
 import { join } from 'node:path';
+import { descriptorsMax } from '../base/descriptors.ts';
 import { PachError } from '../base/errors.ts';
 import { DiskCache } from '../cache/disk.ts';
 import { ExtentCache } from '../cache/extents.ts';
@@ -33,6 +34,13 @@ const shareOfLimit = 4;
 const cacheBytesDefault = 20e9;
 /** A transfer that brings no byte for so long is given up, and the store asked in another way. */
 const silenceSeconds = 20;
+/** Large files of the disk cache that are open at a time at most, and what each of them takes. */
+const localFilesMax = 1024;
+const descriptorsOfFile = 2;
+/** Of these a server answers so many without JavaScript, which takes descriptors of their own. */
+const partAttached = 0.5;
+/** What everything else needs: connections, packs, small files of the cache; half of a small limit. */
+const descriptorsKept = 256;
 const defaultProject = 'default';
 
 /** An open project; disposing of it waits for what is still being kept and closes the store. */
@@ -62,7 +70,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
     const dir = join(cacheDir, header.id);
     const space = new DiskSpace(dir, options.cacheBytesMax ?? cacheBytesDefault);
-    const cache = new FileCache(space);
+    const cache = new FileCache(space, localFiles());
     const extents = new ExtentCache(store, {
       memoryBytesMax: memory / 4,
       // A folder of this machine is as near as its cache would be.
@@ -99,6 +107,19 @@ export function memoryBudget(bytes: number): number {
   const limit = process.constrainedMemory();
   // 0 where the system does not say.
   return limit > 0 ? Math.min(bytes, limit / shareOfLimit) : bytes;
+}
+
+/** Large files of the disk cache that may be open at a time. */
+function localFiles(): number {
+  const limit = descriptorsMax();
+  const room = limit - Math.min(descriptorsKept, limit / 2);
+  const most = Math.min(localFilesMax, room / (descriptorsOfFile * (1 + partAttached)));
+  return Math.max(2, Math.floor(most));
+}
+
+/** Of the files of a cache, those that a server may answer from without JavaScript. */
+export function attachedFilesMax({ cache }: LocalFiles): number {
+  return Math.floor(cache.filesMax * partAttached);
 }
 
 async function createIfAbsent(project: Project): Promise<void> {

@@ -11,7 +11,7 @@ import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { Transport } from '../mount/transport.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
-import { memoryBudget, openProject } from './open.ts';
+import { attachedFilesMax, memoryBudget, openProject } from './open.ts';
 
 /** Descriptors as the parent passes them; 3 is the channel to it. */
 const deviceFd = 4;
@@ -51,6 +51,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     gid: process.getgid?.() ?? 0,
     passthrough: process.geteuid?.() === 0,
     writableModes: plan.writableModes ?? false,
+    attachedMax: attachedFilesMax(opened.files),
     onError: (error) => log(error),
   });
   const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';

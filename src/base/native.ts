@@ -74,6 +74,14 @@ export interface CacheFile {
   whole(): boolean;
   /** Makes a whole file outlive a crash of the machine. */
   settle(): Promise<void>;
+  /** Descriptors of the bytes and of their checksums, for native code; open until `close`. */
+  readonly data: number;
+  readonly sums: number;
+  /**
+   * Gives its descriptors back, once what is under way in threads has ended: nobody can wait for the
+   * garbage collector with those. From then on nothing is there, and nothing can be put.
+   */
+  close(): void;
 }
 
 /** Threads that fetch chunks into cache files. */

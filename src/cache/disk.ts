@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Semaphore } from '../base/async.ts';
 import { native } from '../base/native.ts';
 import type { DiskSpace } from './space.ts';
 
@@ -17,10 +18,13 @@ export interface ExtentRange {
 }
 
 const hashBytes = 32;
+/** Open at a time; threads that read there are fewer. */
+const readsMax = 32;
 
 export class DiskCache {
   private readonly dir: string;
   private readonly space: DiskSpace;
+  private readonly reads = new Semaphore(readsMax);
 
   constructor(space: DiskSpace) {
     this.dir = space.dir;
@@ -39,7 +43,7 @@ export class DiskCache {
 
   /** The bytes of an extent, or undefined when it is gone or not whole. */
   async read(object: string, range: ExtentRange): Promise<Buffer | undefined> {
-    const kept = await readFile(this.path(object, range)).catch(() => undefined);
+    const kept = await this.reads.run(() => readFile(this.path(object, range))).catch(() => undefined);
     return kept?.length === range.length + hashBytes ? kept.subarray(0, range.length) : undefined;
   }
 

@@ -3,16 +3,14 @@
  * content, shared by all processes of this user. Each has a file of checksums beside it, and one
  * that names the packs it was filled from, so that what is purged from a store leaves here too.
  */
-import { appendFileSync, closeSync, openSync, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Lru } from '../base/lru.ts';
+import { appendFileSync, closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { native, nativeFetch, type CacheFile } from '../base/native.ts';
 import { projectPrefix } from '../model/keys.ts';
 import type { DiskSpace } from './space.ts';
 
-/** Descriptors are not counted in bytes: each open file weighs one. */
-const openFilesMax = 512;
+const filesMaxDefault = 1024;
 const hidden = 0o600;
 
 /** An open file of the cache. */
@@ -20,35 +18,63 @@ export interface LocalFile {
   readonly name: string;
   readonly size: number;
   readonly bytes: CacheFile;
-  /** Descriptors of the bytes and of their checksums, for native code that serves from them. */
-  readonly data: number;
-  readonly sums: number;
   /** Tells that bytes of this pack will be in it. */
   from(packKey: string): void;
+  /** Ends the use that `FileCache.open` began, or `hold`. Unused files stay open while there is room for them. */
+  release(): void;
+  /** Begins another use of a file that is in use. */
+  hold(): void;
+  /** Who uses it is told when it leaves the disk: its room is free only once nobody does. */
+  readonly watchers: Set<() => void>;
+}
+
+/** A file that is open, or being opened. */
+interface Entry {
+  readonly opening: Promise<OpenFile | undefined>;
+  uses: number;
+  /** No longer found under its name: closed when its last use ends. */
+  isDropped: boolean;
+  /** Told of that. */
+  readonly watchers: Set<() => void>;
 }
 
 export class FileCache {
+  /** Files that may be open at a time, each with two descriptors. */
+  readonly filesMax: number;
   private readonly dir: string;
   private readonly space: DiskSpace;
-  private readonly files: Lru<Promise<OpenFile | undefined>>;
+  /** By name, those used last at the end. */
+  private readonly files = new Map<string, Entry>();
+  /** How many are open, also those that were dropped. */
+  private count = 0;
 
-  constructor(space: DiskSpace) {
+  constructor(space: DiskSpace, filesMax = filesMaxDefault) {
     this.dir = space.dir;
     this.space = space;
-    this.files = new Lru(openFilesMax, (dropped) => void close(dropped));
-    // Its room is free once nobody has it open.
+    this.filesMax = filesMax;
     space.onRemove = (path) => this.drop(path.slice(this.dir.length + 1));
+    space.onLook = () => this.dropRemoved();
   }
 
-  /** The file of this content, new when there is none; undefined where the disk can't have one. */
+  /**
+   * The file of this content, new when there is none, in use until it is released. Undefined where
+   * the disk can't have one, and where as many as may be are in use.
+   */
   async open(project: string, hash: Buffer, size: number): Promise<LocalFile | undefined> {
     const name = join(projectPrefix(project), 'files', hash.toString('hex'));
-    let file = this.files.get(name);
-    if (!file) {
-      file = this.openFile(name, size).catch(() => undefined);
-      this.files.set(name, file, 1);
+    let entry = this.files.get(name);
+    if (!entry) {
+      if (!this.makeRoom()) return undefined;
+      this.count += 1;
+      const opening = this.openFile(name, size, () => opened);
+      const opened: Entry = { opening, uses: 0, isDropped: false, watchers: new Set() };
+      entry = opened;
     }
-    (await file)?.touch();
+    this.files.delete(name);
+    this.files.set(name, entry);
+    entry.uses += 1;
+    const file = await entry.opening;
+    file?.touch();
     return file;
   }
 
@@ -65,47 +91,81 @@ export class FileCache {
     }
   }
 
-  private async openFile(name: string, size: number): Promise<OpenFile> {
+  private async openFile(name: string, size: number, entry: () => Entry): Promise<OpenFile | undefined> {
     const path = join(this.dir, name);
-    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
-    for (const each of [path, `${path}.sums`]) await (await open(each, 'a', hidden)).close();
-    return new OpenFile(name, path, size, this.space);
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      return new OpenFile(name, size, this.space, {
+        hold: () => void (entry().uses += 1),
+        release: () => this.release(entry()),
+        watchers: entry().watchers,
+      });
+    } catch {
+      this.count -= 1;
+      if (this.files.get(name) === entry()) this.files.delete(name);
+      return undefined;
+    }
+  }
+
+  private release(entry: Entry): void {
+    entry.uses -= 1;
+    if (entry.isDropped && entry.uses === 0) this.close(entry);
+  }
+
+  /** False when all that are open are in use. */
+  private makeRoom(): boolean {
+    if (this.count < this.filesMax) return true;
+    const idle = [...this.files].find(([, { uses }]) => uses === 0);
+    if (idle) this.drop(idle[0]);
+    return this.count < this.filesMax;
   }
 
   private drop(name: string): void {
-    const file = this.files.get(name);
+    const entry = this.files.get(name);
+    if (!entry) return;
     this.files.delete(name);
-    if (file) void close(file);
+    entry.isDropped = true;
+    if (entry.uses === 0) this.close(entry);
+    for (const gone of entry.watchers) gone();
   }
-}
 
-async function close(opening: Promise<OpenFile | undefined>): Promise<void> {
-  (await opening)?.close();
+  /** Lets go of what other processes have removed. */
+  private dropRemoved(): void {
+    for (const [name, { opening }] of this.files) {
+      void opening.then((file) => {
+        if (file && file.bytes.data >= 0 && fstatSync(file.bytes.data).nlink === 0) this.drop(name);
+      });
+    }
+  }
+
+  /** Of an entry that was open at least once, so its promise is settled. */
+  private close(entry: Entry): void {
+    this.count -= 1;
+    void entry.opening.then((file) => file?.bytes.close());
+  }
 }
 
 class OpenFile implements LocalFile {
   readonly name: string;
   readonly size: number;
   readonly bytes: CacheFile;
-  readonly data: number;
-  readonly sums: number;
+  readonly hold: LocalFile['hold'];
+  readonly release: LocalFile['release'];
+  readonly watchers: LocalFile['watchers'];
   private readonly packsPath: string;
   private readonly packs: Set<string>;
   /** Notes that it is used. */
   readonly touch: () => void;
 
-  constructor(name: string, path: string, size: number, space: DiskSpace) {
+  constructor(name: string, size: number, space: DiskSpace, uses: Pick<LocalFile, 'hold' | 'release' | 'watchers'>) {
+    const path = join(space.dir, name);
     this.name = name;
     this.size = size;
+    this.hold = uses.hold;
+    this.release = uses.release;
+    this.watchers = uses.watchers;
     this.packsPath = `${path}.packs`;
-    this.data = openSync(path, 'r+');
-    try {
-      this.sums = openSync(`${path}.sums`, 'r+');
-    } catch (error) {
-      closeSync(this.data);
-      throw error;
-    }
-    this.bytes = new (nativeFetch().CacheFile)(this.data, this.sums, size, bootId());
+    this.bytes = openBytes(path, size);
     this.packs = new Set(readPacks(this.packsPath));
     this.touch = () => void space.touch(path).catch(() => undefined);
   }
@@ -115,10 +175,21 @@ class OpenFile implements LocalFile {
     this.packs.add(packKey);
     appendFileSync(this.packsPath, `${packKey}\n`, { mode: hidden });
   }
+}
 
-  close(): void {
-    closeSync(this.data);
-    closeSync(this.sums);
+/** New where it is not there. */
+function openBytes(path: string, size: number): CacheFile {
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  const data = openSync(path, flags, hidden);
+  try {
+    const sums = openSync(`${path}.sums`, flags, hidden);
+    try {
+      return new (nativeFetch().CacheFile)(data, sums, size, bootId());
+    } finally {
+      closeSync(sums);
+    }
+  } finally {
+    closeSync(data);
   }
 }
 

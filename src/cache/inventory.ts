@@ -4,7 +4,7 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { nativeFetch } from '../base/native.ts';
+import { nativeFetch, type CacheFile } from '../base/native.ts';
 import { extentBytes } from './disk.ts';
 import { bootId } from './file-cache.ts';
 
@@ -60,6 +60,14 @@ export async function verifyItem({ path, kind }: CachedItem): Promise<{ checked:
 
 async function verifyFile(data: number, sums: number, size: number): Promise<{ checked: number; damaged: number }> {
   const file = new (nativeFetch().CacheFile)(data, sums, size, bootId());
+  try {
+    return await verifyBytes(file, size);
+  } finally {
+    file.close();
+  }
+}
+
+async function verifyBytes(file: CacheFile, size: number): Promise<{ checked: number; damaged: number }> {
   let checked = 0;
   let damaged = 0;
   for (let offset = 0; offset < size;) {
@@ -74,11 +82,7 @@ async function verifyFile(data: number, sums: number, size: number): Promise<{ c
 }
 
 /** Of a stretch in which something was damaged, and now is no longer there: how much. */
-async function damagedBytes(
-  file: { presentUntil(offset: number, limit: number): number },
-  from: number,
-  to: number,
-): Promise<number> {
+async function damagedBytes(file: CacheFile, from: number, to: number): Promise<number> {
   let absent = 0;
   for (let offset = from; offset < to; offset += blockBytes) {
     if (file.presentUntil(offset, offset + 1) === offset) absent += Math.min(blockBytes, to - offset);

@@ -35,6 +35,8 @@ export class DiskSpace {
   private looking: Promise<void> | undefined;
   /** Told of each path that is removed. */
   onRemove: (path: string) => void = () => undefined;
+  /** Told when enough was written, by this process, to look what there is. */
+  onLook: () => void = () => undefined;
 
   constructor(dir: string, bytesMax: number) {
     this.dir = dir;
@@ -48,6 +50,7 @@ export class DiskSpace {
     this.written += bytes;
     if (this.written < this.bytesMax * partWritten) return;
     this.written = 0;
+    this.onLook();
     this.looking ??= this.makeRoom()
       .catch(() => undefined)
       .finally(() => (this.looking = undefined));

@@ -128,7 +128,7 @@ export class ProjectView implements View {
     const form = ref.type === 'chunk' ? 'chunk' : 'list';
     const content = await LocalContent.open(files, reader, this.snapshot.head.project, { form, size, ref });
     if (!content) return undefined;
-    const { data, sums } = content.file;
+    const { data, sums } = content.file.bytes;
     return {
       hash: ref.hash,
       size,
@@ -141,6 +141,8 @@ export class ProjectView implements View {
         if (ahead) void content.prefetch(ahead.offset, ahead.length).catch(() => undefined);
         return ahead?.mark;
       },
+      onGone: (gone) => content.onGone(gone),
+      close: () => content.close(),
     };
   }
 

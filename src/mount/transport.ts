@@ -4,11 +4,12 @@
  */
 import { constants } from 'node:os';
 import { assert, isPachError, PachError } from '../base/errors.ts';
+import { AttachedFiles } from './attached.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
 import { Walk } from './walk.ts';
-import type { LocalView, NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
 
 export interface TransportCounters extends FuseCounters {
   /** Reads whose bytes were not on this machine, and how long those took, in milliseconds. */
@@ -28,6 +29,8 @@ export interface TransportOptions {
   readonly passthrough: boolean;
   /** Show modes of files that are not read-only, though these are: copies of them get those. */
   readonly writableModes: boolean;
+  /** Files of the disk cache that reads are answered from at a time, each with two descriptors more. */
+  readonly attachedMax: number;
   /** Told of every request that failed in a way the view does not announce. Must not throw. */
   onError(error: unknown): void;
 }
@@ -43,8 +46,6 @@ const opcodes = {
   readdir: 28,
   readdirplus: 44,
 };
-/** Files of the disk cache that reads are answered from at a time. */
-const attachedMax = 512;
 /** A file whose bytes leave the disk cache as fast as they come is read without it. */
 const localTriesMax = 3;
 /** `.` and `..` come before the first entry in the kernel's cookies. */
@@ -66,8 +67,7 @@ export class Transport {
   private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
   private readonly folders = new Walk();
   private readonly files = new Walk();
-  /** By inode, those used last at the end. */
-  private readonly attached = new Map<number, LocalView>();
+  private readonly attached: AttachedFiles;
 
   /** Starts to serve; keeps the process running until the mount is gone. */
   constructor(view: View, options: TransportOptions) {
@@ -97,13 +97,14 @@ export class Transport {
         requests: (batch) => {
           for (const request of batch) void this.answer(request);
         },
-        progress: (ino, offset) => this.readAhead(ino, offset, 0, false),
+        progress: (ino, offset) => this.attached.readAhead(ino, offset, 0, false),
         end: (error) => {
           ready.settle(error && reasonOf(error));
           finished.settle(error && reasonOf(error));
         },
       },
     );
+    this.attached = new AttachedFiles(view, this.session, options.attachedMax);
     this.nodeOf = (ino) => {
       const node = this.session.node(ino);
       assert(node, `the kernel asks for inode ${ino} only while it has it`);
@@ -139,7 +140,7 @@ export class Transport {
         if (await this.isKept(request, node)) return;
         return this.readDirectory(request, node);
       case opcodes.open:
-        await this.localOf(node);
+        await this.attached.of(node);
         return session.replyOpen(id, node.ino);
       case opcodes.read:
         return this.read(request, node);
@@ -235,36 +236,12 @@ export class Transport {
 
   /** True when the bytes are in a file that native threads answer from. */
   private async isLocal({ offset, size }: FuseRequest, node: ViewNode): Promise<boolean> {
-    const local = await this.localOf(node);
+    const local = await this.attached.of(node);
     const length = Math.min(size, node.size - offset);
     if (!local || length <= 0) return false;
     const there = local.ensure(offset, length);
-    this.readAhead(node.ino, offset, length, true);
+    this.attached.readAhead(node.ino, offset, length, true);
     return there;
-  }
-
-  private async localOf(node: ViewNode): Promise<LocalView | undefined> {
-    const { ino } = node;
-    const known = this.attached.get(ino);
-    // The kernel may have forgotten the inode, and its number be another file's by now.
-    const isKnown = known && node.ref && known.hash.equals(node.ref.hash) && this.session.isAttached(ino);
-    const local = isKnown ? known : await this.view.local(node);
-    if (!local) return undefined;
-    this.attached.delete(ino);
-    this.attached.set(ino, local);
-    if (isKnown) return local;
-    this.session.attach(ino, local);
-    const [oldest] = this.attached.keys();
-    if (this.attached.size > attachedMax && oldest !== undefined) {
-      this.attached.delete(oldest);
-      this.session.detach(oldest);
-    }
-    return local;
-  }
-
-  private readAhead(ino: number, offset: number, length: number, waits: boolean): void {
-    const mark = this.attached.get(ino)?.readAhead(ino, offset, length, waits);
-    if (mark !== undefined) this.session.setMark(ino, mark);
   }
 
   /** The kernel takes fewer bytes than it asked for as the end of the file. */

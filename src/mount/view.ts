@@ -41,7 +41,7 @@ export interface LocalView {
   /** The hash of what it holds, as in the node's ref. */
   readonly hash: Buffer;
   readonly size: number;
-  /** Descriptors, for native code that answers from what is there (native/common/cache_file.h). */
+  /** Descriptors, until it is closed, for native code that answers from what is there (native/common/cache_file.h). */
   readonly data: number;
   readonly sums: number;
   readonly boot: Buffer;
@@ -52,6 +52,10 @@ export interface LocalView {
    * follows. Returns the offset whose reading is to be noted next, if any is.
    */
   readAhead(ino: number, offset: number, length: number, waits: boolean): number | undefined;
+  /** Calls `gone` when the file was removed from the disk: what it takes there is free once this is closed. */
+  onGone(gone: () => void): void;
+  /** Lets go of the descriptors, once what is under way has ended; from then on `ensure` says false. */
+  close(): void;
 }
 
 /** Finds the node of an inode number that the transport has handed out and not forgotten. */
@@ -84,7 +88,7 @@ export interface View {
   read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]>;
   /**
    * A large file as a file of this machine that fills as it is read; undefined for others, and then
-   * `read` answers. The same object while it is open; `closed` tells when it no longer is.
+   * `read` answers. The caller closes it.
    */
   local(file: ViewNode): Promise<LocalView | undefined>;
   /** Bytes of those of some neighbours that are one small chunk, fetched together; others are left out. */

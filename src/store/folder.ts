@@ -17,6 +17,8 @@ import { errnoOf, fromErrno } from './errno.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
 import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
 
+/** Objects open for reading at once: the threads that read are fewer, and descriptors may be few. */
+const readsMax = 32;
 /** Entries of a folder whose sizes are asked for at once. */
 const listAhead = 64;
 
@@ -45,6 +47,7 @@ class FolderStore implements Store {
   readonly url: string;
   private readonly folders: DurableFolders;
   private readonly turn: Semaphore;
+  private readonly reads = new Semaphore(readsMax);
 
   constructor(root: string) {
     this.url = root;
@@ -186,10 +189,11 @@ class FolderStore implements Store {
 
   private async withFile<T>(key: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
     const path = this.localPath(key);
-    return this.inWords(path, async () => {
+    const read = async (): Promise<T> => {
       await using file = await open(path, 'r');
       return await work(file);
-    });
+    };
+    return this.inWords(path, () => this.reads.run(read));
   }
 
   private async inWords<T>(path: string, work: () => Promise<T>): Promise<T> {

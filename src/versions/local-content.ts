@@ -29,6 +29,8 @@ export class LocalContent {
   private readonly project: string;
   private readonly content: LargeContent;
   private refused = false;
+  private closed = false;
+  private gone: (() => void) | undefined;
 
   private constructor(file: LocalFile, reader: BlobReader, filler: Filler, project: string, content: LargeContent) {
     this.file = file;
@@ -38,7 +40,7 @@ export class LocalContent {
     this.content = content;
   }
 
-  /** Undefined for content that is not kept so, or where the disk can't. */
+  /** Until it is closed it has its file open. Undefined for content that is not kept so, or where the disk can't. */
   static async open(
     { cache, filler }: LocalFiles,
     reader: BlobReader,
@@ -50,11 +52,30 @@ export class LocalContent {
     return file && new LocalContent(file, reader, filler, project, content);
   }
 
+  /** What is under way goes on to its end. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.gone) this.file.watchers.delete(this.gone);
+    this.file.release();
+  }
+
+  /** Calls `gone` when the file leaves the disk, whose room is free only once this is closed. */
+  onGone(gone: () => void): void {
+    if (this.gone) this.file.watchers.delete(this.gone);
+    this.gone = gone;
+    this.file.watchers.add(gone);
+  }
+
   /**
-   * True once the bytes are in the file. False when they never will be: holes are not kept, and a disk
-   * may be full. Rejects when the store does not give them.
+   * True once the bytes are in the file. False when they never will be: holes are not kept, a disk
+   * may be full, and it may be closed. Rejects when the store does not give them.
    */
   async ensure(offset: number, length: number): Promise<boolean> {
+    return !this.closed && this.holding(() => this.bring(offset, length));
+  }
+
+  private async bring(offset: number, length: number): Promise<boolean> {
     const from = Math.floor(offset / blockBytes) * blockBytes;
     const to = Math.min(this.file.size, Math.ceil((offset + length) / blockBytes) * blockBytes);
     for (let tries = 0; this.file.bytes.presentUntil(from, to) < to; tries += 1) {
@@ -75,7 +96,7 @@ export class LocalContent {
 
   /** Fetches what will be read soon, after what somebody waits for. */
   async prefetch(offset: number, length: number): Promise<void> {
-    if (!this.refused) await this.fetch(offset, length, false);
+    if (!this.refused && !this.closed) await this.fetch(offset, length, false);
   }
 
   /** Fetches all chunks of a range. Rejects as `ensure` does, and with `no-space`. */
@@ -84,7 +105,7 @@ export class LocalContent {
     if (to <= offset) return;
     const stretch = await this.stretch(offset, to);
     try {
-      await this.filler.fill(this.reader, this.project, this.file, stretch, urgent);
+      await this.holding(() => this.filler.fill(this.reader, this.project, this.file, stretch, urgent));
     } catch (error) {
       if (isPachError(error)) throw error;
       this.refused = true;
@@ -94,6 +115,16 @@ export class LocalContent {
         next: 'pach cache clear',
         cause: error,
       });
+    }
+  }
+
+  /** Keeps the file open while `work` lasts. */
+  private async holding<T>(work: () => Promise<T>): Promise<T> {
+    this.file.hold();
+    try {
+      return await work();
+    } finally {
+      this.file.release();
     }
   }
 

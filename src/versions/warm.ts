@@ -51,7 +51,10 @@ export async function warmFiles(
       const work = large
         .run(() => warmLarge(whole, watch))
         .catch((error: unknown) => void (failure ??= { error }))
-        .finally(() => underWay.delete(work));
+        .finally(() => {
+          whole.close();
+          underWay.delete(work);
+        });
       underWay.add(work);
       if (underWay.size >= largeAtOnce * 2) await Promise.race(underWay);
       continue;
