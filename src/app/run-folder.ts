@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeTree } from '../base/remove.ts';
 import { processStart } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
@@ -39,5 +40,9 @@ async function clear(dir: string): Promise<void> {
   const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
   const places = table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);
   unmountAll(places.filter((place) => place.startsWith(`${dir}/`)).toReversed());
-  await rm(dir, { recursive: true, force: true }).catch(() => undefined);
+  try {
+    removeTree(Buffer.from(dir));
+  } catch {
+    // The next engine tries again.
+  }
 }

@@ -9,13 +9,13 @@ import {
   lutimesSync,
   mkdirSync,
   readdirSync,
-  rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { removeTree } from '../base/remove.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
 import type { CommitId } from '../model/records/commit.ts';
@@ -178,27 +178,11 @@ function clearBelow(folder: Buffer): void {
   for (const name of readdirSync(folder, { encoding: 'buffer' })) clear(below(folder, name));
 }
 
-/** Removes what lies at a path, also where its maker has taken rights away. */
 function clear(path: Buffer): void {
   try {
-    rmSync(path, { recursive: true, force: true });
-  } catch {
-    giveRights(path);
-    try {
-      rmSync(path, { recursive: true, force: true });
-    } catch (error) {
-      const why = `what a command left there can't be removed (${(error as NodeJS.ErrnoException).code})`;
-      throw new PachError('denied', { what: textOfName(path), why, cause: error });
-    }
-  }
-}
-
-function giveRights(path: Buffer): void {
-  try {
-    if (!lstatSync(path).isDirectory()) return;
-    chmodSync(path, 0o700);
-    for (const name of readdirSync(path, { encoding: 'buffer' })) giveRights(below(path, name));
-  } catch {
-    // Removing it says what is wrong.
+    removeTree(path);
+  } catch (error) {
+    const why = `what a command left there can't be removed (${(error as NodeJS.ErrnoException).code})`;
+    throw new PachError('denied', { what: textOfName(path), why, cause: error });
   }
 }

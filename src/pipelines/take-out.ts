@@ -23,6 +23,9 @@ export interface TakeOutOptions {
   readonly signal: AbortSignal;
 }
 
+/** A path may be longer than what anybody wants to read. */
+const pathShownMax = 300;
+
 /** Throws PachError naming what can't be stored, as the command knows it. */
 export async function takeOut(options: TakeOutOptions): Promise<Directory> {
   const { reader, upload, folder, signal } = options;
@@ -44,8 +47,10 @@ export async function takeOut(options: TakeOutOptions): Promise<Directory> {
     );
   } catch (error) {
     if (!(error instanceof PachError)) throw error;
-    const { code, what, why, cause } = error;
-    throw new PachError(code, { what: what.replace(folder, '/pfs/out'), why, cause });
+    const { code, why, cause } = error;
+    const path = error.what.replace(folder, '/pfs/out');
+    const what = path.length > pathShownMax ? `${path.slice(0, pathShownMax)}…` : path;
+    throw new PachError(code, { what, why, cause });
   }
 }
 

@@ -3,9 +3,9 @@
  * them is stopped, changed or deleted.
  */
 import { expect, test } from 'vitest';
-import { linesOf, PipelinePlace, type RunLine } from './cli-world.ts';
+import { linesOf, PipelinePlace, type RunLine, type SpecParts } from './cli-world.ts';
 
-const of = (repo: string, more: object = {}): object => ({ input: { pfs: { repo, glob: '/*', ...more } } });
+const of = (repo: string, more: object = {}): SpecParts => ({ input: { pfs: { repo, glob: '/*', ...more } } });
 const both = {
   input: {
     join: ['b', 'c'].map((repo) => ({ pfs: { repo, glob: '/(*)', join_on: '$1' } })),
