@@ -12,10 +12,10 @@ test('folders are removed however deep they are, and whatever their rights', () 
     mkdirSync(join(top, 'closed/below'), { recursive: true });
     writeFileSync(join(top, 'closed/below/file'), '');
     const deeper =
-      'import os\nfor i in range(800): os.mkdir("ddddd"); os.chdir("ddddd")\nopen("end", "w")\nos.chmod(".", 0)';
-    execFileSync('python3', ['-c', deeper], { cwd: top });
+      'for (let i = 0; i < 800; i += 1) { fs.mkdirSync("ddddd"); process.chdir("ddddd"); } fs.writeFileSync("end", "")';
+    execFileSync(process.execPath, ['-e', deeper], { cwd: top });
     execFileSync('chmod', ['000', join(top, 'closed/below'), join(top, 'closed')]);
-    expect(() => rmSync(top, { recursive: true })).toThrow();
+    expect(() => rmSync(top, { recursive: true })).toThrow(/ENAMETOOLONG|EACCES/);
     removeTree(Buffer.from(top));
     removeTree(Buffer.from(join(dir, 'not there')));
     expect(existsSync(top)).toBe(false);
