@@ -1,15 +1,24 @@
 /**
  * An S3 server without conditional writes, which no real one at hand lacks: objects in memory,
- * whole and in ranges, listed in pages, deleted. Conditions are ignored, or refused with 501.
+ * whole and in ranges, listed in pages, deleted. Conditions are ignored, or refused with 501. What
+ * is read is counted, in bytes and in round trips one after another.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 interface Kept {
   readonly body: Buffer;
   readonly modified: Date;
+}
+
+export interface Answer {
+  readonly path: string;
+  readonly bytes: number;
+  /** How many round trips, one after another, it ends: it began when those before it were answered. */
+  readonly trip: number;
 }
 
 export interface PlainS3 extends AsyncDisposable {
@@ -20,6 +29,10 @@ export interface PlainS3 extends AsyncDisposable {
   readonly objects: Map<string, Kept>;
   /** Methods and paths, in their order. */
   readonly requests: string[];
+  /** What was read, in the order in which it was answered; emptied by who counts. */
+  readonly reads: Answer[];
+  /** Each answer waits so long. */
+  delayMs: number;
   /** Added to this machine's clock where the server tells a time, in milliseconds. */
   skewMs: number;
 }
@@ -39,7 +52,7 @@ export async function plainS3(conditions: 'ignored' | 'refused' = 'ignored'): Pr
     const body = await buffer(request);
     requests.push(`${method} ${url.pathname}`);
     const conditional = headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
-    if (method === 'PUT' && conditional && conditions === 'refused') return fail(answer, 501, 'NotImplemented');
+    if (method === 'PUT' && conditional && conditions === 'refused') return void fail(answer, 501, 'NotImplemented');
     if (method === 'PUT') {
       objects.set(url.pathname, { body, modified: new Date(Date.now() + place.skewMs) });
       answer.writeHead(200, { etag: etagOf(body) }).end();
@@ -47,7 +60,12 @@ export async function plainS3(conditions: 'ignored' | 'refused' = 'ignored'): Pr
       objects.delete(url.pathname);
       answer.writeHead(204).end();
     } else if (url.searchParams.has('list-type')) list(url, answer);
-    else read(objects.get(url.pathname), request, answer);
+    else {
+      const trip = 1 + Math.max(0, ...place.reads.map((each) => each.trip));
+      await sleep(place.delayMs);
+      const bytes = read(objects.get(url.pathname), request, answer);
+      place.reads.push({ path: url.pathname, bytes, trip });
+    }
   }
 
   function list({ pathname, searchParams }: URL, answer: ServerResponse): void {
@@ -74,6 +92,8 @@ export async function plainS3(conditions: 'ignored' | 'refused' = 'ignored'): Pr
     env: { AWS_ACCESS_KEY_ID: 'any', AWS_SECRET_ACCESS_KEY: 'any', AWS_REGION: 'us-east-1' },
     objects,
     requests,
+    reads: [],
+    delayMs: 0,
     skewMs: 0,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
@@ -83,7 +103,8 @@ export async function plainS3(conditions: 'ignored' | 'refused' = 'ignored'): Pr
   return place;
 }
 
-function read(kept: Kept | undefined, { method, headers }: IncomingMessage, answer: ServerResponse): void {
+/** The bytes of an object that went out. */
+function read(kept: Kept | undefined, { method, headers }: IncomingMessage, answer: ServerResponse): number {
   if (!kept) return fail(answer, 404, 'NoSuchKey');
   const { body } = kept;
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(headers.range ?? '') ?? [];
@@ -97,10 +118,12 @@ function read(kept: Kept | undefined, { method, headers }: IncomingMessage, answ
     ...range,
   });
   answer.end(method === 'HEAD' ? undefined : body.subarray(from, to));
+  return method === 'HEAD' ? 0 : to - from;
 }
 
-function fail(answer: ServerResponse, status: number, code: string): void {
+function fail(answer: ServerResponse, status: number, code: string): number {
   answer.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`);
+  return 0;
 }
 
 function etagOf(body: Buffer): string {
