@@ -76,7 +76,8 @@ class Lane {
     const isBatching = options.spec.transform.datumBatching;
     const mount = isBatching ? undefined : options.mount;
     const slot = Slot.make({ dir, reader: options.reader, mount });
-    await using worker = await options.executor.open({ ...options.world, slot: dir, name: this.name });
+    const opening = options.executor.open({ ...options.world, slot: dir, name: this.name });
+    await using worker = await opening.catch((error: unknown) => broken(first, error));
     const run = { ...options, worker, slot };
     const done = (planned: PlannedDatum, result: Result): void => {
       went();

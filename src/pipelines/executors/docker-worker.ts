@@ -44,7 +44,7 @@ export async function openDockerWorker(options: DockerWorkerOptions): Promise<Wo
     });
     assert(container, 'a launcher has a container');
     const pid = await firstProcess(options, container);
-    if (showsMounts) await mustReach(options, pid);
+    if (showsMounts) await mustReach(options, container, pid);
     const refused = refusedProcesses(pid);
     return new DockerWorker(options, { container, launcher, mounts, refused });
   } catch (error) {
@@ -80,9 +80,11 @@ async function letGo({ engine, inUse }: DockerWorkerOptions, container: Docker.C
 }
 
 /** An engine that was taken for one of this mount namespace would show empty folders. */
-async function mustReach({ engine, worker }: DockerWorkerOptions, pid: number): Promise<void> {
+async function mustReach(options: DockerWorkerOptions, container: Docker.Container, pid: number): Promise<void> {
+  const { engine, worker } = options;
   if (await reaches(join(worker.slot, 'pfs'), pid, '/pfs')) return;
-  throw seesNoMounts(engine);
+  if ((await firstProcess(options, container)) === pid && pid > 0) throw seesNoMounts(engine);
+  throw new PachError('failed', { what: launcherOf(worker), why: 'its container was ended from outside' });
 }
 
 /** As the engine's machine numbers it. */
