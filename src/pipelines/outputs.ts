@@ -6,7 +6,7 @@ import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { diffOrdered } from '../model/ordered-diff.ts';
-import { textOfName } from '../model/paths.ts';
+import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectoryContent, TreeEntry } from '../model/tree.ts';
 import { fileTime } from '../sources/source.ts';
@@ -163,7 +163,7 @@ class Union {
   private async writes(out: Directory, names: readonly string[]): Promise<boolean> {
     let at: Directory = out;
     for (const name of names) {
-      const entry = await this.directories.reader(at).find(Buffer.from(name));
+      const entry = await this.directories.reader(at).find(nameOfText(name));
       if (!entry) return false;
       if (entry.content.form !== 'directory') return true;
       at = entry.content;

@@ -5,7 +5,7 @@
 import { posix } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
-import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
+import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import { storeStream } from '../versions/content.ts';
@@ -13,6 +13,7 @@ import { Directories, type Directory } from '../versions/directories.ts';
 import { ingestFolder } from '../versions/ingest.ts';
 import type { Upload } from '../versions/upload.ts';
 import type { Datum } from './datum.ts';
+import { bytesOf } from './jobs.ts';
 
 export interface TakeOutOptions {
   readonly reader: BlobReader;
@@ -25,6 +26,9 @@ export interface TakeOutOptions {
 
 /** A path may be longer than what anybody wants to read. */
 const pathShownMax = 300;
+
+/** As many links in a row as the kernel follows. */
+const linksMax = 40;
 
 /** Throws PachError naming what can't be stored, as the command knows it. */
 export async function takeOut(options: TakeOutOptions): Promise<Directory> {
@@ -39,7 +43,10 @@ export async function takeOut(options: TakeOutOptions): Promise<Directory> {
         skipped(path, why) {
           throw new PachError('failed', { what: path, why });
         },
-        resolveLink: (path, target) => linked(options, directories, textOfName(path), textOfName(target)),
+        resolveLink: (path, target) => {
+          const shown = textOfName(path).replace(folder, '/pfs/out');
+          return linked({ options, directories }, shown, textOfName(target));
+        },
         signal,
       },
       Buffer.from(folder),
@@ -54,23 +61,30 @@ export async function takeOut(options: TakeOutOptions): Promise<Directory> {
   }
 }
 
-/** What a link in the output leads to, when that is in the datum's input. */
+/** What a link leads to, when that is in the datum's input; there links are followed. `path`: where it lies, as the command knows it. */
 async function linked(
-  { folder, datum }: TakeOutOptions,
-  directories: Directories,
+  { options, directories }: { readonly options: TakeOutOptions; readonly directories: Directories },
   path: string,
   target: string,
+  left = linksMax,
 ): Promise<TreeEntry | undefined> {
-  const from = posix.dirname(path.replace(folder, '/pfs/out'));
-  const [, root, name, ...rest] = posix.resolve(from, target).split('/');
+  const place = posix.resolve(posix.dirname(path), target);
+  const found = await inInput(options.datum, directories, place);
+  if (found?.kind !== 'symlink' || left === 0) return found;
+  const next = textOfName(await bytesOf(options.reader, found));
+  return (await linked({ options, directories }, place, next, left - 1)) ?? found;
+}
+
+async function inInput({ files }: Datum, directories: Directories, place: string): Promise<TreeEntry | undefined> {
+  const [, root, name, ...rest] = place.split('/');
   if (root !== 'pfs' || name === undefined || name === 'out') return undefined;
   const wanted = `/${rest.join('/')}`;
-  for (const { input, path: at, entry } of datum.files) {
+  for (const { input, path: at, entry } of files) {
     if (input.name !== name) continue;
     if (wanted === at) return entry;
     const below = at === '/' ? wanted : wanted.startsWith(`${at}/`) ? wanted.slice(at.length) : undefined;
     if (below === undefined || entry.content.form !== 'directory') continue;
-    const found = await directories.find(entry.content, parsePath(below));
+    const found = await directories.find(entry.content, below.split('/').slice(1).map(nameOfText));
     if (found) return found;
   }
   return undefined;

@@ -68,13 +68,15 @@ test.each(['root', 'user'] as const)('variables, folders and rights are those of
 
 test('what lies in /pfs/out is stored as it is, and links are never followed', async () => {
   await using here = await PipelinePlace.make(nested);
-  await here.must('chmod +x put-*/sub/two; pach put file in@master:/sub/two -f put-*/sub/two');
+  await here.must(`cd put-*; chmod +x sub/two; ln -s sub/two hop; ln -s ../hop sub/hop; ln -s loop loop
+    pach put file in@master:/ -r -f ./`);
   const script = `cd /pfs/out
     mkdir -p a/b/c empty-folder; echo 1 > a/b/c/f; ln a/b/c/f a/hard; mv a/b/c/f a/b/renamed
     : > empty; echo '#!/bin/sh' > run.sh; chmod 700 run.sh
     printf x > "$(printf 'bad\\377name')"; printf x > 'name with space'; printf x > é
     ln -s /pfs/in/sub/two z-two; ln -s ../in/one to-one; ln -s /pfs/in/sub folder; ln -s /pfs/in all
-    ln -s /etc/shadow shadow; ln -s a/b/renamed inner; ln -s nowhere dangling; ln -s /pfs/in/none none`;
+    ln -s /etc/shadow shadow; ln -s a/b/renamed inner; ln -s nowhere dangling; ln -s /pfs/in/none none
+    ln -s /pfs/in/sub/hop hops; ln -s /pfs/in/loop loop; ln -s /pfs/in/$(printf %0300d 0) long`;
   await here.spec('p', script, whole);
   await here.ran('-f p.json');
   const lines = linesOf<FileLine>(await here.must('pach list file p@master -r -o json'));
@@ -85,15 +87,22 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
   expect(Object.fromEntries(shown)).toEqual({
     '/a/b/renamed': 'file 2',
     '/a/hard': 'file 2',
+    '/all/hop': '-> sub/two',
+    '/all/loop': '-> loop',
     '/all/one': 'file 1',
     '/all/sub/deep/x': 'file 1',
+    '/all/sub/hop': '-> ../hop',
     '/all/sub/two': 'file 2 x',
     '/bad\udcffname': 'file 1',
     '/dangling': '-> nowhere',
     '/empty': 'file 0',
     '/folder/deep/x': 'file 1',
+    '/folder/hop': '-> ../hop',
     '/folder/two': 'file 2 x',
+    '/hops': 'file 2 x',
     '/inner': '-> a/b/renamed',
+    '/long': `-> /pfs/in/${'0'.repeat(300)}`,
+    '/loop': '-> loop',
     '/name with space': 'file 1',
     '/none': '-> /pfs/in/none',
     '/run.sh': 'file 10 x',
