@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { PachError } from '../base/errors.ts';
 import { decodeLease, decodeOutcome } from '../model/records/pipelines.ts';
-import type { Ref } from '../model/refs.ts';
+import { chunkBytesMax, type Ref } from '../model/refs.ts';
 import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
 import {
@@ -51,7 +51,7 @@ export async function setPipelines(
   const begun = await project.begin();
   const prepared: Prepared[] = [];
   for (const spec of specs) {
-    const bytes = Buffer.from(JSON.stringify(spec));
+    const bytes = specBytes(spec);
     const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
     const code = await storeCode(project.reader, begun.upload, spec.code, options.signal);
     if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
@@ -67,6 +67,17 @@ export async function setPipelines(
     },
     begun,
   );
+}
+
+/** A spec as it is stored: one chunk. */
+function specBytes(spec: PipelineSpec): Buffer {
+  const bytes = Buffer.from(JSON.stringify(spec));
+  if (bytes.length <= chunkBytesMax) return bytes;
+  throw new PachError('usage', {
+    what: `pipeline ${spec.name}`,
+    why: 'its spec is too large to be stored',
+    next: 'put data into a repo, and code into dev.code',
+  });
 }
 
 /** Stops a pipeline, or lets it run again. */

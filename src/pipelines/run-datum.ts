@@ -40,6 +40,8 @@ export interface RunOptions {
 
 /** More rows than this do not fit into a map's item. */
 export const rowsBytesMax = 24 * 1024;
+/** A reason may have a path or a program's name in it, as long as anybody likes; the log has all of it. */
+const reasonLengthMax = 1000;
 
 /** Throws when the worker broke or the job was aborted; a command that fails is a result. */
 export async function runDatum(options: RunOptions, planned: PlannedDatum): Promise<Result> {
@@ -160,7 +162,8 @@ export class Attempt {
     const encoded = encodeRows(rows);
     const files = encoded.length > rowsBytesMax ? encoded : undefined;
     const tree = await storeResult(reader, upload, { out, log: await this.log.end(), files });
-    const outcome = { state, job, pipeline: spec.name, reason, stats: this.stats(out) };
+    const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
+    const outcome = { state, job, pipeline: spec.name, reason: shown, stats: this.stats(out) };
     return { key, result: { outcome, tree }, keep: state === 'success' && !isRecheck };
   }
 
