@@ -3,7 +3,17 @@
  * to. Blobs are durable when `finish` resolves.
  */
 import type { PackKind } from '../model/keys.ts';
-import { hashKey, type Hash, type PackId, type Place, type Ref, type RefType } from '../model/refs.ts';
+import { assert } from '../base/errors.ts';
+import {
+  chunkBytesMax,
+  hashKey,
+  nodeBytesMax,
+  type Hash,
+  type PackId,
+  type Place,
+  type Ref,
+  type RefType,
+} from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
 import { BlobTable } from './blob-table.ts';
 import type { KnownBlobs } from './known.ts';
@@ -23,6 +33,7 @@ interface FreshBlob {
 export class BlobWriter {
   private readonly kind: PackKind;
   private readonly type: RefType;
+  private readonly bytesMax: number;
   private readonly packs: PackWriter;
   private known: KnownBlobs;
   /** Where blobs lie that this writer was asked for. */
@@ -35,6 +46,7 @@ export class BlobWriter {
   constructor(store: Store, project: string, kind: PackKind, known: KnownBlobs, watch: PackWatch = {}) {
     this.kind = kind;
     this.type = kind === 'data' ? 'chunk' : 'node';
+    this.bytesMax = kind === 'data' ? chunkBytesMax : nodeBytesMax;
     this.known = known;
     this.packs = new PackWriter(store, project, kind, watch);
   }
@@ -45,6 +57,7 @@ export class BlobWriter {
     const found: Place[] = [];
     const coming: Promise<void>[] = [];
     for (const [index, blob] of blobs.entries()) {
+      assert(blob.bytes.length <= this.bytesMax, 'a blob is no larger than readers take');
       const row = this.placed.find(blob.hash);
       if (row >= 0) {
         found[index] = this.placed.placeAt(row);
