@@ -231,10 +231,15 @@ export class Project {
     const { segments, fresh } = base?.head.indexes ?? { segments: [], fresh: [] };
     const listed = new Set(fresh.map(({ id }) => id));
     const added = upload.unlisted().filter(({ id }) => !listed.has(id));
-    const [indexes] = await Promise.all([
-      mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...added] }, this.indexes),
-      upload.finish(),
-    ]);
+    const merge = (): Promise<IndexList> =>
+      mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...added] }, this.indexes);
+    const merging = merge().catch(async (error: unknown) => {
+      if (!isPachError(error, 'damaged')) throw error;
+      // The index of an own pack was not in memory any more, and the pack not stored yet.
+      await upload.finish();
+      return merge();
+    });
+    const [indexes] = await Promise.all([merging, upload.finish()]);
     const head = { epoch: 0, scrub: false, ...base?.head, project: name, operation, operationRef, refs, indexes };
     try {
       const isDone = await this.replace(base?.token, { ...head, condemned, scrub: head.scrub || ends });
