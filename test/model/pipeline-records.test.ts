@@ -1,0 +1,208 @@
+/**
+ * The records of pipelines: stored, read again, and refused where they are none.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isPachError } from '../../src/base/errors.ts';
+import type { CommitId } from '../../src/model/records/commit.ts';
+import {
+  decodeDatum,
+  decodeJob,
+  decodeLease,
+  decodeOutcome,
+  decodePipeline,
+  decodeRows,
+  encodeDatum,
+  encodeJob,
+  encodeLease,
+  encodeOutcome,
+  encodePipeline,
+  encodeRows,
+  type DatumRecord,
+  type DatumRow,
+  type JobRecord,
+  type LeaseRecord,
+  type Outcome,
+  type PipelineRecord,
+} from '../../src/model/records/pipelines.ts';
+import { hashOf, must } from './nodes.ts';
+
+const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
+const time = 1_700_000_000_000;
+
+const pipeline: PipelineRecord = {
+  version: 3,
+  created: time,
+  updated: time + 1,
+  stopped: true,
+  salt: 'ab12',
+  codeOrigin: 'https://example.org/code 12ab changed since',
+};
+
+const job: JobRecord = {
+  id: id('a'),
+  pipeline: 'edges',
+  pipelineVersion: 3,
+  branch: 'master',
+  state: 'failure',
+  started: time,
+  finished: time + 5,
+  reason: '1 of 4 datums failed: größer',
+  counts: { total: 4, processed: 1, skipped: 1, failed: 1, recovered: 1 },
+  inputs: [{ repo: 'images', branch: 'master', commit: id('b') }],
+  output: id('a'),
+  executor: 'docker',
+  stopping: true,
+  codeOrigin: 'here',
+  hasDatums: true,
+  restarted: true,
+};
+
+const outcome: Outcome = {
+  state: 'recovered',
+  job: id('a'),
+  pipeline: 'edges',
+  reason: 'the command ended with exit code 1',
+  stats: {
+    startedMs: time,
+    downloadMs: 1,
+    processMs: 2,
+    uploadMs: 3,
+    cpuMs: 4,
+    inputBytes: 5,
+    outputBytes: 6,
+    memoryBytesPeak: 7,
+  },
+};
+
+const rows: DatumRow[] = [
+  { input: 0, path: '/a.png', hash: hashOf('a') },
+  { input: 1, path: '/größe/\udc80', hash: hashOf('b') },
+];
+const datum: DatumRecord = { key: hashOf('key'), files: rows.slice(0, 1), outcome };
+const lease: LeaseRecord = { holder: 'ada@here, process 7', host: 'here', pid: 7, pidStarted: '123', until: time };
+
+/** Each record with everything in it, and with as little as may be. */
+const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => unknown; value: unknown }[] = [
+  { name: 'pipeline', full: encodePipeline(pipeline), decode: decodePipeline, value: pipeline },
+  { name: 'job', full: encodeJob(job), decode: decodeJob, value: job },
+  { name: 'result', full: encodeOutcome(outcome), decode: decodeOutcome, value: outcome },
+  { name: 'datum', full: encodeDatum(datum), decode: decodeDatum, value: datum },
+  { name: 'lease', full: encodeLease(lease), decode: decodeLease, value: lease },
+];
+
+describe('records of pipelines', () => {
+  it.each(cases)('round-trip: $name', ({ full, decode, value }) => {
+    expect(decode(full)).toEqual(value);
+  });
+
+  it('are stored as ever', () => {
+    const stored = new Map([...cases.map(({ name, full }) => [name, full] as const), ['rows', encodeRows(rows)]]);
+    const path = 'fixtures/format/pipelines.json';
+    if (process.env['PACHMOUNT_WRITE_VECTORS']) {
+      const hex = Object.fromEntries([...stored].map(([name, bytes]) => [name, bytes.toString('hex')]));
+      writeFileSync(path, `${JSON.stringify(hex, undefined, 1)}\n`);
+    }
+    const pinned = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>;
+    for (const [name, bytes] of stored) expect(bytes.toString('hex')).toBe(pinned[name]);
+  });
+
+  it('leave out what is empty', () => {
+    const plain = { ...pipeline, stopped: false, salt: '', codeOrigin: '' };
+    expect(decodePipeline(encodePipeline(plain))).toEqual(plain);
+    expect(encodePipeline(plain).length).toBeLessThan(25);
+    const first: JobRecord = {
+      ...job,
+      state: 'running',
+      finished: undefined,
+      reason: '',
+      inputs: [],
+      output: undefined,
+      stopping: false,
+      codeOrigin: '',
+      hasDatums: false,
+      restarted: false,
+    };
+    expect(decodeJob(encodeJob(first))).toEqual(first);
+    expect(decodeDatum(encodeDatum({ ...datum, files: [] }))).toEqual({ ...datum, files: [] });
+  });
+
+  it('round numbers that are none of theirs', () => {
+    const stats = { ...outcome.stats, processMs: 1.6, uploadMs: -3 };
+    expect(decodeOutcome(encodeOutcome({ ...outcome, stats })).stats).toMatchObject({ processMs: 2, uploadMs: 0 });
+  });
+
+  it('keep the files of a datum of many', () => {
+    const many = Array.from({ length: 70_000 }, (_, n) => ({ input: 0, path: `/${n}`, hash: hashOf(String(n % 7)) }));
+    const stored = encodeRows(many);
+    expect(encodeRows(decodeRows(stored)).equals(stored)).toBe(true);
+    expect(decodeRows(stored)[69_999]).toEqual(many[69_999]);
+    expect(decodeRows(encodeRows([]))).toEqual([]);
+  });
+
+  it.each(cases)('keep optional fields that they do not know: $name', ({ full, decode }) => {
+    const newer = Buffer.concat([full, field(60, false)]);
+    const read = decode(newer) as object;
+    expect(read).toMatchObject({ unknown: [{ tag: 60 }] });
+    const encoders = [encodePipeline, encodeJob, encodeOutcome, encodeDatum, encodeLease] as ((of: never) => Buffer)[];
+    const encode = must(encoders[cases.findIndex(({ decode: own }) => own === decode)]);
+    expect(encode(read as never).toString('hex')).toBe(newer.toString('hex'));
+    expect(codeOf(() => decode(Buffer.concat([full, field(60, true)])))).toBe('unsupported');
+  });
+
+  it('keep what an outcome does not know within a datum', () => {
+    const unknown = [{ tag: 61, value: Buffer.from('new') }];
+    const newer = encodeDatum({ ...datum, outcome: { ...outcome, unknown } });
+    expect(encodeDatum(decodeDatum(newer)).toString('hex')).toBe(newer.toString('hex'));
+  });
+
+  it.each(['', '../up', 'a/b'])('refuse the name %j', (name) => {
+    expect(codeOf(() => decodeJob(encodeJob({ ...job, pipeline: name })))).toBe('damaged');
+    expect(codeOf(() => decodeJob(encodeJob({ ...job, branch: name })))).toBe('damaged');
+    expect(codeOf(() => decodeOutcome(encodeOutcome({ ...outcome, pipeline: name })))).toBe('damaged');
+  });
+
+  it('refuse a count of files that can’t be there', () => {
+    const hostile = Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f, 1]);
+    expect(codeOf(() => decodeRows(hostile))).toBe('damaged');
+    expect(codeOf(() => decodeRows(Buffer.concat([encodeRows(rows), Buffer.from([0])])))).toBe('damaged');
+  });
+
+  it('with any bytes are read or refused', () => {
+    const all = [...cases.map(({ full }) => full), encodeRows(rows)];
+    const decoders = [...cases.map(({ decode }) => decode), decodeRows];
+    fc.assert(
+      fc.property(
+        fc.nat({ max: all.length - 1 }),
+        fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { minLength: 1, maxLength: 4 }),
+        fc.boolean(),
+        (which, changes, cut) => {
+          const bytes = Buffer.from(must(all[which]));
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
+          const changed = cut ? bytes.subarray(0, must(changes[0])[0] % bytes.length) : bytes;
+          for (const decode of decoders) {
+            expect([undefined, 'damaged', 'unsupported']).toContain(codeOf(() => decode(changed)));
+          }
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
+});
+
+/** A field as stored. */
+function field(tag: number, required: boolean): Buffer {
+  return Buffer.concat([Buffer.from([tag * 2 + (required ? 1 : 0), 3]), Buffer.from('new')]);
+}
+
+/** Code of the operating error that `body` ends in, if it ends in one; other errors are thrown on. */
+function codeOf(body: () => unknown): string | undefined {
+  try {
+    body();
+  } catch (error) {
+    if (!isPachError(error)) throw error;
+    return error.code;
+  }
+  return undefined;
+}
