@@ -130,7 +130,14 @@ function addVerb(parser: ReturnType<typeof yargs>, verb: Verb, command: string, 
       if (verb.json !== undefined) withOptions.epilogue(`JSON (-o json): ${verb.json}`);
       return withOptions;
     },
-    (args) => run(verb, args),
+    (args) => {
+      const { array } = (parser as unknown as { getOptions(): { readonly array: readonly string[] } }).getOptions();
+      for (const [name, value] of Object.entries(args)) {
+        if (name === '_' || !Array.isArray(value) || array.includes(name)) continue;
+        throw new PachError('usage', { what: name.length > 1 ? `--${name}` : `-${name}`, why: 'it is given twice' });
+      }
+      return run(verb, args);
+    },
   );
 }
 

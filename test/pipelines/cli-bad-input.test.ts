@@ -1,6 +1,8 @@
 /**
  * What people get wrong: each mistake is said in a line, with an exit code, and breaks nothing.
  */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { PipelinePlace, shellSpec, type SpecParts } from './cli-world.ts';
 
@@ -40,6 +42,13 @@ test('specs that are wrong', async () => {
   await here.must(`head -c 5000000 /dev/zero | tr '\\0' ' ' > huge.json; mkdir none`);
   expect((await here.run('-f huge.json')).stderr).toBe('pach: huge.json: it has more than 4 MiB\n');
   expect((await here.run('-f none')).stderr).toBe('pach: none: there is no pipeline in it\n');
+  // Of a text like this the store keeps more than one.
+  const large = spec({ transform: { cmd: ['true', 'x'.repeat(3_000_000)] } });
+  await writeFile(join(here.place.dir, 'large.json'), large);
+  expect(await here.run('-f large.json')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('its spec is too large'),
+  });
   expect(await here.must('pach list pipeline')).not.toMatch(/\n[xy] /);
 });
 
@@ -50,6 +59,7 @@ test('command lines that are wrong', async () => {
   for (const [command, code, why] of [
     ['run pipeline', 2, 'name a pipeline'],
     ['run pipeline p -f p.json', 2, 'name a pipeline'],
+    ['run pipeline -f p.json -f p.json', 2, '-f: it is given twice'],
     ['run pipeline nope', 3, 'there is no such pipeline'],
     ['run pipeline -f nope.json', 3, 'there is no such file'],
     ['run pipeline p --workers 0', 2, 'whole number'],
