@@ -69,6 +69,7 @@ test('command lines that are wrong', async () => {
     ["run pipeline p --branch 'a b'", 2, 'names have only'],
     [`run pipeline p --branch ${job}`, 2, 'may not look like a commit id'],
     ['inspect job nope', 3, 'there is no such job'],
+    ['list job -n x', 2, 'whole number'],
     ["inspect job ''", 3, 'there is no such job'],
     ['list datum', 2, 'name a job'],
     ['inspect datum p ffff', 3, 'datum ffff'],

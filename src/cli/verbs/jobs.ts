@@ -31,6 +31,9 @@ export const listJobVerb = verb<{ pipeline: string | undefined; number: number |
       .option('pipeline', { alias: 'p', type: 'string', describe: 'Only its jobs' })
       .option('number', { alias: 'n', type: 'number', describe: 'So many at most' }),
   async run({ pipeline, number }, { settings, output }) {
+    if (number !== undefined && !(Number.isInteger(number) && number >= 0)) {
+      throw new PachError('usage', { what: '--number', why: 'it takes a whole number from 0' });
+    }
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
     if (pipeline !== undefined) await findPipeline(snapshot, pipeline);
