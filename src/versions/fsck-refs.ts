@@ -2,7 +2,7 @@
  * Checking a project's refs: repos, branches, commits and operations, and how they fit together.
  */
 import { mapFormat, type MapItem } from '../model/map.ts';
-import { loadOrdered, type Summary, type Within } from '../model/ordered-format.ts';
+import { loadOrdered, type Decoded, type Summary, type Within } from '../model/ordered-format.ts';
 import { decodeCommit, type CommitRecord } from '../model/records/commit.ts';
 import type { Head } from '../model/records/head.ts';
 import { decodeOperation, encodeOperation } from '../model/records/operation.ts';
@@ -11,6 +11,7 @@ import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
 import type { Hash, Ref } from '../model/refs.ts';
 import type { DirectoryContent } from '../model/tree.ts';
 import { named, type Findings, type Where } from './fsck-findings.ts';
+import { RowSet } from './fsck-rows.ts';
 import { guarded, note, VersionPath, type Blobs } from './fsck-tree.ts';
 import { timeKey } from './ref-keys.ts';
 
@@ -42,7 +43,9 @@ export class RefsCheck {
   private readonly repos = new Set<string>();
   private readonly branches: CheckedBranch[] = [];
   private readonly byAddress = new Map<string, CheckedCommit>();
-  /** Trees and chunks of pipelines, by what needs them. */
+  private readonly needed = new RowSet();
+  private readonly datumNodes = new RowSet();
+  /** Trees and chunks of pipelines, by what needs them first. */
   readonly others: { readonly ref: Ref; readonly where: VersionPath }[] = [];
 
   constructor(blobs: Blobs, findings: Findings, signal: AbortSignal | undefined) {
@@ -70,7 +73,8 @@ export class RefsCheck {
 
   private async item({ key, value, refs }: MapItem): Promise<void> {
     const [kind, repo = '', name] = key.toString().split('/');
-    const address = name === undefined ? repo : `${repo}@${name}`;
+    const ofRepo = kind === 'repo' || kind === 'branch' || kind === 'commit';
+    const address = !ofRepo ? key.toString() : name === undefined ? repo : `${repo}@${name}`;
     try {
       if (kind === 'repo') {
         decodeRepo(value);
@@ -78,9 +82,9 @@ export class RefsCheck {
       } else if (kind === 'branch' && name !== undefined) {
         this.branches.push({ repo, name, head: decodeBranch(value).head, refs });
       } else if (kind === 'commit' && name !== undefined) await this.commit({ repo, id: name }, refs);
-      else if (kind === 'pipeline') this.needs(key, refs, () => decodePipeline(value));
+      else if (kind === 'pipeline') await this.needs(key, refs, () => decodePipeline(value));
       else if (kind === 'job') await this.job(key, value, refs);
-      else if (kind === 'result') this.needs(key, refs, () => decodeOutcome(value));
+      else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
       else if (kind !== 'jobs')
         this.findings.warn(`the ref ${key.toString()}`, 'it is of no kind that this program knows');
@@ -89,24 +93,49 @@ export class RefsCheck {
     }
   }
 
-  private needs(key: Buffer, refs: readonly Ref[], decode: () => unknown): void {
+  /** Most jobs share most of their results with others: each is looked at once. */
+  private async needs(key: Buffer, refs: readonly Ref[], decode: () => unknown): Promise<void> {
     decode();
     const [kind = '', name = ''] = key.toString().split('/');
-    for (const ref of refs) this.others.push({ ref, where: new VersionPath(kind, name) });
+    for (const ref of refs) {
+      if (await this.isNew(ref, this.needed)) this.others.push({ ref, where: new VersionPath(kind, name) });
+    }
+  }
+
+  private async isNew(ref: Ref, seen: RowSet): Promise<boolean> {
+    const row = await this.blobs.row(ref);
+    if (typeof row !== 'number') return true;
+    if (seen.has(row)) return false;
+    seen.add(row);
+    return true;
   }
 
   /** A job's spec and recipe, and the results of its datums. */
   private async job(key: Buffer, value: Buffer, refs: readonly Ref[]): Promise<void> {
     const [spec, recipe, datums] = refs;
     const { id } = decodeJob(value);
-    this.needs(
+    await this.needs(
       key,
       [spec, recipe].flatMap((ref) => ref ?? []),
       () => undefined,
     );
-    if (!datums) return;
-    for await (const item of this.items(datums, named(`the datums of job ${id}`))) {
-      this.needs(Buffer.from(`job/${id}`), item.refs, () => decodeDatum(item.value));
+    if (datums) await this.datums(datums, id);
+  }
+
+  /** What other jobs have too is looked at once, as their results are. */
+  private async datums(ref: Ref, job: string, within?: Within<Summary>): Promise<void> {
+    if (!(await this.isNew(ref, this.datumNodes))) return;
+    const node = await this.node(ref, named(`the datums of job ${job}`), within);
+    if (!node) return;
+    if (node.items) {
+      const key = Buffer.from(`job/${job}`);
+      for (const item of node.items) await this.needs(key, item.refs, () => decodeDatum(item.value));
+      return;
+    }
+    let after = within?.after;
+    for (const inner of node.nodes) {
+      await this.datums(inner.ref, job, { parentLevel: node.level, inner, after });
+      after = inner.key;
     }
   }
 
@@ -172,11 +201,7 @@ export class RefsCheck {
 
   /** The items of a map, past nodes of it that can't be read. */
   private async *items(ref: Ref, where: Where, within?: Within<Summary>): AsyncGenerator<MapItem> {
-    this.signal?.throwIfAborted();
-    const node = await loadOrdered(guarded(this.blobs, where), mapFormat, ref, within).catch((error: unknown) => {
-      note(this.findings, error, where);
-      return undefined;
-    });
+    const node = await this.node(ref, where, within);
     if (!node) return;
     if (node.items) return yield* node.items;
     let after = within?.after;
@@ -184,6 +209,14 @@ export class RefsCheck {
       yield* this.items(inner.ref, where, { parentLevel: node.level, inner, after });
       after = inner.key;
     }
+  }
+
+  private async node(ref: Ref, where: Where, within?: Within<Summary>): Promise<Decoded<MapItem, Summary> | undefined> {
+    this.signal?.throwIfAborted();
+    return loadOrdered(guarded(this.blobs, where), mapFormat, ref, within).catch((error: unknown) => {
+      note(this.findings, error, where);
+      return undefined;
+    });
   }
 
   private wrong(address: string, why: string): void {

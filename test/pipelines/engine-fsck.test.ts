@@ -72,3 +72,13 @@ test.each<[string, (world: EngineWorld) => Promise<Ref>, RegExp]>([
   const read = ref.type === 'chunk' ? reader.plainChunk(ref) : reader.node(ref);
   await expect(read).rejects.toMatchObject({ code: 'damaged' });
 });
+
+test('an entry that is none is named', async () => {
+  await using world = await ran();
+  const keys = ['job/1', 'lease/p', 'pipeline/q', 'result/ab'];
+  await world.project.update('test', async (change) => {
+    for (const key of keys) change.set({ key: Buffer.from(key), value: Buffer.from([1]), refs: [] });
+  });
+  const { findings } = await check(world.store);
+  expect(findings.flatMap(({ affects }) => affects).toSorted()).toEqual(keys);
+});

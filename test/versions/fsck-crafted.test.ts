@@ -209,9 +209,9 @@ test('branches and commits that do not fit together', async () => {
     expect((await check(store)).findings).toEqual([]);
   }
   await by(project, (change) =>
-    Promise.resolve(change.set({ key: Buffer.from('job/1'), value: Buffer.alloc(0), refs: [] })),
+    Promise.resolve(change.set({ key: Buffer.from('thing/1'), value: Buffer.alloc(0), refs: [] })),
   );
-  expect((await check(store)).findings).toMatchObject([{ severity: 'warning', what: 'the ref job/1' }]);
+  expect((await check(store)).findings).toMatchObject([{ severity: 'warning', what: 'the ref thing/1' }]);
 });
 
 test('a part of the refs that can not be read hides no other', async () => {
