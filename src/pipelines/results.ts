@@ -43,6 +43,8 @@ export interface PublisherOptions {
 /** The first publication comes soon, so that little is lost; later ones at growing distances, so that they are few. */
 const firstMs = 1000;
 const longestMs = 30_000;
+/** The more results there are, the more of their map each publication writes anew: it may take this share of the time. */
+const publishingShare = 0.1;
 
 export class Publisher {
   private readonly options: PublisherOptions;
@@ -50,6 +52,7 @@ export class Publisher {
   private publishing: Promise<void> = Promise.resolve();
   private waitMs = firstMs;
   private lastMs = Date.now();
+  private tookMs = 0;
 
   constructor(options: PublisherOptions) {
     this.options = options;
@@ -85,7 +88,7 @@ export class Publisher {
     const { current } = this;
     this.current = undefined;
     this.lastMs = Date.now();
-    this.waitMs = Math.min(longestMs, this.waitMs * 2);
+    this.waitMs = Math.max(Math.min(longestMs, this.waitMs * 2), this.tookMs / publishingShare);
     this.publishing = this.publishing.then(() => this.publish(current));
     this.publishing.catch(this.options.failed);
     return this.publishing;
@@ -99,6 +102,7 @@ export class Publisher {
     const batch = await current;
     if (!batch) return;
     if (batch.writers > 0) await new Promise<void>((done) => (batch.closed = done));
+    const begun = Date.now();
     await this.options.project.update(
       this.options.what,
       async (change) => {
@@ -109,5 +113,6 @@ export class Publisher {
       },
       batch.begun,
     );
+    this.tookMs = Date.now() - begun;
   }
 }
