@@ -6,7 +6,7 @@ import { timerMsMax } from '../base/async.ts';
 import type { Queue } from '../base/queue.ts';
 import type { Exit } from './executor.ts';
 import type { Result } from './results.ts';
-import { Attempt, describe, type PlannedDatum, type RunOptions } from './run-datum.ts';
+import { Attempt, broken, describe, type PlannedDatum, type RunOptions } from './run-datum.ts';
 
 export interface BatchOptions extends RunOptions {
   readonly queue: Queue<PlannedDatum>;
@@ -61,6 +61,10 @@ class Batch {
       signal.throwIfAborted();
       await this.ended(exit);
       return this.waiting;
+    } catch (error) {
+      const planned = (this.current ?? this.waiting)?.planned;
+      if (!planned || signal.aborted) throw error;
+      return broken(planned, error);
     } finally {
       clearTimeout(this.timer);
       slot.empty();

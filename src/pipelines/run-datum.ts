@@ -200,3 +200,18 @@ export function describe(ending: Ending): string {
       return 'the command was stopped';
   }
 }
+
+/** That the worker is of no use any more, and which datum it had. */
+export class BrokenWorker extends Error {
+  readonly planned: PlannedDatum;
+
+  constructor(planned: PlannedDatum, cause: unknown) {
+    super('a worker broke', { cause });
+    this.planned = planned;
+  }
+}
+
+/** Throws what came of a datum whose worker broke. */
+export function broken(planned: PlannedDatum, error: unknown): never {
+  throw isPachError(error, 'failed', 'unreachable') ? new BrokenWorker(planned, error) : error;
+}

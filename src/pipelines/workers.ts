@@ -4,12 +4,11 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isPachError } from '../base/errors.ts';
 import type { Queue } from '../base/queue.ts';
 import { runBatches } from './batches.ts';
 import type { Executor, WorkerOptions } from './executor.ts';
 import type { Result } from './results.ts';
-import { runDatum, type PlannedDatum, type RunOptions } from './run-datum.ts';
+import { broken, BrokenWorker, runDatum, type PlannedDatum, type RunOptions } from './run-datum.ts';
 import { Slot, type SlotOptions } from './slot.ts';
 
 export interface PoolOptions extends Omit<RunOptions, 'worker' | 'slot'> {
@@ -89,18 +88,4 @@ class Lane {
     }
     return undefined;
   }
-}
-
-/** That the worker is of no use any more, and which datum it had. */
-class BrokenWorker extends Error {
-  readonly planned: PlannedDatum;
-
-  constructor(planned: PlannedDatum, cause: unknown) {
-    super('a worker broke', { cause });
-    this.planned = planned;
-  }
-}
-
-function broken(planned: PlannedDatum, error: unknown): never {
-  throw isPachError(error, 'failed', 'unreachable') ? new BrokenWorker(planned, error) : error;
 }
