@@ -17,7 +17,7 @@
 namespace {
 
 constexpr uint64_t kHeaderBytes = 4096;
-constexpr uint64_t kMagic = 0x31534d5553484350;  // "PCHSUMS1"
+constexpr uint64_t kMagic = 0x32534d5553484350;  // "PCHSUMS2"
 
 [[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -65,11 +65,29 @@ void SyncFile(int fd) {
 #endif
 }
 
+/** Which file this is: also a later one with the number of one that was removed is another. */
+std::array<uint64_t, 3> IdentityOf(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) Fail("cache file");
+  const uint64_t number = info.st_ino;
+#ifdef __linux__
+  struct statx more;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME) != 0) {
+    return {number, static_cast<uint64_t>(more.stx_btime.tv_sec), more.stx_btime.tv_nsec};
+  }
+#elif defined(__APPLE__)
+  return {number, static_cast<uint64_t>(info.st_birthtimespec.tv_sec), static_cast<uint64_t>(info.st_birthtimespec.tv_nsec)};
+#endif
+  return {number, 0, 0};
+}
+
 }  // namespace
 
 struct CacheFile::Header {
   uint64_t magic;
   uint64_t size;
+  /** The file whose checksums these are. */
+  Identity data;
   std::atomic<uint64_t> settled;
   Boot boot;
   /** About how many blocks are there: a hint when to look at them all. */
@@ -92,15 +110,24 @@ CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size
     void* base = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, sums_, 0);
     if (base == MAP_FAILED) Fail("mmap");
     base_ = static_cast<uint8_t*>(base);
-    const bool ours = header()->magic == kMagic && header()->size == size;
+    const Identity identity = IdentityOf(data_);
+    const bool ours = header()->magic == kMagic && header()->size == size && header()->data == identity;
+    if (!ours && header()->magic != 0) {
+      // Whoever has them open may go on to mark blocks of the other file in them.
+      errno = ESTALE;
+      Fail("checksums of another file");
+    }
     if (!ours || (header()->settled == 0 && header()->boot != boot)) {
       Clear();
       header()->size = size;
+      header()->data = identity;
       header()->boot = boot;
       header()->magic = kMagic;
     }
     flock(sums, LOCK_UN);
   } catch (...) {
+    flock(sums, LOCK_UN);
+    if (base_ != nullptr) munmap(base_, mapped_);
     if (data_ >= 0) close(data_);
     if (sums_ >= 0) close(sums_);
     throw;

@@ -4,7 +4,8 @@
 //
 // The file of checksums: a page of header, then 32 bits a block. It says of which boot of the
 // machine it is, because a crash of the machine may keep checksums and lose bytes; once all blocks
-// are there and both files are on the disk it is settled, and outlives that.
+// are there and both files are on the disk it is settled, and outlives that. And it says of which
+// file: one that was removed and made again while its checksums were opened has others.
 #pragma once
 
 #include <array>
@@ -20,7 +21,8 @@ class CacheFile {
 
   /**
    * Takes copies of both descriptors; forgets what an earlier boot left unsettled. Throws
-   * std::system_error.
+   * std::system_error; ESTALE when these are the checksums of another file, which must be replaced by
+   * a new file of checksums: whoever has these open goes on with them.
    */
   CacheFile(int data, int sums, uint64_t size, const Boot& boot);
   ~CacheFile();
@@ -65,6 +67,7 @@ class CacheFile {
   uint64_t size() const { return size_; }
 
  private:
+  using Identity = std::array<uint64_t, 3>;
   struct Header;
   Header* header() const { return reinterpret_cast<Header*>(base_); }
   std::atomic<uint32_t>* sums() const;

@@ -3,7 +3,7 @@
  * content, shared by all processes of this user. Each has a file of checksums beside it, and one
  * that names the packs it was filled from, so that what is purged from a store leaves here too.
  */
-import { appendFileSync, closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { native, nativeFetch, type CacheFile } from '../base/native.ts';
@@ -12,6 +12,7 @@ import type { DiskSpace } from './space.ts';
 
 const filesMaxDefault = 1024;
 const hidden = 0o600;
+const triesMax = 3;
 
 /** An open file of the cache. */
 export interface LocalFile {
@@ -82,10 +83,11 @@ export class FileCache {
   async retain(project: string, wanted: (packKey: string) => boolean): Promise<void> {
     const folder = join(this.dir, projectPrefix(project), 'files');
     const names = await readdir(folder).catch(() => []);
-    for (const name of names.filter((each) => each.endsWith('.packs'))) {
-      const packs = await readFile(join(folder, name), 'utf8').catch(() => '');
-      if (packs.split('\n').every((key) => key === '' || wanted(key))) continue;
-      const path = join(folder, name.slice(0, -'.packs'.length));
+    for (const name of names.filter((each) => !each.includes('.'))) {
+      const path = join(folder, name);
+      // Of one without, nobody knows: they were removed with an earlier file, or nothing came yet.
+      const packs = await readFile(`${path}.packs`, 'utf8').catch(() => undefined);
+      if (packs?.split('\n').every((key) => key === '' || wanted(key))) continue;
       this.drop(path.slice(this.dir.length + 1));
       for (const suffix of ['', '.sums', '.packs']) await rm(path + suffix, { force: true });
     }
@@ -177,8 +179,20 @@ class OpenFile implements LocalFile {
   }
 }
 
-/** New where it is not there. */
 function openBytes(path: string, size: number): CacheFile {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return openPair(path, size);
+    } catch (error) {
+      // Somebody has removed the bytes, and not yet their checksums: of no use for the new file.
+      if ((error as NodeJS.ErrnoException).code !== 'ESTALE' || tries === triesMax) throw error;
+      rmSync(`${path}.sums`, { force: true });
+    }
+  }
+}
+
+/** Both are made where they are not there. */
+function openPair(path: string, size: number): CacheFile {
   const flags = constants.O_RDWR | constants.O_CREAT;
   const data = openSync(path, flags, hidden);
   try {

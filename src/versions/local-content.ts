@@ -103,9 +103,11 @@ export class LocalContent {
   async fetch(offset: number, length: number, urgent = true): Promise<void> {
     const to = Math.min(this.file.size, offset + length);
     if (to <= offset) return;
-    const stretch = await this.stretch(offset, to);
     try {
-      await this.holding(() => this.filler.fill(this.reader, this.project, this.file, stretch, urgent));
+      await this.holding(async () => {
+        const stretch = await this.stretch(offset, to);
+        await this.filler.fill(this.reader, this.project, this.file, stretch, urgent);
+      });
     } catch (error) {
       if (isPachError(error)) throw error;
       this.refused = true;

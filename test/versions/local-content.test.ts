@@ -214,3 +214,21 @@ test('a damaged pack is told as by any reader', async () => {
   const { content } = await openContent(store);
   await expect(content.ensure(mebibyte, 4096)).rejects.toMatchObject({ code: 'damaged' });
 });
+
+test.for(['open', 'closed'])('checksums that outlive a file, still %s, say nothing of its successor', async (state) => {
+  const bytes = randomBytes(4 * mebibyte);
+  const store = await storeWith(bytes);
+  const first = (await openContent(store)).content;
+  await first.ensure(0, bytes.length);
+  expect(first.file.bytes.whole()).toBe(true);
+  if (state === 'closed') first.file.bytes.close();
+  await rm(join(dir, 'cache', first.file.name));
+  const { content } = await openContent(store);
+  expect(content.file.bytes.whole()).toBe(false);
+  expect(content.file.bytes.presentUntil(0, bytes.length)).toBe(0);
+  await content.ensure(mebibyte, 4096);
+  const before = state === 'open' ? await first.file.bytes.read(0, bytes.length) : bytes;
+  expect(before?.equals(bytes)).toBe(true);
+  await content.ensure(0, bytes.length);
+  expect((await content.file.bytes.read(0, bytes.length))?.equals(bytes)).toBe(true);
+});
