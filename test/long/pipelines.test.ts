@@ -87,7 +87,7 @@ async function seedResults(project: Project, settings: Settings): Promise<number
     throw error;
   };
   const publisher = new Publisher({ project, what: 'seed', also: () => Promise.resolve(), failed });
-  const job = newCommitId() as JobId;
+  const job: JobId = newCommitId();
   const stats = { startedMs: 0, downloadMs: 0, processMs: 0, uploadMs: 0, cpuMs: 0 };
   let count = 0;
   for await (const step of (await planJob(options)).steps()) {
