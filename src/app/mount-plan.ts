@@ -1,11 +1,13 @@
 /**
  * What the command that mounts hands to the process that serves: all of it plain data, no secret.
  */
+import { resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { parseAddress } from '../model/address.ts';
 import type { MountSource } from '../mount/project-view.ts';
 import { defaultBranch } from '../versions/resolve.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import type { Settings } from './settings.ts';
 
 export interface MountPlan {
   readonly home: string;
@@ -28,6 +30,18 @@ export interface MountPlan {
   readonly prefetchBytes?: number | undefined;
   /** Show modes of files that are not read-only, as commands of pipelines expect of their input. */
   readonly writableModes?: boolean;
+}
+
+/** What a plan says of the store. The server runs in another folder: what was said relative to this one must hold there. */
+export function whereOf({
+  home,
+  storeUrl,
+  defaultStore,
+  project,
+  author,
+}: Settings): Pick<MountPlan, 'home' | 'storeUrl' | 'defaultStore' | 'project' | 'author'> {
+  const url = /^[a-z][a-z0-9+.-]*:/i.test(storeUrl) ? storeUrl : resolve(storeUrl);
+  return { home: resolve(home.dir), storeUrl: url, defaultStore, project, author };
 }
 
 /** The names to show. One repo in several versions shows each as `repo@ref`. */

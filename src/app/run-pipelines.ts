@@ -7,14 +7,14 @@ import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { storeHeaderKey } from '../model/keys.ts';
 import { parseAddress } from '../model/address.ts';
-import type { Counting } from '../pipelines/counts.ts';
+import type { Counting } from '../pipelines/jobs/counts.ts';
 import type { WorkerOptions } from '../pipelines/executor.ts';
-import { maybeJob } from '../pipelines/jobs.ts';
+import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import { findPipeline, codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../pipelines/run-graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
-import type { InputsMount } from '../pipelines/slot.ts';
-import { letRead } from '../pipelines/readable.ts';
+import type { InputsMount } from '../pipelines/workers/slot.ts';
+import { letRead } from '../pipelines/workers/readable.ts';
 import type { PipelineSpec } from '../pipelines/spec.ts';
 import { extractFile, extractFolder } from '../versions/extract.ts';
 import { FileBytes, Files } from '../versions/files.ts';
@@ -23,6 +23,7 @@ import type { Commit } from '../versions/snapshot.ts';
 import { openExecutor, type ExecutorName } from './executors.ts';
 import { mountLogPath } from '../local/mounts.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
+import { whereOf } from './mount-plan.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
 import { openRunFolder } from './run-folder.ts';
@@ -185,11 +186,7 @@ function lazyMount(
   let opened: Promise<InputsMount> | undefined;
   const open = async (): Promise<InputsMount> => {
     const plan = {
-      home: resolve(settings.home.dir),
-      storeUrl: /^[a-z][a-z0-9+.-]*:/i.test(settings.storeUrl) ? settings.storeUrl : resolve(settings.storeUrl),
-      defaultStore: settings.defaultStore,
-      project: settings.project,
-      author: settings.author,
+      ...whereOf(settings),
       mountpoint,
       sources: [],
       memoryBytesMax: mountMemoryBytes,

@@ -1,8 +1,8 @@
 /**
  * What pipelines, jobs and datums are called and how they are shown.
  */
-import { findJob, listJobs, type Job, type JobDatum } from '../pipelines/jobs.ts';
-import { isNone } from '../pipelines/plan.ts';
+import { findJob, listJobs, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
+import { isNone } from '../pipelines/jobs/plan.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { timeText } from './text.ts';
 import type { Columns } from './output.ts';

@@ -17,8 +17,8 @@ import {
   repoKey,
   resultsPrefix,
 } from '../versions/ref-keys.ts';
-import { isHeld } from './lease.ts';
-import { hashOf } from './canonical.ts';
+import { isHeld } from './jobs/lease.ts';
+import { hashOf } from './jobs/canonical.ts';
 import { originOf, storeCode } from './code.ts';
 import { findPipeline, listPipelines, maybePipeline, setPipeline, type Pipeline } from './pipelines.ts';
 import { graphOf } from './spec/graph.ts';

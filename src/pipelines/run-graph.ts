@@ -6,13 +6,13 @@ import { checkBranchName } from '../model/address.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
-import { canonicalJson, hashOf } from './canonical.ts';
+import { canonicalJson, hashOf } from './jobs/canonical.ts';
 import { provenanceOf } from './edit-pipelines.ts';
-import { runJob } from './job.ts';
-import type { JobOptions, JobResult } from './job-run.ts';
-import { newestJob, setJob, type Job } from './jobs.ts';
+import { runJob } from './jobs/job.ts';
+import type { JobOptions, JobResult } from './jobs/job-run.ts';
+import { newestJob, setJob, type Job } from './jobs/jobs.ts';
 import { listPipelines, missing, type Pipeline } from './pipelines.ts';
-import { noCommit, type JobInputs } from './plan.ts';
+import { noCommit, type JobInputs } from './jobs/plan.ts';
 import { graphOf } from './spec/graph.ts';
 import { pfsInputs } from './spec/input.ts';
 

@@ -4,8 +4,8 @@
  */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { dotOf, svgOf, type DrawnPipeline } from '../../src/pipelines/draw.ts';
-import { layersOf, type Arrow } from '../../src/pipelines/layers.ts';
+import { dotOf, svgOf, type DrawnPipeline } from '../../src/pipelines/views/draw.ts';
+import { layersOf, type Arrow } from '../../src/pipelines/views/layers.ts';
 
 function pipeline(name: string, reads: readonly string[], state?: string): DrawnPipeline {
   const inputs = reads.map((text) => {

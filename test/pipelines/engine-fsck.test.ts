@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { packKey } from '../../src/model/keys.ts';
 import type { Ref } from '../../src/model/refs.ts';
-import { datumsOf, listJobs, readResult, type Job } from '../../src/pipelines/jobs.ts';
+import { datumsOf, listJobs, readResult, type Job } from '../../src/pipelines/jobs/jobs.ts';
 import { findPipeline } from '../../src/pipelines/pipelines.ts';
 import { resultsPrefix } from '../../src/versions/ref-keys.ts';
 import { check, collect, errors, flip } from '../versions/fsck-store.ts';

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { datumsOf, type Job } from '../../src/pipelines/jobs.ts';
-import { restartDatum } from '../../src/pipelines/restart.ts';
+import { datumsOf, type Job } from '../../src/pipelines/jobs/jobs.ts';
+import { restartDatum } from '../../src/pipelines/jobs/restart.ts';
 import { numbers, oneOf } from '../support/numbers.ts';
 import { EngineWorld, type Command, type Output, type Tree } from './engine-world.ts';
 

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { parsePath } from '../../src/model/paths.ts';
 import { setPipelines } from '../../src/pipelines/edit-pipelines.ts';
 import type { Ending, Executor, Task, Worker, WorkerOptions } from '../../src/pipelines/executor.ts';
-import type { JobOptions } from '../../src/pipelines/job-run.ts';
+import type { JobOptions } from '../../src/pipelines/jobs/job-run.ts';
 import { runGraph, type GraphStep } from '../../src/pipelines/run-graph.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
 import { MemoryStore } from '../../src/store/memory.ts';

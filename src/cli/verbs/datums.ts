@@ -15,10 +15,10 @@ import {
   rowsOf,
   type Job,
   type JobDatum,
-} from '../../pipelines/jobs.ts';
-import { restartDatum } from '../../pipelines/restart.ts';
+} from '../../pipelines/jobs/jobs.ts';
+import { restartDatum } from '../../pipelines/jobs/restart.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
-import { whyOf, whyText } from '../../pipelines/why.ts';
+import { whyOf, whyText } from '../../pipelines/views/why.ts';
 import type { Project } from '../../versions/project.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { datumJson, datumState, jobNamed, type DatumInfo } from '../pipeline-names.ts';
@@ -35,6 +35,16 @@ const jobOption = {
   describe: 'Id of a job, or a pipeline: its newest job',
 } as const;
 const datumOption = { type: 'string', demandOption: true, describe: 'Id of a datum, or its beginning' } as const;
+
+/** A datum of a job as the command line names them. */
+async function datumNamed(
+  project: Project,
+  text: string,
+  id: string,
+): Promise<{ project: Project; job: Job; datum: JobDatum }> {
+  const job = await jobNamed(await project.snapshot(), text);
+  return { project, job, datum: await findDatum(project.reader, job, id) };
+}
 
 async function filesOf(project: Project, job: Job, datum: JobDatum): Promise<DatumInfo['files']> {
   const rows = await rowsOf(project.reader, datum);
@@ -105,9 +115,7 @@ export const inspectDatumVerb = verb<DatumArgs>({
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
-    const { project } = opened;
-    const job = await jobNamed(await project.snapshot(), text);
-    const datum = await findDatum(project.reader, job, id);
+    const { project, job, datum } = await datumNamed(opened.project, text, id);
     const { out } = await readResult(project.reader, datum.result);
     const { outcome, key } = datum;
     const info = {
@@ -129,9 +137,7 @@ export const restartDatumVerb = verb<DatumArgs>({
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
-    const { project } = opened;
-    const job = await jobNamed(await project.snapshot(), text);
-    const datum = await findDatum(project.reader, job, id);
+    const { project, job, datum } = await datumNamed(opened.project, text, id);
     await restartDatum(project, job, datum);
     await output.document({ id: datum.id }, () => datum.id);
     output.note(`the next run computes it: pach run pipeline ${job.pipeline}`);

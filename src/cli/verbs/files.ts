@@ -3,7 +3,7 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { writerOf } from '../../pipelines/writer.ts';
+import { writerOf } from '../../pipelines/views/writer.ts';
 import { Files, type File, type FileChange, type FileInfo } from '../../versions/files.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';

@@ -4,10 +4,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { datumsOf, findJob, listJobs, setJob, type Job } from '../../pipelines/jobs.ts';
-import { isHeld, maybeLease } from '../../pipelines/lease.ts';
+import { datumsOf, findJob, listJobs, setJob, type Job } from '../../pipelines/jobs/jobs.ts';
+import { isHeld, maybeLease } from '../../pipelines/jobs/lease.ts';
 import { findPipeline } from '../../pipelines/pipelines.ts';
-import { timelineSvg, type ProfileRow } from '../../pipelines/profile.ts';
+import { timelineSvg, type ProfileRow } from '../../pipelines/views/profile.ts';
 import type { Project } from '../../versions/project.ts';
 import { datumState, jobColumns, jobInfo, jobJson, jobNamed } from '../pipeline-names.ts';
 import { sizeText } from '../text.ts';

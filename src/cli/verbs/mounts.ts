@@ -3,6 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { whereOf } from '../../app/mount-plan.ts';
 import { mountpointPath, mountProject } from '../../app/mount.ts';
 import { PachError } from '../../base/errors.ts';
 import type { Home } from '../../local/home.ts';
@@ -80,13 +81,8 @@ export const mountVerb = verb<MountArgs>({
         next: `pach put file ${writable.slice(0, -2)} -f FILE`,
       });
     }
-    // The server runs in another folder: what was said relative to this one must hold there.
     const plan = {
-      home: resolve(settings.home.dir),
-      storeUrl: /^[a-z][a-z0-9+.-]*:/i.test(settings.storeUrl) ? settings.storeUrl : resolve(settings.storeUrl),
-      defaultStore: settings.defaultStore,
-      project: settings.project,
-      author: settings.author,
+      ...whereOf(settings),
       mountpoint,
       sources: sources.map((source) => source.replace(/\+r$/, '')),
       memoryBytesMax: bytesOf(args.memory, '--memory'),

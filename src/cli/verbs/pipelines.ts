@@ -3,7 +3,7 @@
  */
 import { openProject } from '../../app/open.ts';
 import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/edit-pipelines.ts';
-import { newestJob } from '../../pipelines/jobs.ts';
+import { newestJob } from '../../pipelines/jobs/jobs.ts';
 import { findPipeline, listPipelines, type Pipeline } from '../../pipelines/pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { pfsInputs } from '../../pipelines/spec/input.ts';

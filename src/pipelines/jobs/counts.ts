@@ -1,7 +1,7 @@
 /**
  * How far a job is.
  */
-import type { DatumCounts, JobId, Outcome } from '../model/records/pipelines.ts';
+import type { DatumCounts, JobId, Outcome } from '../../model/records/pipelines.ts';
 
 export class Counting {
   readonly job: JobId;

@@ -2,9 +2,9 @@
  * The variables that a command sees, those of Pachyderm. None of them but the spec's own are part of
  * a datum's key: they change from job to job, and results are shared between jobs.
  */
-import type { JobId } from '../model/records/pipelines.ts';
-import type { Datum } from './datum.ts';
-import type { PipelineSpec } from './spec.ts';
+import type { JobId } from '../../model/records/pipelines.ts';
+import type { Datum } from '../datum.ts';
+import type { PipelineSpec } from '../spec.ts';
 
 export interface JobNames {
   readonly job: JobId;

@@ -3,12 +3,12 @@
  * Two documents make it, the recipe of the pipeline and the input of the datum; they are kept, so
  * that it can be said later which part of a key differs.
  */
-import type { Hash } from '../model/refs.ts';
-import type { TreeEntry } from '../model/tree.ts';
-import { entryHash } from '../model/tree.ts';
+import type { Hash } from '../../model/refs.ts';
+import type { TreeEntry } from '../../model/tree.ts';
+import { entryHash } from '../../model/tree.ts';
 import { canonicalJson, hashOf } from './canonical.ts';
-import type { Fingerprint } from './executor.ts';
-import type { PipelineSpec } from './spec.ts';
+import type { Fingerprint } from '../executor.ts';
+import type { PipelineSpec } from '../spec.ts';
 
 const context = Buffer.from('pachmount 2026 datum v1');
 

@@ -2,10 +2,10 @@
  * What others do to a job while it runs: they stop it, take its pipeline over, or take away what it
  * reads. All that a job publishes is published only while none of this has happened.
  */
-import { isPachError, PachError } from '../base/errors.ts';
-import type { Change } from '../versions/change.ts';
-import type { Project } from '../versions/project.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
+import { isPachError, PachError } from '../../base/errors.ts';
+import type { Change } from '../../versions/change.ts';
+import type { Project } from '../../versions/project.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
 import { maybeJob, type Job } from './jobs.ts';
 import { heldUntil, leaseMs, maybeLease, setLease, type Holder } from './lease.ts';
 import type { JobInputs } from './plan.ts';

@@ -1,10 +1,10 @@
 /**
  * Datums that have results and are run again, to find commands that give something else each time.
  */
-import type { BlobReader } from '../cache/blobs.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
 import { readResult } from './jobs.ts';
 import type { Result } from './results.ts';
-import type { PlannedDatum } from './run-datum.ts';
+import type { PlannedDatum } from '../workers/run-datum.ts';
 
 export class Recheck {
   readonly different: string[] = [];

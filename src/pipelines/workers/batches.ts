@@ -2,10 +2,10 @@
  * Commands that stay up (`datum_batching`): one process is given datum after datum, each when it
  * asks with `next datum`.
  */
-import { timerMsMax } from '../base/async.ts';
-import type { Queue } from '../base/queue.ts';
-import type { Exit } from './executor.ts';
-import type { Result } from './results.ts';
+import { timerMsMax } from '../../base/async.ts';
+import type { Queue } from '../../base/queue.ts';
+import type { Exit } from '../executor.ts';
+import type { Result } from '../jobs/results.ts';
 import { Attempt, broken, describe, type PlannedDatum, type RunOptions } from './run-datum.ts';
 
 export interface BatchOptions extends RunOptions {

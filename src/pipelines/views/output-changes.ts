@@ -1,11 +1,11 @@
 /**
  * What a job changed in its output.
  */
-import { entrySize } from '../model/tree.ts';
-import { Files } from '../versions/files.ts';
-import type { Project } from '../versions/project.ts';
-import { rootOf } from '../versions/snapshot.ts';
-import type { JobResult } from './job-run.ts';
+import { entrySize } from '../../model/tree.ts';
+import { Files } from '../../versions/files.ts';
+import type { Project } from '../../versions/project.ts';
+import { rootOf } from '../../versions/snapshot.ts';
+import type { JobResult } from '../jobs/job-run.ts';
 
 export interface OutputChanges {
   /** Files and symlinks. */

@@ -2,16 +2,16 @@
  * What a job does between its beginning and its end: plans its datums, runs those that must be run,
  * and makes one commit of all.
  */
-import { PachError } from '../base/errors.ts';
-import { Queue } from '../base/queue.ts';
-import { mapFormat, type MapItem } from '../model/map.ts';
-import { applyEdits } from '../model/ordered-edit.ts';
-import type { DatumCounts, JobId } from '../model/records/pipelines.ts';
-import type { Ref } from '../model/refs.ts';
-import type { Directory } from '../versions/directories.ts';
-import { rootOf, type Commit } from '../versions/snapshot.ts';
+import { PachError } from '../../base/errors.ts';
+import { Queue } from '../../base/queue.ts';
+import { mapFormat, type MapItem } from '../../model/map.ts';
+import { applyEdits } from '../../model/ordered-edit.ts';
+import type { DatumCounts, JobId } from '../../model/records/pipelines.ts';
+import type { Ref } from '../../model/refs.ts';
+import type { Directory } from '../../versions/directories.ts';
+import { rootOf, type Commit } from '../../versions/snapshot.ts';
 import { Counting } from './counts.ts';
-import { jobVariables } from './environment.ts';
+import { jobVariables } from '../workers/environment.ts';
 import type { StartOptions, Started } from './job-start.ts';
 import type { JobWatch } from './job-watch.ts';
 import { maybeJob, setJob, type Job } from './jobs.ts';
@@ -20,9 +20,9 @@ import { unionOf } from './outputs.ts';
 import { datumItem, isNone, planJob, type BaseJob } from './plan.ts';
 import { Recheck } from './recheck.ts';
 import type { Publisher, Result } from './results.ts';
-import type { PlannedDatum } from './run-datum.ts';
-import type { SlotOptions } from './slot.ts';
-import { runAll, type PoolOptions } from './workers.ts';
+import type { PlannedDatum } from '../workers/run-datum.ts';
+import type { SlotOptions } from '../workers/slot.ts';
+import { runAll, type PoolOptions } from '../workers/workers.ts';
 
 /** `branch` is where its output goes. */
 export interface JobOptions extends StartOptions {

@@ -3,17 +3,17 @@
  * becomes what it leads to, by reference; any other stays a link.
  */
 import { posix } from 'node:path';
-import { PachError } from '../base/errors.ts';
-import type { BlobReader } from '../cache/blobs.ts';
-import { nameOfText, textOfName } from '../model/paths.ts';
-import type { Ref } from '../model/refs.ts';
-import type { TreeEntry } from '../model/tree.ts';
-import { storeStream } from '../versions/content.ts';
-import { Directories, type Directory } from '../versions/directories.ts';
-import { ingestFolder } from '../versions/ingest.ts';
-import type { Upload } from '../versions/upload.ts';
-import type { Datum } from './datum.ts';
-import { bytesOf } from './jobs.ts';
+import { PachError } from '../../base/errors.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { nameOfText, textOfName } from '../../model/paths.ts';
+import type { Ref } from '../../model/refs.ts';
+import type { TreeEntry } from '../../model/tree.ts';
+import { storeStream } from '../../versions/content.ts';
+import { Directories, type Directory } from '../../versions/directories.ts';
+import { ingestFolder } from '../../versions/ingest.ts';
+import type { Upload } from '../../versions/upload.ts';
+import type { Datum } from '../datum.ts';
+import { bytesOf } from '../jobs/jobs.ts';
 
 export interface TakeOutOptions {
   readonly reader: BlobReader;

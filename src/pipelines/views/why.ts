@@ -1,12 +1,12 @@
 /**
  * Why a datum was computed: which part of its key differs from the nearest earlier result.
  */
-import type { BlobReader } from '../cache/blobs.ts';
-import type { DatumRow } from '../model/records/pipelines.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
-import { datumMap, jobDatumOf, listJobs, rowsOf, type Job, type JobDatum } from './jobs.ts';
-import { readSpec } from './pipelines.ts';
-import { pfsInputs } from './spec/input.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import type { DatumRow } from '../../model/records/pipelines.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
+import { datumMap, jobDatumOf, listJobs, rowsOf, type Job, type JobDatum } from '../jobs/jobs.ts';
+import { readSpec } from '../pipelines.ts';
+import { pfsInputs } from '../spec/input.ts';
 
 export interface Why {
   /** The job that ran it, which may be an earlier one. */

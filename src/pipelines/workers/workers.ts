@@ -4,10 +4,10 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Queue } from '../base/queue.ts';
+import type { Queue } from '../../base/queue.ts';
 import { runBatches } from './batches.ts';
-import type { Executor, WorkerOptions } from './executor.ts';
-import type { Result } from './results.ts';
+import type { Executor, WorkerOptions } from '../executor.ts';
+import type { Result } from '../jobs/results.ts';
 import { broken, BrokenWorker, runDatum, type PlannedDatum, type RunOptions } from './run-datum.ts';
 import { Slot, type SlotOptions } from './slot.ts';
 

@@ -3,13 +3,13 @@
  * published in batches: what a batch's datums wrote lies in its packs, and one move of the head
  * makes all of it known.
  */
-import { decodeOutcome, encodeOutcome, type Outcome } from '../model/records/pipelines.ts';
-import type { Hash, Ref } from '../model/refs.ts';
-import type { Change } from '../versions/change.ts';
-import type { Begun, Project } from '../versions/project.ts';
-import { resultKey } from '../versions/ref-keys.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
-import type { Upload } from '../versions/upload.ts';
+import { decodeOutcome, encodeOutcome, type Outcome } from '../../model/records/pipelines.ts';
+import type { Hash, Ref } from '../../model/refs.ts';
+import type { Change } from '../../versions/change.ts';
+import type { Begun, Project } from '../../versions/project.ts';
+import { resultKey } from '../../versions/ref-keys.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
+import type { Upload } from '../../versions/upload.ts';
 
 export interface Result {
   readonly outcome: Outcome;

@@ -2,13 +2,13 @@
  * How a job begins: with the lease of its pipeline and an entry of its own, or that of a job which
  * was broken off and goes on.
  */
-import type { CommitId } from '../model/records/commit.ts';
-import type { Begun, Project } from '../versions/project.ts';
+import type { CommitId } from '../../model/records/commit.ts';
+import type { Begun, Project } from '../../versions/project.ts';
 import { canonicalJson, hashOf } from './canonical.ts';
-import type { Executor } from './executor.ts';
+import type { Executor } from '../executor.ts';
 import { newestJob, setJob, type Job } from './jobs.ts';
 import { takeLease, type Holder } from './lease.ts';
-import { codeEntries, type Pipeline } from './pipelines.ts';
+import { codeEntries, type Pipeline } from '../pipelines.ts';
 import { noCommit, type JobInputs } from './plan.ts';
 import { recipeOf, type Recipe } from './recipe.ts';
 

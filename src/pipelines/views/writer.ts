@@ -1,10 +1,10 @@
 /**
  * Which datum wrote a path of a pipeline's output.
  */
-import { parsePath } from '../model/paths.ts';
-import { Directories } from '../versions/directories.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
-import { datumsOf, maybeJob, readResult, rowsOf } from './jobs.ts';
+import { parsePath } from '../../model/paths.ts';
+import { Directories } from '../../versions/directories.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
+import { datumsOf, maybeJob, readResult, rowsOf } from '../jobs/jobs.ts';
 
 export interface Writer {
   readonly pipeline: string;

@@ -4,12 +4,12 @@
  */
 import { readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { PachError } from '../base/errors.ts';
-import { processStart } from '../base/processes.ts';
-import { decodeLease, encodeLease, type LeaseRecord } from '../model/records/pipelines.ts';
-import type { Change } from '../versions/change.ts';
-import { leaseKey } from '../versions/ref-keys.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
+import { PachError } from '../../base/errors.ts';
+import { processStart } from '../../base/processes.ts';
+import { decodeLease, encodeLease, type LeaseRecord } from '../../model/records/pipelines.ts';
+import type { Change } from '../../versions/change.ts';
+import { leaseKey } from '../../versions/ref-keys.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
 
 /** How long a lease lasts from its last renewal; it is renewed several times in that time. */
 export const leaseMs = 120_000;

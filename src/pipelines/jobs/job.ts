@@ -3,10 +3,10 @@
  * of it. Whatever dies in the middle, the same job goes on when it is run again, and what was
  * published of it is not computed twice.
  */
-import { timerMsMax } from '../base/async.ts';
-import { PachError } from '../base/errors.ts';
-import type { JobId } from '../model/records/pipelines.ts';
-import { CollectedError, collectedOr } from '../versions/renew.ts';
+import { timerMsMax } from '../../base/async.ts';
+import { PachError } from '../../base/errors.ts';
+import type { JobId } from '../../model/records/pipelines.ts';
+import { CollectedError, collectedOr } from '../../versions/renew.ts';
 import { JobRun, type JobOptions, type JobResult } from './job-run.ts';
 import { startJob } from './job-start.ts';
 import { JobWatch } from './job-watch.ts';

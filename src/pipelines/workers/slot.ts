@@ -14,18 +14,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { PachError } from '../base/errors.ts';
-import { removeTree } from '../base/remove.ts';
-import type { BlobReader } from '../cache/blobs.ts';
-import { nameOfText, textOfName } from '../model/paths.ts';
-import type { CommitId } from '../model/records/commit.ts';
-import { entrySize, type TreeEntry } from '../model/tree.ts';
-import { Directories } from '../versions/directories.ts';
-import { extractFile, extractFolder } from '../versions/extract.ts';
-import { FileBytes, Files } from '../versions/files.ts';
-import type { Datum, DatumFile } from './datum.ts';
-import type { Bind } from './executor.ts';
-import { bytesOf } from './jobs.ts';
+import { PachError } from '../../base/errors.ts';
+import { removeTree } from '../../base/remove.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { nameOfText, textOfName } from '../../model/paths.ts';
+import type { CommitId } from '../../model/records/commit.ts';
+import { entrySize, type TreeEntry } from '../../model/tree.ts';
+import { Directories } from '../../versions/directories.ts';
+import { extractFile, extractFolder } from '../../versions/extract.ts';
+import { FileBytes, Files } from '../../versions/files.ts';
+import type { Datum, DatumFile } from '../datum.ts';
+import type { Bind } from '../executor.ts';
+import { bytesOf } from '../jobs/jobs.ts';
 import { letRead } from './readable.ts';
 
 /** A mount of the versions that a job reads, for as long as it runs. */

@@ -3,23 +3,23 @@
  * other of the project, and which must run. Where only inputs differ from the last job, it costs
  * by what differs.
  */
-import type { BlobReader } from '../cache/blobs.ts';
-import type { MapItem } from '../model/map.ts';
-import { encodeDatum, encodeRows, type DatumRow, type JobId } from '../model/records/pipelines.ts';
-import type { Hash } from '../model/refs.ts';
-import { entryHash } from '../model/tree.ts';
-import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import type { MapItem } from '../../model/map.ts';
+import { encodeDatum, encodeRows, type DatumRow, type JobId } from '../../model/records/pipelines.ts';
+import type { Hash } from '../../model/refs.ts';
+import { entryHash } from '../../model/tree.ts';
+import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { canonicalJson } from './canonical.ts';
-import type { Datum } from './datum.ts';
-import { inputDocument } from './datums/document.ts';
-import { diffDatums, planDatums, type DatumChange, type VersionOf } from './datums/plan.ts';
+import type { Datum } from '../datum.ts';
+import { inputDocument } from '../datums/document.ts';
+import { diffDatums, planDatums, type DatumChange, type VersionOf } from '../datums/plan.ts';
 import { maybeJob, type Job } from './jobs.ts';
-import { readSpec } from './pipelines.ts';
+import { readSpec } from '../pipelines.ts';
 import { datumKey, type Recipe } from './recipe.ts';
 import { maybeResult, type Result } from './results.ts';
-import { rowsBytesMax, type PlannedDatum } from './run-datum.ts';
-import { pfsInputs } from './spec/input.ts';
-import type { PfsInput, PipelineSpec } from './spec.ts';
+import { rowsBytesMax, type PlannedDatum } from '../workers/run-datum.ts';
+import { pfsInputs } from '../spec/input.ts';
+import type { PfsInput, PipelineSpec } from '../spec.ts';
 
 /** The versions that a job reads, one for each pfs input, in their order. */
 export type JobInputs = readonly {

@@ -2,7 +2,7 @@
  * What an engine writes out for commands, which may run as another user than it does.
  */
 import { chmodSync, lstatSync, readdirSync } from 'node:fs';
-import { nameOfText } from '../model/paths.ts';
+import { nameOfText } from '../../model/paths.ts';
 
 const slash = Buffer.from('/');
 

@@ -1,7 +1,7 @@
 /**
  * Where a job's time went: a row for each datum that it ran, longest first, and a timeline.
  */
-import type { DatumStats } from '../model/records/pipelines.ts';
+import type { DatumStats } from '../../model/records/pipelines.ts';
 import { svgText } from './svg.ts';
 
 export interface ProfileRow extends DatumStats {

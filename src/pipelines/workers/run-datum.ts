@@ -2,19 +2,19 @@
  * One datum through its tries: input in, command, output taken in.
  */
 import { join } from 'node:path';
-import { isPachError } from '../base/errors.ts';
-import type { BlobReader } from '../cache/blobs.ts';
-import { encodeRows, type DatumRow, type DatumStats, type JobId, type Outcome } from '../model/records/pipelines.ts';
-import type { Hash } from '../model/refs.ts';
-import { entrySize } from '../model/tree.ts';
-import type { Directory } from '../versions/directories.ts';
-import type { Datum } from './datum.ts';
+import { isPachError } from '../../base/errors.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { encodeRows, type DatumRow, type DatumStats, type JobId, type Outcome } from '../../model/records/pipelines.ts';
+import type { Hash } from '../../model/refs.ts';
+import { entrySize } from '../../model/tree.ts';
+import type { Directory } from '../../versions/directories.ts';
+import type { Datum } from '../datum.ts';
 import { datumVariables } from './environment.ts';
-import type { Ending, Exit, Task, Worker } from './executor.ts';
+import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import { DatumLog } from './log.ts';
-import type { Publisher, Result } from './results.ts';
+import type { Publisher, Result } from '../jobs/results.ts';
 import type { Slot } from './slot.ts';
-import type { PipelineSpec } from './spec.ts';
+import type { PipelineSpec } from '../spec.ts';
 import { storeResult, takeOut } from './take-out.ts';
 
 /** A datum that is to be run. */

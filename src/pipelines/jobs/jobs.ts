@@ -1,10 +1,10 @@
 /**
  * Jobs as they are kept in a project's refs, and the datums of each (FORMAT.md section 6).
  */
-import { PachError } from '../base/errors.ts';
-import type { BlobReader } from '../cache/blobs.ts';
-import { mapFormat, type MapItem } from '../model/map.ts';
-import { OrderedReader } from '../model/ordered.ts';
+import { PachError } from '../../base/errors.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { mapFormat, type MapItem } from '../../model/map.ts';
+import { OrderedReader } from '../../model/ordered.ts';
 import {
   decodeDatum,
   decodeJob,
@@ -12,14 +12,14 @@ import {
   encodeJob,
   type DatumRecord,
   type JobRecord,
-} from '../model/records/pipelines.ts';
-import type { Ref } from '../model/refs.ts';
-import { entrySize, type DirectoryContent, type TreeEntry } from '../model/tree.ts';
-import type { Change } from '../versions/change.ts';
-import { Directories } from '../versions/directories.ts';
-import { readRange } from '../versions/read.ts';
-import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../versions/ref-keys.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
+} from '../../model/records/pipelines.ts';
+import type { Ref } from '../../model/refs.ts';
+import { entrySize, type DirectoryContent, type TreeEntry } from '../../model/tree.ts';
+import type { Change } from '../../versions/change.ts';
+import { Directories } from '../../versions/directories.ts';
+import { readRange } from '../../versions/read.ts';
+import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
 
 export interface Job extends JobRecord {
   readonly spec: Ref;

@@ -1,8 +1,8 @@
 /**
  * Forgetting a result, so that it is computed again.
  */
-import type { Project } from '../versions/project.ts';
-import { resultKey } from '../versions/ref-keys.ts';
+import type { Project } from '../../versions/project.ts';
+import { resultKey } from '../../versions/ref-keys.ts';
 import { setJob, type Job, type JobDatum } from './jobs.ts';
 import { baseOf } from './plan.ts';
 

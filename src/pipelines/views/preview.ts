@@ -1,15 +1,15 @@
 /**
  * What a spec would compute, without making anything: its datums, and which have results already.
  */
-import type { Project } from '../versions/project.ts';
-import { storeCode } from './code.ts';
-import { hashOf } from './canonical.ts';
-import type { Executor } from './executor.ts';
-import { recipeFor } from './job-start.ts';
-import type { Pipeline } from './pipelines.ts';
-import { planJob, type Step } from './plan.ts';
-import { inputsOf } from './run-graph.ts';
-import type { PipelineSpec } from './spec.ts';
+import type { Project } from '../../versions/project.ts';
+import { storeCode } from '../code.ts';
+import { hashOf } from '../jobs/canonical.ts';
+import type { Executor } from '../executor.ts';
+import { recipeFor } from '../jobs/job-start.ts';
+import type { Pipeline } from '../pipelines.ts';
+import { planJob, type Step } from '../jobs/plan.ts';
+import { inputsOf } from '../run-graph.ts';
+import type { PipelineSpec } from '../spec.ts';
 
 /** Every datum of a spec as a step of the job that would run it. Throws `not-found` for a repo that is not there. */
 export async function* preview(

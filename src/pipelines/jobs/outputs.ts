@@ -2,16 +2,16 @@
  * The files of an output commit: the union of what its datums wrote, made from the last job's by
  * what differs. No path comes from two datums.
  */
-import { PachError } from '../base/errors.ts';
-import type { BlobReader } from '../cache/blobs.ts';
-import { mapFormat, type MapItem } from '../model/map.ts';
-import { diffOrdered } from '../model/ordered-diff.ts';
-import { nameOfText, textOfName } from '../model/paths.ts';
-import type { Ref } from '../model/refs.ts';
-import type { DirectoryContent, TreeEntry } from '../model/tree.ts';
-import { fileTime } from '../sources/source.ts';
-import { Directories, sameContent, type Directory, type DirectoryEdit } from '../versions/directories.ts';
-import type { Upload } from '../versions/upload.ts';
+import { PachError } from '../../base/errors.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { mapFormat, type MapItem } from '../../model/map.ts';
+import { diffOrdered } from '../../model/ordered-diff.ts';
+import { nameOfText, textOfName } from '../../model/paths.ts';
+import type { Ref } from '../../model/refs.ts';
+import type { DirectoryContent, TreeEntry } from '../../model/tree.ts';
+import { fileTime } from '../../sources/source.ts';
+import { Directories, sameContent, type Directory, type DirectoryEdit } from '../../versions/directories.ts';
+import type { Upload } from '../../versions/upload.ts';
 import { datumMap, jobDatumOf, readResult, rowsOf, type JobDatum } from './jobs.ts';
 
 /** Of a datum, in errors. */
