@@ -20,18 +20,26 @@ const pathsShown = 3;
 
 /** What changes at a path and below it. */
 class Edits {
-  readonly below = new Map<string, Edits>();
+  private paths: Map<string, Edits> | undefined;
   /** What a datum has written there before, and no more. */
   removed = false;
   added: { readonly entry: TreeEntry; readonly datum: JobDatum } | undefined;
 
+  /** By name as latin1. There are very many files, which have none below. */
+  get below(): ReadonlyMap<string, Edits> {
+    return this.paths ?? none;
+  }
+
   at(name: Buffer): Edits {
     const key = name.toString('latin1');
-    let next = this.below.get(key);
-    if (!next) this.below.set(key, (next = new Edits()));
+    this.paths ??= new Map();
+    let next = this.paths.get(key);
+    if (!next) this.paths.set(key, (next = new Edits()));
     return next;
   }
 }
+
+const none: ReadonlyMap<string, Edits> = new Map();
 
 export interface UnionOptions {
   readonly reader: BlobReader;
