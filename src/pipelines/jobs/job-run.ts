@@ -148,6 +148,7 @@ export class JobRun {
         before,
         datums,
         now: this.start.job.started,
+        signal: this.options.signal,
       });
     } catch (error) {
       if (!(error instanceof PachError) || error.code !== 'conflict') throw error;

@@ -13,6 +13,7 @@ import { fileTime } from '../../sources/source.ts';
 import { Directories, sameContent, type Directory, type DirectoryEdit } from '../../versions/directories.ts';
 import type { Upload } from '../../versions/upload.ts';
 import { datumMap, jobDatumOf, readResult, rowsOf, type JobDatum } from './jobs.ts';
+import { ownRef } from './results.ts';
 
 /** Of a datum, in errors. */
 const idDigitsShown = 16;
@@ -23,7 +24,7 @@ class Edits {
   private paths: Map<string, Edits> | undefined;
   /** What a datum has written there before, and no more. */
   removed = false;
-  added: { readonly entry: TreeEntry; readonly datum: JobDatum } | undefined;
+  added: { readonly entry: TreeEntry; readonly datum: string } | undefined;
 
   /** By name as latin1. There are very many files, which have none below. */
   get below(): ReadonlyMap<string, Edits> {
@@ -39,6 +40,7 @@ class Edits {
   }
 }
 
+const noName = Buffer.alloc(0);
 const none: ReadonlyMap<string, Edits> = new Map();
 
 export interface UnionOptions {
@@ -49,6 +51,7 @@ export interface UnionOptions {
   readonly datums: Ref;
   /** Time of directories, in milliseconds since 1970. */
   readonly now: number;
+  readonly signal: AbortSignal;
 }
 
 /** Throws `conflict` naming the path and both datums where two have written the same, or one a file and the other a folder. */
@@ -78,10 +81,11 @@ class Union {
 
   /** Takes in that a datum is another than before, or new, or gone. */
   async change(old: JobDatum | undefined, now: JobDatum | undefined): Promise<void> {
+    this.options.signal.throwIfAborted();
     const [before, after] = await Promise.all([this.outOf(old), this.outOf(now)]);
     if (before && after && before.contentHash.equals(after.contentHash)) return;
     if (before) await this.remove(this.edits, before);
-    if (now && after) await this.add(this.edits, after, now, '');
+    if (now && after) await this.add(this.edits, after, now.id, '');
   }
 
   async apply(base: Directory | undefined): Promise<Directory> {
@@ -101,13 +105,13 @@ class Union {
     }
   }
 
-  private async add(edits: Edits, directory: Directory, datum: JobDatum, path: string): Promise<void> {
+  private async add(edits: Edits, directory: Directory, datum: string, path: string): Promise<void> {
     for await (const entry of this.directories.reader(directory).items()) {
       const at = edits.at(entry.name);
       const shown = `${path}/${textOfName(entry.name)}`;
       if (entry.content.form === 'directory') await this.add(at, entry.content, datum, shown);
       else if (at.added) throw await this.collision(shown, datum, at.added.datum);
-      else at.added = { entry, datum };
+      else at.added = { entry: ownEntry(entry), datum };
     }
   }
 
@@ -161,8 +165,8 @@ class Union {
     const mine = edits.added?.datum;
     for await (const item of datumMap(this.options.reader, this.options.datums).items()) {
       const datum = jobDatumOf(item);
-      const out = datum.id === mine?.id ? undefined : await this.outOf(datum);
-      if (out && (await this.writes(out, names))) return this.collision(path, mine, datum);
+      const out = datum.id === mine ? undefined : await this.outOf(datum);
+      if (out && (await this.writes(out, names))) return this.collision(path, mine, datum.id);
     }
     return this.collision(path, mine, undefined);
   }
@@ -179,7 +183,7 @@ class Union {
     return true;
   }
 
-  private async collision(path: string, a: JobDatum | undefined, b: JobDatum | undefined): Promise<PachError> {
+  private async collision(path: string, a: string | undefined, b: string | undefined): Promise<PachError> {
     const names = [a && (await this.nameOf(a)), b && (await this.nameOf(b))];
     return new PachError('conflict', {
       what: `/pfs/out${path}`,
@@ -188,9 +192,21 @@ class Union {
     });
   }
 
-  private async nameOf(datum: JobDatum): Promise<string> {
-    const paths = (await rowsOf(this.options.reader, datum)).map((row) => row.path);
+  private async nameOf(id: string): Promise<string> {
+    const { reader, datums } = this.options;
+    const item = await datumMap(reader, datums).find(Buffer.from(id, 'hex'));
+    const paths = item ? (await rowsOf(reader, jobDatumOf(item))).map((row) => row.path) : [];
     const more = paths.length > pathsShown ? ' …' : '';
-    return `datum ${datum.id.slice(0, idDigitsShown)} (${paths.slice(0, pathsShown).join(' ')}${more})`;
+    return `datum ${id.slice(0, idDigitsShown)} (${paths.slice(0, pathsShown).join(' ')}${more})`;
   }
+}
+
+/** An entry that keeps nothing in memory of the node that it was read from. Its name is known by where it lies. */
+function ownEntry(entry: TreeEntry): TreeEntry {
+  const { content } = entry;
+  const own =
+    content.form === 'inline'
+      ? { ...content, bytes: Buffer.from(content.bytes) }
+      : { ...content, ref: ownRef(content.ref) };
+  return { ...entry, name: noName, content: own };
 }

@@ -20,7 +20,13 @@ export interface Result {
 export async function maybeResult(snapshot: Snapshot, key: Hash): Promise<Result | undefined> {
   const item = await snapshot.item(resultKey(key));
   const [tree] = item?.refs ?? [];
-  return item && tree && { outcome: decodeOutcome(item.value), tree };
+  // Very many are kept while a job runs: none may keep the node in memory that it was read from.
+  return item && tree && { outcome: decodeOutcome(item.value), tree: ownRef(tree) };
+}
+
+/** A reference that shares no bytes with others. */
+export function ownRef(ref: Ref): Ref {
+  return { ...ref, hash: Buffer.from(ref.hash) as Hash };
 }
 
 interface Batch {
