@@ -62,13 +62,13 @@ test-long: setup ## crash, load and size tests
 # Node itself is not built so: the sanitizer comes with it and with nothing else (a node of our own
 # stands before it in PATH for what tests start), and leaks are not looked for.
 SANITIZED := $(CURDIR)/dist/sanitized
-test-native: setup setup-test ## the addons' own tests and those of the mount, with address and undefined-behaviour sanitizers
+test-native: setup setup-test ## the addons' own tests and those of the mount, with address and undefined-behaviour sanitizers, and their threads with that for threads
 	@$(MAKE) -s -C native clean && $(MAKE) -s -C native SANITIZE=1
 	@mkdir -p $(SANITIZED); preload=$$(g++ -print-file-name=libasan.so); \
 	printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$$@"\n' "$$preload" "$$(command -v node)" > $(SANITIZED)/node; chmod +x $(SANITIZED)/node; \
 	status=0; PACH_TEST_NODE=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$preload \
 	  $(BIN)/vitest run --mode test test/base test/mount test/versions/local-content test/cli/cache || status=$$?; \
-	$(MAKE) -s -C native clean; $(MAKE) -s -C native; exit $$status
+	$(MAKE) -s -C native clean; $(MAKE) -s -C native && $(MAKE) -s -C native test-threads || status=$$?; exit $$status
 
 # The report is counted by a program of its own, so that nothing can print after the summary.
 define run_tests
