@@ -84,7 +84,7 @@ async function readFolder(dir: string, prefix = ''): Promise<Record<string, stri
   const found: Record<string, string> = {};
   for (const entry of await readdir(dir, { withFileTypes: true })) {
     const path = `${prefix}${entry.name}`;
-    if (path === 'out') continue;
+    if (path === 'out' || path === '.env') continue;
     if (entry.isDirectory()) Object.assign(found, await readFolder(join(dir, entry.name), `${path}/`));
     else found[path] = await readFile(join(dir, entry.name), 'utf8');
   }
