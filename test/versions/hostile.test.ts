@@ -200,6 +200,7 @@ test('trees that no program of ours writes: exit code 6, and nothing outside of 
       'a bomb: a chunk that grows far beyond what one may have',
       async (upload) => {
         const bytes = Buffer.alloc(256 << 20);
+        Object.assign(upload.data, { bytesMax: bytes.length }); // as a writer that checks nothing
         const [ref] = await upload.data.add([{ hash: native().hash('plain', bytes) as Hash, bytes }]);
         return encodeItems(treeFormat, [entry('bomb', { form: 'chunk', size: 4 << 20, ref: ref as Ref })]);
       },
