@@ -87,10 +87,6 @@ export interface PipelineSpec {
   readonly transform: Transform;
   readonly input: Input;
   readonly parallelism: number;
-  /** Datums in a set, where `datum_set_spec` says so. */
-  readonly datumSet?:
-    | { readonly number?: number; readonly sizeBytes?: number; readonly perWorker?: number }
-    | undefined;
   readonly datumTimeoutMs?: number | undefined;
   readonly jobTimeoutMs?: number | undefined;
   /** Runs of a datum in all, before it has failed. */
@@ -100,7 +96,6 @@ export interface PipelineSpec {
   readonly salt?: string | undefined;
   readonly outputBranch: string;
   readonly limits: Resources;
-  readonly requests: Resources;
   readonly code: readonly CodeUse[];
   readonly bounds: Limits;
   readonly network: 'default' | 'none';

@@ -142,9 +142,6 @@ test.each([
   [{ ...minimal, resource_limits: { memory: '1X' } }, 'resource_limits.memory: it must be a size such as 256MB'],
   [{ ...minimal, resource_limits: { cpu: -1 } }, 'resource_limits.cpu: it must be a number of cores'],
   [{ ...minimal, sidecar_resource_limits: { cpu: 'x' } }, 'sidecar_resource_limits.cpu: it must be a number of cores'],
-  [{ ...minimal, datum_set_spec: {} }, 'datum_set_spec: it must say number, size_bytes or per_worker'],
-  [{ ...minimal, datum_set_spec: { number: 0, perWorker: 0 } }, 'datum_set_spec: it must say number'],
-  [{ ...minimal, datum_set_spec: { number: 1, per_worker: 1 } }, 'datum_set_spec.per_worker: it does not go with'],
   [{ ...minimal, reprocess_spec: 'every-job' }, 'not "every-job" | did you mean every_job?'],
   // Our own.
   [{ ...minimal, dev: { network: 'host' } }, 'dev.network: it must be default or none, not "host"'],

@@ -114,28 +114,12 @@ const cases: Readonly<Record<string, Case>> = {
   'input.join': [several('join', { join_on: '$1' }), readsSeveral('join', { joinOn: '$1' })],
   'input.group': [several('group', { group_by: '$1' }), readsSeveral('group', { groupBy: '$1' })],
   'parallelismSpec.constant': [{ parallelism_spec: { constant: '3' } }, { parallelism: 3 }],
-  'datumSetSpec.number': [{ datum_set_spec: { number: 10 } }, { datumSet: { number: 10 } }],
-  'datumSetSpec.sizeBytes': [
-    { datum_set_spec: { number: 10, size_bytes: 1000 } },
-    { datumSet: { number: 10, sizeBytes: 1000 } },
-  ],
-  'datumSetSpec.perWorker': [{ datum_set_spec: { number: 0, per_worker: 2 } }, { datumSet: { perWorker: 2 } }],
   datumTimeout: [{ datum_timeout: '1h30m' }, { datumTimeoutMs: 5_400_000 }],
   jobTimeout: [{ job_timeout: '2h' }, { jobTimeoutMs: 7_200_000 }],
   datumTries: [{ datum_tries: 1 }, { datumTries: 1 }],
   reprocessSpec: [{ reprocess_spec: 'every_job' }, { reprocess: 'every_job' }],
   salt: [{ salt: 'x' }, { salt: 'x' }],
   outputBranch: [{ output_branch: 'dev' }, { outputBranch: 'dev' }],
-  'resourceRequests.cpu': [{ resource_requests: { cpu: '500m' } }, { requests: { ...none, cpu: 0.5 } }],
-  'resourceRequests.memory': [
-    { resource_requests: { memory: '1Gi' } },
-    { requests: { ...none, memoryBytes: 2 ** 30 } },
-  ],
-  'resourceRequests.gpu.type': [
-    { resource_requests: { gpu: { type: 'nvidia.com/gpu', number: 1 } } },
-    { requests: { ...none, gpus: 1 } },
-  ],
-  'resourceRequests.gpu.number': [{ resource_requests: { gpu: { number: 2 } } }, { requests: { ...none, gpus: 2 } }],
   'resourceLimits.cpu': [{ resource_limits: { cpu: 1.5 } }, { limits: { ...none, cpu: 1.5 } }],
   'resourceLimits.memory': [{ resource_limits: { memory: '64M' } }, { limits: { ...none, memoryBytes: 64e6 } }],
   'resourceLimits.gpu.type': [
@@ -156,7 +140,6 @@ const checkedOnly: Readonly<Record<string, object>> = {
   'pipeline.project': { pipeline: { name: 'edges', project: 'other' } },
   'input.pfs.project': input({ project: 'other' }),
   'input.pfs.repoType': input({ repo_type: 'meta' }),
-  'resourceRequests.gpu.type': { resource_requests: { gpu: { type: 'amd.com/gpu', number: 1 } } },
   'resourceLimits.gpu.type': { resource_limits: { gpu: { type: 'amd.com/gpu', number: 1 } } },
 };
 
@@ -247,7 +230,6 @@ test('defaults', () => {
       reference: false,
     },
     parallelism: 1,
-    datumSet: undefined,
     datumTimeoutMs: undefined,
     jobTimeoutMs: undefined,
     datumTries: 3,
@@ -255,7 +237,6 @@ test('defaults', () => {
     salt: undefined,
     outputBranch: 'master',
     limits: none,
-    requests: none,
     code: [],
     bounds,
     network: 'default',

@@ -118,13 +118,13 @@ export const specFields = {
     }),
     'How many datums run at a time',
   ),
-  datumSetSpec: mapped(
+  datumSetSpec: kept(
     group({
-      number: mapped(whole(0), 'Datums in a set'),
-      sizeBytes: mapped(whole(0), 'Bytes of inputs in a set'),
-      perWorker: mapped(whole(0), 'Sets for each worker; not with the other two'),
+      number: kept(whole(0), 'Datums in a set'),
+      sizeBytes: kept(whole(0), 'Bytes of inputs in a set'),
+      perWorker: kept(whole(0), 'Sets for each worker'),
     }),
-    'How many datums a worker takes at a time',
+    'How many datums a pod takes at a time; here each is taken, and its result kept, by itself',
   ),
   datumTimeout: mapped(duration, 'For each try of a datum: `10m`, `1h30m`'),
   jobTimeout: mapped(duration, 'For a whole job'),
@@ -135,7 +135,7 @@ export const specFields = {
   ),
   salt: mapped(text, 'Another text makes every datum run again'),
   outputBranch: mapped(text, 'The branch of the results; `master` by default'),
-  resourceRequests: mapped(group(resourceFields), 'What the scheduler of a cluster sets aside for a worker'),
+  resourceRequests: kept(group(sidecarFields), 'What the scheduler of a cluster sets aside for a worker'),
   resourceLimits: mapped(group(resourceFields), 'What a worker may use; held with Docker'),
   sidecarResourceRequests: kept(group(sidecarFields), 'What is set aside for the storage container of a pod'),
   sidecarResourceLimits: kept(group(sidecarFields), 'What the storage container of a pod may use'),

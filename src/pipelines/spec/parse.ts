@@ -46,7 +46,6 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     transform: buildTransform(values.transform, ['transform']),
     input: buildInput(values.input, ['input'], where.project),
     parallelism: values.parallelismSpec?.constant ?? 1,
-    datumSet: datumSetOf(values.datumSetSpec),
     datumTimeoutMs: values.datumTimeout,
     jobTimeoutMs: values.jobTimeout,
     datumTries: values.datumTries ?? 3,
@@ -54,7 +53,6 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     salt: values.salt === '' ? undefined : values.salt,
     outputBranch: values.outputBranch ?? 'master',
     limits: resourcesOf(values.resourceLimits, ['resourceLimits']),
-    requests: resourcesOf(values.resourceRequests, ['resourceRequests']),
     code: buildCode(dev?.code ?? [], ['dev', 'code'], where.folder),
     bounds: {
       outputBytesMax: dev?.limits?.output ?? outputBytesDefault,
@@ -79,17 +77,6 @@ function checkPipeline({ pipeline }: SpecValues, project: string): void {
       next: `--project ${pipeline.project}`,
     });
   }
-}
-
-function datumSetOf(values: SpecValues['datumSetSpec']): PipelineSpec['datumSet'] {
-  if (values === undefined) return undefined;
-  const { number = 0, sizeBytes = 0, perWorker = 0 } = values;
-  const path = ['datumSetSpec'];
-  if (number + sizeBytes + perWorker === 0) throw new Fault(path, 'it must say number, size_bytes or per_worker');
-  if (perWorker > 0 && number + sizeBytes > 0) {
-    throw new Fault([...path, 'perWorker'], 'it does not go with number and size_bytes');
-  }
-  return { ...(number > 0 && { number }), ...(sizeBytes > 0 && { sizeBytes }), ...(perWorker > 0 && { perWorker }) };
 }
 
 /** None of something is as good as nothing said, as on Kubernetes. */
