@@ -1,0 +1,77 @@
+// Large files: packs on the disk, and the files of the cache that the fetching threads fill from them.
+#pragma once
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "../../fetch/fetch.h"
+#include "content.h"
+
+namespace threads {
+
+/** Large files: where they are stored, and the files of the cache that they fill. */
+class Files {
+ public:
+  explicit Files(std::string folder) : folder_(std::move(folder)), fetcher_(std::make_shared<Fetcher>(4)) {
+    for (uint64_t file = 0; file < kLargeFiles; ++file) {
+      std::vector<uint8_t> pack;
+      for (uint64_t at = 0; at < SizeOf(file); at += kChunk) {
+        const std::vector<uint8_t> plain = BytesOf(file, at, std::min(at + kChunk, SizeOf(file)));
+        hashes_[file].push_back(HashOf(Domain::kPlain, plain.data(), plain.size()));
+        pack.push_back(0);
+        pack.insert(pack.end(), plain.begin(), plain.end());
+      }
+      std::FILE* out = std::fopen(PackOf(file).c_str(), "w");
+      if (out == nullptr || std::fwrite(pack.data(), 1, pack.size(), out) != pack.size()) std::abort();
+      std::fclose(out);
+      files_[file] = Open(file);
+    }
+  }
+  ~Files() { fetcher_->Close(); }
+
+  /** Another one over the same bytes, as another addon has it. */
+  std::shared_ptr<CacheFile> Open(uint64_t file) {
+    const std::string path = folder_ + "/" + NameOf(file);
+    const int data = open(path.c_str(), O_RDWR | O_CREAT, 0600), sums = open((path + ".sums").c_str(), O_RDWR | O_CREAT, 0600);
+    auto made = std::make_shared<CacheFile>(data, sums, SizeOf(file), CacheFile::Boot{});
+    close(data), close(sums);
+    return made;
+  }
+  CacheFile& Of(uint64_t file) { return *files_[file]; }
+
+  /** Fetches the chunks that a range has bytes of; `done` is called by another thread. */
+  void Fetch(uint64_t file, uint64_t from, uint64_t to, std::function<void()> done) {
+    Transfer transfer;
+    transfer.path = PackOf(file);
+    transfer.file = files_[file];
+    transfer.timeout_seconds = 5;
+    // With their neighbours: a block that two share is there when both are.
+    const uint64_t last = (SizeOf(file) - 1) / kChunk;
+    for (uint64_t chunk = from / kChunk - (from >= kChunk); chunk <= std::min(last, (to - 1) / kChunk + 1); ++chunk) {
+      const uint32_t length = static_cast<uint32_t>(std::min(kChunk, SizeOf(file) - chunk * kChunk));
+      transfer.pieces.push_back({chunk * (kChunk + 1), length + 1, length, chunk * kChunk, hashes_[file][chunk], chunk == 0, chunk == last});
+    }
+    transfer.begun = [] {};
+    transfer.landed = [](size_t) {};
+    transfer.ended = [done = std::move(done)](size_t, uint64_t, const std::string& failure) {
+      if (!failure.empty()) Fail(failure.c_str());
+      done();
+    };
+    fetcher_->Add(std::move(transfer), from % 2 == 0);
+  }
+
+ private:
+  std::string PackOf(uint64_t file) const { return folder_ + "/pack" + std::to_string(file); }
+
+  const std::string folder_;
+  std::shared_ptr<Fetcher> fetcher_;
+  std::map<uint64_t, std::vector<Hash>> hashes_;
+  std::map<uint64_t, std::shared_ptr<CacheFile>> files_;
+};
+
+}  // namespace threads
