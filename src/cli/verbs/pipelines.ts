@@ -49,16 +49,19 @@ interface SetArgs {
   readonly file: string;
   readonly 'dry-run': boolean;
   readonly executor: string;
-  readonly reprocess: boolean;
 }
 
-async function set(args: SetArgs, { settings, output, signal }: VerbContext, update: boolean): Promise<void> {
+async function set(
+  args: SetArgs,
+  { settings, output, signal }: VerbContext,
+  how: { readonly update: boolean; readonly reprocess: boolean },
+): Promise<void> {
   const { project: name } = settings;
   const specs = await readSpecs({ path: args.file, project: name, stdin: () => process.stdin, signal });
   if (args['dry-run']) return dryRun({ settings, output, signal }, specs, args.executor);
   await using opened = await openProject(settings, { create: true });
   const { project } = opened;
-  const pipelines = await setPipelines(project, specs, { update, reprocess: args.reprocess, signal });
+  const pipelines = await setPipelines(project, specs, { ...how, signal });
   const snapshot = await project.snapshot();
   for (const pipeline of pipelines) await output.document(await infoOf(snapshot, pipeline), () => pipeline.name);
   const [first] = specs;
@@ -91,15 +94,11 @@ export const createPipelineVerb = verb<SetArgs>({
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
   options: (yargs) =>
-    yargs
-      .option('file', fileOption)
-      .option('dry-run', dryRunOption)
-      .option('executor', executorOption)
-      .option('reprocess', { type: 'boolean', default: false, hidden: true }),
-  run: (args, context) => set(args, context, false),
+    yargs.option('file', fileOption).option('dry-run', dryRunOption).option('executor', executorOption),
+  run: (args, context) => set(args, context, { update: false, reprocess: false }),
 });
 
-export const updatePipelineVerb = verb<SetArgs>({
+export const updatePipelineVerb = verb<SetArgs & { reprocess: boolean }>({
   command: 'update pipeline',
   summary: 'Change pipelines, or make them when they are not there',
   examples: [
@@ -113,7 +112,7 @@ export const updatePipelineVerb = verb<SetArgs>({
       .option('dry-run', dryRunOption)
       .option('executor', executorOption)
       .option('reprocess', { type: 'boolean', default: false, describe: 'Take no result of before' }),
-  run: (args, context) => set(args, context, true),
+  run: (args, context) => set(args, context, { update: true, reprocess: args.reprocess }),
 });
 
 export const listPipelineVerb = verb({
