@@ -33,6 +33,7 @@ import type { Settings } from './settings.ts';
 export interface RunRequest {
   /** Pipelines, which what they depend on is run before. */
   readonly names: readonly string[];
+  /** Where all output goes: a name that a branch may have. */
   readonly branch: string | undefined;
   /** Addresses of versions to read: `images@ID`. */
   readonly inputs: readonly string[];

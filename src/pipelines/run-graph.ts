@@ -2,7 +2,6 @@
  * A pipeline and all that it depends on, run once each, in order.
  */
 import { PachError } from '../base/errors.ts';
-import { checkBranchName } from '../model/address.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
@@ -20,7 +19,7 @@ export interface GraphOptions {
   readonly project: Project;
   /** Pipelines to run, with what they depend on. */
   readonly names: readonly string[];
-  /** Where all outputs go, instead of the branches that the specs name. */
+  /** Where all outputs go, instead of the branches that the specs name: a name that a branch may have. */
   readonly branch: string | undefined;
   /** Versions to read instead of branches' heads, by repo. */
   readonly pinned: ReadonlyMap<string, Commit>;
@@ -61,7 +60,6 @@ export async function graphFor(
 /** Runs one after another. What reads the output of a job that failed is not run. */
 export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
   const { project } = options;
-  if (options.branch !== undefined) checkBranchName(options.branch);
   const { order, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
   const stopped = order.find((pipeline) => pipeline.stopped)?.name;
   if (stopped !== undefined) {

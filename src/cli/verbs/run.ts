@@ -78,12 +78,12 @@ export const runPipelineVerb = verb<RunArgs>({
       const next = 'pach update pipeline -f SPEC --reprocess';
       throw new PachError('usage', { what: '--reprocess', why: 'it goes with -f', next });
     }
+    const { branch, reprocess } = args;
+    if (branch !== undefined) checkBranchName(branch);
     const source = { path: args.file ?? '', project: settings.project, stdin: () => process.stdin, signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const { project } = opened;
-    const { branch, reprocess } = args;
-    if (branch !== undefined) checkBranchName(branch);
     if (specs.length > 0) await setPipelines(project, specs, { update: true, branch, reprocess, signal });
     const names = args.pipeline === undefined ? specs.map(({ name }) => name) : [args.pipeline];
     let code = 0;
