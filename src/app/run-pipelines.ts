@@ -10,7 +10,7 @@ import { parseAddress } from '../model/address.ts';
 import type { Counting } from '../pipelines/jobs/counts.ts';
 import type { WorkerOptions } from '../pipelines/executor.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
-import { findPipeline, codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../pipelines/run-graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { InputsMount } from '../pipelines/workers/slot.ts';
@@ -126,8 +126,7 @@ async function pinnedVersions(
   for (const text of inputs) {
     const address = parseAddress(text);
     if (!order.some(({ spec }) => pfsInputs(spec.input).some(({ repo }) => repo === address.repo))) {
-      const pipeline = await findPipeline(snapshot, names[0] as string);
-      throw new PachError('usage', { what: `--input ${text}`, why: `${pipeline.name} does not read ${address.repo}` });
+      throw new PachError('usage', { what: `--input ${text}`, why: `${names[0]} does not read ${address.repo}` });
     }
     pinned.set(address.repo, await resolveCommit(snapshot, address));
   }

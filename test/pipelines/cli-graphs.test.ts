@@ -98,6 +98,12 @@ test('versions can be named, and two branches of one repo read', async () => {
     cross: [
       { pfs: { repo: 'in', name: 'm', glob: '/' } },
       { pfs: { repo: 'in', name: 'd', branch: 'dev', glob: '/' } },
+  // Also of a pipeline that is there on a branch only.
+  await here.spec('beside', 'cp $in /pfs/out/');
+  expect(await here.run('-f beside.json --branch exp --input p@master')).toMatchObject({
+    code: 2,
+    stderr: 'pach: --input p@master: beside does not read p\n',
+  });
     ],
   };
   await here.spec('two', 'echo $(ls $m) / $(ls $d) > /pfs/out/x', { input });
