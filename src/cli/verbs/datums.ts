@@ -191,7 +191,10 @@ export const logsVerb = verb<LogArgs>({
       .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'Until the job has ended' }),
   async run({ pipeline, job: id, datum, follow }, { settings, output, signal }) {
     const text = id ?? pipeline;
-    if (text === undefined) throw new PachError('usage', { what: 'logs', why: 'name a pipeline (-p) or a job (-j)' });
+    if (text === undefined) {
+      const next = `pach list job, then pach logs -j JOB${datum === undefined ? '' : ` --datum ${datum}`}`;
+      throw new PachError('usage', { what: 'logs', why: 'name a pipeline (-p) or a job (-j)', next });
+    }
     await using opened = await openProject(settings);
     const { project } = opened;
     let job = await jobNamed(await project.snapshot(), text);
