@@ -59,11 +59,17 @@ test('a folder of specs runs in order, and beside production without computing a
     { repo: 'c', branch: 'exp' },
   ]);
 
+  const pipelines = linesOf(await here.must('pach list pipeline -o json'));
+  expect(pipelines).toMatchObject(['a', 'b', 'c', 'd'].map((pipeline) => ({ pipeline, version: 1 })));
   await here.spec('c', 'sed s/^/C/ $a > /pfs/out/$(basename $a)', of('a'), 'g');
   expect(states((await here.run('-f g --branch exp')).lines).slice(2)).toEqual(['c success 3+0', 'd success 3+0']);
   const diff = await here.shell('pach diff file d@master d@exp -o json');
   expect(diff.code).toBe(10);
   expect(linesOf(diff.stdout)).toMatchObject(['/1', '/2', '/3'].map((path) => ({ path, change: 'changed' })));
+  // Production is what it was, and so is what it computes.
+  expect(linesOf(await here.must('pach list pipeline -o json'))).toEqual(pipelines);
+  expect(states((await here.run('d')).lines)).toEqual(states(exp.lines));
+  expect(await here.read('d@master:/2')).toBe('b22c22');
 });
 
 test('what reads the output of a failed job does not run, and says why', async () => {
@@ -92,18 +98,18 @@ test('versions can be named, and two branches of one repo read', async () => {
   expect(await here.files('p@old')).toEqual(['/1']);
   expect((await here.run('p --input p@master')).code).toBe(2);
   expect((await here.run('p --input in@nope')).code).toBe(3);
-
-  await here.must('pach create branch in@dev --head master^');
-  const input = {
-    cross: [
-      { pfs: { repo: 'in', name: 'm', glob: '/' } },
-      { pfs: { repo: 'in', name: 'd', branch: 'dev', glob: '/' } },
   // Also of a pipeline that is there on a branch only.
   await here.spec('beside', 'cp $in /pfs/out/');
   expect(await here.run('-f beside.json --branch exp --input p@master')).toMatchObject({
     code: 2,
     stderr: 'pach: --input p@master: beside does not read p\n',
   });
+
+  await here.must('pach create branch in@dev --head master^');
+  const input = {
+    cross: [
+      { pfs: { repo: 'in', name: 'm', glob: '/' } },
+      { pfs: { repo: 'in', name: 'd', branch: 'dev', glob: '/' } },
     ],
   };
   await here.spec('two', 'echo $(ls $m) / $(ls $d) > /pfs/out/x', { input });
