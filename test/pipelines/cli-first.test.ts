@@ -157,3 +157,29 @@ test('jobs, datums, logs and times can be looked at', async () => {
   expect(linesOf(await here.must(`pach profile ${job} -o json`))).toHaveLength(2);
   expect(await here.must(`pach profile ${job} --format svg`)).toMatch(/^<svg[\s\S]*<\/svg>\s*$/);
 });
+
+test('a file of an output names the datum that wrote it, and the job that ran it', async () => {
+  await using here = await PipelinePlace.make({ a: '1', b: '2' });
+  await here.spec('p', 'mkdir /pfs/out/d; cp $in /pfs/out/d/');
+  const { job } = await here.ran('-f p.json');
+  const commit = await here.put('in', { b: '22' });
+  const later = await here.ran('p');
+  const datums = await here.datums(later.job);
+  for (const [path, ranBy] of [
+    ['/a', job],
+    ['/b', later.job],
+  ] as const) {
+    const datum = datums.find(({ files }) => files[0]?.path === path)?.id;
+    expect(JSON.parse(await here.must(`pach inspect file p@master:/d${path} --datum -o json`))).toMatchObject({
+      path: `/d${path}`,
+      writer: { pipeline: 'p', job: ranBy, datum, files: [{ repo: 'in', commit, path }] },
+    });
+    expect(await here.must(`pach inspect file p@master:/d${path} --datum`)).toMatch(
+      new RegExp(`\nDatum: +${datum} of job ${ranBy}\nFrom: +in@${commit}:${path}\n$`),
+    );
+  }
+  for (const nobodys of ['p@master:/d', 'in@master:/a']) {
+    const info = JSON.parse(await here.must(`pach inspect file ${nobodys} --datum -o json`)) as object;
+    expect(info).toMatchObject({ writer: null });
+  }
+});
