@@ -59,6 +59,27 @@ describe.skipIf(!isRoot)('commands in containers', () => {
     await other.worker[Symbol.asyncDispose]();
   });
 
+  test("HOME is the user's, unless the image or the spec says another", async () => {
+    const theirs = await made({ changes: ['USER tester'] });
+    const everybodys = await made({ changes: ['ENV HOME=/srv'] });
+    const found: string[] = [];
+    for (const [name, options] of [
+      [image, {}],
+      [image, { user: 'tester' }],
+      // One that the image does not know.
+      [image, { user: '77:78' }],
+      [theirs, {}],
+      [theirs, { user: 'root' }],
+      [everybodys, { user: 'tester' }],
+      [everybodys, { user: 'tester', env: { HOME: '/mine' } }],
+    ] as const) {
+      const { worker } = await place.open(name, options);
+      found.push((await run(worker, 'echo $HOME')).log.trim());
+      await worker[Symbol.asyncDispose]();
+    }
+    expect(found).toEqual(['/root', '/home/tester', '/', '/home/tester', '/root', '/srv', '/mine']);
+  });
+
   test('the entrypoint of an image has no say', async () => {
     const stubborn = await made({ changes: ['ENTRYPOINT ["/bin/false"]', 'CMD ["no"]'] });
     const { worker } = await place.open(stubborn);
