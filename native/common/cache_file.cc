@@ -13,6 +13,9 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
+
+#include "file_io.h"
 
 namespace {
 
@@ -31,30 +34,6 @@ int Duplicate(int fd) {
   const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (own < 0) Fail("dup");
   return own;
-}
-
-/** Exactly `length` bytes; false at the end of the file. */
-bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
-  while (length > 0) {
-    const ssize_t got = pread(fd, into, length, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    into += got;
-    offset += static_cast<uint64_t>(got);
-    length -= static_cast<uint64_t>(got);
-  }
-  return true;
-}
-
-void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {
-  while (length > 0) {
-    const ssize_t put = pwrite(fd, bytes, length, static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) Fail("write");
-    bytes += put;
-    offset += static_cast<uint64_t>(put);
-    length -= static_cast<uint64_t>(put);
-  }
 }
 
 void SyncFile(int fd) {
@@ -156,6 +135,16 @@ uint64_t CacheFile::BlockEnd(uint64_t block) const { return std::min(size_, (blo
 
 uint64_t CacheFile::PresentUntil(uint64_t offset, uint64_t limit) const {
   limit = std::min(limit, size_);
+  for (uint64_t at = offset; at < limit;) {
+    const std::shared_ptr<Run> run = runs_->Find(at);
+    const uint64_t end = run ? std::min<uint64_t>(run->landed, limit) : KeptUntil(at, limit);
+    if (end == at) return at;
+    at = end;
+  }
+  return std::max(offset, limit);
+}
+
+uint64_t CacheFile::KeptUntil(uint64_t offset, uint64_t limit) const {
   if (offset >= limit) return offset;
   uint64_t block = offset / kBlock;
   while (block * kBlock < limit && sums()[block].load(std::memory_order_acquire) != 0) block += 1;
@@ -174,9 +163,11 @@ void CacheFile::MarkShared(uint64_t block) {
   if (ReadAt(data_, bytes, BlockEnd(block) - from, from)) Mark(block, bytes);
 }
 
-void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right) {
+void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right, bool past) {
   if (length == 0) return;
-  {
+  if (past) {
+    WritePast(data_, bytes, length, offset);
+  } else {
     // The kernel lets one write to a file at a time, and others spin for it.
     std::lock_guard<std::mutex> lock(writing_);
     WriteAt(data_, bytes, length, offset);
@@ -196,19 +187,41 @@ void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool
   if (shares_right && (right || there(last + 1))) MarkShared(last);
 }
 
-CacheFile::Outcome CacheFile::Read(uint64_t offset, uint64_t length, uint8_t* buffer, const uint8_t** found) {
-  if (!Has(offset, length)) return Outcome::kAbsent;
+CacheFile::Outcome CacheFile::Read(uint64_t offset, uint64_t length, uint8_t* buffer, std::vector<Part>* parts) {
+  const uint64_t end = offset + length;
+  unsigned from_file = 0;
+  for (uint64_t at = offset; at < end;) {
+    if (std::shared_ptr<Run> run = runs_->Find(at)) {
+      const uint64_t some = std::min<uint64_t>(run->landed, end) - at;
+      const uint8_t* bytes = run->At(at);
+      parts->push_back({bytes, at, some, std::move(run)});
+      at += some;
+      continue;
+    }
+    const uint64_t until = runs_->NextFrom(at, end);
+    if (++from_file > kFilePartsMax) return Outcome::kAbsent;
+    const Outcome outcome = ReadKept(at, until - at, &buffer, parts);
+    if (outcome != Outcome::kRead) return outcome;
+    at = until;
+  }
+  return Outcome::kRead;
+}
+
+/** Reads whole blocks to `*buffer`, which goes on behind them. */
+CacheFile::Outcome CacheFile::ReadKept(uint64_t offset, uint64_t length, uint8_t** buffer, std::vector<Part>* parts) {
+  if (KeptUntil(offset, offset + length) < offset + length) return Outcome::kAbsent;
   const uint64_t first = offset / kBlock, last = (offset + length + kBlock - 1) / kBlock;
   const uint64_t from = first * kBlock, to = BlockEnd(last - 1);
-  *found = buffer + (offset - from);
-  const bool whole = ReadAt(data_, buffer, to - from, from);
+  const bool whole = ReadAt(data_, *buffer, to - from, from);
   for (uint64_t block = first; block < last; ++block) {
     const uint32_t wanted = sums()[block].load(std::memory_order_acquire);
     if (wanted == 0) return Outcome::kAbsent;
-    if (whole && SumOf(buffer + (block - first) * kBlock, BlockEnd(block) - block * kBlock) == wanted) continue;
+    if (whole && SumOf(*buffer + (block - first) * kBlock, BlockEnd(block) - block * kBlock) == wanted) continue;
     Drop(offset, length);
     return Outcome::kDamaged;
   }
+  parts->push_back({*buffer + (offset - from), offset, length, nullptr});
+  *buffer += (last - first) * kBlock;
   return Outcome::kRead;
 }
 
@@ -242,7 +255,7 @@ void CacheFile::Unclaim(uint64_t offset, uint64_t length) { Lock(F_UNLCK, offset
 
 bool CacheFile::Whole() {
   if (header()->settled != 0) return true;
-  return header()->count >= blocks() && PresentUntil(0, size_) == size_;
+  return header()->count >= blocks() && KeptUntil(0, size_) == size_;
 }
 
 void CacheFile::Settle() {

@@ -12,7 +12,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <vector>
+
+#include "runs.h"
 
 class CacheFile {
  public:
@@ -29,23 +33,39 @@ class CacheFile {
   CacheFile(const CacheFile&) = delete;
   CacheFile& operator=(const CacheFile&) = delete;
 
-  /** The end of the bytes that are there from `offset` on; `offset` itself where there are none. At most `limit`. */
+  /**
+   * The end of the bytes that this process can read from `offset` on, in the file or in its runs; `offset`
+   * itself where there are none. At most `limit`.
+   */
   uint64_t PresentUntil(uint64_t offset, uint64_t limit) const;
-  bool Has(uint64_t offset, uint64_t length) const { return PresentUntil(offset, offset + length) >= offset + length; }
+
+  /** What is on its way to the file, for readers of this process. */
+  const std::shared_ptr<Runs>& runs() const { return runs_; }
 
   /**
    * Keeps a chunk's bytes, verified by the caller. A block that it shares with a neighbour is there
    * when both are: `left` and `right` tell that the bytes beside it are there already (also as the
    * end of the file, or a hole); otherwise the next whole block on that side tells. So chunks that
-   * have no block to themselves must be put before or after a neighbour with that said. Throws
-   * std::system_error, for instance when the disk is full.
+   * have no block to themselves must be put before or after a neighbour with that said. `past`: past the
+   * page cache; the memory must be as WritePast wants it. Throws std::system_error, for instance when
+   * the disk is full.
    */
-  void Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right);
+  void Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right, bool past = false);
 
   enum class Outcome { kRead, kAbsent, kDamaged };
-  /** Bytes [offset, offset+length), within the file. What is damaged is forgotten. Needs room for kSlack bytes more on both sides. */
-  Outcome Read(uint64_t offset, uint64_t length, uint8_t* buffer, const uint8_t** found);
-  static constexpr uint64_t kSlack = kBlock;
+  /** Bytes that were read: in the reader's buffer, or in a run, which holds them. */
+  struct Part {
+    const uint8_t* bytes;
+    uint64_t offset, length;
+    std::shared_ptr<Run> run;
+  };
+  /**
+   * Bytes [offset, offset+length), within the file, as parts in order. What is damaged is forgotten.
+   * The buffer needs room for kSlack bytes more.
+   */
+  Outcome Read(uint64_t offset, uint64_t length, uint8_t* buffer, std::vector<Part>* parts);
+  static constexpr unsigned kFilePartsMax = 4;
+  static constexpr uint64_t kSlack = kFilePartsMax * 2 * kBlock;
   /** Forgets the blocks of a range, and one more on both sides. */
   void Drop(uint64_t offset, uint64_t length);
 
@@ -56,14 +76,13 @@ class CacheFile {
   bool Claim(uint64_t offset, uint64_t length);
   void Unclaim(uint64_t offset, uint64_t length);
 
-  /** True when every block is there. Looks at all only when it may be so. */
+  /** True when every block is on the disk. Looks at all only when it may be so. */
   bool Whole();
   /** Writes a whole file to the disk, so that it stays after a crash. Throws std::system_error. */
   void Settle();
 
-  /** Descriptors of the bytes and of their checksums, open as long as this is. */
+  /** Descriptor of the bytes, open as long as this is. */
   int data() const { return data_; }
-  int checksums() const { return sums_; }
   uint64_t size() const { return size_; }
 
  private:
@@ -72,12 +91,15 @@ class CacheFile {
   Header* header() const { return reinterpret_cast<Header*>(base_); }
   std::atomic<uint32_t>* sums() const;
   void Clear();
+  uint64_t KeptUntil(uint64_t offset, uint64_t limit) const;
+  Outcome ReadKept(uint64_t offset, uint64_t length, uint8_t** buffer, std::vector<Part>* parts);
   bool Lock(short type, uint64_t offset, uint64_t length);
   uint64_t BlockEnd(uint64_t block) const;
   void Mark(uint64_t block, const uint8_t* bytes);
   void MarkShared(uint64_t block);
   uint64_t blocks() const { return (size_ + kBlock - 1) / kBlock; }
 
+  const std::shared_ptr<Runs> runs_ = std::make_shared<Runs>();
   std::mutex writing_;
   int data_ = -1, sums_ = -1;
   const uint64_t size_;

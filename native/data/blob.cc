@@ -117,6 +117,10 @@ size_t BlobPlainLength(const uint8_t* stored, size_t length, uint64_t plain_max)
   return plain_length;
 }
 
+bool IsPlainBlob(uint8_t first, size_t length, size_t plain_length) {
+  return first == kCodecPlain && length == plain_length + 1;
+}
+
 void DecodeBlob(const uint8_t* stored, size_t length, uint8_t* plain, size_t plain_length, const uint8_t* hash) {
   if (stored[0] == kCodecPlain) {
     if (plain_length > 0) std::memcpy(plain, stored + 1, plain_length);

@@ -18,6 +18,9 @@ size_t EncodeBlob(const uint8_t* plain, size_t length, uint8_t* out);
 /** How many plain bytes a blob says it has. Throws DamagedError; at most `plain_max` otherwise. */
 size_t BlobPlainLength(const uint8_t* stored, size_t length, uint64_t plain_max);
 
+/** True when a blob that begins with this byte and has these lengths is that byte and the plain bytes. */
+bool IsPlainBlob(uint8_t first, size_t length, size_t plain_length);
+
 /**
  * Writes the plain bytes of a blob whose BlobPlainLength is `plain_length`. With `hash` (32 bytes)
  * their plain hash must be that. Throws DamagedError.

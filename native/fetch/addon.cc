@@ -14,6 +14,7 @@
 #include "../data/arguments.h"
 #include "../data/slab.h"
 #include "../data/task.h"
+#include "../common/share.h"
 #include "fetch.h"
 
 namespace {
@@ -51,7 +52,7 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
                            InstanceMethod<&JsCacheFile::Settle>("settle"),
                            InstanceMethod<&JsCacheFile::Close>("close"),
                            InstanceAccessor<&JsCacheFile::Data>("data"),
-                           InstanceAccessor<&JsCacheFile::Sums>("sums"),
+                           InstanceAccessor<&JsCacheFile::Shared>("shared"),
                        });
   }
 
@@ -70,7 +71,7 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
 
   Napi::Value Data(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), file ? file->data() : -1); }
 
-  Napi::Value Sums(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), file ? file->checksums() : -1); }
+  Napi::Value Shared(const Napi::CallbackInfo& info) { return ShareCacheFile(info.Env(), file); }
 
   Napi::Value PresentUntil(const Napi::CallbackInfo& info) {
     if (!file) return info[0];
@@ -102,11 +103,16 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
     if (file && offset + length > file->size()) throw Napi::TypeError::New(info.Env(), "the range goes beyond the file");
     auto work = [file = file, offset, length]() -> std::optional<Part> {
       if (!file) return std::nullopt;
-      Slab slab = AllocateSlab(length + 2 * CacheFile::kSlack);
-      const uint8_t* found = nullptr;
-      if (file->Read(offset, length, slab.get(), &found) != CacheFile::Outcome::kRead) return std::nullopt;
-      const size_t begin = static_cast<size_t>(found - slab.get());
-      return Part{std::move(slab), begin, begin + length};
+      Slab slab = AllocateSlab(length + CacheFile::kSlack);
+      std::vector<CacheFile::Part> parts;
+      if (file->Read(offset, length, slab.get(), &parts) != CacheFile::Outcome::kRead) return std::nullopt;
+      if (parts.size() == 1 && !parts[0].run) {
+        const size_t begin = static_cast<size_t>(parts[0].bytes - slab.get());
+        return Part{std::move(slab), begin, begin + length};
+      }
+      Slab together = AllocateSlab(length);
+      for (const CacheFile::Part& part : parts) std::memcpy(together.get() + (part.offset - offset), part.bytes, part.length);
+      return Part{std::move(together), 0, length};
     };
     return Task<std::optional<Part>>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, std::optional<Part>& part) {
       return part ? ShareParts(env, {*part})[0] : env.Undefined();
@@ -225,17 +231,14 @@ class Reporter : public std::enable_shared_from_this<Reporter> {
 class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch")});
+    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch"), InstanceMethod<&JsFetcher::Limit>("limit")});
   }
 
   explicit JsFetcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFetcher>(info) {
-    fetcher_ = std::make_shared<Fetcher>(static_cast<unsigned>(CountArgument(info[0], "threads")));
+    const uint64_t threads = CountArgument(info[0], "threads"), memory = CountArgument(info[1], "memory");
+    fetcher_ = std::make_unique<Fetcher>(static_cast<unsigned>(threads), memory / (8 << 20));
     reporter_ = std::make_shared<Reporter>();
-    reporter_->Open(info.Env(), info[1].As<Napi::Function>());
-  }
-
-  ~JsFetcher() override {
-    if (fetcher_) fetcher_->Close();
+    reporter_->Open(info.Env(), info[2].As<Napi::Function>());
   }
 
  private:
@@ -256,6 +259,8 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     transfer.timeout_seconds = static_cast<unsigned>(CountArgument(source.Get("timeoutSeconds"), "timeoutSeconds"));
     transfer.pieces = PiecesOf(env, BytesArgument(info[3], "pieces"), file->size());
     transfer.file = file;
+    transfer.urgent = info[4].ToBoolean();
+    transfer.held = info[5].ToBoolean();
     transfer.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}}); };
     transfer.landed = [reporter = reporter_, id](size_t piece) {
       reporter->Tell({id, false, static_cast<double>(piece), 0, {}});
@@ -264,11 +269,13 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
       reporter->Tell({id, true, static_cast<double>(landed), static_cast<double>(bytes), std::move(failure)});
     };
     reporter_->Begin(env);
-    fetcher_->Add(std::move(transfer), info[4].ToBoolean());
+    fetcher_->Add(std::move(transfer));
     return env.Undefined();
   }
 
-  std::shared_ptr<Fetcher> fetcher_;
+  void Limit(const Napi::CallbackInfo& info) { fetcher_->Limit(static_cast<unsigned>(CountArgument(info[0], "transfers"))); }
+
+  std::unique_ptr<Fetcher> fetcher_;
   std::shared_ptr<Reporter> reporter_;
 };
 

@@ -3,18 +3,15 @@
 // a file; each chunk in it is verified as soon as it is whole, and written.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "../common/cache_file.h"
 #include "../data/hash.h"
+#include "workers.h"
 
 /** A chunk of a transfer: where it is stored, in bytes from the object's start, and where it goes. */
 struct FetchPiece {
@@ -32,30 +29,33 @@ struct Transfer {
   std::vector<FetchPiece> pieces;
   std::shared_ptr<CacheFile> file;
   unsigned timeout_seconds;
+  /** Somebody waits for it: it goes before those that are not urgent. */
+  bool urgent;
+  /** Somebody will read it here: it may stay in memory until then. */
+  bool held;
   /** Told from the fetching thread when its turn has come. */
   std::function<void()> begun;
-  /** Told from the fetching thread of each piece that is in the file. */
+  /** Told from the fetching thread of each piece that can be read. */
   std::function<void(size_t)> landed;
-  /** Told last: how many pieces landed, bytes that came, and what went wrong (empty: nothing). */
+  /** Told last, when the file has what landed: how many pieces did, bytes that came, and what went wrong (empty: nothing). */
   std::function<void(size_t, uint64_t, std::string)> ended;
 };
 
-/** Threads that carry out transfers, as many at once as there are. */
-class Fetcher : public std::enable_shared_from_this<Fetcher> {
+/**
+ * Carries out transfers, some at a time. What has come is put on the disk beside, so that no
+ * connection waits for that.
+ */
+class Fetcher {
  public:
-  explicit Fetcher(unsigned threads) : threads_max_(threads) {}
-  /** Urgent ones go before those that wait and are not. */
-  void Add(Transfer transfer, bool urgent);
-  /** Drops what waits, without telling. What is under way ends by itself. */
-  void Close();
+  /** `transfers` at a time; `rooms`: for so many runs there is memory, between the store and their readers. */
+  Fetcher(unsigned transfers, size_t rooms);
+  ~Fetcher();
+
+  void Add(Transfer transfer);
+  /** From now on so many at a time. */
+  void Limit(unsigned transfers) { receiving_->Limit(transfers); }
 
  private:
-  void Loop();
-
-  const unsigned threads_max_;
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<Transfer> urgent_, queue_;
-  unsigned threads_ = 0, idle_ = 0;
-  bool closed_ = false;
+  const std::shared_ptr<Rooms> rooms_;
+  const std::shared_ptr<Workers> receiving_, writing_;
 };

@@ -1,6 +1,7 @@
 // Large files that lie on this machine's disk: readings answered from there without JavaScript,
 // and files lent to the kernel, which then reads them without us (FUSE passthrough, Linux 6.9).
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,7 +20,7 @@ constexpr uint8_t kChunkRef = 1;
 
 /** A thread's memory for one answer. */
 uint8_t* Scratch() {
-  thread_local std::vector<uint8_t> scratch(fuse::kReadBytesMax + 2 * CacheFile::kSlack);
+  thread_local std::vector<uint8_t> scratch(fuse::kReadBytesMax + CacheFile::kSlack);
   return scratch.data();
 }
 
@@ -29,7 +30,7 @@ void Session::Attach(uint64_t ino, std::shared_ptr<CacheFile> file, const uint8_
   std::lock_guard<std::mutex> lock(files_mutex_);
   Node node;
   if (!table_->Get(ino, &node) || node.size != file->size() || std::memcmp(node.hash, hash, sizeof node.hash) != 0) return;
-  files_[ino] = {std::move(file), UINT64_MAX};
+  files_[ino] = {std::move(file)};
 }
 
 void Session::Detach(uint64_t ino) {
@@ -88,13 +89,45 @@ bool Session::ReadLocally(uint64_t unique, const Request& request) {
     return true;
   }
   const size_t length = std::min<uint64_t>(request.size, file->size() - request.offset);
-  const uint8_t* bytes = nullptr;
-  const CacheFile::Outcome outcome = file->Read(request.offset, length, Scratch(), &bytes);
+  std::vector<CacheFile::Part> parts;
+  const CacheFile::Outcome outcome = file->Read(request.offset, length, Scratch(), &parts);
   if (outcome == CacheFile::Outcome::kDamaged) counters.damaged_reads += 1;
   if (outcome != CacheFile::Outcome::kRead) return false;
   counters.local_reads += 1;
-  if (Send(unique, 0, bytes, length)) counters.bytes_read += length;
+  fuse::OutHeader header{static_cast<uint32_t>(sizeof header + length), 0, unique};
+  std::vector<iovec> out{{&header, sizeof header}};
+  for (const CacheFile::Part& part : parts) out.push_back({const_cast<uint8_t*>(part.bytes), part.length});
+  if (SendParts(out.data(), static_cast<int>(out.size()))) counters.bytes_read += length;
+  Count(request.ino, parts);
+  for (const CacheFile::Part& part : parts) {
+    if (part.run) file->runs()->Sent(part.run.get(), part.offset, part.length);
+  }
   return true;
+}
+
+void Session::Count(uint64_t ino, const std::vector<CacheFile::Part>& parts) {
+  std::lock_guard<std::mutex> lock(files_mutex_);
+  auto found = files_.find(ino);
+  if (found == files_.end()) return;
+  for (const CacheFile::Part& part : parts) {
+    if (!part.run) found->second.from_file += part.length;
+    else if (part.run->past) found->second.kernels_alone += part.length;
+  }
+}
+
+std::shared_ptr<CacheFile> Session::Lendable(uint64_t ino) {
+  Attached attached;
+  {
+    std::lock_guard<std::mutex> lock(files_mutex_);
+    auto found = files_.find(ino);
+    if (found == files_.end() || passthrough_lost_) return nullptr;
+    attached = found->second;
+  }
+  // What came past the page cache is in memory only as the kernel keeps it, and is read fastest from
+  // there. That it asks again says that it no longer does.
+  const uint64_t half = attached.file->size() / 2;
+  const bool kept = attached.kernels_alone > half && attached.from_file < half;
+  return kept || !attached.file->Whole() ? nullptr : attached.file;
 }
 
 bool Session::ReadKept(uint64_t unique, const Request& request) {
@@ -177,10 +210,10 @@ void Session::ReplyOpen(uint64_t id, uint64_t ino) {
 }
 
 fuse::OpenOut Session::Opened(uint64_t ino) {
-  std::shared_ptr<CacheFile> file = FileOf(ino);
+  std::shared_ptr<CacheFile> file = Lendable(ino);
   std::lock_guard<std::mutex> lock(open_mutex_);
   Opening opening = table_->GetOpening(ino);
-  if (opening.count == 0) opening.backing = file && !passthrough_lost_ && file->Whole() ? Lend(file->data()) : 0;
+  if (opening.count == 0) opening.backing = file ? Lend(file->data()) : 0;
   opening.count += 1;
   table_->SetOpening(ino, opening);
   if (opening.backing == 0) return {kCounted, fuse::kOpenKeepCache | fuse::kOpenNoFlush, 0};

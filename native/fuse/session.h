@@ -140,7 +140,9 @@ class Session : public std::enable_shared_from_this<Session> {
   };
   struct Attached {
     std::shared_ptr<CacheFile> file;
-    uint64_t mark;
+    uint64_t mark = UINT64_MAX;
+    /** Bytes that the kernel got and the page cache has not beside, and those that it got from the file. */
+    uint64_t kernels_alone = 0, from_file = 0;
   };
   /** Who waits for the answer to a request. */
   struct Asker {
@@ -166,6 +168,9 @@ class Session : public std::enable_shared_from_this<Session> {
   /** Answers a reading from the attached file; false when that has not all of it. */
   bool ReadLocally(uint64_t unique, const Request& request);
   void WriteLocal(DataReply* reply);
+  void Count(uint64_t ino, const std::vector<CacheFile::Part>& parts);
+  /** Null unless the kernel is better off with the file than with what it keeps itself. */
+  std::shared_ptr<CacheFile> Lendable(uint64_t ino);
   void Negotiate(const fuse::InHeader& header, const fuse::InitIn& in);
   void Enqueue(Request request, const fuse::InHeader& header);
   /** Lets go an asker that wants out. False while it may come to want it. */

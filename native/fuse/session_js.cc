@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "../common/share.h"
 #include "addon.h"
 #include "entries.h"
 #include "inode_table.h"
@@ -230,17 +231,11 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
 
   void Attach(const Napi::CallbackInfo& info) {
     Napi::Object local = info[1].As<Napi::Object>();
-    auto fd = [&](const char* name) { return local.Get(name).As<Napi::Number>().Int32Value(); };
-    auto copy = [&](const char* name, auto* into) {
-      Napi::Buffer<uint8_t> bytes = local.Get(name).As<Napi::Buffer<uint8_t>>();
-      std::memcpy(into->data(), bytes.Data(), std::min(into->size(), bytes.Length()));
-    };
-    CacheFile::Boot boot{};
-    copy("boot", &boot);
-    std::array<uint8_t, 32> hash{};
-    copy("hash", &hash);
-    auto open = [&] { return std::make_shared<CacheFile>(fd("data"), fd("sums"), NumberOf(local.Get("size")), boot); };
-    session_->Attach(NumberOf(info[0]), Guarded(info.Env(), open), hash.data());
+    const std::shared_ptr<CacheFile> file = SharedCacheFile(local.Get("file"));
+    if (!file) throw ErrorOf(info.Env(), EBADF, "attach: the file is closed");
+    Napi::Buffer<uint8_t> hash = local.Get("hash").As<Napi::Buffer<uint8_t>>();
+    if (hash.Length() != sizeof(Node::hash)) throw ErrorOf(info.Env(), EINVAL, "attach: hash");
+    session_->Attach(NumberOf(info[0]), file, hash.Data());
   }
 
   Napi::Value IsAttached(const Napi::CallbackInfo& info) {

@@ -37,7 +37,7 @@ const silenceSeconds = 20;
 /** Large files of the disk cache that are open at a time at most, and what each of them takes. */
 const localFilesMax = 1024;
 const descriptorsOfFile = 2;
-/** Of these a server answers so many without JavaScript, which takes descriptors of their own. */
+/** Of these a server has so many in use all the time, to answer from without JavaScript. */
 const partAttached = 0.5;
 /** What everything else needs: connections, packs, small files of the cache; half of a small limit. */
 const descriptorsKept = 256;
@@ -65,6 +65,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
         next: `pach --store ${settings.storeUrl} create repo NAME`,
       });
     }
+    const silence = Math.min(silenceSeconds, Math.ceil((options.timeoutMs ?? Infinity) / 3000));
     const memory = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
     const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
@@ -88,7 +89,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       storeId: header.id,
       files: {
         cache,
-        filler: new Filler(store, space, Math.min(silenceSeconds, Math.ceil((options.timeoutMs ?? Infinity) / 3000))),
+        filler: new Filler(store, space, silence, (memory * 3) / 8),
       },
       async [Symbol.asyncDispose]() {
         await extents.settle();
@@ -113,7 +114,7 @@ export function memoryBudget(bytes: number): number {
 function localFiles(): number {
   const limit = descriptorsMax();
   const room = limit - Math.min(descriptorsKept, limit / 2);
-  const most = Math.min(localFilesMax, room / (descriptorsOfFile * (1 + partAttached)));
+  const most = Math.min(localFilesMax, room / descriptorsOfFile);
   return Math.max(2, Math.floor(most));
 }
 

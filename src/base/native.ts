@@ -74,9 +74,10 @@ export interface CacheFile {
   whole(): boolean;
   /** Makes a whole file outlive a crash of the machine. */
   settle(): Promise<void>;
-  /** Descriptors of the bytes and of their checksums, for native code; open until `close`. */
+  /** Descriptor of the bytes; -1 once it is closed. */
   readonly data: number;
-  readonly sums: number;
+  /** This file for another addon; undefined once it is closed. */
+  readonly shared: object | undefined;
   /**
    * Gives its descriptors back, once what is under way in threads has ended: nobody can wait for the
    * garbage collector with those. From then on nothing is there, and nothing can be put.
@@ -90,6 +91,8 @@ export interface Fetcher {
    * Begins a transfer of one range of an object. `pieces` are rows of 64 bytes: doubles for where the
    * chunk is stored in the object and, at 16, 32-bit lengths stored and plain; at 8 a double for its
    * offset in the file; at 24 and 25 `left` and `right` of `put`; at 32 its hash. Ascending.
+   * `urgent`: it goes before what is not; `held`: somebody will read it here, so that it may stay in
+   * memory until then.
    */
   fetch(
     id: number,
@@ -97,12 +100,15 @@ export interface Fetcher {
     source: { readonly path?: string | undefined; readonly url?: string | undefined; readonly timeoutSeconds: number },
     pieces: Uint8Array,
     urgent: boolean,
+    held: boolean,
   ): void;
+  /** From now on so many transfers at a time. */
+  limit(transfers: number): void;
 }
 
 /**
- * Told when a transfer begins (`count` is -1), of each piece that is in the file (`count` is its
- * number), and once of the end: then `count` pieces landed, `bytes` came, and `failure` says what
+ * Told when a transfer begins (`count` is -1), of each piece that can be read (`count` is its
+ * number), and once of the end, when the file has what landed: then `count` pieces did, `bytes` came, and `failure` says what
  * went wrong, if anything.
  */
 export type FetchHandler = (id: number, ended: boolean, count: number, bytes: number, failure: string) => void;
@@ -155,7 +161,11 @@ export interface NativeFetch {
    * one start of the machine to the next. Errors carry `code`.
    */
   readonly CacheFile: new (data: number, sums: number, size: number, boot: Uint8Array) => CacheFile;
-  readonly Fetcher: new (threads: number, handler: FetchHandler) => Fetcher;
+  /**
+   * `memory`: bytes for what is between the store and its readers. Consecutive chunks lie there until
+   * they are written and read; where it is full, and for single ones, bytes are read back from the file.
+   */
+  readonly Fetcher: new (threads: number, memory: number, handler: FetchHandler) => Fetcher;
 }
 
 const require = createRequire(import.meta.url);

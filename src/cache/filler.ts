@@ -11,11 +11,18 @@ import type { DirectSource, Store } from '../store/store.ts';
 import type { BlobReader } from './blobs.ts';
 import type { LocalFile } from './file-cache.ts';
 import type { DiskSpace } from './space.ts';
-import { isThere, Transfers, type FileChunk, type Transfer, type TransferCounters, type Wanted } from './transfers.ts';
+import {
+  isThere,
+  storedBytes,
+  Transfers,
+  type FileChunk,
+  type Purpose,
+  type Transfer,
+  type TransferCounters,
+  type Wanted,
+} from './transfers.ts';
 
 export type { FileChunk } from './transfers.ts';
-
-type Asked = Omit<Transfer, 'unclaim'>;
 
 /** Chunks in order, with no gap: those of a range, and their neighbours where there are any. */
 export interface Stretch {
@@ -26,7 +33,7 @@ export interface Stretch {
 }
 
 const pauseMsMax = 100;
-const runBytesMax = 8 * 1024 * 1024;
+const runBytesMax = 10 * 1024 * 1024;
 /** What lies between two chunks is fetched rather than asked around, up to this and to a quarter. */
 const gapBytesMax = 512 * 1024;
 /** A URL is used for half of the time for which it is signed. */
@@ -36,14 +43,15 @@ export class Filler {
   private readonly store: Store;
   private readonly space: DiskSpace;
   private readonly transfers: Transfers;
-  /** Chunks under way, by file and offset. */
+  /** Chunks under way to who reads them, and those under way to the disk, by file and offset. */
   private readonly underWay = new Map<string, Promise<void>>();
+  private readonly unwritten = new Map<string, Promise<void>>();
   private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
 
-  constructor(store: Store, space: DiskSpace, timeoutSeconds: number) {
+  constructor(store: Store, space: DiskSpace, timeoutSeconds: number, memoryBytes: number) {
     this.store = store;
     this.space = space;
-    this.transfers = new Transfers(timeoutSeconds, (bytes) => space.wrote(bytes));
+    this.transfers = new Transfers(timeoutSeconds, memoryBytes, (bytes) => space.wrote(bytes));
   }
 
   get counters(): Readonly<TransferCounters> {
@@ -51,10 +59,10 @@ export class Filler {
   }
 
   /**
-   * Resolves when all chunks of the range are in the file. Rejects as BlobReader.chunk does, or with
-   * a system error when the disk does not take them. `urgent`: somebody waits.
+   * Resolves when all chunks of the range can be read from the file. Rejects as BlobReader.chunk does, or with
+   * a system error when the disk does not take them.
    */
-  async fill(reader: BlobReader, project: string, file: LocalFile, stretch: Stretch, urgent: boolean): Promise<void> {
+  async fill(reader: BlobReader, project: string, file: LocalFile, stretch: Stretch, purpose: Purpose): Promise<void> {
     const waiting: Promise<void>[] = [];
     const missing: Wanted[] = [];
     for (let index = stretch.from; index < stretch.to; index += 1) {
@@ -64,8 +72,13 @@ export class Filler {
       if (under) waiting.push(under);
       else missing.push(wantedOf(stretch, index, file.size));
     }
-    for (const run of runsOf(missing)) waiting.push(...this.begin(reader, project, file, run, urgent));
+    for (const run of runsOf(missing)) waiting.push(...this.begin(reader, project, file, run, purpose));
     await Promise.all(waiting);
+  }
+
+  /** Resolves when what is under way of these chunks, and of the neighbours given, is on the disk, or failed. */
+  async written(file: LocalFile, { chunks }: Stretch): Promise<void> {
+    await Promise.all(chunks.map((chunk) => this.unwritten.get(keyOf(file, chunk))));
   }
 
   /** Chunks whose bytes are there, but not in blocks that count as there: they are put again, in order. */
@@ -85,11 +98,13 @@ export class Filler {
     project: string,
     file: LocalFile,
     chunks: readonly Wanted[],
-    urgent: boolean,
+    purpose: Purpose,
   ): Promise<void>[] {
     const landed: (() => void)[] = [];
     let failed: () => void = () => undefined;
     const failure = new Promise<'failed'>((resolve) => (failed = () => resolve('failed')));
+    let ended: () => void = () => undefined;
+    const end = new Promise<void>((resolve) => (ended = resolve));
     const promises = chunks.map((chunk) => {
       const landing = new Promise<'landed'>((resolve) => landed.push(() => resolve('landed')));
       const key = keyOf(file, chunk);
@@ -97,25 +112,30 @@ export class Filler {
         .then((how) => (how === 'landed' ? undefined : this.readOne(reader, file, chunk)))
         .finally(() => this.underWay.delete(key));
       this.underWay.set(key, promise);
+      promise.catch(() => undefined);
+      const written = Promise.allSettled([promise, end]).then(() => void this.unwritten.delete(key));
+      this.unwritten.set(key, written);
       return promise;
     });
-    for (const promise of promises) promise.catch(() => undefined);
-    void this.transfer(project, { file, chunks, landed, failed }, urgent).catch(failed);
+    void this.transfer(project, { file, purpose, chunks, landed, failed, ended }).catch(() => {
+      failed();
+      ended();
+    });
     return promises;
   }
 
-  private async transfer(project: string, asked: Asked, urgent: boolean): Promise<void> {
+  private async transfer(project: string, asked: Transfer): Promise<void> {
     const transfer = await claim(asked);
-    if (!transfer) return;
-    const { file, chunks, unclaim } = transfer;
+    if (!transfer) return asked.ended();
+    const { file, chunks, ended } = transfer;
     const place = (chunks[0] as Wanted).ref.place;
     const source = place && (await this.sourceOf(packKey(project, 'data', place.pack)));
     if (!place || !source) {
-      unclaim();
+      ended();
       return transfer.failed();
     }
     file.from(packKey(project, 'data', place.pack));
-    this.transfers.send(transfer, source, urgent);
+    this.transfers.send(transfer, source);
   }
 
   /** Undefined where only the store itself reads. */
@@ -148,8 +168,8 @@ export class Filler {
  * Waits while another process fetches a part of these chunks; resolves to what is left to do when it
  * is done, or dead, and nobody else does it then. Undefined when nothing is.
  */
-async function claim(transfer: Asked): Promise<Transfer | undefined> {
-  const { file, chunks, landed, failed } = transfer;
+async function claim(transfer: Transfer): Promise<Transfer | undefined> {
+  const { file, chunks, landed } = transfer;
   const [first, last] = [chunks[0] as Wanted, chunks.at(-1) as Wanted];
   const range = [first.offset, last.offset + last.length - first.offset] as const;
   for (let pauseMs = 5; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
@@ -165,7 +185,11 @@ async function claim(transfer: Asked): Promise<Transfer | undefined> {
     const unclaim = (): void => file.bytes.unclaim(...range);
     if (left.length > 0) {
       const pick = <T>(of: readonly T[]): T[] => left.map((index) => of[index] as T);
-      return { file, chunks: pick(chunks), landed: pick(landed), failed, unclaim };
+      const ended = (): void => {
+        unclaim();
+        transfer.ended();
+      };
+      return { ...transfer, chunks: pick(chunks), landed: pick(landed), ended };
     }
     if (claimed) unclaim();
     return undefined;
@@ -181,28 +205,34 @@ function wantedOf({ chunks }: Stretch, index: number, fileBytes: number): Wanted
   return { ...chunk, left: !before?.ref, right: !after?.ref };
 }
 
-/** Chunks that one request brings: of one pack, near each other. */
+/** Chunks that one request brings: of one pack, near each other, and about as much as the next one. */
 function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
-  let run: Wanted[] = [];
-  let begin = 0;
-  let end = 0;
+  for (const near of nearOf(chunks)) {
+    const count = Math.ceil(storedBytes(near) / runBytesMax);
+    for (let part = 0; part < count; part += 1) {
+      const run = near.slice(Math.round((near.length * part) / count), Math.round((near.length * (part + 1)) / count));
+      if (run.length > 0) yield run;
+    }
+  }
+}
+
+/** Those in a pack that are so near each other that what lies between is fetched, too. */
+function* nearOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
+  let near: Wanted[] = [];
   let wasted = 0;
   for (const chunk of chunks) {
     const place = chunk.ref.place;
-    const last = run.at(-1)?.ref.place;
-    const gap = place && last && place.pack === last.pack ? place.offset - end : -1;
-    const length = place ? place.offset + place.length - begin : 0;
-    const fits = gap >= 0 && gap <= gapBytesMax && length <= runBytesMax && (wasted + gap) * 4 <= length;
-    if (!fits) {
-      if (run.length > 0) yield run;
-      run = [];
-      begin = place?.offset ?? 0;
+    const [first, last] = [near[0]?.ref.place, near.at(-1)?.ref.place];
+    const gap = place && last && place.pack === last.pack ? place.offset - (last.offset + last.length) : -1;
+    const length = place && first ? place.offset + place.length - first.offset : 0;
+    if (gap < 0 || gap > gapBytesMax || (wasted + gap) * 4 > length) {
+      if (near.length > 0) yield near;
+      near = [];
       wasted = 0;
     } else wasted += gap;
-    run.push(chunk);
-    end = place ? place.offset + place.length : 0;
+    near.push(chunk);
   }
-  if (run.length > 0) yield run;
+  if (near.length > 0) yield near;
 }
 
 function keyOf(file: LocalFile, chunk: FileChunk): string {

@@ -7,6 +7,7 @@ import { Pace } from '../base/pace.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectSource } from '../store/store.ts';
 import type { LocalFile } from './file-cache.ts';
+import { InFlight } from './in-flight.ts';
 
 /** A chunk of a file, or a hole (no ref). Bytes. */
 export interface FileChunk {
@@ -22,16 +23,20 @@ export interface Wanted extends FileChunk {
   readonly right: boolean;
 }
 
+/** What bytes are fetched for: a reader who waits, one who will come, or the disk only. */
+export type Purpose = 'read' | 'ahead' | 'keep';
+
 /** One range of one pack. */
 export interface Transfer {
   readonly file: LocalFile;
+  readonly purpose: Purpose;
   readonly chunks: readonly Wanted[];
-  /** Called as each of the chunks is in the file. */
+  /** Called as each of the chunks can be read. */
   readonly landed: readonly (() => void)[];
   /** Called when no more of them will be. */
   readonly failed: () => void;
-  /** Lets other processes fetch the range. */
-  readonly unclaim: () => void;
+  /** Called when the file has what landed, and nothing more is done. */
+  readonly ended: () => void;
 }
 
 export interface TransferCounters {
@@ -57,7 +62,6 @@ interface Sent extends Transfer {
 }
 
 const blockBytes = 4096;
-const transfersMax = 16;
 const pieceBytes = 64;
 const watchMs = 250;
 /** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
@@ -67,9 +71,11 @@ const closedMs = 60_000;
 export class Transfers {
   readonly counters: TransferCounters = { requests: 0, bytes: 0, failures: 0, hedged: 0 };
   private readonly timeoutSeconds: number;
+  private readonly memoryBytes: number;
   private readonly wrote: (bytes: number) => void;
   private readonly sent = new Map<number, Sent>();
   private readonly pace = new Pace();
+  private readonly inFlight = new InFlight();
   private fetcher: Fetcher | undefined;
   private watch: NodeJS.Timeout | undefined;
   private next = 1;
@@ -77,9 +83,13 @@ export class Transfers {
   private failures = 0;
   private failedAt = 0;
 
-  /** `timeoutSeconds`: how long a transfer may bring nothing. `wrote` is told of bytes that went to the disk. */
-  constructor(timeoutSeconds: number, wrote: (bytes: number) => void) {
+  /**
+   * `timeoutSeconds`: how long a transfer may bring nothing. `memoryBytes`: for what is between the store and
+   * its readers. `wrote` is told of bytes that went to the disk.
+   */
+  constructor(timeoutSeconds: number, memoryBytes: number, wrote: (bytes: number) => void) {
     this.timeoutSeconds = timeoutSeconds;
+    this.memoryBytes = memoryBytes;
     this.wrote = wrote;
   }
 
@@ -88,14 +98,23 @@ export class Transfers {
     return this.failures >= failuresMax && Date.now() - this.failedAt < closedMs;
   }
 
-  /** Hands a transfer to the threads; `urgent` ones go first. */
-  send(transfer: Transfer, source: DirectSource, urgent: boolean, isHedged = false): void {
+  /** Hands a transfer to the threads. */
+  send(transfer: Transfer, source: DirectSource, isHedged = false): void {
     const id = this.next++;
     this.sent.set(id, { ...transfer, source, counted: 0, count: 0, begun: 0, heard: 0, isHedged });
     this.counters.requests += 1;
-    this.fetcher ??= new (nativeFetch().Fetcher)(transfersMax, (...event) => this.tell(...event));
+    this.fetcher ??= new (nativeFetch().Fetcher)(this.inFlight.limit, this.memoryBytes, (...event) =>
+      this.tell(...event),
+    );
     const from = { ...source, timeoutSeconds: this.timeoutSeconds };
-    this.fetcher.fetch(id, transfer.file.bytes, from, rowsOf(transfer.chunks), urgent);
+    this.fetcher.fetch(
+      id,
+      transfer.file.bytes,
+      from,
+      rowsOf(transfer.chunks),
+      transfer.purpose !== 'ahead',
+      transfer.purpose !== 'keep',
+    );
     this.watch ??= setInterval(() => this.lookForSlow(), watchMs).unref();
   }
 
@@ -115,7 +134,7 @@ export class Transfers {
       this.counters.hedged += 1;
       const nothing = (): void => undefined;
       const landed = transfer.landed.slice(count);
-      this.send({ file, chunks, landed, failed: nothing, unclaim: nothing }, source, true, true);
+      this.send({ file, chunks, landed, purpose: 'read', failed: nothing, ended: nothing }, source, true);
     }
   }
 
@@ -134,14 +153,14 @@ export class Transfers {
     if (!ended) {
       transfer.count = count + 1;
       transfer.landed[count]?.();
+      if (transfer.count === transfer.chunks.length) this.came(transfer, total);
       return;
     }
     this.sent.delete(id);
-    transfer.unclaim();
+    transfer.ended();
     this.wrote(bytes);
     if (failure === '') {
       this.failures = 0;
-      this.pace.note(transfer.heard - transfer.begun, bytes);
       return;
     }
     // A second request may have brought all of it.
@@ -150,6 +169,13 @@ export class Transfers {
     this.failures = count > 0 ? 0 : this.failures + 1;
     this.failedAt = Date.now();
     transfer.failed();
+  }
+
+  /** All of a transfer has come. */
+  private came({ begun, heard }: Sent, bytes: number): void {
+    this.pace.note(heard - begun, bytes);
+    const waiting = [...this.sent.values()].filter((each) => each.begun === 0).length;
+    if (this.inFlight.note(bytes, waiting > 0)) this.fetcher?.limit(this.inFlight.limit);
   }
 }
 
@@ -176,6 +202,6 @@ function rowsOf(chunks: readonly Wanted[]): Buffer {
   return rows;
 }
 
-function storedBytes(chunks: readonly Wanted[]): number {
+export function storedBytes(chunks: readonly Wanted[]): number {
   return chunks.reduce((sum, { ref }) => sum + (ref.place?.length ?? 0), 0);
 }

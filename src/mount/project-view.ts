@@ -9,7 +9,6 @@ import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import { entryHash, entrySize, type FileContent, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
-import { bootId } from '../cache/file-cache.ts';
 import { Directories } from '../versions/directories.ts';
 import { LocalContent, type LocalFiles } from '../versions/local-content.ts';
 import { prefetchRange, readRange } from '../versions/read.ts';
@@ -114,7 +113,9 @@ export class ProjectView implements View {
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
     const content = await this.contentOf(file, nodeOf);
     const ahead = this.readahead.next(file.ino, offset, length, file.size);
-    if (ahead) void prefetchRange(this.reader, content, ahead.offset, ahead.length).catch(() => undefined);
+    for (const range of ahead?.ranges ?? []) {
+      void prefetchRange(this.reader, content, range.offset, range.length).catch(() => undefined);
+    }
     const parts = await readRange(this.reader, content, offset, length);
     return parts.map((part): Piece =>
       part.bytes ? { kind: 'bytes', bytes: part.bytes } : { kind: 'zeros', length: part.zeros },
@@ -128,17 +129,15 @@ export class ProjectView implements View {
     const form = ref.type === 'chunk' ? 'chunk' : 'list';
     const content = await LocalContent.open(files, reader, this.snapshot.head.project, { form, size, ref });
     if (!content) return undefined;
-    const { data, sums } = content.file.bytes;
     return {
       hash: ref.hash,
       size,
-      data,
-      sums,
-      boot: bootId(),
+      file: content.file.bytes.shared,
       ensure: (offset, length) => content.ensure(offset, length),
       readAhead: (ino, offset, length, waits) => {
         const ahead = readahead.next(ino, offset, length, size, waits);
-        if (ahead) void content.prefetch(ahead.offset, ahead.length).catch(() => undefined);
+        for (const range of ahead?.ranges ?? [])
+          void content.prefetch(range.offset, range.length).catch(() => undefined);
         return ahead?.mark;
       },
       onGone: (gone) => content.onGone(gone),

@@ -41,10 +41,8 @@ export interface LocalView {
   /** The hash of what it holds, as in the node's ref. */
   readonly hash: Buffer;
   readonly size: number;
-  /** Descriptors, until it is closed, for native code that answers from what is there (native/common/cache_file.h). */
-  readonly data: number;
-  readonly sums: number;
-  readonly boot: Buffer;
+  /** For native code that answers from what is there (native/common/cache_file.h). */
+  readonly file: object | undefined;
   /** True once the bytes are there, false when they never will be; rejects as `read` does. */
   ensure(offset: number, length: number): Promise<boolean>;
   /**

@@ -4,6 +4,7 @@
 import type { BlobReader } from '../cache/blobs.ts';
 import type { FileCache, LocalFile } from '../cache/file-cache.ts';
 import type { FileChunk, Filler, Stretch } from '../cache/filler.ts';
+import type { Purpose } from '../cache/transfers.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import { listRange } from '../model/list.ts';
 import type { Ref } from '../model/refs.ts';
@@ -18,7 +19,7 @@ export interface LocalFiles {
 /** Smaller files come with their neighbours, and stay as what was fetched. */
 const localBytesMin = 1024 * 1024;
 const blockBytes = 4096;
-const mendsMax = 2;
+const triesMax = 4;
 
 type LargeContent = Exclude<FileContent, { form: 'inline' }>;
 
@@ -68,7 +69,7 @@ export class LocalContent {
   }
 
   /**
-   * True once the bytes are in the file. False when they never will be: holes are not kept, a disk
+   * True once the bytes can be read from the file. False when they never will be: holes are not kept, a disk
    * may be full, and it may be closed. Rejects when the store does not give them.
    */
   async ensure(offset: number, length: number): Promise<boolean> {
@@ -79,11 +80,13 @@ export class LocalContent {
     const from = Math.floor(offset / blockBytes) * blockBytes;
     const to = Math.min(this.file.size, Math.ceil((offset + length) / blockBytes) * blockBytes);
     for (let tries = 0; this.file.bytes.presentUntil(from, to) < to; tries += 1) {
-      if (this.refused || tries > mendsMax) return false;
+      if (this.refused || tries === triesMax) return false;
       const stretch = await this.stretch(from, to);
       if (stretch.chunks.slice(stretch.from, stretch.to).some(({ ref }) => !ref)) return false;
       try {
-        if (tries === 0) await this.filler.fill(this.reader, this.project, this.file, stretch, true);
+        if (tries === 0) await this.filler.fill(this.reader, this.project, this.file, stretch, 'read');
+        // A block that two share counts when both are on the disk.
+        else if (tries === 1) await this.filler.written(this.file, stretch);
         else await this.filler.mend(this.reader, this.file, stretch);
       } catch (error) {
         if (isPachError(error)) throw error;
@@ -96,17 +99,18 @@ export class LocalContent {
 
   /** Fetches what will be read soon, after what somebody waits for. */
   async prefetch(offset: number, length: number): Promise<void> {
-    if (!this.refused && !this.closed) await this.fetch(offset, length, false);
+    if (!this.refused && !this.closed) await this.fetch(offset, length, 'ahead');
   }
 
-  /** Fetches all chunks of a range. Rejects as `ensure` does, and with `no-space`. */
-  async fetch(offset: number, length: number, urgent = true): Promise<void> {
+  /** Resolves when all chunks of a range are on the disk. Rejects as `ensure` does, and with `no-space`. */
+  async fetch(offset: number, length: number, purpose: Purpose = 'keep'): Promise<void> {
     const to = Math.min(this.file.size, offset + length);
     if (to <= offset) return;
     try {
       await this.holding(async () => {
         const stretch = await this.stretch(offset, to);
-        await this.filler.fill(this.reader, this.project, this.file, stretch, urgent);
+        await this.filler.fill(this.reader, this.project, this.file, stretch, purpose);
+        await this.filler.written(this.file, stretch);
       });
     } catch (error) {
       if (isPachError(error)) throw error;

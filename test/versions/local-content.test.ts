@@ -2,13 +2,15 @@
  * Large files on this machine's disk: what is read of them is right at every moment while they
  * fill, comes once, and is fetched anew when the disk has changed it.
  */
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FileCache } from '../../src/cache/file-cache.ts';
 import { Filler } from '../../src/cache/filler.ts';
@@ -26,6 +28,8 @@ import { numbers } from '../support/numbers.ts';
 import { makeTestProject, openTestProject, silent, streamOf } from './project.ts';
 
 const mebibyte = 1 << 20;
+/** As statfs(2) calls it. */
+const tmpfs = 0x01021994;
 let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'pach-local-'));
@@ -42,12 +46,12 @@ async function storeWith(bytes: Buffer): Promise<Store> {
 }
 
 /** As a process has it that begins: the file's content, through a cache in `cache`. */
-async function openContent(store: Store, cache = 'cache'): Promise<{ content: LocalContent; filler: Filler }> {
+async function openContent(store: Store, memory = 24 * mebibyte): Promise<{ content: LocalContent; filler: Filler }> {
   const project: Project = openTestProject(store);
   const commit = await resolveCommit(await project.snapshot(), parseAddress('data'));
   const { entry } = await new Files(project.reader, rootOf(commit), 'data').find('/file');
-  const space = new DiskSpace(join(dir, cache), 1e9);
-  const files: LocalFiles = { cache: new FileCache(space), filler: new Filler(store, space, 5) };
+  const space = new DiskSpace(join(dir, 'cache'), 1e9);
+  const files: LocalFiles = { cache: new FileCache(space), filler: new Filler(store, space, 5, memory) };
   if (entry.content.form !== 'list') throw new Error('a large file is a list');
   const content = await LocalContent.open(files, project.reader, 'default', entry.content);
   return { content: content!, filler: files.filler };
@@ -68,23 +72,79 @@ for (const [name, bytes] of [
   ['random bytes', randomBytes(24 * mebibyte + 1234)],
   ['bytes that compress', Buffer.concat(Array.from({ length: 24 }, (_, n) => Buffer.alloc(mebibyte, `${n} and `)))],
 ] as const) {
-  test(`${name}: every reading is right, whatever is under way beside it`, async () => {
-    const { content, filler } = await openContent(await storeWith(bytes));
-    const next = numbers(7);
-    const readOne = async (): Promise<void> => {
-      const offset = Math.floor(next() * bytes.length);
-      const length = Math.min(bytes.length - offset, 1 + Math.floor(next() ** 3 * mebibyte));
-      if (next() < 0.3) void content.prefetch(offset, length * 8).catch(() => undefined);
-      expect(await content.ensure(offset, length)).toBe(true);
-      const read = await content.file.bytes.read(offset, length);
-      expect(read?.equals(bytes.subarray(offset, offset + length)), `${length} bytes from ${offset}`).toBe(true);
-    };
-    for (let round = 0; round < 40; round += 1) await Promise.all(Array.from({ length: 8 }, readOne));
-    await content.ensure(0, bytes.length);
-    expect(content.file.bytes.whole()).toBe(true);
-    expect(filler.counters.failures).toBe(0);
-  });
+  for (const [from, memory] of [
+    ['folder', 24],
+    ['server', 24],
+    ['server', 8],
+    ['server', 0],
+  ] as const) {
+    test(`${name} from a ${from}, ${memory} MiB of memory: every reading is right, whatever is under way`, async () => {
+      const folder = await storeWith(bytes);
+      await using served = await servedBy(folder, () => 'works');
+      const { content, filler } = await openContent(from === 'server' ? served : folder, memory * mebibyte);
+      const next = numbers(7);
+      const readOne = async (): Promise<void> => {
+        const offset = Math.floor(next() * bytes.length);
+        const length = Math.min(bytes.length - offset, 1 + Math.floor(next() ** 3 * mebibyte));
+        if (next() < 0.3) void content.prefetch(offset, length * 8).catch(() => undefined);
+        expect(await content.ensure(offset, length)).toBe(true);
+        const read = await content.file.bytes.read(offset, length);
+        expect(read?.equals(bytes.subarray(offset, offset + length)), `${length} bytes from ${offset}`).toBe(true);
+      };
+      for (let round = 0; round < 40; round += 1) await Promise.all(Array.from({ length: 8 }, readOne));
+      await content.fetch(0, bytes.length);
+      expect(content.file.bytes.whole()).toBe(true);
+      expect(filler.counters.failures).toBe(0);
+      // Also where nobody of this process looks.
+      expect((await readFile(join(dir, 'cache', content.file.name))).equals(bytes)).toBe(true);
+    });
+  }
 }
+
+/** Pages of a file that are in the page cache: what fincore(1) tells. */
+async function cachedPages(path: string): Promise<number> {
+  const { stdout } = await promisify(execFile)('fincore', ['-n', '-o', 'PAGES', path]);
+  return Number(stdout.trim());
+}
+
+/** Bytes that this process has read of files. */
+async function bytesRead(): Promise<number> {
+  return Number(/^rchar: (\d+)$/m.exec(await readFile('/proc/self/io', 'utf8'))?.[1]);
+}
+
+test('who reads what comes gets it from memory; it is on the disk, and not in the page cache beside', async () => {
+  const bytes = randomBytes(24 * mebibyte);
+  await using store = await servedBy(await storeWith(bytes), () => 'works');
+  const { content, filler } = await openContent(store);
+  void content.prefetch(0, bytes.length);
+  const before = await bytesRead();
+  for (let offset = 0; offset < bytes.length; offset += mebibyte) {
+    expect(await content.ensure(offset, mebibyte)).toBe(true);
+    const read = await content.file.bytes.read(offset, mebibyte);
+    expect(read?.equals(bytes.subarray(offset, offset + mebibyte))).toBe(true);
+  }
+  // The server of this test reads all of it once.
+  expect((await bytesRead()) - before).toBeLessThan(bytes.length + 2 * mebibyte);
+  expect(filler.counters.bytes).toBeLessThan(bytes.length * 1.01);
+  await content.fetch(0, bytes.length);
+  const path = join(dir, 'cache', content.file.name);
+  // A file system in memory has nothing else.
+  if ((await statfs(dir)).type !== tmpfs) expect(await cachedPages(path)).toBeLessThan((bytes.length / 4096) * 0.1);
+  expect((await readFile(path)).equals(bytes)).toBe(true);
+});
+
+test('what nobody came to read makes room for what somebody reads', async () => {
+  const bytes = randomBytes(48 * mebibyte);
+  await using store = await servedBy(await storeWith(bytes), () => 'works');
+  const { content, filler } = await openContent(store, 16 * mebibyte);
+  await content.prefetch(16 * mebibyte, 32 * mebibyte);
+  for (let offset = 0; offset < bytes.length; offset += mebibyte) {
+    expect(await content.ensure(offset, mebibyte)).toBe(true);
+    const read = await content.file.bytes.read(offset, mebibyte);
+    expect(read?.equals(bytes.subarray(offset, offset + mebibyte))).toBe(true);
+  }
+  expect(filler.counters.bytes).toBeLessThan(bytes.length * 1.01);
+});
 
 test('what counts as there is there, while its neighbours are not', async () => {
   const bytes = randomBytes(24 * mebibyte);
@@ -116,7 +176,7 @@ test('many readers at once fetch each byte once, and the next process none', asy
   const bytes = randomBytes(16 * mebibyte);
   const store = await storeWith(bytes);
   const first = await openContent(store);
-  await Promise.all(Array.from({ length: 8 }, () => first.content.ensure(0, bytes.length)));
+  await Promise.all(Array.from({ length: 8 }, () => first.content.fetch(0, bytes.length)));
   expect(first.filler.counters.bytes).toBeLessThan(bytes.length * 1.001);
   expect(first.filler.counters.requests).toBeLessThanOrEqual(4);
   const second = await openContent(store);
@@ -188,7 +248,7 @@ test('a byte that the disk has changed is found when it is read, and comes again
   const bytes = randomBytes(8 * mebibyte);
   const store = await storeWith(bytes);
   const { content, filler } = await openContent(store);
-  await content.ensure(0, bytes.length);
+  await content.fetch(0, bytes.length);
   const path = join(dir, 'cache', content.file.name);
   const file = await open(path, 'r+');
   await file.write(Buffer.from([bytes[3_000_000]! ^ 1]), 0, 1, 3_000_000);
@@ -219,7 +279,7 @@ test.for(['open', 'closed'])('checksums that outlive a file, still %s, say nothi
   const bytes = randomBytes(4 * mebibyte);
   const store = await storeWith(bytes);
   const first = (await openContent(store)).content;
-  await first.ensure(0, bytes.length);
+  await first.fetch(0, bytes.length);
   expect(first.file.bytes.whole()).toBe(true);
   if (state === 'closed') first.file.bytes.close();
   await rm(join(dir, 'cache', first.file.name));
@@ -229,6 +289,6 @@ test.for(['open', 'closed'])('checksums that outlive a file, still %s, say nothi
   await content.ensure(mebibyte, 4096);
   const before = state === 'open' ? await first.file.bytes.read(0, bytes.length) : bytes;
   expect(before?.equals(bytes)).toBe(true);
-  await content.ensure(0, bytes.length);
+  await content.fetch(0, bytes.length);
   expect((await content.file.bytes.read(0, bytes.length))?.equals(bytes)).toBe(true);
 });

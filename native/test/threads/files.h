@@ -17,7 +17,7 @@ namespace threads {
 /** Large files: where they are stored, and the files of the cache that they fill. */
 class Files {
  public:
-  explicit Files(std::string folder) : folder_(std::move(folder)), fetcher_(std::make_shared<Fetcher>(4)) {
+  explicit Files(std::string folder) : folder_(std::move(folder)), fetcher_(std::make_unique<Fetcher>(4, 3)) {
     for (uint64_t file = 0; file < kLargeFiles; ++file) {
       std::vector<uint8_t> pack;
       for (uint64_t at = 0; at < SizeOf(file); at += kChunk) {
@@ -32,17 +32,9 @@ class Files {
       files_[file] = Open(file);
     }
   }
-  ~Files() { fetcher_->Close(); }
 
-  /** Another one over the same bytes, as another addon has it. */
-  std::shared_ptr<CacheFile> Open(uint64_t file) {
-    const std::string path = folder_ + "/" + NameOf(file);
-    const int data = open(path.c_str(), O_RDWR | O_CREAT, 0600), sums = open((path + ".sums").c_str(), O_RDWR | O_CREAT, 0600);
-    auto made = std::make_shared<CacheFile>(data, sums, SizeOf(file), CacheFile::Boot{});
-    close(data), close(sums);
-    return made;
-  }
-  CacheFile& Of(uint64_t file) { return *files_[file]; }
+  /** The same for who fills it and who answers from it. */
+  const std::shared_ptr<CacheFile>& Of(uint64_t file) { return files_[file]; }
 
   /** Fetches the chunks that a range has bytes of; `done` is called by another thread. */
   void Fetch(uint64_t file, uint64_t from, uint64_t to, std::function<void()> done) {
@@ -50,6 +42,8 @@ class Files {
     transfer.path = PackOf(file);
     transfer.file = files_[file];
     transfer.timeout_seconds = 5;
+    transfer.urgent = from % 2 == 0;
+    transfer.held = from % 8 != 0;
     // With their neighbours: a block that two share is there when both are.
     const uint64_t last = (SizeOf(file) - 1) / kChunk;
     for (uint64_t chunk = from / kChunk - (from >= kChunk); chunk <= std::min(last, (to - 1) / kChunk + 1); ++chunk) {
@@ -62,14 +56,22 @@ class Files {
       if (!failure.empty()) Fail(failure.c_str());
       done();
     };
-    fetcher_->Add(std::move(transfer), from % 2 == 0);
+    fetcher_->Add(std::move(transfer));
   }
 
  private:
+  std::shared_ptr<CacheFile> Open(uint64_t file) {
+    const std::string path = folder_ + "/" + NameOf(file);
+    const int data = open(path.c_str(), O_RDWR | O_CREAT, 0600), sums = open((path + ".sums").c_str(), O_RDWR | O_CREAT, 0600);
+    auto made = std::make_shared<CacheFile>(data, sums, SizeOf(file), CacheFile::Boot{});
+    close(data), close(sums);
+    return made;
+  }
+
   std::string PackOf(uint64_t file) const { return folder_ + "/pack" + std::to_string(file); }
 
   const std::string folder_;
-  std::shared_ptr<Fetcher> fetcher_;
+  std::unique_ptr<Fetcher> fetcher_;
   std::map<uint64_t, std::vector<Hash>> hashes_;
   std::map<uint64_t, std::shared_ptr<CacheFile>> files_;
 };

@@ -56,7 +56,7 @@ class Script {
     for (Request& request : batch) Answer(std::move(request));
     for (Request& request : filled) session_->ReplyLocal(std::move(request));
     if (random_() % 64 == 0) session_->Detach(2 + random_() % kFiles);
-    if (random_() % 64 == 0) files_->Of(random_() % kLargeFiles).Drop(random_() % 2'900'000, 9'000);
+    if (random_() % 64 == 0) files_->Of(random_() % kLargeFiles)->Drop(random_() % 2'900'000, 9'000);
     if (random_() % 256 == 0) table_->Count();
   }
 
@@ -95,7 +95,7 @@ class Script {
 
   void Attach(uint64_t ino, const Node& node) {
     if (node.ordinal >= kLargeFiles || session_->IsAttached(ino)) return;
-    session_->Attach(ino, files_->Open(node.ordinal), node.hash);
+    session_->Attach(ino, files_->Of(node.ordinal), node.hash);
     session_->SetMark(ino, 100'000);
   }
 

@@ -1,0 +1,52 @@
+#include "file_io.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
+  while (length > 0) {
+    const ssize_t got = pread(fd, into, length, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    into += got;
+    offset += static_cast<uint64_t>(got);
+    length -= static_cast<uint64_t>(got);
+  }
+  return true;
+}
+
+void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {
+  while (length > 0) {
+    const ssize_t put = pwrite(fd, bytes, length, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw std::system_error(errno, std::generic_category(), "write");
+    bytes += put;
+    offset += static_cast<uint64_t>(put);
+    length -= static_cast<uint64_t>(put);
+  }
+}
+
+void WritePast(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {
+#if defined(__linux__) && defined(O_DIRECT)
+  const uint64_t from = (offset + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
+  const uint64_t to = (offset + length) / kDirectAlignment * kDirectAlignment;
+  // A description of its own: other writers of the file go through the page cache.
+  const int past = from < to ? open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_WRONLY | O_CLOEXEC | O_DIRECT) : -1;
+  if (past >= 0) {
+    ssize_t put;
+    do put = pwrite(past, bytes + (from - offset), to - from, static_cast<off_t>(from));
+    while (put < 0 && errno == EINTR);
+    close(past);
+    const uint64_t done = put > 0 ? static_cast<uint64_t>(put) : 0;
+    WriteAt(fd, bytes, from - offset, offset);
+    // What did not go this way, all of it where the file system refuses, goes the usual one, which tells errors.
+    WriteAt(fd, bytes + (from - offset) + done, offset + length - from - done, from + done);
+    return;
+  }
+#endif
+  WriteAt(fd, bytes, length, offset);
+}

@@ -1,0 +1,19 @@
+// Whole reads and writes of a descriptor's bytes.
+#pragma once
+
+#include <cstdint>
+
+/** What reading and writing past the page cache asks of memory, offsets and lengths. */
+constexpr uint64_t kDirectAlignment = 4096;
+
+/** Exactly `length` bytes; false at the end of the file, and when they can't be read. */
+bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset);
+
+/** Throws std::system_error. */
+void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset);
+
+/**
+ * The same past the page cache, as far as the file system can: all but what shares a block of
+ * kDirectAlignment with other bytes. The memory must lie in its blocks as the bytes in the file's.
+ */
+void WritePast(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset);

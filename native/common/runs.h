@@ -1,0 +1,91 @@
+// Bytes of large files between the store and their readers: runs of verified chunks that lie in
+// memory until they are on the disk and were read. Who reads a file as it comes gets them from
+// here, and neither waits for the disk nor reads back what was just written.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+/** Consecutive bytes [begin, end) of a file, of which those before `landed` are there. */
+class Run {
+ public:
+  Run(uint64_t begin, uint64_t end, bool past, std::shared_ptr<uint8_t> room);
+
+  /** Where a byte of it lies: in a block of memory as in a block of the file. */
+  uint8_t* At(uint64_t offset) const;
+
+  const uint64_t begin, end;
+  /** It goes to the disk past the page cache. */
+  const bool past;
+  std::atomic<uint64_t> landed;
+  /** True once nothing more will land, and the disk has it or won't take it. */
+  std::atomic<bool> done{false};
+
+ private:
+  friend class Runs;
+  const std::shared_ptr<uint8_t> room_;
+  std::atomic<uint64_t> sent_{0};
+  std::atomic<bool> end_sent_{false};
+};
+
+/** The runs of one file. */
+class Runs {
+ public:
+  void Add(std::shared_ptr<Run> run);
+  void Remove(const Run* run);
+  /** The one that has the byte at this offset; null when none has. */
+  std::shared_ptr<Run> Find(uint64_t offset);
+  /** The first byte of `offset`, `limit` and those between that a run has; `limit` when there is none. */
+  uint64_t NextFrom(uint64_t offset, uint64_t limit);
+  /** Readers got so many bytes: a run that is done and was read leaves. */
+  void Sent(Run* run, uint64_t offset, uint64_t length);
+  /** Nothing more will land in it. */
+  void Done(Run* run);
+
+ private:
+  void RemoveRead(Run* run);
+
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Run>> runs_;
+  std::atomic<size_t> count_{0};
+};
+
+/**
+ * Memory for the runs of all files: so many rooms, used again and again, since fresh pages cost more
+ * than what is done with them. Where none is free, one comes free that is on the disk and that
+ * nobody has read for a while.
+ */
+class Rooms : public std::enable_shared_from_this<Rooms> {
+ public:
+  /** The most bytes of a run. */
+  static constexpr uint64_t kRunBytes = 12 << 20;
+
+  explicit Rooms(size_t count) : count_(count) {}
+
+  /** A run of a file, in its list; null when there is no room, also after some waiting when it `may_wait`. */
+  std::shared_ptr<Run> Begin(uint64_t begin, uint64_t end, bool past, const std::shared_ptr<Runs>& runs, bool may_wait);
+
+ private:
+  struct Given {
+    std::weak_ptr<Run> run;
+    std::weak_ptr<Runs> runs;
+    std::chrono::steady_clock::time_point at;
+  };
+  std::shared_ptr<uint8_t> Room(bool may_wait);
+  std::shared_ptr<uint8_t> Take();
+  void DropUnread();
+
+  const size_t count_;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  size_t made_ = 0;
+  std::vector<std::unique_ptr<uint8_t, void (*)(uint8_t*)>> free_;
+  /** Oldest first. */
+  std::list<Given> given_;
+};

@@ -1,0 +1,151 @@
+#include "sink.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "../common/file_io.h"
+#include "../data/blob.h"
+#include "../data/errors.h"
+
+namespace {
+
+/** One chunk alone is wanted by who reads here and there: its reader waits for it, and it is put at once. */
+constexpr size_t kPiecesMin = 2;
+
+/** Hashed at once: enough for the processor to do several blocks side by side, and still in its cache. */
+constexpr size_t kHashedBytes = 64 << 10;
+
+/** A run for what lies together in the file; null where it does not, and where there is no room. */
+std::shared_ptr<Run> RunFor(const Transfer& transfer, Rooms* rooms) {
+  const std::vector<FetchPiece>& pieces = transfer.pieces;
+  if (rooms == nullptr || pieces.size() < kPiecesMin) return nullptr;
+  const uint64_t begin = pieces.front().file_offset;
+  uint64_t end = begin;
+  for (const FetchPiece& piece : pieces) {
+    if (piece.file_offset != end) return nullptr;
+    end += piece.plain_length;
+  }
+  if (end - begin > Rooms::kRunBytes) return nullptr;
+  // From a server: then nobody else asks the disk for anything, and the page cache has better uses.
+  const bool past = !transfer.url.empty();
+  return rooms->Begin(begin, end, past, transfer.file->runs(), !(transfer.urgent && transfer.held));
+}
+
+}  // namespace
+
+void Buffers::Freed::operator()(uint8_t* bytes) const { std::free(bytes); }
+
+uint8_t* Buffers::Room(size_t length) {
+  if (length > room_bytes_) {
+    room_bytes_ = (length + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
+    room_.reset(static_cast<uint8_t*>(std::aligned_alloc(kDirectAlignment, room_bytes_)));
+    if (!room_) throw std::bad_alloc();
+  }
+  return room_.get();
+}
+
+Sink::Sink(const Transfer& transfer, Rooms* rooms)
+    : transfer_(transfer), run_(RunFor(transfer, rooms)), at_(transfer.pieces.front().stored_offset) {}
+
+Sink::~Sink() {
+  if (!run_) return;
+  // Also what the disk did not take: it may be read from here until its room is needed.
+  if (transfer_.held) transfer_.file->runs()->Done(run_.get());
+  else transfer_.file->runs()->Remove(run_.get());
+}
+
+void Sink::Take(const uint8_t* bytes, size_t length) {
+  received += length;
+  while (length > 0 && landed < transfer_.pieces.size()) {
+    const FetchPiece& piece = transfer_.pieces[landed];
+    if (at_ < piece.stored_offset) {
+      Advance(&bytes, &length, std::min<uint64_t>(length, piece.stored_offset - at_));
+      continue;
+    }
+    // A chunk that came in one piece is taken from where it is.
+    if (!run_ && filled_ == 0 && length >= piece.stored_length) {
+      Land(piece, bytes);
+      Advance(&bytes, &length, piece.stored_length);
+      continue;
+    }
+    const size_t more = std::min<size_t>(length, piece.stored_length - filled_);
+    TakePart(piece, bytes, more);
+    Advance(&bytes, &length, more);
+    if (filled_ < piece.stored_length) continue;
+    if (straight_) {
+      if (FinishHash(hasher_) != piece.hash) throw DamagedError("chunk: its bytes have another hash");
+      Landed(piece);
+    } else {
+      Land(piece, buffers_->stored.data());
+    }
+  }
+}
+
+void Sink::Finish() {
+  if (!run_ || landed == 0) return;
+  const uint64_t begin = run_->begin, end = run_->landed;
+  const bool right = end == run_->end && transfer_.pieces.back().right;
+  transfer_.file->Put(begin, run_->At(begin), end - begin, transfer_.pieces.front().left, right, run_->past);
+}
+
+void Sink::Advance(const uint8_t** bytes, size_t* length, size_t by) {
+  *bytes += by;
+  *length -= by;
+  at_ += by;
+}
+
+void Sink::TakePart(const FetchPiece& piece, const uint8_t* bytes, size_t length) {
+  if (filled_ == 0) {
+    straight_ = run_ && IsPlainBlob(bytes[0], piece.stored_length, piece.plain_length);
+    hasher_ = StartHash(Domain::kPlain);
+    hashed_ = 0;
+  }
+  if (straight_) {
+    // All but the first byte, which says that it is not compressed.
+    const size_t skipped = filled_ == 0 ? 1 : 0;
+    uint8_t* const plain = run_->At(piece.file_offset);
+    std::memcpy(plain + (filled_ + skipped - 1), bytes + skipped, length - skipped);
+    const size_t there = filled_ + length - 1;
+    const size_t until = there == piece.plain_length ? there : there / kHashedBytes * kHashedBytes;
+    blake3_hasher_update(&hasher_, plain + hashed_, until - hashed_);
+    hashed_ = until;
+  } else {
+    if (buffers_->stored.size() < piece.stored_length) buffers_->stored.resize(piece.stored_length);
+    std::memcpy(buffers_->stored.data() + filled_, bytes, length);
+  }
+  filled_ += length;
+}
+
+void Sink::Land(const FetchPiece& piece, const uint8_t* stored) {
+  if (BlobPlainLength(stored, piece.stored_length, piece.plain_length) != piece.plain_length) {
+    throw DamagedError("chunk: it has another length");
+  }
+  if (run_) {
+    DecodeBlob(stored, piece.stored_length, run_->At(piece.file_offset), piece.plain_length, piece.hash.data());
+    return Landed(piece);
+  }
+  const uint8_t* plain = VerifiedInPlace(stored, piece.stored_length, piece.hash.data());
+  if (plain == nullptr) {
+    if (buffers_->plain.size() < piece.plain_length) buffers_->plain.resize(piece.plain_length);
+    DecodeBlob(stored, piece.stored_length, buffers_->plain.data(), piece.plain_length, piece.hash.data());
+    plain = buffers_->plain.data();
+  }
+  transfer_.file->Put(piece.file_offset, plain, piece.plain_length, piece.left || Follows(piece), piece.right);
+  Landed(piece);
+}
+
+void Sink::Landed(const FetchPiece& piece) {
+  filled_ = 0;
+  if (run_) run_->landed.store(piece.file_offset + piece.plain_length, std::memory_order_release);
+  landed += 1;
+  transfer_.landed(landed - 1);
+}
+
+/** True when the one before it in the file has just landed. */
+bool Sink::Follows(const FetchPiece& piece) const {
+  if (landed == 0) return false;
+  const FetchPiece& before = transfer_.pieces[landed - 1];
+  return before.file_offset + before.plain_length == piece.file_offset;
+}

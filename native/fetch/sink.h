@@ -1,0 +1,61 @@
+// What a transfer's bytes become: chunks, verified as soon as each is whole, in a run or in the file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "../data/hash.h"
+#include "fetch.h"
+
+/** Memory that a thread keeps for its next transfer: fresh pages cost more than what is done with them. */
+struct Buffers {
+  std::vector<uint8_t> stored, plain;
+  /** Aligned memory for so many bytes, the same as before where that was enough. */
+  uint8_t* Room(size_t length);
+
+ private:
+  struct Freed {
+    void operator()(uint8_t* bytes) const;
+  };
+  std::unique_ptr<uint8_t, Freed> room_;
+  size_t room_bytes_ = 0;
+};
+
+/** Takes an object's bytes as they come and puts each chunk where it belongs. */
+class Sink {
+ public:
+  Sink(const Transfer& transfer, Rooms* rooms);
+  ~Sink();
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+
+  /** Must come before Take, and be told memory that stays until the last of it. */
+  void Begin(Buffers* buffers) { buffers_ = buffers; }
+  /** Throws what is wrong with a chunk or with the file. */
+  void Take(const uint8_t* bytes, size_t length);
+  /** Puts into the file what lies in the run. Throws std::system_error. */
+  void Finish();
+
+  size_t landed = 0;
+  uint64_t received = 0;
+
+ private:
+  void Advance(const uint8_t** bytes, size_t* length, size_t by);
+  void TakePart(const FetchPiece& piece, const uint8_t* bytes, size_t length);
+  void Land(const FetchPiece& piece, const uint8_t* stored);
+  void Landed(const FetchPiece& piece);
+  bool Follows(const FetchPiece& piece) const;
+
+  const Transfer& transfer_;
+  Buffers* buffers_ = nullptr;
+  std::shared_ptr<Run> run_;
+  uint64_t at_;
+  /** Stored bytes of the next piece that have come, and whether they go straight to the run. */
+  size_t filled_ = 0;
+  bool straight_ = false;
+  /** Of the bytes that went there: hashed while the processor still has them at hand. */
+  blake3_hasher hasher_;
+  size_t hashed_ = 0;
+};

@@ -1,0 +1,98 @@
+/** Which bytes are fetched beside the reads of a file. */
+import { expect, test } from 'vitest';
+import { Readahead } from '../../src/mount/readahead.ts';
+
+const mebibyte = 1024 * 1024;
+const size = 1024 * mebibyte;
+const chunk = mebibyte;
+
+/** A file of which nothing is here at first, and a reader who waits for what is not. Counts in MiB. */
+class Reader {
+  readonly here = new Set<number>();
+  waits = 0;
+  private readonly readahead: Readahead;
+  private readonly file: number;
+
+  constructor(readahead: Readahead, file = 1) {
+    this.readahead = readahead;
+    this.file = file;
+  }
+
+  read(offset: number, length: number): number {
+    const waits = !this.here.has(Math.floor(offset / chunk));
+    if (waits) this.waits += 1;
+    this.bring(offset, length);
+    const ahead = this.readahead.next(this.file, offset, length, size, waits);
+    const ranges = ahead?.ranges ?? [];
+    for (const range of ranges) {
+      expect(range.offset).toBeGreaterThanOrEqual(0);
+      expect(range.offset + range.length).toBeLessThanOrEqual(size + length);
+      this.bring(range.offset, range.length);
+    }
+    return ranges.reduce((sum, range) => sum + range.length, 0);
+  }
+
+  private bring(offset: number, length: number): void {
+    for (let at = Math.floor(offset / chunk); at * chunk < offset + length; at += 1) this.here.add(at);
+  }
+}
+
+test('who reads on waits a few times, and then is always ahead of nothing', () => {
+  const reader = new Reader(new Readahead(64 * mebibyte));
+  for (let at = 0; at < 512; at += 1) reader.read(at * mebibyte, mebibyte);
+  expect(reader.waits).toBeLessThan(8);
+  expect(reader.here.size).toBeLessThanOrEqual(512 + 64);
+});
+
+test.for([4096, 65_536, mebibyte])('who reads backward, %i bytes at a time, has what comes before', (length) => {
+  const reader = new Reader(new Readahead(64 * mebibyte));
+  for (let at = size - length; at >= size - 256 * mebibyte; at -= length) reader.read(at, length);
+  expect(reader.waits).toBeLessThan(20);
+  expect(reader.here.size).toBeLessThanOrEqual(256 + 64 + 1);
+});
+
+test.for([3, 7, 20])('who takes a piece every %i MiB has the next ones, and nothing between', (stride) => {
+  const reader = new Reader(new Readahead(64 * mebibyte));
+  const count = 50;
+  for (let index = 0; index < count; index += 1) reader.read(index * stride * mebibyte, 8192);
+  expect(reader.waits).toBeLessThan(10);
+  expect(reader.here.size).toBeLessThanOrEqual(count + 64);
+});
+
+test('the same from the end to the beginning', () => {
+  const reader = new Reader(new Readahead(64 * mebibyte));
+  for (let index = 50; index >= 0; index -= 1) reader.read(index * 20 * mebibyte, 8192);
+  expect(reader.waits).toBeLessThan(10);
+});
+
+test('reads here and there bring nothing beside', () => {
+  const reader = new Reader(new Readahead(64 * mebibyte));
+  let seed = 1;
+  let beside = 0;
+  for (let index = 0; index < 2000; index += 1) {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+    beside += reader.read(Math.floor((seed / 2_147_483_648) * (size / 4096)) * 4096, 4096);
+  }
+  expect(beside).toBeLessThan(16 * mebibyte);
+});
+
+test('readers of several files share what may be fetched ahead, and one alone has all again', () => {
+  let now = 10_000;
+  const readahead = new Readahead(64 * mebibyte, () => now);
+  const readers = [1, 2, 3, 4].map((file) => new Reader(readahead, file));
+  const aheadOf = (reader: Reader, at: number): number => Math.max(...reader.here) - at;
+  for (let at = 0; at < 200; at += 1) {
+    now += 1;
+    for (const reader of readers) reader.read(at * mebibyte, mebibyte);
+  }
+  for (const reader of readers) expect(aheadOf(reader, 200)).toBeLessThanOrEqual(17);
+  const [first] = readers as [Reader];
+  now += 5000;
+  for (let at = 200; at < 600; at += 1) first.read(at * mebibyte, mebibyte);
+  expect(first.waits).toBeLessThan(16);
+});
+
+test('off is off', () => {
+  const reader = new Reader(new Readahead(0));
+  for (let at = 0; at < 64; at += 1) expect(reader.read(at * mebibyte, mebibyte)).toBe(0);
+});
