@@ -3,9 +3,20 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <system_error>
+
+namespace {
+
+/**
+ * For a long write the page cache takes its memory in large pieces. Those are what a virtual machine
+ * has given back to its host, and the dearest to have again.
+ */
+constexpr uint64_t kCachedWriteBytes = 64 << 10;
+
+}  // namespace
 
 bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
   while (length > 0) {
@@ -21,7 +32,7 @@ bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
 
 void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {
   while (length > 0) {
-    const ssize_t put = pwrite(fd, bytes, length, static_cast<off_t>(offset));
+    const ssize_t put = pwrite(fd, bytes, std::min(length, kCachedWriteBytes), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) throw std::system_error(errno, std::generic_category(), "write");
     bytes += put;
