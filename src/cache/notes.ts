@@ -19,14 +19,18 @@ export class Notes {
   }
 
   async set(name: string, value: number): Promise<void> {
-    const path = join(this.dir, name);
-    const temporary = `${path}.${randomBytes(8).toString('hex')}`;
-    try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await writeFile(temporary, `${value}`, { mode: 0o600 });
-      await rename(temporary, path);
-    } catch {
-      await rm(temporary, { force: true }).catch(() => undefined);
-    }
+    await writeWhole(join(this.dir, name), `${value}`);
+  }
+}
+
+/** Makes or replaces a small private file, which others never see half written. Where it can't be written it is not: no error. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(8).toString('hex')}`;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(temporary, text, { mode: 0o600 });
+    await rename(temporary, path);
+  } catch {
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
