@@ -28,6 +28,8 @@ export interface MountPlan {
   readonly timeoutMs: number;
   /** Bytes to read ahead of a sequential reader; 0 turns it off, undefined leaves it to us. */
   readonly prefetchBytes?: number | undefined;
+  /** Record what is read first, and fetch what the last mount of a repo read first; not without reading ahead. */
+  readonly keepsFirstReads?: boolean;
   /** Show modes of files that are not read-only, as commands of pipelines expect of their input. */
   readonly writableModes?: boolean;
 }

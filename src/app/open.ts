@@ -8,6 +8,7 @@ import { DiskCache } from '../cache/disk.ts';
 import { ExtentCache } from '../cache/extents.ts';
 import { FileCache } from '../cache/file-cache.ts';
 import { Filler } from '../cache/filler.ts';
+import { FirstReads, readBytesMax } from '../cache/first-reads.ts';
 import { Notes } from '../cache/notes.ts';
 import { DiskSpace } from '../cache/space.ts';
 import type { Store } from '../store/store.ts';
@@ -32,6 +33,8 @@ const memoryBytesDefault = 128 * mebibyte;
 /** A program has more in memory than what it has read. */
 const shareOfLimit = 4;
 const cacheBytesDefault = 20e9;
+/** What nobody has asked for yet may take this part of the disk cache. */
+const partAhead = 0.125;
 /** A transfer that brings no byte for so long is given up, and the store asked in another way. */
 const silenceSeconds = 20;
 /** Large files of the disk cache that are open at a time at most, and what each of them takes. */
@@ -51,6 +54,8 @@ export interface OpenProject extends AsyncDisposable {
   readonly storeId: string;
   /** Large files on this machine's disk. */
   readonly files: LocalFiles;
+  /** Where what a mount read first is kept; undefined where all is on this machine, or there is little room for what was read. */
+  readonly firstReads: FirstReads | undefined;
 }
 
 export async function openProject(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
@@ -70,14 +75,18 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
     const dir = join(cacheDir, header.id);
-    const space = new DiskSpace(dir, options.cacheBytesMax ?? cacheBytesDefault);
+    const cacheBytesMax = options.cacheBytesMax ?? cacheBytesDefault;
+    const space = new DiskSpace(dir, cacheBytesMax);
     const cache = new FileCache(space, localFiles());
+    const notes = new Notes(join(dir, 'notes'));
+    const firstReads = new FirstReads(dir, notes);
     const extents = new ExtentCache(store, {
       memoryBytesMax: memory / 4,
       // A folder of this machine is as near as its cache would be.
       disk: local ? undefined : new DiskCache(space),
       files: cache,
-      notes: new Notes(join(dir, 'notes')),
+      firstReads,
+      notes,
       readAroundBytes: local ? mebibyte / 8 : mebibyte,
     });
     const { project: name, author } = settings;
@@ -87,6 +96,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       project,
       store,
       storeId: header.id,
+      firstReads: local || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
       files: {
         cache,
         filler: new Filler(store, space, silence, (memory * 3) / 8),

@@ -9,14 +9,18 @@ import { Home } from '../local/home.ts';
 import { kernelMounts, mountSocketPath, removeMountRecord, writeMountRecord } from '../local/mounts.ts';
 import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
 import { ProjectView } from '../mount/project-view.ts';
+import { Recorder, type RecorderOptions } from '../mount/recorder.ts';
+import { Replay, type ReplayOptions } from '../mount/replay.ts';
 import { Transport } from '../mount/transport.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
-import { attachedFilesMax, memoryBudget, openProject } from './open.ts';
+import { attachedFilesMax, memoryBudget, openProject, type OpenProject } from './open.ts';
 
 /** Descriptors as the parent passes them; 3 is the channel to it. */
 const deviceFd = 4;
 const tableFd = 5;
 const shareOfMemoryAhead = 4;
+/** For what is on its way to the disk cache, and the directories above it. */
+const idleMemoryBytes = 8 * 1024 * 1024;
 
 /** What the parent is told over the channel, once. */
 export type ServeMessage = { readonly ready: true } | { readonly failed: string };
@@ -30,6 +34,8 @@ export interface ServeCalls {
   readonly log: (error: unknown) => void;
 }
 
+type FirstReadsOptions = ReplayOptions & Omit<RecorderOptions, 'shown'>;
+
 /** Serves until the mount is gone. */
 export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCalls): Promise<void> {
   const home = new Home(plan.home);
@@ -40,10 +46,14 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const sources = await mountSources(snapshot, plan.sources);
   const ahead = plan.prefetchBytes ?? memoryBudget(memoryBytesMax) / shareOfMemoryAhead;
+  const first = plan.keepsFirstReads && ahead > 0 ? firstReadsOf(opened, snapshot.head.epoch) : undefined;
+  const replay = first && new Replay(first);
   const view = await ProjectView.open(snapshot, opened.project.reader, sources, {
     readaheadBytesMax: ahead,
     files: opened.files,
+    onWait: (...range) => replay?.waits(...range),
   });
+  const recorder = first && new Recorder({ ...first, shown: (ordinal) => view.shownAt(ordinal) });
   const transport = new Transport(view, {
     device: deviceFd,
     table: tableFd,
@@ -52,6 +62,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     passthrough: process.geteuid?.() === 0,
     writableModes: plan.writableModes ?? false,
     attachedMax: attachedFilesMax(opened.files),
+    recorder,
     onError: (error) => log(error),
   });
   const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';
@@ -61,6 +72,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     ...transport.counters(),
     ...kernel,
     fetched: opened.files.filler.counters,
+    replayed: replay?.counters,
     memoryBytes: process.memoryUsage.rss(),
     version: 1,
   }));
@@ -84,13 +96,33 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   await Promise.race([transport.ready, transport.finished]);
   beat();
   report({ ready: true });
+  if (replay) {
+    opened.project.options.extents.onFetch = () => replay.stop();
+    void replay.run(view.shown());
+  }
   try {
     await transport.finished;
   } finally {
+    replay?.stop();
     answers.close();
     await rm(socket, { force: true });
     await removeMountRecord(home, mountpoint);
+    await recorder?.end();
   }
+}
+
+/** What was read first, for who brings and who keeps it; undefined where nothing of it is kept. */
+function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number): FirstReadsOptions | undefined {
+  const { name } = project.options;
+  return (
+    firstReads && {
+      reader: project.idleReader(idleMemoryBytes),
+      project: name,
+      files,
+      load: (repo) => firstReads.load(name, repo),
+      save: (repo, reads) => firstReads.save(name, repo, epoch, reads),
+    }
+  );
 }
 
 /** Whoever of this user connects gets what `document` says then, as JSON. */

@@ -21,6 +21,8 @@ export interface BlobReaderOptions {
   readonly known: BlobIndex;
   /** Bytes of memory for chunks, and the same again for nodes, at most. */
   readonly memoryBytesMax: number;
+  /** Nobody waits for what it reads. */
+  readonly idle?: boolean;
 }
 
 const decodeOnThreadBytesMax = 32 * 1024;
@@ -129,7 +131,8 @@ export class BlobReader {
 
   private async fetchRun(pack: Place['pack'], offset: number, length: number): Promise<void> {
     try {
-      await this.options.extents.read(packKey(this.options.project, 'data', pack), offset, length);
+      const { extents, project, idle } = this.options;
+      await extents.read(packKey(project, 'data', pack), offset, length, idle);
     } catch {
       // The reader that needs these bytes meets the same error and reports it.
     }
@@ -193,11 +196,11 @@ export class BlobReader {
   }
 
   private async stored(kind: 'data' | 'meta', place: Place, fresh: boolean): Promise<{ key: string; stored: Buffer }> {
-    const { extents, project } = this.options;
+    const { extents, project, idle } = this.options;
     const key = packKey(project, kind, place.pack);
     const stored = fresh
       ? await extents.reread(key, place.offset, place.length)
-      : await extents.read(key, place.offset, place.length);
+      : await extents.read(key, place.offset, place.length, idle);
     return { key, stored };
   }
 }

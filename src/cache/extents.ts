@@ -7,6 +7,7 @@ import { projectPrefix } from '../model/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { DiskCache, ExtentRange } from './disk.ts';
 import type { FileCache } from './file-cache.ts';
+import type { FirstReads } from './first-reads.ts';
 import type { Notes } from './notes.ts';
 
 interface Extent extends ExtentRange {
@@ -25,6 +26,8 @@ export interface ExtentOptions {
   readonly disk?: DiskCache | undefined;
   /** Where what is kept here of large files is forgotten with the packs it came from. */
   readonly files?: FileCache | undefined;
+  /** Names paths, which a new epoch may have purged. */
+  readonly firstReads?: FirstReads | undefined;
   /** Remembers epochs from process to process; without, nothing is kept from one to the next. */
   readonly notes?: Notes | undefined;
   /** A small read fetches so many bytes around it, for its neighbours. */
@@ -42,6 +45,8 @@ export class ExtentCache {
   private readonly memory: Lru<() => void>;
   private readonly writes = new Set<Promise<void>>();
   private readonly epochs = new Map<string, number>();
+  /** Told when the store is asked, unless by who reads ahead of all readers. Must not throw. */
+  onFetch: () => void = () => undefined;
 
   constructor(store: Store, options: ExtentOptions) {
     this.store = store;
@@ -49,12 +54,16 @@ export class ExtentCache {
     this.memory = new Lru(options.memoryBytesMax, (drop) => drop());
   }
 
-  /** Bytes [offset, offset+length) of an object; fewer only where it ends. Not to be changed. */
-  async read(key: string, offset: number, length: number): Promise<Buffer> {
+  /**
+   * Bytes [offset, offset+length) of an object; fewer only where it ends. Not to be changed. `idle`:
+   * nobody waits for them.
+   */
+  async read(key: string, offset: number, length: number, idle = false): Promise<Buffer> {
     const object = await this.object(key);
     const extent = object.extents.find((each) => each.offset <= offset && each.offset + each.length >= offset + length);
     const bytes = extent && (await this.load(key, extent));
     if (extent && bytes) return bytes.subarray(offset - extent.offset, offset - extent.offset + length);
+    if (!idle) this.onFetch();
     const range = length < smallReadBytes ? this.around(object, offset, length) : { offset, length };
     const begin = offset - range.offset;
     return (await this.fetch(key, object, range)).subarray(begin, begin + length);
@@ -114,7 +123,7 @@ export class ExtentCache {
    * kept of objects that `live` does not name leaves memory and disk: they were collected. True then.
    */
   async enter(project: string, epoch: number, live: () => Promise<ReadonlySet<string>>): Promise<boolean> {
-    const { disk, files, notes } = this.options;
+    const { disk, files, firstReads, notes } = this.options;
     const before = this.epochs.get(project) ?? (await notes?.get(project));
     this.epochs.set(project, epoch);
     if (before === epoch) return false;
@@ -129,6 +138,7 @@ export class ExtentCache {
       }
       await disk?.retain(prefix, wanted);
       await files?.retain(project, wanted);
+      await firstReads?.forget(project);
     }
     await notes?.set(project, epoch);
     return before !== undefined;

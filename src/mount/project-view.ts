@@ -30,11 +30,23 @@ export interface ViewOptions {
   readonly readaheadBytesMax: number;
   /** Where large files are kept; without, they are read chunk by chunk. */
   readonly files?: LocalFiles | undefined;
+  /** Told when a reader comes for bytes of a large file that are not here. Must not throw. */
+  readonly onWait?: ((hash: Buffer, offset: number, length: number) => void) | undefined;
+}
+
+/** A version, or a part of one, as a directory. */
+export interface Shown {
+  readonly repo: string;
+  /** Where the directory lies in the repo. */
+  readonly path: readonly Buffer[];
+  /** Undefined where the repo has no version yet. */
+  readonly tree: Ref | undefined;
 }
 
 /** A name in the root directory and what it shows. */
 interface Top {
   readonly entry: ViewEntry;
+  readonly shown: Shown | undefined;
   readonly commit: Commit | undefined;
 }
 
@@ -53,14 +65,17 @@ export class ProjectView implements View {
   private listed: readonly Top[] = [];
   private readonly files: LocalFiles | undefined;
   private readonly readsAhead: boolean;
+  private readonly onWait: NonNullable<ViewOptions['onWait']>;
 
-  private constructor(snapshot: Snapshot, reader: BlobReader, { readaheadBytesMax, files }: ViewOptions) {
+  private constructor(snapshot: Snapshot, reader: BlobReader, options: ViewOptions) {
+    const { readaheadBytesMax, files, onWait = () => undefined } = options;
     this.snapshot = snapshot;
     this.reader = reader;
     this.directories = new Directories(reader);
     this.readahead = new Readahead(readaheadBytesMax);
     this.files = files;
     this.readsAhead = readaheadBytesMax > 0;
+    this.onWait = onWait;
   }
 
   /** Throws `not-found` when a source does not exist. */
@@ -76,6 +91,16 @@ export class ProjectView implements View {
     }
     view.listed = [...view.tops.values()];
     return view;
+  }
+
+  /** What the root directory lists. */
+  shown(): readonly Shown[] {
+    return this.listed.flatMap(({ shown }) => shown ?? []);
+  }
+
+  /** What the name with this ordinal in the root directory shows. */
+  shownAt(ordinal: number): Shown | undefined {
+    return this.tops.get(ordinal)?.shown;
   }
 
   root(): ViewNode {
@@ -133,7 +158,10 @@ export class ProjectView implements View {
       hash: ref.hash,
       size,
       file: content.file.bytes.shared,
-      ensure: (offset, length) => content.ensure(offset, length),
+      ensure: (offset, length) => {
+        if (!content.has(offset, length)) this.onWait(ref.hash, offset, length);
+        return content.ensure(offset, length);
+      },
       readAhead: (ino, offset, length, waits) => {
         const ahead = readahead.next(ino, offset, length, size, waits);
         for (const range of ahead?.ranges ?? [])
@@ -215,15 +243,17 @@ export class ProjectView implements View {
     const commit = address && (await resolveVersion(this.snapshot, address)).commit;
     const time = commit?.finished ?? this.snapshot.head.operation.time;
     let tree = commit && rootOf(commit);
+    const path = parsePath(address?.path ?? '/');
     if (address?.path !== undefined) {
-      const entry = tree && (await this.directories.find(tree, parsePath(address.path)));
+      const entry = tree && (await this.directories.find(tree, path));
       if (entry?.content.form !== 'directory') {
         const why = entry ? 'it is no directory' : 'there is no such directory';
         throw new PachError('not-found', { what: `${name}:${address.path}`, why, next: `pach list file ${name}` });
       }
       tree = entry.content;
     }
-    this.tops.set(ordinal, { entry: directoryEntry(nameOfText(name), ordinal, time, tree?.ref), commit });
+    const shown = address && { repo: address.repo, path, tree: tree?.ref };
+    this.tops.set(ordinal, { entry: directoryEntry(nameOfText(name), ordinal, time, tree?.ref), shown, commit });
     return ordinal;
   }
 

@@ -7,6 +7,7 @@ import { assert, isPachError, PachError } from '../base/errors.ts';
 import { AttachedFiles } from './attached.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
+import type { Recorder } from './recorder.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
 import { Walk } from './walk.ts';
 import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
@@ -31,6 +32,8 @@ export interface TransportOptions {
   readonly writableModes: boolean;
   /** Files of the disk cache that reads are answered from at a time, each with two descriptors more. */
   readonly attachedMax: number;
+  /** Told of all that native threads can't answer. */
+  readonly recorder?: Pick<Recorder, 'note'> | undefined;
   /** Told of every request that failed in a way the view does not announce. Must not throw. */
   onError(error: unknown): void;
 }
@@ -119,10 +122,26 @@ export class Transport {
   /** Answers one request; never throws. */
   private async answer(request: FuseRequest): Promise<void> {
     try {
-      await this.decide(request, this.nodeOf(request.ino));
+      const node = this.nodeOf(request.ino);
+      this.note(request, node);
+      await this.decide(request, node);
     } catch (error) {
       this.session.replyError(request.id, errnoOf(error));
       if (!isPachError(error, 'not-found', 'interrupted')) this.options.onError(error);
+    }
+  }
+
+  /** Tells what somebody asks for, in its order. */
+  private note({ opcode, name, offset, size }: FuseRequest, node: ViewNode): void {
+    const { recorder } = this.options;
+    if (opcode === opcodes.lookup) recorder?.note({ kind: 'name', node, name, from: 0, to: 0 }, this.nodeOf);
+    else if (opcode === opcodes.read && offset < node.size) {
+      const to = Math.min(node.size, offset + size);
+      recorder?.note({ kind: 'file', node, from: offset, to }, this.nodeOf);
+    } else if (opcode === opcodes.readdir || opcode === opcodes.readdirplus) {
+      // Who lists has come here from the first entry on.
+      const to = Math.max(0, offset - dots) + 1;
+      recorder?.note({ kind: 'list', node, from: 0, to }, this.nodeOf);
     }
   }
 

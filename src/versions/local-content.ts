@@ -76,9 +76,20 @@ export class LocalContent {
     return !this.closed && this.holding(() => this.bring(offset, length));
   }
 
-  private async bring(offset: number, length: number): Promise<boolean> {
-    const from = Math.floor(offset / blockBytes) * blockBytes;
+  /** True when the bytes are in the file already. */
+  has(offset: number, length: number): boolean {
+    const [from, to] = this.blocks(offset, length);
+    return !this.closed && this.file.bytes.presentUntil(from, to) >= to;
+  }
+
+  /** The range of whole blocks that has a range in it. */
+  private blocks(offset: number, length: number): [number, number] {
     const to = Math.min(this.file.size, Math.ceil((offset + length) / blockBytes) * blockBytes);
+    return [Math.floor(offset / blockBytes) * blockBytes, to];
+  }
+
+  private async bring(offset: number, length: number): Promise<boolean> {
+    const [from, to] = this.blocks(offset, length);
     for (let tries = 0; this.file.bytes.presentUntil(from, to) < to; tries += 1) {
       if (this.refused || tries === triesMax) return false;
       const stretch = await this.stretch(from, to);

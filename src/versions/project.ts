@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { isPachError, PachError } from '../base/errors.ts';
-import { BlobReader } from '../cache/blobs.ts';
+import { BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
 import { IndexCache } from '../chunks/index-cache.ts';
 import { KnownBlobs, type IndexList } from '../chunks/known.ts';
@@ -59,8 +59,18 @@ export class Project {
     this.options = options;
     this.contention = new Contention(options.name);
     this.known = this.knownOf({ segments: [], fresh: [] });
-    const { extents, name: project, memoryBytesMax } = options;
-    this.reader = new BlobReader({ extents, project, known: { find: (...of) => this.find(...of) }, memoryBytesMax });
+    this.reader = this.newReader(options.memoryBytesMax, false);
+  }
+
+  /** Reads what nobody waits for yet: what it brings is near for all readers, and is not in the memory of `reader`. */
+  idleReader(memoryBytesMax: number): BlobReader {
+    return this.newReader(memoryBytesMax, true);
+  }
+
+  private newReader(memoryBytesMax: number, idle: boolean): BlobReader {
+    const { extents, name: project } = this.options;
+    const known = { find: (...of: Parameters<BlobIndex['find']>) => this.find(...of) };
+    return new BlobReader({ extents, project, known, memoryBytesMax, idle });
   }
 
   /** The project as it is now. Throws `not-found` when there is none of that name. */

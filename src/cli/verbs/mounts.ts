@@ -90,6 +90,7 @@ export const mountVerb = verb<MountArgs>({
       cacheBytesMax: bytesOf(args['cache-size'], '--cache-size'),
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
+      keepsFirstReads: true,
     };
     const { server, ended } = await mountProject(settings, plan, args['allow-other'], signal);
     await output.document({ mountpoint, sources: plan.sources }, () => mountpoint);
@@ -186,7 +187,7 @@ export const mountsVerb = verb({
   command: 'mounts',
   summary: 'List the mounts of this user (-v: with their counters)',
   examples: [['mounts -v -o json', 'With the requests that the kernel made']],
-  json: "{mountpoint, store, project, sources, pid, since, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time",
+  json: "{mountpoint, store, project, sources, pid, since, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read",
   async run(args, { settings, output }) {
     const verbose = (args as { verbose?: boolean }).verbose ?? false;
     const rows: MountInfo[] = [];

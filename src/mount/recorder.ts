@@ -1,0 +1,118 @@
+/**
+ * Notes what readers of a mount ask for first, and keeps it for the next mount of the same repo. Sees
+ * what native threads do not answer: all that was not here, unless it was fetched ahead of its reader.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BlobReader } from '../cache/blobs.ts';
+import type { FirstRead } from '../cache/first-reads.ts';
+import { textOfName } from '../model/paths.ts';
+import type { Ref } from '../model/refs.ts';
+import { Directories } from '../versions/directories.ts';
+import type { Shown } from './project-view.ts';
+import { ReadList } from './read-list.ts';
+import type { NodeOf, ViewNode } from './view.ts';
+
+/** What a reader asked for: a range as in FirstRead, of a node or of the entry of that name in it. */
+export interface Asked extends Omit<FirstRead, 'path'> {
+  readonly node: ViewNode;
+  readonly name?: Buffer;
+}
+
+export interface RecorderOptions {
+  /** For names of directories that were just read. */
+  readonly reader: BlobReader;
+  /** What the name with this ordinal in the root directory shows. */
+  readonly shown: (ordinal: number) => Shown | undefined;
+  readonly load: (repo: string) => Promise<readonly FirstRead[]>;
+  readonly save: (repo: string, reads: readonly FirstRead[]) => Promise<void>;
+}
+
+const rootIno = 1;
+/** Repos of one mount of which something is noted. */
+const reposMax = 16;
+/** Asked for, and not yet by name. */
+const waitingMax = 64;
+/** Nothing new for so long: what was read first has been read. */
+const calmMs = 5000;
+/** A mount that ends does not wait for a store. */
+const endMsMax = 1000;
+
+export class Recorder {
+  private readonly options: RecorderOptions;
+  private readonly directories: Directories;
+  private readonly lists = new Map<string, ReadList>();
+  /** Names are found one after another, so that what was asked for first stays first. */
+  private naming: Promise<void> = Promise.resolve();
+  private waiting = 0;
+  private hasNew = false;
+  private calm: NodeJS.Timeout | undefined;
+
+  constructor(options: RecorderOptions) {
+    this.options = options;
+    this.directories = new Directories(options.reader);
+  }
+
+  /** `nodeOf` is only called at once: the kernel may forget a node. */
+  note(asked: Asked, nodeOf: NodeOf): void {
+    const { node, kind, from, to } = asked;
+    const steps: { directory: Ref; ordinal: number }[] = [];
+    let top = node;
+    while (top.ino !== rootIno && top.parent !== rootIno) {
+      const parent = nodeOf(top.parent);
+      if (parent.ref) steps.unshift({ directory: parent.ref, ordinal: top.ordinal });
+      top = parent;
+    }
+    const shown = top.ino === rootIno ? undefined : this.options.shown(top.ordinal);
+    if (!shown || this.waiting >= waitingMax) return;
+    const list = this.listOf(shown.repo);
+    if (!list || list.isFull) return;
+    this.waiting += 1;
+    this.naming = this.naming
+      .then(async () => {
+        const names = [...shown.path];
+        for (const { directory, ordinal } of steps) {
+          const entry = await this.directories.readerAt(directory).at(ordinal);
+          if (!entry) return;
+          names.push(entry.name);
+        }
+        if (asked.name) names.push(asked.name);
+        const path = `/${names.map(textOfName).join('/')}`;
+        if (list.add({ kind, path, from, to })) this.hear();
+      })
+      .catch(() => undefined)
+      .finally(() => (this.waiting -= 1));
+  }
+
+  /** Keeps what was noted. */
+  async end(): Promise<void> {
+    clearTimeout(this.calm);
+    const kept = this.naming.then(() => this.keep());
+    await Promise.race([kept, sleep(endMsMax)]);
+  }
+
+  private listOf(repo: string): ReadList | undefined {
+    let list = this.lists.get(repo);
+    if (!list && this.lists.size < reposMax) this.lists.set(repo, (list = new ReadList()));
+    return list;
+  }
+
+  private hear(): void {
+    this.hasNew = true;
+    clearTimeout(this.calm);
+    this.calm = setTimeout(() => void this.keep(), calmMs).unref();
+  }
+
+  /**
+   * What was known stays behind what was noted now, while there is room: native threads have answered
+   * from what was fetched ahead, and not every mount is there for the same work.
+   */
+  private async keep(): Promise<void> {
+    if (!this.hasNew) return;
+    this.hasNew = false;
+    for (const [repo, noted] of this.lists) {
+      const list = new ReadList();
+      for (const read of [...noted.reads, ...(await this.options.load(repo))]) list.add(read);
+      if (noted.reads.length > 0) await this.options.save(repo, list.reads);
+    }
+  }
+}

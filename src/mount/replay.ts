@@ -1,0 +1,177 @@
+/**
+ * Brings what the last mount of a repo read first before anybody asks for it, bit by bit and behind
+ * everybody else. Ends for good as soon as a reader waits for something else than what it is bringing,
+ * and with the first error, which nobody hears of: readers meet it themselves.
+ */
+import type { BlobReader } from '../cache/blobs.ts';
+import { clipped, readBytesMax, readsMax, weightOf, type FirstRead } from '../cache/first-reads.ts';
+import { parsePath } from '../model/paths.ts';
+import type { Ref } from '../model/refs.ts';
+import type { DirectoryContent, FileContent } from '../model/tree.ts';
+import { Directories } from '../versions/directories.ts';
+import { LocalContent, type LocalFiles } from '../versions/local-content.ts';
+import { readParts } from '../versions/read.ts';
+import type { Shown } from './project-view.ts';
+
+export interface ReplayOptions {
+  /** Whose reads nobody waits for (Project.idleReader). */
+  readonly reader: BlobReader;
+  readonly project: string;
+  readonly files: LocalFiles;
+  readonly load: (repo: string) => Promise<readonly FirstRead[]>;
+}
+
+export interface ReplayCounters {
+  /** What is here now of that which was read first: names, listings and ranges, and bytes of the ranges. */
+  reads: number;
+  bytes: number;
+  /** Nothing more will come. */
+  ended: boolean;
+}
+
+type LargeContent = Exclude<FileContent, { form: 'inline' }>;
+type Found = Pick<DirectoryContent, 'form' | 'ref'> | FileContent;
+interface Chunk {
+  readonly ref: Ref;
+  readonly length: number;
+}
+
+/** Looked up together; small files among them come with one request where they are neighbours. */
+const groupReads = 16;
+const batchBytesMax = 4 * 1024 * 1024;
+/** Two requests at a time (cache/filler). */
+const stepBytes = 16 * 1024 * 1024;
+
+export class Replay {
+  readonly counters: ReplayCounters = { reads: 0, bytes: 0, ended: false };
+  private readonly options: ReplayOptions;
+  private readonly directories: Directories;
+  private stopped = false;
+  /** The part of a large file that is on its way. */
+  private bringing: { readonly hash: Buffer; readonly from: number; readonly to: number } | undefined;
+
+  constructor(options: ReplayOptions) {
+    this.options = options;
+    this.directories = new Directories(options.reader);
+  }
+
+  /** Brings what is known of these, as much as one repo may have for all of them; never rejects. */
+  async run(all: readonly Shown[]): Promise<void> {
+    let reads = readsMax;
+    let bytes = readBytesMax;
+    try {
+      for (const shown of all) {
+        const known = await this.options.load(shown.repo);
+        for (let at = 0; at < known.length && reads > 0; at += groupReads) {
+          const group = known.slice(at, at + Math.min(groupReads, reads)).map((read) => {
+            const part = clipped(read, bytes);
+            bytes -= weightOf(part);
+            return part;
+          });
+          reads -= group.length;
+          if (this.stopped) return;
+          await this.bring(shown, group);
+        }
+      }
+    } catch {
+      // Readers meet it themselves, if they come here.
+    } finally {
+      this.counters.ended = true;
+    }
+  }
+
+  /** What is under way goes on to its end. */
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /** A reader waits for a range of a large file, unless it is on its way. */
+  waits(hash: Buffer, offset: number, length: number): void {
+    const { bringing } = this;
+    const comes = bringing?.hash.equals(hash) && bringing.from <= offset && offset + length <= bringing.to;
+    if (!comes) this.stop();
+  }
+
+  private async bring(shown: Shown, group: readonly FirstRead[]): Promise<void> {
+    const found = await Promise.all(group.map(async (read) => ({ read, content: await this.find(shown, read.path) })));
+    const small: Chunk[] = [];
+    const done: FirstRead[] = [];
+    for (const { read, content } of found) {
+      if (!content || this.stopped) continue;
+      if (content.form === 'directory') await this.list(content.ref, read);
+      else if (content.form !== 'inline' && read.kind === 'file') await this.bringRange(content, read, small);
+      done.push(read);
+    }
+    await this.bringSmall(small);
+    if (this.stopped) return;
+    this.counters.reads += done.length;
+    this.counters.bytes += done.reduce((sum, read) => sum + (read.kind === 'file' ? weightOf(read) : 0), 0);
+  }
+
+  /** What lies at a path of the repo now, if that is shown. */
+  private async find({ tree, path: shown }: Shown, path: string): Promise<Found | undefined> {
+    const names = parsePath(path);
+    const isShown = shown.every((name, index) => names[index]?.equals(name));
+    if (!tree || !isShown || this.stopped) return undefined;
+    let found: Found = { form: 'directory', ref: tree };
+    for (const name of names.slice(shown.length)) {
+      if (found.form !== 'directory') return undefined;
+      const entry = await this.directories.readerAt(found.ref).find(name);
+      if (!entry) return undefined;
+      found = entry.content;
+    }
+    return found;
+  }
+
+  private async list(tree: Ref, { kind, to }: FirstRead): Promise<void> {
+    if (kind !== 'list') return;
+    for (let next = 0; next < to && !this.stopped;) {
+      const { items } = await this.directories.readerAt(tree).page(next);
+      if (items.length === 0) return;
+      next += items.length;
+    }
+  }
+
+  /** A range of a large file; what is one small chunk goes to `small`. */
+  private async bringRange(content: LargeContent, { from, to }: FirstRead, small: Chunk[]): Promise<void> {
+    const { files, reader, project } = this.options;
+    const local = await LocalContent.open(files, reader, project, content);
+    if (!local && content.form === 'chunk') return void small.push({ ref: content.ref, length: content.size });
+    if (!local) {
+      for await (const part of readParts(reader, content, from, to - from)) if (this.stopped) return void part;
+      return;
+    }
+    try {
+      const end = Math.min(to, content.size);
+      for (let offset = from; offset < end && !this.stopped; offset += stepBytes) {
+        const length = Math.min(stepBytes, end - offset);
+        this.bringing = { hash: content.ref.hash, from: offset, to: offset + length };
+        await local.prefetch(offset, length);
+      }
+    } finally {
+      this.bringing = undefined;
+      local.close();
+    }
+  }
+
+  private async bringSmall(chunks: readonly Chunk[]): Promise<void> {
+    const { reader } = this.options;
+    const inOrder = chunks.toSorted((a, b) => compare(a.ref, b.ref));
+    let batch: Chunk[] = [];
+    let bytes = 0;
+    for (const [index, chunk] of inOrder.entries()) {
+      batch.push(chunk);
+      bytes += chunk.length;
+      if (bytes < batchBytesMax && index < inOrder.length - 1) continue;
+      if (this.stopped) return;
+      reader.prefetch(batch);
+      await Promise.all(batch.map(({ ref, length }) => reader.chunk(ref, length)));
+      [batch, bytes] = [[], 0];
+    }
+  }
+}
+
+function compare({ place: a }: Ref, { place: b }: Ref): number {
+  if (!a || !b) return a ? -1 : b ? 1 : 0;
+  return a.pack === b.pack ? a.offset - b.offset : a.pack < b.pack ? -1 : 1;
+}
