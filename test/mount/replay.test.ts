@@ -18,6 +18,7 @@ import { ReadList } from '../../src/mount/read-list.ts';
 import { Replay } from '../../src/mount/replay.ts';
 import type { ViewEntry, ViewNode } from '../../src/mount/view.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
+import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import { traceStore } from '../../src/store/trace.ts';
 import type { Project } from '../../src/versions/project.ts';
@@ -71,7 +72,7 @@ async function serve(inner: Store, known: readonly FirstRead[], address = 'data'
   const { store, counts } = traceStore(inner);
   const project = openTestProject(store);
   const space = new DiskSpace(await mkdtemp(join(dir, 'cache-')), 1e9);
-  const files = { cache: new FileCache(space), filler: new Filler(store, space, 5) };
+  const files = { cache: new FileCache(space), filler: new Filler(inner, space, 5) };
   const newReplay = (): Replay => {
     const load = (): Promise<readonly FirstRead[]> => Promise.resolve(known);
     return new Replay({ reader: project.idleReader(8 * mebibyte), project: 'default', files, load });
@@ -197,6 +198,25 @@ test('who waits for what is on its way anyhow lets it go on, and nobody else', a
     const waiting = local?.ensure(from, 4096);
     inner.answer();
     expect(await waiting).toBe(true);
+    await running;
+    expect(replay.counters.reads).toBe(reads);
+    local?.close();
+  }
+});
+
+test('large files come past the cache of packs: who waits for one ends it, who finds its bytes does not', async () => {
+  const inner = await openStore(join(dir, 'store'));
+  const { project } = await makeTestProject(inner);
+  await put(project, '/big', randomBytes(24 * mebibyte));
+  for (const [from, reads] of [
+    [0, 1],
+    [20 * mebibyte, 0],
+  ] as const) {
+    const { view, find, ...served } = await serve(inner, [big]);
+    const local = await view.local(await find('big'));
+    await local?.ensure(0, 1);
+    const { replay, running } = served.replay();
+    expect(await local?.ensure(from, 1)).toBe(true);
     await running;
     expect(replay.counters.reads).toBe(reads);
     local?.close();
