@@ -45,6 +45,8 @@ export class Recorder {
   private naming: Promise<void> = Promise.resolve();
   private waiting = 0;
   private hasNew = false;
+  /** Every list is full: what comes now does not come first. */
+  private isOver = false;
   private calm: NodeJS.Timeout | undefined;
 
   constructor(options: RecorderOptions) {
@@ -54,6 +56,7 @@ export class Recorder {
 
   /** `nodeOf` is only called at once: the kernel may forget a node. */
   note(asked: Asked, nodeOf: NodeOf): void {
+    if (this.isOver || this.waiting >= waitingMax) return;
     const { node, kind, from, to } = asked;
     const steps: { directory: Ref; ordinal: number }[] = [];
     let top = node;
@@ -63,8 +66,7 @@ export class Recorder {
       top = parent;
     }
     const shown = top.ino === rootIno ? undefined : this.options.shown(top.ordinal);
-    if (!shown || this.waiting >= waitingMax) return;
-    const list = this.listOf(shown.repo);
+    const list = shown && this.listOf(shown.repo);
     if (!list || list.isFull) return;
     this.waiting += 1;
     this.naming = this.naming
@@ -98,6 +100,7 @@ export class Recorder {
 
   private hear(): void {
     this.hasNew = true;
+    this.isOver = [...this.lists.values()].every(({ isFull }) => isFull);
     clearTimeout(this.calm);
     this.calm = setTimeout(() => void this.keep(), calmMs).unref();
   }

@@ -94,18 +94,24 @@ export class Replay {
 
   private async bring(shown: Shown, group: readonly FirstRead[]): Promise<void> {
     const found = await Promise.all(group.map(async (read) => ({ read, content: await this.find(shown, read.path) })));
-    const small: Chunk[] = [];
-    const done: FirstRead[] = [];
+    const small: { read: FirstRead; chunk: Chunk }[] = [];
     for (const { read, content } of found) {
       if (!content || this.stopped) continue;
+      let chunk: Chunk | undefined;
       if (content.form === 'directory') await this.list(content.ref, read);
-      else if (content.form !== 'inline' && read.kind === 'file') await this.bringRange(content, read, small);
-      done.push(read);
+      else if (content.form !== 'inline' && read.kind === 'file') chunk = await this.bringRange(content, read);
+      if (chunk) small.push({ read, chunk });
+      else this.count(read);
     }
-    await this.bringSmall(small);
+    await this.bringSmall(small.map(({ chunk }) => chunk));
+    for (const { read } of small) this.count(read);
+  }
+
+  /** Counts what is here, unless it was broken off. */
+  private count(read: FirstRead): void {
     if (this.stopped) return;
-    this.counters.reads += done.length;
-    this.counters.bytes += done.reduce((sum, read) => sum + (read.kind === 'file' ? weightOf(read) : 0), 0);
+    this.counters.reads += 1;
+    if (read.kind === 'file') this.counters.bytes += read.to - read.from;
   }
 
   /** What lies at a path of the repo now, if that is shown. */
@@ -132,14 +138,14 @@ export class Replay {
     }
   }
 
-  /** A range of a large file; what is one small chunk goes to `small`. */
-  private async bringRange(content: LargeContent, { from, to }: FirstRead, small: Chunk[]): Promise<void> {
+  /** Brings a range of a large file; what is one small chunk is given back, for its neighbours to come with it. */
+  private async bringRange(content: LargeContent, { from, to }: FirstRead): Promise<Chunk | undefined> {
     const { files, reader, project } = this.options;
     const local = await LocalContent.open(files, reader, project, content);
-    if (!local && content.form === 'chunk') return void small.push({ ref: content.ref, length: content.size });
+    if (!local && content.form === 'chunk') return { ref: content.ref, length: content.size };
     if (!local) {
       for await (const part of readParts(reader, content, from, to - from)) if (this.stopped) return void part;
-      return;
+      return undefined;
     }
     try {
       const end = Math.min(to, content.size);
@@ -152,6 +158,7 @@ export class Replay {
       this.bringing = undefined;
       local.close();
     }
+    return undefined;
   }
 
   private async bringSmall(chunks: readonly Chunk[]): Promise<void> {

@@ -62,7 +62,8 @@ export const mountVerb = verb<MountArgs>({
       .option('prefetch', {
         type: 'string',
         default: 'auto',
-        describe: 'Bytes to read ahead of a sequential reader: auto, off or a size',
+        describe:
+          'Bytes to read ahead of a sequential reader: auto, off (nothing comes before it is asked for) or a size',
       })
       .option('timeout', {
         type: 'string',
