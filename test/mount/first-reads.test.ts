@@ -85,12 +85,9 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     expect(wanted.startsWith(got)).toBe(true);
     await place.must('cat pfs/data/later/d > /dev/null && pach unmount pfs');
 
-    // And all of it is here at the third: that costs no request.
-    s3.reads.length = 0;
+    // What was read beside it is known at the third.
     await place.must(mount);
-    const [atMount, again] = [s3.reads.length, await afterReplay(place)];
-    expect(again?.reads).toBeGreaterThan(brought?.reads as number);
-    expect(s3.reads.length).toBe(atMount);
+    expect((await afterReplay(place))?.reads).toBeGreaterThan(brought?.reads as number);
     await place.must('pach unmount pfs && pach cache clear');
     expect(await place.must('find "$PACH_HOME/cache" -type f')).toBe('');
   });

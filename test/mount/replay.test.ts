@@ -114,7 +114,7 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-test('what it brought costs a reader no request, and what is not there any more costs nothing else', async () => {
+test('what it brought costs neither a reader nor the next replay a request, and what is not there any more costs nothing else', async () => {
   const known: FirstRead[] = [
     { kind: 'name', path: '/small', from: 0, to: 0 },
     file('/gone/with/all', 0, 1000),
@@ -129,6 +129,9 @@ test('what it brought costs a reader no request, and what is not there any more 
   await running;
   expect(replay.counters).toMatchObject({ reads: 24, ended: true });
   counts.reset();
+  const again = served.replay();
+  await again.running;
+  expect(again.replay.counters).toEqual(replay.counters);
   const folder = await find('small');
   const names = await view.list(folder, 0);
   expect(names.length).toBe(20);
