@@ -9,7 +9,7 @@ import { parsePath } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectoryContent, FileContent } from '../model/tree.ts';
 import { Directories } from '../versions/directories.ts';
-import { LocalContent, type LocalFiles } from '../versions/local-content.ts';
+import { LocalContent, localBytesMin, type LocalFiles } from '../versions/local-content.ts';
 import { readParts } from '../versions/read.ts';
 import type { Shown } from './project-view.ts';
 
@@ -36,7 +36,7 @@ interface Chunk {
   readonly length: number;
 }
 
-/** Looked up together; small files among them come with one request where they are neighbours. */
+/** Looked up together, fewer at first: a reader may be right behind. Small files among them come with one request where they are neighbours. */
 const groupReads = 16;
 const batchBytesMax = 4 * 1024 * 1024;
 /** Two requests at a time (cache/filler). */
@@ -62,8 +62,8 @@ export class Replay {
     try {
       for (const shown of all) {
         const known = await this.options.load(shown.repo);
-        for (let at = 0; at < known.length && reads > 0; at += groupReads) {
-          const group = known.slice(at, at + Math.min(groupReads, reads)).map((read) => {
+        for (let at = 0, size = 1; at < known.length && reads > 0; at += size, size = Math.min(groupReads, size * 2)) {
+          const group = known.slice(at, at + Math.min(size, reads)).map((read) => {
             const part = clipped(read, bytes);
             bytes -= weightOf(part);
             return part;
@@ -95,15 +95,19 @@ export class Replay {
   private async bring(shown: Shown, group: readonly FirstRead[]): Promise<void> {
     const found = await Promise.all(group.map(async (read) => ({ read, content: await this.find(shown, read.path) })));
     const small: { read: FirstRead; chunk: Chunk }[] = [];
+    const others: (() => Promise<void>)[] = [];
     for (const { read, content } of found) {
-      if (!content || this.stopped) continue;
-      let chunk: Chunk | undefined;
-      if (content.form === 'directory') await this.list(content.ref, read);
-      else if (content.form !== 'inline' && read.kind === 'file') chunk = await this.bringRange(content, read);
-      if (chunk) small.push({ read, chunk });
-      else this.count(read);
+      if (!content) continue;
+      if (content.form === 'directory') others.push(() => this.list(content.ref, read));
+      else if (content.form === 'inline' || read.kind !== 'file') this.count(read);
+      else if (content.form === 'chunk' && content.size < localBytesMin) {
+        small.push({ read, chunk: { ref: content.ref, length: content.size } });
+      } else others.push(() => this.bringRange(content, read));
     }
-    await this.bringSmall(small.map(({ chunk }) => chunk));
+    const inTurn = async (): Promise<void> => {
+      for (const other of others) if (!this.stopped) await other();
+    };
+    await Promise.all([this.bringSmall(small.map(({ chunk }) => chunk)), inTurn()]);
     for (const { read } of small) this.count(read);
   }
 
@@ -129,23 +133,23 @@ export class Replay {
     return found;
   }
 
-  private async list(tree: Ref, { kind, to }: FirstRead): Promise<void> {
-    if (kind !== 'list') return;
+  private async list(tree: Ref, read: FirstRead): Promise<void> {
+    const to = read.kind === 'list' ? read.to : 0;
     for (let next = 0; next < to && !this.stopped;) {
       const { items } = await this.directories.readerAt(tree).page(next);
-      if (items.length === 0) return;
+      if (items.length === 0) break;
       next += items.length;
     }
+    this.count(read);
   }
 
-  /** Brings a range of a large file; what is one small chunk is given back, for its neighbours to come with it. */
-  private async bringRange(content: LargeContent, { from, to }: FirstRead): Promise<Chunk | undefined> {
+  private async bringRange(content: LargeContent, read: FirstRead): Promise<void> {
+    const { from, to } = read;
     const { files, reader, project } = this.options;
     const local = await LocalContent.open(files, reader, project, content);
-    if (!local && content.form === 'chunk') return { ref: content.ref, length: content.size };
     if (!local) {
       for await (const part of readParts(reader, content, from, to - from)) if (this.stopped) return void part;
-      return undefined;
+      return this.count(read);
     }
     try {
       const end = Math.min(to, content.size);
@@ -158,7 +162,7 @@ export class Replay {
       this.bringing = undefined;
       local.close();
     }
-    return undefined;
+    this.count(read);
   }
 
   private async bringSmall(chunks: readonly Chunk[]): Promise<void> {

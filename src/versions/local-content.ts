@@ -17,7 +17,7 @@ export interface LocalFiles {
 }
 
 /** Smaller files come with their neighbours, and stay as what was fetched. */
-const localBytesMin = 1024 * 1024;
+export const localBytesMin = 1024 * 1024;
 const blockBytes = 4096;
 const triesMax = 4;
 

@@ -144,19 +144,20 @@ test('what it brought costs neither a reader nor the next replay a request, and 
   local?.close();
 });
 
-test('neighbours come with one request, in whatever order they were asked for', async () => {
+test('of a growing number of neighbours all come with one request, in whatever order they were asked for', async () => {
   const inner = new SlowStore();
   const { project } = await makeTestProject(inner);
   await mkdir(join(dir, 'src'));
-  const names = Array.from({ length: 12 }, (_, n) => `${10 + n}`);
+  const names = Array.from({ length: 31 }, (_, n) => `${10 + n}`);
   for (const name of names) await writeFile(join(dir, 'src', name), randomBytes(200_000));
   await put(project, '/', join(dir, 'src/'));
   const known = names.toReversed().map((name) => file(`/${name}`, 0, 100));
   const { counts, ...served } = await serve(inner, known);
   const { replay, running } = served.replay();
   await running;
-  expect(replay.counters.reads).toBe(12);
-  expect(counts.requests.filter(({ key }) => key.includes('/data/')).length).toBe(1);
+  expect(replay.counters.reads).toBe(31);
+  // One file, two, four, eight, sixteen.
+  expect(counts.requests.filter(({ key }) => key.includes('/data/')).length).toBe(5);
 });
 
 test('of a part of a repo only what is shown', async () => {
