@@ -78,7 +78,7 @@ export class Filler {
 
   /** Resolves when what is under way of these chunks, and of the neighbours given, is on the disk, or failed. */
   async written(file: LocalFile, { chunks }: Stretch): Promise<void> {
-    await Promise.all(chunks.map((chunk) => this.unwritten.get(keyOf(file, chunk))));
+    await Promise.all(chunks.flatMap((chunk) => this.unwritten.get(keyOf(file, chunk)) ?? []));
   }
 
   /** Chunks whose bytes are there, but not in blocks that count as there: they are put again, in order. */

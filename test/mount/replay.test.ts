@@ -72,7 +72,7 @@ async function serve(inner: Store, known: readonly FirstRead[], address = 'data'
   const { store, counts } = traceStore(inner);
   const project = openTestProject(store);
   const space = new DiskSpace(await mkdtemp(join(dir, 'cache-')), 1e9);
-  const files = { cache: new FileCache(space), filler: new Filler(inner, space, 5) };
+  const files = { cache: new FileCache(space), filler: new Filler(inner, space, 5, 24 * 1024 * 1024) };
   const newReplay = (): Replay => {
     const load = (): Promise<readonly FirstRead[]> => Promise.resolve(known);
     return new Replay({ reader: project.idleReader(8 * mebibyte), project: 'default', files, load });
