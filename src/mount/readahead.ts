@@ -63,6 +63,8 @@ export class Readahead {
   private readonly windowBytesMax: number;
   private readonly now: () => number;
   private readonly files = new Map<number, FileReads>();
+  /** The most that a reader needed, who had to wait until he got it: the store is as far for the next one. */
+  private needed = windowBytesFirst;
 
   /** `windowBytesMax`: bytes to fetch ahead of all readers at most; 0 turns it off. `now`: milliseconds. */
   constructor(windowBytesMax: number, now: () => number = () => performance.now()) {
@@ -89,13 +91,8 @@ export class Readahead {
       return this.goOn(stream, { offset, length, size, waits });
     }
     const end = offset + length;
-    streams.push({
-      next: end,
-      fetched: end,
-      window: windowBytesFirst,
-      growsAt: end + windowBytesFirst / 2,
-      asked: -Infinity,
-    });
+    const window = Math.max(windowBytesFirst, this.needed / 4);
+    streams.push({ next: end, fetched: end, window, growsAt: end + window / 2, asked: -Infinity });
     if (streams.length > streamsMax) streams.shift();
     const ranges = waits ? jump(reads.jumps, { offset, length }, size, this.windowShare()) : [];
     return ranges.length > 0 ? { ranges, mark: undefined } : undefined;
@@ -109,6 +106,7 @@ export class Readahead {
       stream.growsAt = stream.fetched;
     }
     stream.window = Math.min(stream.window, this.windowShare(stream));
+    this.needed = Math.max(this.needed, stream.window);
     const end = Math.min(size, stream.next + stream.window);
     const from = Math.max(stream.fetched, stream.next);
     const step = Math.min(stepBytes, stream.window / 2);

@@ -44,6 +44,22 @@ test('who reads on waits a few times, and then is always ahead of nothing', () =
   expect(reader.here.size).toBeLessThanOrEqual(512 + 64);
 });
 
+test('who had to wait tells what the next one gets at once; who only begins gets nothing beside', () => {
+  const readahead = new Readahead(64 * mebibyte);
+  const [first, second] = [new Reader(readahead, 1), new Reader(readahead, 2)] as const;
+  for (let at = 0; at < 2; at += 1) first.read(at * mebibyte, mebibyte);
+  expect(first.here.size).toBeLessThanOrEqual(2 + 4);
+  // As of a store that is so slow that nothing is there in time.
+  for (let at = 2; at < 256; at += 1) {
+    first.here.clear();
+    first.read(at * mebibyte, mebibyte);
+  }
+  second.read(0, mebibyte);
+  expect(second.here.size).toBe(1);
+  second.read(mebibyte, mebibyte);
+  expect(second.here.size).toBe(2 + 16);
+});
+
 test.for([4096, 65_536, mebibyte])('who reads backward, %i bytes at a time, has what comes before', (length) => {
   const reader = new Reader(new Readahead(64 * mebibyte));
   for (let at = size - length; at >= size - 256 * mebibyte; at -= length) reader.read(at, length);
