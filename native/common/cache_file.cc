@@ -36,6 +36,18 @@ int Duplicate(int fd) {
   return own;
 }
 
+/**
+ * Room on the disk for what will be written through a mapping: who writes there to a hole, when the
+ * disk is full, is killed for it.
+ */
+void Allocate(int fd, uint64_t offset, uint64_t length) {
+#ifdef __linux__
+  if (fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) return;
+  if (errno != EOPNOTSUPP && errno != ENOSYS) Fail("allocate");
+#endif
+  static_cast<void>(fd), static_cast<void>(offset), static_cast<void>(length);
+}
+
 void SyncFile(int fd) {
 #ifdef __APPLE__
   if (fsync(fd) != 0) Fail("sync");
@@ -86,6 +98,7 @@ CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size
     if (fstat(sums_, &there) != 0 || ftruncate(data_, static_cast<off_t>(size)) != 0) Fail("cache file");
     const bool fresh = static_cast<uint64_t>(there.st_size) != mapped_;
     if (fresh && (ftruncate(sums_, 0) != 0 || ftruncate(sums_, static_cast<off_t>(mapped_)) != 0)) Fail("cache file");
+    Allocate(sums_, 0, kHeaderBytes);
     void* base = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, sums_, 0);
     if (base == MAP_FAILED) Fail("mmap");
     base_ = static_cast<uint8_t*>(base);
@@ -173,6 +186,9 @@ void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool
     WriteAt(data_, bytes, length, offset);
   }
   const uint64_t end = offset + length;
+  // Also of the blocks that it shares with its neighbours.
+  const uint64_t sums_from = kHeaderBytes + offset / kBlock * sizeof(uint32_t);
+  Allocate(sums_, sums_from, kHeaderBytes + ((end - 1) / kBlock + 1) * sizeof(uint32_t) - sums_from);
   const uint64_t first = (offset + kBlock - 1) / kBlock;
   const uint64_t last = end == size_ ? blocks() : end / kBlock;  // whole blocks are [first, last)
   for (uint64_t block = first; block < last; ++block) Mark(block, bytes + (block * kBlock - offset));
@@ -232,7 +248,8 @@ void CacheFile::Drop(uint64_t offset, uint64_t length) {
   const uint64_t first = std::max<uint64_t>(offset / kBlock, 1) - 1;
   const uint64_t last = std::min(blocks(), (offset + length + kBlock - 1) / kBlock + 1);
   for (uint64_t block = first; block < last; ++block) {
-    if (sums()[block].exchange(0, std::memory_order_seq_cst) != 0) header()->count -= 1;
+    // A hole is left one.
+    if (sums()[block].load() != 0 && sums()[block].exchange(0, std::memory_order_seq_cst) != 0) header()->count -= 1;
   }
 }
 

@@ -102,14 +102,15 @@ export class Filler {
   ): Promise<void>[] {
     const landed: (() => void)[] = [];
     let failed: () => void = () => undefined;
-    const failure = new Promise<'failed'>((resolve) => (failed = () => resolve('failed')));
+    const failure = new Promise<void>((resolve) => (failed = resolve));
     let ended: () => void = () => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
     const promises = chunks.map((chunk) => {
-      const landing = new Promise<'landed'>((resolve) => landed.push(() => resolve('landed')));
+      const landing = new Promise<void>((resolve) => landed.push(resolve));
       const key = keyOf(file, chunk);
-      const promise = Promise.race([landing, failure])
-        .then((how) => (how === 'landed' ? undefined : this.readOne(reader, file, chunk)))
+      // Who wants it on the disk is not helped by what the disk did not take.
+      const promise = Promise.race([purpose === 'keep' ? end : landing, failure])
+        .then(() => (isThere(file, chunk) ? undefined : this.readOne(reader, file, chunk)))
         .finally(() => this.underWay.delete(key));
       this.underWay.set(key, promise);
       promise.catch(() => undefined);

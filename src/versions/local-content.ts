@@ -122,6 +122,8 @@ export class LocalContent {
         const stretch = await this.stretch(offset, to);
         await this.filler.fill(this.reader, this.project, this.file, stretch, purpose);
         await this.filler.written(this.file, stretch);
+        // What others had under way may not be on the disk for all that.
+        if (purpose === 'keep') await this.filler.fill(this.reader, this.project, this.file, stretch, purpose);
       });
     } catch (error) {
       if (isPachError(error)) throw error;

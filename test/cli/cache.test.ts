@@ -76,6 +76,24 @@ test('a cache that can not be written is done without', async () => {
   await there.must('pach unmount pfs; chmod 700 cache');
 });
 
+test.for(['folder', 's3'])(
+  'a disk that is full is done without, and told to who wants to fill it: store in %s',
+  async (kind) => {
+    const s3 = kind === 's3' ? await s3ForTests() : undefined;
+    await using there = await Place.make('root', s3 && { ...s3.env, PACH_STORE: s3.url });
+    await there.must(`${make}; mkdir -p "$PACH_HOME/cache" && mount -t tmpfs -o size=8m none "$PACH_HOME/cache"`);
+    try {
+      const warmed = await there.run('pach cache warm data');
+      expect(warmed.code).toBe(1);
+      expect(warmed.stderr).toMatch(/disk cache.*ENOSPC.*\n.*try: pach cache clear/);
+      await there.must('pachmount data pfs && diff -r src pfs/data && diff -r src pfs/data && pach unmount pfs');
+    } finally {
+      await there.must('umount -l "$PACH_HOME/cache"');
+    }
+    await there.must('pach cache warm data && pachmount data pfs && diff -r src pfs/data');
+  },
+);
+
 test('the limit of a cache holds, and so does what is read', async () => {
   await using there = await Place.make('root');
   await there.must(`pach create repo data; mkdir src
