@@ -32,6 +32,14 @@ export function hashOf(text: string): Hash {
   return native().hash('plain', Buffer.from(text)) as Hash;
 }
 
+/** A record with another name in a field, as nothing here would write it. */
+export function renamed(record: Buffer, from: string, to: string): Buffer {
+  const field = (name: string): Buffer => Buffer.from([name.length + 1, name.length, ...Buffer.from(name)]);
+  const at = record.indexOf(field(from));
+  if (at === -1) throw new Error(`the record has no name ${from}`);
+  return Buffer.concat([record.subarray(0, at), field(to), record.subarray(at + field(from).length)]);
+}
+
 export function chunkRef(text: string): Ref {
   return { type: 'chunk', hash: hashOf(text), place: { pack: packA, offset: 8, length: 100 } };
 }

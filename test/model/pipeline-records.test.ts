@@ -26,7 +26,7 @@ import {
   type Outcome,
   type PipelineRecord,
 } from '../../src/model/records/pipelines.ts';
-import { hashOf, must } from './nodes.ts';
+import { hashOf, must, renamed } from './nodes.ts';
 
 const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
 const time = 1_700_000_000_000;
@@ -158,9 +158,17 @@ describe('records of pipelines', () => {
   });
 
   it.each(['', '../up', 'a/b'])('refuse the name %j', (name) => {
-    expect(codeOf(() => decodeJob(encodeJob({ ...job, pipeline: name })))).toBe('damaged');
-    expect(codeOf(() => decodeJob(encodeJob({ ...job, branch: name })))).toBe('damaged');
-    expect(codeOf(() => decodeOutcome(encodeOutcome({ ...outcome, pipeline: name })))).toBe('damaged');
+    expect(codeOf(() => decodeJob(renamed(encodeJob(job), job.pipeline, name)))).toBe('damaged');
+    expect(codeOf(() => decodeJob(renamed(encodeJob(job), job.branch, name)))).toBe('damaged');
+    expect(codeOf(() => decodeOutcome(renamed(encodeOutcome(outcome), outcome.pipeline, name)))).toBe('damaged');
+    // Nor is it written.
+    const refused = /assertion failed: .* is not a name/;
+    expect(() => encodeJob({ ...job, pipeline: name })).toThrow(refused);
+    expect(() => encodeJob({ ...job, branch: name })).toThrow(refused);
+    expect(() => encodeJob({ ...job, inputs: job.inputs.map((input) => ({ ...input, branch: name })) })).toThrow(
+      refused,
+    );
+    expect(() => encodeOutcome({ ...outcome, pipeline: name })).toThrow(refused);
   });
 
   it('refuse a count of files that can’t be there', () => {

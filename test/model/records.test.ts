@@ -7,7 +7,7 @@ import { decodeOperation, encodeOperation, type OperationId } from '../../src/mo
 import { decodeBranch, decodeRepo, encodeBranch, encodeCommitEntry, encodeRepo } from '../../src/model/records/refs.ts';
 import { decodeStoreHeader, encodeStoreHeader } from '../../src/model/records/store-header.ts';
 import type { PackId } from '../../src/model/refs.ts';
-import { chunkRef, hashOf, must, packA } from './nodes.ts';
+import { chunkRef, hashOf, must, packA, renamed } from './nodes.ts';
 
 const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
 
@@ -92,8 +92,11 @@ describe('records', () => {
   });
 
   it('refuse names that are none', () => {
-    expect(() => decodeCommit(encodeCommit({ ...commit, repo: '../up' }))).toThrow(/damaged/);
-    expect(() => decodeHead(encodeHead({ ...head, project: '' }), 'head')).toThrow(/damaged/);
+    expect(() => decodeCommit(renamed(encodeCommit(commit), commit.repo, '../up'))).toThrow(/damaged/);
+    expect(() => decodeHead(renamed(encodeHead(head), head.project, ''), 'head')).toThrow(/damaged/);
+    expect(() => encodeCommit({ ...commit, repo: '../up' })).toThrow(/assertion failed: "..\/up" is not a name/);
+    expect(() => encodeHead({ ...head, project: '' })).toThrow(/assertion failed/);
+    expect(() => encodeBranch({ provenance: [{ repo: 'a', branch: 'a b' }] })).toThrow(/assertion failed/);
   });
 
   it('with any bytes are read or refused', () => {

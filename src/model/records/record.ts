@@ -2,6 +2,7 @@
  * Records: values that may grow fields (FORMAT.md section 7). A reader keeps optional fields that
  * it does not know, and refuses required ones.
  */
+import { assert } from '../../base/errors.ts';
 import { native } from '../../base/native.ts';
 import { damaged, Reader, unsupported, Writer } from '../bytes.ts';
 import { readPlace } from '../node.ts';
@@ -143,12 +144,17 @@ export const text: Codec<string> = {
   read: (reader) => reader.str(),
 };
 
-/** A name of a project, repo or branch. */
+const namePattern = /^[A-Za-z0-9_-]+$/;
+
+/** A name of a project, repo or branch. What could not be read again is not written. */
 export const nameText: Codec<string> = {
-  write: (writer, value) => writer.str(value),
+  write(writer, value) {
+    assert(namePattern.test(value), `${JSON.stringify(value)} is not a name that can be stored`);
+    writer.str(value);
+  },
   read: (reader: Reader) => {
     const value = reader.str();
-    if (!/^[A-Za-z0-9_-]+$/.test(value)) reader.fail('a name has other characters than letters, digits, - and _');
+    if (!namePattern.test(value)) reader.fail('a name has other characters than letters, digits, - and _');
     return value;
   },
 };
