@@ -16,11 +16,17 @@ interface PreviewInfo extends DatumInfo {
 export const stepJson =
   '{pipeline, id, state, files: [{repo, commit, path}], why}; state: skipped (computed already) or new';
 
+export interface DryRunOptions {
+  readonly executor: string;
+  /** Results so far are not taken. */
+  readonly reprocess: boolean;
+}
+
 /** Prints what the specs would compute. What reads the output of another of them is known once that has run. */
 export async function dryRun(
   { settings, output, signal }: VerbContext,
   specs: readonly PipelineSpec[],
-  executorName: string,
+  { executor: executorName, reprocess }: DryRunOptions,
 ): Promise<void> {
   await using opened = await openProject(settings);
   await using executor = await openExecutor(executorName as ExecutorName, settings);
@@ -35,11 +41,12 @@ export async function dryRun(
         output.note(`${spec.name}: its datums are known when ${above} has run`);
         continue;
       }
-      for await (const step of preview(project, executor, spec, signal)) {
+      for await (const step of preview(spec, { project, executor, reprocess, signal })) {
         if (step.kind === 'gone') continue;
         const { datum } = step.planned;
         const files = datum.files.map(({ input, commit, path }) => ({ repo: input.repo, commit, path }));
-        const known = step.kind === 'known' ? `job ${step.result.outcome.job} has computed it` : 'no result yet';
+        const fresh = reprocess ? 'no result of before is taken' : 'no result yet';
+        const known = step.kind === 'known' ? `job ${step.result.outcome.job} has computed it` : fresh;
         yield {
           pipeline: spec.name,
           id: datum.id,

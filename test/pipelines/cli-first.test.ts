@@ -66,7 +66,21 @@ test('what has a result can be computed again, all of it or a datum', async () =
   await using here = await PipelinePlace.make(three);
   await here.spec('up', upper);
   const { commit } = await here.ran('-f up.json');
+  const dryRun = async (more = ''): Promise<string[]> => {
+    const lines = linesOf<{ state: string; why: string }>(
+      await here.must(`pach update pipeline -f up.json --dry-run -o json ${more}`),
+    );
+    return [...new Set(lines.map(({ state, why }) => `${state}: ${why.replace(/job \w+/, 'a job')}`))];
+  };
+  const [computed, again] = ['skipped: a job has computed it', 'new: no result of before is taken'];
+  expect(await dryRun()).toEqual([computed]);
+  expect(await dryRun('--reprocess')).toEqual([again]);
   expect(await here.ran('-f up.json --reprocess')).toMatchObject({ datums: { processed: 3 }, output: { changed: 0 } });
+  // A change that has been made so counts without being said again.
+  expect(await dryRun()).toEqual([computed]);
+  await here.must('pach update pipeline -f up.json --reprocess');
+  expect(await dryRun()).toEqual(['new: no result yet']);
+  await here.ran('up');
   const [datum] = await here.datums('up');
   const id = datum?.id.slice(0, 8);
   expect(await here.must(`pach why up ${id}`)).toMatch(/^success: since job \w+ differs: salt\n$/);

@@ -83,7 +83,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
   async run({ job: text, file, executor }, { settings, output, signal }) {
     if (file !== undefined) {
       const source = { path: file, project: settings.project, stdin: () => process.stdin, signal };
-      return dryRun({ settings, output, signal }, await readSpecs(source), executor);
+      return dryRun({ settings, output, signal }, await readSpecs(source), { executor, reprocess: false });
     }
     if (text === undefined) {
       throw new PachError('usage', {

@@ -58,7 +58,10 @@ async function set(
 ): Promise<void> {
   const { project: name } = settings;
   const specs = await readSpecs({ path: args.file, project: name, stdin: () => process.stdin, signal });
-  if (args['dry-run']) return dryRun({ settings, output, signal }, specs, args.executor);
+  if (args['dry-run']) {
+    const { executor } = args;
+    return dryRun({ settings, output, signal }, specs, { executor, reprocess: how.reprocess });
+  }
   await using opened = await openProject(settings, { create: true });
   const { project } = opened;
   const pipelines = await setPipelines(project, specs, { ...how, signal });

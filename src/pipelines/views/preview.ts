@@ -1,24 +1,32 @@
 /**
  * What a spec would compute, without making anything: its datums, and which have results already.
  */
+import { randomBytes } from 'node:crypto';
 import type { Project } from '../../versions/project.ts';
 import { storeCode } from '../code.ts';
 import { hashOf } from '../jobs/canonical.ts';
 import type { Executor } from '../executor.ts';
 import { recipeFor } from '../jobs/job-start.ts';
-import type { Pipeline } from '../pipelines.ts';
+import { maybePipeline, type Pipeline } from '../pipelines.ts';
 import { planJob, type Step } from '../jobs/plan.ts';
 import { inputsOf } from '../run-graph.ts';
 import type { PipelineSpec } from '../spec.ts';
 
+export interface PreviewOptions {
+  readonly project: Project;
+  readonly executor: Executor;
+  /** As with `SetOptions`: results so far are not taken any more. */
+  readonly reprocess: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** Every datum of a spec as a step of the job that would run it. Throws `not-found` for a repo that is not there. */
 export async function* preview(
-  project: Project,
-  executor: Executor,
   spec: PipelineSpec,
-  signal: AbortSignal,
+  { project, executor, reprocess, signal }: PreviewOptions,
 ): AsyncGenerator<Step> {
   const begun = await project.begin(); // never published
+  const before = await maybePipeline(begun.snapshot, spec.name);
   const bytes = Buffer.from(JSON.stringify(spec));
   const now = Date.now();
   const draft: Pipeline = {
@@ -31,7 +39,7 @@ export async function* preview(
     created: now,
     updated: now,
     stopped: false,
-    salt: '',
+    salt: reprocess ? randomBytes(8).toString('hex') : (before?.salt ?? ''),
   };
   const recipe = await recipeFor({ project, pipeline: draft, executor });
   const { snapshot } = begun;
