@@ -3,6 +3,7 @@
  */
 import { findJob, listJobs, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 import { isNone } from '../pipelines/jobs/plan.ts';
+import { hasPipeline } from '../pipelines/pipelines.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { timeText } from './text.ts';
 import type { Columns } from './output.ts';
@@ -62,7 +63,7 @@ export const jobColumns: Columns<JobInfo> = [
 
 /** The job that a text names: an id or its beginning; or the newest one of a pipeline. */
 export async function jobNamed(snapshot: Snapshot, text: string): Promise<Job> {
-  if (await snapshot.item(Buffer.from(`pipeline/${text}`))) {
+  if (await hasPipeline(snapshot, text)) {
     const [newest] = await listJobs(snapshot, text);
     if (newest) return newest;
   }

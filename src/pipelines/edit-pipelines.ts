@@ -7,6 +7,7 @@ import { decodeLease, decodeOutcome } from '../model/records/pipelines.ts';
 import { chunkBytesMax, type Ref } from '../model/refs.ts';
 import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 import {
   branchKey,
   jobKey,
@@ -20,7 +21,16 @@ import {
 import { isHeld } from './jobs/lease.ts';
 import { hashOf } from './jobs/canonical.ts';
 import { originOf, storeCode } from './code.ts';
-import { findPipeline, listPipelines, maybePipeline, setPipeline, type Pipeline } from './pipelines.ts';
+import {
+  everyPipeline,
+  findPipeline,
+  hasPipeline,
+  listPipelines,
+  maybePipeline,
+  missing,
+  setPipeline,
+  type Pipeline,
+} from './pipelines.ts';
 import { graphOf } from './spec/graph.ts';
 import { pfsInputs } from './spec/input.ts';
 import type { PipelineSpec } from './spec.ts';
@@ -100,17 +110,13 @@ export interface DeleteOptions {
 export async function deletePipeline(project: Project, name: string, options: DeleteOptions): Promise<void> {
   await project.update(`delete pipeline ${name}`, async (change) => {
     const { snapshot } = change;
-    let isOnBranch = false;
-    for await (const { key } of snapshot.items(pipelineKey(name, ''))) {
-      isOnBranch = true;
-      change.delete(key);
-    }
-    if (!isOnBranch) await findPipeline(snapshot, name);
-    const readers = (await listPipelines(snapshot)).filter(({ spec }) => reads(spec, name) && spec.name !== name);
+    if (!(await hasPipeline(snapshot, name))) throw await missing(snapshot, name);
+    for await (const { key } of snapshot.items(pipelineKey(name, ''))) change.delete(key);
+    const readers = await readersOf(snapshot, name);
     if (readers.length > 0 && !options.keepRepo && !options.force) {
       throw new PachError('conflict', {
         what: `pipeline ${name}`,
-        why: `its output is read by ${readers.map((reader) => reader.name).join(', ')}`,
+        why: `its output is read by ${readers.join(', ')}`,
         next: `pach delete pipeline ${name} --force, or --keep-repo`,
       });
     }
@@ -148,8 +154,15 @@ export function provenanceOf(spec: PipelineSpec): { repo: string; branch: string
   });
 }
 
-function reads(spec: PipelineSpec, repo: string): boolean {
-  return pfsInputs(spec.input).some((input) => input.repo === repo);
+/** Pipelines that read a repo, those that do it only on a branch with that branch. */
+async function readersOf(snapshot: Snapshot, repo: string): Promise<string[]> {
+  const readers = new Set<string>();
+  for await (const { pipeline, branch } of everyPipeline(snapshot)) {
+    const { name, spec } = pipeline;
+    if (name === repo || readers.has(name) || !pfsInputs(spec.input).some((input) => input.repo === repo)) continue;
+    readers.add(branch === undefined ? name : `${name} on branch ${branch}`);
+  }
+  return [...readers];
 }
 
 /** Nothing is made that reads its own results, or a repo that is not there. */
@@ -177,15 +190,16 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   const { spec, specRef, code, codeOrigin } = prepared;
   const { name } = spec;
   const { branch: own } = options;
-  const main = await maybePipeline(change.snapshot, name);
-  const before = own === undefined ? main : await maybePipeline(change.snapshot, name, own);
+  const before = await maybePipeline(change.snapshot, name, own);
+  const isKnown = await hasPipeline(change.snapshot, name);
+  const repo = await change.snapshot.maybeRepo(name);
   const exists = new PachError('conflict', {
     what: `pipeline ${name}`,
     why: before ? 'it exists already' : 'it cannot be created because a repo with the same name already exists',
     next: before ? `pach update pipeline -f …` : 'give the pipeline another name',
   });
   if (before && !options.update) throw exists;
-  if (!before && !main && (await change.snapshot.maybeRepo(name))) throw exists;
+  if (!isKnown && repo) throw exists;
   const isSame = before?.specRef.hash.equals(specRef.hash) && sameCode(before.code, code);
   if (before && isSame && !options.reprocess) return before;
   const now = Date.now();
@@ -202,9 +216,16 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     salt: options.reprocess ? randomBytes(8).toString('hex') : (before?.salt ?? ''),
   };
   setPipeline(change, pipeline, own);
-  if (!before && !main) change.setRepo({ name, created: now, description: spec.description });
+  if (!repo) change.setRepo({ name, created: now, description: spec.description });
   if (own !== undefined) return pipeline; // its branch is made when it runs
   const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);
+  if (branch?.head && branch.provenance.length === 0) {
+    throw new PachError('conflict', {
+      what: `branch ${name}@${spec.outputBranch}`,
+      why: 'it has commits that are no output',
+      next: 'give the pipeline another output_branch',
+    });
+  }
   change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });
   return pipeline;
 }

@@ -4,6 +4,7 @@
  */
 import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
+import { checkBranchName } from '../model/address.ts';
 import type { MapItem } from '../model/map.ts';
 import { decodePipeline, encodePipeline, type PipelineRecord } from '../model/records/pipelines.ts';
 import type { Ref } from '../model/refs.ts';
@@ -24,15 +25,31 @@ export interface Pipeline extends PipelineRecord {
 
 /** `branch`: what it is on a branch of its own, when it is something there. */
 export async function maybePipeline(snapshot: Snapshot, name: string, branch?: string): Promise<Pipeline | undefined> {
-  const item = await snapshot.item(pipelineKey(name, branch));
+  const item = await entryOf(snapshot, name, branch);
   return item && pipelineOf(snapshot.reader, item);
 }
 
-/** Throws `not-found`. */
-export async function findPipeline(snapshot: Snapshot, name: string): Promise<Pipeline> {
-  const pipeline = await maybePipeline(snapshot, name);
+/** As `maybePipeline`. Throws `not-found`. */
+export async function findPipeline(snapshot: Snapshot, name: string, branch?: string): Promise<Pipeline> {
+  const pipeline = await maybePipeline(snapshot, name, branch);
   if (pipeline) return pipeline;
-  throw missing(snapshot, name);
+  throw await missing(snapshot, name, { branch });
+}
+
+/** The branches on which a pipeline is something of its own, in order. */
+async function branchesOf(snapshot: Snapshot, name: string): Promise<string[]> {
+  const branches: string[] = [];
+  for await (const { key } of snapshot.items(pipelineKey(name, ''))) {
+    const [, branch] = lastPart(key).split('@');
+    if (branch !== undefined) branches.push(branch);
+  }
+  return branches;
+}
+
+/** True where there is a pipeline of that name, be it on a branch only. */
+export async function hasPipeline(snapshot: Snapshot, name: string): Promise<boolean> {
+  if (await entryOf(snapshot, name)) return true;
+  return (await branchesOf(snapshot, name)).length > 0;
 }
 
 /** In the order of their names; those that are something else on `branch` as they are there. */
@@ -47,12 +64,40 @@ export async function listPipelines(snapshot: Snapshot, branch?: string): Promis
   return [...pipelines.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-export function missing(snapshot: Snapshot, name: string): PachError {
-  const why = `there is no such pipeline in project ${snapshot.head.project}`;
-  return new PachError('not-found', { what: `pipeline ${name}`, why, next: 'pach list pipeline' });
+/** All there are, and what they are on branches of their own. */
+export async function* everyPipeline(
+  snapshot: Snapshot,
+): AsyncGenerator<{ readonly pipeline: Pipeline; readonly branch: string | undefined }> {
+  for await (const item of snapshot.items(pipelineKey(''))) {
+    const [, branch] = lastPart(item.key).split('@');
+    yield { pipeline: await pipelineOf(snapshot.reader, item), branch };
+  }
 }
 
+/** `not-found` of a pipeline: it is nowhere, or somewhere else, where `verb` finds it. */
+export async function missing(
+  snapshot: Snapshot,
+  name: string,
+  { branch, verb = 'inspect' }: { readonly branch?: string | undefined; readonly verb?: 'inspect' | 'run' } = {},
+): Promise<PachError> {
+  const what = `pipeline ${name}`;
+  const [first, ...more] = await branchesOf(snapshot, name);
+  if (branch !== undefined && (await entryOf(snapshot, name))) {
+    const why = `it is nothing of its own on branch ${branch}`;
+    return new PachError('not-found', { what, why, next: `pach ${verb} pipeline ${name}` });
+  }
+  if (first === undefined) {
+    const why = `there is no such pipeline in project ${snapshot.head.project}`;
+    return new PachError('not-found', { what, why, next: 'pach list pipeline' });
+  }
+  const why = `it is only on ${more.length > 0 ? 'branches' : 'branch'} ${[first, ...more].join(', ')}`;
+  const next = `pach ${verb} pipeline ${name} --branch ${first}, or pach create pipeline -f … to have it without a branch`;
+  return new PachError('not-found', { what, why, next });
+}
+
+/** Throws `usage` where `branch` is no name. */
 export function setPipeline(change: Change, pipeline: Pipeline, branch?: string): void {
+  if (branch !== undefined) checkBranchName(branch);
   const refs = [pipeline.specRef, ...(pipeline.code ? [pipeline.code] : [])];
   change.set({ key: pipelineKey(pipeline.name, branch), value: encodePipeline(pipeline), refs });
 }
@@ -68,6 +113,11 @@ export async function codeEntries(reader: BlobReader, { code }: Pipeline): Promi
 /** The spec that a chunk holds, as it was understood when it was stored. */
 export async function readSpec(reader: BlobReader, ref: Ref): Promise<PipelineSpec> {
   return JSON.parse((await reader.plainChunk(ref)).toString()) as PipelineSpec;
+}
+
+/** `edges@exp` names no pipeline, though the key of one on a branch ends so. */
+async function entryOf(snapshot: Snapshot, name: string, branch?: string): Promise<MapItem | undefined> {
+  return name.includes('@') ? undefined : snapshot.item(pipelineKey(name, branch));
 }
 
 async function pipelineOf(reader: BlobReader, { key, value, refs: [specRef, code] }: MapItem): Promise<Pipeline> {

@@ -2,6 +2,7 @@
  * A pipeline and all that it depends on, run once each, in order.
  */
 import { PachError } from '../base/errors.ts';
+import { checkBranchName } from '../model/address.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
@@ -44,7 +45,7 @@ export async function graphFor(
 ): Promise<{ order: Pipeline[]; upstream: ReadonlyMap<string, readonly string[]> }> {
   const all = await listPipelines(snapshot, branch);
   const unknown = names.find((each) => !all.some(({ name }) => name === each));
-  if (unknown !== undefined) throw missing(snapshot, unknown);
+  if (unknown !== undefined) throw await missing(snapshot, unknown, { verb: 'run' });
   const { order, upstream } = graphOf(all.map(({ spec }) => spec));
   const wanted = new Set<string>();
   const waiting = [...names];
@@ -57,9 +58,10 @@ export async function graphFor(
   return { order: order.flatMap(({ name }) => (wanted.has(name) ? [byName.get(name) as Pipeline] : [])), upstream };
 }
 
-/** Runs one after another. What reads the output of a job that failed is not run. */
+/** Runs one after another. What reads the output of a job that failed is not run. Throws `usage` for a name that no branch may have. */
 export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
   const { project } = options;
+  if (options.branch !== undefined) checkBranchName(options.branch);
   const { order, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
   const stopped = order.find((pipeline) => pipeline.stopped)?.name;
   if (stopped !== undefined) {

@@ -24,7 +24,7 @@ export async function createRepo(project: Project, name: string, description: st
 export async function deleteRepo(project: Project, name: string, force: boolean): Promise<void> {
   await project.update(`delete repo ${name}`, async (change) => {
     await change.snapshot.repo(name);
-    if (await change.snapshot.item(pipelineKey(name))) {
+    if (await isOutput(change.snapshot, name)) {
       throw new PachError('conflict', {
         what: `repo ${name}`,
         why: 'it is the output of a pipeline',
@@ -44,6 +44,13 @@ export async function deleteRepo(project: Project, name: string, force: boolean)
     for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
     change.delete(repoKey(name));
   });
+}
+
+/** True for the repo of a pipeline, also of one that is on a branch only. */
+async function isOutput(snapshot: Snapshot, repo: string): Promise<boolean> {
+  if (await snapshot.item(pipelineKey(repo))) return true;
+  for await (const _ of snapshot.items(pipelineKey(repo, ''))) return true;
+  return false;
 }
 
 /**

@@ -6,7 +6,7 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { datumsOf, findJob, listJobs, setJob, type Job } from '../../pipelines/jobs/jobs.ts';
 import { isHeld, maybeLease } from '../../pipelines/jobs/lease.ts';
-import { findPipeline } from '../../pipelines/pipelines.ts';
+import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
 import { timelineSvg, type ProfileRow } from '../../pipelines/views/profile.ts';
 import type { Project } from '../../versions/project.ts';
 import { datumState, jobColumns, jobInfo, jobJson, jobNamed } from '../pipeline-names.ts';
@@ -36,7 +36,7 @@ export const listJobVerb = verb<{ pipeline: string | undefined; number: number |
     }
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
-    if (pipeline !== undefined) await findPipeline(snapshot, pipeline);
+    if (pipeline !== undefined && !(await hasPipeline(snapshot, pipeline))) throw await missing(snapshot, pipeline);
     const jobs = await listJobs(snapshot, pipeline);
     await output.rows(jobs.slice(0, number).map(jobInfo), jobColumns);
   },

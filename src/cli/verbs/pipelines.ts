@@ -15,9 +15,11 @@ import { verb, type VerbContext } from '../verb.ts';
 const pipelineJson =
   '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob}], outputBranch, lastJob: {job, state}, spec}; state: running (it is ready) or stopped';
 
-async function infoOf(snapshot: Snapshot, pipeline: Pipeline): Promise<PipelineInfo> {
+/** `own`: the branch on which it is this, and where its output goes then. */
+async function infoOf(snapshot: Snapshot, pipeline: Pipeline, own?: string): Promise<PipelineInfo> {
   const { name, spec, version, created, updated, stopped } = pipeline;
-  const { job } = await newestJob(snapshot, name, spec.outputBranch);
+  const outputBranch = own ?? spec.outputBranch;
+  const { job } = await newestJob(snapshot, name, outputBranch);
   return {
     pipeline: name,
     version,
@@ -26,7 +28,7 @@ async function infoOf(snapshot: Snapshot, pipeline: Pipeline): Promise<PipelineI
     state: stopped ? 'stopped' : 'running',
     image: spec.transform.image,
     inputs: pfsInputs(spec.input).map(({ name: input, repo, branch, glob }) => ({ name: input, repo, branch, glob })),
-    outputBranch: spec.outputBranch,
+    outputBranch,
     lastJob: job ? { job: job.id, state: job.state } : null,
     spec: spec.document,
   };
@@ -143,16 +145,22 @@ interface NameArgs {
 
 const nameOption = { type: 'string', demandOption: true, describe: 'Name of a pipeline' } as const;
 
-export const inspectPipelineVerb = verb<NameArgs>({
+export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined }>({
   command: 'inspect pipeline <pipeline>',
   summary: 'Show one pipeline with its spec',
-  examples: [['inspect pipeline edges', 'All that is known of edges']],
+  examples: [
+    ['inspect pipeline edges', 'All that is known of edges'],
+    ['inspect pipeline edges --branch exp', 'As run pipeline -f … --branch exp has made it there'],
+  ],
   json: pipelineJson,
-  options: (yargs) => yargs.positional('pipeline', nameOption),
-  async run({ pipeline: name }, { settings, output }) {
+  options: (yargs) =>
+    yargs
+      .positional('pipeline', nameOption)
+      .option('branch', { type: 'string', describe: 'What it is on this branch, beside production' }),
+  async run({ pipeline: name, branch }, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
-    const info = await infoOf(snapshot, await findPipeline(snapshot, name));
+    const info = await infoOf(snapshot, await findPipeline(snapshot, name, branch), branch);
     await output.document(info, () => JSON.stringify(info, undefined, 2));
   },
 });
