@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { expect, test } from 'vitest';
 import { Readahead } from '../../src/mount/readahead.ts';
+import { numbers } from '../support/numbers.ts';
 
 const mebibyte = 1024 * 1024;
 const size = 1024 * mebibyte;
@@ -60,6 +61,28 @@ test('who had to wait tells what the next one gets at once; who only begins gets
   expect(second.here.size).toBe(2 + 16);
 });
 
+test('who reads on and is heard of only at the marks never waits in the end', () => {
+  const readahead = new Readahead(64 * mebibyte);
+  let fetched = 0;
+  let mark = Infinity;
+  const waited: number[] = [];
+  for (let at = 0; at < 512 * mebibyte; at += 131_072) {
+    const end = at + 131_072;
+    const isWaiting = end > fetched;
+    if (isWaiting) waited.push(at);
+    if (!isWaiting && end <= mark) continue;
+    mark = Infinity;
+    const ahead = readahead.next(1, at, 131_072, size, isWaiting);
+    fetched = Math.max(fetched, end);
+    for (const { offset, length } of ahead?.ranges ?? []) {
+      expect(offset).toBeLessThanOrEqual(fetched);
+      fetched = offset + length;
+    }
+    mark = ahead?.mark ?? mark;
+  }
+  expect(waited.filter((at) => at > 8 * mebibyte)).toEqual([]);
+});
+
 test.for([4096, 65_536, mebibyte])('who reads backward, %i bytes at a time, has what comes before', (length) => {
   const reader = new Reader(new Readahead(64 * mebibyte));
   for (let at = size - length; at >= size - 256 * mebibyte; at -= length) reader.read(at, length);
@@ -73,6 +96,28 @@ test.for([3, 7, 20])('who takes a piece every %i MiB has the next ones, and noth
   for (let index = 0; index < count; index += 1) reader.read(index * stride * mebibyte, 8192);
   expect(reader.waits).toBeLessThan(10);
   expect(reader.here.size).toBeLessThanOrEqual(count + 64);
+});
+
+test('who reads backward waits for few chunks, which are of any length', () => {
+  const readahead = new Readahead(64 * mebibyte);
+  const length = 65_536;
+  const random = numbers(5);
+  const ends = [size];
+  while ((ends.at(-1) as number) > size / 2) {
+    ends.push((ends.at(-1) as number) - length * Math.ceil(4 + random() * 28));
+  }
+  let here = size;
+  let waits = 0;
+  for (let at = size - length; at >= size / 2; at -= length) {
+    const isWaiting = at < here;
+    if (isWaiting) waits += 1;
+    const ranges = readahead.next(1, at, length, size, isWaiting)?.ranges ?? [];
+    const lowest = Math.min(isWaiting ? at : here, ...ranges.map(({ offset }) => offset));
+    // Whole chunks come.
+    here = ends.find((end) => end <= lowest) ?? 0;
+  }
+  expect(ends.length).toBeGreaterThan(400);
+  expect(waits).toBeLessThan(60);
 });
 
 test('the same from the end to the beginning', () => {
@@ -106,6 +151,33 @@ test('readers of several files share what may be fetched ahead, and one alone ha
   now += 5000;
   for (let at = 200; at < 600; at += 1) first.read(at * mebibyte, mebibyte);
   expect(first.waits).toBeLessThan(16);
+});
+
+test('those who read at once and always wait get no more than their share', () => {
+  let now = 10_000;
+  const readahead = new Readahead(64 * mebibyte, () => now);
+  const fetched = [0, 0, 0, 0];
+  const lengths: number[] = [];
+  const ahead = (file: number, at: number): number => (fetched[file] as number) - at * mebibyte;
+  const read = (file: number, at: number): void => {
+    now += 1;
+    const ranges = readahead.next(file, at * mebibyte, mebibyte, size, true)?.ranges ?? [];
+    for (const { offset, length } of ranges) {
+      fetched[file] = Math.max(fetched[file] as number, offset + length);
+      lengths.push(length);
+    }
+  };
+  for (let at = 0; at < 200; at += 1) for (let file = 0; file < 4; file += 1) read(file, at);
+  for (let file = 0; file < 4; file += 1) {
+    expect(ahead(file, 200)).toBeGreaterThan(4 * mebibyte);
+    expect(ahead(file, 200)).toBeLessThanOrEqual(17 * mebibyte);
+  }
+  now += 5000;
+  for (let at = 200; at < 300; at += 1) read(0, at);
+  expect(ahead(0, 300)).toBeGreaterThan(48 * mebibyte);
+  expect(ahead(0, 300)).toBeLessThanOrEqual(64 * mebibyte);
+  // A little at a time, so that the store always has something to do.
+  expect(Math.max(...lengths.slice(-5))).toBeLessThanOrEqual(9 * mebibyte);
 });
 
 test('off is off', () => {
