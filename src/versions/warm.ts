@@ -81,8 +81,10 @@ async function warmLarge(local: LocalContent, watch: WarmWatch): Promise<void> {
   for (let offset = 0; offset < size; offset += stepBytes) {
     watch.signal.throwIfAborted();
     const length = Math.min(stepBytes, size - offset);
-    void local.prefetch(offset + length, stepBytes).catch(() => undefined);
-    await local.fetch(offset, length);
+    const fetched = local.fetch(offset, length);
+    // Not as for a reader, whom it would wait for in memory.
+    void local.fetch(offset + length, stepBytes).catch(() => undefined);
+    await fetched;
     watch.progress(length, 0);
   }
   watch.progress(0, 1);
