@@ -11,7 +11,12 @@ void Workers::Add(std::function<void()> work, bool urgent) {
   if (closed_) return;
   (urgent ? urgent_ : queue_).push_back(std::move(work));
   ready_.notify_one();
-  if (urgent_.size() + queue_.size() > threads_ - busy_ && threads_ < limit_) {
+  Start();
+}
+
+/** Under the lock. */
+void Workers::Start() {
+  while (urgent_.size() + queue_.size() > threads_ - busy_ && threads_ < limit_) {
     threads_ += 1;
     // Signals are for the threads of JavaScript.
     sigset_t all, before;
@@ -25,6 +30,7 @@ void Workers::Add(std::function<void()> work, bool urgent) {
 void Workers::Limit(unsigned limit) {
   std::lock_guard<std::mutex> lock(mutex_);
   limit_ = limit;
+  Start();
   ready_.notify_all();
 }
 

@@ -19,6 +19,8 @@ class Workers : public std::enable_shared_from_this<Workers> {
   void Close();
 
  private:
+  /** Threads for what waits, as far as there may be more. */
+  void Start();
   void Loop();
 
   std::mutex mutex_;
