@@ -111,7 +111,10 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
         return Part{std::move(slab), begin, begin + length};
       }
       Slab together = AllocateSlab(length);
-      for (const CacheFile::Part& part : parts) std::memcpy(together.get() + (part.offset - offset), part.bytes, part.length);
+      for (const CacheFile::Part& part : parts) {
+        std::memcpy(together.get() + (part.offset - offset), part.bytes, part.length);
+        if (part.run) file->runs()->Sent(part.run.get(), part.offset, part.length);
+      }
       return Part{std::move(together), 0, length};
     };
     return Task<std::optional<Part>>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, std::optional<Part>& part) {
