@@ -94,6 +94,28 @@ test.for(['folder', 's3'])(
   },
 );
 
+test('a file is lent once the kernel no longer has it, and at once by who finds it on the disk', async () => {
+  const { url, env } = await s3ForTests();
+  await using there = await Place.make('root', { ...env, PACH_STORE: url });
+  await there.must(make);
+  const lent = async (): Promise<number> => {
+    const [mount] = (await there.mounts()) as unknown as { counters: { passthroughOpens: number } }[];
+    return mount?.counters.passthroughOpens ?? -1;
+  };
+  const read = 'cmp src/d/big pfs/data/d/big';
+  await there.must(`pachmount data pfs && ${read}`);
+  expect(await lent()).toBe(0);
+  await there.must(read);
+  expect(await lent()).toBe(0);
+  // The kernel lets go of what it keeps of the file.
+  await there.must(`dd if=pfs/data/d/big iflag=nocache count=0 status=none; ${read}`);
+  expect(await lent()).toBe(0);
+  await there.must(read);
+  expect(await lent()).toBe(1);
+  await there.must(`pach unmount pfs && pachmount data pfs && ${read}`);
+  expect(await lent()).toBe(1);
+});
+
 test('the limit of a cache holds, and so does what is read', async () => {
   await using there = await Place.make('root');
   await there.must(`pach create repo data; mkdir src

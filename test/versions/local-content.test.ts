@@ -10,12 +10,15 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { nativeFetch } from '../../src/base/native.ts';
 import { FileCache } from '../../src/cache/file-cache.ts';
 import { Filler } from '../../src/cache/filler.ts';
 import { DiskSpace } from '../../src/cache/space.ts';
 import { parseAddress } from '../../src/model/address.ts';
+import { storeHeaderKey } from '../../src/model/keys.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import { LocalContent, type LocalFiles } from '../../src/versions/local-content.ts';
@@ -46,15 +49,33 @@ async function storeWith(bytes: Buffer): Promise<Store> {
 }
 
 /** As a process has it that begins: the file's content, through a cache in `cache`. */
-async function openContent(store: Store, memory = 24 * mebibyte): Promise<{ content: LocalContent; filler: Filler }> {
+async function openContent(
+  store: Store,
+  memory = 24 * mebibyte,
+  timeoutSeconds = 5,
+): Promise<{ content: LocalContent; filler: Filler }> {
   const project: Project = openTestProject(store);
   const commit = await resolveCommit(await project.snapshot(), parseAddress('data'));
   const { entry } = await new Files(project.reader, rootOf(commit), 'data').find('/file');
   const space = new DiskSpace(join(dir, 'cache'), 1e9);
-  const files: LocalFiles = { cache: new FileCache(space), filler: new Filler(store, space, 5, memory) };
+  const files: LocalFiles = { cache: new FileCache(space), filler: new Filler(store, space, timeoutSeconds, memory) };
   if (entry.content.form !== 'list') throw new Error('a large file is a list');
   const content = await LocalContent.open(files, project.reader, 'default', entry.content);
   return { content: content!, filler: files.filler };
+}
+
+/** A store that counts what is read of its data packs, but not by threads. */
+function watch(store: Store): { readonly store: Store; reads: number } {
+  const watched = {
+    reads: 0,
+    store: Object.assign(Object.create(store) as Store, {
+      read(key: string, offset: number, length: number) {
+        if (key.includes('/data/')) watched.reads += 1;
+        return store.read(key, offset, length);
+      },
+    }),
+  };
+  return watched;
 }
 
 /** Chunks of every length, next to each other and to holes, with ends in the middle of blocks. */
@@ -81,7 +102,8 @@ for (const [name, bytes] of [
     test(`${name} from a ${from}, ${memory} MiB of memory: every reading is right, whatever is under way`, async () => {
       const folder = await storeWith(bytes);
       await using served = await servedBy(folder, () => 'works');
-      const { content, filler } = await openContent(from === 'server' ? served : folder, memory * mebibyte);
+      const watched = watch(from === 'server' ? served : folder);
+      const { content, filler } = await openContent(watched.store, memory * mebibyte);
       const next = numbers(7);
       const readOne = async (): Promise<void> => {
         const offset = Math.floor(next() * bytes.length);
@@ -95,6 +117,8 @@ for (const [name, bytes] of [
       await content.fetch(0, bytes.length);
       expect(content.file.bytes.whole()).toBe(true);
       expect(filler.counters.failures).toBe(0);
+      // The threads bring all of it, also what two of them have parts of a block of.
+      expect(watched.reads).toBe(0);
       // Also where nobody of this process looks.
       expect((await readFile(join(dir, 'cache', content.file.name))).equals(bytes)).toBe(true);
     });
@@ -146,18 +170,155 @@ test('what nobody came to read makes room for what somebody reads', async () => 
   expect(filler.counters.bytes).toBeLessThan(bytes.length * 1.01);
 });
 
-test('what counts as there is there, while its neighbours are not', async () => {
-  const bytes = randomBytes(24 * mebibyte);
-  const { content } = await openContent(await storeWith(bytes));
-  const next = numbers(3);
-  for (let round = 0; round < 8; round += 1) {
-    await content.ensure(Math.floor(next() * bytes.length), 1);
-    for (let offset = 0; offset < bytes.length; offset += 4096) {
-      if (content.file.bytes.presentUntil(offset, offset + 4096) === offset) continue;
-      const read = await content.file.bytes.read(offset, 4096);
-      expect(read?.equals(bytes.subarray(offset, offset + 4096)), `the block at ${offset}`).toBe(true);
-    }
+/** Brings a file a part at a time; who does not pause reads each to its end. */
+async function bringInParts(content: LocalContent, purpose: 'ahead' | 'keep', pauseMs: number): Promise<void> {
+  const { bytes, size } = content.file;
+  for (let offset = 0; offset < size;) {
+    await content.fetch(offset, 6 * mebibyte, purpose);
+    const end = bytes.presentUntil(offset, size);
+    expect(end).toBeGreaterThan(offset);
+    if (purpose === 'ahead' && pauseMs === 0) await bytes.read(offset, end - offset);
+    await sleep(pauseMs);
+    offset = end;
   }
+}
+
+for (const [what, purpose, pauseMs] of [
+  ['what was read', 'ahead', 0],
+  ['what nobody came to read for long', 'ahead', 1100],
+  ['what nobody will read', 'keep', 0],
+] as const) {
+  test(`${what} leaves its room to what comes next`, async () => {
+    const bytes = randomBytes(20 * mebibyte);
+    await using store = await servedBy(await storeWith(bytes), () => 'works');
+    const { content, filler } = await openContent(store, 8 * mebibyte);
+    await bringInParts(content, purpose, pauseMs);
+    expect(filler.counters).toMatchObject({ failures: 0, hedged: 0 });
+    expect(filler.counters.bytes).toBeLessThan(bytes.length * 1.01);
+    const path = join(dir, 'cache', content.file.name);
+    // What finds no room goes through the page cache, and so does a chunk that is left alone at the end.
+    expect(await cachedPages(path)).toBeLessThan((5 * mebibyte) / 4096);
+    expect((await readFile(path)).equals(bytes)).toBe(true);
+  });
+}
+
+test('a chunk is read as soon as it has come, while the rest is under way', async () => {
+  // One run, and no chunk is longer than half of it.
+  const bytes = randomBytes(9_500_000);
+  let asked = 0;
+  await using store = await servedBy(await storeWith(bytes), (request) => {
+    asked = request;
+    return 'stalls';
+  });
+  const watched = watch(store);
+  const { content } = await openContent(watched.store, 8 * mebibyte, 600);
+  void content.prefetch(0, bytes.length);
+  await vi.waitFor(() => expect(asked).toBe(1));
+  expect(await content.ensure(0, 4096)).toBe(true);
+  expect((await content.file.bytes.read(0, 4096))?.equals(bytes.subarray(0, 4096))).toBe(true);
+  expect(content.has(8_000_000, 4096)).toBe(false);
+  expect([asked, watched.reads]).toEqual([1, 0]);
+});
+
+test('what somebody waits for goes before what was to come ahead', async () => {
+  const bytes = randomBytes(64 * mebibyte);
+  const lengths: number[] = [];
+  let go = (): void => undefined;
+  const told = new Promise<void>((resolve) => (go = resolve));
+  await using store = await servedBy(await storeWith(bytes), async (_, length): Promise<Fate> => {
+    lengths.push(length);
+    await told;
+    return 'works';
+  });
+  const { content } = await openContent(store, 64 * mebibyte);
+  const ahead = content.prefetch(0, 56 * mebibyte);
+  await vi.waitFor(() => expect(lengths.length).toBeGreaterThan(3));
+  const one = content.ensure(63 * mebibyte, 1);
+  for (let turns = 0; turns < 1000; turns += 1) await turn();
+  go();
+  expect(await one).toBe(true);
+  await ahead;
+  expect(lengths.length).toBeGreaterThan(5);
+  expect(lengths.slice(0, 4).every((length) => length > 5 * mebibyte)).toBe(true);
+  expect(lengths[4]).toBeLessThan(5 * mebibyte);
+});
+
+test('as many transfers are under way as may be, also when that changes', async () => {
+  const waiting: (() => void)[] = [];
+  await using store = await servedBy(await storeWith(randomBytes(4 * mebibyte)), async (): Promise<Fate> => {
+    await new Promise<void>((go) => waiting.push(go));
+    return 'works';
+  });
+  const { content } = await openContent(store);
+  const url = (await store.direct?.(storeHeaderKey))?.url;
+  let ended = 0;
+  const fetcher = new (nativeFetch().Fetcher)(2, 0, (_, isEnd) => (ended += Number(isEnd)));
+  const piece = Buffer.alloc(64);
+  piece.writeUInt32LE(1, 16);
+  piece.writeUInt32LE(1, 20);
+  const begin = (id: number): void =>
+    fetcher.fetch(id, content.file.bytes, { url, timeoutSeconds: 60 }, piece, false, false);
+  for (let id = 0; id < 8; id += 1) begin(id);
+  const come = async (count: number): Promise<void> => {
+    await vi.waitFor(() => expect(waiting.length).toBe(count));
+    await sleep(100);
+    expect(waiting.length).toBe(count);
+  };
+  await come(2);
+  fetcher.limit(4);
+  await come(4);
+  fetcher.limit(1);
+  for (const go of waiting.splice(0)) go();
+  await come(1);
+  for (let left = 3; left >= 0; left -= 1) {
+    waiting.pop()?.();
+    await come(Math.min(left, 1));
+  }
+  await vi.waitFor(() => expect(ended).toBe(8));
+});
+
+test.for(['a chunk', 'a run'])(
+  'what counts as there is there, while its neighbours are not: %s at a time',
+  async (what) => {
+    const bytes = randomBytes(48 * mebibyte);
+    const { content } = await openContent(await storeWith(bytes));
+    const next = numbers(3);
+    for (let round = 0; round < 6; round += 1) {
+      const offset = Math.floor(next() * (bytes.length - 5 * mebibyte));
+      if (what === 'a chunk') await content.ensure(offset, 1);
+      else await content.fetch(offset, 5 * mebibyte);
+      for (let at = 0; at < bytes.length; at += 4096) {
+        if (content.file.bytes.presentUntil(at, at + 4096) === at) continue;
+        const read = await content.file.bytes.read(at, 4096);
+        expect(read?.equals(bytes.subarray(at, at + 4096)), `the block at ${at}`).toBe(true);
+      }
+    }
+  },
+);
+
+test('a run that has come and was read stays until the disk has it', async () => {
+  const bytes = randomBytes(24 * mebibyte);
+  let fate: Fate = 'lingers';
+  let asked = 0;
+  await using store = await servedBy(await storeWith(bytes), (request) => {
+    asked = request;
+    return fate;
+  });
+  const { content } = await openContent(store, 8 * mebibyte, 600);
+  const { file } = content;
+  void content.prefetch(0, 6 * mebibyte);
+  await vi.waitFor(() => expect(content.has(0, 6 * mebibyte)).toBe(true));
+  const end = file.bytes.presentUntil(0, bytes.length);
+  for (let times = 0; times < 2; times += 1) {
+    expect((await file.bytes.read(0, end))?.equals(bytes.subarray(0, end))).toBe(true);
+  }
+  expect(file.bytes.presentUntil(0, bytes.length)).toBe(end);
+  // Nor does it leave for others, when it has been there for long.
+  fate = 'works';
+  await sleep(1100);
+  await content.fetch(14 * mebibyte, 6 * mebibyte);
+  expect(file.bytes.presentUntil(0, bytes.length)).toBe(end);
+  expect(asked).toBe(2);
 });
 
 test('what is beside holes and ends is read right, and holes are left to others', async () => {
@@ -197,8 +358,15 @@ test('two processes that read at once share what each fetches', async () => {
       }
     }),
   );
+  await Promise.all(both.map(({ content }) => content.fetch(0, bytes.length)));
   const fetched = both.reduce((sum, { filler }) => sum + filler.counters.bytes, 0);
   expect(fetched).toBeLessThan(bytes.length * 1.01);
+  // Neither keeps the other from fetching anew what the disk has lost.
+  for (const { content } of both) {
+    content.file.bytes.drop(0, bytes.length);
+    await content.fetch(0, bytes.length);
+    expect(content.file.bytes.whole()).toBe(true);
+  }
 });
 
 test('a random read fetches the chunks that it touches', async () => {
@@ -209,18 +377,25 @@ test('a random read fetches the chunks that it touches', async () => {
   expect(filler.counters.bytes).toBeLessThanOrEqual(2 * 4 * mebibyte);
 });
 
-/** The objects of a folder store by HTTP, in ranges, as `next` says: `stalls` after half of the bytes. */
-async function servedBy(store: Store, next: (request: number) => 'works' | 'stalls'): Promise<Store & AsyncDisposable> {
+type Fate = 'works' | 'stalls' | 'lingers';
+
+/** The objects of a folder store by HTTP, in ranges, as `next` says: `stalls` after half of the bytes, `lingers` after all. */
+async function servedBy(
+  store: Store,
+  next: (request: number, length: number) => Fate | Promise<Fate>,
+): Promise<Store & AsyncDisposable> {
   let requests = 0;
   const server = createServer((request, answer) => {
     const [, from, to] = /(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
     requests += 1;
-    const fate = next(requests);
+    const number = requests;
     void (async () => {
       const length = Number(to) - Number(from) + 1;
+      const fate = await next(number, length);
       const bytes = await store.read((request.url ?? '').slice(1), Number(from), length);
-      answer.writeHead(206, { 'content-length': bytes.length });
+      answer.writeHead(206, fate === 'lingers' ? {} : { 'content-length': bytes.length });
       if (fate === 'works') answer.end(bytes);
+      else if (fate === 'lingers') answer.write(bytes);
       else answer.write(bytes.subarray(0, length / 2));
     })();
   });
@@ -273,6 +448,26 @@ test('a damaged pack is told as by any reader', async () => {
   }
   const { content } = await openContent(store);
   await expect(content.ensure(mebibyte, 4096)).rejects.toMatchObject({ code: 'damaged' });
+});
+
+test('a byte that the store has changed reaches nobody, and what is beside it does', async () => {
+  const bytes = randomBytes(8 * mebibyte);
+  const folder = await storeWith(bytes);
+  const at = 5_000_000;
+  const flipped = Object.assign(Object.create(folder) as Store, {
+    async read(key: string, offset: number, length: number) {
+      const read = Buffer.from(await folder.read(key, offset, length));
+      const found = read.indexOf(bytes.subarray(at, at + 32));
+      if (found >= 0) read[found] = (read[found] as number) ^ 1;
+      return read;
+    },
+  });
+  await using store = await servedBy(flipped, () => 'works');
+  const { content } = await openContent(store);
+  await expect(content.fetch(0, bytes.length)).rejects.toMatchObject({ code: 'damaged' });
+  expect(content.has(at, 1)).toBe(false);
+  expect(await content.ensure(0, 4096)).toBe(true);
+  expect((await content.file.bytes.read(0, 4096))?.equals(bytes.subarray(0, 4096))).toBe(true);
 });
 
 test.for(['open', 'closed'])('checksums that outlive a file, still %s, say nothing of its successor', async (state) => {
