@@ -1,6 +1,7 @@
 /**
  * The content of a large file as a file of this machine's cache, which fills as it is read.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlobReader } from '../cache/blobs.ts';
 import type { FileCache, LocalFile } from '../cache/file-cache.ts';
 import type { FileChunk, Filler, Stretch } from '../cache/filler.ts';
@@ -20,6 +21,8 @@ export interface LocalFiles {
 export const localBytesMin = 1024 * 1024;
 const blockBytes = 4096;
 const triesMax = 4;
+/** Who needs a block of which a part is in memory waits so long for the disk: the rest of a run may come slowly. */
+const writtenMs = 2000;
 
 type LargeContent = Exclude<FileContent, { form: 'inline' }>;
 
@@ -97,7 +100,7 @@ export class LocalContent {
       try {
         if (tries === 0) await this.filler.fill(this.reader, this.project, this.file, stretch, 'read');
         // A block that two share counts when both are on the disk.
-        else if (tries === 1) await this.filler.written(this.file, stretch);
+        else if (tries === 1) await Promise.race([this.filler.written(this.file, stretch), sleep(writtenMs)]);
         else await this.filler.mend(this.reader, this.file, stretch);
       } catch (error) {
         if (isPachError(error)) throw error;

@@ -277,6 +277,22 @@ test('as many transfers are under way as may be, also when that changes', async 
   await vi.waitFor(() => expect(ended).toBe(8));
 });
 
+test('a block that is half in the file and half in memory is read while the rest of its run is slow', async () => {
+  const bytes = randomBytes(20 * mebibyte);
+  let fate: Fate = 'works';
+  await using store = await servedBy(await storeWith(bytes), () => fate);
+  const { content } = await openContent(store, 8 * mebibyte, 600);
+  const { bytes: file } = content.file;
+  await content.fetch(0, 6 * mebibyte);
+  fate = 'stalls';
+  const from = file.presentUntil(0, bytes.length);
+  void content.prefetch(from, 9_500_000);
+  await vi.waitFor(() => expect(content.has(from + 4096, 4096)).toBe(true));
+  fate = 'works';
+  expect(await content.ensure(from - 8192, 16_384)).toBe(true);
+  expect((await file.read(from - 8192, 16_384))?.equals(bytes.subarray(from - 8192, from + 8192))).toBe(true);
+});
+
 test.for(['a chunk', 'a run'])(
   'what counts as there is there, while its neighbours are not: %s at a time',
   async (what) => {
@@ -416,6 +432,29 @@ test('a transfer that stands still is asked for again, and not waited for', asyn
   const { content, filler } = await openContent(store);
   for (let offset = 0; offset < 24; offset += 1) expect(await content.ensure(offset * mebibyte, mebibyte)).toBe(true);
   expect((await content.file.bytes.read(0, bytes.length))?.equals(bytes)).toBe(true);
+  expect(filler.counters).toMatchObject({ hedged: 1, failures: 0 });
+});
+
+test('what stands still keeps nobody waiting who finds no room in memory', async () => {
+  const bytes = randomBytes(32 * mebibyte);
+  let stalls = false;
+  let stalled = 0;
+  await using store = await servedBy(await storeWith(bytes), () => {
+    if (!stalls || stalled > 0) return 'works';
+    stalled += 1;
+    return 'stalls';
+  });
+  const { content, filler } = await openContent(store, 8 * mebibyte, 600);
+  for (let offset = 0; offset < 20; offset += 1) expect(await content.ensure(offset * mebibyte, mebibyte)).toBe(true);
+  stalls = true;
+  // The room is taken by what stands still, and not by what was read before.
+  await sleep(1100);
+  const from = content.file.bytes.presentUntil(0, bytes.length);
+  void content.prefetch(from, 8 * mebibyte);
+  expect(await content.ensure(from, 8 * mebibyte)).toBe(true);
+  expect((await content.file.bytes.read(0, from + 8 * mebibyte))?.equals(bytes.subarray(0, from + 8 * mebibyte))).toBe(
+    true,
+  );
   expect(filler.counters).toMatchObject({ hedged: 1, failures: 0 });
 });
 
