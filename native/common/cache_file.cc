@@ -7,6 +7,10 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,6 +50,16 @@ void Allocate(int fd, uint64_t offset, uint64_t length) {
   if (errno != EOPNOTSUPP && errno != ENOSYS) Fail("allocate");
 #endif
   static_cast<void>(fd), static_cast<void>(offset), static_cast<void>(length);
+}
+
+/** What must be there of a mapped file before anything is looked at: in memory a hole takes room also when it is read. */
+uint64_t RoomAtFirst(int fd, uint64_t mapped) {
+#ifdef __linux__
+  struct statfs info;
+  if (fstatfs(fd, &info) == 0 && info.f_type == TMPFS_MAGIC) return mapped;
+#endif
+  static_cast<void>(fd), static_cast<void>(mapped);
+  return kHeaderBytes;
 }
 
 void SyncFile(int fd) {
@@ -98,7 +112,7 @@ CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size
     if (fstat(sums_, &there) != 0 || ftruncate(data_, static_cast<off_t>(size)) != 0) Fail("cache file");
     const bool fresh = static_cast<uint64_t>(there.st_size) != mapped_;
     if (fresh && (ftruncate(sums_, 0) != 0 || ftruncate(sums_, static_cast<off_t>(mapped_)) != 0)) Fail("cache file");
-    Allocate(sums_, 0, kHeaderBytes);
+    Allocate(sums_, 0, RoomAtFirst(sums_, mapped_));
     void* base = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, sums_, 0);
     if (base == MAP_FAILED) Fail("mmap");
     base_ = static_cast<uint8_t*>(base);
@@ -111,6 +125,7 @@ CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size
     }
     if (!ours || (header()->settled == 0 && header()->boot != boot)) {
       Clear();
+      Allocate(sums_, 0, RoomAtFirst(sums_, mapped_));
       header()->size = size;
       header()->data = identity;
       header()->boot = boot;
