@@ -10,7 +10,7 @@ const stepFirst = 2;
 const gain = 1.1;
 const loss = 0.97;
 /** Transfers for each one at a time, of which a rate is told, and rates between two trials. */
-const transfersPerSlot = 3;
+const transfersPerSlot = 2;
 const ratesBetween = 4;
 
 export class InFlight {
@@ -18,7 +18,8 @@ export class InFlight {
   /** What the trial under way is compared with, and the step that it goes back to. */
   private trial: { readonly rate: number; readonly from: number } | undefined;
   private goesUp = true;
-  private rates = 0;
+  /** The first trial comes at once: a store that is far away should not have to wait for it. */
+  private rates = ratesBetween;
   private readonly now: () => number;
   private begun: number | undefined;
   private bytes = 0;
@@ -40,7 +41,7 @@ export class InFlight {
   note(bytes: number, isBusy: boolean): boolean {
     if (!isBusy) {
       this.begun = undefined;
-      return false;
+      return this.giveUp();
     }
     if (this.begun === undefined) {
       this.begin();
@@ -52,6 +53,14 @@ export class InFlight {
     const rate = this.bytes / Math.max(1, this.now() - this.begun);
     this.begin();
     return this.judge(rate);
+  }
+
+  /** Ends a trial that tells nothing: with so many at a time none waits. */
+  private giveUp(): boolean {
+    if (!this.trial) return false;
+    this.step = this.trial.from;
+    this.trial = undefined;
+    return true;
   }
 
   private begin(): void {
