@@ -62,7 +62,7 @@ text { fill: #333; } .label { text-anchor: end; } .scale { text-anchor: middle; 
   text { fill: #ccc; } .scale { fill: #999; } .tick { stroke: #3a3a3a; } .one { stroke: #999; } .faster { fill: #6fa8c7; } .slower { fill: #6b6b6b; }
 }
 </style>
-<text class="head" x="12" y="20">Ours / reference: rates, medians of one run, logarithmic</text>
+<text class="head" x="12" y="20">Ours / reference: rates, medians, logarithmic</text>
 <text class="scale" style="text-anchor: start" x="12" y="38">${escape(under)}</text>
 ${lines.join('\n')}
 ${bars.map(barText).join('\n')}
