@@ -65,6 +65,8 @@ class Rooms : public std::enable_shared_from_this<Rooms> {
  public:
   /** The most bytes of a run. */
   static constexpr uint64_t kRunBytes = 12 << 20;
+  /** What one usually takes: a room is memory only as far as it was written to. */
+  static constexpr uint64_t kUsualBytes = 8 << 20;
 
   explicit Rooms(size_t count) : count_(count) {}
 

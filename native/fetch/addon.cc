@@ -239,7 +239,7 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
 
   explicit JsFetcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFetcher>(info) {
     const uint64_t threads = CountArgument(info[0], "threads"), memory = CountArgument(info[1], "memory");
-    fetcher_ = std::make_unique<Fetcher>(static_cast<unsigned>(threads), memory / (8 << 20));
+    fetcher_ = std::make_unique<Fetcher>(static_cast<unsigned>(threads), memory / Rooms::kUsualBytes);
     reporter_ = std::make_shared<Reporter>();
     reporter_->Open(info.Env(), info[2].As<Napi::Function>());
   }

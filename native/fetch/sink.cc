@@ -20,7 +20,7 @@ constexpr size_t kHashedBytes = 64 << 10;
 /** A run for what lies together in the file; null where it does not, and where there is no room. */
 std::shared_ptr<Run> RunFor(const Transfer& transfer, Rooms* rooms) {
   const std::vector<FetchPiece>& pieces = transfer.pieces;
-  if (rooms == nullptr || pieces.size() < kPiecesMin) return nullptr;
+  if (pieces.size() < kPiecesMin) return nullptr;
   const uint64_t begin = pieces.front().file_offset;
   uint64_t end = begin;
   for (const FetchPiece& piece : pieces) {

@@ -100,8 +100,10 @@ export class LocalContent {
       try {
         if (tries === 0) await this.filler.fill(this.reader, this.project, this.file, stretch, 'read');
         // A block that two share counts when both are on the disk.
-        else if (tries === 1) await Promise.race([this.filler.written(this.file, stretch), sleep(writtenMs)]);
-        else await this.filler.mend(this.reader, this.file, stretch);
+        else if (tries === 1) {
+          const enough = sleep(writtenMs, undefined, { ref: false });
+          await Promise.race([this.filler.written(this.file, stretch), enough]);
+        } else await this.filler.mend(this.reader, this.file, stretch);
       } catch (error) {
         if (isPachError(error)) throw error;
         this.refused = true;

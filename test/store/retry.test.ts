@@ -178,7 +178,7 @@ test('the probe sees through a store that ignores conditions', async () => {
   const refusing: Store = {
     ...plain(),
     async writeIfAbsent() {
-      throw new PachError('unsupported', { what: 'x', why: 'not implemented' });
+      throw new PachError('unsupported', { what: 'x', why: 'the server does not know it' });
     },
   };
   expect(await conditionalWrites(refusing)).toBe(false);
