@@ -64,6 +64,11 @@ async function openContent(
   return { content: content!, filler: files.filler };
 }
 
+/** Begins to fetch what will be read soon; what is under way when a test ends finds no store any more. */
+function ahead(content: LocalContent, offset: number, length: number): void {
+  void content.prefetch(offset, length).catch(() => undefined);
+}
+
 /** A store that counts what is read of its data packs, but not by threads. */
 function watch(store: Store): { readonly store: Store; reads: number } {
   const watched = {
@@ -108,7 +113,7 @@ for (const [name, bytes] of [
       const readOne = async (): Promise<void> => {
         const offset = Math.floor(next() * bytes.length);
         const length = Math.min(bytes.length - offset, 1 + Math.floor(next() ** 3 * mebibyte));
-        if (next() < 0.3) void content.prefetch(offset, length * 8).catch(() => undefined);
+        if (next() < 0.3) ahead(content, offset, length * 8);
         expect(await content.ensure(offset, length)).toBe(true);
         const read = await content.file.bytes.read(offset, length);
         expect(read?.equals(bytes.subarray(offset, offset + length)), `${length} bytes from ${offset}`).toBe(true);
@@ -141,7 +146,7 @@ test('who reads what comes gets it from memory; it is on the disk, and not in th
   const bytes = randomBytes(24 * mebibyte);
   await using store = await servedBy(await storeWith(bytes), () => 'works');
   const { content, filler } = await openContent(store);
-  void content.prefetch(0, bytes.length);
+  ahead(content, 0, bytes.length);
   const before = await bytesRead();
   for (let offset = 0; offset < bytes.length; offset += mebibyte) {
     expect(await content.ensure(offset, mebibyte)).toBe(true);
@@ -212,7 +217,7 @@ test('a chunk is read as soon as it has come, while the rest is under way', asyn
   });
   const watched = watch(store);
   const { content } = await openContent(watched.store, 8 * mebibyte, 600);
-  void content.prefetch(0, bytes.length);
+  ahead(content, 0, bytes.length);
   await vi.waitFor(() => expect(asked).toBe(1));
   expect(await content.ensure(0, 4096)).toBe(true);
   expect((await content.file.bytes.read(0, 4096))?.equals(bytes.subarray(0, 4096))).toBe(true);
@@ -231,13 +236,13 @@ test('what somebody waits for goes before what was to come ahead', async () => {
     return 'works';
   });
   const { content } = await openContent(store, 64 * mebibyte);
-  const ahead = content.prefetch(0, 56 * mebibyte);
+  const coming = content.prefetch(0, 56 * mebibyte);
   await vi.waitFor(() => expect(lengths.length).toBeGreaterThan(3));
   const one = content.ensure(63 * mebibyte, 1);
   for (let turns = 0; turns < 1000; turns += 1) await turn();
   go();
   expect(await one).toBe(true);
-  await ahead;
+  await coming;
   expect(lengths.length).toBeGreaterThan(5);
   expect(lengths.slice(0, 4).every((length) => length > 5 * mebibyte)).toBe(true);
   expect(lengths[4]).toBeLessThan(5 * mebibyte);
@@ -286,7 +291,7 @@ test('a block that is half in the file and half in memory is read while the rest
   await content.fetch(0, 6 * mebibyte);
   fate = 'stalls';
   const from = file.presentUntil(0, bytes.length);
-  void content.prefetch(from, 9_500_000);
+  ahead(content, from, 9_500_000);
   await vi.waitFor(() => expect(content.has(from + 4096, 4096)).toBe(true));
   fate = 'works';
   expect(await content.ensure(from - 8192, 16_384)).toBe(true);
@@ -324,7 +329,7 @@ test('a run that has come and was read stays until the disk has it', async () =>
   });
   const { content } = await openContent(store, 8 * mebibyte, 600);
   const { file } = content;
-  void content.prefetch(0, 6 * mebibyte);
+  ahead(content, 0, 6 * mebibyte);
   await vi.waitFor(() => expect(content.has(0, 6 * mebibyte)).toBe(true));
   const end = file.bytes.presentUntil(0, bytes.length);
   for (let times = 0; times < 2; times += 1) {
@@ -452,7 +457,7 @@ test('what stands still keeps nobody waiting who finds no room in memory', async
   // The room is taken by what stands still, and not by what was read before.
   await sleep(1100);
   const from = content.file.bytes.presentUntil(0, bytes.length);
-  void content.prefetch(from, 8 * mebibyte);
+  ahead(content, from, 8 * mebibyte);
   expect(await content.ensure(from, 8 * mebibyte)).toBe(true);
   expect((await content.file.bytes.read(0, from + 8 * mebibyte))?.equals(bytes.subarray(0, from + 8 * mebibyte))).toBe(
     true,
