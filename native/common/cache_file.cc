@@ -223,7 +223,7 @@ CacheFile::Outcome CacheFile::Read(uint64_t offset, uint64_t length, uint8_t* bu
   unsigned from_file = 0;
   for (uint64_t at = offset; at < end;) {
     if (std::shared_ptr<Run> run = runs_->Find(at)) {
-      const uint64_t some = std::min<uint64_t>(run->landed, end) - at;
+      const uint64_t some = std::min({run->landed.load(std::memory_order_acquire), run->TogetherUntil(at), end}) - at;
       const uint8_t* bytes = run->At(at);
       parts->push_back({bytes, at, some, std::move(run)});
       at += some;

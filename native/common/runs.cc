@@ -24,10 +24,25 @@ void Free(uint8_t* bytes) { std::free(bytes); }
 
 }  // namespace
 
-Run::Run(uint64_t from, uint64_t to, bool goes_past, std::shared_ptr<uint8_t> room)
-    : begin(from), end(to), past(goes_past), landed(from), room_(std::move(room)) {}
+Run::Run(uint64_t from, uint64_t to, bool goes_past, std::vector<Place> places, std::shared_ptr<uint8_t> room)
+    : begin(from), end(to), past(goes_past), landed(from), places_(std::move(places)), room_(std::move(room)) {
+  if (places_.empty()) places_.push_back({from, from % kDirectAlignment});
+}
 
-uint8_t* Run::At(uint64_t offset) const { return room_.get() + (offset - begin / kDirectAlignment * kDirectAlignment); }
+uint8_t* Run::At(uint64_t offset) const {
+  const Place& place = *std::prev(After(offset));
+  return room_.get() + place.in_room + (offset - place.offset);
+}
+
+uint64_t Run::TogetherUntil(uint64_t offset) const {
+  const auto next = After(offset);
+  return next == places_.end() ? end : next->offset;
+}
+
+std::vector<Run::Place>::const_iterator Run::After(uint64_t offset) const {
+  return std::upper_bound(places_.begin(), places_.end(), offset,
+                          [](uint64_t wanted, const Place& place) { return wanted < place.offset; });
+}
 
 void Runs::Add(std::shared_ptr<Run> run) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -78,10 +93,11 @@ void Runs::RemoveRead(Run* run) {
   if (run->done && run->end_sent_ && run->sent_ >= run->end - run->begin) Remove(run);
 }
 
-std::shared_ptr<Run> Rooms::Begin(uint64_t begin, uint64_t end, bool past, const std::shared_ptr<Runs>& runs, bool may_wait) {
+std::shared_ptr<Run> Rooms::Begin(uint64_t begin, uint64_t end, bool past, std::vector<Run::Place> places,
+                                  const std::shared_ptr<Runs>& runs, bool may_wait) {
   std::shared_ptr<uint8_t> room = Room(may_wait);
   if (!room) return nullptr;
-  auto run = std::make_shared<Run>(begin, end, past, std::move(room));
+  auto run = std::make_shared<Run>(begin, end, past, std::move(places), std::move(room));
   runs->Add(run);
   std::lock_guard<std::mutex> lock(mutex_);
   given_.remove_if([](const Given& given) { return given.run.expired(); });

@@ -15,10 +15,19 @@
 /** Consecutive bytes [begin, end) of a file, of which those before `landed` are there. */
 class Run {
  public:
-  Run(uint64_t begin, uint64_t end, bool past, std::shared_ptr<uint8_t> room);
+  /** That the bytes from `offset` on, until the next of these, lie so far from the room's beginning. */
+  struct Place {
+    uint64_t offset;
+    uint64_t in_room;
+  };
 
-  /** Where a byte of it lies: in a block of memory as in a block of the file. */
+  /** Without `places` all of it lies together, in a block of memory as in a block of the file. */
+  Run(uint64_t begin, uint64_t end, bool past, std::vector<Place> places, std::shared_ptr<uint8_t> room);
+
+  uint8_t* room() const { return room_.get(); }
+  /** Where a byte of it lies, and the end of those that follow it there. */
   uint8_t* At(uint64_t offset) const;
+  uint64_t TogetherUntil(uint64_t offset) const;
 
   const uint64_t begin, end;
   /** It goes to the disk past the page cache. */
@@ -29,6 +38,9 @@ class Run {
 
  private:
   friend class Runs;
+  std::vector<Place>::const_iterator After(uint64_t offset) const;
+
+  std::vector<Place> places_;
   const std::shared_ptr<uint8_t> room_;
   std::atomic<uint64_t> sent_{0};
   std::atomic<bool> end_sent_{false};
@@ -71,7 +83,8 @@ class Rooms : public std::enable_shared_from_this<Rooms> {
   explicit Rooms(size_t count) : count_(count) {}
 
   /** A run of a file, in its list; null when there is no room, also after some waiting when it `may_wait`. */
-  std::shared_ptr<Run> Begin(uint64_t begin, uint64_t end, bool past, const std::shared_ptr<Runs>& runs, bool may_wait);
+  std::shared_ptr<Run> Begin(uint64_t begin, uint64_t end, bool past, std::vector<Run::Place> places,
+                             const std::shared_ptr<Runs>& runs, bool may_wait);
 
  private:
   struct Given {

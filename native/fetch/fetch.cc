@@ -21,6 +21,8 @@
 namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
+/** Where memory need not be near: enough for a disk to give what it can. */
+constexpr size_t kRunReadBytes = 4 << 20;
 constexpr long kReceiveBytes = 96 << 10;
 constexpr long kConnectSeconds = 10;
 /** A disk is busy while one of them prepares what is next. */
@@ -32,6 +34,8 @@ struct Descriptor {
     if (fd >= 0) close(fd);
   }
 };
+
+uint64_t UpToBlock(uint64_t bytes) { return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment; }
 
 /** True when the page cache has all of a range (Linux 6.5; others do not tell). */
 bool IsCached(int fd, uint64_t offset, uint64_t length) {
@@ -47,44 +51,61 @@ bool IsCached(int fd, uint64_t offset, uint64_t length) {
 #endif
 }
 
-size_t ReadSome(int fd, uint8_t* into, size_t length, uint64_t offset) {
-  ssize_t got;
-  do got = pread(fd, into, length, static_cast<off_t>(offset));
-  while (got < 0 && errno == EINTR);
-  if (got < 0) throw SystemError(errno, "read");
-  return static_cast<size_t>(got);
-}
-
 /**
- * What is not in the page cache is read past it, where the file system can: it is wanted once, and
- * goes to the cache's own file.
+ * An object in a folder. What is not in the page cache is read past it, where the file system can:
+ * it is wanted once, and goes to the cache's own file.
  */
-void FromFile(const Transfer& transfer, Buffers* buffers, Sink* sink) {
-  const Descriptor file{open(transfer.path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) throw SystemError(errno, "open");
+class ObjectFile {
+ public:
+  explicit ObjectFile(const std::string& path) : file_{open(path.c_str(), O_RDONLY | O_CLOEXEC)}, past_{-1} {
+    if (file_.fd < 0) throw SystemError(errno, "open");
 #ifdef O_DIRECT
-  const Descriptor past{open(transfer.path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT)};
-#else
-  const Descriptor past{-1};
+    past_.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
 #endif
+  }
+
+  /** Reads [from, to) to aligned memory, where there is room for whole blocks; `from` is a block's beginning. */
+  void Read(uint64_t from, uint64_t to, uint8_t* into) const {
+    const bool past = past_.fd >= 0 && !IsCached(file_.fd, from, to - from);
+    const uint64_t length = past ? UpToBlock(to - from) : to - from;
+    ssize_t got;
+    do got = pread(past ? past_.fd : file_.fd, into, length, static_cast<off_t>(from));
+    while (got < 0 && errno == EINTR);
+    if (got < 0) throw SystemError(errno, "read");
+    if (static_cast<uint64_t>(got) < to - from) throw std::runtime_error("the object is shorter than that");
+  }
+
+ private:
+  const Descriptor file_;
+  Descriptor past_;
+};
+
+/** Into the run where chunks can be read as they are stored, and else by the sink. */
+void FromFile(const Transfer& transfer, Buffers* buffers, Sink* sink) {
+  const ObjectFile file(transfer.path);
+  const uint64_t end = transfer.pieces.back().stored_offset + transfer.pieces.back().stored_length;
   uint64_t begin = transfer.pieces.front().stored_offset;
+  if (uint8_t* into = sink->Stored()) {
+    for (uint64_t from = begin - begin % kDirectAlignment; from < end; from += kRunReadBytes, into += kRunReadBytes) {
+      const uint64_t to = std::min(end, from + kRunReadBytes);
+      file.Read(from, to, into);
+      sink->Came(to);
+    }
+    return;
+  }
   for (size_t first = 0; first < transfer.pieces.size();) {
     // Whole chunks at a time: they are verified and written from where they are read.
-    uint64_t end = begin;
+    uint64_t until = begin;
     for (; first < transfer.pieces.size(); ++first) {
       const uint64_t next = transfer.pieces[first].stored_offset + transfer.pieces[first].stored_length;
-      if (end > begin && next - begin > kReadBytes) break;
-      end = next;
+      if (until > begin && next - begin > kReadBytes) break;
+      until = next;
     }
-    uint8_t* const bytes = buffers->Room(end - begin + 2 * kDirectAlignment);
-    const bool goes_past = past.fd >= 0 && !IsCached(file.fd, begin, end - begin);
-    const uint64_t skipped = goes_past ? begin % kDirectAlignment : 0;
-    const uint64_t wanted = end - begin + skipped;
-    const uint64_t length = goes_past ? (wanted + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment : wanted;
-    const size_t got = ReadSome(goes_past ? past.fd : file.fd, bytes, length, begin - skipped);
-    if (got < wanted) throw std::runtime_error("the object is shorter than that");
-    sink->Take(bytes + skipped, end - begin);
-    begin = end;
+    const uint64_t skipped = begin % kDirectAlignment;
+    uint8_t* const bytes = buffers->Room(UpToBlock(until - begin + skipped));
+    file.Read(begin - skipped, until, bytes);
+    sink->Take(bytes + skipped, until - begin);
+    begin = until;
   }
 }
 

@@ -17,8 +17,21 @@ constexpr size_t kPiecesMin = 2;
 /** Hashed at once: enough for the processor to do several blocks side by side, and still in its cache. */
 constexpr size_t kHashedBytes = 64 << 10;
 
+/** Where plain bytes lie in memory that has the object as it is stored; nothing where some are compressed, or too much lies between. */
+std::vector<Run::Place> PlacesAsStored(const std::vector<FetchPiece>& pieces) {
+  std::vector<Run::Place> places;
+  const uint64_t begin = pieces.front().stored_offset;
+  if (pieces.back().stored_offset + pieces.back().stored_length - begin > Rooms::kRunBytes) return {};
+  for (const FetchPiece& piece : pieces) {
+    if (piece.stored_length != BlobBound(piece.plain_length)) return {};
+    const uint64_t plain = piece.stored_offset + (piece.stored_length - piece.plain_length);
+    places.push_back({piece.file_offset, begin % kDirectAlignment + (plain - begin)});
+  }
+  return places;
+}
+
 /** A run for what lies together in the file; null where it does not, and where there is no room. */
-std::shared_ptr<Run> RunFor(const Transfer& transfer, Rooms* rooms) {
+std::shared_ptr<Run> RunFor(const Transfer& transfer, std::vector<Run::Place> places, Rooms* rooms) {
   const std::vector<FetchPiece>& pieces = transfer.pieces;
   if (pieces.size() < kPiecesMin) return nullptr;
   const uint64_t begin = pieces.front().file_offset;
@@ -30,7 +43,7 @@ std::shared_ptr<Run> RunFor(const Transfer& transfer, Rooms* rooms) {
   if (end - begin > Rooms::kRunBytes) return nullptr;
   // From a server: then nobody else asks the disk for anything, and the page cache has better uses.
   const bool past = !transfer.url.empty();
-  return rooms->Begin(begin, end, past, transfer.file->runs(), !(transfer.urgent && transfer.held));
+  return rooms->Begin(begin, end, past, std::move(places), transfer.file->runs(), !(transfer.urgent && transfer.held));
 }
 
 }  // namespace
@@ -46,8 +59,14 @@ uint8_t* Buffers::Room(size_t length) {
   return room_.get();
 }
 
-Sink::Sink(const Transfer& transfer, Rooms* rooms)
-    : transfer_(transfer), run_(RunFor(transfer, rooms)), at_(transfer.pieces.front().stored_offset) {}
+Sink::Sink(const Transfer& transfer, Rooms* rooms) : transfer_(transfer), at_(transfer.pieces.front().stored_offset) {
+  // What comes from a server is written from blocks of memory that are those of the file.
+  std::vector<Run::Place> places;
+  if (transfer.url.empty()) places = PlacesAsStored(transfer.pieces);
+  const bool as_stored = !places.empty();
+  run_ = RunFor(transfer, std::move(places), rooms);
+  as_stored_ = run_ && as_stored;
+}
 
 Sink::~Sink() {
   if (!run_) return;
@@ -83,11 +102,29 @@ void Sink::Take(const uint8_t* bytes, size_t length) {
   }
 }
 
+void Sink::Came(uint64_t stored_end) {
+  const uint64_t begin = transfer_.pieces.front().stored_offset;
+  received = std::min(stored_end, transfer_.pieces.back().stored_offset + transfer_.pieces.back().stored_length) - begin;
+  while (landed < transfer_.pieces.size()) {
+    const FetchPiece& piece = transfer_.pieces[landed];
+    if (piece.stored_offset + piece.stored_length > stored_end) return;
+    const uint8_t* plain = run_->At(piece.file_offset);
+    if (VerifiedInPlace(plain - (piece.stored_length - piece.plain_length), piece.stored_length, piece.hash.data()) != plain) {
+      throw DamagedError("chunk: it has another length");
+    }
+    Landed(piece);
+  }
+}
+
 void Sink::Finish() {
   if (!run_ || landed == 0) return;
-  const uint64_t begin = run_->begin, end = run_->landed;
-  const bool right = end == run_->end && transfer_.pieces.back().right;
-  transfer_.file->Put(begin, run_->At(begin), end - begin, transfer_.pieces.front().left, right, run_->past);
+  const uint64_t end = run_->landed;
+  bool left = transfer_.pieces.front().left;
+  for (uint64_t at = run_->begin; at < end; left = true) {
+    const uint64_t until = std::min(end, run_->TogetherUntil(at));
+    transfer_.file->Put(at, run_->At(at), until - at, left, until == run_->end && transfer_.pieces.back().right, run_->past);
+    at = until;
+  }
 }
 
 void Sink::Advance(const uint8_t** bytes, size_t* length, size_t by) {

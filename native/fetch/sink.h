@@ -35,6 +35,12 @@ class Sink {
   void Begin(Buffers* buffers) { buffers_ = buffers; }
   /** Throws what is wrong with a chunk or with the file. */
   void Take(const uint8_t* bytes, size_t length);
+  /**
+   * Memory for the object from the block on where its first chunk begins, when the chunks can be read
+   * where they lie in it; `Came` is told then how far it is there. Null when they must be taken.
+   */
+  uint8_t* Stored() const { return as_stored_ ? run_->room() : nullptr; }
+  void Came(uint64_t stored_end);
   /** Puts into the file what lies in the run. Throws std::system_error. */
   void Finish();
 
@@ -51,6 +57,7 @@ class Sink {
   const Transfer& transfer_;
   Buffers* buffers_ = nullptr;
   std::shared_ptr<Run> run_;
+  bool as_stored_ = false;
   uint64_t at_;
   /** Stored bytes of the next piece that have come, and whether they go straight to the run. */
   size_t filled_ = 0;
