@@ -1,4 +1,5 @@
-// listFolder, readSmallFiles, writeNewFile and lockExclusive.
+// listFolder, readSmallFiles, writeNewFile, lockExclusive and preload.
+#include <dlfcn.h>
 #include <sys/file.h>
 
 #include <algorithm>
@@ -167,11 +168,18 @@ Napi::Value WriteNewFileAsync(const Napi::CallbackInfo& info) {
   return Task<bool>::Run(info.Env(), kept, work, [](Napi::Env env, bool&) { return env.Undefined(); });
 }
 
+/** What cannot be loaded is told to who needs it. */
+Napi::Value PreloadAsync(const Napi::CallbackInfo& info) {
+  auto work = [path = PathArgument(info[0], "path")] { return dlopen(path.c_str(), RTLD_LAZY) != nullptr; };
+  return Task<bool>::Run(info.Env(), {}, work, [](Napi::Env env, bool& loaded) { return Napi::Boolean::New(env, loaded); });
+}
+
 }  // namespace
 
 void ExportFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("listFolder", Napi::Function::New(env, ListFolderAsync, "listFolder"));
   exports.Set("readSmallFiles", Napi::Function::New(env, ReadSmallFiles, "readSmallFiles"));
   exports.Set("writeNewFile", Napi::Function::New(env, WriteNewFileAsync, "writeNewFile"));
+  exports.Set("preload", Napi::Function::New(env, PreloadAsync, "preload"));
   exports.Set("lockExclusive", Napi::Function::New(env, LockExclusive, "lockExclusive"));
 }

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { rm } from 'node:fs/promises';
+import { preloadFetch } from '../base/native.ts';
 import { Home } from '../local/home.ts';
 import { kernelMounts, mountSocketPath, removeMountRecord, writeMountRecord } from '../local/mounts.ts';
 import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
@@ -96,6 +97,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   await Promise.race([transport.ready, transport.finished]);
   beat();
   report({ ready: true });
+  void preloadFetch();
   if (replay) {
     opened.project.options.extents.onFetch = () => replay.stop();
     void replay.run(view.shown());

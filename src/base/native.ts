@@ -151,6 +151,8 @@ export interface NativeData {
    * first stays. Resolves to the number of rows left, which are the first ones in `rows`.
    */
   sortRows(rows: Uint8Array, rowBytes: number): Promise<number>;
+  /** Loads a shared library for the rest of the process, so that who needs it finds it there; false where that fails. */
+  preload(path: Buffer): Promise<boolean>;
   /** Takes an exclusive flock(2), waiting for it; released by `close` of the fd or by death. */
   lockExclusive(fd: number): Promise<void>;
 }
@@ -169,6 +171,7 @@ export interface NativeFetch {
 }
 
 const require = createRequire(import.meta.url);
+const fetchPath = '../../native/build/fetch.node';
 
 let data: NativeData | undefined;
 let fetching: NativeFetch | undefined;
@@ -181,6 +184,11 @@ export function native(): NativeData {
 
 /** The one that fetches, with libcurl: loaded by what reads large files. */
 export function nativeFetch(): NativeFetch {
-  fetching ??= require('../../native/build/fetch.node') as NativeFetch;
+  fetching ??= require(fetchPath) as NativeFetch;
   return fetching;
+}
+
+/** Loads it beside what goes on: with all that libcurl wants, a cold disk takes a fifth of a second for it. */
+export async function preloadFetch(): Promise<void> {
+  await native().preload(Buffer.from(require.resolve(fetchPath)));
 }
