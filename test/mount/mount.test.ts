@@ -45,6 +45,13 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     }
   });
 
+  test('what fetches large files is loaded before anybody reads one', async () => {
+    await using place = await Place.make(who);
+    await place.must(`mkdir src && echo x > src/f && ${put} && pachmount data@master pfs`);
+    const [mount] = await place.mounts();
+    await place.must(`timeout 10 sh -c 'until grep -q fetch.node /proc/${mount?.pid}/maps; do sleep 0.1; done'`);
+  });
+
   test('a second look makes no requests', async () => {
     await using place = await Place.make(who);
     await place.must(`${makeTree} ${put} && pachmount data@master pfs`);
