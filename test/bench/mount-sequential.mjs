@@ -45,6 +45,17 @@ export function thereAndBack(files) {
   return [...entries, ...entries.toReversed()];
 }
 
+/**
+ * Drops the caches, with as much memory just freed as a file needs: what has been free for long a
+ * virtual machine gives back to its host, and who needs it next pays for that more than for the disk.
+ *
+ * @param {string} plain a file of that size
+ */
+async function forget(plain) {
+  await run(['cat', plain]);
+  await dropCaches();
+}
+
 /** MiB a second of `cat`, of a file read so many times. @param {string} path @param {{ who?: Who, times?: number }} [how] */
 export async function catRate(path, { who = 'root', times = 1 } = {}) {
   const { seconds } = await run(as(who, 'cat', ...Array.from({ length: times }, () => path)));
@@ -59,7 +70,7 @@ export async function readFromFolder({ place, ours, samples }, plain) {
   await pach(first, 'put', 'file', 'big@master:/big', '-f', plain);
   await run(['chmod', '-R', 'a+rX', store]);
   const catPacks = async () => {
-    await dropCaches();
+    await forget(plain);
     const { seconds } = await run(['find', store, '-type', 'f', '-size', '+1M', '-exec', 'cat', '{}', '+']);
     return fileMiB / seconds;
   };
@@ -69,10 +80,10 @@ export async function readFromFolder({ place, ours, samples }, plain) {
       samples.add(cold, 'MiB/s', packs, await catPacks());
       await ours.mounted({ env: await ours.home(store, {}, who), source: 'big', who }, async ({ path }) => {
         const file = join(path, 'big');
-        await dropCaches();
+        await forget(plain);
         samples.add(cold, 'MiB/s', 'ours', await catRate(file, { who }));
         samples.add(cold, 'MiB/s', packs, await catPacks());
-        await dropCaches();
+        await forget(plain);
         samples.add(cold, 'MiB/s', plainFile, await catRate(plain, { who }));
         await catRate(file, { who });
         for (const [by, each] of thereAndBack({ [plainFile]: plain, ours: file })) {
@@ -89,14 +100,14 @@ export async function readFromFolder({ place, ours, samples }, plain) {
 async function readOurs({ ours, samples }, env, who, plain) {
   const what = { env, source: 'big', who };
   await ours.mounted(what, async ({ path }) => {
-    await dropCaches();
+    await forget(plain);
     samples.add(workOf('S3', 'cold', who), 'MiB/s', 'ours', await catRate(join(path, 'big'), { who }));
     await run(as(who, 'cmp', plain, join(path, 'big')));
   });
   await ours.mounted(what, async ({ path }) => {
     const files = { [plainFile]: plain, ours: join(path, 'big') };
     for (const [by, file] of thereAndBack(files)) {
-      await dropCaches();
+      await forget(plain);
       samples.add(workOf('S3', 'warm', who), 'MiB/s', by, await catRate(file, { who }));
     }
     for (const file of Object.values(files)) await catRate(file, { who });
@@ -110,7 +121,7 @@ async function readOurs({ ours, samples }, env, who, plain) {
 export async function readFromS3(bench, others, plain) {
   const { ours, samples } = bench;
   for (let round = 0; round < rounds; round++) {
-    await dropCaches();
+    await forget(plain);
     const curled = fileMiB / (await others.secondsToCurl('big', fileMiB * mebibyte));
     for (const who of /** @type {const} */ (['root', 'user'])) {
       samples.add(workOf('S3', 'cold', who), 'MiB/s', curl, curled);
@@ -120,7 +131,7 @@ export async function readFromS3(bench, others, plain) {
     }
     for (const peer of peers) {
       await others.mounted(peer, async (path) => {
-        await dropCaches();
+        await forget(plain);
         samples.add(workOf('S3', 'cold'), 'MiB/s', titleOf(peer), await catRate(join(path, 'big')));
       });
     }
