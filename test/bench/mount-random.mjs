@@ -138,7 +138,7 @@ export async function fetchAtRandom({ ours, samples }, env, plain) {
     const blocks = Math.floor((fileMiB * mebibyte) / readBytes);
     const offsets = Array.from({ length: coldReads }, () => random.below(blocks) * readBytes);
     const needed = chunksOf(ends, offsets);
-    await withProxy(env, 0, async (through, proxy) => {
+    await withProxy(env, async (through, proxy) => {
       await ours.mounted({ env: await ours.home('s3://ours/big', through), source: 'big' }, async ({ path }) => {
         const file = join(path, 'big');
         await run(['stat', file]);

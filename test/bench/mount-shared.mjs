@@ -66,7 +66,7 @@ export async function readTogether(bench, env) {
   const { ours, samples } = bench;
   await readFour(bench, env);
   for (let round = 0; round < rounds; round++) {
-    await withProxy(env, 0, async (through, proxy) => {
+    await withProxy(env, async (through, proxy) => {
       /** @param {string} work @param {readonly string[]} paths */
       const measure = async (work, paths) => {
         await dropCaches();

@@ -1,13 +1,13 @@
 /**
- * All of many small files of one folder, and the works on S3 again with 30 ms before each answer,
+ * All of many small files of one folder, and the works on S3 again over a line of 30 ms,
  * as on a real network: there round trips decide, which loopback hides.
  */
 import { join } from 'node:path';
 import { RandomBytes, writeTree } from './inputs.mjs';
+import { withLine } from './line.mjs';
 import { peers, titleOf } from './mount-peers.mjs';
 import { catRate } from './mount-sequential.mjs';
 import { checkout, dropCaches, pach, run } from './place.mjs';
-import { withProxy } from './proxy.mjs';
 import { rounds, scale } from './rows.mjs';
 
 /** @typedef {import('./mount-ours.mjs').Env} Env */
@@ -76,7 +76,7 @@ export async function readSmallNear(bench, others) {
 export async function readFar(bench, others) {
   const { ours, samples } = bench;
   for (let round = 0; round < rounds; round++) {
-    await withProxy(others.env, delayMs, async (env) => {
+    await withLine(others.env, delayMs, async (env) => {
       const distant = others.through(env);
       await readSmall(bench, distant, works.far);
       const home = await ours.home('s3://ours/big', env);

@@ -1,11 +1,9 @@
 /**
- * A proxy in front of an S3 server, on loopback, that counts what is fetched through it and can
- * hold every answer back for a while, as a network would.
+ * A proxy in front of an S3 server, on loopback, that counts what is fetched through it.
  */
 import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
 import { pipeline } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @typedef {{ gets: number, bytes: number }} Fetched bytes of the answers' bodies */
 
@@ -15,12 +13,10 @@ export class Proxy {
   #agent = new Agent({ keepAlive: true });
   #server;
   #target;
-  #delayMs;
 
-  /** @param {URL} target @param {number} delayMs before the first byte of each answer */
-  constructor(target, delayMs) {
+  /** @param {URL} target */
+  constructor(target) {
     this.#target = target;
-    this.#delayMs = delayMs;
     this.#server = createServer((asked, answer) => this.#forward(asked, answer));
     // Connections stay open as long as the clients want them: S3 servers close idle ones later, too.
     this.#server.keepAliveTimeout = 60_000;
@@ -54,23 +50,18 @@ export class Proxy {
   #forward(asked, answer) {
     const { hostname, port } = this.#target;
     const { method = '', url: path = '', rawHeaders: headers } = asked;
-    const delayed = sleep(this.#delayMs);
     const sent = request({ host: hostname, port, method, path, headers, agent: this.#agent });
     // A client that goes away, as readers ahead do, must not keep the server sending.
     answer.on('close', () => answer.writableFinished || sent.destroy());
     sent.on('error', () => answer.destroy());
-    /** @param {import('node:http').IncomingMessage} got */
-    const pass = async (got) => {
-      // What fits into buffers comes meanwhile, but nothing is passed on.
-      await delayed;
+    sent.on('response', (got) => {
       if (method === 'GET') {
         this.#fetched.gets += 1;
         got.on('data', (bytes) => (this.#fetched.bytes += bytes.length));
       }
       answer.writeHead(got.statusCode ?? 502, got.rawHeaders);
       pipeline(got, answer, () => undefined);
-    };
-    sent.on('response', (got) => void pass(got));
+    });
     pipeline(asked, sent, () => undefined);
   }
 }
@@ -79,11 +70,10 @@ export class Proxy {
  * Runs `use` with a proxy, and the environment that leads through it.
  *
  * @param {Record<string, string>} env leads to an S3 server
- * @param {number} delayMs
  * @param {(env: Record<string, string>, proxy: Proxy) => Promise<void>} use
  */
-export async function withProxy(env, delayMs, use) {
-  const proxy = new Proxy(new URL(env['AWS_ENDPOINT_URL'] ?? ''), delayMs);
+export async function withProxy(env, use) {
+  const proxy = new Proxy(new URL(env['AWS_ENDPOINT_URL'] ?? ''));
   const endpoint = await proxy.listen();
   try {
     await use({ ...env, AWS_ENDPOINT_URL: endpoint }, proxy);
