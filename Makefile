@@ -66,7 +66,7 @@ test-native: setup setup-test ## the addons' own tests and those of the mount, w
 	@$(MAKE) -s -C native clean && $(MAKE) -s -C native SANITIZE=1
 	@mkdir -p $(SANITIZED); preload=$$(g++ -print-file-name=libasan.so); \
 	printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$$@"\n' "$$preload" "$$(command -v node)" > $(SANITIZED)/node; chmod +x $(SANITIZED)/node; \
-	status=0; PACH_TEST_NODE=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$preload \
+	status=0; PACH_TEST_NODE=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 LD_PRELOAD=$$preload \
 	  $(BIN)/vitest run --mode test test/base test/mount test/versions/local-content test/cli/cache || status=$$?; \
 	$(MAKE) -s -C native clean; $(MAKE) -s -C native && $(MAKE) -s -C native test-threads || status=$$?; exit $$status
 
