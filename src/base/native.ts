@@ -171,7 +171,6 @@ export interface NativeFetch {
 }
 
 const require = createRequire(import.meta.url);
-const fetchPath = '../../native/build/fetch.node';
 
 let data: NativeData | undefined;
 let fetching: NativeFetch | undefined;
@@ -184,11 +183,11 @@ export function native(): NativeData {
 
 /** The one that fetches, with libcurl: loaded by what reads large files. */
 export function nativeFetch(): NativeFetch {
-  fetching ??= require(fetchPath) as NativeFetch;
+  fetching ??= require('../../native/build/fetch.node') as NativeFetch;
   return fetching;
 }
 
 /** Loads it beside what goes on: with all that libcurl wants, a cold disk takes a fifth of a second for it. */
 export async function preloadFetch(): Promise<void> {
-  await native().preload(Buffer.from(require.resolve(fetchPath)));
+  await native().preload(Buffer.from(require.resolve('../../native/build/fetch.node')));
 }
