@@ -103,8 +103,7 @@ void Sink::Take(const uint8_t* bytes, size_t length) {
 }
 
 void Sink::Came(uint64_t stored_end) {
-  const uint64_t begin = transfer_.pieces.front().stored_offset;
-  received = std::min(stored_end, transfer_.pieces.back().stored_offset + transfer_.pieces.back().stored_length) - begin;
+  received = stored_end - transfer_.pieces.front().stored_offset;
   while (landed < transfer_.pieces.size()) {
     const FetchPiece& piece = transfer_.pieces[landed];
     if (piece.stored_offset + piece.stored_length > stored_end) return;

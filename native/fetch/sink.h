@@ -37,7 +37,7 @@ class Sink {
   void Take(const uint8_t* bytes, size_t length);
   /**
    * Memory for the object from the block on where its first chunk begins, when the chunks can be read
-   * where they lie in it; `Came` is told then how far it is there. Null when they must be taken.
+   * where they lie in it; `Came` is told then how far it is there, at most to the end of the last. Null when they must be taken.
    */
   uint8_t* Stored() const { return as_stored_ ? run_->room() : nullptr; }
   void Came(uint64_t stored_end);

@@ -97,7 +97,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   await Promise.race([transport.ready, transport.finished]);
   beat();
   report({ ready: true });
-  void preloadFetch();
+  preloadFetch().catch(log);
   if (replay) {
     opened.project.options.extents.onFetch = () => replay.stop();
     void replay.run(view.shown());
