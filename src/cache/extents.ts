@@ -141,6 +141,8 @@ export class ExtentCache {
       await firstReads?.forget(project);
     }
     await notes?.set(project, epoch);
+    // Again: a mount that had just looked at the epoch may have kept names since.
+    if (before !== undefined) await firstReads?.forget(project);
     return before !== undefined;
   }
 

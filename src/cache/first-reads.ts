@@ -70,8 +70,11 @@ export class FirstReads {
    */
   async save(project: string, repo: string, epoch: number, reads: readonly FirstRead[]): Promise<void> {
     const text = encode(reads);
-    if (text.length > fileBytesMax || (await this.notes.get(project)) !== epoch) return;
+    const isNow = async (): Promise<boolean> => (await this.notes.get(project)) === epoch;
+    if (text.length > fileBytesMax || !(await isNow())) return;
     await writeWhole(this.path(project, repo), text);
+    // Who comes to another epoch tells it before it forgets for the last time.
+    if (!(await isNow())) await this.forget(project);
   }
 
   /** Forgets all of a project. */

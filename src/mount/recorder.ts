@@ -3,8 +3,8 @@
  * what native threads do not answer: all that was not here, unless it was fetched ahead of its reader.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BlobReader } from '../cache/blobs.ts';
 import type { FirstRead } from '../cache/first-reads.ts';
+import type { NodeSource } from '../model/node.ts';
 import { textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
@@ -20,7 +20,7 @@ export interface Asked extends Omit<FirstRead, 'path'> {
 
 export interface RecorderOptions {
   /** For names of directories that were just read. */
-  readonly reader: BlobReader;
+  readonly reader: NodeSource;
   /** What the name with this ordinal in the root directory shows. */
   readonly shown: (ordinal: number) => Shown | undefined;
   readonly load: (repo: string) => Promise<readonly FirstRead[]>;
@@ -34,7 +34,7 @@ const reposMax = 16;
 const waitingMax = 64;
 /** Nothing new for so long: what was read first has been read. */
 const calmMs = 5000;
-/** A mount that ends does not wait for a store. */
+/** A mount that ends does not wait longer for names that the store still has to tell. */
 const endMsMax = 1000;
 
 export class Recorder {
@@ -43,6 +43,8 @@ export class Recorder {
   private readonly lists = new Map<string, ReadList>();
   /** Names are found one after another, so that what was asked for first stays first. */
   private naming: Promise<void> = Promise.resolve();
+  /** One after another too: a process that ended in the middle of it would leave a part behind. */
+  private keeping: Promise<void> = Promise.resolve();
   private waiting = 0;
   private hasNew = false;
   /** Every list is full: what comes now does not come first. */
@@ -88,8 +90,8 @@ export class Recorder {
   /** Keeps what was noted. */
   async end(): Promise<void> {
     clearTimeout(this.calm);
-    const kept = this.naming.then(() => this.keep());
-    await Promise.race([kept, sleep(endMsMax)]);
+    await Promise.race([this.naming, sleep(endMsMax)]);
+    await this.keep();
   }
 
   private listOf(repo: string): ReadList | undefined {
@@ -109,7 +111,11 @@ export class Recorder {
    * What was known stays behind what was noted now, while there is room: native threads have answered
    * from what was fetched ahead, and not every mount is there for the same work.
    */
-  private async keep(): Promise<void> {
+  private keep(): Promise<void> {
+    return (this.keeping = this.keeping.then(() => this.keepNew()));
+  }
+
+  private async keepNew(): Promise<void> {
     if (!this.hasNew) return;
     this.hasNew = false;
     for (const [repo, noted] of this.lists) {

@@ -104,6 +104,17 @@ test('a head of another epoch than the cache has come to keeps nothing', async (
   expect(await kept.load('p', 'data')).toEqual([]);
 });
 
+test('names that are kept while the cache comes to another epoch do not stay', async () => {
+  const before = new Notes(join(dir, 'notes'));
+  notes.get = async (name) => {
+    const epoch = await before.get(name);
+    await notes.set('p', 4);
+    return epoch;
+  };
+  await kept.save('p', 'data', 3, reads);
+  expect(await kept.load('p', 'data')).toEqual([]);
+});
+
 test('whatever a repo is called, it is no part of what the cache counts and clears away', async () => {
   for (const repo of ['10-20', 'a'.repeat(64)]) await kept.save('p', repo, 3, reads);
   const items: unknown[] = [];

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, expect, test, vi } from 'vitest';
 import { readsMax, type FirstRead } from '../../src/cache/first-reads.ts';
 import { parseAddress } from '../../src/model/address.ts';
+import type { NodeSource } from '../../src/model/node.ts';
 import { ProjectView } from '../../src/mount/project-view.ts';
 import { Recorder } from '../../src/mount/recorder.ts';
 import type { ViewEntry, ViewNode } from '../../src/mount/view.ts';
@@ -17,8 +18,11 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+/** A store that does not answer. */
+const away: NodeSource = { node: () => new Promise(() => undefined) };
+
 /** A recorder of a mount that shows `data:/a` as /part, with /a/b/c; what it keeps, and the nodes on the way to c. */
-async function recorded(old: readonly FirstRead[] | Promise<never> = []) {
+async function recorded(old: readonly FirstRead[] = [], isAway = false) {
   const store = new MemoryStore();
   const { project: writer } = await makeTestProject(store);
   const sources = [{ kind: 'stream' as const, stream: streamOf(randomBytes(bytes)) }];
@@ -34,7 +38,7 @@ async function recorded(old: readonly FirstRead[] | Promise<never> = []) {
   }
   const saved: { repo: string; reads: readonly FirstRead[] }[] = [];
   const recorder = new Recorder({
-    reader: project.idleReader(1 << 20),
+    reader: isAway ? away : project.idleReader(1 << 20),
     shown: (ordinal) => view.shownAt(ordinal),
     load: async () => old,
     save: (repo, reads) => Promise.resolve(void saved.push({ repo, reads })),
@@ -108,8 +112,9 @@ test('a mount without readers leaves what is known, and none waits for long at i
   const idle = await recorded([{ kind: 'name', path: '/z', from: 0, to: 0 }]);
   await idle.recorder.end();
   expect(idle.saved).toEqual([]);
-  const { recorder, saved, c, nodeOf } = await recorded(new Promise(() => undefined));
+  const { recorder, saved, part, c, nodeOf } = await recorded([], true);
+  recorder.note({ kind: 'list', node: part, from: 0, to: 1 }, nodeOf);
   recorder.note({ kind: 'file', node: c, from: 0, to: 4096 }, nodeOf);
   await recorder.end();
-  expect(saved).toEqual([]);
+  expect(saved).toEqual([{ repo: 'data', reads: [{ kind: 'list', path: '/a', from: 0, to: 1 }] }]);
 });

@@ -112,6 +112,7 @@ export class Place implements AsyncDisposable {
     await this.run(
       'pach unmount --all --lazy; for m in $(grep -oE "[^ ]+ fuse.pachmount" /proc/self/mounts | cut -d" " -f1); do case $m in "$PWD"/*) umount -l $m || fusermount3 -uz $m;; esac; done',
     );
-    await rm(this.dir, { recursive: true, force: true });
+    // What a test has left running may still write; its own error is the one to hear of.
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 }

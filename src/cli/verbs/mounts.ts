@@ -153,15 +153,17 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
   },
 });
 
+/** A server that ends still writes to its cache, on a disk that may be slow. */
+const endMsMax = 10_000;
+
 /** Waits a while for a server to end, so that what comes next finds nothing of it. */
 async function gone(pid: number): Promise<void> {
-  for (let tries = 0; tries < 100; tries += 1) {
+  for (const until = Date.now() + endMsMax; Date.now() < until; await sleep(20)) {
     try {
       process.kill(pid, 0);
     } catch {
       return;
     }
-    await sleep(20);
   }
 }
 
