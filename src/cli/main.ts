@@ -33,21 +33,20 @@ export async function main(argv: readonly string[]): Promise<number> {
   });
   process.stderr.on('error', () => undefined); // nobody is left to be told
   let output = new Output({ format: 'table', quiet: false, verbose: argv.includes('-v'), color: true });
-  let code = 0;
   try {
-    const parser = program(async (verb, args) => {
-      const flags = args as unknown as CommonFlags;
-      output = new Output({
-        format: verb.formats === false ? 'table' : ((flags.output ?? 'table') as Format),
-        quiet: flags.quiet ?? false,
-        verbose: flags.verbose ?? false,
-        color: flags.color ?? true,
-      });
-      const settings = settingsFrom(flags, process.env);
-      code = (await verb.run(args, { settings, output, signal: interrupt.signal })) ?? 0;
-      output.endProgress();
+    const chosen = await parse(argv);
+    if (!chosen) return 0;
+    const { verb, args } = chosen;
+    const flags = args as unknown as CommonFlags;
+    output = new Output({
+      format: verb.formats === false ? 'table' : ((flags.output ?? 'table') as Format),
+      quiet: flags.quiet ?? false,
+      verbose: flags.verbose ?? false,
+      color: flags.color ?? true,
     });
-    await parser.parseAsync(readable(argv));
+    const settings = settingsFrom(flags, process.env);
+    const code = (await verb.run(args, { settings, output, signal: interrupt.signal })) ?? 0;
+    output.endProgress();
     return code;
   } catch (error) {
     return output.error(interrupt.signal.aborted ? interrupt.signal.reason : error);
@@ -62,9 +61,33 @@ function unprinted(cause: NodeJS.ErrnoException): PachError {
   return new PachError(code, { what: 'standard output', why, cause });
 }
 
-type RunVerb = (verb: Verb, args: Parameters<Verb['run']>[0]) => Promise<void>;
+/**
+ * What a command line says to do. Thrown: after a handler that returns, yargs renders the help for
+ * nobody, which takes longer than many a command.
+ */
+class Chosen extends Error {
+  readonly verb: Verb;
+  readonly args: Parameters<Verb['run']>[0];
 
-function program(run: RunVerb): ReturnType<typeof yargs> {
+  constructor(verb: Verb, args: Parameters<Verb['run']>[0]) {
+    super(verb.command);
+    this.verb = verb;
+    this.args = args;
+  }
+}
+
+/** Undefined when what was asked for has been printed: a help, the version, a completion. */
+async function parse(argv: readonly string[]): Promise<Chosen | undefined> {
+  try {
+    await program().parseAsync(readable(argv));
+    return undefined;
+  } catch (error) {
+    if (error instanceof Chosen) return error;
+    throw error;
+  }
+}
+
+function program(): ReturnType<typeof yargs> {
   const parser = yargs()
     .scriptName('pach')
     .usage('$0 <verb> …\n\nVersion control, lineage and lazy mounts for terabytes of files.')
@@ -100,19 +123,19 @@ function program(run: RunVerb): ReturnType<typeof yargs> {
   for (const [first, members] of groups) {
     const [only] = members;
     if (members.length === 1 && only && !/^[a-z]+ [a-z]/.test(only.command)) {
-      addVerb(parser, only, only.command, run);
+      addVerb(parser, only, only.command);
       continue;
     }
     const nouns = members.map((verb) => verb.command.split(' ')[1]).join('|');
     parser.command(`${first} <noun>`, nouns, (group) => {
-      for (const verb of members) addVerb(group, verb, verb.command.slice(first.length + 1), run);
+      for (const verb of members) addVerb(group, verb, verb.command.slice(first.length + 1));
       return group.demandCommand(1, `say what to ${first}: ${nouns}`).usage(`$0 ${first} <${nouns}> …`);
     });
   }
   return parser;
 }
 
-function addVerb(parser: ReturnType<typeof yargs>, verb: Verb, command: string, run: RunVerb): void {
+function addVerb(parser: ReturnType<typeof yargs>, verb: Verb, command: string): void {
   parser.command(
     command,
     verb.summary,
@@ -136,7 +159,7 @@ function addVerb(parser: ReturnType<typeof yargs>, verb: Verb, command: string, 
         if (name === '_' || !Array.isArray(value) || array.includes(name)) continue;
         throw new PachError('usage', { what: name.length > 1 ? `--${name}` : `-${name}`, why: 'it is given twice' });
       }
-      return run(verb, args);
+      throw new Chosen(verb, args);
     },
   );
 }
