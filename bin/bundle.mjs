@@ -25,15 +25,11 @@ const lazyWidth = {
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const dir = here('../dist/bundle');
 rmSync(dir, { recursive: true, force: true });
-const outputs = {
-  'main.js': { format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' },
-  'serve-main.js': { format: 'esm' },
-};
-for (const [name, output] of Object.entries(outputs)) {
-  const input = here(`../dist/cli/${name}`);
+for (const name of ['main', 'serve-main']) {
+  const input = here(`../dist/cli/${name}.js`);
   // Loaded by who speaks to Docker, from where it is installed.
   const external = ['dockerode'];
   const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth], external, logLevel: 'silent' });
-  await bundle.write({ dir, ...output });
+  await bundle.write({ dir, format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' });
   await bundle.close();
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { keepCode } from './start.mjs';
+import { keepCode } from './start.cjs';
 
 const bundle = fileURLToPath(new URL('../dist/bundle/main.cjs', import.meta.url));
 // A script that is loaded with its machine code cannot import; the first user of that line would find out.

@@ -11,6 +11,7 @@ import { askMount, kernelMounts, listMountRecords, mountLogPath } from '../local
 import { encodeHead } from '../model/records/head.ts';
 import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
 import { ProjectView } from '../mount/project-view.ts';
+import { isS3 } from '../store/s3-url.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { openProject } from './open.ts';
 import type { ServeMessage } from './serve-mount.ts';
@@ -34,7 +35,7 @@ export async function mountProject(
   const connection = openKernel();
   try {
     // The server comes up while we look whether all is well; it waits for its plan.
-    const mounted = startServer(connection, await mountLogPath(settings.home, mountpoint));
+    const mounted = startServer(connection, asked.storeUrl, await mountLogPath(settings.home, mountpoint));
     try {
       const plan = { ...asked, head: await pinHead(settings, asked) };
       await checkMountpoint(settings, mountpoint);
@@ -118,13 +119,16 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
   }
 }
 
-function startServer({ device, table }: KernelConnection, logPath: string): Mounted {
-  const entry = fileURLToPath(new URL('../bundle/serve-main.js', import.meta.url));
+function startServer({ device, table }: KernelConnection, storeUrl: string, logPath: string): Mounted {
+  const entry = fileURLToPath(new URL('../bundle/serve-main.cjs', import.meta.url));
   const supervisor = fileURLToPath(new URL('../../native/build/supervisor', import.meta.url));
+  // Node reads further authorities as it starts, 80 ms for a system's whole list, of no use to a folder.
+  const { NODE_EXTRA_CA_CERTS: _authorities, ...environment } = process.env;
   const log = openSync(logPath, 'a', 0o600);
   try {
     const server = spawn(supervisor, [process.execPath, '--max-semi-space-size=4', entry], {
       stdio: ['pipe', log, log, 'ipc', device, table],
+      env: isS3(storeUrl) ? process.env : environment,
       cwd: '/',
       detached: true,
     });

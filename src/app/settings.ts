@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
+import { isS3 } from '../store/s3-url.ts';
 
 export interface Settings {
   readonly home: Home;
@@ -43,7 +44,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
   const project = flags.project ?? (environment['PACH_PROJECT'] || 'default');
   checkName('project', project);
   const storeUrl = named || home.store;
-  if (flags.singleWriter === true && !/^s3:/i.test(storeUrl)) {
+  if (flags.singleWriter === true && !isS3(storeUrl)) {
     throw new PachError('usage', {
       what: `--single-writer with the store ${storeUrl}`,
       why: 'any number of writers may share a folder; this is for S3 servers without conditional writes',

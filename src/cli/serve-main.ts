@@ -33,12 +33,16 @@ function beat(): void {
   setInterval(once, beatMs).unref();
 }
 
-try {
-  const plan = JSON.parse(readFileSync(0, 'utf8')) as MountPlan;
-  await serveMount(plan, { report: (message) => void report(message), beat, log });
-  process.exit(0);
-} catch (error) {
-  log(error);
-  await report({ failed: error instanceof Error ? error.message : String(error) });
-  process.exit(1);
+async function main(): Promise<never> {
+  try {
+    const plan = JSON.parse(readFileSync(0, 'utf8')) as MountPlan;
+    await serveMount(plan, { report: (message) => void report(message), beat, log });
+    process.exit(0);
+  } catch (error) {
+    log(error);
+    await report({ failed: error instanceof Error ? error.message : String(error) });
+    process.exit(1);
+  }
 }
+
+void main();

@@ -14,6 +14,10 @@ export interface S3Place {
 
 const form = 's3://bucket/prefix, with ?endpoint=http://host:port for what is not AWS';
 
+export function isS3(address: string): boolean {
+  return /^s3:/i.test(address);
+}
+
 /** Throws `usage`; the message never repeats what might be a secret. */
 export function parseS3Url(text: string): S3Place {
   const url = URL.canParse(text) ? new URL(text) : undefined;

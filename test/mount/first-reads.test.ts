@@ -2,8 +2,6 @@
  * What a mount read first is there at the next mount before anybody asks for it, counted at the
  * server; and gives way to readers.
  */
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Place, type Who } from '../support/place.ts';
@@ -20,16 +18,6 @@ interface Replayed {
   readonly reads: number;
   readonly bytes: number;
   readonly ended: boolean;
-}
-
-async function copyStore(place: Place, s3: PlainS3): Promise<void> {
-  const dir = join(place.dir, 'home/.pachmount/store');
-  s3.objects.clear();
-  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    const key = path.slice(dir.length + 1);
-    if (entry.isFile()) s3.objects.set(`/bucket/prefix/${key}`, { body: await readFile(path), modified: new Date() });
-  }
 }
 
 async function replayed(place: Place): Promise<Replayed | undefined> {
@@ -59,7 +47,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     await using s3 = await plainS3();
     await using place = await Place.make(who, s3.env);
     await place.must(makeTree);
-    await copyStore(place, s3);
+    await s3.copy(place.store);
     const mount = `pachmount ${onS3(s3)} data@master pfs`;
     await place.must(mount);
     expect(await afterReplay(place)).toMatchObject({ reads: 0, bytes: 0 });
@@ -71,7 +59,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     // What was read is changed, gone, or elsewhere in the store.
     await place.must(`head -c 6000 /dev/urandom > src/sub/a && pach put file data@master:/sub/a -f src/sub/a >/dev/null &&
       pach delete file data@master:/sub/b >/dev/null && head -c 3000 /dev/urandom | pach put file data@master:/new -f - >/dev/null`);
-    await copyStore(place, s3);
+    await s3.copy(place.store);
     await place.must(emptyCache);
     s3.reads.length = 0;
     await place.must(mount);
@@ -96,7 +84,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     await using s3 = await plainS3();
     await using place = await Place.make(who, s3.env);
     await place.must(makeTree);
-    await copyStore(place, s3);
+    await s3.copy(place.store);
     const mount = `pachmount ${onS3(s3)} data@master pfs`;
     const every =
       'for at in $(seq 0 4 44); do dd if=pfs/data/big bs=4k skip=$((at * 256)) count=1 status=none | cksum; done';
@@ -118,7 +106,7 @@ test('who wants nothing fetched ahead leaves no trace, and a folder of this mach
   await using s3 = await plainS3();
   await using place = await Place.make('root', s3.env);
   await place.must(makeTree);
-  await copyStore(place, s3);
+  await s3.copy(place.store);
   for (const options of [`${onS3(s3)} --prefetch off`, `${onS3(s3)} --cache-size 500MB`, '']) {
     await place.must(`pachmount ${options} data@master pfs && ${look}`);
     expect(await replayed(place)).toBeUndefined();
@@ -131,7 +119,7 @@ test('what is no trace is none, and is replaced; stats do not count it; a collec
   await using s3 = await plainS3();
   await using place = await Place.make('root', s3.env);
   await place.must(makeTree);
-  await copyStore(place, s3);
+  await s3.copy(place.store);
   const mount = `pachmount ${onS3(s3)} data@master pfs`;
   await place.must(`${mount} && ${look} && pach unmount pfs`);
   const good = await place.must(`cat ${first}/data.reads`);

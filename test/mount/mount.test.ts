@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { opcodes, Place, type Who } from '../support/place.ts';
+import { plainS3 } from '../support/plain-s3.ts';
 
 /** A small tree with a bit of everything. */
 const makeTree = `
@@ -51,6 +52,20 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     const [mount] = await place.mounts();
     const waits = `timeout 10 sh -c 'until grep -q fetch.node /proc/${mount?.pid}/maps; do sleep 0.1; done'`;
     expect((await place.run(waits)).code).toBe(0);
+  });
+
+  test('only the server of a store behind a network reads further authorities', async () => {
+    await using s3 = await plainS3();
+    await using place = await Place.make(who, { ...s3.env, NODE_EXTRA_CA_CERTS: '/etc/ssl/certs/ca-certificates.crt' });
+    await place.must(`mkdir src && echo x > src/f && ${put}`);
+    await s3.copy(place.store);
+    const told = async (store: string): Promise<string> => {
+      await place.must(`pachmount ${store} data@master pfs`);
+      const [mount] = await place.mounts();
+      return place.must(`tr '\\0' '\\n' < /proc/${mount?.pid}/environ && pach unmount pfs`);
+    };
+    expect(await told('')).not.toContain('NODE_EXTRA_CA_CERTS');
+    expect(await told(`--store '${s3.url}'`)).toContain('NODE_EXTRA_CA_CERTS=/etc');
   });
 
   test('a second look makes no requests', async () => {

@@ -69,6 +69,11 @@ export class Place implements AsyncDisposable {
     return new Place(dir, who, environment);
   }
 
+  /** The store that is used when none is named. */
+  get store(): string {
+    return join(this.dir, 'home/.pachmount/store');
+  }
+
   /** Runs a shell script in the folder; `code` is its exit code, 124 when it took too long. */
   run(script: string, seconds = 60): Promise<Result> {
     const shell = ['bash', '-c', script];

@@ -4,8 +4,10 @@
  * is read is counted, in bytes and in round trips one after another.
  */
 import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -33,6 +35,8 @@ export interface PlainS3 extends AsyncDisposable {
   readonly reads: Answer[];
   /** Each answer waits so long. */
   delayMs: number;
+  /** Serves what lies in a folder store now, and nothing else. */
+  copy(dir: string): Promise<void>;
   /** Added to this machine's clock where the server tells a time, in milliseconds. */
   skewMs: number;
 }
@@ -95,6 +99,14 @@ export async function plainS3(conditions: 'ignored' | 'refused' = 'ignored'): Pr
     reads: [],
     delayMs: 0,
     skewMs: 0,
+    async copy(dir) {
+      objects.clear();
+      for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+        const path = join(entry.parentPath, entry.name);
+        const key = path.slice(dir.length + 1);
+        if (entry.isFile()) objects.set(`/bucket/prefix/${key}`, { body: await readFile(path), modified: new Date() });
+      }
+    },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));

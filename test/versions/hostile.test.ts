@@ -117,7 +117,7 @@ async function commitTree(
   place: Place,
   make: (upload: Upload) => Promise<{ readonly refs: readonly Ref[]; readonly body: Buffer }>,
 ): Promise<void> {
-  const project = openTestProject(await openStore(join(place.dir, 'home/.pachmount/store')));
+  const project = openTestProject(await openStore(place.store));
   const begun = await project.begin();
   const { upload } = begun;
   const { refs, body } = await make(upload);
