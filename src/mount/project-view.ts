@@ -15,7 +15,16 @@ import { prefetchRange, readRange } from '../versions/read.ts';
 import { resolveVersion } from '../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
 import { Readahead } from './readahead.ts';
-import type { LocalView, NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+import {
+  smallBytesMax,
+  type LocalView,
+  type NodeOf,
+  type Piece,
+  type SmallFile,
+  type View,
+  type ViewEntry,
+  type ViewNode,
+} from './view.ts';
 
 /** What the command line names: a version, or a part of one, shown as `/<repo>`. */
 export interface MountSource {
@@ -51,8 +60,6 @@ interface Top {
 }
 
 const rootIno = 1;
-/** Files of at most so many bytes come along with their neighbours. */
-const smallBytesMax = 64 * 1024;
 
 export class ProjectView implements View {
   private readonly snapshot: Snapshot;
@@ -173,14 +180,16 @@ export class ProjectView implements View {
     };
   }
 
-  async small(files: readonly ViewEntry[]): Promise<{ hash: Buffer; bytes: Buffer }[]> {
+  async small(files: readonly ViewEntry[]): Promise<SmallFile[]> {
     const wanted = this.readsAhead ? files : [];
-    const chunks = wanted.flatMap(({ kind, size, ref }) =>
-      kind === 'file' && size <= smallBytesMax && ref?.type === 'chunk' ? [{ ref, length: size }] : [],
+    const chunks = wanted.flatMap(({ kind, size, ref, ordinal }) =>
+      kind === 'file' && size <= smallBytesMax && ref?.type === 'chunk' ? [{ ref, length: size, ordinal }] : [],
     );
     this.reader.prefetch(chunks);
     return Promise.all(
-      chunks.map(async ({ ref, length }) => ({ hash: ref.hash, bytes: await this.reader.chunk(ref, length) })),
+      chunks.map(async ({ ref, length, ordinal }) => {
+        return { ordinal, hash: ref.hash, bytes: await this.reader.chunk(ref, length) };
+      }),
     );
   }
 

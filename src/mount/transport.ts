@@ -9,8 +9,8 @@ import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-
 import { errnoOf } from './errno.ts';
 import type { Recorder } from './recorder.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
-import { Walk } from './walk.ts';
-import type { NodeOf, Piece, View, ViewEntry, ViewNode } from './view.ts';
+import { Walk, type Ahead } from './walk.ts';
+import { smallBytesMax, type NodeOf, type Piece, type View, type ViewEntry, type ViewNode } from './view.ts';
 
 export interface TransportCounters extends FuseCounters {
   /** Reads whose bytes were not on this machine, and how long those took, in milliseconds. */
@@ -53,6 +53,10 @@ const opcodes = {
 const localTriesMax = 3;
 /** `.` and `..` come before the first entry in the kernel's cookies. */
 const dots = 2;
+const foldersAheadMax = 64;
+/** A request brings so many of 2 KiB; of larger ones no more than have room in the addon, four times. */
+const filesAheadMax = 512;
+const filesAheadBytesMax = 2 * 1024 * 1024;
 const attributePrefix = Buffer.from('user.pach.');
 
 export class Transport {
@@ -68,8 +72,8 @@ export class Transport {
   private readonly session: FuseSession;
   private readonly nodeOf: NodeOf;
   private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
-  private readonly folders = new Walk();
-  private readonly files = new Walk();
+  private readonly folders = new Walk(foldersAheadMax);
+  private readonly files = new Walk(filesAheadMax);
   private readonly attached: AttachedFiles;
 
   /** Starts to serve; keeps the process running until the mount is gone. */
@@ -179,39 +183,44 @@ export class Transport {
     if (!leaf || !node.ref) return false;
     const answered = this.session.keepLeaf(node.ref.hash, leaf) && this.session.replyKept(request);
     const ahead = this.folders.enter(node.parent, node.ordinal);
-    if (ahead > 0) void this.keepFolders(node, ahead).catch(() => undefined);
+    if (ahead) void this.keepFolders(node, ahead).catch(() => undefined);
     return answered;
   }
 
-  /** Fetches the folders that come after one, for native threads to answer from. */
-  private async keepFolders(node: ViewNode, count: number): Promise<void> {
-    const folders = await this.following(this.folders, node, count, ({ kind }) => kind === 'directory');
+  /** Fetches folders that come after one, for native threads to answer from. */
+  private async keepFolders(node: ViewNode, ahead: Ahead): Promise<void> {
+    const { next, turn } = await this.following(this.folders, node, ahead, ({ kind }) => kind === 'directory');
     await Promise.all(
-      folders.map(async (folder) => {
-        const leaf = await this.view.whole(folder);
-        if (leaf && folder.ref) this.session.keepLeaf(folder.ref.hash, leaf);
+      next.map(async ({ ref, ordinal }) => {
+        const leaf = await this.view.whole({ ref });
+        if (leaf && ref && ordinal !== turn) this.session.keepLeaf(ref.hash, leaf);
       }),
     );
   }
 
   /** The same for the contents of small files. */
-  private async keepFiles(node: ViewNode, count: number): Promise<void> {
-    const files = await this.following(this.files, node, count, ({ kind }) => kind === 'file');
-    for (const { hash, bytes } of await this.view.small(files)) this.session.keepChunk(hash, bytes);
+  private async keepFiles(node: ViewNode, ahead: Ahead): Promise<void> {
+    let total = 0;
+    const { next, turn } = await this.following(this.files, node, ahead, ({ kind, size }) => {
+      if (kind === 'file' && size <= smallBytesMax) total += size;
+      return kind === 'file' && total <= filesAheadBytesMax;
+    });
+    for (const { ordinal, hash, bytes } of await this.view.small(next)) {
+      if (ordinal !== turn) this.session.keepChunk(hash, bytes);
+    }
   }
 
-  /** Of the next names of a node's parent, those that are wanted; as many as there are at hand. */
+  /** Of the names of a node's parent that are to be fetched, those that are wanted and at hand. */
   private async following(
     walk: Walk,
-    node: ViewNode,
-    count: number,
+    { parent }: ViewNode,
+    ahead: Ahead,
     wanted: (entry: ViewEntry) => boolean,
-  ): Promise<ViewEntry[]> {
-    const names = await this.view.list(this.nodeOf(node.parent), node.ordinal + 1, this.nodeOf);
-    const next = names.filter(wanted).slice(0, count);
-    const last = next.at(-1);
-    if (last) walk.fetched(node.parent, last.ordinal);
-    return next;
+  ): Promise<{ next: ViewEntry[]; turn: number | undefined }> {
+    const names = await this.view.list(this.nodeOf(parent), ahead.after + 1, this.nodeOf);
+    const next = names.filter(wanted).slice(0, ahead.count);
+    const ordinals = next.map(({ ordinal }) => ordinal);
+    return { next, turn: walk.fetched(parent, ahead, ordinals) };
   }
 
   private async readDirectory(request: FuseRequest, node: ViewNode): Promise<void> {
@@ -250,7 +259,7 @@ export class Transport {
     this.waits.waitMsMax = Math.max(this.waits.waitMsMax, ms);
     if (request.offset > 0) return;
     const ahead = this.files.enter(node.parent, node.ordinal);
-    if (ahead > 0) void this.keepFiles(node, ahead).catch(() => undefined);
+    if (ahead) void this.keepFiles(node, ahead).catch(() => undefined);
   }
 
   /** True when the bytes are in a file that native threads answer from. */

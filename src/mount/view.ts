@@ -56,6 +56,16 @@ export interface LocalView {
   close(): void;
 }
 
+/** Files of at most so many bytes come along with their neighbours. */
+export const smallBytesMax = 64 * 1024;
+
+/** The content of one. */
+export interface SmallFile {
+  readonly ordinal: number;
+  readonly hash: Buffer;
+  readonly bytes: Buffer;
+}
+
 /** Finds the node of an inode number that the transport has handed out and not forgotten. */
 export type NodeOf = (ino: number) => ViewNode;
 
@@ -90,7 +100,7 @@ export interface View {
    */
   local(file: ViewNode): Promise<LocalView | undefined>;
   /** Bytes of those of some neighbours that are one small chunk, fetched together; others are left out. */
-  small(files: readonly ViewEntry[]): Promise<readonly { readonly hash: Buffer; readonly bytes: Buffer }[]>;
+  small(files: readonly ViewEntry[]): Promise<readonly SmallFile[]>;
   readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer>;
   /** Extended attributes by full name (`user.pach.hash`). */
   attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>>;
