@@ -148,6 +148,25 @@ test('a directory that is one leaf is asked for once, and then answered without 
   expect((await kernel.server.counters()).keptAnswers).toBe(16 + names.length - 2 + 4 - 1);
 });
 
+test('small files that are read in their order are fetched while those before them are read', async () => {
+  await using kernel = await FakeKernel.ready();
+  await kernel.server.isReady();
+  const texts = Number(inoOf((await kernel.lookup(await inoIn(kernel, 'sub'), 'texts')).body));
+  for (let number = 0; number < 300; number += 1) {
+    const text = String(number).padStart(3, '0');
+    const ino = Number(inoOf((await kernel.lookup(texts, `t${text}`)).body));
+    expect((await kernel.ask(opcodes.read, ino, readBody(0n, 4096))).body.toString()).toBe(text);
+    // What that began has come.
+    await kernel.server.counters();
+  }
+  const { fetched, waits, keptAnswers } = await kernel.server.counters();
+  // Each when the first of those before it is read, the only one of them that JavaScript answers.
+  const names = [2, 6, 14, 30, 62, 126, 254].map((number) => `t${String(number).padStart(3, '0')}`);
+  const lasts = [5, 13, 29, 61, 125, 253, 299].map((number) => `t${String(number).padStart(3, '0')}`);
+  expect(fetched).toEqual(lasts.map((last, index) => [names[index], last]));
+  expect([waits, keptAnswers]).toEqual([9, 291]);
+});
+
 test('names that do not exist are absent for good', async () => {
   await using kernel = await FakeKernel.ready();
   const { error, body } = await kernel.lookup(1, 'nope');

@@ -22,6 +22,9 @@ const asNobody = ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-
 
 export interface ServerCounters extends FuseCounters {
   readonly calls: { readonly lookup: number; readonly list: number; readonly slow: number; readonly leaf: number };
+  /** First and last name of small files that were fetched together. */
+  readonly fetched: readonly (readonly [string, string])[];
+  readonly waits: number;
   readonly rss: number;
 }
 

@@ -206,7 +206,7 @@ test.runIf(isRoot)(
       '4',
       'slow',
       'No such file or directory',
-      '8',
+      '312',
       '',
     ]);
     const counters = await mount.server.counters();
