@@ -144,7 +144,7 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
     }
     for (const record of chosen) {
       unmountKernel(record.mountpoint, lazy);
-      await gone(record.pid);
+      await gone(record.pid, lazy ? lazyEndMsMax : endMsMax);
     }
     await output.rows(
       chosen.map((record) => ({ mountpoint: record.mountpoint })),
@@ -153,12 +153,13 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
   },
 });
 
-/** A server that ends still writes to its cache, on a disk that may be slow. */
+/** A server that ends still writes to its cache, on a disk that may be slow; with files open it goes on. */
 const endMsMax = 10_000;
+const lazyEndMsMax = 2000;
 
 /** Waits a while for a server to end, so that what comes next finds nothing of it. */
-async function gone(pid: number): Promise<void> {
-  for (const until = Date.now() + endMsMax; Date.now() < until; await sleep(20)) {
+async function gone(pid: number, msMax: number): Promise<void> {
+  for (const until = Date.now() + msMax; Date.now() < until; await sleep(20)) {
     try {
       process.kill(pid, 0);
     } catch {
