@@ -37,6 +37,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['@aws-sdk/client-s3', ['store']],
   ['@aws-sdk/s3-request-presigner', ['store']],
   ['yargs', ['cli']],
+  ['string-width', ['cli']],
   ['yaml', ['pipelines', 'cli']],
   ['dockerode', ['pipelines']],
 ]);

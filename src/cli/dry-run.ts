@@ -61,6 +61,6 @@ export async function dryRun(
     ['PIPELINE', (row) => row.pipeline],
     ['DATUM', (row) => row.id.slice(0, 16)],
     ['STATE', (row) => row.state],
-    ['FILES', (row) => row.files.map(({ repo, path }) => `${repo}:${path}`).join(' ')],
+    ['FILES', (row, name) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
   ]);
 }

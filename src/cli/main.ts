@@ -111,7 +111,8 @@ function program(): ReturnType<typeof yargs> {
     .option('color', { type: 'boolean', default: true, hidden: true, global: true })
     .fail((message: string | undefined, error: Error | undefined) => {
       if (error && error.name !== 'YError') throw error;
-      const why = message ?? error?.message ?? 'not understood';
+      // Several lines where it names the arguments that are wrong.
+      const why = (message ?? error?.message ?? 'not understood').trim().replaceAll(/\s*\n\s*/g, ' ');
       throw new PachError('usage', { what: 'command line', why, next: 'pach --help' });
     })
     .demandCommand(1, 'say what to do');

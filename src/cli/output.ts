@@ -1,9 +1,11 @@
 /**
  * All that is printed: results on stdout as table, JSON or YAML; progress, warnings and errors on
- * stderr. Nothing else writes to either.
+ * stderr. Nothing else writes to either. What people read is made harmless here (quote.ts): it may
+ * hold names and messages of others.
  */
 import { once } from 'node:events';
 import { PachError, type ErrorCode } from '../base/errors.ts';
+import { padded, quotedName, visible, visibleLines, visibleLog, widthOf } from './quote.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
 
@@ -14,8 +16,11 @@ export interface OutputOptions {
   readonly color: boolean;
 }
 
-/** A column of a table: its heading and the cell's text. */
-export type Columns<T> = readonly (readonly [heading: string, cell: (row: T) => string])[];
+/** A column of a table: its heading and the cell's text. `name` quotes names, such as those of files. */
+export type Columns<T> = readonly (readonly [
+  heading: string,
+  cell: (row: T, name: (text: string) => string) => string,
+])[];
 
 const exitCodes: Record<ErrorCode, number> = {
   usage: 2,
@@ -31,6 +36,8 @@ const exitCodes: Record<ErrorCode, number> = {
 };
 
 const tableRowsBuffered = 1000;
+/** A longer cell pushes the rest of its own row aside, and no other row. */
+const paddedColumnsMax = 80;
 
 export class Output {
   private readonly options: OutputOptions;
@@ -54,18 +61,38 @@ export class Output {
     if (bytes.length > 0 && !this.stdout.write(bytes)) await once(this.stdout, 'drain');
   }
 
+  /** A name as it is shown to people: quoted as `ls` does, where it needs to be. */
+  readonly name = (text: string): string => quotedName(text, this.stdout.isTTY);
+
+  /** Lines of text for people. A line break within one is no line break any more. */
+  async lines(lines: readonly string[]): Promise<void> {
+    await this.write(lines.map((line) => `${visible(line)}\n`).join(''));
+  }
+
   /** One thing: a JSON or YAML document, or lines of text. */
-  async document(value: object, text: () => string): Promise<void> {
-    if (this.format === 'json') await this.write(`${JSON.stringify(value)}\n`);
-    else if (this.format === 'yaml') await this.write(await yamlOf(value));
-    else await this.write(`${text()}\n`);
+  async document(value: object, text: () => string | readonly string[]): Promise<void> {
+    if (this.format !== 'table') return this.data(value);
+    const lines = text();
+    await this.lines(typeof lines === 'string' ? [lines] : lines);
+  }
+
+  /** A thing that is shown to people, too, as JSON with a field a line. */
+  async fields(value: object): Promise<void> {
+    await this.document(value, () => JSON.stringify(value, undefined, 2).split('\n'));
+  }
+
+  /** A line that a command printed; to a terminal with its colours, but nothing else that acts on one. */
+  async log(prefix: string, line: string): Promise<void> {
+    const shown = this.stdout.isTTY ? visibleLog(line, this.options.color) : line;
+    await this.write(`${prefix} ${shown}\n`);
   }
 
   /** A list or stream: an object a line, or a table. */
   async rows<T extends object>(rows: Iterable<T> | AsyncIterable<T>, columns: Columns<T>): Promise<void> {
     if (this.format !== 'table') {
       for await (const row of rows) {
-        await this.write(this.format === 'json' ? `${JSON.stringify(row)}\n` : `---\n${await yamlOf(row)}`);
+        if (this.format === 'yaml') await this.write('---\n');
+        await this.data(row);
       }
       return;
     }
@@ -74,11 +101,11 @@ export class Output {
     for await (const row of rows) {
       page.push(row);
       if (page.length < tableRowsBuffered) continue;
-      await this.write(table(page, columns, first));
+      await this.write(this.table(page, columns, first));
       page = [];
       first = false;
     }
-    if (page.length > 0) await this.write(table(page, columns, first));
+    if (page.length > 0) await this.write(this.table(page, columns, first));
   }
 
   /** A line of progress, drawn over on a terminal and left out elsewhere. */
@@ -87,13 +114,13 @@ export class Output {
     if (this.options.quiet || !this.stderr.isTTY || now - this.progressAt < 100) return;
     this.progressAt = now;
     this.progressShown = true;
-    this.stderr.write(`\r\u001b[K${typeof line === 'string' ? line : line()}`);
+    this.stderr.write(`\r\u001b[K${visible(typeof line === 'string' ? line : line())}`);
   }
 
   /** Something worth knowing that is not a result. */
   note(line: string): void {
     this.endProgress();
-    if (!this.options.quiet) this.stderr.write(`pach: ${line}\n`);
+    if (!this.options.quiet) this.stderr.write(`pach: ${visible(line)}\n`);
   }
 
   /** Reports an error as the contract says and returns its exit code. */
@@ -101,16 +128,16 @@ export class Output {
     this.endProgress();
     if (!(error instanceof PachError)) {
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
-      const shown = this.options.verbose && stack !== undefined ? stack : message;
+      const shown = this.options.verbose && stack !== undefined ? visibleLines(stack) : visible(message);
       this.stderr.write(`pach: unexpected: ${shown}\n`);
       if (!this.options.verbose) this.stderr.write('try: the same command with -v, and report what it prints\n');
       return 1;
     }
-    this.stderr.write(`pach: ${error.what}: ${error.why}\n`);
-    if (error.next !== undefined) this.stderr.write(`try: ${error.next}\n`);
+    this.stderr.write(`pach: ${visible(error.what)}: ${visible(error.why)}\n`);
+    if (error.next !== undefined) this.stderr.write(`try: ${visible(error.next)}\n`);
     if (this.options.verbose) {
       for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-        this.stderr.write(`${cause.stack ?? cause.message}\n`);
+        this.stderr.write(`${visibleLines(cause.stack ?? cause.message)}\n`);
       }
     }
     return exitCodes[error.code];
@@ -120,21 +147,23 @@ export class Output {
     if (this.progressShown) this.stderr.write('\r\u001b[K');
     this.progressShown = false;
   }
-}
 
-function table<T>(rows: readonly T[], columns: Columns<T>, heading: boolean): string {
-  const cells = rows.map((row) => columns.map(([, cell]) => cell(row)));
-  if (heading) cells.unshift(columns.map(([name]) => name));
-  const widths = columns.map((_, column) => Math.max(...cells.map((row) => (row[column] as string).length)));
-  return cells
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] as number))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+  /** JSON or YAML. What a terminal would act on is escaped there, which JSON allows. */
+  private async data(value: object): Promise<void> {
+    const text = this.format === 'json' ? `${JSON.stringify(value)}\n` : await yamlOf(value);
+    await this.write(this.stdout.isTTY ? visibleLines(text) : text);
+  }
+
+  private table<T>(rows: readonly T[], columns: Columns<T>, heading: boolean): string {
+    const cells = rows.map((row) => columns.map(([, cell]) => visible(cell(row, this.name))));
+    if (heading) cells.unshift(columns.map(([name]) => name));
+    const widths = columns.map((_, column) => {
+      return Math.min(paddedColumnsMax, Math.max(...cells.map((row) => widthOf(row[column] as string))));
+    });
+    const line = (row: string[]): string =>
+      row.map((cell, column) => padded(cell, widths[column] as number)).join('  ');
+    return cells.map((row) => `${line(row).trimEnd()}\n`).join('');
+  }
 }
 
 /** Loads what it needs only now: most commands print something else. */

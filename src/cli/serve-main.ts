@@ -5,12 +5,13 @@
 import { readFileSync, write } from 'node:fs';
 import type { MountPlan } from '../app/mount-plan.ts';
 import { serveMount, type ServeMessage } from '../app/serve-mount.ts';
+import { visibleLines } from './quote.ts';
 
 const beatMs = 5000;
 
 function log(error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+  process.stderr.write(`${new Date().toISOString()} ${visibleLines(text)}\n`);
 }
 
 /** Tells the parent, which may be gone, and then hears of it no more. */

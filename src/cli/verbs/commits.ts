@@ -135,7 +135,7 @@ export const inspectCommitVerb = verb<{ commit: string }>({
   },
 });
 
-function describe(commit: Commit): string {
+function describe(commit: Commit): string[] {
   return [
     `Commit:   ${commit.repo}@${commit.id}`,
     `Branch:   ${commit.branch}`,
@@ -144,7 +144,7 @@ function describe(commit: Commit): string {
     `Finished: ${new Date(commit.finished).toISOString()}`,
     `Size:     ${sizeText(commit.bytes)} in ${commit.files} files`,
     ...(commit.message ? ['', ...commit.message.split('\n').map((line) => `    ${line}`)] : []),
-  ].join('\n');
+  ];
 }
 
 export const logVerb = verb<{ commit: string; path: string | undefined; number: string | undefined }>({
@@ -186,7 +186,7 @@ export const logVerb = verb<{ commit: string; path: string | undefined; number: 
     let blank = false;
     for await (const commit of first(changing(), countOf(number))) {
       if (output.format !== 'table') await output.rows([infoOf(commit)], []);
-      else await output.write(`${blank ? '\n' : ''}${describe(commit)}\n`);
+      else await output.lines([...(blank ? [''] : []), ...describe(commit)]);
       blank = true;
     }
   },

@@ -101,7 +101,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
     await output.rows(rows(), [
       ['DATUM', (row) => row.id.slice(0, 16)],
       ['STATE', (row) => row.state],
-      ['FILES', (row) => row.files.map(({ repo, path }) => `${repo}:${path}`).join(' ')],
+      ['FILES', (row, name) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
       ['WHY', (row) => row.why],
     ]);
   },
@@ -125,7 +125,7 @@ export const inspectDatumVerb = verb<DatumArgs>({
       stats: outcome.stats,
       output: out ? { files: out.files, bytes: out.bytes, hash: out.contentHash.toString('hex') } : null,
     };
-    await output.document(info, () => JSON.stringify(info, undefined, 2));
+    await output.fields(info);
   },
 });
 
@@ -199,9 +199,8 @@ export const logsVerb = verb<LogArgs>({
     const { project } = opened;
     let job = await jobNamed(await project.snapshot(), text);
     const lines = new LogLines(async (row) => {
-      await output.write(
-        output.format === 'json' ? `${JSON.stringify(row)}\n` : `${row.datum.slice(0, 16)} ${row.line}\n`,
-      );
+      if (output.format === 'table') await output.log(row.datum.slice(0, 16), row.line);
+      else await output.rows([row], []);
     });
     const folder = join(settings.home.logs, job.id);
     while (job.state === 'running') {

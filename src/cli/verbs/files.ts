@@ -8,17 +8,25 @@ import { Files, type File, type FileChange, type FileInfo } from '../../versions
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';
 import { addressOf, filesAt } from '../addresses.ts';
+import { cut } from '../quote.ts';
 import { sizeText, timeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
 const fileJson = '{path, kind: "file"|"dir"|"symlink", bytes, hash, modified, executable, target?} a line';
 
+/** What a link leads to is shown as far as this; JSON and `inspect file` give all of it. */
+const targetColumnsMax = 60;
+
 const fileColumns = [
-  ['NAME', (row: FileInfo) => (row.target === undefined ? row.path : `${row.path} -> ${row.target}`)],
+  ['NAME', nameCell],
   ['TYPE', (row: FileInfo) => row.kind],
   ['SIZE', (row: FileInfo) => sizeText(row.bytes)],
   ['MODIFIED', (row: FileInfo) => timeText(row.modified)],
 ] as const;
+
+function nameCell({ path, target }: FileInfo, name: (text: string) => string): string {
+  return target === undefined ? name(path) : `${name(path)} -> ${cut(name(target), targetColumnsMax)}`;
+}
 
 async function printFiles(
   text: string,
@@ -86,19 +94,17 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
     const { id } = await resolveCommit(snapshot, address);
     const writer = datum ? ((await writerOf(snapshot, id, info.path)) ?? null) : undefined;
     const read = writer?.files.map(({ repo, commit, path }) => `${repo}@${commit}:${path}`) ?? [];
-    await output.document({ ...info, ...(datum && { writer }) }, () =>
-      [
-        `Path:     ${info.path}`,
-        `Type:     ${info.kind}${info.executable ? ', executable' : ''}`,
-        ...(info.target === undefined ? [] : [`Target:   ${info.target}`]),
-        `Size:     ${sizeText(info.bytes)}`,
-        `Modified: ${timeText(info.modified)}`,
-        `Hash:     ${info.hash}`,
-        ...(writer
-          ? [`Datum:    ${writer.datum} of job ${writer.job}`, ...read.map((from) => `From:     ${from}`)]
-          : []),
-      ].join('\n'),
-    );
+    await output.document({ ...info, ...(datum && { writer }) }, () => [
+      `Path:     ${output.name(info.path)}`,
+      `Type:     ${info.kind}${info.executable ? ', executable' : ''}`,
+      ...(info.target === undefined ? [] : [`Target:   ${output.name(info.target)}`]),
+      `Size:     ${sizeText(info.bytes)}`,
+      `Modified: ${timeText(info.modified)}`,
+      `Hash:     ${info.hash}`,
+      ...(writer
+        ? [`Datum:    ${writer.datum} of job ${writer.job}`, ...read.map((from) => `From:     ${output.name(from)}`)]
+        : []),
+    ]);
   },
 });
 
@@ -164,11 +170,11 @@ export const diffFileVerb = verb<DiffArgs>({
       }
     }
     if (nameOnly && output.format === 'table') {
-      for await (const { path } of rows()) await output.write(`${path}\n`);
+      for await (const { path } of rows()) await output.lines([output.name(path)]);
     } else
       await output.rows(rows(), [
         ['', (row) => marks[row.change]],
-        ['NAME', (row) => row.path],
+        ['NAME', (row, name) => name(row.path)],
       ]);
     return differences > 0 ? 10 : 0;
   },

@@ -35,29 +35,26 @@ export const fsckVerb = verb<{ 'read-data': string }>({
     const warnings = findings.length - errors;
     if (output.format !== 'table') await output.rows([...findings, { checked, garbage, errors, warnings }], []);
     else {
-      for (const finding of findings) await output.write(`${describe(finding)}\n`);
+      for (const finding of findings) await output.lines(describe(finding));
       const { commits, nodes, chunks, packs, bytesRead } = checked;
-      await output.write(
-        [
-          `Checked ${countText(commits, 'commit')}, ${countText(nodes, 'node')}, ${countText(chunks, 'chunk')} in ${countText(packs, 'pack')}; read ${sizeText(bytesRead)} of data.`,
-          ...(garbage.objects > 0
-            ? [`${countText(garbage.objects, 'object')}, ${sizeText(garbage.bytes)}, wait for pach gc.`]
-            : []),
-          `${countText(errors, 'error')}, ${countText(warnings, 'warning')}.`,
-          '',
-        ].join('\n'),
-      );
+      await output.lines([
+        `Checked ${countText(commits, 'commit')}, ${countText(nodes, 'node')}, ${countText(chunks, 'chunk')} in ${countText(packs, 'pack')}; read ${sizeText(bytesRead)} of data.`,
+        ...(garbage.objects > 0
+          ? [`${countText(garbage.objects, 'object')}, ${sizeText(garbage.bytes)}, wait for pach gc.`]
+          : []),
+        `${countText(errors, 'error')}, ${countText(warnings, 'warning')}.`,
+      ]);
     }
     return errors > 0 ? damagedExitCode : 0;
   },
 });
 
-function describe({ severity, what, why, affects, next }: Finding): string {
+function describe({ severity, what, why, affects, next }: Finding): string[] {
   return [
     `${severity}: ${what}: ${why}`,
     ...affects.filter((each) => each !== what).map((each) => `  ${each}`),
     ...(next === undefined ? [] : [`  try: ${next}`]),
-  ].join('\n');
+  ];
 }
 
 function shareOf(text: string): number {

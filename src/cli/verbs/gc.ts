@@ -32,12 +32,10 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
       signal,
       progress: (what) => output.progress(what),
     });
-    await output.document(result, () =>
-      [
-        `${dryRun ? 'Would delete' : 'Deleted'} ${countText(result.deletedObjects, 'object')}, ${sizeText(result.deletedBytes)}.`,
-        `Condemned and kept for ${grace}: ${countText(result.condemnedObjects, 'object')}, ${sizeText(result.condemnedBytes)}.`,
-        `${dryRun ? 'There would be' : 'There are'} ${countText(result.objectsAfter, 'object')}, ${sizeText(result.bytesAfter)} (before: ${countText(result.objectsBefore, 'object')}, ${sizeText(result.bytesBefore)}).`,
-      ].join('\n'),
-    );
+    await output.document(result, () => [
+      `${dryRun ? 'Would delete' : 'Deleted'} ${countText(result.deletedObjects, 'object')}, ${sizeText(result.deletedBytes)}.`,
+      `Condemned and kept for ${grace}: ${countText(result.condemnedObjects, 'object')}, ${sizeText(result.condemnedBytes)}.`,
+      `${dryRun ? 'There would be' : 'There are'} ${countText(result.objectsAfter, 'object')}, ${sizeText(result.bytesAfter)} (before: ${countText(result.objectsBefore, 'object')}, ${sizeText(result.bytesBefore)}).`,
+    ]);
   },
 });

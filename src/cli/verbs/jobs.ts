@@ -51,7 +51,7 @@ export const inspectJobVerb = verb<JobArgs>({
   async run({ job: text }, { settings, output }) {
     await using opened = await openProject(settings);
     const info = jobInfo(await jobNamed(await opened.project.snapshot(), text));
-    await output.document(info, () => JSON.stringify(info, undefined, 2));
+    await output.fields(info);
   },
 });
 

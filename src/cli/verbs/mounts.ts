@@ -94,7 +94,7 @@ export const mountVerb = verb<MountArgs>({
       keepsFirstReads: true,
     };
     const { server, ended } = await mountProject(settings, plan, args['allow-other'], signal);
-    await output.document({ mountpoint, sources: plan.sources }, () => mountpoint);
+    await output.document({ mountpoint, sources: plan.sources }, () => output.name(mountpoint));
     if (!args.foreground) {
       server.unref();
       return 0;
@@ -148,7 +148,7 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
     }
     await output.rows(
       chosen.map((record) => ({ mountpoint: record.mountpoint })),
-      [['UNMOUNTED', (row) => row.mountpoint]],
+      [['UNMOUNTED', (row, name) => name(row.mountpoint)]],
     );
   },
 });
@@ -199,9 +199,9 @@ export const mountsVerb = verb({
       rows.push(verbose ? { ...record, counters: await countersOf(settings.home, record.mountpoint) } : record);
     }
     await output.rows(rows, [
-      ['MOUNTPOINT', (row) => row.mountpoint],
-      ['SOURCES', (row) => row.sources.join(' ') || '(all repos)'],
-      ['STORE', (row) => row.store],
+      ['MOUNTPOINT', (row, name) => name(row.mountpoint)],
+      ['SOURCES', (row, name) => row.sources.map(name).join(' ') || '(all repos)'],
+      ['STORE', (row, name) => name(row.store)],
       ['SINCE', (row) => timeText(row.since)],
       ...(verbose ? counterColumns : []),
     ]);

@@ -161,7 +161,7 @@ export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined 
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
     const info = await infoOf(snapshot, await findPipeline(snapshot, name, branch), branch);
-    await output.document(info, () => JSON.stringify(info, undefined, 2));
+    await output.fields(info);
   },
 });
 

@@ -47,7 +47,7 @@ export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
   },
 });
 
-function describe({ commits, computed, sameBytes }: PurgeResult, what: string, dryRun: boolean): string {
+function describe({ commits, computed, sameBytes }: PurgeResult, what: string, dryRun: boolean): string[] {
   const lines = [`${dryRun ? 'Would take' : 'Took'} ${what} out of ${countText(commits.length, 'commit')}.`];
   if (computed.length > 0) lines.push('', 'Computed from them, and not changed:');
   for (const { repo, commit } of computed.slice(0, shownMax)) lines.push(`  ${repo}@${commit}`);
@@ -58,5 +58,5 @@ function describe({ commits, computed, sameBytes }: PurgeResult, what: string, d
   }
   if (sameBytes.length > shownMax) lines.push(`  and ${sameBytes.length - shownMax} more`);
   if (!dryRun) lines.push('', 'The bytes leave the store with: pach gc --grace 0');
-  return lines.join('\n');
+  return lines;
 }

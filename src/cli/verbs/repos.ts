@@ -86,15 +86,13 @@ export const inspectRepoVerb = verb<RepoArgs>({
     await using opened = await openProject(where);
     const snapshot = await opened.project.snapshot();
     const info = await infoOf(snapshot, await snapshot.repo(repo));
-    await output.document(info, () =>
-      [
-        `Name:        ${info.repo}`,
-        `Description: ${info.description}`,
-        `Created:     ${timeText(info.created)}`,
-        `Size:        ${sizeText(info.bytes)}`,
-        `Branches:    ${info.branches.join(', ')}`,
-      ].join('\n'),
-    );
+    await output.document(info, () => [
+      `Name:        ${info.repo}`,
+      `Description: ${info.description}`,
+      `Created:     ${timeText(info.created)}`,
+      `Size:        ${sizeText(info.bytes)}`,
+      `Branches:    ${info.branches.join(', ')}`,
+    ]);
   },
 });
 

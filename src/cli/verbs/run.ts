@@ -132,7 +132,7 @@ function progressLine(name: string, counting: Counting): string {
   return `${name}: ${done} of ${total}${more} datums, ${skips} skipped${failed}${left}`;
 }
 
-function resultText({ job }: GraphStep, changes: OutputChanges | undefined): string {
+function resultText({ job }: GraphStep, changes: OutputChanges | undefined): string[] {
   const { total, processed, skipped, failed, recovered } = job.counts;
   const counts = [`${processed} processed`, `${skipped} skipped`];
   if (failed > 0) counts.push(`${failed} failed`);
@@ -146,7 +146,7 @@ function resultText({ job }: GraphStep, changes: OutputChanges | undefined): str
     const size = `${bytes < 0 ? '-' : '+'}${sizeText(Math.abs(bytes))}`;
     lines.push(`${job.pipeline}: files: ${added} added, ${changed} changed, ${removed} removed; ${size}`);
   }
-  return lines.join('\n');
+  return lines;
 }
 
 function noDatums({ inputs }: Job): string {

@@ -58,9 +58,11 @@ export const inspectSecretVerb = verb<SecretArgs>({
   options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the secret' }),
   async run({ name }, { settings, output }) {
     const info = await inspectSecret(settings.home, name);
-    await output.document(info, () =>
-      [`Name:    ${info.name}`, `Created: ${timeText(info.created)}`, `Keys:    ${info.keys.join(', ')}`].join('\n'),
-    );
+    await output.document(info, () => [
+      `Name:    ${info.name}`,
+      `Created: ${timeText(info.created)}`,
+      `Keys:    ${info.keys.join(', ')}`,
+    ]);
   },
 });
 

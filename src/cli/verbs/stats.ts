@@ -26,7 +26,7 @@ export const statsVerb = verb({
   },
 });
 
-function describe(stats: ProjectStats): string {
+function describe(stats: ProjectStats): string[] {
   const { files, logicalBytes, historyBytes, storedBytes, dedupRatio, reclaimableBytes, condemnedBytes } = stats;
   const commits = stats.repos.reduce((sum, repo) => sum + repo.commits, 0);
   const lines = [
@@ -44,5 +44,5 @@ function describe(stats: ProjectStats): string {
   if (reclaimableBytes > storedBytes * reclaimableShareMin || stats.smallPacks > smallPacksMin) {
     lines.push('', `pach gc would give back about ${sizeText(reclaimableBytes)}`);
   }
-  return lines.join('\n').trimEnd();
+  return lines;
 }
