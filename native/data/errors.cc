@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace {
 
@@ -12,7 +13,7 @@ struct Name {
 };
 
 #define NAME(error) {error, #error}
-// Those that opening, reading, listing and locking are known to give.
+// Those that opening, reading, listing, removing and locking are known to give.
 constexpr Name kNames[] = {
     NAME(E2BIG),   NAME(EACCES), NAME(EAGAIN), NAME(EBADF),   NAME(EBUSY),        NAME(EDEADLK), NAME(EDQUOT),
     NAME(EEXIST),  NAME(EFAULT), NAME(EFBIG),  NAME(EINTR),   NAME(EINVAL),       NAME(EIO),     NAME(EISDIR),
@@ -20,6 +21,7 @@ constexpr Name kNames[] = {
     NAME(ENOLCK),  NAME(ENOMEM), NAME(ENOSPC), NAME(ENOSYS),  NAME(ENOTCONN),     NAME(ENOTDIR), NAME(ENOTSUP),
     NAME(ENXIO),   NAME(EPERM),  NAME(EPIPE),  NAME(ERANGE),  NAME(EROFS),        NAME(ESPIPE),  NAME(ESTALE),
     NAME(ETIMEDOUT), NAME(ETXTBSY), NAME(EXDEV), NAME(EOVERFLOW), NAME(EOPNOTSUPP), NAME(ECONNABORTED),
+    NAME(ENOTEMPTY),
 };
 #undef NAME
 
@@ -38,10 +40,12 @@ std::string ErrnoName(int error) {
   return "E" + std::to_string(error);
 }
 
-SystemError::SystemError(int error, const char* syscall)
-    : std::runtime_error(ErrnoName(error) + ": " + std::strerror(error) + ", " + syscall),
+SystemError::SystemError(int error, const char* syscall, std::string path)
+    : std::runtime_error(ErrnoName(error) + ": " + std::strerror(error) + ", " + syscall +
+                         (path.empty() ? "" : " '" + path + "'")),
       code(ErrnoName(error)),
-      syscall(syscall) {}
+      syscall(syscall),
+      path(std::move(path)) {}
 
 Napi::Error ToJs(Napi::Env env, std::exception_ptr thrown) {
   try {
@@ -49,6 +53,7 @@ Napi::Error ToJs(Napi::Env env, std::exception_ptr thrown) {
   } catch (const SystemError& system) {
     Napi::Error error = Coded(env, system.what(), system.code);
     error.Set("syscall", Napi::String::New(env, system.syscall));
+    if (!system.path.empty()) error.Set("path", Napi::String::New(env, system.path));
     return error;
   } catch (const DamagedError& damaged) {
     return Coded(env, damaged.what(), "DAMAGED");

@@ -10,13 +10,14 @@
 /** The name of an errno value, such as "ENOENT". */
 std::string ErrnoName(int error);
 
-/** A failed system call; in JavaScript an Error with `code` and `syscall`. */
+/** A failed system call; in JavaScript an Error with `code` and `syscall`, and `path` where one is told. */
 class SystemError : public std::runtime_error {
  public:
-  SystemError(int error, const char* syscall);
+  SystemError(int error, const char* syscall, std::string path = "");
 
   const std::string code;
   const char* const syscall;
+  const std::string path;
 };
 
 /** Stored bytes are not what they should be; in JavaScript an Error with `code` 'DAMAGED'. */

@@ -11,24 +11,12 @@
 #include <cstring>
 #include <memory>
 
+#include "descriptor.h"
 #include "errors.h"
 
 namespace {
 
 constexpr size_t kSlab = 1 << 20;
-
-/** Closes a descriptor at the end of its scope. */
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-
-  const int fd;
-};
 
 int OpenRetried(int folder, const char* path, int flags) {
   int fd;

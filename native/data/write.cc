@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "descriptor.h"
 #include "errors.h"
 #include "slab.h"
 
@@ -15,13 +16,6 @@ namespace {
 
 /** Every disk takes writes of this size at such offsets, from memory at such addresses. */
 constexpr size_t kAligned = 4096;
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
 
 /** A new file that the page cache does not keep, where the file system can do that. */
 int Create(const std::string& path, bool* direct) {
@@ -53,7 +47,7 @@ void WriteAt(int fd, const uint8_t* bytes, size_t length, uint64_t offset) {
 
 void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts) {
   bool direct = false;
-  const Descriptor file{Create(path, &direct)};
+  const Descriptor file(Create(path, &direct));
   if (file.fd < 0) throw SystemError(errno, "open");
   const Slab slab = AllocateSlab(kSlabMax);
   size_t filled = 0;

@@ -2,8 +2,9 @@
  * Examines this machine and the store of the settings, whether or not anything was made there.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { removeTreeAsync } from '../base/remove.ts';
 import { headKey } from '../model/keys.ts';
 import { decodeHead } from '../model/records/head.ts';
 import { checked, failed, warned, type Check } from '../store/check.ts';
@@ -61,7 +62,7 @@ async function* examineFolder(root: string, signal: AbortSignal): AsyncGenerator
     yield* examineStore(store, { prefix: 'probe/', signal });
   } finally {
     await store.close();
-    await rm(folder, { recursive: true, force: true });
+    await removeTreeAsync(folder);
   }
 }
 

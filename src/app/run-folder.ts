@@ -2,9 +2,9 @@
  * The folder of an engine that runs jobs on this machine: slots, code, a mount. What an engine left
  * that was killed is cleared away by the next one, but for the logs, which are kept for a while.
  */
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeTree } from '../base/remove.ts';
+import { removeTree, removeTreeAsync } from '../base/remove.ts';
 import { processStart } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
@@ -31,7 +31,7 @@ async function clearLogs({ logs }: Home): Promise<void> {
   for (const name of await readdir(logs).catch(() => [])) {
     const path = join(logs, name);
     const info = await stat(path).catch(() => undefined);
-    if (info && info.mtimeMs < Date.now() - logsKeptMs) await rm(path, { recursive: true, force: true });
+    if (info && info.mtimeMs < Date.now() - logsKeptMs) await removeTreeAsync(path);
   }
 }
 

@@ -5,6 +5,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { removeTreeAsync } from '../base/remove.ts';
 import { storeHeaderKey } from '../model/keys.ts';
 import { parseAddress } from '../model/address.ts';
 import type { Counting } from '../pipelines/jobs/counts.ts';
@@ -110,7 +111,7 @@ async function clearLogs({ home }: Settings, project: OpenProject['project']): P
   const snapshot = await project.snapshot();
   for (const name of await readdir(home.logs).catch(() => [])) {
     const job = await maybeJob(snapshot, name);
-    if (job?.datums) await rm(join(home.logs, name), { recursive: true, force: true });
+    if (job?.datums) await removeTreeAsync(join(home.logs, name));
   }
 }
 

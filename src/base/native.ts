@@ -147,6 +147,14 @@ export interface NativeData {
    */
   writeNewFile(path: Buffer, parts: readonly Uint8Array[]): Promise<void>;
   /**
+   * Removes what lies at the relative path `below` in `folder`: a file, a link itself, or a folder with all
+   * in it; with `keep` it must be a folder, which stays, emptied (`folder` itself where `below` is empty).
+   * No link is followed in place of `folder`, unless its path ends with a slash, and none below it. Another
+   * mount below is not entered (EBUSY, EXDEV). What isn't there is no error. Errors carry `code` and `path`.
+   */
+  remove(folder: Buffer, below: Buffer, keep: boolean): void;
+  removeAsync(folder: Buffer, below: Buffer, keep: boolean): Promise<void>;
+  /**
    * Sorts rows of `rowBytes` bytes by their first 32 bytes, in place; of rows with equal ones the
    * first stays. Resolves to the number of rows left, which are the first ones in `rows`.
    */

@@ -1,40 +1,47 @@
 /**
- * Removing what other programs have left: also where they took rights away, or made folders so deep
- * that no path leads to their end.
+ * Removing folders with all in them. The native side walks them by descriptors: no link is followed,
+ * whoever swaps a folder for one meanwhile, and no other mount is entered. It also gets folders whose
+ * owner took rights away, or that lie deeper than any path leads.
  */
-import { randomUUID } from 'node:crypto';
-import { chmodSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { native } from './native.ts';
 
-/** Longer paths are not used; the system takes some more. */
-const pathBytesMax = 2000;
-const slash = Buffer.from('/');
+const slash = 0x2f;
 
-/** Removes a file or a folder with all in it. Throws the error of the system for what can't be removed. */
+/**
+ * Removes a file, a link itself, or a folder with all in it. What isn't there is no error. Links on the
+ * way to it are followed: see `removeBelow`. Throws the system's error for what can't be removed.
+ */
 export function removeTree(path: Buffer): void {
-  try {
-    rmSync(path, { recursive: true, force: true });
-  } catch {
-    const beside = Buffer.from(`${dirname(path.toString('latin1'))}/`, 'latin1');
-    const waiting = [path];
-    for (let next = waiting.pop(); next; next = waiting.pop()) {
-      giveRights(next, (deep) => {
-        const moved = Buffer.concat([beside, Buffer.from(randomUUID())]);
-        renameSync(deep, moved);
-        waiting.push(moved);
-      });
-      rmSync(next, { recursive: true, force: true });
-    }
-  }
+  native().remove(...parted(path), false);
 }
 
-/** Opens folders to their owner; hands those to `tooDeep` that lie too deep to be removed from here. */
-function giveRights(path: Buffer, tooDeep: (folder: Buffer) => void): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return;
-  chmodSync(path, 0o700);
-  for (const name of readdirSync(path, { encoding: 'buffer' })) {
-    const below = Buffer.concat([path, slash, name]);
-    if (below.length <= pathBytesMax) giveRights(below, tooDeep);
-    else if (lstatSync(below).isDirectory()) tooDeep(below);
-  }
+/** The same, off the main thread. */
+export async function removeTreeAsync(path: string): Promise<void> {
+  await native().removeAsync(...parted(Buffer.from(path)), false);
+}
+
+/** Removes what lies below a folder, which stays. Throws ENOTDIR when it is a link. */
+export function emptyFolder(path: Buffer): void {
+  native().remove(withoutSlash(path), Buffer.alloc(0), true);
+}
+
+/**
+ * Removes what lies at a relative path below a folder, off the main thread. Throws ENOTDIR when the folder
+ * is a link, or one on the way from it.
+ */
+export async function removeBelow(folder: string, path: string): Promise<void> {
+  await native().removeAsync(withoutSlash(Buffer.from(folder)), Buffer.from(path), false);
+}
+
+/** The folder that a path lies in, with a slash at its end so that it may be a link, and the name. */
+function parted(path: Buffer): [Buffer, Buffer] {
+  const whole = withoutSlash(path);
+  const end = whole.lastIndexOf(slash) + 1;
+  return [end === 0 ? Buffer.from('./') : whole.subarray(0, end), whole.subarray(end)];
+}
+
+function withoutSlash(path: Buffer): Buffer {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === slash) end -= 1;
+  return path.subarray(0, end);
 }

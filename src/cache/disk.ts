@@ -9,6 +9,7 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Semaphore } from '../base/async.ts';
 import { native } from '../base/native.ts';
+import { removeBelow } from '../base/remove.ts';
 import type { DiskSpace } from './space.ts';
 
 export interface ExtentRange {
@@ -77,8 +78,8 @@ export class DiskCache {
     const entries = await readdir(join(this.dir, prefix), { recursive: true, withFileTypes: true }).catch(() => []);
     const folders = entries.filter((entry) => entry.isFile() && /^\d+-\d+$/.test(entry.name));
     for (const path of new Set(folders.map((entry) => entry.parentPath))) {
-      if (!wanted(path.slice(this.dir.length + 1)))
-        await rm(path, { recursive: true, force: true }).catch(() => undefined);
+      const object = path.slice(this.dir.length + 1);
+      if (!wanted(object)) await removeBelow(this.dir, object).catch(() => undefined);
     }
   }
 

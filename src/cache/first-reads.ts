@@ -3,8 +3,9 @@
  * of paths and ranges, since those hold for later commits too. Only a hint: what is damaged, too
  * large or of another format is as good as none, and is replaced.
  */
-import { readFile, rm, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeBelow } from '../base/remove.ts';
 import { projectPrefix } from '../model/keys.ts';
 import { parsePath } from '../model/paths.ts';
 import { writeWhole, type Notes } from './notes.ts';
@@ -79,7 +80,7 @@ export class FirstReads {
 
   /** Forgets all of a project. */
   async forget(project: string): Promise<void> {
-    await rm(this.folder(project), { recursive: true, force: true }).catch(() => undefined);
+    await removeBelow(this.dir, join(projectPrefix(project), 'first')).catch(() => undefined);
   }
 
   private folder(project: string): string {

@@ -5,6 +5,7 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { nativeFetch, type CacheFile } from '../base/native.ts';
+import { removeBelow } from '../base/remove.ts';
 import { extentBytes } from './disk.ts';
 import { bootId } from './file-cache.ts';
 
@@ -33,7 +34,7 @@ export async function* cachedItems(dir: string): AsyncGenerator<CachedItem> {
 
 /** Removes everything; who has a file open goes on with it. */
 export async function clearCache(dir: string): Promise<void> {
-  for (const name of await readdir(dir).catch(() => [])) await rm(join(dir, name), { recursive: true, force: true });
+  for (const name of await readdir(dir).catch(() => [])) await removeBelow(dir, name);
 }
 
 /** Reads what is kept; what is damaged is forgotten. Resolves to bytes that were checked, and that were damaged. */

@@ -4,8 +4,9 @@
  * used longest ago. What there is, the disk says: several processes share a folder.
  */
 import type { Stats } from 'node:fs';
-import { chmod, readdir, rm, stat, statfs, utimes } from 'node:fs/promises';
+import { chmod, readdir, stat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeBelow } from '../base/remove.ts';
 
 /** So much of the limit is written before the next look. */
 const partWritten = 1 / 32;
@@ -79,7 +80,7 @@ export class DiskSpace {
     for (const { paths, bytes } of leaving(items, limit * oncePart)) {
       if (total <= limit * partKept) break;
       this.onRemove(paths[0] as string);
-      for (const path of paths) await rm(path, { recursive: true, force: true });
+      for (const path of paths) await removeBelow(this.dir, path.slice(this.dir.length + 1));
       total -= bytes;
     }
   }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { assert, isPachError, PachError } from '../../base/errors.ts';
+import { removeTreeAsync } from '../../base/remove.ts';
 import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import { ask, dockerError, dockerStatus } from './docker-engine.ts';
 import { removeContainer } from './docker-leftovers.ts';
@@ -50,7 +51,7 @@ export async function openDockerWorker(options: DockerWorkerOptions): Promise<Wo
   } catch (error) {
     if (container) await letGo(options, container);
     await mounts?.[Symbol.asyncDispose]();
-    await rm(own, { recursive: true, force: true });
+    await removeTreeAsync(own);
     throw error;
   }
 }
@@ -181,6 +182,6 @@ class DockerWorker implements Worker {
     await this.launcher[Symbol.asyncDispose]();
     await letGo(this.options, this.container);
     await this.mounts?.[Symbol.asyncDispose]();
-    await rm(ownFolder(this.options.worker.slot), { recursive: true, force: true });
+    await removeTreeAsync(ownFolder(this.options.worker.slot));
   }
 }

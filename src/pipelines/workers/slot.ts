@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PachError } from '../../base/errors.ts';
-import { removeTree } from '../../base/remove.ts';
+import { emptyFolder, removeTree } from '../../base/remove.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
 import type { CommitId } from '../../model/records/commit.ts';
@@ -106,13 +106,12 @@ export class Slot {
   /** Takes away what the datum was given and what its command wrote. */
   empty(): void {
     for (const name of readdirSync(this.pfs)) if (name !== 'out') this.clearInput(Buffer.from(join(this.pfs, name)));
-    clearBelow(Buffer.from(this.out));
+    clear(Buffer.from(this.out), emptyFolder);
   }
 
   /** The next datum most likely has the same inputs, and to remove a folder is the slowest of all calls here. */
   private clearInput(path: Buffer): void {
-    if (lstatSync(path).isDirectory()) clearBelow(path);
-    else clear(path);
+    clear(path, lstatSync(path).isDirectory() ? emptyFolder : removeTree);
   }
 
   private async write({ entry, path, commit, input }: DatumFile, target: string): Promise<void> {
@@ -174,13 +173,9 @@ function below(folder: Buffer, name: Buffer): Buffer {
   return Buffer.concat([folder, Buffer.from('/'), name]);
 }
 
-function clearBelow(folder: Buffer): void {
-  for (const name of readdirSync(folder, { encoding: 'buffer' })) clear(below(folder, name));
-}
-
-function clear(path: Buffer): void {
+function clear(path: Buffer, remove = removeTree): void {
   try {
-    removeTree(path);
+    remove(path);
   } catch (error) {
     const why = `what a command left there can't be removed (${(error as NodeJS.ErrnoException).code})`;
     throw new PachError('denied', { what: textOfName(path), why, cause: error });

@@ -2,9 +2,10 @@
  * The workers of a job: each takes datums from one queue and runs them one at a time. A worker that
  * breaks is replaced, and its datum runs again.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Queue } from '../../base/queue.ts';
+import { removeTreeAsync } from '../../base/remove.ts';
 import { runBatches } from './batches.ts';
 import type { Executor, WorkerOptions } from '../executor.ts';
 import type { Result } from '../jobs/results.ts';
@@ -70,7 +71,7 @@ class Lane {
   private async work(first: PlannedDatum, went: () => void): Promise<undefined> {
     const { options } = this;
     const dir = join(options.folder, 'slots', this.name);
-    await rm(dir, { recursive: true, force: true });
+    await removeTreeAsync(dir);
     await mkdir(dir, { recursive: true });
     const isBatching = options.spec.transform.datumBatching;
     const mount = isBatching ? undefined : options.mount;
