@@ -17,20 +17,9 @@
 namespace {
 
 constexpr size_t kSlab = 1 << 20;
+constexpr size_t kTarget = 256;
 
-int OpenRetried(int folder, const char* path, int flags) {
-  int fd;
-  do {
-    fd = openat(folder, path, flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  } while (fd < 0 && errno == EINTR);
-  return fd;
-}
-
-int OpenFolder(const std::string& path) {
-  const int fd = OpenRetried(AT_FDCWD, path.c_str(), O_DIRECTORY);
-  if (fd < 0) throw SystemError(errno, "open");
-  return fd;
-}
+int OpenFolder(const Place& place) { return OpenPlace(place, O_DIRECTORY | O_NOFOLLOW); }
 
 Kind KindOf(mode_t mode) {
   if (S_ISREG(mode)) return Kind::kFile;
@@ -99,7 +88,7 @@ class Reader {
 
   Read ReadFile(const char* name) {
     Read read;
-    const Descriptor file(OpenRetried(folder_, name, 0));
+    const Descriptor file(OpenAt(folder_, name, 0));
     if (file.fd < 0) {
       read.status = OpenFailed(name, errno);
       return read;
@@ -172,8 +161,8 @@ class Reader {
 
 }  // namespace
 
-std::vector<Listed> ListFolder(const std::string& path, int64_t settled_ms) {
-  const int fd = OpenFolder(path);
+std::vector<Listed> ListFolder(const Place& place, int64_t settled_ms) {
+  const int fd = OpenFolder(place);
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd), closedir);
   if (!folder) {
     const int error = errno;
@@ -208,11 +197,23 @@ std::vector<Listed> ListFolder(const std::string& path, int64_t settled_ms) {
   return listed;
 }
 
-std::vector<Read> ReadFiles(const std::string& folder, const std::vector<std::string>& names, uint64_t bytes_max) {
+std::vector<Read> ReadFiles(const Place& folder, const std::vector<std::string>& names, uint64_t bytes_max) {
   const Descriptor opened(OpenFolder(folder));
   Reader reader(opened.fd, bytes_max);
   std::vector<Read> reads;
   reads.reserve(names.size());
   for (const std::string& name : names) reads.push_back(reader.ReadFile(name.c_str()));
   return reads;
+}
+
+std::string ReadLink(const Place& folder, const std::string& name) {
+  const Descriptor opened(OpenFolder(folder));
+  std::string target(kTarget, '\0');
+  for (;;) {
+    const ssize_t length = readlinkat(opened.fd, name.c_str(), target.data(), target.size());
+    if (length < 0) throw SystemError(errno, "readlink");
+    const bool whole = static_cast<size_t>(length) < target.size();
+    target.resize(whole ? static_cast<size_t>(length) : 2 * target.size());
+    if (whole) return target;
+  }
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "beneath.h"
 #include "hash.h"
 #include "slab.h"
 
@@ -35,7 +36,7 @@ struct Listed {
  * (unless the path ends with a slash). Files that changed at `settled_ms` (since 1970) or later have no
  * fingerprint: they could change again without a new time. Throws SystemError for the folder itself.
  */
-std::vector<Listed> ListFolder(const std::string& path, int64_t settled_ms);
+std::vector<Listed> ListFolder(const Place& folder, int64_t settled_ms);
 
 /** A file's bytes in a slab that it shares with others. */
 struct Read {
@@ -47,4 +48,7 @@ struct Read {
 };
 
 /** Reads regular files of at most `bytes_max`. Throws SystemError for the folder itself. */
-std::vector<Read> ReadFiles(const std::string& folder, const std::vector<std::string>& names, uint64_t bytes_max);
+std::vector<Read> ReadFiles(const Place& folder, const std::vector<std::string>& names, uint64_t bytes_max);
+
+/** What a symlink in a folder leads to. Throws SystemError. */
+std::string ReadLink(const Place& folder, const std::string& name);

@@ -1,4 +1,4 @@
-// listFolder, readSmallFiles, writeNewFile, lockExclusive and preload.
+// listFolder, readSmallFiles, readLink, openFile, writeNewFile, lockExclusive and preload.
 #include <dlfcn.h>
 #include <sys/file.h>
 
@@ -78,11 +78,27 @@ Napi::Value ToListing(Napi::Env env, std::vector<Listed>& listed) {
   return listing;
 }
 
+/** The first two arguments. */
+Place PlaceArgument(const Napi::CallbackInfo& info) {
+  return {PathArgument(info[0], "root"), PathArgument(info[1], "path")};
+}
+
 Napi::Value ListFolderAsync(const Napi::CallbackInfo& info) {
-  const auto settled_ms = static_cast<int64_t>(CountArgument(info[1], "settledMs"));
+  const auto settled_ms = static_cast<int64_t>(CountArgument(info[2], "settledMs"));
   return Task<std::vector<Listed>>::Run(
-      info.Env(), {}, [path = PathArgument(info[0], "path"), settled_ms] { return ListFolder(path, settled_ms); },
-      ToListing);
+      info.Env(), {}, [folder = PlaceArgument(info), settled_ms] { return ListFolder(folder, settled_ms); }, ToListing);
+}
+
+Napi::Value ReadLinkAsync(const Napi::CallbackInfo& info) {
+  auto work = [folder = PlaceArgument(info), name = NameArgument(info[2], "name")] { return ReadLink(folder, name); };
+  return Task<std::string>::Run(info.Env(), {}, work, [](Napi::Env env, std::string& target) {
+    return Napi::Buffer<char>::Copy(env, target.data(), target.size());
+  });
+}
+
+Napi::Value OpenFileAsync(const Napi::CallbackInfo& info) {
+  auto work = [place = PlaceArgument(info)] { return OpenPlace(place, 0); };
+  return Task<int>::Run(info.Env(), {}, work, [](Napi::Env env, int& fd) { return Napi::Number::New(env, fd); });
 }
 
 Napi::Value ToSmallFiles(Napi::Env env, std::vector<Read>& reads) {
@@ -112,9 +128,9 @@ Napi::Value ToSmallFiles(Napi::Env env, std::vector<Read>& reads) {
 }
 
 Napi::Value ReadSmallFiles(const Napi::CallbackInfo& info) {
-  std::string folder = PathArgument(info[0], "folder");
-  const Napi::Array list = ArrayArgument(info[1], "names");
-  const uint64_t bytes_max = CountArgument(info[2], "maxBytes");
+  Place folder = PlaceArgument(info);
+  const Napi::Array list = ArrayArgument(info[2], "names");
+  const uint64_t bytes_max = CountArgument(info[3], "maxBytes");
   std::vector<std::string> names;
   for (uint32_t i = 0; i < list.Length(); i++) names.push_back(NameArgument(list.Get(i), "name"));
   return Task<std::vector<Read>>::Run(
@@ -179,6 +195,8 @@ Napi::Value PreloadAsync(const Napi::CallbackInfo& info) {
 void ExportFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("listFolder", Napi::Function::New(env, ListFolderAsync, "listFolder"));
   exports.Set("readSmallFiles", Napi::Function::New(env, ReadSmallFiles, "readSmallFiles"));
+  exports.Set("readLink", Napi::Function::New(env, ReadLinkAsync, "readLink"));
+  exports.Set("openFile", Napi::Function::New(env, OpenFileAsync, "openFile"));
   exports.Set("writeNewFile", Napi::Function::New(env, WriteNewFileAsync, "writeNewFile"));
   exports.Set("preload", Napi::Function::New(env, PreloadAsync, "preload"));
   exports.Set("lockExclusive", Napi::Function::New(env, LockExclusive, "lockExclusive"));

@@ -73,7 +73,7 @@ std::pair<Kind, uint32_t> Session::Outcome(bool too_much) const {
 }
 
 void Session::GiveOutput() {
-  if (owner_ != std::pair<uint32_t, uint32_t>{0, 0}) GiveFolder(output_folder_.c_str(), owner_.first, owner_.second);
+  if (owner_ != std::pair<uint32_t, uint32_t>{0, 0}) GiveFolder(output_, owner_.first, owner_.second);
 }
 
 void Session::Finish() {
@@ -83,11 +83,11 @@ void Session::Finish() {
   ReadReports();
   if (report_ && report_->what == Report::kBroken) throw Failure{0, report_->why};
   if (run.started.log) ReadLog(true);
-  const bool too_much = BytesBelow(output_folder_.c_str(), run.plan.output_bytes_max) > run.plan.output_bytes_max;
+  const bool too_much = BytesBelow(output_, run.plan.output_bytes_max) > run.plan.output_bytes_max;
   const auto [kind, value] = Outcome(too_much);
   const std::string why = kind == Kind::kNotStarted ? report_->why : "";
   GiveOutput();
-  for (const std::string& folder : cleared_) EmptyFolder(folder.c_str());
+  for (const std::string& folder : cleared_) EmptyFolder(folder);
   Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Done());
   run_.reset();
 }

@@ -21,9 +21,9 @@ constexpr int kDepthMax = 200;
 
 bool IsDot(const char* name) { return std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0; }
 
-/** Opens a folder for reading, never through a symlink but for the first. */
-DIR* OpenFolder(int parent, const char* name, int flags) {
-  const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+/** Opens a folder for reading, never through a symlink at its name. */
+DIR* OpenFolder(int parent, const char* name) {
+  const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return nullptr;
   DIR* folder = fdopendir(fd);
   if (folder == nullptr) close(fd);
@@ -40,7 +40,7 @@ void Measure(DIR* folder, int depth, uint64_t enough, uint64_t* total) {
     struct stat status {};
     if (fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (S_ISREG(status.st_mode)) *total += static_cast<uint64_t>(status.st_size);
-    if (S_ISDIR(status.st_mode) && depth < kDepthMax) Measure(OpenFolder(fd, entry->d_name, O_NOFOLLOW), depth + 1, enough, total);
+    if (S_ISDIR(status.st_mode) && depth < kDepthMax) Measure(OpenFolder(fd, entry->d_name), depth + 1, enough, total);
   }
   closedir(folder);
 }
@@ -50,7 +50,7 @@ void Give(DIR* folder, int depth, uint32_t user, uint32_t group) {
   const int fd = dirfd(folder);
   while (const dirent* entry = readdir(folder)) {
     if (IsDot(entry->d_name)) continue;
-    if (depth < kDepthMax) Give(OpenFolder(fd, entry->d_name, O_NOFOLLOW), depth + 1, user, group);
+    if (depth < kDepthMax) Give(OpenFolder(fd, entry->d_name), depth + 1, user, group);
     if (fchownat(fd, entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) != 0) continue;
   }
   closedir(folder);
@@ -62,7 +62,7 @@ void Empty(DIR* folder, int depth) {
   while (const dirent* entry = readdir(folder)) {
     if (IsDot(entry->d_name) || unlinkat(fd, entry->d_name, 0) == 0) continue;
     if (errno != EISDIR && errno != EPERM) continue;
-    if (depth < kDepthMax) Empty(OpenFolder(fd, entry->d_name, O_NOFOLLOW), depth + 1);
+    if (depth < kDepthMax) Empty(OpenFolder(fd, entry->d_name), depth + 1);
     unlinkat(fd, entry->d_name, AT_REMOVEDIR);
   }
   closedir(folder);
@@ -105,18 +105,20 @@ bool WriteAll(int fd, const char* data, size_t size) {
   return true;
 }
 
-uint64_t BytesBelow(const char* folder, uint64_t enough) {
+Fd HoldFolder(const std::string& path) { return Fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)); }
+
+uint64_t BytesBelow(const Fd& folder, uint64_t enough) {
   uint64_t total = 0;
-  Measure(OpenFolder(AT_FDCWD, folder, 0), 0, enough, &total);
+  Measure(OpenFolder(folder.get(), "."), 0, enough, &total);
   return total;
 }
 
-void GiveFolder(const char* folder, uint32_t user, uint32_t group) { Give(OpenFolder(AT_FDCWD, folder, 0), 0, user, group); }
+void GiveFolder(const Fd& folder, uint32_t user, uint32_t group) { Give(OpenFolder(folder.get(), "."), 0, user, group); }
 
-void EmptyFolder(const char* folder) { Empty(OpenFolder(AT_FDCWD, folder, 0), 0); }
+void EmptyFolder(const std::string& folder) { Empty(OpenFolder(AT_FDCWD, folder.c_str()), 0); }
 
 uint64_t CountTasks() {
-  DIR* folder = OpenFolder(AT_FDCWD, "/proc", 0);
+  DIR* folder = OpenFolder(AT_FDCWD, "/proc");
   if (folder == nullptr) return 0;
   const auto self = static_cast<unsigned long>(getpid());
   uint64_t tasks = 0;

@@ -35,14 +35,17 @@ std::string ReadFile(const char* path);
 /** Writes all of it; false, with errno set, when that fails. */
 bool WriteAll(int fd, const char* data, size_t size);
 
+/** An open folder, for the functions below: whatever lies at its path later, they stay in it. It may be none. */
+Fd HoldFolder(const std::string& path);
+
 /** Sizes of all files below a folder; stops counting beyond `enough`. What can't be read counts nothing. */
-uint64_t BytesBelow(const char* folder, uint64_t enough);
+uint64_t BytesBelow(const Fd& folder, uint64_t enough);
 
 /** Makes all that lies below a folder another user's, following no link; what can't be given stays. */
-void GiveFolder(const char* folder, uint32_t user, uint32_t group);
+void GiveFolder(const Fd& folder, uint32_t user, uint32_t group);
 
-/** Removes what is in a folder; what is not the launcher's to remove stays. */
-void EmptyFolder(const char* folder);
+/** Removes what is in a folder, unless a symlink lies in its place; what is not the launcher's to remove stays. */
+void EmptyFolder(const std::string& folder);
 
 /** Threads of all processes that /proc shows, but for this one's. */
 uint64_t CountTasks();

@@ -108,12 +108,12 @@ void Session::Setup(Reader reader) {
   owner_ = {reader.U32(), reader.U32()};
   manner_.has_world = reader.Flag();
   if (manner_.has_world != namespaces_) Malformed();
-  output_folder_ = "/pfs/out";
+  std::string output = "/pfs/out";
   memory_files_ = {"/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"};
   if (manner_.has_world) {
     WorldPlan plan{reader.Text(), reader.ListOfPairs(), reader.List(), reader.Flag(), reader.Flag(), reader.List(), reader.Text()};
     reader.End();
-    output_folder_ = plan.slot + "/out";
+    output = plan.slot + "/out";
     memory_files_.clear();
     for (const std::string& folder : plan.cgroups) {
       for (const char* name : {"/memory.events", "/memory.oom_control"}) memory_files_.push_back(folder + name);
@@ -126,6 +126,7 @@ void Session::Setup(Reader reader) {
     WriteSecrets(secrets, manner_.user);
     next_ = ListenForNext(false);
   }
+  output_ = HoldFolder(output);
   if (!Has(manner_.env, "HOME=")) manner_.env.push_back("HOME=" + manner_.user.home);
   if (!Has(manner_.env, "PATH=")) manner_.env.push_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   // Commands must not look into this process, which knows their secrets and their successors'.
@@ -314,7 +315,7 @@ void Session::OnTime() {
     End(Kind::kTimeout, false);
   }
   if (now >= run.measure_at_us) {
-    if (BytesBelow(output_folder_.c_str(), run.plan.output_bytes_max) > run.plan.output_bytes_max) End(Kind::kTooMuchOutput, true);
+    if (BytesBelow(output_, run.plan.output_bytes_max) > run.plan.output_bytes_max) End(Kind::kTooMuchOutput, true);
     // A large tree must not cost more than a tenth of a processor.
     run.measure_at_us = NowUs() + std::max(kMeasureUs, 10 * (NowUs() - now));
   }

@@ -69,7 +69,8 @@ class Session {
   bool namespaces_, is_set_up_ = false, is_first_;
   std::string in_, out_;
   Manner manner_;
-  std::string output_folder_;
+  /** /pfs/out. */
+  Fd output_;
   Texts cleared_, memory_files_;
   /** Whose all in /pfs/out becomes, user and group; 0, 0: it stays as it is. */
   std::pair<uint32_t, uint32_t> owner_{0, 0};

@@ -3,6 +3,7 @@
  * buffers, so that a million names are no million objects.
  */
 import { native, type NativeListing } from './native.ts';
+import type { Place } from './place.ts';
 
 export type FileKind = 'file' | 'directory' | 'symlink' | 'other';
 
@@ -66,6 +67,6 @@ export class Listing {
 }
 
 /** See `NativeData.listFolder`. */
-export async function listFolder(path: Buffer, settledMs = 0): Promise<Listing> {
-  return new Listing(await native().listFolder(path, settledMs));
+export async function listFolder({ root, path }: Place, settledMs = 0): Promise<Listing> {
+  return new Listing(await native().listFolder(root, path, settledMs));
 }

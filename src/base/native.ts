@@ -134,13 +134,18 @@ export interface NativeData {
   decodeBlob(stored: Uint8Array, plainMax: number, domain: 'plain' | 'node', hash: Uint8Array): Promise<Buffer>;
   decodeBlobSync(stored: Uint8Array, plainMax: number, domain: 'plain' | 'node', hash: Uint8Array): Buffer;
   /**
-   * lstat of everything in a folder except `.` and `..`, sorted by the names' bytes. Here and below, a
-   * symlink in place of the folder is not followed (ENOTDIR), unless the path ends with a slash.
-   * Files that changed at `settledMs` (since 1970) or later get no fingerprint.
+   * lstat of everything in a folder except `.` and `..`, sorted by the names' bytes. Here and below,
+   * `root` and `path` are a `Place`. A symlink in place of the folder is not followed (ENOTDIR), unless
+   * it is the root and ends with a slash. Files that changed at `settledMs` (since 1970) or later get
+   * no fingerprint.
    */
-  listFolder(path: Buffer, settledMs: number): Promise<NativeListing>;
-  /** Opens (O_NOFOLLOW), fstats and reads each of `names` in `folder` that has at most `maxBytes`. */
-  readSmallFiles(folder: Buffer, names: readonly Buffer[], maxBytes: number): Promise<SmallFile[]>;
+  listFolder(root: Buffer, path: Buffer, settledMs: number): Promise<NativeListing>;
+  /** Opens (O_NOFOLLOW), fstats and reads each of `names` in a folder that has at most `maxBytes`. */
+  readSmallFiles(root: Buffer, path: Buffer, names: readonly Buffer[], maxBytes: number): Promise<SmallFile[]>;
+  /** What the symlink `name` in a folder leads to. */
+  readLink(root: Buffer, path: Buffer, name: Buffer): Promise<Buffer>;
+  /** A descriptor, to be closed by the caller. */
+  openFile(root: Buffer, path: Buffer): Promise<number>;
   /**
    * Writes a new file of these parts (mode 0444) past the page cache, as far as the file system can;
    * on the disk when it resolves. Errors carry `code`; the file may be there then.

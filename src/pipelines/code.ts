@@ -5,6 +5,7 @@
 import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { rootPlace } from '../base/place.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { nameOfText } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
@@ -41,9 +42,9 @@ export async function storeCode(
     const path = nameOfText(from);
     const times = { mtimeSeconds: 0, mtimeNanoseconds: 0 };
     if ((await stat(path)).isDirectory()) {
-      const content = await ingestFolder(options, path, undefined);
+      const content = await ingestFolder(options, rootPlace(path), undefined);
       entries.push({ name, kind: 'directory', executable: false, ...times, content });
-    } else entries.push({ name, kind: 'file', ...(await ingestFile(options, path)), ...times });
+    } else entries.push({ name, kind: 'file', ...(await ingestFile(options, rootPlace(path))), ...times });
   }
   const sorted = entries.sort((a, b) => a.name.compare(b.name));
   return (await directories.apply(undefined, sorted)).ref;

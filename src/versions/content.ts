@@ -2,9 +2,9 @@
  * Bytes to content: cuts a stream or file into chunks, stores them and says how a directory
  * refers to them (FORMAT.md section 5). The result depends on the bytes alone.
  */
-import { open } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { native, type CutPiece } from '../base/native.ts';
+import { OpenFile, type Place } from '../base/place.ts';
 import type { BlobWriter } from '../chunks/blob-writer.ts';
 import { buildList, type ListItem } from '../model/list.ts';
 import type { NodeSink } from '../model/node.ts';
@@ -45,12 +45,12 @@ export async function* cutStream(stream: AsyncIterable<Uint8Array>): AsyncGenera
  */
 export async function storeFile(
   sink: ContentSink,
-  path: Buffer,
+  place: Place,
   shown: string,
   progress: (bytes: number) => void,
 ): Promise<ReadFile> {
-  await using file = await open(path, 'r');
-  const before = await file.stat({ bigint: true });
+  await using file = await OpenFile.at(place);
+  const before = await file.stat();
   if (!before.isFile()) throw new PachError('failed', { what: shown, why: 'it is no longer a regular file' });
   const size = Number(before.size);
   const cutter = native().createCutter();
@@ -72,7 +72,7 @@ export async function storeFile(
     yield await cutter.end();
   }
   const content = await storePieces(sink, pieces());
-  const after = await file.stat({ bigint: true });
+  const after = await file.stat();
   if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
     throw new PachError('failed', {
       what: shown,

@@ -2,11 +2,11 @@
  * A folder of this machine to a directory of a version. Walks in the order of names, so that
  * neighbours lie side by side in packs, and builds each directory once, bottom up.
  */
-import { readlink } from 'node:fs/promises';
 import { mapOrdered } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import { listFolder, type FileStat, type Listing } from '../base/listing.ts';
 import { native, type SmallFile } from '../base/native.ts';
+import { fullPath, placeBelow, type Place } from '../base/place.ts';
 import { inlineBytesMax, nameBytesMax, type Hash } from '../model/refs.ts';
 import { textOfName } from '../model/paths.ts';
 import type { FileContent, TreeEntry } from '../model/tree.ts';
@@ -28,7 +28,7 @@ export interface IngestOptions {
   readonly deleteOthers?: boolean;
   /** True for what is left out without a word. */
   leaveOut?(name: Buffer): boolean;
-  /** What to store for a symlink at `path` instead of the link: undefined for the link. */
+  /** What to store for a symlink at `path` (below the source's root) instead of the link: undefined for the link. */
   resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | undefined>;
 }
 
@@ -36,7 +36,6 @@ export interface IngestOptions {
 const smallBytesMax = 256 * 1024;
 const batchFilesMax = 512;
 const batchBytesMax = 4 * 1024 * 1024;
-const slash = Buffer.from('/');
 
 /**
  * Stores what lies in `folder` over `base`: a time stays where the content does. Names there and
@@ -45,14 +44,14 @@ const slash = Buffer.from('/');
  */
 export async function ingestFolder(
   options: IngestOptions,
-  folder: Buffer,
+  folder: Place,
   base: Directory | undefined,
 ): Promise<Directory> {
   options.signal?.throwIfAborted();
   const listing = await listFolder(folder, options.seen?.settledMs).catch((error: unknown) => {
     throw unreadable(shownPath(folder), error);
   });
-  const unread = await Unread.of(options, folder, { listing, base });
+  const unread = await Unread.of(options, fullPath(folder), { listing, base });
   if (base && unread.all && !options.deleteOthers) {
     options.progress(listing.bytes, listing.count);
     await unread.keep(base);
@@ -96,7 +95,7 @@ async function* withDeletions(
 
 interface Folder {
   readonly options: IngestOptions;
-  readonly folder: Buffer;
+  readonly folder: Place;
   readonly listing: Listing;
   readonly unread: Unread;
   readonly old: OldEntries;
@@ -164,18 +163,18 @@ async function* batches(stats: AsyncIterable<Candidate>): AsyncGenerator<Candida
 }
 
 async function readBatch(
-  folder: Buffer,
+  folder: Place,
   batch: readonly Candidate[],
 ): Promise<{ batch: readonly Candidate[]; files: SmallFile[] | undefined }> {
   const first = batch[0] as Candidate;
   if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { batch, files: undefined };
   const names = batch.map((stat) => stat.name);
-  return { batch, files: await native().readSmallFiles(folder, names, smallBytesMax) };
+  return { batch, files: await native().readSmallFiles(folder.root, folder.path, names, smallBytesMax) };
 }
 
 async function storeBatch(
   options: IngestOptions,
-  folder: Buffer,
+  folder: Place,
   batch: readonly FileStat[],
   files: readonly SmallFile[],
 ): Promise<TreeEntry[]> {
@@ -185,7 +184,7 @@ async function storeBatch(
   let next = 0;
   for (const [index, stat] of batch.entries()) {
     const file = files[index] as SmallFile;
-    const path = join(folder, stat.name);
+    const path = placeBelow(folder, stat.name);
     checkName(stat.name, path);
     if (file.error === 'EFBIG') {
       entries.push({ name: stat.name, kind: 'file', ...(await ingestFile(options, path)) });
@@ -202,7 +201,7 @@ async function storeBatch(
 }
 
 async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promise<TreeEntry | undefined> {
-  const path = join(folder, stat.name);
+  const path = placeBelow(folder, stat.name);
   checkName(stat.name, path);
   const { name, mtimeSeconds, mtimeNanoseconds } = stat;
   if (stat.error) throw unreadable(shownPath(path), Object.assign(new Error(stat.error), { code: stat.error }));
@@ -212,10 +211,12 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
       return undefined;
     case 'symlink': {
       options.progress(0, 1);
-      const target = await readlink(path, { encoding: 'buffer' }).catch((error: unknown) => {
-        throw unreadable(shownPath(path), error);
-      });
-      const instead = await options.resolveLink?.(path, target);
+      const target = await native()
+        .readLink(folder.root, folder.path, name)
+        .catch((error: unknown) => {
+          throw unreadable(shownPath(path), error);
+        });
+      const instead = await options.resolveLink?.(path.path, target);
       if (instead) return { ...instead, name };
       const content = await storeLink(options, target);
       return { name, kind: 'symlink', executable: false, mtimeSeconds, mtimeNanoseconds, content };
@@ -240,7 +241,7 @@ async function storeLink(options: IngestOptions, target: Buffer): Promise<FileCo
 }
 
 /** Stores one file of any size. Throws `failed`, `denied` or `not-found` naming it when it can't be read. */
-export async function ingestFile(options: IngestOptions, path: Buffer): Promise<ReadFile> {
+export async function ingestFile(options: IngestOptions, path: Place): Promise<ReadFile> {
   const shown = shownPath(path);
   const file = await storeFile(options.sink, path, shown, (bytes) => {
     options.signal?.throwIfAborted();
@@ -252,19 +253,15 @@ export async function ingestFile(options: IngestOptions, path: Buffer): Promise<
   return file;
 }
 
-function join(folder: Buffer, name: Buffer): Buffer {
-  return Buffer.concat([folder, slash, name]);
-}
-
-function checkName(name: Buffer, path: Buffer): void {
+function checkName(name: Buffer, path: Place): void {
   if (name.length > nameBytesMax) {
     throw new PachError('failed', { what: shownPath(path), why: `its name is longer than ${nameBytesMax} bytes` });
   }
 }
 
 /** A local path as it is shown to people. */
-function shownPath(path: Buffer): string {
-  return textOfName(path);
+function shownPath(path: Place): string {
+  return textOfName(fullPath(path));
 }
 
 /** What went wrong with a source, as an operating error that names it. */
@@ -278,6 +275,9 @@ function unreadable(shown: string, error: unknown): unknown {
     case 'EACCES':
     case 'EPERM':
       return new PachError('denied', { ...options, why: 'you may not read it' });
+    case 'ELOOP':
+    case 'ENOTDIR':
+      return new PachError('failed', { ...options, why: 'it became something else while its folder was read' });
     default:
       return new PachError('failed', { ...options, why: `it can't be read (${code})` });
   }

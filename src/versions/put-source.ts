@@ -6,6 +6,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { BlobReader } from '../cache/blobs.ts';
 import { PachError } from '../base/errors.ts';
+import { rootPlace } from '../base/place.ts';
 import { nameOfText, parsePath } from '../model/paths.ts';
 import { entryHash, type FileContent, type TreeEntry } from '../model/tree.ts';
 import { fileTime, type EntrySource } from '../sources/source.ts';
@@ -71,7 +72,7 @@ export async function putSource(
     // A link named on the command line is what it leads to, as for cp.
     const file = options.appendTo
       ? { ...factsOf(info), content: await storeBehind(options, root, at, counted(createReadStream(path), options)) }
-      : await ingestFile(options, path);
+      : await ingestFile(options, rootPlace(path));
     if (options.appendTo) options.progress(0, 1);
     return replace(options, root, at, { name: at.at(-1) as Buffer, kind: 'file', ...file });
   }
@@ -116,7 +117,7 @@ async function putFolder(
 ): Promise<Directory> {
   const before = root && (await options.directories.find(root, at));
   const base = before?.content.form === 'directory' ? before.content : undefined;
-  const content = await ingestFolder(options, path, base);
+  const content = await ingestFolder(options, rootPlace(path), base);
   const name = at.at(-1);
   if (!name) return content;
   const mtime = { mtimeSeconds: Math.floor(now / 1000), mtimeNanoseconds: (now % 1000) * 1_000_000 };

@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { mapOrdered, Semaphore } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
+import { rootPlace } from '../base/place.ts';
 import { textOfName } from '../model/paths.ts';
 import { inlineBytesMax, type Hash } from '../model/refs.ts';
 import type { FileContent, TreeEntry } from '../model/tree.ts';
@@ -95,7 +96,7 @@ async function readEntry(options: IngestOptions, entry: SourceEntry, { signal, l
     }
     case 'local':
       return large.run(async () => {
-        const { content, ...file } = await ingestFile(options, entry.file);
+        const { content, ...file } = await ingestFile(options, rootPlace(entry.file));
         return { entry, file, content };
       });
     case 'symlink': {

@@ -8,8 +8,10 @@ import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprintBytes, listFolder, type FileStat } from '../../src/base/listing.ts';
 import { native } from '../../src/base/native.ts';
+import { OpenFile, rootPlace } from '../../src/base/place.ts';
 
 const addon = resolve('native/build/data.node');
+const none = Buffer.alloc(0);
 
 let folder: string;
 beforeAll(() => {
@@ -26,7 +28,7 @@ function fresh(name: string): string {
 
 /** All of a folder, as objects. */
 async function list(path: string): Promise<FileStat[]> {
-  const listing = await listFolder(Buffer.from(path));
+  const listing = await listFolder(rootPlace(Buffer.from(path)));
   return Array.from({ length: listing.count }, (_, n) => listing.at(n));
 }
 
@@ -96,7 +98,7 @@ describe('listFolder', () => {
     for (const name of ['a', 'b', 'c']) fs.writeFileSync(join(path, name), name);
     fs.mkdirSync(join(path, 'aa'));
     const look = async (settledMs: number) => {
-      const { fingerprints } = await listFolder(Buffer.from(path), settledMs);
+      const { fingerprints } = await listFolder(rootPlace(Buffer.from(path)), settledMs);
       return [0, 1, 2].map((n) => fingerprints.toString('hex', n * fingerprintBytes, (n + 1) * fingerprintBytes));
     };
     const later = Date.now() + 60_000;
@@ -124,6 +126,7 @@ describe('readSmallFiles', () => {
   const read = (path: string, names: readonly (string | Buffer)[], max: number) =>
     native().readSmallFiles(
       Buffer.from(path),
+      none,
       names.map((name) => Buffer.from(name)),
       max,
     );
@@ -185,6 +188,66 @@ describe('readSmallFiles', () => {
     expect(files.slice(1).every((file) => file.bytes === undefined && file.hash === undefined)).toBe(true);
     await expect(read(join(path, 'link'), ['file'], 100)).rejects.toMatchObject({ syscall: 'open' });
     expect(await read(path, [], 100)).toEqual([]);
+  });
+});
+
+type Reached = Record<string, Record<'list' | 'small' | 'link' | 'open', unknown>>;
+
+/** What each way of reading gives at paths below a folder; `before` is a program that runs the rest. */
+function reached(root: string, paths: readonly string[], before: readonly string[]): Reached {
+  const [program = '', ...words] = [
+    ...before,
+    process.execPath,
+    join(import.meta.dirname, 'reach.mjs'),
+    root,
+    ...paths,
+  ];
+  return JSON.parse(execFileSync(program, words, { encoding: 'utf8' })) as Reached;
+}
+
+describe('a place below a folder', () => {
+  /** A folder beside a victim, to which links lead in every way. */
+  function make(name: string): string {
+    const path = fresh(name);
+    for (const each of ['victim', 'root', 'root/in', 'root/in/deep']) fs.mkdirSync(join(path, each));
+    for (const each of ['victim', 'root/in', 'root/in/deep']) {
+      fs.writeFileSync(join(path, each, 'file'), each);
+      fs.symlinkSync('file', join(path, each, 'link'));
+    }
+    fs.symlinkSync('../victim', join(path, 'root/out'));
+    fs.symlinkSync(join(path, 'victim'), join(path, 'root/absolute'));
+    fs.symlinkSync('in', join(path, 'root/inner'));
+    return join(path, 'root');
+  }
+
+  const links = ['out', 'absolute', 'inner', 'out/link', 'inner/deep', 'in/link'];
+  const odd = ['..', '../victim', 'in/../in', './in', '/in', 'in/', 'in//deep', '.'];
+
+  test.each(['openat2', 'no openat2'])('is reached by its names alone, never through a link or .., with %s', (call) => {
+    const root = make(call);
+    const deny = join(folder, 'deny');
+    const before = call === 'openat2' ? [] : [deny];
+    if (call !== 'openat2') execFileSync('gcc', ['-o', deny, resolve('test/support/deny-openat2.c')]);
+    const found = reached(root, ['in/deep', 'in/file', 'gone', ...links, ...odd], before);
+    expect(found['in/deep']).toEqual({ list: 2, small: 'root/in/deep', link: 'file', open: 'EISDIR' });
+    expect(found['in/file']).toMatchObject({ list: 'ENOTDIR', open: 'root/in' });
+    expect(found['gone']).toMatchObject({ list: 'ENOENT', open: 'ENOENT' });
+    for (const path of links) {
+      for (const code of Object.values(found[path] ?? {})) expect(['ELOOP', 'ENOTDIR']).toContain(code);
+    }
+    const refused = { list: 'EINVAL', small: 'EINVAL', link: 'EINVAL', open: 'EINVAL' };
+    for (const path of odd) expect({ path, ...found[path] }).toEqual({ path, ...refused });
+  });
+
+  test('opens what a user named through a link, and waits for no FIFO', async () => {
+    const path = fresh('named');
+    fs.writeFileSync(join(path, 'file'), 'text');
+    fs.symlinkSync('file', join(path, 'link'));
+    execFileSync('mkfifo', [join(path, 'pipe')]);
+    await using file = await OpenFile.at(rootPlace(Buffer.from(join(path, 'link'))));
+    expect(fs.readFileSync(file.fd, 'utf8')).toBe('text');
+    await using pipe = await OpenFile.at(rootPlace(Buffer.from(join(path, 'pipe'))));
+    expect((await pipe.stat()).isFIFO()).toBe(true);
   });
 });
 

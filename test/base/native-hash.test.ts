@@ -104,6 +104,7 @@ describe('arguments of the wrong type', () => {
 
   test('throw a TypeError', () => {
     const bytes = Buffer.alloc(32);
+    const path = Buffer.from('x');
     const cutter = native().createCutter() as unknown as Record<string, (...all: unknown[]) => unknown>;
     for (const value of wrong) {
       expect(() => call('hash', value, bytes)).toThrow(TypeError);
@@ -118,12 +119,15 @@ describe('arguments of the wrong type', () => {
         expect(() => call(decode, bytes, 10, 'plain', value)).toThrow(TypeError);
         expect(() => call(decode, bytes, 10, 'plain', Buffer.alloc(31))).toThrow(TypeError);
       }
-      expect(() => call('listFolder', value, 0)).toThrow(TypeError);
-      expect(() => call('listFolder', bytes, value)).toThrow(TypeError);
-      expect(() => call('readSmallFiles', value, [], 1)).toThrow(TypeError);
-      expect(() => call('readSmallFiles', bytes, [], 1)).toThrow(TypeError);
-      expect(() => call('readSmallFiles', Buffer.from('/'), [value], 1)).toThrow(TypeError);
-      expect(() => call('readSmallFiles', Buffer.from('/'), [], value)).toThrow(TypeError);
+      expect(() => call('listFolder', value, path, 0)).toThrow(TypeError);
+      expect(() => call('listFolder', path, value, 0)).toThrow(TypeError);
+      expect(() => call('listFolder', path, path, value)).toThrow(TypeError);
+      expect(() => call('readLink', path, path, value)).toThrow(TypeError);
+      expect(() => call('openFile', path, value)).toThrow(TypeError);
+      expect(() => call('readSmallFiles', value, path, [], 1)).toThrow(TypeError);
+      expect(() => call('readSmallFiles', path, value, [], 1)).toThrow(TypeError);
+      expect(() => call('readSmallFiles', Buffer.from('/'), path, [value], 1)).toThrow(TypeError);
+      expect(() => call('readSmallFiles', Buffer.from('/'), path, [], value)).toThrow(TypeError);
       expect(() => call('lockExclusive', value)).toThrow(TypeError);
       expect(() => cutter['push']!(value)).toThrow(TypeError);
       expect(() => cutter['pushFile']!(value, 0, 1)).toThrow(TypeError);
@@ -131,9 +135,9 @@ describe('arguments of the wrong type', () => {
       expect(() => cutter['pushFile']!(0, 0, value)).toThrow(TypeError);
     }
     for (const name of ['', '.a/b', '..\0', '/']) {
-      expect(() => call('readSmallFiles', Buffer.from('/'), [Buffer.from(name)], 1)).toThrow(TypeError);
+      expect(() => call('readSmallFiles', Buffer.from('/'), path, [Buffer.from(name)], 1)).toThrow(TypeError);
     }
     expect(() => call('hash')).toThrow(TypeError);
-    expect(() => call('listFolder', Buffer.from('/\0'), 0)).toThrow(TypeError);
+    expect(() => call('listFolder', Buffer.from('/\0'), Buffer.alloc(0), 0)).toThrow(TypeError);
   });
 });

@@ -27,9 +27,9 @@ beforeEach(async () => {
   folder = join(dir, 'folder');
   filesRead = 0;
   const read = native().readSmallFiles.bind(native());
-  vi.spyOn(native(), 'readSmallFiles').mockImplementation((path, names, max) => {
+  vi.spyOn(native(), 'readSmallFiles').mockImplementation((root, path, names, max) => {
     filesRead += names.length;
-    return read(path, names, max);
+    return read(root, path, names, max);
   });
   await mkdir(join(folder, 'sub'), { recursive: true });
   for (let i = 0; i < 10; i += 1) {

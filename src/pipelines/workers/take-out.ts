@@ -4,6 +4,7 @@
  */
 import { posix } from 'node:path';
 import { PachError } from '../../base/errors.ts';
+import { rootPlace } from '../../base/place.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
 import type { Ref } from '../../model/refs.ts';
@@ -44,12 +45,12 @@ export async function takeOut(options: TakeOutOptions): Promise<Directory> {
           throw new PachError('failed', { what: path, why });
         },
         resolveLink: (path, target) => {
-          const shown = textOfName(path).replace(folder, '/pfs/out');
+          const shown = `/pfs/out/${textOfName(path)}`;
           return linked({ options, directories }, shown, textOfName(target));
         },
         signal,
       },
-      Buffer.from(folder),
+      rootPlace(Buffer.from(folder)),
       undefined,
     );
   } catch (error) {
