@@ -7,7 +7,6 @@ import { decodeLease, decodeOutcome } from '../model/records/pipelines.ts';
 import { chunkBytesMax, type Ref } from '../model/refs.ts';
 import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
 import {
   branchKey,
   jobKey,
@@ -22,7 +21,6 @@ import { isHeld } from './jobs/lease.ts';
 import { hashOf } from './jobs/canonical.ts';
 import { originOf, storeCode } from './code.ts';
 import {
-  everyPipeline,
   findPipeline,
   hasPipeline,
   listPipelines,
@@ -31,6 +29,7 @@ import {
   setPipeline,
   type Pipeline,
 } from './pipelines.ts';
+import { readersOf } from './readers.ts';
 import { graphOf } from './spec/graph.ts';
 import { pfsInputs } from './spec/input.ts';
 import type { PipelineSpec } from './spec.ts';
@@ -112,7 +111,7 @@ export async function deletePipeline(project: Project, name: string, options: De
     const { snapshot } = change;
     if (!(await hasPipeline(snapshot, name))) throw await missing(snapshot, name);
     for await (const { key } of snapshot.items(pipelineKey(name, ''))) change.delete(key);
-    const readers = await readersOf(snapshot, name);
+    const readers = await readersOf(snapshot, { repo: name });
     if (readers.length > 0 && !options.keepRepo && !options.force) {
       throw new PachError('conflict', {
         what: `pipeline ${name}`,
@@ -152,17 +151,6 @@ export function provenanceOf(spec: PipelineSpec): { repo: string; branch: string
   return read.filter((each, index) => {
     return read.findIndex(({ repo, branch }) => repo === each.repo && branch === each.branch) === index;
   });
-}
-
-/** Pipelines that read a repo, those that do it only on a branch with that branch. */
-async function readersOf(snapshot: Snapshot, repo: string): Promise<string[]> {
-  const readers = new Set<string>();
-  for await (const { pipeline, branch } of everyPipeline(snapshot)) {
-    const { name, spec } = pipeline;
-    if (name === repo || readers.has(name) || !pfsInputs(spec.input).some((input) => input.repo === repo)) continue;
-    readers.add(branch === undefined ? name : `${name} on branch ${branch}`);
-  }
-  return [...readers];
 }
 
 /** Nothing is made that reads its own results, or a repo that is not there. */

@@ -13,7 +13,7 @@ import type { FileContent } from '../model/tree.ts';
 
 /** Where content goes. */
 export interface ContentSink {
-  readonly data: BlobWriter;
+  readonly data: Pick<BlobWriter, 'add'>;
   readonly nodes: NodeSink;
 }
 

@@ -56,6 +56,23 @@ export class FileBytes {
       else yield* zeros(part.zeros);
     }
   }
+
+  async info({ path, entry }: File): Promise<FileInfo> {
+    const { executable } = entry;
+    const kind = entry.kind === 'directory' ? 'dir' : entry.kind;
+    const info: FileInfo = {
+      path,
+      kind,
+      bytes: entrySize(entry),
+      hash: entryHash(entry).toString('hex'),
+      modified: modifiedOf(entry),
+      executable,
+    };
+    if (kind !== 'symlink') return info;
+    const parts: Buffer[] = [];
+    for await (const bytes of this.read(entry)) parts.push(bytes);
+    return { ...info, target: textOfName(Buffer.concat(parts)) };
+  }
 }
 
 /** A version's files. `shown` names it in errors: `images@master`. */
@@ -113,24 +130,7 @@ export class Files extends FileBytes {
       this.directories.find(this.root, names),
     ]);
     if (!before && !after) await this.find(path);
-    yield* this.compare(pathOf(names), before, after);
-  }
-
-  async info({ path, entry }: File): Promise<FileInfo> {
-    const { executable } = entry;
-    const kind = entry.kind === 'directory' ? 'dir' : entry.kind;
-    const info: FileInfo = {
-      path,
-      kind,
-      bytes: entrySize(entry),
-      hash: entryHash(entry).toString('hex'),
-      modified: modifiedOf(entry),
-      executable,
-    };
-    if (kind !== 'symlink') return info;
-    const parts: Buffer[] = [];
-    for await (const bytes of this.read(entry)) parts.push(bytes);
-    return { ...info, target: textOfName(Buffer.concat(parts)) };
+    yield* changesOf(this.directories, pathOf(names), before, after);
   }
 
   private async *walk(path: string, directory: Directory, recursive: boolean): AsyncGenerator<File> {
@@ -140,24 +140,26 @@ export class Files extends FileBytes {
       if (entry.content.form === 'directory' && recursive) yield* this.walk(below, entry.content, recursive);
     }
   }
+}
 
-  private async *compare(
-    path: string,
-    before: TreeEntry | undefined,
-    after: TreeEntry | undefined,
-  ): AsyncGenerator<FileChange> {
-    if (before && after && sameContent(before, after)) return;
-    const old = before?.content.form === 'directory' ? before.content : undefined;
-    const now = after?.content.form === 'directory' ? after.content : undefined;
-    if (before && !old && after && !now) yield { path, change: 'changed', old: before, new: after };
-    else if (before && !old) yield { path, change: 'removed', old: before };
-    if (old || now) {
-      for await (const { key, old: a, new: b } of this.directories.diff(old, now)) {
-        yield* this.compare(`${path === '/' ? '' : path}/${textOfName(key)}`, a, b);
-      }
+/** What differs between two entries at a path; directories only by what is in them. */
+export async function* changesOf(
+  directories: Directories,
+  path: string,
+  before: TreeEntry | undefined,
+  after: TreeEntry | undefined,
+): AsyncGenerator<FileChange> {
+  if (before && after && sameContent(before, after)) return;
+  const old = before?.content.form === 'directory' ? before.content : undefined;
+  const now = after?.content.form === 'directory' ? after.content : undefined;
+  if (before && !old && after && !now) yield { path, change: 'changed', old: before, new: after };
+  else if (before && !old) yield { path, change: 'removed', old: before };
+  if (old || now) {
+    for await (const { key, old: a, new: b } of directories.diff(old, now)) {
+      yield* changesOf(directories, `${path === '/' ? '' : path}/${textOfName(key)}`, a, b);
     }
-    if (after && !now && !(before && !old)) yield { path, change: 'added', new: after };
   }
+  if (after && !now && !(before && !old)) yield { path, change: 'added', new: after };
 }
 
 /** RFC 3339 with as many digits as the time has. */

@@ -92,14 +92,16 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   return { commit: commit.id, files, bytes, newBytes: upload.data.newBytes, storedBytes: upload.storedBytes };
 }
 
+type SeenRequest = BranchName & Pick<PutRequest, 'target' | 'seenFolder'>;
+
 /** What this machine remembers of the folders of one put. */
-class SeenFolders implements AsyncDisposable {
+export class SeenFolders implements AsyncDisposable {
   private readonly project: Project;
-  private readonly request: PutRequest;
+  private readonly request: SeenRequest;
   private readonly settledMs = Date.now() - timesSettleMs;
   private readonly caches: StatCache[] = [];
 
-  constructor(project: Project, request: PutRequest) {
+  constructor(project: Project, request: SeenRequest) {
     this.project = project;
     this.request = request;
   }
@@ -206,7 +208,7 @@ async function commitEdit(
 }
 
 /** Only its pipeline writes to a branch that follows others. */
-function mayChange({ repo, name, provenance }: Branch): void {
+export function mayChange({ repo, name, provenance }: Branch): void {
   if (provenance.length === 0) return;
   throw new PachError('conflict', {
     what: `${repo}@${name}`,

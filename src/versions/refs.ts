@@ -20,8 +20,15 @@ export async function createRepo(project: Project, name: string, description: st
   });
 }
 
+/** Throws where something that these refs know nothing of needs what is to be deleted. */
+export type MayGo = (snapshot: Snapshot) => Promise<void>;
+
 /** Deletes a repo with its branches and commits. With commits in it, `force` is needed. Throws `conflict` for the output of a pipeline. */
-export async function deleteRepo(project: Project, name: string, force: boolean): Promise<void> {
+export async function deleteRepo(
+  project: Project,
+  name: string,
+  { force, mayGo }: { readonly force: boolean; readonly mayGo?: MayGo },
+): Promise<void> {
   await project.update(`delete repo ${name}`, async (change) => {
     await change.snapshot.repo(name);
     if (await isOutput(change.snapshot, name)) {
@@ -31,6 +38,7 @@ export async function deleteRepo(project: Project, name: string, force: boolean)
         next: `pach delete pipeline ${name}`,
       });
     }
+    await mayGo?.(change.snapshot);
     for await (const branch of change.snapshot.branches(name)) {
       if (branch.head && !force) {
         throw new PachError('conflict', {
@@ -75,9 +83,10 @@ export async function createBranch(
 }
 
 /** Deletes a branch; its commits can still be named by their ids. */
-export async function deleteBranch(project: Project, repo: string, name: string): Promise<void> {
+export async function deleteBranch(project: Project, repo: string, name: string, mayGo?: MayGo): Promise<void> {
   await project.update(`delete branch ${repo}@${name}`, async (change) => {
     await change.snapshot.branch(repo, name);
+    await mayGo?.(change.snapshot);
     change.delete(branchKey(repo, name));
     change.delete(pipelineKey(repo, name));
   });

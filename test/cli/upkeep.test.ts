@@ -89,6 +89,81 @@ describe.each(['folder', 's3'])('%s', (kind) => {
   });
 });
 
+test('sync says what it would change, and deletes all of a branch only when it is asked to', async () => {
+  await using place = await Place.make('root');
+  const long = 't'.repeat(3000);
+  await place.must(
+    `mkdir -p src/sub src/empty; echo 1 > src/one; echo 2 > src/sub/two; head -c 600000 /dev/urandom > src/big; ln -s ${long} src/link
+     pach create repo data; echo kept | pach put file data@master:/kept -f -; pach sync src data@master:/copy`,
+  );
+  const objects = (): Promise<string> => place.must('cd "$PACH_HOME"/store; find . -type f | sort | xargs sha256sum');
+  const before = await objects();
+  const tried = async (words: string): Promise<{ code: number; rows: unknown[]; total: string }> => {
+    const { code, stdout, stderr } = await place.run(`pach sync src ${words} --dry-run -o json`);
+    const rows = stdout.split('\n').filter(Boolean);
+    return { code, rows: rows.map((row) => JSON.parse(row) as unknown), total: stderr };
+  };
+  expect(await tried('data@master:/copy --delete')).toEqual({
+    code: 0,
+    rows: [],
+    total: 'pach: nothing would change\n',
+  });
+  await place.must(
+    `rm src/one; rmdir src/empty; echo 22 > src/sub/two; head -c 700000 /dev/urandom > src/more; ln -sf ${long}x src/link; ln -s ${long} src/other`,
+  );
+  const rows = [
+    { path: '/copy/link', change: 'changed', old: { target: long }, new: { bytes: 3001, target: `${long}x` } },
+    { path: '/copy/more', change: 'added', new: { kind: 'file', bytes: 700_000 } },
+    { path: '/copy/one', change: 'removed', old: { bytes: 2 } },
+    { path: '/copy/other', change: 'added', new: { target: long } },
+    { path: '/copy/sub/two', change: 'changed', old: { bytes: 2 }, new: { bytes: 3 } },
+  ];
+  const trial = await tried('data@master:/copy --delete');
+  expect(trial).toMatchObject({
+    code: 10,
+    rows,
+    total: 'pach: 2 added (703kB), 2 changed (3.00kB), 1 removed (2B)\n',
+  });
+  expect((await tried('data@master:/copy')).rows).toHaveLength(4);
+  expect(await place.run('pach sync src data@master:/copy --dry-run')).toMatchObject({
+    stdout: '   NAME\n~  /copy/link\n+  /copy/more\n+  /copy/other\n~  /copy/sub/two\n',
+  });
+  expect((await tried('data@new')).rows).toHaveLength(5);
+  expect((await tried('data@master:/ --delete')).rows).toContainEqual(expect.objectContaining({ path: '/kept' }));
+  expect(await tried('nothing@master:/x')).toMatchObject({ code: 3 });
+  // All that was only tried has left the store as it was; the sync itself does what it said.
+  expect(await objects()).toBe(before);
+  await place.must('pach sync src data@master:/copy --delete');
+  const done = await place.run('pach diff file data@master -o json');
+  expect(
+    done.stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((row) => JSON.parse(row) as unknown),
+  ).toEqual(trial.rows);
+  expect(await tried('data@master:/copy --delete')).toMatchObject({ code: 0, rows: [] });
+  await place.must('mkdir src/empty');
+  expect(await tried('data@master:/copy')).toMatchObject({
+    code: 10,
+    rows: [],
+    total: 'pach: only empty folders would change\n',
+  });
+
+  for (const target of ['data@master', 'data', 'data@master:']) {
+    for (const more of ['', ' --dry-run']) {
+      const refused = await place.run(`pach sync src ${target} --delete${more}`);
+      expect(refused).toMatchObject({ code: 2, stdout: '' });
+      const next = target.replace(/:$/, '');
+      expect(refused.stderr).toContain(
+        `try: pach sync src ${next}:/src --delete for a folder of it, or pach sync src ${next}:/ --delete for all of it`,
+      );
+    }
+  }
+  expect(await place.must('pach get file data:/kept')).toBe('kept\n');
+  await place.must('pach sync src data@master:/ --delete');
+  expect(await place.must('pach list file data@master | wc -l')).toBe('7\n');
+});
+
 test('a put that was killed, run again, stores what was missing', async () => {
   await using place = await Place.make('root');
   await place.must('pach create repo data; head -c 700000000 /dev/urandom > big');

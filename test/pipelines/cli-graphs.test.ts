@@ -120,6 +120,45 @@ test('versions can be named, and two branches of one repo read', async () => {
   });
 });
 
+test('repos and branches are not deleted from under those that read or write them', async () => {
+  await using here = await PipelinePlace.make({ a: '1' });
+  await here.must('pach create branch in@other --head master; pach create branch in@free --head master');
+  await here.spec('p', 'cp $in /pfs/out', { input: { pfs: { repo: 'in', branch: 'other', glob: '/*' } } });
+  await here.spec('q', 'cp $p /pfs/out', { input: { pfs: { repo: 'p', glob: '/*' } } });
+  await here.must('mkdir g; mv p.json q.json g; pach run pipeline -f g');
+  await here.spec('q', 'cp $p /pfs/out/', { input: { pfs: { repo: 'p', glob: '/*' } } });
+  await here.spec('r', 'cp $p /pfs/out/', { input: { pfs: { repo: 'p', glob: '/*' } } });
+  await here.must('mkdir e; mv q.json r.json e; pach run pipeline -f e --branch exp');
+  const refused = async (what: string, why: string): Promise<void> => {
+    const { code, stdout, stderr } = await here.shell(`pach delete ${what}`);
+    expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
+    expect(stderr).toBe(`pach: ${what}: ${why}\n`);
+  };
+  await refused('repo in', 'it is read by p\ntry: pach delete repo in --force');
+  await refused('branch in@other', 'it is read by p\ntry: pach delete branch in@other --force');
+  await refused('branch p@master', 'it is read by q\ntry: pach delete branch p@master --force');
+  await refused(
+    'branch q@master',
+    'it is the output of pipeline q, which makes it anew when it is run\ntry: pach delete branch q@master --force, or pach delete pipeline q',
+  );
+  // What an experiment reads of another one beside production is the branch of that name.
+  await here.must('pach run pipeline p --branch exp');
+  await refused(
+    'branch p@exp',
+    'it is read by q on branch exp, r on branch exp\ntry: pach delete branch p@exp --force',
+  );
+  // Nothing depends on these: another branch, and an experiment that goes with its branch.
+  await here.must('pach delete branch in@free; pach delete branch q@exp');
+  await here.must('pach delete branch r@exp; pach delete branch p@exp');
+
+  const branch = await here.shell('pach delete branch p@master --force -o json');
+  expect(JSON.parse(branch.stdout)).toEqual({ repo: 'p', branch: 'master', broken: ['q'] });
+  expect(branch).toMatchObject({ code: 0, stderr: 'pach: broken now, since it was their input: q\n' });
+  const repo = await here.shell('pach delete repo in --force');
+  expect(repo).toEqual({ code: 0, stdout: 'in\n', stderr: 'pach: broken now, since it was their input: p\n' });
+  expect((await here.run('p')).code).toBe(3);
+});
+
 test('nobody writes to outputs, deletes them from under a pipeline, or runs one that is stopped', async () => {
   await using here = await diamond();
   await here.run('-f g');
@@ -143,7 +182,7 @@ test('nobody writes to outputs, deletes them from under a pipeline, or runs one 
     expect(stderr).toContain(why);
   }
   // A branch of people stays theirs; an output branch that was deleted comes back as one.
-  await here.must('pach put file a@mine:/x -f x; pach delete branch a@master');
+  await here.must('pach put file a@mine:/x -f x; pach delete branch a@master --force');
   expect((await here.run('a --branch mine')).stderr).toContain('it has commits that are no output');
   expect(await here.ran('a')).toMatchObject({ datums: { skipped: 2 }, output: { added: 2 } });
   expect((await here.shell('pach put file a@master:/x -f x')).code).toBe(4);

@@ -126,7 +126,7 @@ async function deletedRepo(project: Project): Promise<void> {
   await createRepo(project, 'temp', '');
   await put(project, 'temp', 'master', some);
   await put(project, 'temp', 'master', others);
-  await deleteRepo(project, 'temp', true);
+  await deleteRepo(project, 'temp', { force: true });
 }
 
 /** Enough small packs for a collection to gather them. */
@@ -174,7 +174,7 @@ const races: Record<string, Omit<Race, 'grace'>> = {
     },
     edits: [{ '/kept': 3 }],
     async writer(project) {
-      await deleteRepo(project, 'temp', true);
+      await deleteRepo(project, 'temp', { force: true });
       await put(project, 'data', 'master', some);
     },
     result: filesOf({ '/kept': 3 }, some),

@@ -94,7 +94,7 @@ test('what operations younger than the grace need stays, and goes when they are 
   await createRepo(project, 'temp', '');
   await put(project, 'temp', 'master', { '/a': 0 });
   pass(day / 2);
-  await deleteRepo(project, 'temp', true);
+  await deleteRepo(project, 'temp', { force: true });
   await put(project, 'data', 'master', { '/b': 2 });
   const roots = await operationRoots(project);
   expect(roots).toHaveLength(6);
@@ -131,7 +131,7 @@ test('what was condemned by a collection that took days is kept for as long as a
   const { project, store } = await makeTestProject();
   await createRepo(project, 'temp', '');
   await put(project, 'temp', 'master', { '/a': 0 });
-  await deleteRepo(project, 'temp', true);
+  await deleteRepo(project, 'temp', { force: true });
   pass(day + moment);
   const progress = (): void => pass(day);
   const slow = await collectGarbage(openTestProject(store), { grace: day, dryRun: false, progress });
@@ -152,7 +152,7 @@ test('a dry run changes nothing and foretells', async () => {
   await createRepo(project, 'temp', '');
   for (let n = 0; n < 5; n += 1) await put(project, 'temp', 'master', { [`/${n}`]: n });
   for (let n = 0; n < 12; n += 1) await put(project, 'data', 'master', { [`/${n}`]: n % 8 });
-  await deleteRepo(project, 'temp', true);
+  await deleteRepo(project, 'temp', { force: true });
   for (const grace of [day, 0]) {
     pass(moment);
     const before = await objects(store);
@@ -180,7 +180,7 @@ test('of a pack that is mostly dead the rest is copied; one that is mostly alive
     await createRepo(project, 'temp', '');
     await putAll(project, 'temp', files);
     await putAll(project, 'data', { [kept]: files[kept]! });
-    await deleteRepo(project, 'temp', true);
+    await deleteRepo(project, 'temp', { force: true });
     pass(moment);
     return collect(openTestProject(store), 0);
   };
@@ -239,7 +239,7 @@ test('where something needed is missing or damaged it stops and deletes nothing'
   await createRepo(project, 'temp', '');
   await put(project, 'temp', 'master', { '/a': 4 });
   for (let n = 0; n < 12; n += 1) await putAll(project, 'data', { [n]: noise(300, String(n)) });
-  await deleteRepo(project, 'temp', true);
+  await deleteRepo(project, 'temp', { force: true });
   pass(moment);
   const all = new Map<string, Buffer>();
   for await (const { key, size } of store.list('projects/')) all.set(key, Buffer.from(await store.read(key, 0, size)));
@@ -283,7 +283,7 @@ async function putTwice(store: Store, files: Readonly<Record<string, Buffer>> & 
   );
   expect((await faster.load()).head.indexes.fresh.filter(({ kind }) => kind === 'data')).toHaveLength(2);
   await putAll(faster, 'temp3', { large: files['large']!, other: files['other']! });
-  for (const repo of ['temp1', 'temp2']) await deleteRepo(faster, repo, true);
+  for (const repo of ['temp1', 'temp2']) await deleteRepo(faster, repo, { force: true });
 }
 
 test('a chunk that its pack knows and no segment may be put again, and is not lost', async () => {
@@ -304,7 +304,7 @@ test('a chunk that its pack knows and no segment may be put again, and is not lo
       expect(newBytes).toBe(0);
     };
     if (!isMeanwhile) await again();
-    await deleteRepo(project, 'temp3', true);
+    await deleteRepo(project, 'temp3', { force: true });
     pass(moment);
     let isDone = false;
     const meanwhile: Store = {

@@ -197,7 +197,7 @@ class Run {
       await put(project, 'data', 'dev', { [oneOf(next, paths)]: content });
     } else if (chance < 0.75) await createBranch(project, 'data', 'dev', parseAddress('data@master'));
     else if (chance < 0.85) await deleteBranch(project, 'data', 'dev');
-    else if (chance < 0.9) await deleteRepo(project, 'temp', true);
+    else if (chance < 0.9) await deleteRepo(project, 'temp', { force: true });
     else if (chance < 0.95) await createRepo(project, 'temp', '');
     else await put(project, 'temp', 'master', { '/t': content });
   }

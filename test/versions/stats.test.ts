@@ -72,7 +72,7 @@ test('what a collection gives back is what was said', async () => {
   await createRepo(project, 'other', '');
   const sources = [{ kind: 'stream' as const, stream: streamOf(randomBytes(3_000_000)) }];
   await putFiles(project, { repo: 'other', branch: 'master', message: '', sources, target: '/y', watch: silent });
-  await deleteRepo(project, 'other', true);
+  await deleteRepo(project, 'other', { force: true });
   await store.writeIfAbsent(packKey('default', 'data' satisfies PackKind, 'ab'.repeat(16) as PackId), [big]);
   const before = await projectStats(project);
   expect(before.reclaimableBytes).toBeGreaterThan(8_000_000);

@@ -4,6 +4,7 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { parseAddress } from '../../model/address.ts';
+import { checkDoomed } from '../../pipelines/readers.ts';
 import { createBranch, deleteBranch } from '../../versions/refs.ts';
 import type { Branch } from '../../versions/snapshot.ts';
 import { branchOf, repoOf } from '../addresses.ts';
@@ -68,18 +69,28 @@ export const listBranchVerb = verb<{ repo: string }>({
   },
 });
 
-export const deleteBranchVerb = verb<{ branch: string }>({
+export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
   command: 'delete branch <branch>',
   summary: 'Delete a branch; its commits can still be named by id',
   examples: [['delete branch images@dev', 'The branch dev']],
-  json: '{repo, branch}',
-  options: (yargs) => yargs.positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' }),
-  async run({ branch: text }, { settings, output }) {
+  json: '{repo, branch, broken: [pipeline]}; broken: pipelines that read it',
+  options: (yargs) =>
+    yargs.positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' }).option('force', {
+      alias: 'f',
+      type: 'boolean',
+      default: false,
+      describe: 'Even when pipelines read or write it',
+    }),
+  async run({ branch: text, force }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
       throw new PachError('usage', { what: text, why: 'it names no branch', next: `pach delete branch ${text}@NAME` });
     await using opened = await openProject(where);
-    await deleteBranch(opened.project, repo, branch);
-    await output.document({ repo, branch }, () => branch);
+    let broken: string[] = [];
+    await deleteBranch(opened.project, repo, branch, async (snapshot) => {
+      broken = await checkDoomed(snapshot, { repo, branch }, force);
+    });
+    await output.document({ repo, branch, broken }, () => branch);
+    if (broken.length > 0) output.note(`broken now, since it was their input: ${broken.join(', ')}`);
   },
 });

@@ -4,10 +4,11 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { writerOf } from '../../pipelines/views/writer.ts';
-import { Files, type File, type FileChange, type FileInfo } from '../../versions/files.ts';
+import { Files, type File, type FileInfo } from '../../versions/files.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';
 import { addressOf, filesAt } from '../addresses.ts';
+import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
 import { cut } from '../quote.ts';
 import { sizeText, timeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
@@ -114,15 +115,6 @@ interface DiffArgs {
   readonly 'name-only': boolean;
 }
 
-interface DifferenceInfo {
-  readonly path: string;
-  readonly change: FileChange['change'];
-  readonly old: FileInfo | undefined;
-  readonly new: FileInfo | undefined;
-}
-
-const marks: Record<FileChange['change'], string> = { added: '+', removed: '-', changed: '~' };
-
 export const diffFileVerb = verb<DiffArgs>({
   command: 'diff file <new> [old]',
   summary: 'Show what differs between two versions (exit code 10 when something does)',
@@ -130,7 +122,7 @@ export const diffFileVerb = verb<DiffArgs>({
     ['diff file images@master', 'What the last commit changed'],
     ['diff file images@master:/a images@dev:/a --name-only', 'Between two branches, below /a'],
   ],
-  json: '{path, change: "added"|"removed"|"changed", old, new} a line; old and new as in list file',
+  json: changeJson,
   options: (yargs) =>
     yargs
       .positional('new', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
@@ -157,25 +149,16 @@ export const diffFileVerb = verb<DiffArgs>({
       before = await filesAt(opened.project, snapshot, old.address, oldText);
     }
     let differences = 0;
-    async function* rows(): AsyncGenerator<DifferenceInfo> {
-      for await (const { path, change, old, new: now } of files.diff(before, address.path ?? '/')) {
+    async function* rows(): AsyncGenerator<ChangeInfo> {
+      for await (const change of files.diff(before, address.path ?? '/')) {
         signal.throwIfAborted();
         differences += 1;
-        yield {
-          path,
-          change,
-          old: old && (await files.info({ path, entry: old })),
-          new: now && (await files.info({ path, entry: now })),
-        };
+        yield changeInfo(files, change);
       }
     }
     if (nameOnly && output.format === 'table') {
       for await (const { path } of rows()) await output.lines([output.name(path)]);
-    } else
-      await output.rows(rows(), [
-        ['', (row) => marks[row.change]],
-        ['NAME', (row, name) => name(row.path)],
-      ]);
+    } else await output.rows(rows(), changeColumns);
     return differences > 0 ? 10 : 0;
   },
 });

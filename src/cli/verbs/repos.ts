@@ -3,6 +3,7 @@
  */
 import { openProject } from '../../app/open.ts';
 import { checkName } from '../../model/address.ts';
+import { checkDoomed } from '../../pipelines/readers.ts';
 import { createRepo, deleteRepo } from '../../versions/refs.ts';
 import type { Repo, Snapshot } from '../../versions/snapshot.ts';
 import { listProjects } from '../../versions/projects.ts';
@@ -100,16 +101,26 @@ export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
   command: 'delete repo <repo>',
   summary: 'Delete a repo',
   examples: [['delete repo images --force', 'With all its branches and commits']],
-  json: '{repo}',
+  json: '{repo, broken: [pipeline]}; broken: pipelines that read it',
   options: (yargs) =>
-    yargs
-      .positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' })
-      .option('force', { alias: 'f', type: 'boolean', default: false, describe: 'Even when it has commits' }),
+    yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }).option('force', {
+      alias: 'f',
+      type: 'boolean',
+      default: false,
+      describe: 'Even when it has commits, or pipelines read it',
+    }),
   async run({ repo: text, force }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where);
-    await deleteRepo(opened.project, repo, force);
-    await output.document({ repo }, () => repo);
+    let broken: string[] = [];
+    await deleteRepo(opened.project, repo, {
+      force,
+      async mayGo(snapshot) {
+        broken = await checkDoomed(snapshot, { repo }, force);
+      },
+    });
+    await output.document({ repo, broken }, () => repo);
+    if (broken.length > 0) output.note(`broken now, since it was their input: ${broken.join(', ')}`);
   },
 });
 

@@ -1,17 +1,25 @@
 /**
- * sync: makes a folder of a branch equal to one of this machine.
+ * sync: makes a folder of a branch equal to one of this machine, or says what that would change.
  */
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import { FileBytes, type FileInfo } from '../../versions/files.ts';
+import type { Project } from '../../versions/project.ts';
 import { putFiles } from '../../versions/put.ts';
+import { trySync, type TrialRequest } from '../../versions/trial.ts';
 import { branchOf } from '../addresses.ts';
-import { verb } from '../verb.ts';
+import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
+import { quotedName } from '../quote.ts';
+import { sizeText } from '../text.ts';
+import { verb, type VerbContext } from '../verb.ts';
 import { PutProgress } from './put-file.ts';
 
 interface SyncArgs {
   readonly folder: string;
   readonly target: string;
   readonly delete: boolean;
+  readonly 'dry-run': boolean;
   readonly reread: boolean;
   readonly message: string;
 }
@@ -22,36 +30,80 @@ export const syncVerb = verb<SyncArgs>({
   examples: [
     ['sync ./photos images@master:/photos', 'Add and replace what is new or different'],
     ['sync ./photos images@master:/photos --delete', 'And delete what is not here'],
+    ['sync ./photos images@master:/photos --delete --dry-run', 'Say what that would change'],
   ],
-  json: '{commit, files, bytes, newBytes, storedBytes}, as put file',
+  json: `{commit, files, bytes, newBytes, storedBytes}, as put file; with --dry-run ${changeJson}`,
   options: (yargs) =>
     yargs
       .positional('folder', { type: 'string', demandOption: true, describe: 'A folder of this machine' })
       .positional('target', { type: 'string', demandOption: true, describe: 'repo@branch[:/path]: the folder there' })
-      .option('delete', { type: 'boolean', default: false, describe: 'Delete what is there and not here' })
+      .option('delete', {
+        type: 'boolean',
+        default: false,
+        describe: 'Delete what is there and not here; the target must have a path then',
+      })
+      .option('dry-run', {
+        type: 'boolean',
+        default: false,
+        describe: 'Store nothing; exit code 10 when something would change',
+      })
       .option('reread', {
         type: 'boolean',
         default: false,
         describe: 'Read also files that look as they did the last time',
       })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
-  async run({ folder, target, delete: deleteOthers, reread, message }, { settings, output, signal }) {
+  async run({ folder, target, delete: deleteOthers, 'dry-run': dryRun, reread, message }, context) {
+    const { settings, output, signal } = context;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
+    if (deleteOthers && !target.includes(':/')) {
+      const words = `pach sync ${quotedName(folder, true)} ${target.replace(/:$/, '')}`;
+      throw new PachError('usage', {
+        what: target,
+        why: '--delete would delete all of the branch that is not in the folder, and the target names no path',
+        next: `${words}:/${basename(resolve(folder))} --delete for a folder of it, or ${words}:/ --delete for all of it`,
+      });
+    }
     const progress = new PutProgress(output);
     await using store = await openProject(where);
-    const result = await putFiles(store.project, {
+    const request = {
       repo,
       branch,
-      message,
       target: path.replace(/\/+$/, ''),
-      sources: [{ kind: 'path', path: join(folder, '/'), recursive: true, deleteOthers }],
       seenFolder: reread ? undefined : join(await where.home.make(where.home.seen), store.storeId),
       watch: {
         signal,
-        progress: (bytes, files) => progress.stored(bytes, files),
-        skipped: (what, why) => output.note(`${what}: left out: ${why}`),
+        progress: (bytes: number, files: number) => progress.stored(bytes, files),
+        skipped: (what: string, why: string) => output.note(`${what}: left out: ${why}`),
       },
-    });
+    };
+    const source = join(folder, '/');
+    if (dryRun) return await tell(context, store.project, { ...request, folder: source, deleteOthers });
+    const sources = [{ kind: 'path', path: source, recursive: true, deleteOthers } as const];
+    const result = await putFiles(store.project, { ...request, message, sources });
     await output.document(result, () => result.commit);
+    return 0;
   },
 });
+
+/** Prints what a sync would change, with totals on stderr. Resolves to the exit code. */
+async function tell({ output, signal }: VerbContext, project: Project, request: TrialRequest): Promise<number> {
+  const { changes, isSame } = await trySync(project, request);
+  const files = new FileBytes(project.reader);
+  const totals = { added: { count: 0, bytes: 0 }, changed: { count: 0, bytes: 0 }, removed: { count: 0, bytes: 0 } };
+  async function* rows(): AsyncGenerator<ChangeInfo> {
+    for await (const each of changes) {
+      signal.throwIfAborted();
+      const info = await changeInfo(files, each);
+      totals[info.change].count += 1;
+      totals[info.change].bytes += ((info.new ?? info.old) as FileInfo).bytes;
+      yield info;
+    }
+  }
+  await output.rows(rows(), changeColumns);
+  const parts = Object.entries(totals).map(([what, { count, bytes }]) => `${count} ${what} (${sizeText(bytes)})`);
+  const isEmpty = Object.values(totals).every(({ count }) => count === 0);
+  const shown = isSame ? 'nothing would change' : isEmpty ? 'only empty folders would change' : parts.join(', ');
+  output.note(shown);
+  return isSame ? 0 : 10;
+}
