@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "filter.h"
 #include "rights.h"
 #include "world.h"
 
@@ -124,6 +125,7 @@ bool BecomeUser(const User& user) {
   else if (!BecomeUser(manner.user)) why = std::string("it can't run as its user: ") + std::strerror(errno);
   else if (manner.has_world && !DropRights()) why = std::string("its rights can't be taken: ") + std::strerror(errno);
   else if (!folder.empty() && chdir(folder.c_str()) != 0) why = errno == ENOENT ? "there is no folder " + folder : folder + ": " + std::strerror(errno);
+  else if (!RefuseCalls()) why = std::string("its calls can't be filtered: ") + std::strerror(errno);
   else {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     why = Execute(plan.argv, env);

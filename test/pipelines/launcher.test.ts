@@ -14,6 +14,7 @@ import { describe, expect, test } from 'vitest';
 import { FrameSplitter, FrameWriter, protocolVersion, toLauncher } from '../../src/pipelines/executors/frames.ts';
 import { Launcher, type LauncherSetup } from '../../src/pipelines/executors/launcher.ts';
 import type { Exit, Task } from '../../src/pipelines/executor.ts';
+import { buildRefused, expectedCalls, readCalls } from './refused.ts';
 
 const program = resolve(import.meta.dirname, '../../native/build/launcher');
 const isRoot = process.geteuid?.() === 0;
@@ -156,6 +157,18 @@ describe('a launcher', () => {
     expect(children).toBe('');
     expect((await run(launcher, 'kill -TERM $$')).ending).toEqual({ kind: 'signal', signal: 'SIGTERM' });
     expect((await run(launcher, 'sleep 9', { timeoutMs: 50 })).ending).toEqual({ kind: 'timeout' });
+  });
+
+  test('filters the calls of its commands, without a world too', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'pach-refused-'));
+    try {
+      buildRefused(join(dir, 'refused'));
+      await using launcher = new Launcher(start().stream, 'w');
+      await launcher.setup(plain);
+      expect(readCalls((await run(launcher, join(dir, 'refused'))).log)).toEqual(expectedCalls);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 
   test('says why it can not be set up', async () => {

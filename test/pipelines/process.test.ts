@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
 import { Driver, whos, type Holds } from './drive-executor.ts';
+import { buildRefused, expectedCalls, readCalls } from './refused.ts';
 
 const exited = (code: number) => ({ kind: 'exit', code });
 
@@ -275,6 +276,14 @@ describe.each(whos)('commands of %s', (who) => {
     expect(log).not.toContain('base-files');
     expect(existsSync('/usr/x')).toBe(false);
     expect(log).toContain("cannot access '/proc/1/root': Permission denied");
+  });
+
+  test('may not ask the kernel for what data programs have no use for', async () => {
+    await using driver = await Driver.start(who);
+    buildRefused(join(driver.slot, 'pfs/refused'));
+    await driver.open();
+    const { log } = await driver.run('', { argv: ['/pfs/refused'] });
+    expect(readCalls(log)).toEqual(expectedCalls);
   });
 
   test('are without a network where they should', async () => {
