@@ -13,7 +13,8 @@ namespace {
 /** A stream being cut. Work on the pool shares it, for the object may be collected meanwhile. */
 struct Stream {
   Cut cut;
-  std::atomic<bool> busy{false};
+  /** Of the JavaScript thread. It stays after a failure, when `over` says more. */
+  bool busy = false;
   std::atomic<bool> over{false};
 };
 
@@ -60,25 +61,26 @@ Napi::Value WithConsumed(Napi::Env env, Pushed& pushed) {
  */
 Napi::Value Step(Napi::Env env, const std::shared_ptr<Stream>& stream, Napi::Object kept, bool last,
                  std::function<void(Cut&, Pushed&)> step, Task<Pushed>::Convert convert) {
-  if (stream->busy) throw Napi::Error::New(env, "cutter: a call is under way");
   if (stream->over) throw Napi::Error::New(env, "cutter: it has ended");
+  if (stream->busy) throw Napi::Error::New(env, "cutter: a call is under way");
   stream->busy = true;
   return Task<Pushed>::Run(
       env, kept,
       [stream, last, step = std::move(step)] {
         Pushed pushed;
-        stream->over = true;
         try {
           step(stream->cut, pushed);
         } catch (...) {
-          stream->busy = false;
+          stream->over = true;
           throw;
         }
-        stream->over = last;
-        stream->busy = false;
+        if (last) stream->over = true;
         return pushed;
       },
-      std::move(convert));
+      [stream, convert = std::move(convert)](Napi::Env env, Pushed& pushed) {
+        stream->busy = false;
+        return convert(env, pushed);
+      });
 }
 
 Napi::Value CreateCutter(const Napi::CallbackInfo& info) {
