@@ -1,9 +1,13 @@
 /**
  * fsck and stats as a user types them, on a folder store that is damaged by hand and on S3.
  */
+import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
 import { s3ForTests } from '../support/s3.ts';
+
+const pach = resolve(import.meta.dirname, '../../bin/pach');
+const killAt = resolve(import.meta.dirname, '../support/kill-at.mjs');
 
 interface Summary {
   readonly checked: { readonly commits: number; readonly packs: number; readonly bytesRead: number };
@@ -98,7 +102,9 @@ test('a writer that was killed leaves a store that is clean, on S3 too', async (
   for (const place of [await Place.make('root'), await Place.make('root', { ...env, PACH_STORE: url })]) {
     await using here = place;
     await here.must('pach create repo data; head -c 100000000 /dev/urandom > big');
-    await here.must('pach put file data@master:/big -f big & p=$!; sleep 1; kill -9 $p; wait $p || true');
+    // After its third step that changes the store, when packs are there and no head knows them.
+    const killed = `KILL_AT=3,after KILL_IN="$PACH_HOME/store" node --import ${killAt} ${pach} put file data@master:/big -f big; echo $?`;
+    expect(await here.run(killed)).toMatchObject({ stdout: '137\n' });
     expect(await fsck(here, '--read-data 100%')).toMatchObject({ code: 0, findings: [] });
     await here.must('pach put file data@master:/big -f big; pach gc --grace 0');
     expect(await fsck(here, '--read-data 100%')).toMatchObject({

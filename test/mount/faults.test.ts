@@ -2,7 +2,7 @@
  * What goes wrong under a mount, and what a user must hear of it.
  */
 import { resolve } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { faultyWay, type WireFault } from '../support/faulty-way.ts';
 import { s3ForTests } from '../support/s3.ts';
 import { opcodes, Place, type Who } from '../support/place.ts';
@@ -136,8 +136,10 @@ test('a store that is away: what is here is read, the rest waits and goes on, or
   );
   fate = 'reset';
   await place.must('ls -l pfs/data pfs/data/sub && cmp src/big1 pfs/data/big1', 5);
+  const before = way.requests.length;
   const waits = place.must('cmp src/big2 pfs/data/big2', 30);
-  await new Promise((passed) => setTimeout(passed, 2000));
+  // It was refused, and asked again.
+  await vi.waitUntil(() => way.requests.length >= before + 2, { timeout: 30_000 });
   fate = 'works';
   await waits;
   fate = 'stalled';

@@ -48,12 +48,14 @@ async function expectSame(place: CrashPlace): Promise<void> {
   expect(await place.place.must(script)).toBe(expected);
 }
 
+const slow = 'name=$(ls /pfs/data); sleep 0.5; md5sum < /pfs/data/$name > /pfs/out/$name';
+
 test('a launcher that is killed costs a worker, and no datum', { timeout: 120_000 }, async () => {
-  await using place = await CrashPlace.make(files);
+  await using place = await CrashPlace.make(files, { transform: { cmd: ['sh', '-c', slow] } });
   const engine = place.start();
   for (let kills = 0; kills < 2; kills += 1) {
     const launcher = await until(async () => (await below(engine.child.pid ?? 0, /launcher/))[0]);
-    await sleep(400);
+    await until(async () => (await below(launcher, /^sh\0/)).length > 0);
     process.kill(launcher, 'SIGKILL');
     await until(async () => !(await below(engine.child.pid ?? 0, /launcher/)).includes(launcher));
   }
@@ -64,15 +66,14 @@ test('a launcher that is killed costs a worker, and no datum', { timeout: 120_00
 });
 
 test('a server of the mount that is killed costs a pause', { timeout: 120_000 }, async () => {
-  const slow = 'name=$(ls /pfs/data); sleep 0.5; md5sum < /pfs/data/$name > /pfs/out/$name';
   await using place = await CrashPlace.make(files, {
     transform: { cmd: ['sh', '-c', slow] },
     input: { pfs: { repo: 'data', glob: '/*', lazy: true } },
   });
   const engine = place.start();
-  for (let kills = 0; kills < 3; kills += 1) {
+  for (let kills = 0; kills < 2; kills += 1) {
     const server = await until(async () => (await below(engine.child.pid ?? 0, /^\S*node\0.*serve-main/))[0]);
-    await sleep(700);
+    await until(async () => (await below(engine.child.pid ?? 0, /^sh\0/)).length > 0);
     process.kill(server, 'SIGKILL');
     await until(async () => !(await below(engine.child.pid ?? 0, /^\S*node\0.*serve-main/)).includes(server));
   }
@@ -118,7 +119,7 @@ test('a container that is killed costs a worker, and no datum', { timeout: 180_0
   const id = await until(
     async () => (await place.jobs()).length > 0 && (await containers(docker, engine.child.pid ?? 0))[0],
   );
-  await sleep(600);
+  await until(async () => (await place.results()).size > 0);
   await docker.docker.getContainer(id).kill();
   await expectDone(engine);
   expect(await place.jobs()).toMatchObject([{ state: 'success', counts: all }]);

@@ -1,79 +1,17 @@
 /**
- * Engines that are killed in the middle of a job, at any time and around every step by which they
- * change the store: the next one goes on with the same job, and its result is that of an engine
- * that was left alone.
+ * Engines that are killed in the middle of a job: the next one goes on with the same job, and its
+ * result is that of an engine that was left alone.
  */
-import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { numbers, oneOf } from '../support/numbers.ts';
-import { CrashPlace, expectDone, expectKept, type Results } from './crash-place.ts';
+import { CrashPlace, expectDone, expectKept } from './crash-place.ts';
+import { killEngines } from './crash-rounds.ts';
 
 const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
-const rounds = Number(process.env['ROUNDS'] ?? 4);
-const files = 20;
-const killsMax = 6;
-/** Longest life of an engine that is killed at some time. */
-const livesMs = 2500;
-const stepsMax = 40;
-
-/** Runs until an engine lives to its end. Kills some before, and looks at what each has left. */
-async function runKilling(place: CrashPlace, next: () => number): Promise<{ kills: number; published: number }> {
-  let kills = 0;
-  let published: Results = await place.results();
-  let running: string | undefined;
-  for (;;) {
-    const isTimed = kills === 0 || next() < 0.5;
-    const moment = `${1 + Math.floor(next() ** 2 * stepsMax)},${oneOf(next, ['before', 'during', 'after'])}`;
-    const mayDie = kills < killsMax;
-    const engine = place.start(['--workers', '2'], mayDie && !isTimed ? moment : undefined);
-    const lifeMs = 200 + next() * (kills === 0 ? livesMs / 3 : livesMs);
-    const timer = mayDie && isTimed ? setTimeout(() => engine.child.kill('SIGKILL'), lifeMs) : undefined;
-    const { code, stderr } = await engine.ended;
-    clearTimeout(timer);
-    const results = await place.results();
-    expectKept(published, results);
-    published = results;
-    await place.expectWhole();
-    const [job] = await place.jobs();
-    if (running !== undefined) assert.equal(job?.id, running, 'it did not go on with the job');
-    if (code !== undefined) {
-      assert.equal(code, 0, stderr);
-      return { kills, published: results.size };
-    }
-    kills += 1;
-    running = job?.state === 'running' ? job.id : undefined;
-    // Killed after all was published, and before it could say so.
-    if (job?.state === 'success') return { kills, published: results.size };
-  }
-}
 
 test('the result of engines that were killed is that of one that was not', { timeout: 900_000 }, async () => {
-  await using calm = await CrashPlace.make(files);
-  await expectDone(calm.start());
-  const expected = await calm.head();
-  for (let n = 0; n < rounds; n += 1) {
-    const next = numbers(seed + n);
-    await using place = await CrashPlace.make(files, n % 2 === 1 ? { reprocess_spec: 'every_job' } : {});
-    const { kills, published } = await runKilling(place, next);
-    console.log(`SEED=${seed + n} killed ${kills}`);
-    expect(kills).toBeGreaterThan(0);
-    expect(published).toBe(files);
-    const head = await place.head();
-    expect(head.contentHash.toString('hex')).toBe(expected.contentHash.toString('hex'));
-    const [job, ...others] = await place.jobs();
-    expect(others).toEqual([]);
-    expect(job).toMatchObject({
-      state: 'success',
-      output: head.id,
-      counts: { total: files, processed: files, skipped: 0, failed: 0, recovered: 0 },
-    });
-    // Who comes next clears away what is left.
-    await expectDone(place.start());
-    await place.expectNothingLeft();
-    await place.expectWhole();
-  }
+  expect(await killEngines(seed, 2)).toBeGreaterThan(0);
 });
 
 test('an engine that was killed is in nobody’s way, and one that lives is', { timeout: 120_000 }, async () => {

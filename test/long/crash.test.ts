@@ -1,0 +1,12 @@
+/**
+ * As test/pipelines/crash.test.ts, more rounds.
+ */
+import { randomInt } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { killEngines } from '../pipelines/crash-rounds.ts';
+
+const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
+
+test('the result of engines that were killed is that of one that was not', async () => {
+  expect(await killEngines(seed, 12)).toBeGreaterThan(0);
+});
