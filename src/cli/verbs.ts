@@ -10,6 +10,7 @@ import { fsckVerb } from './verbs/fsck.ts';
 import { gcVerb } from './verbs/gc.ts';
 import { drawVerb } from './verbs/draw.ts';
 import { doctorVerb } from './verbs/doctor.ts';
+import { getCodeVerb } from './verbs/get-code.ts';
 import { getFileVerb } from './verbs/get-file.ts';
 import { mountsVerb, mountVerb, unmountVerb } from './verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from './verbs/put-file.ts';
@@ -76,6 +77,7 @@ export const verbs: readonly Verb[] = [
   inspectJobVerb,
   waitJobVerb,
   stopJobVerb,
+  getCodeVerb,
   logsVerb,
   listDatumVerb,
   inspectDatumVerb,

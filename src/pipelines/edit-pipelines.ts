@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { PachError } from '../base/errors.ts';
 import { decodeLease, decodeOutcome } from '../model/records/pipelines.ts';
+import type { BlobReader } from '../cache/blobs.ts';
 import { chunkBytesMax, type Ref } from '../model/refs.ts';
 import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
@@ -17,6 +18,7 @@ import {
   repoKey,
   resultsPrefix,
 } from '../versions/ref-keys.ts';
+import { maybeJob, setJob } from './jobs/jobs.ts';
 import { isHeld } from './jobs/lease.ts';
 import { hashOf } from './jobs/canonical.ts';
 import { originOf, storeCode } from './code.ts';
@@ -33,6 +35,7 @@ import { readersOf } from './readers.ts';
 import { graphOf } from './spec/graph.ts';
 import { pfsInputs } from './spec/input.ts';
 import type { PipelineSpec } from './spec.ts';
+import { codeBytes, newestVersion } from './versions.ts';
 
 export interface SetOptions {
   /** Only what the pipelines are on a branch of their own changes. */
@@ -129,8 +132,13 @@ export async function deletePipeline(project: Project, name: string, options: De
     }
     change.delete(pipelineKey(name));
     for await (const { key } of snapshot.items(jobTimePrefix(name))) {
-      change.delete(key);
-      change.delete(jobKey(lastPart(key)));
+      const job = options.keepRepo ? await maybeJob(snapshot, lastPart(key)) : undefined;
+      // A commit that stays is explained by its job, which has its spec and code.
+      if (job && (await snapshot.maybeCommit(name, job.id))) setJob(change, { ...job, datums: undefined });
+      else {
+        change.delete(key);
+        change.delete(jobKey(lastPart(key)));
+      }
     }
     for await (const { key, value } of snapshot.items(resultsPrefix)) {
       if (decodeOutcome(value).pipeline === name) change.delete(key);
@@ -188,8 +196,7 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   });
   if (before && !options.update) throw exists;
   if (!isKnown && repo) throw exists;
-  const isSame = before?.specRef.hash.equals(specRef.hash) && sameCode(before.code, code);
-  if (before && isSame && !options.reprocess) return before;
+  if (before && !options.reprocess && (await isSame(change.snapshot.reader, before, prepared))) return before;
   const now = Date.now();
   const pipeline: Pipeline = {
     name,
@@ -197,7 +204,7 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     specRef,
     code,
     codeOrigin,
-    version: (before?.version ?? 0) + 1,
+    version: (await newestVersion(change.snapshot, name)) + 1,
     created: before?.created ?? now,
     updated: now,
     stopped: before?.stopped ?? false,
@@ -218,6 +225,9 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   return pipeline;
 }
 
-function sameCode(a: Ref | undefined, b: Ref | undefined): boolean {
-  return a && b ? a.hash.equals(b.hash) : a === b;
+/** True when a version would do what the one before does: times of code files are no change. */
+async function isSame(reader: BlobReader, before: Pipeline, { spec, specRef, code }: Prepared): Promise<boolean> {
+  if (!before.specRef.hash.equals(specRef.hash)) return false;
+  const [old, now] = await Promise.all([codeBytes(reader, before), codeBytes(reader, { spec, code })]);
+  return old.equals(now);
 }

@@ -103,7 +103,7 @@ export function setPipeline(change: Change, pipeline: Pipeline, branch?: string)
 }
 
 /** What lies at each place of a pipeline's code, in the order of the spec. */
-export async function codeEntries(reader: BlobReader, { code }: Pipeline): Promise<TreeEntry[]> {
+export async function codeEntries(reader: BlobReader, { code }: Pick<Pipeline, 'code'>): Promise<TreeEntry[]> {
   if (!code) return [];
   const entries: TreeEntry[] = [];
   for await (const entry of new Directories(reader).readerAt(code).items()) entries.push(entry);

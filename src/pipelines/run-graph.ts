@@ -164,8 +164,11 @@ async function writeUnrunnable(
         codeOrigin: pipeline.codeOrigin,
         hasDatums: false,
         restarted: false,
+        hasCode: pipeline.code !== undefined,
         spec: pipeline.specRef,
         recipe,
+        datums: undefined,
+        code: pipeline.code,
       };
       setJob(change, job);
       return job;

@@ -6,7 +6,15 @@ import { loadOrdered, type Decoded, type Summary, type Within } from '../model/o
 import { decodeCommit, type CommitRecord } from '../model/records/commit.ts';
 import type { Head } from '../model/records/head.ts';
 import { decodeOperation, encodeOperation } from '../model/records/operation.ts';
-import { decodeDatum, decodeJob, decodeLease, decodeOutcome, decodePipeline } from '../model/records/pipelines.ts';
+import {
+  decodeDatum,
+  decodeJob,
+  decodeLease,
+  decodeOutcome,
+  decodePipeline,
+  jobRefList,
+  jobRefs,
+} from '../model/records/pipelines.ts';
 import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
 import type { Hash, Ref } from '../model/refs.ts';
 import type { DirectoryContent } from '../model/tree.ts';
@@ -110,16 +118,12 @@ export class RefsCheck {
     return true;
   }
 
-  /** A job's spec and recipe, and the results of its datums. */
+  /** A job's spec, recipe and code, and the results of its datums. */
   private async job(key: Buffer, value: Buffer, refs: readonly Ref[]): Promise<void> {
-    const [spec, recipe, datums] = refs;
-    const { id } = decodeJob(value);
-    await this.needs(
-      key,
-      [spec, recipe].flatMap((ref) => ref ?? []),
-      () => undefined,
-    );
-    if (datums) await this.datums(datums, id);
+    const job = decodeJob(value);
+    const { datums, ...others } = jobRefs(job, refs);
+    await this.needs(key, jobRefList({ ...others, datums: undefined }), () => undefined);
+    if (datums) await this.datums(datums, job.id);
   }
 
   /** What other jobs have too is looked at once, as their results are. */

@@ -10,7 +10,7 @@ import { mapFormat, type MapItem } from '../model/map.ts';
 import { OrderedReader } from '../model/ordered.ts';
 import { parsePath } from '../model/paths.ts';
 import { encodeCommit, type CommitId } from '../model/records/commit.ts';
-import { decodeJob, encodeJob } from '../model/records/pipelines.ts';
+import { decodeJob, encodeJob, jobRefList, jobRefs } from '../model/records/pipelines.ts';
 import { hashKey, type Ref } from '../model/refs.ts';
 import type { Change } from './change.ts';
 import { Directories, type Directory } from './directories.ts';
@@ -68,10 +68,10 @@ export async function purge(project: Project, request: PurgeRequest): Promise<Pu
 async function forgetResults(change: Change): Promise<void> {
   for await (const { key } of change.snapshot.items(resultsPrefix)) change.delete(key);
   for await (const item of change.snapshot.items(jobKey(''))) {
-    const [spec, recipe] = item.refs;
-    if (!spec || !recipe || item.refs.length === 2) continue;
-    const value = encodeJob({ ...decodeJob(item.value), hasDatums: false });
-    change.set({ key: item.key, value, refs: [spec, recipe] });
+    const job = decodeJob(item.value);
+    if (!job.hasDatums) continue;
+    const refs = jobRefList({ ...jobRefs(job, item.refs), datums: undefined });
+    change.set({ key: item.key, value: encodeJob({ ...job, hasDatums: false }), refs });
   }
 }
 

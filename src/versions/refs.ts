@@ -5,7 +5,7 @@ import { PachError } from '../base/errors.ts';
 import { checkBranchName, checkName, type Address } from '../model/address.ts';
 import type { Change } from './change.ts';
 import type { Project } from './project.ts';
-import { branchKey, pipelineKey, repoKey } from './ref-keys.ts';
+import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { BranchHead, Snapshot } from './snapshot.ts';
 
@@ -50,6 +50,11 @@ export async function deleteRepo(
       change.delete(branchKey(name, branch.name));
     }
     for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
+    // What `delete pipeline --keep-repo` left of the jobs that made its commits.
+    for await (const { key } of change.snapshot.items(jobTimePrefix(name))) {
+      change.delete(key);
+      change.delete(jobKey(lastPart(key)));
+    }
     change.delete(repoKey(name));
   });
 }

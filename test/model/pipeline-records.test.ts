@@ -19,6 +19,8 @@ import {
   encodeOutcome,
   encodePipeline,
   encodeRows,
+  jobRefList,
+  jobRefs,
   type DatumRecord,
   type DatumRow,
   type JobRecord,
@@ -26,6 +28,7 @@ import {
   type Outcome,
   type PipelineRecord,
 } from '../../src/model/records/pipelines.ts';
+import type { Ref } from '../../src/model/refs.ts';
 import { hashOf, must, renamed } from './nodes.ts';
 
 const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
@@ -57,7 +60,10 @@ const job: JobRecord = {
   codeOrigin: 'here',
   hasDatums: true,
   restarted: true,
+  hasCode: false,
 };
+
+const coded: JobRecord = { ...job, hasDatums: false, hasCode: true };
 
 const outcome: Outcome = {
   state: 'recovered',
@@ -87,6 +93,7 @@ const lease: LeaseRecord = { holder: 'ada@here, process 7', host: 'here', pid: 7
 const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => unknown; value: unknown }[] = [
   { name: 'pipeline', full: encodePipeline(pipeline), decode: decodePipeline, value: pipeline },
   { name: 'job', full: encodeJob(job), decode: decodeJob, value: job },
+  { name: 'job with code', full: encodeJob(coded), decode: decodeJob, value: coded },
   { name: 'result', full: encodeOutcome(outcome), decode: decodeOutcome, value: outcome },
   { name: 'datum', full: encodeDatum(datum), decode: decodeDatum, value: datum },
   { name: 'lease', full: encodeLease(lease), decode: decodeLease, value: lease },
@@ -108,6 +115,25 @@ describe('records of pipelines', () => {
     for (const [name, bytes] of stored) expect(bytes.toString('hex')).toBe(pinned[name]);
   });
 
+  it('of jobs say which references there are', () => {
+    const refs = ['spec', 'recipe', 'datums', 'code'].map((name): Ref => ({ type: 'node', hash: hashOf(name) }));
+    const [spec, recipe, third, fourth] = refs;
+    expect(jobRefs(job, refs.slice(0, 3))).toEqual({ spec, recipe, datums: third, code: undefined });
+    expect(jobRefs(coded, refs.slice(0, 3))).toEqual({ spec, recipe, datums: undefined, code: third });
+    const both = jobRefs({ ...job, hasCode: true }, refs);
+    expect(both).toEqual({ spec, recipe, datums: third, code: fourth });
+    expect(jobRefList(both)).toEqual(refs);
+    for (const [record, count] of [
+      [job, 2],
+      [job, 4],
+      [coded, 2],
+      [{ ...coded, hasCode: false }, 1],
+      [{ ...coded, hasCode: false }, 3],
+    ] as const) {
+      expect(codeOf(() => jobRefs(record, refs.slice(0, count)))).toBe('damaged');
+    }
+  });
+
   it('leave out what is empty', () => {
     const plain = { ...pipeline, stopped: false, salt: '', codeOrigin: '' };
     expect(decodePipeline(encodePipeline(plain))).toEqual(plain);
@@ -123,6 +149,7 @@ describe('records of pipelines', () => {
       codeOrigin: '',
       hasDatums: false,
       restarted: false,
+      hasCode: false,
     };
     expect(decodeJob(encodeJob(first))).toEqual(first);
     expect(decodeDatum(encodeDatum({ ...datum, files: [] }))).toEqual({ ...datum, files: [] });
@@ -145,8 +172,10 @@ describe('records of pipelines', () => {
     const newer = Buffer.concat([full, field(60, false)]);
     const read = decode(newer) as object;
     expect(read).toMatchObject({ unknown: [{ tag: 60 }] });
-    const encoders = [encodePipeline, encodeJob, encodeOutcome, encodeDatum, encodeLease] as ((of: never) => Buffer)[];
-    const encode = must(encoders[cases.findIndex(({ decode: own }) => own === decode)]);
+    const encoders = [encodePipeline, encodeJob, encodeJob, encodeOutcome, encodeDatum, encodeLease] as ((
+      of: never,
+    ) => Buffer)[];
+    const encode = must(encoders[cases.findIndex((each) => each.full === full)]);
     expect(encode(read as never).toString('hex')).toBe(newer.toString('hex'));
     expect(codeOf(() => decode(Buffer.concat([full, field(60, true)])))).toBe('unsupported');
   });

@@ -64,7 +64,7 @@ test.each(['create', 'update'])('%s pipeline takes it to production, and the bra
   const { commit } = JSON.parse(await here.must('pach inspect commit q@exp -o json')) as { commit: string };
   await here.must(`pach ${verb} pipeline -f q.json`);
   expect(linesOf(await here.must('pach list pipeline -o json'))).toMatchObject([
-    { pipeline: 'q', version: 1, outputBranch: 'master', lastJob: null },
+    { pipeline: 'q', version: 2, outputBranch: 'master', lastJob: null },
   ]);
   expect(await here.ran('q')).toMatchObject({ datums: { processed: 0, skipped: 2 } });
   expect((await here.shell('pach diff file q@master q@exp')).stdout).toBe('');

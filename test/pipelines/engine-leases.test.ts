@@ -5,7 +5,6 @@
 import { expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
 import { encodeLease, type LeaseRecord } from '../../src/model/records/pipelines.ts';
-import { deletePipeline } from '../../src/pipelines/edit-pipelines.ts';
 import { findJob, listJobs, setJob, type Job } from '../../src/pipelines/jobs/jobs.ts';
 import { leaseHolder, maybeLease } from '../../src/pipelines/jobs/lease.ts';
 import { collectGarbage } from '../../src/versions/gc.ts';
@@ -165,8 +164,7 @@ test('garbage may be collected at any time', async () => {
   await collect(collecting);
   await expectClean(world);
   expect((await world.run('p')).job.counts).toMatchObject({ skipped: 4, processed: 0 });
-  await world.set({ name: 'q', input });
-  expect((await world.run('q')).job.counts).toMatchObject({ skipped: 4, processed: 0 });
+  expect((await world.run('p', { branch: 'exp' })).job.counts).toMatchObject({ skipped: 4, processed: 0 });
   await expectClean(world);
 });
 
@@ -174,19 +172,19 @@ test('results that were there when a job was planned, and are collected before i
   await using world = await worldWith();
   await world.run('p');
   await world.commit('data', { ...four, e: '5' });
-  await world.set({ name: 'q', input });
+  await world.commit('more', { x: 'to be purged, and all results with it' });
   world.executor.ran.length = 0;
   once(world, async (other) => {
-    await deletePipeline(other, 'p', { force: false, keepRepo: false });
+    await purge(other, { repo: 'more', what: { path: '/x' }, dryRun: false });
     await collect(other);
   });
-  const { job } = await world.run('q');
+  const { job } = await world.run('p');
   expect(job.state).toBe('success');
-  expect(Object.keys((await world.files('q')) ?? {})).toHaveLength(5);
+  expect(Object.keys((await world.files('p')) ?? {})).toHaveLength(5);
   await expectClean(world);
   await collect(world.project);
   await expectClean(world);
-  expect((await world.run('q')).job.counts).toMatchObject({ skipped: 5, processed: 0 });
+  expect((await world.run('p')).job.counts).toMatchObject({ skipped: 5, processed: 0 });
 });
 
 async function collect(project: Project): Promise<void> {

@@ -3,17 +3,18 @@
  */
 import { openProject } from '../../app/open.ts';
 import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/edit-pipelines.ts';
-import { newestJob } from '../../pipelines/jobs/jobs.ts';
+import { newestJob, type Job } from '../../pipelines/jobs/jobs.ts';
 import { findPipeline, listPipelines, type Pipeline } from '../../pipelines/pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { pfsInputs } from '../../pipelines/spec/input.ts';
+import { findVersion, type OldVersion } from '../../pipelines/versions.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { timeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
 const pipelineJson =
-  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob}], outputBranch, lastJob: {job, state}, spec}; state: running (it is ready) or stopped';
+  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob}], outputBranch, lastJob: {job, state}, code: {origin, to: [path]} or null, spec}; state: running (it is ready) or stopped';
 
 /** `own`: the branch on which it is this, and where its output goes then. */
 async function infoOf(snapshot: Snapshot, pipeline: Pipeline, own?: string): Promise<PipelineInfo> {
@@ -26,25 +27,49 @@ async function infoOf(snapshot: Snapshot, pipeline: Pipeline, own?: string): Pro
     created: new Date(created).toISOString(),
     updated: new Date(updated).toISOString(),
     state: stopped ? 'stopped' : 'running',
+    ...versionInfo(pipeline, outputBranch, job),
+  };
+}
+
+/** Of a version that is not the newest there is what its jobs have kept. */
+function oldInfo({ version, spec, job }: OldVersion): OldInfo {
+  const { pipeline, branch, codeOrigin } = job;
+  return { pipeline, version, ...versionInfo({ spec, codeOrigin }, branch, job) };
+}
+
+function versionInfo(
+  { spec, codeOrigin }: Pick<Pipeline, 'spec' | 'codeOrigin'>,
+  outputBranch: string,
+  job: Job | undefined,
+): VersionInfo {
+  return {
     image: spec.transform.image,
-    inputs: pfsInputs(spec.input).map(({ name: input, repo, branch, glob }) => ({ name: input, repo, branch, glob })),
+    inputs: pfsInputs(spec.input).map(({ name, repo, branch, glob }) => ({ name, repo, branch, glob })),
     outputBranch,
     lastJob: job ? { job: job.id, state: job.state } : null,
+    code: spec.code.length > 0 ? { origin: codeOrigin || null, to: spec.code.map(({ to }) => to) } : null,
     spec: spec.document,
   };
 }
 
-interface PipelineInfo {
-  readonly pipeline: string;
-  readonly version: number;
-  readonly created: string;
-  readonly updated: string;
-  readonly state: string;
+interface VersionInfo {
   readonly image: string;
   readonly inputs: readonly object[];
   readonly outputBranch: string;
   readonly lastJob: { readonly job: string; readonly state: string } | null;
+  readonly code: { readonly origin: string | null; readonly to: readonly string[] } | null;
   readonly spec: object;
+}
+
+interface OldInfo extends VersionInfo {
+  readonly pipeline: string;
+  readonly version: number;
+}
+
+interface PipelineInfo extends OldInfo {
+  readonly created: string;
+  readonly updated: string;
+  readonly state: string;
 }
 
 interface SetArgs {
@@ -147,23 +172,30 @@ const nameOption = { type: 'string', demandOption: true, describe: 'Name of a pi
 
 export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined }>({
   command: 'inspect pipeline <pipeline>',
-  summary: 'Show one pipeline with its spec',
+  summary: 'Show one pipeline with its spec, as it is or as a former version of it was',
   examples: [
     ['inspect pipeline edges', 'All that is known of edges'],
+    ['inspect pipeline edges@2', 'Version 2 of it, which is kept as long as one of its jobs'],
     ['inspect pipeline edges --branch exp', 'As run pipeline -f … --branch exp has made it there'],
   ],
-  json: pipelineJson,
+  json: `${pipelineJson}; of a version that is not the newest without created, updated and state`,
   options: (yargs) =>
     yargs
-      .positional('pipeline', nameOption)
+      .positional('pipeline', { ...nameOption, describe: 'Name of a pipeline, or NAME@VERSION' })
       .option('branch', { type: 'string', describe: 'What it is on this branch, beside production' }),
-  async run({ pipeline: name, branch }, { settings, output }) {
+  async run({ pipeline: text, branch }, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
-    const info = await infoOf(snapshot, await findPipeline(snapshot, name, branch), branch);
-    await output.fields(info);
+    await output.fields(await inspected(snapshot, text, branch));
   },
 });
+
+async function inspected(snapshot: Snapshot, text: string, branch: string | undefined): Promise<object> {
+  const [, name, version] = /^([^@]+)@(\d{1,15})$/.exec(text) ?? [];
+  if (name === undefined) return infoOf(snapshot, await findPipeline(snapshot, text, branch), branch);
+  const found = await findVersion(snapshot, name, { version: Number(version), branch });
+  return 'old' in found ? oldInfo(found.old) : infoOf(snapshot, found.pipeline, found.own);
+}
 
 export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo': boolean }>({
   command: 'delete pipeline <pipeline>',

@@ -2,8 +2,8 @@
  * The records of pipelines in a project's map of refs, and of datums in a job's own map (FORMAT.md
  * sections 6 and 7).
  */
-import type { Hash } from '../refs.ts';
-import { Reader, Writer } from '../bytes.ts';
+import type { Hash, Ref } from '../refs.ts';
+import { damaged, Reader, Writer } from '../bytes.ts';
 import { commitProvenance, type CommitId, type CommitProvenance } from './commit.ts';
 import {
   count,
@@ -70,6 +70,18 @@ export interface JobRecord extends KeepsUnknown {
   readonly hasDatums: boolean;
   /** The result of a datum of it is not to be taken any more: the next job looks at all of them. */
   readonly restarted: boolean;
+  /** True when the code that it ran is among the references. */
+  readonly hasCode: boolean;
+}
+
+/** What a job's entry refers to. */
+export interface JobRefs {
+  readonly spec: Ref;
+  readonly recipe: Ref;
+  /** The map of its datums, once they are known. */
+  readonly datums: Ref | undefined;
+  /** The tree of its code; undefined where it had none, or where an older program did not keep it. */
+  readonly code: Ref | undefined;
 }
 
 /** Times in milliseconds, sizes in bytes. */
@@ -177,6 +189,7 @@ const jobCodec = recordCodec<JobRecord>({
   codeOrigin: defaulting(14, text, ''),
   hasDatums: defaulting(15, flag, false),
   restarted: defaulting(16, flag, false),
+  hasCode: defaulting(17, flag, false),
 });
 
 const outcomeCodec = recordCodec<Outcome>({
@@ -224,6 +237,21 @@ export const decodePipeline = (value: Buffer): PipelineRecord => pipelineCodec.d
 
 export const encodeJob = (record: JobRecord): Buffer => jobCodec.encode(record);
 export const decodeJob = (value: Buffer): JobRecord => jobCodec.decode(value, 'job');
+
+/** The references of a job's entry, as its record says which are there. Throws `damaged`. */
+export function jobRefs({ id: job, hasDatums, hasCode }: JobRecord, refs: readonly Ref[]): JobRefs {
+  const [spec, recipe, ...more] = refs;
+  const datums = hasDatums ? more.shift() : undefined;
+  const code = hasCode ? more.shift() : undefined;
+  const isWhole = more.length === 0 && hasDatums === Boolean(datums) && hasCode === Boolean(code);
+  if (!spec || !recipe || !isWhole) throw damaged(`job ${job}`, 'its references are not those that it names');
+  return { spec, recipe, datums, code };
+}
+
+/** The references of a job's entry, in their order. */
+export function jobRefList({ spec, recipe, datums, code }: JobRefs): Ref[] {
+  return [spec, recipe, datums, code].flatMap((ref) => ref ?? []);
+}
 
 export const encodeOutcome = (outcome: Outcome): Buffer => outcomeCodec.encode(outcome);
 export const decodeOutcome = (value: Buffer): Outcome => outcomeCodec.decode(value, 'result');

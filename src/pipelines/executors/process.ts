@@ -44,7 +44,8 @@ export class ProcessExecutor implements Executor {
       executor: this.name,
       platform: `${platform()}/${arch()}`,
       distribution: `${field('ID')} ${field('VERSION_ID')}`,
-      machine: (await firstOf(['/etc/machine-id', '/var/lib/dbus/machine-id'])).trim() || hostname(),
+      machine: (await firstOf(['/etc/machine-id', '/var/lib/dbus/machine-id'])).trim(),
+      hostname: hostname(),
       user: String(process.geteuid?.() ?? ''),
       environment: JSON.stringify(Object.entries(this.options.env).toSorted(([a], [b]) => (a < b ? -1 : 1))),
     };

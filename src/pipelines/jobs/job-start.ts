@@ -62,8 +62,11 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
             executor: executor.name,
             stopping: false,
             codeOrigin: pipeline.codeOrigin,
+            datums: undefined,
             hasDatums: false,
             restarted: false,
+            code: pipeline.code,
+            hasCode: pipeline.code !== undefined,
           };
       setJob(change, next);
       return next;
@@ -82,7 +85,8 @@ export async function recipeFor({
     codeEntries(project.reader, pipeline),
     executor.fingerprint(pipeline.spec.transform.image),
   ]);
-  return recipeOf({ spec: pipeline.spec, executor: executor.name, fingerprint, code, salt: pipeline.salt });
+  const { spec, salt } = pipeline;
+  return recipeOf({ spec, project: project.options.name, executor: executor.name, fingerprint, code, salt });
 }
 
 /** All that makes a job this one and no other, but for how often it was run. */

@@ -10,8 +10,11 @@ import {
   decodeJob,
   decodeRows,
   encodeJob,
+  jobRefList,
+  jobRefs,
   type DatumRecord,
   type JobRecord,
+  type JobRefs,
 } from '../../model/records/pipelines.ts';
 import type { Ref } from '../../model/refs.ts';
 import { entrySize, type DirectoryContent, type TreeEntry } from '../../model/tree.ts';
@@ -21,12 +24,8 @@ import { readRange } from '../../versions/read.ts';
 import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 
-export interface Job extends JobRecord {
-  readonly spec: Ref;
-  readonly recipe: Ref;
-  /** The map of its datums, once they are known. */
-  readonly datums?: Ref | undefined;
-}
+/** Which references it has is said by them, whatever `hasDatums` and `hasCode` say. */
+export type Job = JobRecord & JobRefs;
 
 /** A datum of a job, with the tree of its result. */
 export interface JobDatum extends DatumRecord {
@@ -38,17 +37,14 @@ export interface JobDatum extends DatumRecord {
 const idPattern = /^[0-9a-f]{1,32}$/;
 
 function jobOf(item: MapItem): Job {
-  const [spec, recipe, datums] = item.refs;
-  if (!spec || !recipe)
-    throw new PachError('damaged', { what: item.key.toString(), why: 'its references are not complete' });
-  return { ...decodeJob(item.value), spec, recipe, datums };
+  const record = decodeJob(item.value);
+  return { ...record, ...jobRefs(record, item.refs) };
 }
 
 /** Sets a job's entry; a new one is entered under its time too. */
 export function setJob(change: Change, job: Job): void {
-  const refs = [job.spec, job.recipe, ...(job.datums ? [job.datums] : [])];
-  const value = encodeJob({ ...job, hasDatums: job.datums !== undefined });
-  change.set({ key: jobKey(job.id), value, refs });
+  const value = encodeJob({ ...job, hasDatums: job.datums !== undefined, hasCode: job.code !== undefined });
+  change.set({ key: jobKey(job.id), value, refs: jobRefList(job) });
   change.set({ key: jobTimeKey(job), value: Buffer.alloc(0), refs: [] });
 }
 

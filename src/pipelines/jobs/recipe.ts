@@ -12,6 +12,9 @@ import type { PipelineSpec } from '../spec.ts';
 
 const context = Buffer.from('pachmount 2026 datum v1');
 
+/** 1 had no names of pipelines and projects. A result under the key of another version is never found. */
+const recipeVersion = 2;
+
 export interface Recipe {
   readonly bytes: Buffer;
   readonly hash: Hash;
@@ -19,6 +22,8 @@ export interface Recipe {
 
 export interface RecipeParts {
   readonly spec: PipelineSpec;
+  /** The project's name. */
+  readonly project: string;
   readonly executor: string;
   readonly fingerprint: Fingerprint;
   /** What lies at each place of `spec.code`. */
@@ -27,14 +32,17 @@ export interface RecipeParts {
 }
 
 /**
- * What decides how a command behaves, but for its input. Left out are names of pipelines, branches
- * and jobs, parallelism, limits of time and memory, and values of secrets: they change, and the
- * result does not.
+ * What decides how a command behaves, but for its input: all that it can see and that stays the same
+ * from run to run, its pipeline's name too. Left out is what changes by itself (ids of jobs and
+ * commits), parallelism, limits of time and memory, and values of secrets. ARCHITECTURE.md has the
+ * table of all that a command is given.
  */
-export function recipeOf({ spec, executor, fingerprint, code, salt }: RecipeParts): Recipe {
+export function recipeOf({ spec, project, executor, fingerprint, code, salt }: RecipeParts): Recipe {
   const { transform } = spec;
   const bytes = canonicalJson({
-    version: 1,
+    version: recipeVersion,
+    pipeline: spec.name,
+    project,
     executor,
     platform: fingerprint,
     cmd: transform.cmd,
@@ -50,15 +58,20 @@ export function recipeOf({ spec, executor, fingerprint, code, salt }: RecipePart
     memoryVolume: transform.memoryVolume,
     network: spec.network,
     gpu: (spec.limits.gpus ?? 0) > 0,
-    code: code.map((entry, index) => ({
-      to: spec.code[index]?.to,
-      kind: entry.kind,
-      executable: entry.executable,
-      hash: entryHash(entry).toString('hex'),
-    })),
+    code: codeDocument(spec, code),
     salt: [spec.salt ?? '', salt],
   });
   return { bytes, hash: hashOf(bytes) };
+}
+
+/** What of a pipeline's code decides what it does: places, names, bytes and executable bits; no times. */
+export function codeDocument(spec: PipelineSpec, code: readonly TreeEntry[]): readonly object[] {
+  return code.map((entry, index) => ({
+    to: spec.code[index]?.to,
+    kind: entry.kind,
+    executable: entry.executable,
+    hash: entryHash(entry).toString('hex'),
+  }));
 }
 
 /** `input` is what `inputDocument` says of the datum. */

@@ -1,0 +1,50 @@
+/**
+ * get code: what a job ran, to a folder.
+ */
+import { openProject } from '../../app/open.ts';
+import { PachError } from '../../base/errors.ts';
+import { codeOfJob, codeTree } from '../../pipelines/versions.ts';
+import { extractFolder } from '../../versions/extract.ts';
+import { Files } from '../../versions/files.ts';
+import { jobNamed } from '../pipeline-names.ts';
+import { countText, sizeText } from '../text.ts';
+import { verb } from '../verb.ts';
+
+interface GetCodeArgs {
+  readonly job: string;
+  readonly output: string;
+}
+
+export const getCodeVerb = verb<GetCodeArgs>({
+  command: 'get code <job>',
+  summary: 'Get the code that a job ran',
+  examples: [
+    ['get code 3f2a -o ./then', 'What its commands saw at /app goes to ./then/app'],
+    ['get code edges -o ./now', "That of a pipeline's newest job"],
+  ],
+  formats: false,
+  options: (yargs) =>
+    yargs
+      .positional('job', { type: 'string', demandOption: true, describe: 'Id of a job, or a pipeline: its newest job' })
+      .option('output', { alias: 'o', type: 'string', demandOption: true, describe: 'Folder to write' }),
+  async run({ job: text, output: target }, { settings, output, signal }) {
+    await using opened = await openProject(settings);
+    const { project } = opened;
+    const snapshot = await project.snapshot();
+    const job = await jobNamed(snapshot, text);
+    const found = await codeOfJob(snapshot, job);
+    if (!found.code) {
+      const why = `version ${job.pipelineVersion} of ${job.pipeline}, which it ran, has no code (dev.code)`;
+      throw new PachError('not-found', { what: `the code of job ${job.id}`, why, next: `pach inspect job ${job.id}` });
+    }
+    const files = new Files(project.reader, await codeTree(project, found), `the code of job ${job.id}`);
+    let bytes = 0;
+    let count = 0;
+    const progress = (moreBytes: number, moreFiles: number): void => {
+      bytes += moreBytes;
+      count += moreFiles;
+      output.progress(`${countText(count, 'file')}, ${sizeText(bytes)}`);
+    };
+    await extractFolder(files, await files.find('/'), target, { progress, signal });
+  },
+});
