@@ -47,6 +47,12 @@ export function nameOfText(text: string): Buffer {
   return Buffer.concat(parts);
 }
 
+/** The same for a text that may have been cut short: other halves of characters become U+FFFD. */
+export function bytesOfText(text: string): Buffer {
+  const isEscape = (half: string): boolean => half >= '\udc80' && half <= '\udcff';
+  return nameOfText(text.replaceAll(/[\ud800-\udfff]/gu, (half) => (isEscape(half) ? half : '\ufffd')));
+}
+
 /**
  * The names on a path such as `/a/b`; slashes at its ends mean nothing here, and no names mean
  * the root. Throws `usage` for names that can't be.

@@ -84,8 +84,13 @@ const outcome: Outcome = {
 
 const rows: DatumRow[] = [
   { input: 0, path: '/a.png', hash: hashOf('a') },
-  { input: 1, path: '/größe/\udc80', hash: hashOf('b') },
+  { input: 1, path: '/größe/\ufffd', hash: hashOf('b') },
 ];
+/** Names that are not UTF-8. */
+const otherBytes = {
+  rows: [{ input: 0, path: '/größe/\udc80\udcff', hash: hashOf('b') }],
+  outcome: { ...outcome, reason: '/pfs/out/\udcfe: größer' },
+};
 const datum: DatumRecord = { key: hashOf('key'), files: rows.slice(0, 1), outcome };
 const lease: LeaseRecord = { holder: 'ada@here, process 7', host: 'here', pid: 7, pidStarted: '123', until: time };
 
@@ -105,7 +110,12 @@ describe('records of pipelines', () => {
   });
 
   it('are stored as ever', () => {
-    const stored = new Map([...cases.map(({ name, full }) => [name, full] as const), ['rows', encodeRows(rows)]]);
+    const stored = new Map([
+      ...cases.map(({ name, full }) => [name, full] as const),
+      ['rows', encodeRows(rows)],
+      ['rows of other bytes', encodeRows(otherBytes.rows)],
+      ['result of other bytes', encodeOutcome(otherBytes.outcome)],
+    ]);
     const path = 'fixtures/format/pipelines.json';
     if (process.env['PACHMOUNT_WRITE_VECTORS']) {
       const hex = Object.fromEntries([...stored].map(([name, bytes]) => [name, bytes.toString('hex')]));
@@ -113,6 +123,15 @@ describe('records of pipelines', () => {
     }
     const pinned = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>;
     for (const [name, bytes] of stored) expect(bytes.toString('hex')).toBe(pinned[name]);
+  });
+
+  it('keep names that are not UTF-8', () => {
+    expect(decodeRows(encodeRows(otherBytes.rows))).toEqual(otherBytes.rows);
+    expect(decodeOutcome(encodeOutcome(otherBytes.outcome))).toEqual(otherBytes.outcome);
+    const failed = { ...job, reason: 'path /\udc80 is there twice' };
+    expect(decodeJob(encodeJob(failed))).toEqual(failed);
+    // A text that was cut within a character is stored all the same.
+    expect(decodeJob(encodeJob({ ...job, reason: 'cut \ud83d' })).reason).toBe('cut \ufffd');
   });
 
   it('of jobs say which references there are', () => {

@@ -19,6 +19,7 @@ import {
 import { restartDatum } from '../../pipelines/jobs/restart.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { whyOf, whyText } from '../../pipelines/views/why.ts';
+import { textOfName } from '../../model/paths.ts';
 import type { Project } from '../../versions/project.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { datumJson, datumState, jobNamed, type DatumInfo } from '../pipeline-names.ts';
@@ -204,27 +205,27 @@ export const logsVerb = verb<LogArgs>({
     });
     const folder = join(settings.home.logs, job.id);
     while (job.state === 'running') {
-      await spooled(folder, datum, lines);
-      if (!follow) return;
+      if (!follow) return await spooled(folder, datum, lines.whole);
+      await spooled(folder, datum, lines.growing);
       await sleep(pollMs, undefined, { signal });
       job = await findJob(await project.snapshot(), job.id);
     }
-    if (!job.datums) return await spooled(folder, datum, lines);
+    if (!job.datums) return await spooled(folder, datum, lines.whole);
     const chosen = datum === undefined ? datumsOf(project.reader, job) : [await findDatum(project.reader, job, datum)];
     for await (const each of chosen) {
       const { log } = await readResult(project.reader, each.result);
       if (log && (datum !== undefined || each.outcome.job === job.id)) {
-        await lines.add(each.id, await bytesOf(project.reader, log));
+        await lines.whole(each.id, await bytesOf(project.reader, log));
       }
     }
   },
 });
 
 /** What datums have printed of a job that runs or was broken off, as far as this machine ran them. */
-async function spooled(folder: string, datum: string | undefined, lines: LogLines): Promise<void> {
+async function spooled(folder: string, datum: string | undefined, add: LogLines['whole']): Promise<void> {
   for (const name of (await readdir(folder).catch((): string[] => [])).sort()) {
     if (datum === undefined || name.startsWith(datum)) {
-      await lines.add(name, await readFile(join(folder, name)).catch(() => Buffer.alloc(0)));
+      await add(name, await readFile(join(folder, name)).catch(() => Buffer.alloc(0)));
     }
   }
 }
@@ -238,12 +239,17 @@ class LogLines {
     this.print = print;
   }
 
-  async add(datum: string, log: Buffer): Promise<void> {
+  /** A log of which more may come: a line that has not ended waits. */
+  readonly growing = (datum: string, log: Buffer): Promise<void> => this.add(datum, log, log.lastIndexOf('\n') + 1);
+
+  /** All of a log: its last line may have no end. */
+  readonly whole = (datum: string, log: Buffer): Promise<void> => this.add(datum, log, log.length);
+
+  private async add(datum: string, log: Buffer, end: number): Promise<void> {
     const from = this.printed.get(datum) ?? 0;
-    const fresh = log.subarray(from);
-    const end = fresh.lastIndexOf('\n') + 1 || fresh.length;
-    this.printed.set(datum, from + end);
-    const text = fresh.subarray(0, end).toString().replace(/\n$/, '');
-    if (end > 0) for (const line of text.split('\n')) await this.print({ datum, line });
+    if (end <= from) return;
+    this.printed.set(datum, end);
+    const text = textOfName(log.subarray(from, end)).replace(/\n$/, '');
+    for (const line of text.split('\n')) await this.print({ datum, line });
   }
 }

@@ -17,6 +17,7 @@ import {
   recordCodec,
   required,
   text,
+  textWithNames,
   type Codec,
   type KeepsUnknown,
 } from './record.ts';
@@ -157,10 +158,10 @@ function counts<T extends { readonly [K in keyof T]: number }>(names: readonly (
 const row: Codec<DatumRow> = {
   write(writer, { input, path, hash }) {
     writer.varint(input);
-    writer.str(path);
+    textWithNames.write(writer, path);
     writer.raw(hash);
   },
-  read: (reader) => ({ input: reader.varint(), path: reader.str(), hash: hash32.read(reader) }),
+  read: (reader) => ({ input: reader.varint(), path: textWithNames.read(reader), hash: hash32.read(reader) }),
 };
 
 const pipelineCodec = recordCodec<PipelineRecord>({
@@ -180,7 +181,7 @@ const jobCodec = recordCodec<JobRecord>({
   state: required(5, oneOf<JobState>(['running', 'success', 'failure', 'killed', 'unrunnable'])),
   started: required(6, count),
   finished: optional(7, count),
-  reason: defaulting(8, text, ''),
+  reason: defaulting(8, textWithNames, ''),
   counts: required(9, counts<DatumCounts>(['total', 'processed', 'skipped', 'failed', 'recovered'])),
   inputs: defaulting<readonly CommitProvenance[]>(10, listOf(commitProvenance, 4096, 20), []),
   output: optional(11, id),
@@ -196,7 +197,7 @@ const outcomeCodec = recordCodec<Outcome>({
   state: required(1, oneOf<Outcome['state']>(['success', 'failed', 'recovered'])),
   job: required(2, id),
   pipeline: required(3, nameText),
-  reason: defaulting(4, text, ''),
+  reason: defaulting(4, textWithNames, ''),
   stats: required(
     5,
     counts<DatumStats>([

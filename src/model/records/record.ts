@@ -6,6 +6,7 @@ import { assert } from '../../base/errors.ts';
 import { native } from '../../base/native.ts';
 import { damaged, Reader, unsupported, Writer } from '../bytes.ts';
 import { readPlace } from '../node.ts';
+import { bytesOfText, textOfName } from '../paths.ts';
 import type { Hash, PackId, Ref } from '../refs.ts';
 
 const version = 1;
@@ -142,6 +143,12 @@ function isAbsent(value: unknown, absent: unknown): boolean {
 export const text: Codec<string> = {
   write: (writer, value) => writer.str(value),
   read: (reader) => reader.str(),
+};
+
+/** Text with names in it, which need not be UTF-8: see `textOfName`. */
+export const textWithNames: Codec<string> = {
+  write: (writer, value) => writer.bytes(bytesOfText(value)),
+  read: (reader) => textOfName(reader.bytes()),
 };
 
 const namePattern = /^[A-Za-z0-9_-]+$/;

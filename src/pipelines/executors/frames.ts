@@ -3,6 +3,7 @@
  * Nothing that comes from a launcher is believed: commands run beside it.
  */
 import { PachError } from '../../base/errors.ts';
+import { nameOfText, textOfName } from '../../model/paths.ts';
 
 /** Types of frames, each way. */
 export const toLauncher = { setup: 1, run: 2, kill: 3, datum: 4 } as const;
@@ -44,9 +45,10 @@ export class FrameWriter {
     return this.u32(value.length).push(value);
   }
 
+  /** Names in it may be other bytes than UTF-8, as `textOfName` gives them. */
   text(value: string): this {
     if (value.includes('\0')) throw tooMuch(JSON.stringify(value.slice(0, 60)), 'it has a NUL character');
-    const part = Buffer.from(value);
+    const part = nameOfText(value);
     if (part.length > textBytesMax) throw tooMuch(`${value.slice(0, 60)}…`, `it has more than ${textBytesMax} bytes`);
     return this.blob(part);
   }
@@ -105,7 +107,7 @@ export class FrameReader {
   }
 
   text(): string {
-    return this.take(this.u32()).toString();
+    return textOfName(this.take(this.u32()));
   }
 
   end(): void {

@@ -84,7 +84,7 @@ export class Attempt {
       const { ending } = await this.command(cmd, stdin, binds);
       const failed = isAccepted(spec, ending) ? await this.succeed() : describe(ending);
       if (typeof failed !== 'string') return failed;
-      this.log.add(Buffer.from(`[failed: ${failed}]\n`));
+      this.log.remark(`failed: ${failed}`);
       const handled = errCmd && (await this.command(errCmd, errStdin, binds));
       if (!isLast) return undefined;
       const recovered = handled !== undefined && isAccepted(spec, handled.ending);

@@ -100,7 +100,7 @@ export class Slot {
   /** Writes the variables of a datum to /pfs/.env, for a command that runs already. */
   writeEnvironment(variables: Readonly<Record<string, string>>): void {
     const lines = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
-    writeFileSync(join(this.pfs, '.env'), lines.join(''));
+    writeFileSync(join(this.pfs, '.env'), nameOfText(lines.join('')));
   }
 
   /** Takes away what the datum was given and what its command wrote. */
