@@ -47,7 +47,7 @@ test('names that are not UTF-8 are given as they are, in records too', async () 
   await here.ran('-f p.json');
   expect(await here.files('p@master')).toEqual(['/ok1', '/ok2']);
   const paths = (await here.datums('p')).map(({ files }) => files[0]?.path);
-  expect(paths.toSorted()).toEqual(['/a', '/x\udcff']);
+  expect(new Set(paths)).toEqual(new Set(['/a', '/x\udcff']));
   expect(linesOf<{ line: string }>(await here.must('pach logs -p p -o json')).map(({ line }) => line)).toContain(
     '/pfs/in/x\udcff',
   );
