@@ -30,7 +30,8 @@ test('a last line without a newline is kept, and the engine’s own remarks are 
 test('who follows a log sees every line whole, and the last one too', async () => {
   await using here = await PipelinePlace.make({ a: '1' });
   await here.spec('p', "printf 'first\\nhalf'; sleep 1; printf ' line\\nlast-words'");
-  const followed = await here.must(`pach run pipeline -f p.json >/dev/null & until pach logs -p p -f > out 2>/dev/null; do :; done
+  const followed =
+    await here.must(`pach run pipeline -f p.json >/dev/null & until pach logs -p p -f > out 2>/dev/null; do :; done
     wait; cat out`);
   expect(followed.split('\n').map((line) => line.slice(17))).toEqual(['first', 'half line', 'last-words', '']);
   // Of a job that was broken off, what it had printed.
