@@ -8,15 +8,18 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "filter.h"
+#include "freeze.h"
 #include "rights.h"
 #include "world.h"
 
@@ -27,10 +30,10 @@ namespace {
 constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Processes of a world that are not the command's: the launcher, the first one, and one beyond the limit, to see it. */
 constexpr rlim_t kSpareProcesses = 3;
-constexpr long kFirstCountNs = 20'000'000, kCountNs = 100'000'000;
+constexpr int kFirstCountMs = 20, kCountMs = 100;
 
 struct Pipes {
-  Fd in, log, report;
+  Fd in, log, report, orders;
 };
 
 void Tell(int fd, Report::What what, int value, const std::string& why) {
@@ -134,10 +137,14 @@ bool BecomeUser(const User& user) {
   _exit(127);
 }
 
-/** Closes all descriptors but the standard ones and one. */
-void CloseOthers(int kept) {
-  if (kept > 3) syscall(SYS_close_range, 3, static_cast<unsigned>(kept) - 1, 0);
-  syscall(SYS_close_range, static_cast<unsigned>(kept) + 1, ~0u, 0);
+/** Closes all descriptors but the standard ones and these, which are in ascending order. */
+void CloseOthers(std::initializer_list<int> kept) {
+  unsigned from = 3;
+  for (const int fd : kept) {
+    if (static_cast<unsigned>(fd) > from) syscall(SYS_close_range, from, static_cast<unsigned>(fd) - 1, 0);
+    from = static_cast<unsigned>(fd) + 1;
+  }
+  syscall(SYS_close_range, from, ~0u, 0);
 }
 
 /** Before the kernel was told to end this process with the launcher. */
@@ -147,12 +154,18 @@ bool LauncherHasDied(const int* lifeline) {
   return poll(&waiting, 1, 0) > 0;
 }
 
-/** Waits for the command, passes SIGTERM on to it and counts what it runs. Does not return. */
-[[noreturn]] void Watch(pid_t command, uint32_t processes_max, int report, const sigset_t& signals) {
-  timespec patience{0, kFirstCountNs};
-  for (;;) {
-    const int signal = sigtimedwait(&signals, nullptr, &patience);
-    if (signal == SIGTERM && kill(-command, SIGTERM) != 0) kill(command, SIGTERM);
+/** Waits for the command, passes SIGTERM on to it, obeys the launcher's orders and counts what runs. Does not return. */
+[[noreturn]] void Watch(pid_t command, uint32_t processes_max, const Pipes& pipes, const sigset_t& signals) {
+  const int report = pipes.report.get();
+  const Fd caught(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  pollfd waiting[] = {{caught.get(), POLLIN, 0}, {pipes.orders.get(), POLLIN, 0}};
+  Freezer freezer;
+  for (int patience = kFirstCountMs;;) {
+    const int ready = poll(waiting, 2, patience);
+    signalfd_siginfo signal{};
+    while (read(caught.get(), &signal, sizeof signal) > 0) {
+      if (signal.ssi_signo == SIGTERM && kill(-command, SIGTERM) != 0) kill(command, SIGTERM);
+    }
     int status = 0;
     for (pid_t pid = 1; pid > 0;) {
       pid = waitpid(-1, &status, WNOHANG);
@@ -160,8 +173,13 @@ bool LauncherHasDied(const int* lifeline) {
       Tell(report, Report::kStatus, status, "");
       _exit(0);
     }
-    if (signal >= 0) continue;
-    patience.tv_nsec = kCountNs;
+    char order = 0;
+    if (waiting[1].revents != 0) {
+      if (read(pipes.orders.get(), &order, 1) == 1) Tell(report, Report::kAnswer, freezer.Obey(static_cast<Order>(order)), "");
+      else waiting[1].fd = -1;
+    }
+    if (ready > 0) continue;
+    patience = kCountMs;
     if (processes_max > 0 && CountTasks() > processes_max) {
       Tell(report, Report::kTooManyProcesses, 0, "");
       _exit(0);
@@ -191,9 +209,8 @@ bool LauncherHasDied(const int* lifeline) {
     Tell(pipes.report.get(), Report::kBroken, errno, std::string("no process: ") + std::strerror(errno));
     _exit(0);
   }
-  const int report = pipes.report.Release();
-  CloseOthers(report);
-  Watch(command, manner.processes_max, report, signals);
+  CloseOthers({std::min(pipes.report.get(), pipes.orders.get()), std::max(pipes.report.get(), pipes.orders.get())});
+  Watch(command, manner.processes_max, pipes, signals);
 }
 
 /** Standard input: a file in memory, so that nobody has to feed it. */
@@ -207,12 +224,13 @@ Fd Input(const RunPlan& plan) {
 }  // namespace
 
 Started StartCommand(const Manner& manner, const RunPlan& plan, const Texts& env) {
-  int log[2] = {-1, -1}, reports[2] = {-1, -1};
-  Pipes pipes{Input(plan), Fd(), Fd()};
-  const bool piped = pipe2(log, O_CLOEXEC) == 0 && pipe2(reports, O_CLOEXEC) == 0;
-  Started started{-1, Fd(log[0]), Fd(reports[0])};
+  int log[2] = {-1, -1}, reports[2] = {-1, -1}, orders[2] = {-1, -1};
+  Pipes pipes{Input(plan), Fd(), Fd(), Fd()};
+  const bool piped = pipe2(log, O_CLOEXEC) == 0 && pipe2(reports, O_CLOEXEC) == 0 && pipe2(orders, O_CLOEXEC) == 0;
+  Started started{-1, Fd(log[0]), Fd(reports[0]), Fd(orders[1])};
   pipes.log.Reset(log[1]);
   pipes.report.Reset(reports[1]);
+  pipes.orders.Reset(orders[0]);
   if (!piped || !pipes.in) throw Failure{errno, std::string("no descriptors for a command: ") + std::strerror(errno)};
   fcntl(log[0], F_SETFL, O_NONBLOCK);
   fcntl(reports[0], F_SETFL, O_NONBLOCK);

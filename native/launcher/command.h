@@ -40,8 +40,8 @@ struct RunPlan {
 
 /** What a command's processes tell the launcher, in one small write each. */
 struct Report {
-  enum What : int { kStatus, kNotStarted, kBroken, kTooManyProcesses } what;
-  /** The wait status, or an errno. */
+  enum What : int { kStatus, kNotStarted, kBroken, kTooManyProcesses, kAnswer } what;
+  /** The wait status, an errno, or 1 for an order that was carried out. */
   int value;
   char why[200];
 };
@@ -51,6 +51,8 @@ struct Started {
   pid_t pid;
   Fd log;
   Fd reports;
+  /** In a world: where its first process is given an `Order`, each of which it answers. */
+  Fd orders;
 };
 
 /** `env` is complete. Throws Failure when the machine can't start anything. */

@@ -11,6 +11,13 @@
 
 namespace launcher {
 
+namespace {
+
+constexpr uint64_t kEndUsMax = 10'000'000;
+constexpr useconds_t kEndLookUs = 500;
+
+}  // namespace
+
 void Session::Account(const rusage& usage) {
   for (const timeval& time : {usage.ru_utime, usage.ru_stime}) run_->cpu_us += static_cast<uint64_t>(time.tv_sec) * 1'000'000 + static_cast<uint64_t>(time.tv_usec);
   run_->rss_bytes = std::max(run_->rss_bytes, static_cast<uint64_t>(usage.ru_maxrss) * 1024);
@@ -18,11 +25,13 @@ void Session::Account(const rusage& usage) {
 
 void Session::ReadReports() {
   Report report{};
-  while (read(run_->started.reports.get(), &report, sizeof report) == static_cast<ssize_t>(sizeof report)) {
-    report.why[sizeof report.why - 1] = '\0';
-    // The command's own process speaks before the one that waits for it.
-    if (!report_) report_ = report;
-  }
+  while (read(run_->started.reports.get(), &report, sizeof report) == static_cast<ssize_t>(sizeof report)) KeepReport(report);
+}
+
+/** The command's own process speaks before the one that waits for it. */
+void Session::KeepReport(Report report) {
+  report.why[sizeof report.why - 1] = '\0';
+  if (!report_) report_ = report;
 }
 
 /** Beside a world: all that the command left. In a world the kernel has done so. */
@@ -44,7 +53,12 @@ void Session::KillRest() {
     rusage usage{};
     const pid_t pid = wait4(-1, nullptr, 0, &usage);
     if (pid > 0) Account(usage);
-    else if (errno != EINTR) return;
+    else if (errno != EINTR) break;
+  }
+  // Those that the container's engine started are nobody's children here, and can't be waited for.
+  for (const uint64_t until = NowUs() + kEndUsMax; is_first_ && !Census::Take().threads.empty(); usleep(kEndLookUs)) {
+    if (NowUs() > until) throw Failure{0, "what a command left doesn't end"};
+    kill(-1, SIGKILL);
   }
 }
 

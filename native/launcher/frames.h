@@ -11,10 +11,10 @@ constexpr uint8_t kVersion = 1;
 constexpr size_t kFrameBytesMax = 64u << 20, kTextBytesMax = 1u << 20, kItemsMax = 65536;
 constexpr size_t kLogBytesMax = 65536;
 
-enum Type : uint8_t { kSetup = 1, kRun = 2, kKill = 3, kDatum = 4, kReady = 65, kLog = 66, kExit = 67, kNext = 68, kFailure = 69 };
+enum Type : uint8_t { kSetup = 1, kRun = 2, kKill = 3, kDatum = 4, kHold = 5, kReady = 65, kLog = 66, kExit = 67, kNext = 68, kFailure = 69, kHeld = 70 };
 
 /** Kinds of exit. */
-enum class Kind : uint8_t { kExit, kSignal, kTimeout, kOutOfMemory, kTooMuchOutput, kTooManyProcesses, kNotStarted, kKilled };
+enum class Kind : uint8_t { kExit, kSignal, kTimeout, kOutOfMemory, kTooMuchOutput, kTooManyProcesses, kNotStarted, kKilled, kNotStopped };
 
 using Texts = std::vector<std::string>;
 using Pairs = std::vector<std::pair<std::string, std::string>>;

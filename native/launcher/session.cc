@@ -148,6 +148,8 @@ void Session::Begin(Reader reader) {
   run.plan.batching = reader.Flag();
   reader.End();
   if (!run.plan.binds.empty() && !manner_.has_world) Malformed();
+  // Nowhere else can all that the command started be stopped.
+  if (run.plan.batching && !manner_.has_world && !is_first_) Malformed();
   Texts env = manner_.env;
   SetAll(&env, run.plan.env);
   if (run.plan.batching) {
@@ -185,10 +187,14 @@ void Session::Take(uint8_t type, Reader reader) {
     if (there) {
       AnswerNext(run_->client.get(), env);
       run_->client.Reset();
+      Thaw();
     } else {
       run_->finished = true;
       End(Kind::kExit, false);
     }
+  } else if (type == kHold) {
+    reader.End();
+    if (run_) Queue(Writer(kHeld).U8(run_->frozen && Give(Order::kHold).value_or(false)).Done());
   } else {
     Malformed();
   }
@@ -267,8 +273,38 @@ void Session::ReadClient() {
     return;
   }
   run_->asked = true;
+  const std::optional<bool> frozen = Give(Order::kFreeze);
+  // The command has ended meanwhile.
+  if (!frozen) return;
+  if (!*frozen) return End(Kind::kNotStopped, true);
+  run_->frozen = true;
+  // What it printed belongs to the datum that it had.
+  if (run_->started.log) ReadLog(true);
   GiveOutput();
   Queue(Writer(kNext).U8(failed).Done());
+}
+
+/** Has an order carried out by the first process of the command's namespace. Nothing when that has ended. */
+std::optional<bool> Session::Give(Order order) {
+  if (!manner_.has_world) return freezer_.Obey(order);
+  const char byte = static_cast<char>(order);
+  if (write(run_->started.orders.get(), &byte, 1) != 1) return std::nullopt;
+  pollfd waiting{run_->started.reports.get(), POLLIN, 0};
+  Report report{};
+  for (;;) {
+    if (poll(&waiting, 1, -1) < 0 && errno != EINTR) throw Failure{errno, "poll"};
+    const ssize_t got = read(run_->started.reports.get(), &report, sizeof report);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (got != static_cast<ssize_t>(sizeof report)) return std::nullopt;
+    if (report.what == Report::kAnswer) return report.value == 1;
+    KeepReport(report);
+  }
+}
+
+void Session::Thaw() {
+  if (!run_->frozen) return;
+  run_->frozen = false;
+  Give(Order::kThaw);
 }
 
 /** Takes what has ended: the command itself, or orphans that the first process of a container inherits. */
@@ -299,6 +335,8 @@ void Session::End(Kind reason, bool at_once) {
     // In a world it is the first process, which passes it on.
     if (manner_.has_world || kill(-pid, SIGTERM) != 0) kill(pid, SIGTERM);
     run_->kill_at_us = NowUs() + kGraceUs;
+    // What is stopped hears no SIGTERM.
+    Thaw();
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "files.h"
+#include "freeze.h"
 #include "frames.h"
 #include "next.h"
 
@@ -29,6 +30,8 @@ struct Run {
   /** Connected, has asked when `asked`. */
   Fd client;
   bool asked = false;
+  /** Everything of the command is stopped, from its question to the answer. */
+  bool frozen = false;
   uint64_t cpu_us = 0, rss_bytes = 0;
 };
 
@@ -55,7 +58,10 @@ class Session {
   void ReadLog(bool drain);
   void ReadClient();
   void Reap();
+  std::optional<bool> Give(Order order);
+  void Thaw();
   void ReadReports();
+  void KeepReport(Report report);
   void End(Kind reason, bool at_once);
   void KillRest();
   void GiveOutput();
@@ -75,6 +81,7 @@ class Session {
   /** Whose all in /pfs/out becomes, user and group; 0, 0: it stays as it is. */
   std::pair<uint32_t, uint32_t> owner_{0, 0};
   NextSocket next_;
+  Freezer freezer_;
   /** What the first process of the command could not start with, and how it ended. */
   std::optional<Report> report_;
   std::optional<Run> run_;

@@ -62,9 +62,11 @@ export interface Task {
   /**
    * For commands that stay up (datum batching): called when the command asks for its next datum,
    * with what it said of the one before; resolves to the variables of the next one, or undefined
-   * when there is none. The engine fills the slot meanwhile; there are no binds then.
+   * when there is none. The engine takes the output in and fills the slot meanwhile; there are no binds
+   * then. All processes of the command are stopped until it has resolved, and `run` resolves after it.
+   * `held` tells whether that was so until now: what was read of the output counts only then.
    */
-  nextDatum?(failed: boolean): Promise<Readonly<Record<string, string>> | undefined>;
+  nextDatum?(failed: boolean, held: () => Promise<boolean>): Promise<Readonly<Record<string, string>> | undefined>;
 }
 
 /** How a command ended. */
@@ -75,6 +77,8 @@ export type Ending =
   | { readonly kind: 'out-of-memory' }
   | { readonly kind: 'too-much-output' }
   | { readonly kind: 'too-many-processes' }
+  /** It asked for its next datum, and its processes could not be stopped. */
+  | { readonly kind: 'not-stopped' }
   /** The command could not be started: `why` is a clause (`there is no program foo`). */
   | { readonly kind: 'not-started'; readonly why: string }
   | { readonly kind: 'aborted' };

@@ -169,7 +169,12 @@ async function readBatch(
   const first = batch[0] as Candidate;
   if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { batch, files: undefined };
   const names = batch.map((stat) => stat.name);
-  return { batch, files: await native().readSmallFiles(folder.root, folder.path, names, smallBytesMax) };
+  const files = await native()
+    .readSmallFiles(folder.root, folder.path, names, smallBytesMax)
+    .catch((error: unknown) => {
+      throw unreadable(shownPath(folder), error);
+    });
+  return { batch, files };
 }
 
 async function storeBatch(

@@ -8,6 +8,7 @@ import { copy, EngineWorld, type Command } from './engine-world.ts';
 
 const input = { pfs: { repo: 'data', glob: '/*' } };
 const good = { total: 4, processed: 4, skipped: 0, failed: 0, recovered: 0 };
+const held = (): Promise<boolean> => Promise.resolve(true);
 const gone = (): never => {
   throw new PachError('failed', { what: 'worker', why: 'it was ended from outside' });
 };
@@ -51,14 +52,14 @@ test('a worker that breaks in a batch is replaced too', async () => {
   executor.open = async (options: WorkerOptions): Promise<Worker> => {
     const worker = await open(options);
     const run = async (task: Task) => {
-      const env = await task.nextDatum?.(false);
+      const env = await task.nextDatum?.(false, held);
       if (env && broken < 2 && executor.ran.length > 0) {
         broken += 1;
         return gone();
       }
       // All datums: the fake worker runs its function for each.
       expect(executor.workers).toBe(1);
-      for (let next = env; next; next = await task.nextDatum?.(false)) await worker.run(task);
+      for (let next = env; next; next = await task.nextDatum?.(false, held)) await worker.run(task);
       return { ending: { kind: 'exit' as const, code: 0 }, wallMs: 1, cpuMs: 1, memoryBytesPeak: 1 };
     };
     return { run, [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose]() };

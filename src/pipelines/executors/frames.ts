@@ -6,8 +6,8 @@ import { PachError } from '../../base/errors.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
 
 /** Types of frames, each way. */
-export const toLauncher = { setup: 1, run: 2, kill: 3, datum: 4 } as const;
-export const fromLauncher = { ready: 65, log: 66, exit: 67, next: 68, failure: 69 } as const;
+export const toLauncher = { setup: 1, run: 2, kill: 3, datum: 4, hold: 5 } as const;
+export const fromLauncher = { ready: 65, log: 66, exit: 67, next: 68, failure: 69, held: 70 } as const;
 
 export const protocolVersion = 1;
 const sentBytesMax = 64 << 20;

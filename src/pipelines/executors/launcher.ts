@@ -54,6 +54,10 @@ interface Pending {
   readonly reject: (error: Error) => void;
   /** What `nextDatum` threw: the run rejects with it once the command has ended. */
   error?: Error;
+  /** `nextDatum` is under way. */
+  answering?: Promise<void>;
+  /** It waits to hear whether the command's processes stand still. */
+  held?: ((held: boolean) => void) | undefined;
 }
 
 /** What the kernel says when a world must not be made. */
@@ -195,7 +199,10 @@ export class Launcher implements AsyncDisposable {
     } else if (type === fromLauncher.log && pending.task) {
       pending.task.log(payload);
     } else if (type === fromLauncher.next && pending.task?.nextDatum) {
-      void this.answer(pending, reader.u8() === 1);
+      if (pending.answering) throw malformed();
+      pending.answering = this.answer(pending, reader.u8() === 1).finally(() => delete pending.answering);
+    } else if (type === fromLauncher.held && pending.held) {
+      pending.held(reader.u8() === 1);
     } else if (type === fromLauncher.exit && pending.task) {
       this.settle(readExit(reader));
     } else {
@@ -204,10 +211,26 @@ export class Launcher implements AsyncDisposable {
   }
 
   private settle(exit: Exit | undefined): void {
+    void this.end((pending) => {
+      if (pending.error) pending.reject(pending.error);
+      else pending.resolve(exit);
+    });
+  }
+
+  /** No run ends before its `nextDatum` has. */
+  private async end(settle: (pending: Pending) => void): Promise<void> {
     const { pending } = this;
     this.pending = undefined;
-    if (pending?.error) pending.reject(pending.error);
-    else pending?.resolve(exit);
+    pending?.held?.(false);
+    await pending?.answering;
+    if (pending) settle(pending);
+  }
+
+  /** Whether all of the command stands still, and has since it asked. */
+  private async held(pending: Pending): Promise<boolean> {
+    if (this.pending !== pending) return false;
+    this.send(new FrameWriter(toLauncher.hold).done());
+    return new Promise<boolean>((resolve) => (pending.held = resolve)).finally(() => (pending.held = undefined));
   }
 
   /** Gives the command its next datum, or ends it. */
@@ -219,7 +242,7 @@ export class Launcher implements AsyncDisposable {
         .done();
     let reply = frame();
     try {
-      reply = frame(await pending.task?.nextDatum?.(failed));
+      reply = frame(await pending.task?.nextDatum?.(failed, () => this.held(pending)));
     } catch (error) {
       pending.error = error instanceof Error ? error : new Error(String(error));
     }
@@ -227,10 +250,8 @@ export class Launcher implements AsyncDisposable {
   }
 
   private fail(error: PachError): void {
-    this.broken ??= error;
-    const { pending } = this;
-    this.pending = undefined;
-    pending?.reject(pending.error ?? this.broken);
+    const broken = (this.broken ??= error);
+    void this.end((pending) => pending.reject(pending.error ?? broken));
   }
 
   private refusal(errno: number, why: string): PachError {
@@ -269,6 +290,7 @@ function endingOf(kind: number, value: number, why: string): Ending {
     'too-many-processes',
     undefined,
     'aborted',
+    'not-stopped',
   ] as const;
   const other = others[kind];
   if (other === undefined) throw malformed();

@@ -34,6 +34,7 @@ class Batch {
   private readonly done: Done;
   private waiting: Waiting | undefined;
   private current: (Waiting & { readonly attempt: Attempt }) | undefined;
+  private hasAsked = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly timeout = new AbortController();
 
@@ -56,7 +57,7 @@ class Batch {
         outputBytesMax: spec.bounds.outputBytesMax,
         log: (bytes) => this.current?.attempt.log.add(bytes),
         signal: AbortSignal.any([signal, this.timeout.signal]),
-        nextDatum: (failed) => this.next(failed),
+        nextDatum: (failed, held) => this.next(failed, held),
       });
       signal.throwIfAborted();
       await this.ended(exit);
@@ -71,8 +72,13 @@ class Batch {
     }
   }
 
-  private async next(failed: boolean): Promise<Readonly<Record<string, string>> | undefined> {
-    await this.finish(failed ? 'the command said that the datum failed' : undefined);
+  private async next(
+    failed: boolean,
+    held: () => Promise<boolean>,
+  ): Promise<Readonly<Record<string, string>> | undefined> {
+    this.hasAsked = true;
+    const mayGoOn = await this.finish(failed ? 'the command said that the datum failed' : undefined, held);
+    if (!mayGoOn) return undefined;
     const { options } = this;
     const taken = this.waiting ?? (await this.take());
     this.waiting = undefined;
@@ -95,7 +101,7 @@ class Batch {
   /** The process has ended: the datum that it had has failed, or the first one when it asked for none. */
   private async ended(exit: Exit): Promise<void> {
     const why = this.timeout.signal.aborted ? describe({ kind: 'timeout' }) : describe(exit.ending);
-    if (this.waiting) {
+    if (this.waiting && !this.hasAsked) {
       const { planned, left } = this.waiting;
       this.waiting = undefined;
       this.current = { planned, left, attempt: new Attempt(this.options, planned) };
@@ -104,16 +110,24 @@ class Batch {
     this.waiting ??= await this.take();
   }
 
-  private async finish(failure: string | undefined): Promise<void> {
+  /** Ends the current datum, if there is one. False when the command went on, though it was stopped, and must end. */
+  private async finish(failure: string | undefined, held?: () => Promise<boolean>): Promise<boolean> {
     clearTimeout(this.timer);
     const { current } = this;
     this.current = undefined;
-    if (!current) return;
+    if (!current) return true;
     const { planned, left, attempt } = current;
-    const failed = failure ?? (await attempt.succeed());
+    const failed = failure ?? (await attempt.succeed(held));
     if (typeof failed !== 'string') this.done(planned, failed);
     else if (left > 1) this.waiting = { planned, left: left - 1 };
     else this.done(planned, await attempt.end('failed', failed));
-    this.options.slot.empty();
+    try {
+      this.options.slot.empty();
+    } catch (error) {
+      // Its processes fill the folder meanwhile: it is emptied when they have ended.
+      if (held && !(await held())) return false;
+      throw error;
+    }
+    return true;
   }
 }

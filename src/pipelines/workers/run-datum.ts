@@ -2,7 +2,7 @@
  * One datum through its tries: input in, command, output taken in.
  */
 import { join } from 'node:path';
-import { isPachError } from '../../base/errors.ts';
+import { isPachError, PachError } from '../../base/errors.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { encodeRows, type DatumRow, type DatumStats, type JobId, type Outcome } from '../../model/records/pipelines.ts';
 import type { Hash } from '../../model/refs.ts';
@@ -101,14 +101,15 @@ export class Attempt {
     return binds;
   }
 
-  /** Takes in what the command wrote; what is wrong with it when it can't be. */
-  async succeed(): Promise<Result | string> {
+  /** Takes in what the command wrote; what is wrong with it when it can't be. `held`: see `Task.nextDatum`. */
+  async succeed(held?: () => Promise<boolean>): Promise<Result | string> {
     const { reader, slot, signal } = this.options;
     const { datum } = this.planned;
     const begun = performance.now();
     try {
       return await this.options.publisher.write(async (upload) => {
         const out = await takeOut({ reader, upload, datum, folder: slot.out, signal });
+        if (held && !(await held())) throw wentOn();
         this.uploadMs += performance.now() - begun;
         return this.store(upload, 'success', '', out);
       });
@@ -179,6 +180,14 @@ function isAccepted({ transform }: PipelineSpec, ending: Ending): boolean {
   return ending.kind === 'exit' && (ending.code === 0 || transform.acceptReturnCode.includes(ending.code));
 }
 
+/** Whatever was read may be half of one state and half of another. */
+function wentOn(): PachError {
+  return new PachError('failed', {
+    what: '/pfs/out',
+    why: 'processes of the command ended or went on, though they were stopped, while it was taken in',
+  });
+}
+
 /** How a command failed, for people. */
 export function describe(ending: Ending): string {
   switch (ending.kind) {
@@ -194,6 +203,8 @@ export function describe(ending: Ending): string {
       return 'the command wrote more to /pfs/out than dev.limits.output allows';
     case 'too-many-processes':
       return 'the command started more processes than dev.limits.processes allows';
+    case 'not-stopped':
+      return 'processes of the command could not be stopped, so that its output could not be taken in';
     case 'not-started':
       return `the command could not be started: ${ending.why}`;
     case 'aborted':
