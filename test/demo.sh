@@ -42,9 +42,17 @@ run() {
 
 here=$(printf %q "$dir") there=$(printf %q "$checkout")
 unmount_quietly
+# What is removed is what an earlier demo made.
+tag=.pachmount-demo
+if [ -L "$dir" ] || { [ -e "$dir" ] && [ ! -O "$dir" ]; } ||
+  { [ -n "$(ls -A "$dir" 2>/dev/null)" ] && ! [ -f "$dir/$tag" ] && ! [ -f "$dir/store/pachmount" ]; }; then
+  echo "demo: $dir holds what no demo made, or is another user's: move it away" >&2
+  exit 1
+fi
 rm -rf "$dir"
-mkdir -p "$dir"
+mkdir "$dir"
 cd "$dir"
+: > "$tag"
 
 echo "# A survey of penguins (fixtures/demo/NOTICE.md) as it was after two seasons, and after the third"
 run 0 "cd $here"

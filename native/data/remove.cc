@@ -94,7 +94,7 @@ std::string Joined(const std::string& path, const std::string& name) {
 
 class Remover {
  public:
-  explicit Remover(std::string path) : path_(std::move(path)) {}
+  Remover(std::string path, What what) : path_(std::move(path)), what_(what) {}
 
   /** Removes a name in a folder. */
   void RemoveAt(int folder, const Name& entry, int depth) {
@@ -104,12 +104,13 @@ class Remover {
     int error = 0;
     for (int tries = 0; tries < kTriesMax; tries++) {
       // A mount's place can't be removed, so that we never get to open it.
-      if (unlinkat(folder, entry.name.c_str(), as_folder ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT) {
+      error = unlinkat(folder, entry.name.c_str(), as_folder ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
+      const bool is_full = as_folder && (error == ENOTEMPTY || error == EEXIST);
+      if (error == 0 || error == ENOENT || (is_full && what_ == What::kSingle)) {
         path_.resize(length);
         return;
       }
-      error = errno;
-      if (as_folder && (error == ENOTEMPTY || error == EEXIST)) {
+      if (is_full) {
         Enter(folder, entry.name, depth);
       } else if (as_folder ? error == ENOTDIR : error == EISDIR || error == EPERM) {
         as_folder = !as_folder;
@@ -195,6 +196,7 @@ class Remover {
 
   /** Where we are, for errors. */
   std::string path_;
+  const What what_;
   Mount mount_;
   int top_ = -1;
   int moved_ = 0;
@@ -215,24 +217,25 @@ std::vector<std::string> NamesOf(const std::string& path) {
 
 }  // namespace
 
-void Remove(const std::string& folder, const std::string& below, Top top) {
+void Remove(const std::string& folder, const std::string& below, What what) {
+  const bool is_inside = what == What::kContents;
   std::vector<std::string> steps = NamesOf(below);
-  if (steps.empty() && top == Top::kRemove) throw SystemError(EINVAL, "remove", folder);
+  if (steps.empty() && !is_inside) throw SystemError(EINVAL, "remove", folder);
   steps.insert(steps.begin(), folder);
-  const size_t folders = top == Top::kKeep ? steps.size() : steps.size() - 1;
+  const size_t folders = is_inside ? steps.size() : steps.size() - 1;
   std::string path;
   std::optional<Descriptor> parent;
   for (size_t i = 0; i < folders; i++) {
     const int from = parent ? parent->fd : AT_FDCWD;
     const char* const name = steps[i].c_str();
-    const bool is_top = top == Top::kKeep && i + 1 == folders;
+    const bool is_top = is_inside && i + 1 == folders;
     const int fd = is_top ? OpenWritable(from, name) : OpenAt(from, name, kFolder);
     const int error = errno;
     path = Joined(path, steps[i]);
     if (fd < 0 && error == ENOENT) return;
     if (fd < 0) throw SystemError(error, "open", path);
-    if (is_top) return Remover(path).EmptyTop(fd);
+    if (is_top) return Remover(path, what).EmptyTop(fd);
     parent.emplace(fd);
   }
-  Remover(path).RemoveAt(parent->fd, {steps.back(), false}, 0);
+  Remover(path, what).RemoveAt(parent->fd, {steps.back(), false}, 0);
 }

@@ -6,10 +6,18 @@
 
 namespace {
 
+What WhatArgument(Napi::Value value) {
+  const std::string name = value.ToString();
+  if (name == "tree") return What::kTree;
+  if (name == "contents") return What::kContents;
+  if (name == "single") return What::kSingle;
+  throw Napi::TypeError::New(value.Env(), "what must be tree, contents or single");
+}
+
 std::function<bool()> Work(const Napi::CallbackInfo& info) {
   return [folder = PathArgument(info[0], "folder"), below = PathArgument(info[1], "below"),
-          top = info[2].ToBoolean() ? Top::kKeep : Top::kRemove] {
-    Remove(folder, below, top);
+          what = WhatArgument(info[2])] {
+    Remove(folder, below, what);
     return true;
   };
 }

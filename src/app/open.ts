@@ -1,7 +1,6 @@
 /**
  * Wires the rooms together: settings to an open project.
  */
-import { join } from 'node:path';
 import { descriptorsMax } from '../base/descriptors.ts';
 import { PachError } from '../base/errors.ts';
 import { DiskCache } from '../cache/disk.ts';
@@ -10,6 +9,7 @@ import { FileCache } from '../cache/file-cache.ts';
 import { Filler } from '../cache/filler.ts';
 import { FirstReads, readBytesMax } from '../cache/first-reads.ts';
 import { Notes } from '../cache/notes.ts';
+import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalFiles } from '../versions/local-content.ts';
@@ -74,11 +74,11 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     const memory = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
     const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
-    const dir = join(cacheDir, header.id);
+    const dir = await openCache(cacheDir, header.id);
     const cacheBytesMax = options.cacheBytesMax ?? cacheBytesDefault;
     const space = new DiskSpace(dir, cacheBytesMax);
     const cache = new FileCache(space, localFiles());
-    const notes = new Notes(join(dir, 'notes'));
+    const notes = new Notes(dir);
     const firstReads = new FirstReads(dir, notes);
     const extents = new ExtentCache(store, {
       memoryBytesMax: memory / 4,

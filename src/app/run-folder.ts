@@ -2,7 +2,7 @@
  * The folder of an engine that runs jobs on this machine: slots, code, a mount. What an engine left
  * that was killed is cleared away by the next one, but for the logs, which are kept for a while.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTree, removeTreeAsync } from '../base/remove.ts';
 import { processStart } from '../base/processes.ts';
@@ -19,19 +19,25 @@ export interface RunFolder extends AsyncDisposable {
 export async function openRunFolder(home: Home): Promise<RunFolder> {
   const all = await home.make(home.run);
   for (const name of await readdir(all)) {
-    const [pid, started] = name.split('.');
-    if ((await processStart(Number(pid))) !== started) await clear(join(all, name));
+    const [, pid, started] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && (await processStart(Number(pid))) !== started) await clear(join(all, name));
   }
   await clearLogs(home);
   const dir = await home.make(join(all, `${process.pid}.${await processStart(process.pid)}`));
   return { dir, [Symbol.asyncDispose]: () => clear(dir) };
 }
 
-async function clearLogs({ logs }: Home): Promise<void> {
-  for (const name of await readdir(logs).catch(() => [])) {
-    const path = join(logs, name);
-    const info = await stat(path).catch(() => undefined);
-    if (info && info.mtimeMs < Date.now() - logsKeptMs) await removeTreeAsync(path);
+/** Ids of the jobs that have logs on this machine. */
+export async function jobsWithLogs(home: Home): Promise<string[]> {
+  const names = (await home.has(home.logs)) ? await readdir(home.logs) : [];
+  return names.filter((name) => /^[0-9a-f]{32}$/.test(name));
+}
+
+async function clearLogs(home: Home): Promise<void> {
+  for (const name of await jobsWithLogs(home)) {
+    const path = join(home.logs, name);
+    const info = await lstat(path).catch(() => undefined);
+    if (info?.isDirectory() === true && info.mtimeMs < Date.now() - logsKeptMs) await removeTreeAsync(path);
   }
 }
 

@@ -2,7 +2,7 @@
  * Running pipelines as the command does it: the engine with this machine's executors, mounts,
  * secrets and folders.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { removeTreeAsync } from '../base/remove.ts';
@@ -27,7 +27,7 @@ import { unmountAll } from '../mount/kernel-mount.ts';
 import { whereOf } from './mount-plan.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
-import { openRunFolder } from './run-folder.ts';
+import { jobsWithLogs, openRunFolder } from './run-folder.ts';
 import { secretsOf } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
@@ -109,7 +109,7 @@ export async function* runPipelines(
 /** What the datums of these jobs printed is in the store now. Logs of a job that was broken off are nowhere else. */
 async function clearLogs({ home }: Settings, project: OpenProject['project']): Promise<void> {
   const snapshot = await project.snapshot();
-  for (const name of await readdir(home.logs).catch(() => [])) {
+  for (const name of await jobsWithLogs(home)) {
     const job = await maybeJob(snapshot, name);
     if (job?.datums) await removeTreeAsync(join(home.logs, name));
   }

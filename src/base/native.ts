@@ -152,13 +152,14 @@ export interface NativeData {
    */
   writeNewFile(path: Buffer, parts: readonly Uint8Array[]): Promise<void>;
   /**
-   * Removes what lies at the relative path `below` in `folder`: a file, a link itself, or a folder with all
-   * in it; with `keep` it must be a folder, which stays, emptied (`folder` itself where `below` is empty).
+   * Removes what lies at the relative path `below` in `folder`: the `tree` is a file, a link itself, or a
+   * folder with all in it; `contents` are what a folder holds, also `folder` itself where `below` is empty; a
+   * `single` thing is a file, a link itself, or a folder that is empty, another one staying as it is.
    * No link is followed in place of `folder`, unless its path ends with a slash, and none below it. Another
    * mount below is not entered (EBUSY, EXDEV). What isn't there is no error. Errors carry `code` and `path`.
    */
-  remove(folder: Buffer, below: Buffer, keep: boolean): void;
-  removeAsync(folder: Buffer, below: Buffer, keep: boolean): Promise<void>;
+  remove(folder: Buffer, below: Buffer, what: 'tree' | 'contents' | 'single'): void;
+  removeAsync(folder: Buffer, below: Buffer, what: 'tree' | 'contents' | 'single'): Promise<void>;
   /**
    * Sorts rows of `rowBytes` bytes by their first 32 bytes, in place; of rows with equal ones the
    * first stays. Resolves to the number of rows left, which are the first ones in `rows`.

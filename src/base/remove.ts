@@ -9,28 +9,29 @@ const slash = 0x2f;
 
 /**
  * Removes a file, a link itself, or a folder with all in it. What isn't there is no error. Links on the
- * way to it are followed: see `removeBelow`. Throws the system's error for what can't be removed.
+ * way to it are followed: see `removeOne`. Throws the system's error for what can't be removed.
  */
 export function removeTree(path: Buffer): void {
-  native().remove(...parted(path), false);
+  native().remove(...parted(path), 'tree');
 }
 
 /** The same, off the main thread. */
 export async function removeTreeAsync(path: string): Promise<void> {
-  await native().removeAsync(...parted(Buffer.from(path)), false);
+  await native().removeAsync(...parted(Buffer.from(path)), 'tree');
 }
 
 /** Removes what lies below a folder, which stays. Throws ENOTDIR when it is a link. */
 export function emptyFolder(path: Buffer): void {
-  native().remove(withoutSlash(path), Buffer.alloc(0), true);
+  native().remove(withoutSlash(path), Buffer.alloc(0), 'contents');
 }
 
 /**
- * Removes what lies at a relative path below a folder, off the main thread. Throws ENOTDIR when the folder
- * is a link, or one on the way from it.
+ * Removes a file, a link itself or an empty folder at a relative path below a folder, off the main thread; a
+ * folder with something in it stays. Throws ENOTDIR when the folder is a link, unless its path ends with a
+ * slash, or one on the way from it.
  */
-export async function removeBelow(folder: string, path: string): Promise<void> {
-  await native().removeAsync(withoutSlash(Buffer.from(folder)), Buffer.from(path), false);
+export async function removeOne(folder: string, path: string): Promise<void> {
+  await native().removeAsync(Buffer.from(folder), Buffer.from(path), 'single');
 }
 
 /** The folder that a path lies in, with a slash at its end so that it may be a link, and the name. */

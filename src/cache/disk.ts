@@ -5,11 +5,12 @@
  * what is read is verified by whoever decodes it. Oldest objects leave first.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Semaphore } from '../base/async.ts';
 import { native } from '../base/native.ts';
-import { removeBelow } from '../base/remove.ts';
+import { makeBelow } from '../local/own-folder.ts';
+import { extentName, removeFolder, storeFolders } from './shape.ts';
 import type { DiskSpace } from './space.ts';
 
 export interface ExtentRange {
@@ -37,7 +38,7 @@ export class DiskCache {
     const names = await readdir(join(this.dir, object)).catch(() => []);
     if (names.length > 0) void this.space.touch(join(this.dir, object)).catch(() => undefined);
     return names.flatMap((name) => {
-      const match = /^(\d+)-(\d+)$/.exec(name);
+      const match = extentName.exec(name);
       return match ? [{ offset: Number(match[1]), length: Number(match[2]) }] : [];
     });
   }
@@ -53,7 +54,7 @@ export class DiskCache {
     const folder = join(this.dir, object);
     const temporary = join(folder, `.${randomBytes(8).toString('hex')}`);
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      makeBelow(this.dir, object);
       const file = await open(temporary, 'wx', 0o600);
       try {
         await file.writev([bytes, await native().hashAsync('plain', bytes)]);
@@ -75,11 +76,9 @@ export class DiskCache {
 
   /** Forgets all objects below a prefix but those that `wanted` takes. */
   async retain(prefix: string, wanted: (object: string) => boolean): Promise<void> {
-    const entries = await readdir(join(this.dir, prefix), { recursive: true, withFileTypes: true }).catch(() => []);
-    const folders = entries.filter((entry) => entry.isFile() && /^\d+-\d+$/.test(entry.name));
-    for (const path of new Set(folders.map((entry) => entry.parentPath))) {
-      const object = path.slice(this.dir.length + 1);
-      if (!wanted(object)) await removeBelow(this.dir, object).catch(() => undefined);
+    for await (const folder of storeFolders(this.dir, prefix)) {
+      const isObject = folder.files.some((name) => extentName.test(name));
+      if (isObject && !wanted(folder.path)) await removeFolder(this.dir, folder).catch(() => undefined);
     }
   }
 

@@ -4,14 +4,18 @@
  * that names the packs it was filled from, so that what is purged from a store leaves here too.
  */
 import { appendFileSync, closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { native, nativeFetch, type CacheFile } from '../base/native.ts';
+import { removeOne } from '../base/remove.ts';
+import { makeBelow } from '../local/own-folder.ts';
 import { projectPrefix } from '../model/keys.ts';
+import { fileName } from './shape.ts';
 import type { DiskSpace } from './space.ts';
 
 const filesMaxDefault = 1024;
 const hidden = 0o600;
+const appending = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 const triesMax = 3;
 
 /** An open file of the cache. */
@@ -53,7 +57,7 @@ export class FileCache {
     this.dir = space.dir;
     this.space = space;
     this.filesMax = filesMax;
-    space.onRemove = (path) => this.drop(path.slice(this.dir.length + 1));
+    space.onRemove = (path) => this.drop(path);
     space.onLook = () => this.dropRemoved();
   }
 
@@ -67,7 +71,7 @@ export class FileCache {
     if (!entry) {
       if (!this.makeRoom()) return undefined;
       this.count += 1;
-      const opening = this.openFile(name, size, () => opened);
+      const opening = Promise.resolve().then(() => this.openFile(name, size, opened));
       const opened: Entry = { opening, uses: 0, isDropped: false, watchers: new Set() };
       entry = opened;
     }
@@ -83,28 +87,28 @@ export class FileCache {
   async retain(project: string, wanted: (packKey: string) => boolean): Promise<void> {
     const folder = join(this.dir, projectPrefix(project), 'files');
     const names = await readdir(folder).catch(() => []);
-    for (const name of names.filter((each) => !each.includes('.'))) {
+    for (const name of names.filter((each) => fileName.test(each))) {
       const path = join(folder, name);
       // Of one without, nobody knows: they were removed with an earlier file, or nothing came yet.
       const packs = await readFile(`${path}.packs`, 'utf8').catch(() => undefined);
       if (packs?.split('\n').every((key) => key === '' || wanted(key))) continue;
-      this.drop(path.slice(this.dir.length + 1));
-      for (const suffix of ['', '.sums', '.packs']) await rm(path + suffix, { force: true });
+      const file = path.slice(this.dir.length + 1);
+      this.drop(file);
+      for (const suffix of ['', '.sums', '.packs']) await removeOne(this.dir, file + suffix);
     }
   }
 
-  private async openFile(name: string, size: number, entry: () => Entry): Promise<OpenFile | undefined> {
-    const path = join(this.dir, name);
+  private openFile(name: string, size: number, entry: Entry): OpenFile | undefined {
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      makeBelow(this.dir, dirname(name));
       return new OpenFile(name, size, this.space, {
-        hold: () => void (entry().uses += 1),
-        release: () => this.release(entry()),
-        watchers: entry().watchers,
+        hold: () => void (entry.uses += 1),
+        release: () => this.release(entry),
+        watchers: entry.watchers,
       });
     } catch {
       this.count -= 1;
-      if (this.files.get(name) === entry()) this.files.delete(name);
+      if (this.files.get(name) === entry) this.files.delete(name);
       return undefined;
     }
   }
@@ -175,7 +179,12 @@ class OpenFile implements LocalFile {
   from(packKey: string): void {
     if (this.packs.has(packKey)) return;
     this.packs.add(packKey);
-    appendFileSync(this.packsPath, `${packKey}\n`, { mode: hidden });
+    const file = openSync(this.packsPath, appending, hidden);
+    try {
+      appendFileSync(file, `${packKey}\n`);
+    } finally {
+      closeSync(file);
+    }
   }
 }
 
@@ -193,7 +202,7 @@ function openBytes(path: string, size: number): CacheFile {
 
 /** Both are made where they are not there. */
 function openPair(path: string, size: number): CacheFile {
-  const flags = constants.O_RDWR | constants.O_CREAT;
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   const data = openSync(path, flags, hidden);
   try {
     const sums = openSync(`${path}.sums`, flags, hidden);

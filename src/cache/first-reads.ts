@@ -5,10 +5,10 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeBelow } from '../base/remove.ts';
 import { projectPrefix } from '../model/keys.ts';
 import { parsePath } from '../model/paths.ts';
 import { writeWhole, type Notes } from './notes.ts';
+import { removeFolder, storeFolders } from './shape.ts';
 
 const kinds = ['name', 'list', 'file'] as const;
 
@@ -57,7 +57,7 @@ export class FirstReads {
 
   /** In the order in which they were asked for; none where nothing is known. */
   async load(project: string, repo: string): Promise<readonly FirstRead[]> {
-    const path = this.path(project, repo);
+    const path = join(this.dir, this.path(project, repo));
     try {
       return (await stat(path)).size > fileBytesMax ? [] : decode(await readFile(path, 'utf8'));
     } catch {
@@ -73,24 +73,26 @@ export class FirstReads {
     const text = encode(reads);
     const isNow = async (): Promise<boolean> => (await this.notes.get(project)) === epoch;
     if (text.length > fileBytesMax || !(await isNow())) return;
-    await writeWhole(this.path(project, repo), text);
+    await writeWhole(this.dir, this.path(project, repo), text);
     // Who comes to another epoch tells it before it forgets for the last time.
     if (!(await isNow())) await this.forget(project);
   }
 
   /** Forgets all of a project. */
   async forget(project: string): Promise<void> {
-    await removeBelow(this.dir, join(projectPrefix(project), 'first')).catch(() => undefined);
+    for await (const folder of storeFolders(this.dir, folderOf(project))) {
+      await removeFolder(this.dir, folder).catch(() => undefined);
+    }
   }
 
-  private folder(project: string): string {
-    return join(this.dir, projectPrefix(project), 'first');
-  }
-
-  /** The ending tells it from what the cache counts, whatever the repo is called. */
+  /** In the cache folder. The ending tells it from what the cache counts, whatever the repo is called. */
   private path(project: string, repo: string): string {
-    return join(this.folder(project), `${repo}.reads`);
+    return join(folderOf(project), `${repo}.reads`);
   }
+}
+
+function folderOf(project: string): string {
+  return join(projectPrefix(project), 'first');
 }
 
 function encode(reads: readonly FirstRead[]): string {

@@ -4,9 +4,10 @@
  * used longest ago. What there is, the disk says: several processes share a folder.
  */
 import type { Stats } from 'node:fs';
-import { chmod, readdir, stat, statfs, utimes } from 'node:fs/promises';
+import { chmod, lstat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeBelow } from '../base/remove.ts';
+import { removeOne } from '../base/remove.ts';
+import { extentName, fileName, storeFolders, type CacheFolder } from './shape.ts';
 
 /** So much of the limit is written before the next look. */
 const partWritten = 1 / 32;
@@ -22,6 +23,7 @@ const stickyBit = 0o1000;
 const oncePart = 0.2;
 
 interface Item {
+  /** In the order in which they are removed. */
   readonly paths: readonly string[];
   readonly bytes: number;
   /** Milliseconds since 1970. */
@@ -34,7 +36,7 @@ export class DiskSpace {
   private readonly bytesMax: number;
   private written: number;
   private looking: Promise<void> | undefined;
-  /** Told of each path that is removed. */
+  /** Told of each path, in the cache folder, that is removed. */
   onRemove: (path: string) => void = () => undefined;
   /** Told when enough was written, by this process, to look what there is. */
   onLook: () => void = () => undefined;
@@ -60,7 +62,9 @@ export class DiskSpace {
   /** Notes that a file or folder was used. */
   async touch(path: string): Promise<void> {
     const now = new Date();
-    const { mtimeMs, mode } = await stat(path);
+    const info = await lstat(path);
+    if (info.isSymbolicLink()) return;
+    const { mtimeMs, mode } = info;
     if (now.getTime() - mtimeMs > againMs) await chmod(path, (mode & 0o777) | stickyBit);
     await utimes(path, now, now);
   }
@@ -79,8 +83,10 @@ export class DiskSpace {
     if (total <= limit) return;
     for (const { paths, bytes } of leaving(items, limit * oncePart)) {
       if (total <= limit * partKept) break;
-      this.onRemove(paths[0] as string);
-      for (const path of paths) await removeBelow(this.dir, path.slice(this.dir.length + 1));
+      for (const path of paths) {
+        this.onRemove(path);
+        await removeOne(this.dir, path);
+      }
       total -= bytes;
     }
   }
@@ -107,14 +113,12 @@ function useOf({ mtimeMs, atimeMs, mode }: Stats): Pick<Item, 'used' | 'again'> 
 /** What is kept and leaves as a whole: folders of extents, and plain files with what belongs to them. */
 async function itemsBelow(dir: string): Promise<Item[]> {
   const items: Item[] = [];
-  for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
-    const path = join(dir, entry.name);
-    if (entry.isDirectory()) {
-      const item = await extentsIn(path);
-      if (item) items.push(item);
-      else items.push(...(await itemsBelow(path)));
-    } else if (/^[0-9a-f]{64}$/.test(entry.name)) {
-      const info = await stat(path).catch(() => undefined);
+  for await (const folder of storeFolders(dir)) {
+    const extents = await extentsOf(dir, folder);
+    if (extents) items.push(extents);
+    for (const name of folder.files.filter((each) => fileName.test(each))) {
+      const path = join(folder.path, name);
+      const info = await lstat(join(dir, path)).catch(() => undefined);
       const paths = [path, `${path}.sums`, `${path}.packs`];
       if (info) items.push({ paths, bytes: info.blocks * 512, ...useOf(info) });
     }
@@ -122,12 +126,11 @@ async function itemsBelow(dir: string): Promise<Item[]> {
   return items;
 }
 
-async function extentsIn(dir: string): Promise<Item | undefined> {
-  const names = await readdir(dir).catch(() => []);
-  const lengths = names.flatMap((name) => /^\d+-(\d+)$/.exec(name)?.[1] ?? []);
+async function extentsOf(dir: string, { path, files }: CacheFolder): Promise<Item | undefined> {
+  const lengths = files.flatMap((name) => extentName.exec(name)?.[2] ?? []);
   if (lengths.length === 0) return undefined;
-  const info = await stat(dir).catch(() => undefined);
+  const info = await lstat(join(dir, path)).catch(() => undefined);
   if (!info) return undefined;
   const bytes = lengths.reduce((sum, length) => sum + Number(length), 0);
-  return { paths: [dir], bytes, ...useOf(info) };
+  return { paths: [...files.map((name) => join(path, name)), path], bytes, ...useOf(info) };
 }

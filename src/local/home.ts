@@ -2,14 +2,27 @@
  * This machine's own state: one folder, private to the user. Nothing in it is shared, and what
  * it caches can be rebuilt.
  */
-import { chmod, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { checkFolder, claimFolder, makeBelow, notAFolder, type FolderKind } from './own-folder.ts';
+
+const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets']);
+
+const homeKind: FolderKind = {
+  name: 'PACH_HOME',
+  tag: 'PACH_HOME.TAG',
+  tagStart: 'pachmount keeps the state of this machine here.',
+  tagText: 'pachmount keeps the state of this machine here. A folder with this file is never put into a store.\n',
+  option: 'PACH_HOME=',
+  isOurs: (_folder, name) => Promise.resolve(names.has(name)),
+};
 
 export class Home {
   readonly dir: string;
+  private claimed: Promise<void> | undefined;
 
   constructor(dir: string) {
-    this.dir = dir;
+    this.dir = resolve(dir);
   }
 
   /** The default store. */
@@ -50,10 +63,18 @@ export class Home {
     return join(this.dir, 'secrets');
   }
 
-  /** Makes a folder of this state, readable by nobody else. */
+  /** Makes a folder of this state, readable by nobody else. Throws `usage` where something else is in its place. */
   async make(folder: string): Promise<string> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await chmod(this.dir, 0o700).catch(() => undefined);
-    return folder;
+    this.claimed ??= claimFolder(this.dir, homeKind);
+    await this.claimed;
+    return makeBelow(this.dir, relative(this.dir, folder));
+  }
+
+  /** True when a folder of this state is there. Throws `usage` where something else is in its place. */
+  async has(folder: string): Promise<boolean> {
+    if (!(await checkFolder(this.dir, homeKind))) return false;
+    const info = await lstat(folder).catch(() => undefined);
+    if (info?.isDirectory() === false) throw notAFolder(folder);
+    return info !== undefined;
   }
 }

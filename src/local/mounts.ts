@@ -63,8 +63,8 @@ export async function askMount(home: Home, mountpoint: string): Promise<string |
 export async function listMountRecords(home: Home): Promise<MountRecord[]> {
   const mounted = await kernelMounts();
   const records: MountRecord[] = [];
-  for (const name of await readdir(home.mounts).catch(() => [])) {
-    if (!name.endsWith('.json')) continue;
+  for (const name of (await home.has(home.mounts)) ? await readdir(home.mounts) : []) {
+    if (!/^[0-9a-f]{16}\.json$/.test(name)) continue;
     const path = join(home.mounts, name);
     const record = await readFile(path, 'utf8').then(
       (text) => JSON.parse(text) as MountRecord,

@@ -69,10 +69,7 @@ export async function inspectSecret(home: Home, name: string): Promise<SecretInf
 
 /** All secrets, in the order of their names. */
 export async function listSecrets(home: Home): Promise<SecretInfo[]> {
-  const files = await readdir(home.secrets).catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return [];
-    throw error;
-  });
+  const files = (await home.has(home.secrets)) ? await readdir(home.secrets) : [];
   const names = files.filter((file) => !file.startsWith('.') && file.endsWith(extension));
   const secrets: SecretInfo[] = [];
   for (const file of names.sort()) {
@@ -87,6 +84,7 @@ export async function listSecrets(home: Home): Promise<SecretInfo[]> {
 
 /** Throws `not-found` when there is none of that name. */
 export async function deleteSecret(home: Home, name: string): Promise<void> {
+  if (!(await home.has(home.secrets))) throw missing(name);
   try {
     await rm(pathOf(home, name));
   } catch (error) {

@@ -7,8 +7,8 @@
  * tree[32] u48 offset u32 n; then u48 offset of that table, its hash[16], "PACHSC".
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { lstat, mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fingerprintBytes } from '../base/listing.ts';
 import { native } from '../base/native.ts';
 
@@ -154,11 +154,11 @@ function keyOf(folder: Buffer): string {
 }
 
 async function dropOldest(folder: string): Promise<void> {
-  const names = await readdir(folder);
+  const names = (await readdir(folder)).filter((name) => /^[0-9a-f]{32}(?:\.[0-9a-f]{12})?$/.test(name));
   if (names.length <= filesMax) return;
   const files = await Promise.all(
-    names.map(async (name) => ({ name, used: (await stat(join(folder, name))).mtimeMs })),
+    names.map(async (name) => ({ name, used: (await lstat(join(folder, name))).mtimeMs })),
   );
   files.sort((a, b) => b.used - a.used);
-  for (const { name } of files.slice(filesMax)) await rm(join(folder, basename(name)), { force: true });
+  for (const { name } of files.slice(filesMax)) await rm(join(folder, name), { force: true });
 }

@@ -3,7 +3,7 @@
  * given their name in one step; folders on the way are synced into their parents.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
@@ -56,7 +56,7 @@ export class DurableFolders {
     if (this.durable.has(folder)) return;
     if (folder === this.root) return this.makeRoot();
     await this.make(dirname(folder));
-    await makeFolder(folder, 0o777);
+    await makeFolderBelow(folder);
     // Also when another process made it: that one may have died before its own sync.
     await syncFolder(dirname(folder));
     this.durable.add(folder);
@@ -100,16 +100,18 @@ export class DurableFolders {
     }
     // Who may make the root may as a rule, but need not, read its parent.
     await syncFolder(dirname(this.root)).catch(() => undefined);
-    await makeFolder(this.temporary, 0o777);
+    await makeFolderBelow(this.temporary);
     await this.removeStale();
   }
 
   private async removeStale(): Promise<void> {
     const oldest = Date.now() - staleMs;
     for (const name of await readdir(this.temporary)) {
+      // As `withTemporary` names them.
+      if (!/^\d+-[0-9a-f]{16}$/.test(name)) continue;
       const path = join(this.temporary, name);
       // Others clean up at the same time, and files of other users may not be ours to remove.
-      const found = await stat(path).catch(() => undefined);
+      const found = await lstat(path).catch(() => undefined);
       if (found && found.mtimeMs < oldest) await unlink(path).catch(() => undefined);
     }
   }
@@ -121,4 +123,12 @@ async function makeFolder(path: string, mode: number): Promise<void> {
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
+}
+
+/** Below the root, a link would lead out of the store. */
+async function makeFolderBelow(path: string): Promise<void> {
+  await makeFolder(path, 0o777);
+  if ((await lstat(path)).isDirectory()) return;
+  const why = 'it is not a folder, or a symbolic link where the store has a folder of its own';
+  throw new PachError('usage', { what: path, why, next: `see what it is with: ls -ld ${path}` });
 }

@@ -7,11 +7,12 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { link, lstat, open, readdir, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Semaphore } from '../base/async.ts';
 import { assert, PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
+import { removeOne } from '../base/remove.ts';
 import { DurableFolders, syncFolder } from './durable.ts';
 import { errnoOf, fromErrno } from './errno.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
@@ -122,10 +123,10 @@ class FolderStore implements Store {
     await this.inWords(path, async () => {
       try {
         // Under the lock, so that a replacement that was decided does not bring it back.
-        await this.locked(() => unlink(path));
+        await this.locked(() => removeOne(`${this.url}/`, key));
       } catch (error) {
-        // A folder of that name is no object.
-        if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errnoOf(error) ?? '')) throw error;
+        // Where a name on the way is an object, there is none of this key.
+        if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
       }
     });
   }

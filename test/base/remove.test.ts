@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { emptyFolder, removeBelow, removeTree, removeTreeAsync } from '../../src/base/remove.ts';
+import { emptyFolder, removeOne, removeTree, removeTreeAsync } from '../../src/base/remove.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -36,15 +36,16 @@ test('links are removed and not followed, in whichever place they lie', async ()
     expect.objectContaining({ code: 'ENOTDIR', path: join(dir, 'link') }),
   );
   expect(() => emptyFolder(Buffer.from(`${dir}/link/`))).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
-  await expect(removeBelow(join(dir, 'link'), 'a/file')).rejects.toMatchObject({ code: 'ENOTDIR' });
-  await expect(removeBelow(join(dir, 'folder'), 'link/a')).rejects.toMatchObject({ code: 'ENOTDIR' });
-  await expect(removeBelow(dir, 'folder/../victim')).rejects.toMatchObject({ code: 'EINVAL' });
+  await expect(removeOne(join(dir, 'link'), 'a/file')).rejects.toMatchObject({ code: 'ENOTDIR' });
+  await expect(removeOne(join(dir, 'folder'), 'link/a')).rejects.toMatchObject({ code: 'ENOTDIR' });
+  await expect(removeOne(dir, 'folder/../victim')).rejects.toMatchObject({ code: 'EINVAL' });
   emptyFolder(bytes('folder'));
   expect(fs.readdirSync(join(dir, 'folder'))).toEqual([]);
   removeTree(Buffer.from(`${dir}/link/`));
   expect(fs.readdirSync(dir)).toEqual(['folder', 'victim']);
   expect(fs.readdirSync(join(dir, 'victim/a'))).toEqual(['file']);
-  await removeBelow(dir, 'victim/a/file');
+  await removeOne(dir, 'victim/a');
+  await removeOne(dir, 'victim/a/file');
   expect(fs.readdirSync(join(dir, 'victim/a'))).toEqual([]);
   await removeTreeAsync(join(dir, 'victim'));
   expect(fs.readdirSync(dir)).toEqual(['folder']);
@@ -77,7 +78,7 @@ for (let round = 0; round < 150; round += 1) {
       try { fs.mkdirSync('top/' + i, { recursive: true }); fs.writeFileSync('top/' + i + '/' + j, '', { flag: 'wx' }); } catch {}
     }
   }
-  try { addon.remove(Buffer.from('./'), Buffer.from('top'), round % 2 === 1); }
+  try { addon.remove(Buffer.from('./'), Buffer.from('top'), round % 2 ? 'tree' : 'contents'); }
   catch (error) { if (error.code !== 'ENOTEMPTY') throw error; }
 }`;
 
@@ -115,7 +116,7 @@ test('another mount below is not entered, of the same file system too', () => {
   fs.mkdirSync(join(dir, 'victim'));
   fs.writeFileSync(join(dir, 'victim/file'), '');
   fs.mkdirSync(join(dir, 'top/place'), { recursive: true });
-  const script = `try { require(process.argv[1]).remove(Buffer.from('./'), Buffer.from('top'), false); } catch ({ code, path }) { console.log(code, path); }`;
+  const script = `try { require(process.argv[1]).remove(Buffer.from('./'), Buffer.from('top'), 'tree'); } catch ({ code, path }) { console.log(code, path); }`;
   const shell = `mount --bind victim top/place && exec "$0" -e "$1" "$2"`;
   const words = ['-m', 'sh', '-c', shell, process.execPath, script, resolve('native/build/data.node')];
   expect(execFileSync('unshare', words, { cwd: dir, encoding: 'utf8' })).toBe('EBUSY ./top/place\n');

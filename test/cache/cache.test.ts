@@ -76,33 +76,37 @@ test('the disk keeps extents for the next process, privately, and is not believe
   expect((await open().reread(key, 100, 200)).equals(pattern.subarray(100, 300))).toBe(true);
 });
 
+/** A key that a store gives. */
+const packOf = (name: string): string => join(packs, Buffer.from(name).toString('hex').padEnd(32, '0'));
+const packs = 'projects/p/data/aa';
+
 test('the disk is bounded: the oldest objects leave', async () => {
   const space = new DiskSpace(dir, 3 * mebibyte);
   const disk = new DiskCache(space);
   for (let object = 0; object < 6; object += 1) {
-    await disk.write(`o${object}`, { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
+    await disk.write(packOf(`o${object}`), { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
     await space.settle();
   }
-  expect((await readdir(dir)).length).toBeLessThanOrEqual(3);
-  expect(await disk.read('o5', { offset: 0, length: mebibyte })).toBeDefined();
+  expect((await readdir(join(dir, packs))).length).toBeLessThanOrEqual(3);
+  expect(await disk.read(packOf('o5'), { offset: 0, length: mebibyte })).toBeDefined();
 });
 
 test('a pass over much data leaves what is used again', async () => {
   const write = async (name: string, space: DiskSpace): Promise<void> => {
-    await new DiskCache(space).write(name, { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
+    await new DiskCache(space).write(packOf(name), { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));
     await space.settle();
   };
   const before = new DiskSpace(dir, 100 * mebibyte);
   for (const name of ['often', 'once']) await write(name, before);
   const hourAgo = new Date(Date.now() - 3_600_000);
-  await utimes(join(dir, 'often'), hourAgo, hourAgo);
-  await before.touch(join(dir, 'often'));
-  await utimes(join(dir, 'often'), hourAgo, hourAgo);
+  await utimes(join(dir, packOf('often')), hourAgo, hourAgo);
+  await before.touch(join(dir, packOf('often')));
+  await utimes(join(dir, packOf('often')), hourAgo, hourAgo);
   const space = new DiskSpace(dir, 6 * mebibyte);
   for (let object = 0; object < 20; object += 1) await write(`pass${object}`, space);
-  const left = await readdir(dir);
-  expect(left).toContain('often');
-  expect(left).not.toContain('once');
+  const left = (await readdir(join(dir, packs))).map((name) => join(packs, name));
+  expect(left).toContain(packOf('often'));
+  expect(left).not.toContain(packOf('once'));
   expect(left.length).toBeLessThanOrEqual(6);
 });
 

@@ -8,20 +8,23 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FirstReads, readBytesMax, readsMax, type FirstRead } from '../../src/cache/first-reads.ts';
 import { cachedItems } from '../../src/cache/inventory.ts';
+import { openCache } from '../../src/cache/shape.ts';
 import { Notes } from '../../src/cache/notes.ts';
 import { DiskSpace } from '../../src/cache/space.ts';
 import { textOfName } from '../../src/model/paths.ts';
 
+let cache: string;
 let dir: string;
 let notes: Notes;
 let kept: FirstReads;
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'pach-first-'));
-  notes = new Notes(join(dir, 'notes'));
+  cache = await mkdtemp(join(tmpdir(), 'pach-first-'));
+  dir = await openCache(cache, '0'.repeat(32));
+  notes = new Notes(dir);
   kept = new FirstReads(dir, notes);
   await notes.set('p', 3);
 });
-afterEach(() => rm(dir, { recursive: true }));
+afterEach(() => rm(cache, { recursive: true }));
 
 const odd = textOfName(Buffer.from('\xff\xfe "q"\n\\', 'latin1'));
 const reads: readonly FirstRead[] = [
@@ -105,7 +108,7 @@ test('a head of another epoch than the cache has come to keeps nothing', async (
 });
 
 test('names that are kept while the cache comes to another epoch do not stay', async () => {
-  const before = new Notes(join(dir, 'notes'));
+  const before = new Notes(dir);
   notes.get = async (name) => {
     const epoch = await before.get(name);
     await notes.set('p', 4);
@@ -118,7 +121,7 @@ test('names that are kept while the cache comes to another epoch do not stay', a
 test('whatever a repo is called, it is no part of what the cache counts and clears away', async () => {
   for (const repo of ['10-20', 'a'.repeat(64)]) await kept.save('p', repo, 3, reads);
   const items: unknown[] = [];
-  for await (const item of cachedItems(dir)) items.push(item);
+  for await (const item of cachedItems(cache)) items.push(item);
   expect(items).toEqual([]);
   const space = new DiskSpace(dir, 0);
   space.wrote(1);

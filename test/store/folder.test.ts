@@ -149,12 +149,13 @@ test('folders that vanish are made again', async () => {
 test('what a dead writer left is removed once it is a day old', async () => {
   const root = freshRoot();
   mkdirSync(join(root, '.tmp'), { recursive: true });
-  for (const name of ['1-old', '1-new']) writeFileSync(join(root, '.tmp', name), 'part of an object');
+  for (const name of ['1-00000000000000bb', '1-00000000000000aa'])
+    writeFileSync(join(root, '.tmp', name), 'part of an object');
   const dayAgo = Date.now() / 1000 - 25 * 3600;
-  utimesSync(join(root, '.tmp', '1-old'), dayAgo, dayAgo);
+  utimesSync(join(root, '.tmp', '1-00000000000000bb'), dayAgo, dayAgo);
   const store = await openStore(root);
   await store.writeIfAbsent('a', []);
-  expect(readdirSync(join(root, '.tmp'))).toEqual(['1-new']);
+  expect(readdirSync(join(root, '.tmp'))).toEqual(['1-00000000000000aa']);
 });
 
 test('a folder in use by others is listed with what is foreign, but for hidden files', async () => {

@@ -1,7 +1,7 @@
 /**
  * cache: what of the store lies on this machine.
  */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { openProject } from '../../app/open.ts';
 import type { Settings } from '../../app/settings.ts';
@@ -22,8 +22,10 @@ function cacheOption(yargs: Argv): Argv<CacheArgs> {
   return yargs.option('cache', { type: 'string', describe: 'Folder of the disk cache, as for mount' });
 }
 
-function dirOf({ cache }: CacheArgs, settings: Settings): string {
-  return cache === undefined ? settings.home.cache : resolve(cache);
+async function dirOf({ cache }: CacheArgs, { home }: Settings): Promise<string> {
+  if (cache !== undefined) return resolve(cache);
+  await home.has(home.cache);
+  return home.cache;
 }
 
 export const cacheStatsVerb = verb<CacheArgs>({
@@ -33,7 +35,7 @@ export const cacheStatsVerb = verb<CacheArgs>({
   json: '{dir, bytes, files, extents}; files: large files, whole or in part; extents: stretches of packs',
   options: cacheOption,
   async run(args, { settings, output }) {
-    const dir = dirOf(args, settings);
+    const dir = await dirOf(args, settings);
     const stats = { dir, bytes: 0, files: 0, extents: 0 };
     for await (const { kind, bytes } of cachedItems(dir)) {
       stats.bytes += bytes;
@@ -51,14 +53,16 @@ export const cacheClearVerb = verb<CacheArgs>({
   command: 'cache clear',
   summary: 'Empty the disk cache; mounts go on',
   examples: [['cache clear', 'Of all stores']],
-  json: '{dir, bytes}; bytes: what it took',
+  json: '{dir, bytes, files, left}; what was removed; left: paths of what pach did not make, and left as it is',
   options: cacheOption,
-  async run(args, { settings, output }) {
-    const dir = dirOf(args, settings);
-    let bytes = 0;
-    for await (const item of cachedItems(dir)) bytes += item.bytes;
-    await clearCache(dir);
-    await output.document({ dir, bytes }, () => `${dir}: ${sizeText(bytes)} removed`);
+  async run(args, { settings, output, signal }) {
+    const dir = await dirOf(args, settings);
+    const { bytes, files, left } = await clearCache(dir, signal);
+    for (const path of left) output.note(`left, since pach did not make it: ${join(dir, path)}`);
+    await output.document(
+      { dir, bytes, files, left },
+      () => `${dir}: ${countText(files, 'file')}, ${sizeText(bytes)} removed`,
+    );
   },
 });
 
@@ -69,7 +73,7 @@ export const cacheVerifyVerb = verb<CacheArgs>({
   json: '{dir, items, checkedBytes, damagedItems, damagedBytes}',
   options: cacheOption,
   async run(args, { settings, output, signal }) {
-    const dir = dirOf(args, settings);
+    const dir = await dirOf(args, settings);
     const found = { dir, items: 0, checkedBytes: 0, damagedItems: 0, damagedBytes: 0 };
     for await (const item of cachedItems(dir)) {
       signal.throwIfAborted();

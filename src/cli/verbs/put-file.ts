@@ -110,7 +110,7 @@ export const putFileVerb = verb<PutArgs>({
       target: path,
       sources: opened,
       append,
-      seenFolder: reread ? undefined : join(await where.home.make(where.home.seen), store.storeId),
+      seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
         signal,
         progress: (bytes, files) => progress.stored(bytes, files),

@@ -70,7 +70,7 @@ export const syncVerb = verb<SyncArgs>({
       repo,
       branch,
       target: path.replace(/\/+$/, ''),
-      seenFolder: reread ? undefined : join(await where.home.make(where.home.seen), store.storeId),
+      seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
         signal,
         progress: (bytes: number, files: number) => progress.stored(bytes, files),

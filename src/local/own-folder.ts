@@ -1,0 +1,118 @@
+/**
+ * Folders of this machine in which we write and remove: each is known by a tag that we wrote and
+ * belongs to the caller. A path may lead to anything, so a link in place of such a folder, and a
+ * folder that holds what others made, are refused before anything is written.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants, existsSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PachError } from '../base/errors.ts';
+
+export interface FolderKind {
+  /** What people call it: "the disk cache". */
+  readonly name: string;
+  readonly tag: string;
+  /** The tag's content, which begins with `tagStart`. */
+  readonly tagText: string;
+  readonly tagStart: string;
+  /** What a path is written after to name another one: `--cache `. */
+  readonly option: string;
+  /** Whether we made what lies there under this name: of what was there before tags were. */
+  isOurs(folder: string, name: string): Promise<boolean>;
+}
+
+/** Makes or takes a folder for us; what is empty, or holds nothing but ours, gets the tag. Throws `usage`. */
+export async function claimFolder(path: string, kind: FolderKind): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error; // what is there instead is said below
+  });
+  await checkFolder(path, kind);
+}
+
+/** The same for a folder that need not be there: false when it isn't. */
+export async function checkFolder(path: string, kind: FolderKind): Promise<boolean> {
+  const refuse = (why: string, instead = 'FOLDER, with a folder that is empty or new'): never => {
+    throw new PachError('usage', { what: `${kind.name} ${path}`, why, next: `${kind.option}${instead}` });
+  };
+  const info = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!info) return false;
+  if (info.isSymbolicLink()) {
+    return refuse('it is a symbolic link: name the folder itself', await realpath(path).catch(() => undefined));
+  }
+  if (!info.isDirectory()) return refuse('it is not a folder');
+  if (info.uid !== process.geteuid?.()) return refuse(`it belongs to another user (${info.uid})`);
+  if (!(await isTagged(path, kind))) {
+    for (const name of await readdir(path)) {
+      if (!isTagName(name, kind) && !(await kind.isOurs(path, name))) {
+        return refuse(`it holds what pach did not make (${name}), and has no tag of ours (${kind.tag})`);
+      }
+    }
+    await writeTag(path, kind);
+  }
+  if ((info.mode & 0o077) !== 0) await chmod(path, 0o700);
+  return true;
+}
+
+/** True when a folder has the tag. */
+async function isTagged(path: string, { tag, tagStart }: Pick<FolderKind, 'tag' | 'tagStart'>): Promise<boolean> {
+  try {
+    await using file = await open(join(path, tag), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const { buffer } = await file.read(Buffer.alloc(tagStart.length), 0, tagStart.length, 0);
+    return buffer.toString() === tagStart;
+  } catch {
+    return false;
+  }
+}
+
+/** True for a tag, and for one that is being written. */
+export function isTagName(name: string, { tag }: Pick<FolderKind, 'tag'>): boolean {
+  return name === tag || (name.startsWith(`${tag}.`) && /^[0-9a-f]{16}$/.test(name.slice(tag.length + 1)));
+}
+
+/** Where it can't be written, nothing else can, or what is put there is known by its names the next time. */
+async function writeTag(path: string, { tag, tagText }: FolderKind): Promise<void> {
+  const temporary = join(path, `${tag}.${randomBytes(8).toString('hex')}`);
+  try {
+    await writeFile(temporary, tagText, { flag: 'wx', mode: 0o600 });
+    await rename(temporary, join(path, tag));
+  } catch {
+    await rm(temporary, { force: true }).catch(() => undefined);
+  }
+}
+
+/**
+ * Makes the folders of a relative path below a folder of ours, for the user alone. Throws `usage` for
+ * one that is a link or no folder, and the system's error. The calls wait: each takes some microseconds.
+ */
+export function makeBelow(root: string, path: string): string {
+  let folder = root;
+  for (const name of path.split('/')) {
+    folder = join(folder, name);
+    try {
+      mkdirSync(folder, 0o700);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT' && !existsSync(root)) return makeAnew(root, path);
+      if (code !== 'EEXIST') throw error;
+      if (!lstatSync(folder).isDirectory()) throw notAFolder(folder);
+    }
+  }
+  return folder;
+}
+
+/** Somebody has removed all of it. */
+function makeAnew(root: string, path: string): string {
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  return makeBelow(root, path);
+}
+
+/** What is in place of a folder of ours. */
+export function notAFolder(path: string): PachError {
+  const isLink = lstatSync(path).isSymbolicLink();
+  const why = isLink ? 'it is a symbolic link, where pach has a folder of its own' : 'it is not a folder';
+  return new PachError('usage', { what: path, why, next: `see what it is with: ls -ld ${path}, then remove it` });
+}
