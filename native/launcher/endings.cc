@@ -101,8 +101,8 @@ void Session::Finish() {
   const auto [kind, value] = Outcome(too_much);
   const std::string why = kind == Kind::kNotStarted ? report_->why : "";
   GiveOutput();
-  for (const std::string& folder : cleared_) EmptyFolder(folder);
-  Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Done());
+  const std::string left = traces_.Clear();
+  Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Text(left).Done());
   run_.reset();
 }
 

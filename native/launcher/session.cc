@@ -104,7 +104,8 @@ void Session::Setup(Reader reader) {
   manner_.processes_max = reader.U32();
   manner_.lifeline[0] = lifeline_read_.get();
   manner_.lifeline[1] = lifeline_write_.get();
-  cleared_ = reader.List();
+  traces_.SetScratch(reader.List());
+  const std::string changes = reader.Text();
   owner_ = {reader.U32(), reader.U32()};
   manner_.has_world = reader.Flag();
   if (manner_.has_world != namespaces_) Malformed();
@@ -131,6 +132,7 @@ void Session::Setup(Reader reader) {
   if (!Has(manner_.env, "PATH=")) manner_.env.push_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   // Commands must not look into this process, which knows their secrets and their successors'.
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (!changes.empty()) traces_.Begin(changes);
   is_set_up_ = true;
   Queue(Writer(kReady).U8(kVersion).Done());
 }

@@ -11,6 +11,7 @@
 #include "freeze.h"
 #include "frames.h"
 #include "next.h"
+#include "traces.h"
 
 namespace launcher {
 
@@ -77,7 +78,8 @@ class Session {
   Manner manner_;
   /** /pfs/out. */
   Fd output_;
-  Texts cleared_, memory_files_;
+  Texts memory_files_;
+  Traces traces_;
   /** Whose all in /pfs/out becomes, user and group; 0, 0: it stays as it is. */
   std::pair<uint32_t, uint32_t> owner_{0, 0};
   NextSocket next_;

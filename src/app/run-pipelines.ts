@@ -97,6 +97,7 @@ export async function* runPipelines(
         recompute: request.recompute,
         signal: request.signal,
         progress: (counting) => request.progress(pipeline, counting),
+        note: (line) => request.note(line),
       };
     },
   };

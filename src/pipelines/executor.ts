@@ -89,6 +89,8 @@ export interface Exit {
   readonly cpuMs: number;
   /** Peak resident memory of the command and its children, in bytes. */
   readonly memoryBytesPeak: number;
+  /** A path in the command's world that it changed, where the next one would find that: the next one gets a new world. */
+  readonly left?: string | undefined;
 }
 
 /** Runs one command at a time. Disposing of it leaves nothing: no process, mount or container. */

@@ -19,6 +19,7 @@ test.skipIf(process.getuid?.() !== 0)('containers run as the image says, and not
   await here.spec('p', script, { transform });
   const first = await run('-f p.json');
   expect(JSON.parse(first.stdout)).toMatchObject({ state: 'success', datums: { processed: 2 }, output: { added: 4 } });
+  expect(first.stderr).not.toContain('in its container');
   const [datum] = await here.datums('p');
   const log = linesOf<{ line: string }>(await here.must(`pach logs -p p --datum ${datum?.id} -o json`));
   const lines = log.map(({ line }) => line);
@@ -48,3 +49,30 @@ test.skipIf(process.getuid?.() !== 0)('containers run as the image says, and not
   expect(absent).toMatchObject({ code: 5, stderr: expect.stringContaining('it does not answer') });
   expect(await here.must('find "$PACH_HOME/run" -mindepth 1')).toBe('');
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  'what a datum leaves in its container is said once, and no other datum finds it',
+  async () => {
+    const engine = await dockerForTests();
+    const image = await busyboxImage(engine);
+    await using here = await PipelinePlace.make({ a: '1', b: '2', c: '3' });
+    const script = 'mkdir -p /var; cp /var/leak /pfs/out/ || cp $in /pfs/out/; cp $in /var/leak';
+    await here.spec('leaky', script, { transform: { image } });
+    const since = Math.floor(Date.now() / 1000) - 1;
+    const ran = await here.shell(
+      `DOCKER_HOST=${engine.host} pach run pipeline -f leaky.json --executor docker --workers 1`,
+    );
+    expect(ran.code).toBe(0);
+    expect(ran.stderr.match(/changed .* in its container/g)).toEqual(['changed /var/leak in its container']);
+    expect(ran.stderr).toMatch(/worker leaky-0: datum [0-9a-f]{16} changed .*write to \/tmp or \/pfs\/out instead/);
+    expect(await here.must('pach list file leaky@master')).not.toContain('leak');
+    const events = await engine.docker.getEvents({
+      since,
+      until: Math.floor(Date.now() / 1000) + 1,
+      filters: { label: ['dev.pachmount.worker=leaky-0'], event: ['start'] },
+    });
+    let starts = '';
+    for await (const piece of events) starts += String(piece);
+    expect(starts.match(/"status":"start"/g)).toHaveLength(3);
+  },
+);

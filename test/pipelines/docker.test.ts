@@ -1,8 +1,11 @@
 /** Commands in containers of a real Docker engine. Needs root. */
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Worker, WorkerOptions } from '../../src/pipelines/executor.ts';
 import { busyboxImage, scratchImage } from '../support/docker.ts';
 import { Place } from '../support/place.ts';
 import { DockerPlace, isRoot, run } from './docker-place.ts';
@@ -184,18 +187,96 @@ describe.skipIf(!isRoot)('commands in containers', () => {
     expect((await running).ending).toEqual({ kind: 'aborted' });
   });
 
-  test('a command leaves nothing for the next one in folders for passing things', async () => {
-    const { worker } = await place.open(image, { memoryVolume: true });
+  test('scratch is empty for every command, and may hold what it likes', async () => {
+    const { worker, name } = await place.open(image, { memoryVolume: true });
     await using _ = worker;
-    await run(
+    const first = await place.containers(name);
+    const busy = 'mkdir -p /tmp/a/b; touch /tmp/a/b/c /dev/shm/x /scratch/y /pfs/out/z; setsid sleep 100 &';
+    for (let n = 0; n < 20; n++) expect(await run(worker, busy)).toMatchObject({ ending: code(0), left: undefined });
+    const seen = await run(
       worker,
-      'mkdir -p /tmp/a/b; touch /tmp/a/b/c /dev/shm/x /scratch/y; grep -c " /scratch tmpfs " /proc/mounts',
+      'ls -A /tmp /dev/shm /scratch; grep -c " /scratch tmpfs " /proc/mounts; pidof sleep',
     );
-    expect((await run(worker, 'ls -A /tmp /dev/shm /scratch')).log).toBe('/dev/shm:\n\n/scratch:\n\n/tmp:\n');
-    const withFiles = await place.open(await made({ files: { '/tmp/shipped': 'by the image' } }));
-    await run(withFiles.worker, 'true');
-    expect((await run(withFiles.worker, 'cat /tmp/shipped')).log).toBe('by the image');
-    await withFiles.worker[Symbol.asyncDispose]();
+    expect(seen.log).toBe('/dev/shm:\n\n/scratch:\n\n/tmp:\n1\n');
+    expect(await place.containers(name)).toEqual(first);
+  });
+
+  /** Runs commands in order, each after a look at all that they write; resolves to what each left. */
+  async function leave(worker: Worker, name: string, scripts: readonly string[]): Promise<(string | undefined)[]> {
+    const look = `cat /etc/hosts /etc/passwd /etc/group /run/keys/key; ls -lAn / /home /tmp /var /app /data /dev/mqueue /dev/shm
+      ls /dev /bin; tail -n +2 /proc/sysvipc/shm /proc/sysvipc/sem /proc/sysvipc/msg; cat /proc/1/oom_score_adj; nice; ulimit -n; ps -o args`;
+    // Sizes and times are not the same in all containers.
+    const clean = (log: string): string => log.replaceAll(/^([d-]\S{9})\s+\d+(\s+\d+\s+\d+)\s.*\s(\S+)$/gm, '$1$2 $3');
+    const { log: untouched } = await run(worker, look);
+    const containers = new Set(await place.containers(name));
+    const left: (string | undefined)[] = [];
+    for (const script of scripts) {
+      const exit = await run(worker, script);
+      expect(exit).toMatchObject({ ending: code(0), log: '' });
+      left.push(exit.left);
+      const next = await run(worker, look);
+      expect({ script, log: clean(next.log) }).toEqual({ script, log: clean(untouched) });
+      expect(next.left).toBeUndefined();
+      for (const id of await place.containers(name)) containers.add(id);
+    }
+    expect(containers.size).toBe(scripts.length + 1);
+    return left;
+  }
+
+  /** A worker whose image has a volume, with code and a secret. */
+  async function leaky(more: Partial<WorkerOptions> = {}): ReturnType<DockerPlace['open']> {
+    const from = join(place.dir, 'programs');
+    await mkdir(from, { recursive: true });
+    await promisify(execFile)('gcc', ['-static', '-o', join(from, 'leave'), join(import.meta.dirname, 'leave.c')]);
+    const secrets = [{ path: '/run/keys/key', bytes: Buffer.from('secret') }];
+    return place.open(await made({ changes: ['VOLUME /data'] }), {
+      code: [{ from, to: '/app/src' }],
+      secrets,
+      ...more,
+    });
+  }
+
+  test('what a command changes in its container costs that container, and the next one finds none of it', async () => {
+    const { worker, name } = await leaky();
+    await using _ = worker;
+    const leaks = {
+      'mkdir /var && echo x > /var/leak': '/var/leak',
+      'echo x > /app/leak': '/app/leak',
+      'echo x > /data/leak': '/data/leak',
+      'echo x > /dev/leak': '/dev/leak',
+      'echo x >> /etc/hosts': '/etc/hosts',
+      // With the time that it had.
+      'touch -r /etc/passwd /tmp/time; echo x >> /etc/passwd; touch -r /tmp/time /etc/passwd': '/etc/passwd',
+      'rm /etc/group': '/etc/group',
+      'chown 5 /home': '/home',
+      'rm -r /tmp && ln -s /data /tmp': '/tmp',
+      'renice 5 -p 1': '/proc/1',
+      '/app/src/leave shm': '/proc/sysvipc/shm',
+      '/app/src/leave msg': '/proc/sysvipc/msg',
+    };
+    expect(await leave(worker, name, Object.keys(leaks))).toEqual(Object.values(leaks));
+    const script = 'for name in launcher next new; do echo x > /pach-bin/$name; done; rm /pach-bin/next';
+    const helped = await run(worker, script);
+    expect(helped.log.match(/Read-only file system/g)).toHaveLength(4);
+    expect(helped.left).toBeUndefined();
+  });
+
+  test('so does what an ordinary user changes', async () => {
+    const { worker, name } = await leaky({ user: 'tester' });
+    await using _ = worker;
+    const leaks = {
+      'echo x > /run/keys/key': '/run/keys/key',
+      '/app/src/leave sem': '/proc/sysvipc/sem',
+      '/app/src/leave queue': '/dev/mqueue',
+    };
+    expect(await leave(worker, name, Object.keys(leaks))).toEqual(Object.values(leaks));
+  });
+
+  test('where an image has files in /tmp, these stay, and others cost the container', async () => {
+    const { worker } = await place.open(await made({ files: { '/tmp/shipped': 'by the image' } }));
+    await using _ = worker;
+    expect((await run(worker, 'echo x >> /tmp/shipped; echo y > /tmp/other')).left).toMatch(/^\/tmp\/(shipped|other)$/);
+    expect((await run(worker, 'cat /tmp/*')).log).toBe('by the image');
   });
 
   test('out of memory is said as such, and the worker goes on', async () => {

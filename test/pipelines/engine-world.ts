@@ -187,6 +187,7 @@ export class EngineWorld implements AsyncDisposable {
           recompute: 0,
           signal: new AbortController().signal,
           progress: () => undefined,
+          note: () => undefined,
           ...more,
         };
       },

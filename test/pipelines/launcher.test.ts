@@ -59,6 +59,9 @@ const setupFrame = () =>
     .text('')
     .u32(0)
     .texts([])
+    .text('')
+    .u32(0)
+    .u32(0)
     .u8(0);
 const runFrame = (argv: readonly string[]) =>
   new FrameWriter(toLauncher.run)

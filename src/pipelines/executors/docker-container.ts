@@ -7,10 +7,12 @@ import { dirname } from 'node:path/posix';
 import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
 import type { WorkerOptions } from '../executor.ts';
+import type { Helpers } from './docker-helpers.ts';
 import type { KnownImage } from './docker-image.ts';
 
-/** Where a container has the launcher, and the socket to which it connects. */
+/** Where a container has the launcher, the socket to which it connects, and what was written to its root. */
 const helpers = '/pach-bin';
+export const changesPath = `${helpers}/changes`;
 /** Processes beside the command's: the launcher, and some, so that its own count is what speaks. */
 const processesBeside = 16;
 /** Of /dev/shm where memory has no limit; Docker's 64 MiB are too few for what shares tensors. */
@@ -26,9 +28,9 @@ export const labels = { worker: 'dev.pachmount.worker', owner: 'dev.pachmount.ow
 export interface ContainerPlan {
   readonly worker: WorkerOptions;
   readonly image: KnownImage;
-  /** On this host: the launcher's program, and a unix socket that waits for it. */
+  /** On this host: the launcher's program, and the folder that is shown as /pach-bin. */
   readonly program: string;
-  readonly socket: string;
+  readonly helpers: Helpers;
   /** Of the engine's machine. */
   readonly processors: number;
   /** Mounts that come below `slot/pfs` later are shown. */
@@ -65,7 +67,7 @@ export function containerOptions(plan: ContainerPlan): Docker.ContainerCreateOpt
   };
 }
 
-function mounts({ worker, program, socket, showsMounts }: ContainerPlan): Docker.MountConfig {
+function mounts({ worker, program, helpers: own, showsMounts }: ContainerPlan): Docker.MountConfig {
   const shown = (from: string, to: string, more: Partial<Docker.MountSettings> = {}): Docker.MountSettings => ({
     Type: 'bind',
     Source: from,
@@ -74,10 +76,9 @@ function mounts({ worker, program, socket, showsMounts }: ContainerPlan): Docker
     ...more,
   });
   return [
+    shown(own.dir, helpers),
     shown(program, `${helpers}/launcher`),
-    shown(program, `${helpers}/next`),
-    shown(program, `${helpers}/pachctl`),
-    shown(socket, `${helpers}/engine`),
+    shown(own.changes, changesPath),
     shown(`${worker.slot}/pfs`, '/pfs', { BindOptions: { Propagation: showsMounts ? 'rslave' : 'rprivate' } }),
     shown(`${worker.slot}/out`, '/pfs/out', { ReadOnly: false }),
     ...worker.code.map(({ from, to }) => shown(from, to)),

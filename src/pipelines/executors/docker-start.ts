@@ -6,9 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
 import type { WorkerOptions } from '../executor.ts';
-import { containerOptions, type ContainerPlan } from './docker-container.ts';
+import { changesPath, containerOptions, type ContainerPlan } from './docker-container.ts';
 import { openDoor, type Door } from './docker-door.ts';
 import { ask, dockerError, dockerSays, type DockerEngine } from './docker-engine.ts';
+import { showChanges } from './docker-helpers.ts';
 import { holdsFiles } from './docker-image.ts';
 import { Launcher } from './launcher.ts';
 
@@ -71,11 +72,12 @@ async function unseen({ engine, worker, program }: StartOptions, cause: unknown)
  * Throws `unsupported` for GPUs that are not there.
  */
 export async function startLauncher(options: StartOptions, create: () => Promise<Docker.Container>): Promise<Launcher> {
-  const { worker } = options;
+  const { engine, worker } = options;
   // Docker wants what it shows to be there.
-  await using door = await openDoor(options.socket);
+  await using door = await openDoor(options.helpers.socket);
   const container = await create();
   const cleared = await clearedFolders(options, container);
+  await showChanges(options.helpers, await ask(engine, `the container of ${worker.name}`, () => container.inspect()));
   await startContainer(options, container);
   const launcher = await awaitLauncher(options, container, door);
   try {
@@ -83,7 +85,8 @@ export async function startLauncher(options: StartOptions, create: () => Promise
     const user = worker.user ?? options.image.user;
     // Docker gives the launcher the home of root, the launcher gives commands that of their user.
     const env = { ...(options.image.home !== undefined && { HOME: options.image.home }), ...worker.env };
-    await launcher.setup({ env, secrets, user, workingDir, processesMax, cleared, outputOwner: ownerOf() });
+    const setup = { env, secrets, user, workingDir, processesMax, cleared, changes: changesPath };
+    await launcher.setup({ ...setup, outputOwner: ownerOf() });
     return launcher;
   } catch (error) {
     await launcher[Symbol.asyncDispose]();

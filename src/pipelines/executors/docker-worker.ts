@@ -2,7 +2,7 @@
  * A warm container that runs the commands of one worker: spoken to through its launcher, gone
  * without a trace when it is disposed of.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
@@ -10,6 +10,7 @@ import { assert, isPachError, PachError } from '../../base/errors.ts';
 import { removeTreeAsync } from '../../base/remove.ts';
 import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import { ask, dockerError, dockerStatus } from './docker-engine.ts';
+import { makeHelpers } from './docker-helpers.ts';
 import { removeContainer } from './docker-leftovers.ts';
 import { refusedProcesses } from './docker-processes.ts';
 import { createContainer, launcherOf, seesNoMounts, startLauncher, type StartOptions } from './docker-start.ts';
@@ -19,25 +20,40 @@ import type { Launcher } from './launcher.ts';
 /** For the engine to notice that a container has ended. */
 const noticeMsMax = 5000;
 
-export interface DockerWorkerOptions extends Omit<StartOptions, 'socket'> {
+export interface DockerWorkerOptions extends Omit<StartOptions, 'helpers'> {
   /** Has the container's id as long as it must stay. */
   readonly inUse: Set<string>;
   /** The program that mounts, native/binder. */
   readonly binder: string;
 }
 
+/** A container with its launcher, for commands that find what the first one found. */
+interface Warm {
+  readonly container: Docker.Container;
+  readonly launcher: Launcher;
+  /** How often it could not have another process. */
+  readonly refused: () => number;
+}
+
 /** Starts a container and its launcher. Whatever goes wrong, nothing is left of it. */
 export async function openDockerWorker(options: DockerWorkerOptions): Promise<Worker> {
-  const { worker, showsMounts } = options;
-  const own = ownFolder(worker.slot);
+  const own = ownFolder(options.worker.slot);
   let mounts: HostMounts | undefined;
-  let container: Docker.Container | undefined;
   try {
     await mkdir(own, { recursive: true, mode: 0o700 });
-    if (showsMounts) mounts = await openMounts(options);
-    // A worker that was killed may have left it.
-    await rm(join(own, 'engine'), { force: true });
-    const start = { ...options, socket: join(own, 'engine') };
+    if (options.showsMounts) mounts = await openMounts(options);
+    return new DockerWorker(options, mounts, await startWarm(options));
+  } catch (error) {
+    await mounts?.[Symbol.asyncDispose]();
+    await removeTreeAsync(own);
+    throw error;
+  }
+}
+
+async function startWarm(options: DockerWorkerOptions): Promise<Warm> {
+  const start = { ...options, helpers: await makeHelpers(ownFolder(options.worker.slot)) };
+  let container: Docker.Container | undefined;
+  try {
     const launcher = await startLauncher(start, async () => {
       container = await createContainer(start);
       options.inUse.add(container.id);
@@ -45,15 +61,17 @@ export async function openDockerWorker(options: DockerWorkerOptions): Promise<Wo
     });
     assert(container, 'a launcher has a container');
     const pid = await firstProcess(options, container);
-    if (showsMounts) await mustReach(options, container, pid);
-    const refused = refusedProcesses(pid);
-    return new DockerWorker(options, { container, launcher, mounts, refused });
+    if (options.showsMounts) await mustReach(options, container, pid);
+    return { container, launcher, refused: refusedProcesses(pid) };
   } catch (error) {
     if (container) await letGo(options, container);
-    await mounts?.[Symbol.asyncDispose]();
-    await removeTreeAsync(own);
     throw error;
   }
+}
+
+async function endWarm(options: DockerWorkerOptions, { launcher, container }: Warm): Promise<void> {
+  await launcher[Symbol.asyncDispose]();
+  await letGo(options, container);
 }
 
 /** Where a worker keeps what it needs, beside its slot's content. */
@@ -99,31 +117,22 @@ function mayLackProcesses(ending: Ending): boolean {
   return ending.kind === 'exit' ? ending.code !== 0 : ending.kind === 'signal' || ending.kind === 'timeout';
 }
 
-interface WorkerParts {
-  readonly container: Docker.Container;
-  readonly launcher: Launcher;
-  /** Where mounts can be shown. */
-  readonly mounts: HostMounts | undefined;
-  /** How often it could not have another process. */
-  readonly refused: () => number;
-}
-
 class DockerWorker implements Worker {
   private readonly options: DockerWorkerOptions;
-  private readonly container: Docker.Container;
-  private readonly launcher: Launcher;
+  /** Where mounts can be shown. */
   private readonly mounts: HostMounts | undefined;
-  private readonly refused: () => number;
+  private warm: Warm;
+  /** A command changed something in the container. */
+  private isSpent = false;
 
-  constructor(options: DockerWorkerOptions, { container, launcher, mounts, refused }: WorkerParts) {
+  constructor(options: DockerWorkerOptions, mounts: HostMounts | undefined, warm: Warm) {
     this.options = options;
-    this.refused = refused;
-    this.container = container;
-    this.launcher = launcher;
     this.mounts = mounts;
+    this.warm = warm;
   }
 
   async run(task: Task): Promise<Exit> {
+    if (this.isSpent) await this.renew();
     if (task.binds.length === 0) return this.command(task);
     const { mounts } = this;
     assert(mounts, 'binds are for executors that see mounts');
@@ -136,12 +145,20 @@ class DockerWorker implements Worker {
     }
   }
 
+  private async renew(): Promise<void> {
+    await endWarm(this.options, this.warm);
+    this.warm = await startWarm(this.options);
+    this.isSpent = false;
+  }
+
   private async command(task: Task): Promise<Exit> {
+    const { launcher, refused } = this.warm;
     try {
-      const refusedBefore = this.refused();
-      const exit = await this.launcher.run(task);
+      const refusedBefore = refused();
+      const exit = await launcher.run(task);
+      this.isSpent = exit.left !== undefined;
       // The launcher counts now and then; a shell that can't fork is gone before.
-      const shortOfProcesses = mayLackProcesses(exit.ending) && this.refused() > refusedBefore;
+      const shortOfProcesses = mayLackProcesses(exit.ending) && refused() > refusedBefore;
       return shortOfProcesses ? { ...exit, ending: { kind: 'too-many-processes' } } : exit;
     } catch (error) {
       if (isPachError(error) && error.what === launcherOf(this.options.worker)) return this.lost(error);
@@ -155,7 +172,7 @@ class DockerWorker implements Worker {
     const what = `the container of ${worker.name}`;
     try {
       if (await this.runs()) throw error;
-      const { State: state } = await this.container.inspect();
+      const { State: state } = await this.warm.container.inspect();
       if (state.OOMKilled) {
         const memoryBytesPeak = worker.memoryBytesMax ?? 0;
         return { ending: { kind: 'out-of-memory' }, wallMs: 0, cpuMs: 0, memoryBytesPeak };
@@ -172,15 +189,14 @@ class DockerWorker implements Worker {
     const enough = new AbortController();
     const late = sleep(noticeMsMax, true, { signal: enough.signal }).catch(() => true);
     try {
-      return await Promise.race([this.container.wait({ abortSignal: enough.signal }).then(() => false), late]);
+      return await Promise.race([this.warm.container.wait({ abortSignal: enough.signal }).then(() => false), late]);
     } finally {
       enough.abort();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.launcher[Symbol.asyncDispose]();
-    await letGo(this.options, this.container);
+    await endWarm(this.options, this.warm);
     await this.mounts?.[Symbol.asyncDispose]();
     await removeTreeAsync(ownFolder(this.options.worker.slot));
   }

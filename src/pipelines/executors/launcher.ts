@@ -41,6 +41,8 @@ export interface LauncherSetup {
   readonly processesMax: number;
   /** Folders that are emptied after every command. A world needs none. */
   readonly cleared: readonly string[];
+  /** In a container: where the launcher sees what was written to its root. Undefined: commands are not looked after. */
+  readonly changes?: string | undefined;
   /** Whose all in /pfs/out becomes; undefined: it stays as it is. */
   readonly outputOwner?: { readonly user: number; readonly group: number } | undefined;
   /** Exactly when the launcher was started with `--namespaces`. */
@@ -111,6 +113,7 @@ export class Launcher implements AsyncDisposable {
       .text(setup.workingDir ?? '')
       .u32(setup.processesMax)
       .texts(setup.cleared)
+      .text(setup.changes ?? '')
       .u32(setup.outputOwner?.user ?? 0)
       .u32(setup.outputOwner?.group ?? 0);
     frame.u8(setup.world !== undefined);
@@ -273,8 +276,9 @@ function readExit(reader: FrameReader): Exit {
   const value = reader.u32();
   const why = reader.text();
   const exit = { wallMs: reader.u64() / 1000, cpuMs: reader.u64() / 1000, memoryBytesPeak: reader.u64() };
+  const left = reader.text() || undefined;
   reader.end();
-  return { ending: endingOf(kind, value, why), ...exit };
+  return { ending: endingOf(kind, value, why), ...exit, left };
 }
 
 function endingOf(kind: number, value: number, why: string): Ending {

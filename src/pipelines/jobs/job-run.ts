@@ -39,6 +39,8 @@ export interface JobOptions extends StartOptions {
   readonly signal: AbortSignal;
   /** Told of how far it is, often. */
   progress(counting: Counting): void;
+  /** Something worth knowing that is not a result. */
+  note(line: string): void;
 }
 
 export interface JobResult {

@@ -59,6 +59,8 @@ class Batch {
         signal: AbortSignal.any([signal, this.timeout.signal]),
         nextDatum: (failed, held) => this.next(failed, held),
       });
+      const last = (this.current ?? this.waiting)?.planned;
+      if (exit.left !== undefined && last) this.options.left(last, exit.left);
       signal.throwIfAborted();
       await this.ended(exit);
       return this.waiting;

@@ -36,6 +36,8 @@ export interface RunOptions {
   /** A folder for the logs of datums that run. */
   readonly logs: string;
   readonly signal: AbortSignal;
+  /** Told of a datum whose command left something in its world, and where. */
+  left(planned: PlannedDatum, path: string): void;
 }
 
 /** More rows than this do not fit into a map's item. */
@@ -148,6 +150,7 @@ export class Attempt {
       signal,
     });
     this.count(exit);
+    if (exit.left !== undefined) this.options.left(this.planned, exit.left);
     signal.throwIfAborted();
     return exit;
   }

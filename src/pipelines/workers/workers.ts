@@ -12,7 +12,7 @@ import type { Result } from '../jobs/results.ts';
 import { broken, BrokenWorker, runDatum, type PlannedDatum, type RunOptions } from './run-datum.ts';
 import { Slot, type SlotOptions } from './slot.ts';
 
-export interface PoolOptions extends Omit<RunOptions, 'worker' | 'slot'> {
+export interface PoolOptions extends Omit<RunOptions, 'worker' | 'slot' | 'left'> {
   readonly executor: Executor;
   readonly count: number;
   /** Of every worker. */
@@ -22,6 +22,8 @@ export interface PoolOptions extends Omit<RunOptions, 'worker' | 'slot'> {
   readonly mount: SlotOptions['mount'];
   readonly queue: Queue<PlannedDatum>;
   done(planned: PlannedDatum, result: Result): void;
+  /** Something worth knowing that is not a result. */
+  note(line: string): void;
 }
 
 /** A worker that breaks so often in a row at one datum is not replaced any more. */
@@ -29,7 +31,12 @@ const breaksMax = 3;
 
 /** Resolves when the queue has ended and all of it is done; the first error ends all workers. */
 export async function runAll(options: PoolOptions): Promise<void> {
-  const lanes = Array.from({ length: options.count }, (_, number) => new Lane(options, number).run());
+  let isTold = false;
+  const left = (line: string): void => {
+    if (!isTold) options.note(line);
+    isTold = true;
+  };
+  const lanes = Array.from({ length: options.count }, (_, number) => new Lane(options, number, left).run());
   const settled = await Promise.allSettled(
     lanes.map((lane) =>
       lane.catch((error: unknown) => {
@@ -44,9 +51,11 @@ export async function runAll(options: PoolOptions): Promise<void> {
 class Lane {
   private readonly options: PoolOptions;
   private readonly name: string;
+  private readonly tellLeft: (line: string) => void;
 
-  constructor(options: PoolOptions, number: number) {
+  constructor(options: PoolOptions, number: number, tellLeft: (line: string) => void) {
     this.options = options;
+    this.tellLeft = tellLeft;
     this.name = `${options.spec.name}-${number}`;
   }
 
@@ -78,7 +87,12 @@ class Lane {
     const slot = Slot.make({ dir, reader: options.reader, mount });
     const opening = options.executor.open({ ...options.world, slot: dir, name: this.name });
     await using worker = await opening.catch((error: unknown) => broken(first, error));
-    const run = { ...options, worker, slot };
+    const left = ({ datum }: PlannedDatum, path: string): void => {
+      this.tellLeft(
+        `worker ${this.name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container, so a new one is started for the next datum, as after each that does so; let it write to /tmp or /pfs/out instead`,
+      );
+    };
+    const run = { ...options, worker, slot, left };
     const done = (planned: PlannedDatum, result: Result): void => {
       went();
       options.done(planned, result);
