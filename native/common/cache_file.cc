@@ -15,8 +15,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <system_error>
+#include <thread>
+#include <tuple>
 #include <utility>
 
 #include "file_io.h"
@@ -24,14 +30,35 @@
 namespace {
 
 constexpr uint64_t kHeaderBytes = 4096;
-constexpr uint64_t kMagic = 0x32534d5553484350;  // "PCHSUMS2"
+constexpr uint64_t kMagic = 0x33534d5553484350;  // "PCHSUMS3"
 
 [[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
+/** Set in what stands for a block of which only one part is known; and then, that it is the second one. */
+constexpr uint32_t kPart = 1u << 31, kSecond = 1u << 30;
+
+bool IsWhole(uint32_t sum) { return sum != 0 && (sum & kPart) == 0; }
+
 /** Never 0, which is for what is absent. */
 uint32_t SumOf(const uint8_t* bytes, size_t length) {
-  const uint32_t sum = static_cast<uint32_t>(XXH3_64bits(bytes, length));
+  const uint32_t sum = static_cast<uint32_t>(XXH3_64bits(bytes, length)) & ~kPart;
   return sum == 0 ? 1 : sum;
+}
+
+uint32_t PartSumOf(const uint8_t* bytes, size_t length, bool second) {
+  const uint32_t sum = static_cast<uint32_t>(XXH3_64bits(bytes, length)) & (kSecond - 1);
+  return sum | kPart | (second ? kSecond : 0);
+}
+
+[[noreturn]] void Stale() {
+  errno = ESTALE;
+  Fail("checksums of another file");
+}
+
+uint64_t LengthOf(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) Fail("cache file");
+  return static_cast<uint64_t>(info.st_size);
 }
 
 int Duplicate(int fd) {
@@ -70,36 +97,61 @@ void SyncFile(int fd) {
 #endif
 }
 
-/** Which file this is: also a later one with the number of one that was removed is another. */
-std::array<uint64_t, 3> IdentityOf(int fd) {
+/** Of these the first tell which file it is: also a later one with the number of one that was removed is another. */
+constexpr size_t kIdentityParts = 3;
+using Identity = std::array<uint64_t, kIdentityParts>;
+
+CacheFile::Stamp StampOf(int fd) {
+#ifdef __linux__
+  struct statx info;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &info) != 0) Fail("cache file");
+  const bool born = (info.stx_mask & STATX_BTIME) != 0;
+  auto part = [](auto value) { return static_cast<uint64_t>(value); };
+  return {info.stx_ino, born ? part(info.stx_btime.tv_sec) : 0, born ? info.stx_btime.tv_nsec : 0, info.stx_size, info.stx_blocks,
+          part(info.stx_mtime.tv_sec), info.stx_mtime.tv_nsec, part(info.stx_ctime.tv_sec), info.stx_ctime.tv_nsec};
+#else
   struct stat info;
   if (fstat(fd, &info) != 0) Fail("cache file");
-  const uint64_t number = info.st_ino;
-#ifdef __linux__
-  struct statx more;
-  if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME) != 0) {
-    return {number, static_cast<uint64_t>(more.stx_btime.tv_sec), more.stx_btime.tv_nsec};
-  }
-#elif defined(__APPLE__)
-  return {number, static_cast<uint64_t>(info.st_birthtimespec.tv_sec), static_cast<uint64_t>(info.st_birthtimespec.tv_nsec)};
+  auto part = [](auto value) { return static_cast<uint64_t>(value); };
+#ifdef __APPLE__
+  return {part(info.st_ino), part(info.st_birthtimespec.tv_sec), part(info.st_birthtimespec.tv_nsec), part(info.st_size), part(info.st_blocks),
+          part(info.st_mtimespec.tv_sec), part(info.st_mtimespec.tv_nsec), part(info.st_ctimespec.tv_sec), part(info.st_ctimespec.tv_nsec)};
+#else
+  return {part(info.st_ino), 0, 0, part(info.st_size), part(info.st_blocks),
+          part(info.st_mtim.tv_sec), part(info.st_mtim.tv_nsec), part(info.st_ctim.tv_sec), part(info.st_ctim.tv_nsec)};
 #endif
-  return {number, 0, 0};
+#endif
 }
+
+Identity IdentityOf(int fd) {
+  const CacheFile::Stamp stamp = StampOf(fd);
+  Identity identity;
+  std::copy_n(stamp.begin(), kIdentityParts, identity.begin());
+  return identity;
+}
+
+uint64_t CheckOf(const CacheFile::Stamp& stamp) { return XXH3_64bits(stamp.data(), sizeof stamp) | 1; }
+
+/** A clock of the file system may stand still for so long: a later change would look like the last one. */
+constexpr std::chrono::milliseconds kClockStep{20};
+
+constexpr uint64_t kCheckBytes = 1 << 20;
 
 }  // namespace
 
 struct CacheFile::Header {
   uint64_t magic;
   uint64_t size;
-  /** The file whose checksums these are. */
+  /** The file whose checksums these are, and its content. */
   Identity data;
-  std::atomic<uint64_t> settled;
+  Content content;
   Boot boot;
-  /** About how many blocks are there: a hint when to look at them all. */
-  std::atomic<uint64_t> count;
+  /** What the file looked like when it was sealed, and a checksum of that, which is never 0. */
+  std::array<std::atomic<uint64_t>, std::tuple_size<Stamp>::value> stamp;
+  std::atomic<uint64_t> stamp_check;
 };
 
-CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size_(size) {
+CacheFile::CacheFile(int data, int sums, uint64_t size, const Content& content, const Boot& boot) : size_(size) {
   try {
     data_ = Duplicate(data);
     sums_ = Duplicate(sums);
@@ -108,29 +160,28 @@ CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size
     while (flock(sums, LOCK_EX) != 0) {
       if (errno != EINTR) Fail("flock");
     }
-    struct stat there;
-    if (fstat(sums_, &there) != 0 || ftruncate(data_, static_cast<off_t>(size)) != 0) Fail("cache file");
-    const bool fresh = static_cast<uint64_t>(there.st_size) != mapped_;
-    if (fresh && (ftruncate(sums_, 0) != 0 || ftruncate(sums_, static_cast<off_t>(mapped_)) != 0)) Fail("cache file");
+    const uint64_t had = LengthOf(sums_);
+    if (had != 0 && had != mapped_) Stale();
+    if (had == 0 && ftruncate(sums_, static_cast<off_t>(mapped_)) != 0) Fail("cache file");
     Allocate(sums_, 0, RoomAtFirst(sums_, mapped_));
     void* base = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, sums_, 0);
     if (base == MAP_FAILED) Fail("mmap");
     base_ = static_cast<uint8_t*>(base);
     const Identity identity = IdentityOf(data_);
-    const bool ours = header()->magic == kMagic && header()->size == size && header()->data == identity;
-    if (!ours && header()->magic != 0) {
-      // Whoever has them open may go on to mark blocks of the other file in them.
-      errno = ESTALE;
-      Fail("checksums of another file");
-    }
-    if (!ours || (header()->settled == 0 && header()->boot != boot)) {
+    const bool ours = header()->magic == kMagic && header()->size == size && header()->data == identity && header()->content == content;
+    // Whoever has them open may go on to mark blocks of the other file in them.
+    if (!ours && header()->magic != 0) Stale();
+    if (!ours || (header()->boot != boot && header()->stamp_check == 0)) {
       Clear();
       Allocate(sums_, 0, RoomAtFirst(sums_, mapped_));
       header()->size = size;
       header()->data = identity;
-      header()->boot = boot;
+      header()->content = content;
       header()->magic = kMagic;
     }
+    header()->boot = boot;
+    // Of a file that is as long already this would change the times.
+    if (LengthOf(data_) != size && ftruncate(data_, static_cast<off_t>(size)) != 0) Fail("cache file");
     flock(sums, LOCK_UN);
   } catch (...) {
     flock(sums, LOCK_UN);
@@ -139,6 +190,16 @@ CacheFile::CacheFile(int data, int sums, uint64_t size, const Boot& boot) : size
     if (sums_ >= 0) close(sums_);
     throw;
   }
+}
+
+uint64_t CacheFile::SizeIn(int sums) {
+  uint64_t start[2];
+  static_assert(offsetof(Header, magic) == 0 && offsetof(Header, size) == sizeof start[0]);
+  if (!ReadAt(sums, reinterpret_cast<uint8_t*>(start), sizeof start, 0)) Stale();
+  if (start[0] == kMagic && start[1] < 1ull << 53) return start[1];
+  if ((start[0] ^ kMagic) << 8 != 0) Stale();
+  errno = EPROTONOSUPPORT;
+  Fail("checksums of another version");
 }
 
 /** Without touching every page, which for a large file are many. */
@@ -175,20 +236,60 @@ uint64_t CacheFile::PresentUntil(uint64_t offset, uint64_t limit) const {
 uint64_t CacheFile::KeptUntil(uint64_t offset, uint64_t limit) const {
   if (offset >= limit) return offset;
   uint64_t block = offset / kBlock;
-  while (block * kBlock < limit && sums()[block].load(std::memory_order_acquire) != 0) block += 1;
+  while (block * kBlock < limit && IsWhole(sums()[block].load(std::memory_order_acquire))) block += 1;
   return std::max(offset, std::min(limit, block * kBlock));
+}
+
+bool CacheFile::Has(uint64_t offset, uint64_t length) const {
+  const uint64_t end = offset + length;
+  auto is_present = [&](uint64_t from, uint64_t to) { return PresentUntil(from, to) >= to; };
+  const uint64_t from = (offset + kBlock - 1) / kBlock * kBlock;
+  const uint64_t to = end == size_ ? end : end / kBlock * kBlock;
+  if (from > to) return is_present(offset, end);
+  auto has_part = [&](uint64_t at, uint64_t until, bool second) {
+    const uint32_t sum = sums()[at / kBlock].load(std::memory_order_acquire);
+    return is_present(at, until) || (sum & (kPart | kSecond)) == (kPart | (second ? kSecond : 0));
+  };
+  return is_present(from, to) && (offset == from || has_part(offset, from, true)) && (to == end || has_part(to, end, false));
+}
+
+/** False when another sum than `*was` stands there, which is then in `*was`. */
+bool CacheFile::Replace(uint64_t block, uint32_t* was, uint32_t sum) {
+  if (!sums()[block].compare_exchange_strong(*was, sum)) return false;
+  if (!IsWhole(sum) && IsWhole(*was)) Unseal();
+  return true;
 }
 
 void CacheFile::Mark(uint64_t block, const uint8_t* bytes) {
   const uint32_t sum = SumOf(bytes, BlockEnd(block) - block * kBlock);
-  // In one order for all, so that of two who put neighbours at least one sees the other's.
-  if (sums()[block].exchange(sum, std::memory_order_seq_cst) == 0) header()->count += 1;
+  uint32_t was = sums()[block].load();
+  while (!Replace(block, &was, sum)) continue;
 }
 
-void CacheFile::MarkShared(uint64_t block) {
-  uint8_t bytes[kBlock];
-  const uint64_t from = block * kBlock;
-  if (ReadAt(data_, bytes, BlockEnd(block) - from, from)) Mark(block, bytes);
+void CacheFile::MarkPart(const BlockPart& part, bool rest_is_zeros) {
+  if (rest_is_zeros) {
+    uint8_t whole[kBlock] = {};
+    std::memcpy(whole + part.from, part.bytes, part.length);
+    return Mark(part.block, whole);
+  }
+  uint32_t was = sums()[part.block].load();
+  while (!Replace(part.block, &was, Joined(was, part))) continue;
+}
+
+/** What stands for a block once this part is there: the whole only if what is known of the rest is what the disk has. */
+uint32_t CacheFile::Joined(uint32_t known, const BlockPart& part) const {
+  const bool second = part.from > 0;
+  const uint32_t alone = PartSumOf(part.bytes, part.length, second);
+  const bool rest_known = IsWhole(known) || (known != 0 && ((known & kSecond) != 0) != second);
+  if (!rest_known) return alone;
+  uint8_t whole[kBlock];
+  const uint64_t start = part.block * kBlock, length = BlockEnd(part.block) - start;
+  const uint64_t rest = second ? 0 : part.length, rest_length = second ? part.from : length - part.length;
+  if (!ReadAt(data_, whole + rest, rest_length, start + rest)) return alone;
+  std::memcpy(whole + part.from, part.bytes, part.length);
+  const uint32_t sum = SumOf(whole, length);
+  const uint32_t compared = IsWhole(known) ? sum : PartSumOf(whole + rest, rest_length, !second);
+  return compared == known ? sum : alone;
 }
 
 void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool left, bool right, bool past) {
@@ -207,15 +308,13 @@ void CacheFile::Put(uint64_t offset, const uint8_t* bytes, uint64_t length, bool
   const uint64_t first = (offset + kBlock - 1) / kBlock;
   const uint64_t last = end == size_ ? blocks() : end / kBlock;  // whole blocks are [first, last)
   for (uint64_t block = first; block < last; ++block) Mark(block, bytes + (block * kBlock - offset));
-  auto there = [&](uint64_t block) { return block < blocks() && sums()[block].load(std::memory_order_seq_cst) != 0; };
-  const bool shares_left = offset % kBlock != 0, shares_right = end % kBlock != 0 && end != size_;
-  if (shares_left && first > last) {
+  if (first > last) {
     // Both ends lie in one block.
-    if (left && right) MarkShared(first - 1);
+    if (left && right) MarkPart({last, offset % kBlock, bytes, length}, true);
     return;
   }
-  if (shares_left && (left || (first >= 2 && there(first - 2)))) MarkShared(first - 1);
-  if (shares_right && (right || there(last + 1))) MarkShared(last);
+  if (offset % kBlock != 0) MarkPart({first - 1, offset % kBlock, bytes, std::min(first * kBlock, end) - offset}, left);
+  if (last * kBlock < end) MarkPart({last, 0, bytes + (last * kBlock - offset), end - last * kBlock}, right);
 }
 
 CacheFile::Outcome CacheFile::Read(uint64_t offset, uint64_t length, uint8_t* buffer, std::vector<Part>* parts) {
@@ -244,28 +343,66 @@ CacheFile::Outcome CacheFile::ReadKept(uint64_t offset, uint64_t length, uint8_t
   const uint64_t first = offset / kBlock, last = (offset + length + kBlock - 1) / kBlock;
   const uint64_t from = first * kBlock, to = BlockEnd(last - 1);
   const bool whole = ReadAt(data_, *buffer, to - from, from);
+  Outcome outcome = Outcome::kRead;
   for (uint64_t block = first; block < last; ++block) {
-    const uint32_t wanted = sums()[block].load(std::memory_order_acquire);
-    if (wanted == 0) return Outcome::kAbsent;
-    if (whole && SumOf(*buffer + (block - first) * kBlock, BlockEnd(block) - block * kBlock) == wanted) continue;
-    Drop(offset, length);
-    return Outcome::kDamaged;
+    uint8_t* const bytes = *buffer + (block - first) * kBlock;
+    if ((whole && IsRight(block, bytes)) || Recheck(block, bytes)) continue;
+    outcome = Outcome::kDamaged;
   }
+  if (outcome != Outcome::kRead) return outcome;
   parts->push_back({*buffer + (offset - from), offset, length, nullptr});
   *buffer += (last - first) * kBlock;
-  return Outcome::kRead;
+  return outcome;
+}
+
+bool CacheFile::IsRight(uint64_t block, const uint8_t* bytes) const {
+  return SumOf(bytes, BlockEnd(block) - block * kBlock) == sums()[block].load(std::memory_order_acquire);
+}
+
+/** Reads a block once more: somebody may just have mended it. Forgets it if it is damaged, and then is false. */
+bool CacheFile::Recheck(uint64_t block, uint8_t* bytes) {
+  uint32_t wanted = sums()[block].load(std::memory_order_acquire);
+  const uint64_t start = block * kBlock, length = BlockEnd(block) - start;
+  if (!IsWhole(wanted)) return false;
+  if (ReadAt(data_, bytes, length, start) && SumOf(bytes, length) == wanted) return true;
+  Replace(block, &wanted, 0);
+  return false;
 }
 
 void CacheFile::Drop(uint64_t offset, uint64_t length) {
-  header()->settled = 0;
-  // Beside them, too: a block that two chunks share must not be taken for whole because of the one
-  // that was not damaged.
-  const uint64_t first = std::max<uint64_t>(offset / kBlock, 1) - 1;
-  const uint64_t last = std::min(blocks(), (offset + length + kBlock - 1) / kBlock + 1);
-  for (uint64_t block = first; block < last; ++block) {
+  Unseal();
+  const uint64_t last = std::min(blocks(), (offset + length + kBlock - 1) / kBlock);
+  for (uint64_t block = offset / kBlock; block < last; ++block) {
+    uint32_t was = sums()[block].load();
     // A hole is left one.
-    if (sums()[block].load() != 0 && sums()[block].exchange(0, std::memory_order_seq_cst) != 0) header()->count -= 1;
+    while (was != 0 && !Replace(block, &was, 0)) continue;
   }
+}
+
+CacheFile::Checked CacheFile::Check(uint64_t offset, uint64_t length) {
+  struct Freed {
+    void operator()(uint8_t* bytes) const { std::free(bytes); }
+  };
+  const std::unique_ptr<uint8_t, Freed> buffer(static_cast<uint8_t*>(std::aligned_alloc(kDirectAlignment, kCheckBytes)));
+  if (!buffer) throw std::bad_alloc();
+  Checked checked;
+  const uint64_t end = std::min(size_, offset + length);
+  for (uint64_t at = offset / kBlock * kBlock; at < end;) {
+    const uint64_t until = KeptUntil(at, std::min(size_, at + kCheckBytes));
+    if (until == at) {
+      at += kBlock;
+      continue;
+    }
+    const bool whole = ReadPast(data_, buffer.get(), until - at, at);
+    for (uint64_t block = at / kBlock; block * kBlock < until; ++block) {
+      uint8_t* const bytes = buffer.get() + (block * kBlock - at);
+      if ((whole && IsRight(block, bytes)) || Recheck(block, bytes)) continue;
+      checked.damaged += BlockEnd(block) - block * kBlock;
+    }
+    checked.bytes += until - at;
+    at = until;
+  }
+  return checked;
 }
 
 bool CacheFile::Lock(short type, uint64_t offset, uint64_t length) {
@@ -286,13 +423,39 @@ bool CacheFile::Claim(uint64_t offset, uint64_t length) { return Lock(F_WRLCK, o
 void CacheFile::Unclaim(uint64_t offset, uint64_t length) { Lock(F_UNLCK, offset, length); }
 
 bool CacheFile::Whole() {
-  if (header()->settled != 0) return true;
-  return header()->count >= blocks() && KeptUntil(0, size_) == size_;
+  // From the first gap of the last time on, which most often is still there.
+  const uint64_t until = KeptUntil(gap_, size_);
+  gap_ = until < size_ ? until : KeptUntil(0, size_);
+  return gap_ == size_;
 }
 
-void CacheFile::Settle() {
-  if (!Whole() || header()->settled != 0) return;
+CacheFile::Stamp CacheFile::Sync() {
   SyncFile(data_);
-  SyncFile(sums_);
-  header()->settled = 1;
+  return StampOf(data_);
 }
+
+bool CacheFile::Seal(const Stamp& stamp) {
+  SyncFile(sums_);
+  std::this_thread::sleep_for(kClockStep);
+  if (!Whole() || StampOf(data_) != stamp) return false;
+  // First that there is none: who looks meanwhile must not find one half and half.
+  Unseal();
+  for (size_t part = 0; part < stamp.size(); ++part) header()->stamp[part] = stamp[part];
+  header()->stamp_check = CheckOf(stamp);
+  return true;
+}
+
+bool CacheFile::Sealed() const {
+  const uint64_t check = header()->stamp_check;
+  if (check == 0) return false;
+  Stamp stamp;
+  for (size_t part = 0; part < stamp.size(); ++part) stamp[part] = header()->stamp[part];
+  if (CheckOf(stamp) != check) return false;
+  try {
+    return stamp == StampOf(data_);
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+
+void CacheFile::Unseal() { header()->stamp_check = 0; }

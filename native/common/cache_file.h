@@ -1,11 +1,17 @@
 // A large file's plain bytes on this machine's disk: a sparse file, and beside it a checksum for
 // each block of 4 KiB that is there (0: it is not). Mounts of several processes map the same
-// checksums, so what one has written the others read; and what is read is checked against them.
+// checksums, so what one has written the others read.
 //
-// The file of checksums: a page of header, then 32 bits a block. It says of which boot of the
-// machine it is, because a crash of the machine may keep checksums and lose bytes; once all blocks
-// are there and both files are on the disk it is settled, and outlives that. And it says of which
-// file: one that was removed and made again while its checksums were opened has others.
+// A checksum is computed from bytes that were verified, never from what the disk gives back
+// unchecked. So it is right even when the bytes on the disk are not, and what is read is compared
+// with it every time. Of a block that two chunks share, the checksum of one part stands there until
+// the other part comes; then the part on the disk is compared with it first.
+//
+// The file of checksums: a page of header, then 32 bits a block. It says of which content and of
+// which file it is: one that was removed and made again, or swapped with another, has others. It
+// says of which boot of the machine it is, because a crash may keep checksums and lose bytes. And
+// once every byte was read back from the disk and found right, it keeps what the file looked like
+// then. A file that still looks so is sealed: it outlives a crash, and may be read unchecked.
 #pragma once
 
 #include <array>
@@ -22,13 +28,19 @@ class CacheFile {
  public:
   static constexpr uint64_t kBlock = 4096;
   using Boot = std::array<uint8_t, 16>;
+  /** What names the content. */
+  using Content = std::array<uint8_t, 32>;
+  /** What a file looks like from outside: number, birth, size, blocks, times of the last changes. */
+  using Stamp = std::array<uint64_t, 9>;
 
   /**
-   * Takes copies of both descriptors; forgets what an earlier boot left unsettled. Throws
-   * std::system_error; ESTALE when these are the checksums of another file, which must be replaced by
-   * a new file of checksums: whoever has these open goes on with them.
+   * Takes copies of both descriptors; forgets what an earlier boot left unsealed. Throws
+   * std::system_error; ESTALE when these are the checksums of another file or content. Then both files
+   * must be replaced by new ones: whoever has these open goes on with them.
    */
-  CacheFile(int data, int sums, uint64_t size, const Boot& boot);
+  CacheFile(int data, int sums, uint64_t size, const Content& content, const Boot& boot);
+  /** The size that a file of checksums names. Throws std::system_error: ESTALE for none, EPROTONOSUPPORT for that of another version. */
+  static uint64_t SizeIn(int sums);
   ~CacheFile();
   CacheFile(const CacheFile&) = delete;
   CacheFile& operator=(const CacheFile&) = delete;
@@ -43,10 +55,15 @@ class CacheFile {
   const std::shared_ptr<Runs>& runs() const { return runs_; }
 
   /**
-   * Keeps a chunk's bytes, verified by the caller. A block that it shares with a neighbour is there
-   * when both are: `left` and `right` tell that the bytes beside it are there already (also as the
-   * end of the file, or a hole); otherwise the next whole block on that side tells. So chunks that
-   * have no block to themselves must be put before or after a neighbour with that said. `past`: past the
+   * True when every byte of a chunk is there, also where it shares a block with a chunk that is not.
+   * A chunk that has no block to itself is there when that block is.
+   */
+  bool Has(uint64_t offset, uint64_t length) const;
+
+  /**
+   * Keeps a chunk's bytes, verified by the caller. A block that it shares with a neighbour can be
+   * read when both are there. `left` and `right` tell that a hole is beside it, whose zeros reach to
+   * the block's end. A chunk inside of one block is not kept unless both are said. `past`: past the
    * page cache; the memory must be as WritePast wants it. Throws std::system_error, for instance when
    * the disk is full.
    */
@@ -60,13 +77,13 @@ class CacheFile {
     std::shared_ptr<Run> run;
   };
   /**
-   * Bytes [offset, offset+length), within the file, as parts in order. What is damaged is forgotten.
+   * Bytes [offset, offset+length), within the file, as parts in order. Damaged blocks are forgotten.
    * The buffer needs room for kSlack bytes more.
    */
   Outcome Read(uint64_t offset, uint64_t length, uint8_t* buffer, std::vector<Part>* parts);
   static constexpr unsigned kFilePartsMax = 4;
   static constexpr uint64_t kSlack = kFilePartsMax * 2 * kBlock;
-  /** Forgets the blocks of a range, and one more on both sides. */
+  /** Forgets the blocks of a range. */
   void Drop(uint64_t offset, uint64_t length);
 
   /**
@@ -76,17 +93,29 @@ class CacheFile {
   bool Claim(uint64_t offset, uint64_t length);
   void Unclaim(uint64_t offset, uint64_t length);
 
-  /** True when every block is on the disk. Looks at all only when it may be so. */
+  /** True when every block is on the disk, as the checksums say. */
   bool Whole();
-  /** Writes a whole file to the disk, so that it stays after a crash. Throws std::system_error. */
-  void Settle();
+  struct Checked {
+    uint64_t bytes = 0, damaged = 0;
+  };
+  /** Reads a range back from the disk and compares what is there. Damaged blocks are forgotten. */
+  Checked Check(uint64_t offset, uint64_t length);
+
+  /** Writes what is still in memory to the disk, and tells what the file looks like then. Throws std::system_error. */
+  Stamp Sync();
+  /**
+   * Seals a file of which Check has found every byte right since Sync gave this stamp. False when
+   * not all is there, or the file was written to since. Throws std::system_error.
+   */
+  bool Seal(const Stamp& stamp);
+  /** True when the file looks as it did when it was sealed. */
+  bool Sealed() const;
 
   /** Descriptor of the bytes, open as long as this is. */
   int data() const { return data_; }
   uint64_t size() const { return size_; }
 
  private:
-  using Identity = std::array<uint64_t, 3>;
   struct Header;
   Header* header() const { return reinterpret_cast<Header*>(base_); }
   std::atomic<uint32_t>* sums() const;
@@ -96,7 +125,18 @@ class CacheFile {
   bool Lock(short type, uint64_t offset, uint64_t length);
   uint64_t BlockEnd(uint64_t block) const;
   void Mark(uint64_t block, const uint8_t* bytes);
-  void MarkShared(uint64_t block);
+  /** A chunk's part of a block that it shares; `from`: where it begins in the block. */
+  struct BlockPart {
+    uint64_t block, from;
+    const uint8_t* bytes;
+    uint64_t length;
+  };
+  void MarkPart(const BlockPart& part, bool rest_is_zeros);
+  uint32_t Joined(uint32_t known, const BlockPart& part) const;
+  bool Replace(uint64_t block, uint32_t* was, uint32_t sum);
+  bool IsRight(uint64_t block, const uint8_t* bytes) const;
+  bool Recheck(uint64_t block, uint8_t* bytes);
+  void Unseal();
   uint64_t blocks() const { return (size_ + kBlock - 1) / kBlock; }
 
   const std::shared_ptr<Runs> runs_ = std::make_shared<Runs>();
@@ -105,4 +145,6 @@ class CacheFile {
   const uint64_t size_;
   uint8_t* base_ = nullptr;
   size_t mapped_ = 0;
+  /** Where Whole found the first block that was not there. */
+  std::atomic<uint64_t> gap_{0};
 };

@@ -1,6 +1,9 @@
 #include "file_io.h"
 
 #include <fcntl.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +31,34 @@ bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
     length -= static_cast<uint64_t>(got);
   }
   return true;
+}
+
+bool IsCached(int fd, uint64_t offset, uint64_t length) {
+#ifdef __linux__
+  constexpr long kCachestat = 451;
+  const uint64_t range[2] = {offset, length};
+  uint64_t counts[5] = {};
+  const uint64_t pages = (offset + length - 1) / kDirectAlignment - offset / kDirectAlignment + 1;
+  return syscall(kCachestat, fd, range, counts, 0) == 0 && counts[0] >= pages;
+#else
+  static_cast<void>(fd), static_cast<void>(offset), static_cast<void>(length);
+  return false;
+#endif
+}
+
+bool ReadPast(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
+#if defined(__linux__) && defined(O_DIRECT)
+  const int past = IsCached(fd, offset, length) ? -1 : open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+  if (past >= 0) {
+    const uint64_t blocks = (length + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
+    ssize_t got;
+    do got = pread(past, into, blocks, static_cast<off_t>(offset));
+    while (got < 0 && errno == EINTR);
+    close(past);
+    if (got >= 0 && static_cast<uint64_t>(got) >= length) return true;
+  }
+#endif
+  return ReadAt(fd, into, length, offset);
 }
 
 void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {

@@ -9,6 +9,12 @@ constexpr uint64_t kDirectAlignment = 4096;
 /** Exactly `length` bytes; false at the end of the file, and when they can't be read. */
 bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset);
 
+/** True when the page cache has all of a range (Linux 6.5; others do not tell). */
+bool IsCached(int fd, uint64_t offset, uint64_t length);
+
+/** As ReadAt, past the page cache unless it has the range. Memory and offset must be aligned, with room for whole blocks. */
+bool ReadPast(int fd, uint8_t* into, uint64_t length, uint64_t offset);
+
 /** Throws std::system_error. */
 void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset);
 

@@ -19,12 +19,14 @@
 
 namespace {
 
-CacheFile::Boot BootArgument(Napi::Value value) {
-  const Bytes bytes = BytesArgument(value, "boot");
-  CacheFile::Boot boot;
-  if (bytes.length != boot.size()) throw Napi::TypeError::New(value.Env(), "boot must be 16 bytes");
-  std::memcpy(boot.data(), bytes.data, boot.size());
-  return boot;
+/** An array of exactly as many bytes. */
+template <class Array>
+Array ArrayArgument(Napi::Value value, const char* name) {
+  const Bytes bytes = BytesArgument(value, name);
+  Array array;
+  if (bytes.length != sizeof array) throw Napi::TypeError::New(value.Env(), std::string(name) + " has another length");
+  std::memcpy(array.data(), bytes.data, sizeof array);
+  return array;
 }
 
 /** Runs `work`; what it throws becomes an Error with `code`. */
@@ -37,20 +39,36 @@ auto Coded(Napi::Env env, Work work) {
   }
 }
 
+/** What `work` throws as errors of a write to the disk. */
+template <class Work>
+auto OnDisk(const std::shared_ptr<CacheFile>& file, Work work) {
+  if (!file) throw SystemError(EBADF, "fsync");
+  try {
+    return work();
+  } catch (const std::system_error& error) {
+    throw SystemError(error.code().value(), "fsync");
+  }
+}
+
 class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
  public:
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "CacheFile",
                        {
                            InstanceMethod<&JsCacheFile::PresentUntil>("presentUntil"),
+                           InstanceMethod<&JsCacheFile::Has>("has"),
                            InstanceMethod<&JsCacheFile::Put>("put"),
                            InstanceMethod<&JsCacheFile::Read>("read"),
                            InstanceMethod<&JsCacheFile::Drop>("drop"),
                            InstanceMethod<&JsCacheFile::Claim>("claim"),
                            InstanceMethod<&JsCacheFile::Unclaim>("unclaim"),
                            InstanceMethod<&JsCacheFile::Whole>("whole"),
-                           InstanceMethod<&JsCacheFile::Settle>("settle"),
+                           InstanceMethod<&JsCacheFile::Check>("check"),
+                           InstanceMethod<&JsCacheFile::Sync>("sync"),
+                           InstanceMethod<&JsCacheFile::Seal>("seal"),
+                           InstanceMethod<&JsCacheFile::Sealed>("sealed"),
                            InstanceMethod<&JsCacheFile::Close>("close"),
+                           InstanceAccessor<&JsCacheFile::Size>("size"),
                            InstanceAccessor<&JsCacheFile::Data>("data"),
                            InstanceAccessor<&JsCacheFile::Shared>("shared"),
                        });
@@ -58,9 +76,10 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
 
   explicit JsCacheFile(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsCacheFile>(info) {
     const int data = DescriptorArgument(info[0], "data"), sums = DescriptorArgument(info[1], "sums");
-    const uint64_t size = CountArgument(info[2], "size");
-    const CacheFile::Boot boot = BootArgument(info[3]);
-    file = Coded(info.Env(), [&] { return std::make_shared<CacheFile>(data, sums, size, boot); });
+    const uint64_t size = info[2].IsUndefined() ? Coded(info.Env(), [&] { return CacheFile::SizeIn(sums); }) : CountArgument(info[2], "size");
+    const auto content = ArrayArgument<CacheFile::Content>(info[3], "content");
+    const auto boot = ArrayArgument<CacheFile::Boot>(info[4], "boot");
+    file = Coded(info.Env(), [&] { return std::make_shared<CacheFile>(data, sums, size, content, boot); });
   }
 
   /** Empty once it is closed: then nothing is there, and nothing can be put. */
@@ -68,6 +87,10 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
 
  private:
   void Close(const Napi::CallbackInfo&) { file.reset(); }
+
+  Napi::Value Size(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), file ? static_cast<double>(file->size()) : 0);
+  }
 
   Napi::Value Data(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), file ? file->data() : -1); }
 
@@ -77,6 +100,11 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
     if (!file) return info[0];
     const uint64_t offset = CountArgument(info[0], "offset"), limit = CountArgument(info[1], "limit");
     return Napi::Number::New(info.Env(), static_cast<double>(file->PresentUntil(offset, limit)));
+  }
+
+  Napi::Value Has(const Napi::CallbackInfo& info) {
+    const uint64_t offset = CountArgument(info[0], "offset"), length = CountArgument(info[1], "length");
+    return Napi::Boolean::New(info.Env(), file && file->Has(offset, length));
   }
 
   Napi::Value Put(const Napi::CallbackInfo& info) {
@@ -137,18 +165,32 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
 
   Napi::Value Whole(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), file && file->Whole()); }
 
-  Napi::Value Settle(const Napi::CallbackInfo& info) {
-    auto work = [file = file] {
-      if (!file) throw SystemError(EBADF, "fsync");
-      try {
-        file->Settle();
-      } catch (const std::system_error& error) {
-        throw SystemError(error.code().value(), "fsync");
-      }
-      return true;
-    };
-    return Task<bool>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, bool&) { return env.Undefined(); });
+  Napi::Value Check(const Napi::CallbackInfo& info) {
+    const uint64_t offset = CountArgument(info[0], "offset"), length = CountArgument(info[1], "length");
+    auto work = [file = file, offset, length] { return file ? file->Check(offset, length) : CacheFile::Checked{}; };
+    return Task<CacheFile::Checked>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, CacheFile::Checked& checked) {
+      Napi::Object made = Napi::Object::New(env);
+      made.Set("checked", static_cast<double>(checked.bytes));
+      made.Set("damaged", static_cast<double>(checked.damaged));
+      return made;
+    });
   }
+
+  Napi::Value Sync(const Napi::CallbackInfo& info) {
+    auto work = [file = file] { return OnDisk(file, [&] { return file->Sync(); }); };
+    return Task<CacheFile::Stamp>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, CacheFile::Stamp& stamp) {
+      return Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(stamp.data()), sizeof stamp);
+    });
+  }
+
+  Napi::Value Seal(const Napi::CallbackInfo& info) {
+    const auto stamp = ArrayArgument<CacheFile::Stamp>(info[0], "stamp");
+    auto work = [file = file, stamp] { return OnDisk(file, [&] { return file->Seal(stamp); }); };
+    return Task<bool>::Run(info.Env(), Napi::Object(), work,
+                           [](Napi::Env env, bool& sealed) { return Napi::Boolean::New(env, sealed); });
+  }
+
+  Napi::Value Sealed(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), file && file->Sealed()); }
 };
 
 /** One piece as src/base/native.ts lays it out. */

@@ -2,9 +2,6 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,20 +33,6 @@ struct Descriptor {
 };
 
 uint64_t UpToBlock(uint64_t bytes) { return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment; }
-
-/** True when the page cache has all of a range (Linux 6.5; others do not tell). */
-bool IsCached(int fd, uint64_t offset, uint64_t length) {
-#ifdef __linux__
-  constexpr long kCachestat = 451;
-  const uint64_t range[2] = {offset, length};
-  uint64_t counts[5] = {};
-  const uint64_t pages = (offset + length - 1) / kDirectAlignment - offset / kDirectAlignment + 1;
-  return syscall(kCachestat, fd, range, counts, 0) == 0 && counts[0] >= pages;
-#else
-  static_cast<void>(fd), static_cast<void>(offset), static_cast<void>(length);
-  return false;
-#endif
-}
 
 /**
  * An object in a folder. What is not in the page cache is read past it, where the file system can:

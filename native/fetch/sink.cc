@@ -118,9 +118,9 @@ void Sink::Came(uint64_t stored_end) {
 void Sink::Finish() {
   if (!run_ || landed == 0) return;
   const uint64_t end = run_->landed;
-  bool left = transfer_.pieces.front().left;
-  for (uint64_t at = run_->begin; at < end; left = true) {
+  for (uint64_t at = run_->begin; at < end;) {
     const uint64_t until = std::min(end, run_->TogetherUntil(at));
+    const bool left = at == run_->begin && transfer_.pieces.front().left;
     transfer_.file->Put(at, run_->At(at), until - at, left, until == run_->end && transfer_.pieces.back().right, run_->past);
     at = until;
   }
@@ -168,7 +168,7 @@ void Sink::Land(const FetchPiece& piece, const uint8_t* stored) {
     DecodeBlob(stored, piece.stored_length, buffers_->plain.data(), piece.plain_length, piece.hash.data());
     plain = buffers_->plain.data();
   }
-  transfer_.file->Put(piece.file_offset, plain, piece.plain_length, piece.left || Follows(piece), piece.right);
+  transfer_.file->Put(piece.file_offset, plain, piece.plain_length, piece.left, piece.right);
   Landed(piece);
 }
 
@@ -177,11 +177,4 @@ void Sink::Landed(const FetchPiece& piece) {
   if (run_) run_->landed.store(piece.file_offset + piece.plain_length, std::memory_order_release);
   landed += 1;
   transfer_.landed(landed - 1);
-}
-
-/** True when the one before it in the file has just landed. */
-bool Sink::Follows(const FetchPiece& piece) const {
-  if (landed == 0) return false;
-  const FetchPiece& before = transfer_.pieces[landed - 1];
-  return before.file_offset + before.plain_length == piece.file_offset;
 }

@@ -52,7 +52,6 @@ class Sink {
   void TakePart(const FetchPiece& piece, const uint8_t* bytes, size_t length);
   void Land(const FetchPiece& piece, const uint8_t* stored);
   void Landed(const FetchPiece& piece);
-  bool Follows(const FetchPiece& piece) const;
 
   const Transfer& transfer_;
   Buffers* buffers_ = nullptr;

@@ -127,7 +127,7 @@ std::shared_ptr<CacheFile> Session::Lendable(uint64_t ino) {
   // there. That it asks again says that it no longer does.
   const uint64_t half = attached.file->size() / 2;
   const bool kept = attached.kernels_alone > half && attached.from_file < half;
-  return kept || !attached.file->Whole() ? nullptr : attached.file;
+  return kept || !attached.file->Sealed() ? nullptr : attached.file;
 }
 
 bool Session::ReadKept(uint64_t unique, const Request& request) {

@@ -127,7 +127,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag);
   /** From the attached file, by another thread; when it has not all of it, the request comes again. */
   void ReplyLocal(Request request);
-  /** Lends the attached file to the kernel if it is whole and nothing speaks against it. */
+  /** Lends the attached file to the kernel if it is sealed and nothing speaks against it. */
   void ReplyOpen(uint64_t id, uint64_t ino);
 
   Counters counters;

@@ -95,6 +95,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   await Promise.race([transport.ready, transport.finished]);
+  opened.files.cache.seals = transport.counters().passthrough;
   beat();
   report({ ready: true });
   preloadFetch().catch(log);

@@ -56,12 +56,17 @@ export interface CacheFile {
   /** The end of what is there from `offset` on, at most `limit`; `offset` where there is nothing. */
   presentUntil(offset: number, limit: number): number;
   /**
-   * Keeps a chunk that the caller has verified. `left` and `right` say that the bytes beside it are
-   * there already, as at an end of the file or beside a hole; else the next whole block of 4 KiB
-   * tells. Rejects with `code` when the disk does not take it.
+   * True when all of a chunk is there, also where it shares a block of 4 KiB with a chunk that is not,
+   * so that nobody can read that block.
+   */
+  has(offset: number, length: number): boolean;
+  /**
+   * Keeps a chunk that the caller has verified. `left` and `right` say that a hole or an end of the
+   * file is beside it. A chunk inside of one block is only kept where both are. Rejects with `code`
+   * when the disk does not take it.
    */
   put(offset: number, bytes: Uint8Array, left: boolean, right: boolean): Promise<void>;
-  /** The bytes, checked; undefined when not all are there or some were damaged, which are forgotten. */
+  /** The bytes, checked; undefined when not all are there or some were damaged. Damaged blocks are forgotten. */
   read(offset: number, length: number): Promise<Buffer | undefined>;
   drop(offset: number, length: number): void;
   /**
@@ -70,10 +75,18 @@ export interface CacheFile {
    */
   claim(offset: number, length: number): boolean;
   unclaim(offset: number, length: number): void;
-  /** True when every byte is there. */
+  /** True when every byte is there, as the checksums say. */
   whole(): boolean;
-  /** Makes a whole file outlive a crash of the machine. */
-  settle(): Promise<void>;
+  /** Reads a range back from the disk: bytes that are there, and those that were damaged. Damaged blocks are forgotten. */
+  check(offset: number, length: number): Promise<{ checked: number; damaged: number }>;
+  /** Writes all to the disk; resolves to what the file looks like then. */
+  sync(): Promise<Buffer>;
+  /** Seals a file of which `check` found every byte right after this `sync`; false when it was written to since. */
+  seal(stamp: Buffer): Promise<boolean>;
+  /** True when the file looks as it did when it was sealed: then it outlives a crash, and is read without checks. */
+  sealed(): boolean;
+  /** Bytes; 0 once it is closed. */
+  readonly size: number;
   /** Descriptor of the bytes; -1 once it is closed. */
   readonly data: number;
   /** This file for another addon; undefined once it is closed. */
@@ -173,10 +186,18 @@ export interface NativeData {
 
 export interface NativeFetch {
   /**
-   * `data` and `sums` are descriptors, which stay the caller's; `boot` is 16 bytes that differ from
-   * one start of the machine to the next. Errors carry `code`.
+   * `data` and `sums` are descriptors, which stay the caller's. `size`: undefined for that which the
+   * checksums name. `content` is the hash that names the content, `boot` 16 bytes that differ from one
+   * start of the machine to the next. Errors carry `code`: ESTALE when the checksums are of another
+   * file or content, EPROTONOSUPPORT when they name no size that is understood.
    */
-  readonly CacheFile: new (data: number, sums: number, size: number, boot: Uint8Array) => CacheFile;
+  readonly CacheFile: new (
+    data: number,
+    sums: number,
+    size: number | undefined,
+    content: Uint8Array,
+    boot: Uint8Array,
+  ) => CacheFile;
   /**
    * `memory`: bytes for what is between the store and its readers. Consecutive chunks lie there until
    * they are written and read; where it is full, and for single ones, bytes are read back from the file.

@@ -6,10 +6,12 @@
 import { appendFileSync, closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Semaphore } from '../base/async.ts';
 import { native, nativeFetch, type CacheFile } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import { makeBelow } from '../local/own-folder.ts';
 import { projectPrefix } from '../model/keys.ts';
+import { sealBytes } from './sealing.ts';
 import { fileName } from './shape.ts';
 import type { DiskSpace } from './space.ts';
 
@@ -25,6 +27,10 @@ export interface LocalFile {
   readonly bytes: CacheFile;
   /** Tells that bytes of this pack will be in it. */
   from(packKey: string): void;
+  /** Once all bytes are there, reads them back and seals the file. True when it is sealed; never rejects. */
+  seal(): Promise<boolean>;
+  /** The same beside what goes on, where `FileCache.seals`. */
+  sealSoon(): void;
   /** Ends the use that `FileCache.open` began, or `hold`. Unused files stay open while there is room for them. */
   release(): void;
   /** Begins another use of a file that is in use. */
@@ -52,6 +58,10 @@ export class FileCache {
   private readonly files = new Map<string, Entry>();
   /** How many are open, also those that were dropped. */
   private count = 0;
+  /** Seal files as soon as all of their bytes are there: for who lends them to the kernel. */
+  seals = false;
+  /** Files are read back one at a time. */
+  private readonly sealing = new Semaphore(1);
 
   constructor(space: DiskSpace, filesMax = filesMaxDefault) {
     this.dir = space.dir;
@@ -71,7 +81,7 @@ export class FileCache {
     if (!entry) {
       if (!this.makeRoom()) return undefined;
       this.count += 1;
-      const opening = Promise.resolve().then(() => this.openFile(name, size, opened));
+      const opening = Promise.resolve().then(() => this.openFile(name, { hash, size }, opened));
       const opened: Entry = { opening, uses: 0, isDropped: false, watchers: new Set() };
       entry = opened;
     }
@@ -98,10 +108,12 @@ export class FileCache {
     }
   }
 
-  private openFile(name: string, size: number, entry: Entry): OpenFile | undefined {
+  private openFile(name: string, content: Content, entry: Entry): OpenFile | undefined {
     try {
       makeBelow(this.dir, dirname(name));
-      return new OpenFile(name, size, this.space, {
+      return new OpenFile(name, content, this.space, {
+        sealing: this.sealing,
+        sealSoon: (file) => this.seals && void file.seal(),
         hold: () => void (entry.uses += 1),
         release: () => this.release(entry),
         watchers: entry.watchers,
@@ -151,6 +163,17 @@ export class FileCache {
   }
 }
 
+interface Content {
+  readonly hash: Buffer;
+  /** Bytes. */
+  readonly size: number;
+}
+
+interface Uses extends Pick<LocalFile, 'hold' | 'release' | 'watchers'> {
+  readonly sealing: Semaphore;
+  sealSoon(file: LocalFile): void;
+}
+
 class OpenFile implements LocalFile {
   readonly name: string;
   readonly size: number;
@@ -158,22 +181,49 @@ class OpenFile implements LocalFile {
   readonly hold: LocalFile['hold'];
   readonly release: LocalFile['release'];
   readonly watchers: LocalFile['watchers'];
+  private readonly uses: Uses;
   private readonly packsPath: string;
   private readonly packs: Set<string>;
+  private beingSealed: Promise<boolean> | undefined;
   /** Notes that it is used. */
   readonly touch: () => void;
 
-  constructor(name: string, size: number, space: DiskSpace, uses: Pick<LocalFile, 'hold' | 'release' | 'watchers'>) {
+  constructor(name: string, content: Content, space: DiskSpace, uses: Uses) {
     const path = join(space.dir, name);
     this.name = name;
-    this.size = size;
+    this.size = content.size;
+    this.uses = uses;
     this.hold = uses.hold;
     this.release = uses.release;
     this.watchers = uses.watchers;
     this.packsPath = `${path}.packs`;
-    this.bytes = openBytes(path, size);
+    this.bytes = openBytes(path, content);
     this.packs = new Set(readPacks(this.packsPath));
-    this.touch = () => void space.touch(path).catch(() => undefined);
+    // A file of which the time changes is no longer sealed.
+    this.touch = () => void space.touch(`${path}.sums`).catch(() => undefined);
+  }
+
+  seal(): Promise<boolean> {
+    if (this.bytes.sealed()) return Promise.resolve(true);
+    if (!this.bytes.whole()) return Promise.resolve(false);
+    this.beingSealed ??= this.sealHeld().finally(() => (this.beingSealed = undefined));
+    return this.beingSealed;
+  }
+
+  sealSoon(): void {
+    this.uses.sealSoon(this);
+  }
+
+  private async sealHeld(): Promise<boolean> {
+    this.hold();
+    try {
+      return await this.uses.sealing.run(() => sealBytes(this.bytes));
+    } catch {
+      // The disk does not take it, or another process has changed it: it is read with checks.
+      return false;
+    } finally {
+      this.release();
+    }
   }
 
   from(packKey: string): void {
@@ -188,26 +238,27 @@ class OpenFile implements LocalFile {
   }
 }
 
-function openBytes(path: string, size: number): CacheFile {
+function openBytes(path: string, content: Content): CacheFile {
   for (let tries = 1; ; tries += 1) {
     try {
-      return openPair(path, size);
+      return openPair(path, content);
     } catch (error) {
-      // Somebody has removed the bytes, and not yet their checksums: of no use for the new file.
+      // Somebody has removed the bytes, and not yet their checksums, or put other ones in their
+      // place. Whoever has them open goes on with them.
       if ((error as NodeJS.ErrnoException).code !== 'ESTALE' || tries === triesMax) throw error;
-      rmSync(`${path}.sums`, { force: true });
+      for (const suffix of ['', '.sums']) rmSync(path + suffix, { force: true });
     }
   }
 }
 
 /** Both are made where they are not there. */
-function openPair(path: string, size: number): CacheFile {
+function openPair(path: string, { hash, size }: Content): CacheFile {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   const data = openSync(path, flags, hidden);
   try {
     const sums = openSync(`${path}.sums`, flags, hidden);
     try {
-      return new (nativeFetch().CacheFile)(data, sums, size, bootId());
+      return new (nativeFetch().CacheFile)(data, sums, size, hash, bootId());
     } finally {
       closeSync(sums);
     }

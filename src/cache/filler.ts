@@ -81,15 +81,15 @@ export class Filler {
     await Promise.all(chunks.flatMap((chunk) => this.unwritten.get(keyOf(file, chunk)) ?? []));
   }
 
-  /** Chunks whose bytes are there, but not in blocks that count as there: they are put again, in order. */
-  async mend(reader: BlobReader, file: LocalFile, stretch: Stretch): Promise<void> {
-    for (let index = stretch.from; index < stretch.to; index += 1) {
-      const chunk = stretch.chunks[index] as FileChunk;
-      if (!chunk.ref) continue;
-      const { ref, left, right } = wantedOf(stretch, index, file.size);
-      const bytes = await reader.chunk(ref, chunk.length);
-      await file.bytes.put(chunk.offset, bytes, left || index > stretch.from, right);
+  /** Puts the whole blocks of [begin, end), which the range of `stretch` has: blocks that no chunk brings by itself. */
+  async mend(reader: BlobReader, file: LocalFile, stretch: Stretch, begin: number, end: number): Promise<void> {
+    const parts: Buffer[] = [];
+    for (const { offset, length, ref } of stretch.chunks.slice(stretch.from, stretch.to)) {
+      assert(ref, 'a hole has no bytes');
+      const bytes = await reader.chunk(ref, length);
+      parts.push(bytes.subarray(Math.max(0, begin - offset), Math.min(length, end - offset)));
     }
+    await file.bytes.put(begin, Buffer.concat(parts), false, false);
   }
 
   /** A promise for each chunk of a run. */
@@ -122,6 +122,7 @@ export class Filler {
       failed();
       ended();
     });
+    void Promise.allSettled([...promises, end]).then(() => file.sealSoon());
     return promises;
   }
 
@@ -197,7 +198,7 @@ async function claim(transfer: Transfer): Promise<Transfer | undefined> {
   }
 }
 
-/** What is beside a chunk counts as there when it is an end of the file or a hole. */
+/** A chunk, and whether holes or ends of the file are beside it. */
 function wantedOf({ chunks }: Stretch, index: number, fileBytes: number): Wanted {
   const chunk = chunks[index] as FileChunk & { ref: Ref };
   const [before, after] = [chunks[index - 1], chunks[index + 1]];

@@ -2,13 +2,14 @@
  * What a cache folder holds: counted, checked, cleared. Works beside processes that use it.
  */
 import { lstat, open } from 'node:fs/promises';
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, constants, openSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { nativeFetch, type CacheFile } from '../base/native.ts';
 import { mapOrdered } from '../base/async.ts';
 import { removeOne } from '../base/remove.ts';
 import { extentBytes } from './disk.ts';
 import { bootId } from './file-cache.ts';
+import { checkBytes, type Checked } from './sealing.ts';
 import { cacheFolders, extentName, fileName, hasCache } from './shape.ts';
 
 /** Something that is kept: a large file's bytes, or an extent of a pack. */
@@ -21,8 +22,6 @@ export interface CachedItem {
   readonly bytes: number;
 }
 
-const checkedBytes = 1024 * 1024;
-const blockBytes = 4096;
 /** Files that are removed at a time. */
 const removalsMax = 16;
 
@@ -71,7 +70,7 @@ export async function clearCache(dir: string, signal: AbortSignal): Promise<Clea
 }
 
 /** Reads what is kept; what is damaged is forgotten. Resolves to bytes that were checked, and that were damaged. */
-export async function verifyItem({ dir, path, kind }: CachedItem): Promise<{ checked: number; damaged: number }> {
+export async function verifyItem({ dir, path, kind, bytes }: CachedItem): Promise<Checked> {
   const whole = join(dir, path);
   if (kind === 'extent') {
     await using file = await open(whole, constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -80,55 +79,39 @@ export async function verifyItem({ dir, path, kind }: CachedItem): Promise<{ che
     await removeOne(dir, path);
     return { checked: kept.length, damaged: kept.length };
   }
-  const flags = constants.O_RDWR | constants.O_NOFOLLOW;
-  const data = openSync(whole, flags);
-  try {
-    const sums = openSync(`${whole}.sums`, flags);
+  const file = openToCheck(whole);
+  if (file) {
     try {
-      return await verifyFile(data, sums, fstatSync(data).size);
+      return await checkBytes(file);
     } finally {
-      closeSync(sums);
+      file.close();
     }
-  } finally {
-    closeSync(data);
   }
+  // Nothing of it can be used. One that has no bytes yet is being made.
+  if (file === undefined || bytes === 0) return { checked: 0, damaged: 0 };
+  for (const suffix of ['', '.sums', '.packs']) await removeOne(dir, path + suffix);
+  return { checked: bytes, damaged: bytes };
 }
 
-async function verifyFile(data: number, sums: number, size: number): Promise<{ checked: number; damaged: number }> {
-  let file: CacheFile;
+/** A file with its checksums; null when they are not its own, or gone. Undefined for one that is gone, or of an older version. */
+function openToCheck(path: string): CacheFile | null | undefined {
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW;
+  const opened: number[] = [];
   try {
-    file = new (nativeFetch().CacheFile)(data, sums, size, bootId());
+    for (const suffix of ['', '.sums']) opened.push(openSync(path + suffix, flags));
+    const [data, sums] = opened as [number, number];
+    return new (nativeFetch().CacheFile)(data, sums, undefined, contentOf(path), bootId());
   } catch (error) {
-    // Checksums that are another file's: nobody reads by them.
-    if ((error as NodeJS.ErrnoException).code === 'ESTALE') return { checked: 0, damaged: 0 };
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EPROTONOSUPPORT' || (code === 'ENOENT' && opened.length === 0)) return undefined;
+    if (code === 'ESTALE' || code === 'ENOENT') return null;
     throw error;
-  }
-  try {
-    return await verifyBytes(file, size);
   } finally {
-    file.close();
+    for (const each of opened) closeSync(each);
   }
 }
 
-async function verifyBytes(file: CacheFile, size: number): Promise<{ checked: number; damaged: number }> {
-  let checked = 0;
-  let damaged = 0;
-  for (let offset = 0; offset < size;) {
-    const end = file.presentUntil(offset, Math.min(size, offset + checkedBytes));
-    if (end > offset) {
-      checked += end - offset;
-      if (!(await file.read(offset, end - offset))) damaged += await damagedBytes(file, offset, end);
-    }
-    offset = end > offset ? end : offset + blockBytes;
-  }
-  return { checked, damaged };
-}
-
-/** Of a stretch in which something was damaged, and now is no longer there: how much. */
-async function damagedBytes(file: CacheFile, from: number, to: number): Promise<number> {
-  let absent = 0;
-  for (let offset = from; offset < to; offset += blockBytes) {
-    if (file.presentUntil(offset, offset + 1) === offset) absent += Math.min(blockBytes, to - offset);
-  }
-  return absent;
+/** The hash that names a file's content. */
+function contentOf(path: string): Buffer {
+  return Buffer.from(basename(path), 'hex');
 }

@@ -118,9 +118,13 @@ async function itemsBelow(dir: string): Promise<Item[]> {
     if (extents) items.push(extents);
     for (const name of folder.files.filter((each) => fileName.test(each))) {
       const path = join(folder.path, name);
+      const paths = [path, `${path}.sums`, `${path}.packs`] as const;
       const info = await lstat(join(dir, path)).catch(() => undefined);
-      const paths = [path, `${path}.sums`, `${path}.packs`];
-      if (info) items.push({ paths, bytes: info.blocks * 512, ...useOf(info) });
+      if (!info) continue;
+      // The use is noted at the checksums: the file itself must keep its times.
+      const noted = await lstat(join(dir, paths[1])).catch(() => info);
+      const { used, again } = useOf(noted);
+      items.push({ paths, bytes: info.blocks * 512, used: Math.max(used, useOf(info).used), again });
     }
   }
   return items;

@@ -16,7 +16,7 @@ export interface FileChunk {
   readonly ref?: Ref | undefined;
 }
 
-/** A chunk to fetch; `left` and `right`: what is beside it counts as there. */
+/** A chunk to fetch; `left` and `right`: a hole or an end of the file is beside it. */
 export interface Wanted extends FileChunk {
   readonly ref: Ref;
   readonly left: boolean;
@@ -61,7 +61,6 @@ interface Sent extends Transfer {
   isHedged: boolean;
 }
 
-const blockBytes = 4096;
 const pieceBytes = 64;
 const watchMs = 250;
 /** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
@@ -179,12 +178,8 @@ export class Transfers {
   }
 }
 
-/** The blocks that a chunk has to itself tell whether it is there; where it has none, those that it shares. */
 export function isThere(file: LocalFile, { offset, length }: FileChunk): boolean {
-  const end = offset + length;
-  const from = Math.ceil(offset / blockBytes) * blockBytes;
-  const to = end === file.size ? end : Math.floor(end / blockBytes) * blockBytes;
-  return from < to ? file.bytes.presentUntil(from, to) >= to : file.bytes.presentUntil(offset, end) >= end;
+  return file.bytes.has(offset, length);
 }
 
 function rowsOf(chunks: readonly Wanted[]): Buffer {

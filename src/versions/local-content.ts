@@ -53,6 +53,7 @@ export class LocalContent {
   ): Promise<LocalContent | undefined> {
     if (content.size < localBytesMin) return undefined;
     const file = await cache.open(project, content.ref.hash, content.size);
+    file?.sealSoon();
     return file && new LocalContent(file, reader, filler, project, content);
   }
 
@@ -103,7 +104,7 @@ export class LocalContent {
         else if (tries === 1) {
           const enough = sleep(writtenMs, undefined, { ref: false });
           await Promise.race([this.filler.written(this.file, stretch), enough]);
-        } else await this.filler.mend(this.reader, this.file, stretch);
+        } else await this.filler.mend(this.reader, this.file, stretch, from, to);
       } catch (error) {
         if (isPachError(error)) throw error;
         this.refused = true;

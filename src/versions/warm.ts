@@ -77,6 +77,14 @@ async function* everything(files: Files, path: string): AsyncGenerator<File> {
 }
 
 async function warmLarge(local: LocalContent, watch: WarmWatch): Promise<void> {
+  await fetchLarge(local, watch);
+  // What was here before may have been damaged: then it comes again.
+  if (!(await local.file.seal())) await local.fetch(0, local.file.size);
+  await local.file.seal();
+  watch.progress(0, 1);
+}
+
+async function fetchLarge(local: LocalContent, watch: WarmWatch): Promise<void> {
   const { size } = local.file;
   for (let offset = 0; offset < size; offset += stepBytes) {
     watch.signal.throwIfAborted();
@@ -87,5 +95,4 @@ async function warmLarge(local: LocalContent, watch: WarmWatch): Promise<void> {
     await fetched;
     watch.progress(length, 0);
   }
-  watch.progress(0, 1);
 }

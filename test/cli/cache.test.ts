@@ -18,7 +18,7 @@ interface Warmed {
 const make = `pach create repo data; mkdir -p src/d; head -c 30000000 /dev/urandom > src/d/big
   for i in $(seq 200); do head -c 3000 /dev/urandom > src/d/$i; done; echo tiny > src/tiny; truncate -s 9000000 src/sparse
   echo end >> src/sparse; pach put file data@master -r -f src/ -q`;
-const damage = `f=$(find "$PACH_HOME"/cache -type f -size +20M)
+const flip = `f=$(find "$PACH_HOME"/cache -type f -size +20M)
   printf '\\001\\002\\003\\004' | dd of=$f bs=1 seek=5000000 conv=notrunc status=none`;
 
 describe.each(['folder', 's3'])('a store in %s', (kind) => {
@@ -56,17 +56,86 @@ describe.each(['folder', 's3'])('a store in %s', (kind) => {
     await using there = await place('user');
     await there.must(make);
     await there.must('pach cache warm data@master');
-    await there.must(damage);
+    await there.must(flip);
     await there.must('pachmount data pfs && cmp src/d/big pfs/data/d/big');
     const [mount] = (await there.mounts()) as unknown as { counters: { damagedReads: number } }[];
     expect(mount?.counters.damagedReads).toBeGreaterThan(0);
-    await there.must(`pach unmount pfs && ${damage}`);
+    await there.must(`pach unmount pfs && ${flip}`);
     const found = await there.run('pach cache verify -o json');
     expect(found.code).toBe(6);
     expect(JSON.parse(found.stdout)).toMatchObject({ damagedItems: 1 });
     expect(await json(there, 'pach cache verify')).toMatchObject({ damagedItems: 0 });
-    await there.must('pachmount data pfs && cmp src/d/big pfs/data/d/big && pach unmount pfs');
+    // All of it, where chunks meet too: what several read while it comes again is right, and stays so.
+    await there.must(`pach cache warm data@master && f=$(find "$PACH_HOME"/cache -type f -size +20M)
+      dd if=/dev/zero of=$f bs=1M count=28 conv=notrunc status=none; pachmount data pfs
+      for n in 1 2 3; do cmp src/d/big pfs/data/d/big || touch wrong & done; wait; [ ! -e wrong ]
+      cmp src/d/big pfs/data/d/big && pach unmount pfs`);
+    expect(await json(there, 'pach cache verify')).toMatchObject({ damagedItems: 0 });
   });
+});
+
+/** Two files in the cache, and what a disk or a person may do to the first one's. */
+const twoFiles = `pach create repo data; mkdir src; for n in 5 6; do head -c \${n}000000 /dev/urandom > src/$n; done
+  pach put file data@master -r -f src/ -q; pach cache warm data
+  for n in 5 6; do find "$PACH_HOME"/cache -type f -size "$n"000000c > path$n; done`;
+const damages = `set -e
+  emptied() { truncate -s 0 "$data"; truncate -s 5000000 "$data"; }
+  punched() { fallocate -p -o 1000000 -l 600000 "$data"; }
+  swapped() { mv "$data" kept; mv "$other" "$data"; mv kept "$other"; }
+  cut() { truncate -s 0 "$data.sums"; }
+  data=$(cat path5); other=$(cat path6)`;
+const readBoth = `for n in 5 6; do cmp src/$n pfs/data/$n & pids="$pids $!"; cmp src/$n pfs/data/$n & pids="$pids $!"; done
+  for pid in $pids; do wait $pid; done`;
+
+test('a file that was changed since it was sealed is not lent to the kernel, until it is whole again', async () => {
+  await using there = await Place.make('root');
+  await there.must(twoFiles);
+  const lent = async (): Promise<number> => {
+    const [mount] = (await there.mounts()) as unknown as { counters: { passthroughOpens: number } }[];
+    return mount?.counters.passthroughOpens ?? -1;
+  };
+  const read = 'cmp src/5 pfs/data/5';
+  for (const damage of ['emptied', 'punched', 'swapped']) {
+    await there.must(`${damages}; ${damage}; pachmount data pfs; ${read}`);
+    expect([damage, await lent()]).toEqual([damage, 0]);
+    await there.must(`until pach mounts -v -o json | grep -q '"passthroughOpens":1'; do ${read}; done`);
+    await there.must(`${damages}; ${damage === 'swapped' ? 'emptied' : damage}; ${read}`);
+    expect([damage, await lent()]).toEqual([damage, 1]);
+    await there.must('pach unmount pfs; pach cache warm data');
+    expect([damage, await json(there, 'pach cache verify')]).toMatchObject([damage, { damagedItems: 0 }]);
+  }
+});
+
+test('what an ordinary user reads is right whatever happens to the cache meanwhile', async () => {
+  await using there = await Place.make('user');
+  await there.must(twoFiles);
+  for (const damage of ['emptied', 'punched', 'swapped', 'cut']) {
+    await there.must(`${damages}; pachmount data pfs; ${damage}; ${readBoth}`);
+    await there.must('pach unmount pfs');
+    expect([damage, await json(there, 'pach cache verify')]).toMatchObject([damage, { damagedItems: 0 }]);
+  }
+});
+
+test('verify finds what nobody read: bytes, lengths, and checksums that are of another file', async () => {
+  await using there = await Place.make('root');
+  await there.must(twoFiles);
+  for (const [damage, items, bytes] of [
+    ['punched', 1, 600_000],
+    ['truncate -s 1000000 "$data"', 1, 4_000_000],
+    ['swapped', 2, 11_000_000],
+    ['rm "$data.sums"', 1, 5_000_000],
+    ['cut', 1, 5_000_000],
+  ] as const) {
+    const found = await there.run(`${damages}; ${damage}; pach cache verify -o json`);
+    expect({ damage, code: found.code }).toEqual({ damage, code: 6 });
+    const { damagedItems, damagedBytes } = JSON.parse(found.stdout) as Record<string, number>;
+    expect({ damage, damagedItems }).toEqual({ damage, damagedItems: items });
+    // By blocks of the disk.
+    expect(Math.abs((damagedBytes ?? 0) - bytes)).toBeLessThan(16_384);
+    expect({ damage, ...(await there.run('pach cache verify')) }).toMatchObject({ damage, code: 0 });
+    await there.must('pach cache warm data');
+  }
+  await there.must('pachmount data pfs; diff -r src pfs/data');
 });
 
 test('a cache that can not be written is done without', async () => {

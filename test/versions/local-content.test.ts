@@ -4,31 +4,19 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, open, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { nativeFetch } from '../../src/base/native.ts';
-import { FileCache } from '../../src/cache/file-cache.ts';
-import { Filler } from '../../src/cache/filler.ts';
-import { DiskSpace } from '../../src/cache/space.ts';
-import { parseAddress } from '../../src/model/address.ts';
+import type { Filler } from '../../src/cache/filler.ts';
 import { storeHeaderKey } from '../../src/model/keys.ts';
-import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
-import { LocalContent, type LocalFiles } from '../../src/versions/local-content.ts';
-import { Files } from '../../src/versions/files.ts';
-import type { Project } from '../../src/versions/project.ts';
-import { putFiles } from '../../src/versions/put.ts';
-import { resolveCommit } from '../../src/versions/resolve.ts';
-import { rootOf } from '../../src/versions/snapshot.ts';
+import type { LocalContent } from '../../src/versions/local-content.ts';
 import { numbers } from '../support/numbers.ts';
-import { makeTestProject, openTestProject, silent, streamOf } from './project.ts';
+import { openContentOf, servedBy, storeOf, type Fate } from './local-store.ts';
 
 const mebibyte = 1 << 20;
 /** As statfs(2) calls it. */
@@ -40,13 +28,7 @@ beforeEach(async () => {
 afterEach(() => rm(dir, { recursive: true }));
 
 /** A store in a folder that has `bytes` as /file. */
-async function storeWith(bytes: Buffer): Promise<Store> {
-  const store = await openStore(join(dir, 'store'));
-  const { project } = await makeTestProject(store);
-  const sources = [{ kind: 'stream' as const, stream: streamOf(bytes) }];
-  await putFiles(project, { repo: 'data', branch: 'master', message: '', sources, target: '/file', watch: silent });
-  return store;
-}
+const storeWith = (bytes: Buffer): Promise<Store> => storeOf(join(dir, 'store'), { '/file': bytes });
 
 /** As a process has it that begins: the file's content, through a cache in `cache`. */
 async function openContent(
@@ -54,14 +36,8 @@ async function openContent(
   memory = 24 * mebibyte,
   timeoutSeconds = 5,
 ): Promise<{ content: LocalContent; filler: Filler }> {
-  const project: Project = openTestProject(store);
-  const commit = await resolveCommit(await project.snapshot(), parseAddress('data'));
-  const { entry } = await new Files(project.reader, rootOf(commit), 'data').find('/file');
-  const space = new DiskSpace(join(dir, 'cache'), 1e9);
-  const files: LocalFiles = { cache: new FileCache(space), filler: new Filler(store, space, timeoutSeconds, memory) };
-  if (entry.content.form !== 'list') throw new Error('a large file is a list');
-  const content = await LocalContent.open(files, project.reader, 'default', entry.content);
-  return { content: content!, filler: files.filler };
+  const { content, files } = await openContentOf(store, '/file', { dir: join(dir, 'cache'), memory, timeoutSeconds });
+  return { content, filler: files.filler };
 }
 
 /** Begins to fetch what will be read soon; what is under way when a test ends finds no store any more. */
@@ -409,39 +385,6 @@ test('a random read fetches the chunks that it touches', async () => {
   expect(filler.counters.requests).toBe(1);
   expect(filler.counters.bytes).toBeLessThanOrEqual(2 * 4 * mebibyte);
 });
-
-type Fate = 'works' | 'stalls' | 'lingers';
-
-/** The objects of a folder store by HTTP, in ranges, as `next` says: `stalls` after half of the bytes, `lingers` after all. */
-async function servedBy(
-  store: Store,
-  next: (request: number, length: number) => Fate | Promise<Fate>,
-): Promise<Store & AsyncDisposable> {
-  let requests = 0;
-  const server = createServer((request, answer) => {
-    const [, from, to] = /(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
-    requests += 1;
-    const number = requests;
-    void (async () => {
-      const length = Number(to) - Number(from) + 1;
-      const fate = await next(number, length);
-      const bytes = await store.read((request.url ?? '').slice(1), Number(from), length);
-      answer.writeHead(206, fate === 'lingers' ? {} : { 'content-length': bytes.length });
-      if (fate === 'works') answer.end(bytes);
-      else if (fate === 'lingers') answer.write(bytes);
-      else answer.write(bytes.subarray(0, length / 2));
-    })();
-  });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  return Object.assign(Object.create(store) as Store, {
-    direct: async (key: string) => ({ url: `http://127.0.0.1:${port}/${key}` }),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
-  });
-}
 
 test('a transfer that stands still is asked for again, and not waited for', async () => {
   const bytes = randomBytes(24 * mebibyte);

@@ -63,7 +63,7 @@ class Files {
   std::shared_ptr<CacheFile> Open(uint64_t file) {
     const std::string path = folder_ + "/" + NameOf(file);
     const int data = open(path.c_str(), O_RDWR | O_CREAT, 0600), sums = open((path + ".sums").c_str(), O_RDWR | O_CREAT, 0600);
-    auto made = std::make_shared<CacheFile>(data, sums, SizeOf(file), CacheFile::Boot{});
+    auto made = std::make_shared<CacheFile>(data, sums, SizeOf(file), CacheFile::Content{}, CacheFile::Boot{});
     close(data), close(sums);
     return made;
   }
