@@ -49,6 +49,18 @@ export class Listing {
     return sum;
   }
 
+  /** True when the folder has a name. */
+  has(name: Buffer): boolean {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.at(middle).name.compare(name) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.count && this.at(low).name.equals(name);
+  }
+
   at(n: number): FileStat {
     const { rows } = this;
     const at = n * rowBytes;

@@ -12,7 +12,7 @@ import { checkFolder, claimFolder, isTagName, makeBelow, type FolderKind } from 
 const tagStart = `Signature: 8a477f597d28d172789f06886806bc55
 # This is a disk cache of pachmount.`;
 
-const cacheKind: FolderKind = {
+export const cacheKind: FolderKind = {
   name: 'the disk cache',
   tag: 'CACHEDIR.TAG',
   tagStart,

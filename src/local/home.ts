@@ -8,7 +8,7 @@ import { checkFolder, claimFolder, makeBelow, notAFolder, type FolderKind } from
 
 const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets']);
 
-const homeKind: FolderKind = {
+export const homeKind: FolderKind = {
   name: 'PACH_HOME',
   tag: 'PACH_HOME.TAG',
   tagStart: 'pachmount keeps the state of this machine here.',

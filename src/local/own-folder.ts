@@ -58,9 +58,10 @@ export async function checkFolder(path: string, kind: FolderKind): Promise<boole
 }
 
 /** True when a folder has the tag. */
-async function isTagged(path: string, { tag, tagStart }: Pick<FolderKind, 'tag' | 'tagStart'>): Promise<boolean> {
+export async function isTagged(path: string | Buffer, { tag, tagStart }: FolderKind): Promise<boolean> {
   try {
-    await using file = await open(join(path, tag), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const at = Buffer.concat([Buffer.from(path), Buffer.from(`/${tag}`)]);
+    await using file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const { buffer } = await file.read(Buffer.alloc(tagStart.length), 0, tagStart.length, 0);
     return buffer.toString() === tagStart;
   } catch {
@@ -69,7 +70,7 @@ async function isTagged(path: string, { tag, tagStart }: Pick<FolderKind, 'tag' 
 }
 
 /** True for a tag, and for one that is being written. */
-export function isTagName(name: string, { tag }: Pick<FolderKind, 'tag'>): boolean {
+export function isTagName(name: string, { tag }: FolderKind): boolean {
   return name === tag || (name.startsWith(`${tag}.`) && /^[0-9a-f]{16}$/.test(name.slice(tag.length + 1)));
 }
 

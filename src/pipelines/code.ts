@@ -3,15 +3,16 @@
  * that every run of a version runs the same, wherever it runs.
  */
 import { execFile } from 'node:child_process';
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { rootPlace } from '../base/place.ts';
-import type { BlobReader } from '../cache/blobs.ts';
-import { nameOfText } from '../model/paths.ts';
+import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import { Directories } from '../versions/directories.ts';
 import { ingestFile, ingestFolder, type IngestOptions } from '../versions/ingest.ts';
+import { OwnFolders } from '../versions/own-folders.ts';
+import type { Project } from '../versions/project.ts';
 import type { Upload } from '../versions/upload.ts';
 import type { CodeUse } from './spec.ts';
 
@@ -21,25 +22,29 @@ const gitMsMax = 5000;
 
 /** Stores the code; undefined where there is none. Throws what can't be read, by name. */
 export async function storeCode(
-  reader: BlobReader,
+  project: Project,
   upload: Upload,
   code: readonly CodeUse[],
-  signal: AbortSignal,
+  watch: Pick<IngestOptions, 'signal' | 'skipped'>,
 ): Promise<Ref | undefined> {
   if (code.length === 0) return undefined;
+  const { reader } = project;
+  const own = new OwnFolders(project.options.store);
   const directories = new Directories(reader, upload.nodes);
   const options: IngestOptions = {
     sink: { data: upload.data, nodes: upload.nodes },
     directories,
     progress: () => undefined,
-    skipped: () => undefined,
+    own,
     leaveOut: (name) => leftOut.has(name.toString()),
-    signal,
+    skipped: watch.skipped,
+    signal: watch.signal,
   };
   const entries: TreeEntry[] = [];
   for (const [index, { from }] of code.entries()) {
     const name = Buffer.from(String(index));
     const path = nameOfText(from);
+    await own.refuse(from, textOfName(await realpath(path, { encoding: 'buffer' })));
     const times = { mtimeSeconds: 0, mtimeNanoseconds: 0 };
     if ((await stat(path)).isDirectory()) {
       const content = await ingestFolder(options, rootPlace(path), undefined);

@@ -7,6 +7,7 @@ import { decodeLease, decodeOutcome } from '../model/records/pipelines.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { chunkBytesMax, type Ref } from '../model/refs.ts';
 import type { Change } from '../versions/change.ts';
+import type { IngestOptions } from '../versions/ingest.ts';
 import type { Project } from '../versions/project.ts';
 import {
   branchKey,
@@ -45,6 +46,8 @@ export interface SetOptions {
   /** Results so far are not taken any more. */
   readonly reprocess: boolean;
   readonly signal: AbortSignal;
+  /** Told of what of the code is left out. */
+  readonly skipped: IngestOptions['skipped'];
 }
 
 interface Prepared {
@@ -65,7 +68,7 @@ export async function setPipelines(
   for (const spec of specs) {
     const bytes = specBytes(spec);
     const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
-    const code = await storeCode(project.reader, begun.upload, spec.code, options.signal);
+    const code = await storeCode(project, begun.upload, spec.code, options);
     if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
   }
   const names = specs.map(({ name }) => name).join(', ');

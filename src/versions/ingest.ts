@@ -12,6 +12,7 @@ import { textOfName } from '../model/paths.ts';
 import type { FileContent, TreeEntry } from '../model/tree.ts';
 import { storeFile, storeSmall, storeStream, type ContentSink, type ReadFile } from './content.ts';
 import { sameContent, type Directories, type Directory, type DirectoryEdit, type OldEntries } from './directories.ts';
+import type { OwnFolders } from './own-folders.ts';
 import { Unread, type Seen } from './unread.ts';
 
 export interface IngestOptions {
@@ -19,13 +20,15 @@ export interface IngestOptions {
   readonly directories: Directories;
   /** Told of bytes and files as they are read. */
   progress(bytes: number, files: number): void;
-  /** Told of what can't be stored (sockets, devices, FIFOs) and is left out. */
+  /** Told of what is left out: what can't be stored (sockets, devices, FIFOs), and `own`. */
   skipped(path: string, why: string): void;
   readonly signal?: AbortSignal | undefined;
   /** What this machine remembers of the folder from the last time. */
   readonly seen?: Seen | undefined;
   /** What lies in the version and not in the folder is deleted. */
   readonly deleteOthers?: boolean;
+  /** What is left out wherever it lies below the folder, and told of as the rest. */
+  readonly own?: OwnFolders | undefined;
   /** True for what is left out without a word. */
   leaveOut?(name: Buffer): boolean;
   /** What to store for a symlink at `path` (below the source's root) instead of the link: undefined for the link. */
@@ -47,10 +50,22 @@ export async function ingestFolder(
   folder: Place,
   base: Directory | undefined,
 ): Promise<Directory> {
+  return ingestListed(options, folder, base, await listed(options, folder));
+}
+
+function listed(options: IngestOptions, folder: Place): Promise<Listing> {
   options.signal?.throwIfAborted();
-  const listing = await listFolder(folder, options.seen?.settledMs).catch((error: unknown) => {
+  return listFolder(folder, options.seen?.settledMs).catch((error: unknown) => {
     throw unreadable(shownPath(folder), error);
   });
+}
+
+async function ingestListed(
+  options: IngestOptions,
+  folder: Place,
+  base: Directory | undefined,
+  listing: Listing,
+): Promise<Directory> {
   const unread = await Unread.of(options, fullPath(folder), { listing, base });
   if (base && unread.all && !options.deleteOthers) {
     options.progress(listing.bytes, listing.count);
@@ -229,7 +244,13 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
     case 'directory': {
       const before = await old(name);
       const base = before?.content.form === 'directory' ? before.content : undefined;
-      const content = await ingestFolder(options, path, base);
+      const listing = await listed(options, path);
+      const own = await options.own?.what(fullPath(path), listing);
+      if (own !== undefined) {
+        options.skipped(shownPath(path), `it is ${own}`);
+        return undefined;
+      }
+      const content = await ingestListed(options, path, base, listing);
       return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds, content };
     }
     case 'file':

@@ -7,7 +7,7 @@ import { basename, resolve } from 'node:path';
 import type { BlobReader } from '../cache/blobs.ts';
 import { PachError } from '../base/errors.ts';
 import { rootPlace } from '../base/place.ts';
-import { nameOfText, parsePath } from '../model/paths.ts';
+import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
 import { entryHash, type FileContent, type TreeEntry } from '../model/tree.ts';
 import { fileTime, type EntrySource } from '../sources/source.ts';
 import { appendStream } from './append.ts';
@@ -62,6 +62,9 @@ export async function putSource(
     throw new PachError(error.code === 'ENOENT' ? 'not-found' : 'denied', { what: source.path, why, cause: error });
   });
   const path = Buffer.from(nameOfText(source.path));
+  // What is named may be a link, or lie behind one.
+  const real = textOfName(await realpath(path, { encoding: 'buffer' }));
+  await options.own?.refuse(source.path, real);
   const named =
     info.isDirectory() && /(^|\/)\.{0,2}\/*$/.test(source.path) ? [] : [nameOfText(basename(resolve(source.path)))];
   const at = into ? [...names, ...named] : names;
@@ -85,7 +88,7 @@ export async function putSource(
   }
   // The folder may be named through a link; what lies in it is taken without following any.
   const { deleteOthers = false } = source;
-  return putFolder({ ...options, deleteOthers }, root, nameOfText(await realpath(source.path)), at, now);
+  return putFolder({ ...options, deleteOthers }, root, nameOfText(real), at, now);
 }
 
 /** Stores a stream, behind what lies at a path when the options say so. */

@@ -13,6 +13,7 @@ import type { IngestOptions } from './ingest.ts';
 import type { Project } from './project.ts';
 import { putSource, type PutSource } from './put-source.ts';
 import { CollectedError, collectedOr } from './renew.ts';
+import { OwnFolders } from './own-folders.ts';
 import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
 import type { Seen } from './unread.ts';
 import type { Upload } from './upload.ts';
@@ -48,6 +49,8 @@ export interface PutResult {
   readonly newBytes: number;
   /** Bytes of the objects that were written. */
   readonly storedBytes: number;
+  /** Paths of this machine that were not stored, where there are any. */
+  readonly leftOut?: readonly string[];
 }
 
 /**
@@ -74,7 +77,12 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
     bytes += moreBytes;
     request.watch.progress(moreBytes, moreFiles);
   };
-  const watch = { ...request.watch, progress };
+  const leftOut: string[] = [];
+  const skipped = (path: string, why: string): void => {
+    leftOut.push(path);
+    request.watch.skipped(path, why);
+  };
+  const watch = { ...request.watch, progress, skipped, own: new OwnFolders(project.options.store) };
   await using seen = new SeenFolders(project, request);
   const { commit, upload } = await commitEdit(project, request, async (directories, base, writing) => {
     const sink = { data: writing.data, nodes: writing.nodes };
@@ -89,7 +97,14 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
     return root;
   });
   await seen.keep();
-  return { commit: commit.id, files, bytes, newBytes: upload.data.newBytes, storedBytes: upload.storedBytes };
+  return {
+    commit: commit.id,
+    files,
+    bytes,
+    newBytes: upload.data.newBytes,
+    storedBytes: upload.storedBytes,
+    ...(leftOut.length > 0 && { leftOut }),
+  };
 }
 
 type SeenRequest = BranchName & Pick<PutRequest, 'target' | 'seenFolder'>;

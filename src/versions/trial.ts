@@ -12,6 +12,7 @@ import { Directories } from './directories.ts';
 import { changesOf, type FileChange } from './files.ts';
 import type { Project } from './project.ts';
 import { mayChange, SeenFolders, type PutRequest } from './put.ts';
+import { OwnFolders } from './own-folders.ts';
 import { putSource } from './put-source.ts';
 import { rootOf } from './snapshot.ts';
 
@@ -41,7 +42,8 @@ export async function trySync(project: Project, request: TrialRequest): Promise<
   const sink: ContentSink = { data: { add: namesOnly }, nodes: memory };
   await using seen = new SeenFolders(project, request);
   const source = { kind: 'path', path: folder, recursive: true, deleteOthers } as const;
-  const options = { ...watch, sink, directories, finish: () => Promise.resolve(), seen: await seen.of(source) };
+  const own = new OwnFolders(project.options.store);
+  const options = { ...watch, own, sink, directories, finish: () => Promise.resolve(), seen: await seen.of(source) };
   const root = await putSource(options, base, source, target);
   const [before, after] = [base && (await directories.find(base, [])), root && (await directories.find(root, []))];
   async function* changes(): AsyncGenerator<FileChange> {

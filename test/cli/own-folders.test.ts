@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Place, type Who } from '../support/place.ts';
+import { Place, type Result, type Who } from '../support/place.ts';
 
 /** A folder of the user's, whose names are such as pach gives, too. */
 const victim = `mkdir -p victim/d; echo kept > victim/d/a; echo kept > victim/0-5; echo kept > victim/${'a'.repeat(64)}
@@ -121,5 +121,49 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     await there.must(
       `${untouched} && rm out/d && pach get file data@master:/ -r -o out && diff -r src out && test ! -L out/big && ${untouched}`,
     );
+  });
+
+  test('what is put never holds the store that is written to, a PACH_HOME or a cache', async () => {
+    await using there = await Place.make(who);
+    const within = async (script: string): Promise<Result> =>
+      there.run(`export PACH_STORE=$PWD/proj/store PACH_HOME=$PWD/proj/.pach; ${script}`);
+    // Another's store is data, and so is another program's cache.
+    const made = await within(`mkdir -p proj/deep/theirs proj/target; echo a > proj/a
+      (cd proj/deep/theirs; PACH_STORE=$PWD/store PACH_HOME=$PWD/home pach create repo x)
+      echo 'Signature: 8a477f597d28d172789f06886806bc55' > proj/target/CACHEDIR.TAG
+      pach create repo data; pach put file data@master -f proj/a -q; pach cache warm data --cache proj/cache
+      echo '{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": "v"}}' | pach create secret -f -
+      ln -s proj/.pach link`);
+    expect(made.code).toBe(0);
+    const own = ['.pach', 'cache', 'deep/theirs/home', 'store'];
+    const told = (folder: string): string[] =>
+      own.map(
+        (name) =>
+          `pach: ${folder}/${name}: left out: it is ${name === 'store' ? 'the store that is written to' : name === 'cache' ? 'the disk cache' : 'PACH_HOME'}`,
+      );
+    const put = await within('pach put file data@master:/ -r -f proj/ -o json');
+    const { leftOut, commit } = JSON.parse(put.stdout) as { leftOut: string[]; commit: string };
+    expect(leftOut).toEqual(own.map((name) => join(there.dir, 'proj', name)));
+    expect(put.stderr.trim().split('\n')).toEqual(told(join(there.dir, 'proj')));
+    expect((await within('pach put file data@master:/ -r -f proj/')).stdout).toBe(`${commit}\n`);
+    const held = (await within('pach list file data@master -r -o json')).stdout.split('\n').filter(Boolean);
+    const paths = held.map((line) => (JSON.parse(line) as { path: string }).path);
+    expect(paths).toEqual(expect.arrayContaining(['/a', '/target/CACHEDIR.TAG', '/deep/theirs/store/pachmount']));
+    expect(paths.filter((path) => /^\/(?:\.pach|cache|store|deep\/theirs\/home)\b/.test(path))).toEqual([]);
+    const synced = await within('pach sync proj data@master:/proj --delete -o json');
+    expect(JSON.parse(synced.stdout)).toMatchObject({ leftOut });
+    for (const path of ['.pach', '.pach/secrets/s.json', 'store/projects', 'cache', 'deep/theirs/home/cache']) {
+      const { code, stderr } = await within(`pach put file data@master -r -f proj/${path}`);
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/which is never stored\n/) });
+    }
+    expect(await within('pach put file data@master -r -f link')).toMatchObject({ code: 2 });
+    const spec = JSON.stringify({
+      pipeline: { name: 'p' },
+      input: { pfs: { repo: 'data', glob: '/' } },
+      transform: { cmd: ['true'] },
+      dev: { code: [{ from: './proj', to: '/app' }] },
+    });
+    const code = await within(`echo '${spec}' > p.json; pach create pipeline -f p.json`);
+    expect(code.stderr.split('\n').slice(0, own.length)).toEqual(told(join(there.dir, 'proj')));
   });
 });

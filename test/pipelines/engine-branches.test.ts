@@ -19,7 +19,13 @@ test.each(['', 'a b', 'a/b', 'a@b', 'f'.repeat(32)])(
     const document = { pipeline: { name: 'q' }, transform: { cmd: ['f'] }, input: words.input };
     const spec = parseSpec(document, { file: 'spec', folder: world.dir, project: 'default' });
     const { signal } = new AbortController();
-    const setting = setPipelines(world.project, [spec], { branch, update: true, reprocess: false, signal });
+    const setting = setPipelines(world.project, [spec], {
+      branch,
+      update: true,
+      reprocess: false,
+      signal,
+      skipped: () => undefined,
+    });
     await expect(setting).rejects.toMatchObject({ code: 'usage' });
     await expect(world.run('p', { branch })).rejects.toMatchObject({ code: 'usage' });
 

@@ -156,7 +156,8 @@ export class EngineWorld implements AsyncDisposable {
   async set({ name, cmd = ['f'], ...fields }: SpecWords, reprocess = false): Promise<void> {
     const document = { pipeline: { name }, transform: { cmd }, datum_tries: 1, ...fields };
     const spec = parseSpec(document, { file: 'spec', folder: this.dir, project: 'default' });
-    await setPipelines(this.project, [spec], { update: true, reprocess, signal: new AbortController().signal });
+    const { signal } = new AbortController();
+    await setPipelines(this.project, [spec], { update: true, reprocess, signal, skipped: () => undefined });
   }
 
   /** Runs a pipeline and what it depends on; resolves to the last one's step. */

@@ -91,7 +91,8 @@ async function set(
   }
   await using opened = await openProject(settings, { create: true });
   const { project } = opened;
-  const pipelines = await setPipelines(project, specs, { ...how, signal });
+  const skipped = (what: string, why: string): void => output.note(`${what}: left out: ${why}`);
+  const pipelines = await setPipelines(project, specs, { ...how, signal, skipped });
   const snapshot = await project.snapshot();
   for (const pipeline of pipelines) await output.document(await infoOf(snapshot, pipeline), () => pipeline.name);
   const [first] = specs;

@@ -39,7 +39,7 @@ export const putFileVerb = verb<PutArgs>({
     ['put file logs@master:/app.log --append -f today.log', 'More bytes for a file that is there'],
     ['put file data@master:/raw/ -i list.txt', 'Files, folders (with -r) and addresses of a list'],
   ],
-  json: '{commit, files, bytes, newBytes, storedBytes}; newBytes: plain bytes of new chunks, storedBytes: of all objects written',
+  json: '{commit, files, bytes, newBytes, storedBytes, leftOut?}; newBytes: plain bytes of new chunks, storedBytes: of all objects written, leftOut: paths, where there are any, of what can not be stored (sockets, devices, FIFOs) or never is (the store, PACH_HOME, its cache)',
   options: (yargs) =>
     yargs
       .positional('target', {

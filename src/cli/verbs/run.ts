@@ -84,7 +84,8 @@ export const runPipelineVerb = verb<RunArgs>({
     const specs = args.file === undefined ? [] : await readSpecs(source);
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const { project } = opened;
-    if (specs.length > 0) await setPipelines(project, specs, { update: true, branch, reprocess, signal });
+    const skipped = (what: string, why: string): void => output.note(`${what}: left out: ${why}`);
+    if (specs.length > 0) await setPipelines(project, specs, { update: true, branch, reprocess, signal, skipped });
     const names = args.pipeline === undefined ? specs.map(({ name }) => name) : [args.pipeline];
     let code = 0;
     const steps = runPipelines(settings, opened, {

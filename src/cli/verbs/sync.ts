@@ -32,7 +32,7 @@ export const syncVerb = verb<SyncArgs>({
     ['sync ./photos images@master:/photos --delete', 'And delete what is not here'],
     ['sync ./photos images@master:/photos --delete --dry-run', 'Say what that would change'],
   ],
-  json: `{commit, files, bytes, newBytes, storedBytes}, as put file; with --dry-run ${changeJson}`,
+  json: `{commit, files, bytes, newBytes, storedBytes, leftOut?}, as put file; with --dry-run ${changeJson}`,
   options: (yargs) =>
     yargs
       .positional('folder', { type: 'string', demandOption: true, describe: 'A folder of this machine' })

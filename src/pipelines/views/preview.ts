@@ -33,7 +33,7 @@ export async function* preview(
     name: spec.name,
     spec,
     specRef: { type: 'chunk', hash: hashOf(bytes) },
-    code: await storeCode(project.reader, begun.upload, spec.code, signal),
+    code: await storeCode(project, begun.upload, spec.code, { signal, skipped: () => undefined }),
     codeOrigin: '',
     version: 0,
     created: now,
