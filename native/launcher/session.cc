@@ -168,6 +168,7 @@ void Session::Begin(Reader reader) {
   run.began_us = NowUs();
   run.measure_at_us = run.began_us + kMeasureUs;
   run.count_at_us = run.began_us + kCountUs;
+  if (manner_.has_world) RenewWorld();
   run.started = StartCommand(manner_, run.plan, env);
   run.plan.stdin_bytes.clear();
   run_ = std::move(run);

@@ -2,7 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -17,6 +17,8 @@
 #include <set>
 
 #include "files.h"
+#include "hide.h"
+#include "places.h"
 
 namespace launcher {
 
@@ -24,49 +26,10 @@ namespace {
 
 /** Each costs a mount, which every command copies. */
 constexpr int kSiblingsMax = 1000;
-constexpr int kTmpfs = MS_NOSUID | MS_NODEV;
 /** Made anew for every command, or made by hand: nothing else can be shown below them. */
 const std::set<std::string> kOwn = {"proc", "tmp", "dev", "run", "pfs", "pach-bin", "scratch"};
 
-[[noreturn]] void Fail(const std::string& what) { throw Failure{errno, what + ": " + std::strerror(errno)}; }
-
-void Check(bool good, const std::string& what) {
-  if (!good) Fail(what);
-}
-
-std::string PathOf(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
-
-/** A path of the world, whose symlinks are followed there and not on the machine; relative paths may start with a slash. */
-Fd OpenInWorld(const std::string& path, uint64_t resolve = RESOLVE_IN_ROOT) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = resolve;
-  const char* relative = path.c_str() + std::min(path.find_first_not_of('/'), path.size());
-  return Fd(static_cast<int>(syscall(SYS_openat2, AT_FDCWD, *relative == '\0' ? "." : relative, &how, sizeof how)));
-}
-
-bool IsFolder(const Fd& fd) {
-  struct stat status {};
-  return fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode);
-}
-
-bool MakeReadOnly(int fd, const char* path, bool recursive) {
-  mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID;
-  return mount_setattr(fd, path, (recursive ? AT_RECURSIVE : 0) | AT_EMPTY_PATH, &attributes, sizeof attributes) == 0;
-}
-
-/** Shows what lies at `from`, with what is mounted below it, at a place of the world. */
-void Show(const std::string& from, const Fd& to, bool read_only) {
-  const Fd tree(open_tree(AT_FDCWD, from.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
-  Check(static_cast<bool>(tree), from + " can't be shown");
-  Check(!read_only || MakeReadOnly(tree.get(), "", true), from + " can't be shown read-only");
-  Check(move_mount(tree.get(), "", to.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0, from + " can't be shown");
-}
-
-void MountTmpfs(const std::string& at, const char* options) {
-  Check(mount("tmpfs", at.c_str(), "tmpfs", kTmpfs, options) == 0, "a tmpfs at " + at);
-}
+Hidden hidden;
 
 /** An empty file or folder to mount on. */
 void MakePoint(const std::string& path, bool folder) {
@@ -80,6 +43,17 @@ void CopyLink(int parent, const char* name, const std::string& to) {
   if (size < 0) return;
   target[size] = '\0';
   Check(symlink(target, to.c_str()) == 0, to);
+}
+
+/** What the machine mounts later comes as the machine has it. */
+void KeepReadOnly() {
+  DIR* entries = opendir(".");
+  Check(entries != nullptr, "a folder can't be read");
+  while (const dirent* entry = readdir(entries)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != ".." && entry->d_type == DT_DIR && kOwn.count(name) == 0) MakeReadOnly(AT_FDCWD, entry->d_name, true);
+  }
+  closedir(entries);
 }
 
 /** Shows every entry of an open folder of the machine (or of the world) in the folder `to`, but for `skipped`. */
@@ -168,6 +142,9 @@ void Unshare(bool no_network) {
   Check(socket_fd && ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) == 0, "the loopback interface");
 }
 
+/** Keys of whoever started this belong to a session that commands are not of. Where there are no more keys to be had, or none at all, the filter of calls remains. */
+void JoinKeyring() { (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr); }
+
 /** A root that lies above the machine's, and is the working directory. */
 void MakeRoot() {
   MountTmpfs("/", "mode=755");
@@ -211,16 +188,19 @@ void MakeRun() {
   const std::string path = resolved != nullptr ? resolved : "";
   free(resolved);
   if (path.compare(0, 5, "/run/") == 0) Show(path, PlaceFor(path, false), true);
+  struct stat status {};
+  // Elsewhere it is a link to /run.
+  if (lstat("/var/run", &status) == 0 && S_ISDIR(status.st_mode)) MountTmpfs(PathOf(OpenInWorld("/var/run")), "mode=755");
 }
 
-void Hide(const Texts& paths) {
+void HidePlaces(const Texts& paths, const Texts& sockets) {
+  Texts machines;
   for (const std::string& path : paths) {
-    char* resolved = realpath(path.c_str(), nullptr);
-    const Fd place = OpenInWorld(resolved != nullptr ? resolved : path);
-    free(resolved);
-    if (place && IsFolder(place)) MountTmpfs(PathOf(place), "mode=555,size=4k,nr_inodes=1");
-    else if (place) Show("/dev/null", place, true);
+    // Of the machine nothing is seen in folders of the world's own.
+    const std::string top = path.substr(0, path.find('/', 1));
+    if (path.size() > 1 && path[0] == '/' && kOwn.count(top.substr(1)) == 0) machines.push_back(path);
   }
+  hidden.Hide(machines, sockets);
 }
 
 void ShowCode(const Pairs& code) {
@@ -255,13 +235,15 @@ NextSocket MakePrograms(const std::string& program) {
   return ListenForNext(true);
 }
 
-NextSocket Furnish(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group) {
+NextSocket Furnish(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group, const Texts& sockets) {
   MakeDevices();
   MakeRun();
-  Hide(plan.hidden);
+  HidePlaces(plan.hidden, sockets);
   NextSocket next = MakePrograms(plan.program);
   ShowCode(plan.code);
   WriteSecrets(secrets, owner, group);
+  for (const auto& [from, to] : plan.code) hidden.Allow(to);
+  for (const auto& [path, bytes] : secrets) hidden.Allow(path);
   Show(plan.slot + "/pfs", OpenInWorld("pfs"), true);
   Show(plan.slot + "/out", OpenInWorld("pfs/out"), false);
   if (!plan.scratch) Check(rmdir("scratch") == 0, "/scratch");
@@ -273,12 +255,23 @@ NextSocket Furnish(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid
 
 NextSocket MakeWorld(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group) {
   for (const std::string& folder : plan.cgroups) WriteTo((folder + "/cgroup.procs").c_str(), "0");
+  // Those of the machine's network, which this process leaves.
+  const Texts sockets = plan.no_network ? SocketsInFolders() : Texts{};
   Unshare(plan.no_network);
+  JoinKeyring();
   MakeRoot();
   try {
-    return Furnish(plan, secrets, owner, group);
+    return Furnish(plan, secrets, owner, group, sockets);
   } catch (const Failure& failure) {
     // The namespaces were to be had: no lack of rights to make worlds.
+    throw Failure{0, failure.why};
+  }
+}
+
+void RenewWorld() {
+  try {
+    if (hidden.Renew()) KeepReadOnly();
+  } catch (const Failure& failure) {
     throw Failure{0, failure.why};
   }
 }

@@ -24,6 +24,9 @@ struct WorldPlan {
 /** Makes the world, and goes to it; secrets belong to `owner`. Returns what `next` asks. Throws Failure. */
 NextSocket MakeWorld(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group);
 
+/** In the launcher, before each command: hides what has come to places that are hidden. Throws Failure. */
+void RenewWorld();
+
 /** In a command's first process, in new namespaces: what only this command sees. Then its root is the world's. Throws Failure. */
 void EnterWorld(const Pairs& binds, bool scratch);
 

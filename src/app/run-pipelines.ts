@@ -3,6 +3,7 @@
  * secrets and folders.
  */
 import { mkdir, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { removeTreeAsync } from '../base/remove.ts';
@@ -21,6 +22,7 @@ import { extractFile, extractFolder } from '../versions/extract.ts';
 import { FileBytes, Files } from '../versions/files.ts';
 import { resolveCommit } from '../versions/resolve.ts';
 import type { Commit } from '../versions/snapshot.ts';
+import { credentialsOfAll } from './credentials.ts';
 import { openExecutor, type ExecutorName } from './executors.ts';
 import { mountLogPath } from '../local/mounts.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
@@ -63,9 +65,7 @@ export async function* runPipelines(
   await using executor = await openExecutor(request.executor, settings);
   await using folder = await openRunFolder(settings.home);
   await using mounts = new Mounts();
-  const hidden = [settings.home.dir, ...(settings.credentials ?? [])].map((path) => resolve(path));
-  const header = store.localPath(storeHeaderKey);
-  if (header !== undefined) hidden.push(dirname(resolve(header)));
+  const hidden = await hiddenPlaces(settings, store);
   const said = new Set<string>();
   let number = 0;
   const options: GraphOptions = {
@@ -135,6 +135,14 @@ async function pinnedVersions(
   return pinned;
 }
 
+/** What commands must not see of this machine, whatever their spec says. */
+async function hiddenPlaces({ home, credentials = [] }: Settings, store: OpenProject['store']): Promise<string[]> {
+  const header = store.localPath(storeHeaderKey);
+  const places = [home.dir, ...credentials, ...(header === undefined ? [] : [dirname(header)])];
+  const all = process.geteuid?.() === 0 ? await credentialsOfAll() : [];
+  return [...new Set([...places, ...all].map((path) => resolve(path)))];
+}
+
 async function worldOf(
   settings: Settings,
   { spec, executor }: { readonly spec: PipelineSpec; readonly executor: ExecutorName },
@@ -156,7 +164,7 @@ async function worldOf(
     processesMax: spec.bounds.processesMax,
     network: spec.network,
     memoryVolume: transform.memoryVolume,
-    hidden,
+    hidden: [...hidden, ...spec.hide.map((path) => path.replace(/^~/, () => homedir()))],
   };
 }
 

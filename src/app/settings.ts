@@ -8,6 +8,7 @@ import { PachError } from '../base/errors.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
 import { isS3 } from '../store/s3-url.ts';
+import { credentialsOf } from './credentials.ts';
 
 export interface Settings {
   readonly home: Home;
@@ -21,7 +22,7 @@ export interface Settings {
   readonly singleWriter?: boolean;
   /** Where the Docker engine is, when it is not where it usually is. */
   readonly docker?: string | undefined;
-  /** Folders and files with credentials: commands of pipelines must not see them. */
+  /** Folders and files with the user's credentials, there or not: commands of pipelines must not see them. */
   readonly credentials?: readonly string[];
   /** What commands of the process executor begin with. */
   readonly commandEnvironment?: Readonly<Record<string, string>>;
@@ -34,9 +35,6 @@ export interface Flags {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Where the S3 client looks for credentials, beside the home folder. */
-const credentialVariables = ['AWS_SHARED_CREDENTIALS_FILE', 'AWS_CONFIG_FILE', 'AWS_WEB_IDENTITY_TOKEN_FILE'];
 
 export function settingsFrom(flags: Flags, environment: Environment): Settings {
   const home = new Home(environment['PACH_HOME'] || join(homedir(), '.pachmount'));
@@ -59,10 +57,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || 'unknown',
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
-    credentials: [
-      ...['.pachmount', '.aws', '.docker'].map((name) => join(homedir(), name)),
-      ...credentialVariables.flatMap((name) => environment[name] || []),
-    ],
+    credentials: credentialsOf(homedir(), environment),
     commandEnvironment: {
       PATH: environment['PATH'] || '/usr/local/bin:/usr/bin:/bin',
       HOME: homedir(),

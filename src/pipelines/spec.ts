@@ -99,6 +99,8 @@ export interface PipelineSpec {
   readonly code: readonly CodeUse[];
   readonly bounds: Limits;
   readonly network: 'default' | 'none';
+  /** Places of this machine that the process executor hides: absolute, or in the home folder (`~/…`). */
+  readonly hide: readonly string[];
   /** The spec as its author wrote it, with the fields that only matters elsewhere: kept for promotion. */
   readonly document: object;
 }

@@ -2,6 +2,7 @@
  * What commands see and what is made of what they leave, on this machine.
  */
 import { expect, test } from 'vitest';
+import { credentialsOf } from '../../src/app/credentials.ts';
 import { linesOf, PipelinePlace, type RunLine } from './cli-world.ts';
 
 interface FileLine {
@@ -166,6 +167,35 @@ test('joins, groups, crosses and unions give commands what belongs together', as
   expect(await here.files('cross@master')).toEqual(['/1.txt-1.csv', '/1.txt-3.csv', '/2.txt-1.csv', '/2.txt-3.csv']);
   expect(await here.files('union@master')).toEqual(['/1.csv', '/1.txt', '/2.txt', '/3.csv']);
   expect(await here.must('pach logs -p union')).not.toContain('l out r');
+});
+
+test.each(['root', 'user'] as const)('no credentials are seen, wherever they are kept (%s)', async (who) => {
+  await using here = await PipelinePlace.make({ a: '1' }, who);
+  // Not in the place of the test: a command has a /tmp of its own.
+  const home = (await here.must('mktemp -d -p /var/tmp')).trim();
+  try {
+    const named = { KUBECONFIG: `${home}/k/1:${home}/k/2`, NETRC: `${home}/n`, AWS_CONFIG_FILE: '/dev/null' };
+    const places = credentialsOf(home, { ...named, XDG_CONFIG_HOME: `${home}/xdg` }).filter(
+      (path) => path !== '/dev/null',
+    );
+    expect(places.length).toBeGreaterThan(50);
+    const files = [...places, `${home}/mine`, `${home}/own/deep/x`].map((path, index) =>
+      index % 2 ? path : `${path}/in`,
+    );
+    await here.must(files.map((path) => `mkdir -p "$(dirname ${path})"; echo hush > ${path}`).join('\n'));
+    await here.must(`echo hush > ${home}/seen`);
+    const script = `cd "$HOME" && grep -rl hush . > /pfs/out/seen; cat /etc/shadow /etc/ssh/ssh_host_*_key > /pfs/out/root 2>/dev/null; true`;
+    await here.spec('p', script, { dev: { hide: ['~/mine', `${home}/own/deep`] } });
+    const variables = Object.entries({ ...named, HOME: home, XDG_CONFIG_HOME: `${home}/xdg` });
+    await here.must(`${variables.map(([name, value]) => `${name}=${value}`).join(' ')} pach run pipeline -f p.json`);
+    expect(await here.read('p@master:/seen')).toBe('./seen\n');
+    expect(await here.read('p@master:/root')).toBe('');
+    // What is hidden may decide what a command does.
+    await here.spec('p', script, { dev: { hide: ['~/mine'] } });
+    expect(await here.ran('-f p.json')).toMatchObject({ datums: { processed: 1 } });
+  } finally {
+    await here.must(`rm -r ${home}`);
+  }
 });
 
 test('a command may stay up and ask for its datums', async () => {

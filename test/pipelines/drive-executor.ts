@@ -52,6 +52,7 @@ export class Driver implements AsyncDisposable {
   readonly child: ChildProcess;
   private readonly who: Who;
   private readonly waiting = new Map<number, (answer: Answer) => void>();
+  private readonly folders: string[] = [];
   private sent = 0;
 
   private constructor(dir: string, who: Who) {
@@ -82,6 +83,14 @@ export class Driver implements AsyncDisposable {
   async folder(name: string): Promise<string> {
     const path = join(this.dir, name);
     await mkdir(path);
+    await this.own(path);
+    return path;
+  }
+
+  /** A folder that commands see, unlike `dir`: theirs is another /tmp. */
+  async outside(): Promise<string> {
+    const path = await mkdtemp('/var/tmp/pach-executor-');
+    this.folders.push(path);
     await this.own(path);
     return path;
   }
@@ -134,7 +143,7 @@ export class Driver implements AsyncDisposable {
     const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.stdin?.end();
     if (this.child.exitCode === null && this.child.signalCode === null) await ended;
-    await rm(this.dir, { recursive: true, force: true });
+    for (const folder of [this.dir, ...this.folders]) await rm(folder, { recursive: true, force: true });
   }
 
   private async own(path: string): Promise<void> {

@@ -4,9 +4,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { chmod, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
 import { Driver, whos, type Holds } from './drive-executor.ts';
@@ -225,14 +226,21 @@ describe.each(whos)('commands of %s', (who) => {
     await driver.open();
     expect((await driver.run('true')).ending).toEqual(exited(0));
     await place.must('pach create repo data && mkdir src && echo deep > src/x && pach put file data@master -r -f src/');
-    await place.must('pachmount data@master pfs');
-    const binds = [{ from: join(place.dir, 'pfs/data'), to: 'in' }];
+    // Where the command would see it, as it sees the file beside it.
+    const outside = await driver.outside();
+    const mountpoint = join(outside, "it's there");
+    await place.must(`mkdir "${mountpoint}" && pachmount data@master "${mountpoint}" && touch ${outside}/beside`);
+    const binds = [{ from: join(mountpoint, 'data'), to: 'in' }];
     const seen = await driver.run('cat /pfs/in/x; touch /pfs/in/y', { binds });
     expect(seen.log).toMatch(/^deep\ntouch: .*Read-only file system\n$/);
+    // But for what it is given it sees none of our mounts.
+    expect((await driver.run(`ls -R ${outside}`, { binds })).log).toBe(
+      `${outside}:\nbeside\nit's there\n\n${outside}/it's there:\n`,
+    );
     expect((await driver.run('ls /pfs/in')).log).toBe('');
     // Its world has a part in the mount, which the server serves until then.
     await driver.close();
-    await place.must('pach unmount pfs');
+    await place.must(`pach unmount "${mountpoint}"`);
   });
 
   test('see neither other datums, nor what is hidden, nor sockets of the system', async () => {
@@ -255,6 +263,39 @@ describe.each(whos)('commands of %s', (who) => {
     expect((await driver.run('ls -A /tmp /dev/shm')).log).toBe('/dev/shm:\n\n/tmp:\n');
     expect((await driver.run('set -- /proc/[0-9]*; echo $#')).log.trim()).toBe('2');
     expect((await driver.run(`kill -9 ${process.pid}; kill -9 ${driver.child.pid}`)).ending).toEqual(exited(1));
+  });
+
+  test('see nothing at hidden places, whatever becomes of these', async () => {
+    await using driver = await Driver.start(who);
+    const home = await driver.outside();
+    const put = async (path: string) => {
+      await mkdir(dirname(join(home, path)), { recursive: true });
+      await writeFile(join(home, path), 'hush');
+    };
+    for (const path of ['folder/key', 'file', 'target/key', 'dotfiles/key', 'linking/other', 'renamed', 'seen'])
+      await put(path);
+    await symlink('target', join(home, 'link'));
+    await symlink('../dotfiles/key', join(home, 'linking/key'));
+    const names = ['folder', 'file', 'link', 'linking', 'renamed', 'later', 'deep/er/later'];
+    await driver.open({ hidden: names.map((name) => join(home, name)) });
+    const seen = async () => (await driver.run(`cd ${home} && grep -rl hush .`)).log;
+    expect(await seen()).toBe('./seen\n');
+    expect((await driver.run(`cat ${home}/link/key ${home}/linking/key`)).log).toMatch(/^cat:.*\ncat:.*\n$/);
+    await put('later');
+    expect(await seen()).toBe('./seen\n');
+    await put('deep/er/later');
+    expect(await seen()).toBe('./seen\n');
+    // What was hidden before has gone with its name.
+    await put('new');
+    await rename(join(home, 'new'), join(home, 'renamed'));
+    await rename(join(home, 'folder'), join(home, 'away'));
+    await put('folder/key');
+    expect(await seen()).toBe('./seen\n');
+    // Nothing is hidden twice: mounts cost each command something.
+    const launcher = (await driver.holds()).launchers[0] ?? 0;
+    const mountsBefore = mountsOf(launcher, home);
+    expect((await driver.repeat(['true'], 5)).endings).toEqual([JSON.stringify(exited(0))]);
+    expect(mountsOf(launcher, home)).toBe(mountsBefore);
   });
 
   test('have no rights beyond their files, and can gain none', async () => {
@@ -288,7 +329,18 @@ describe.each(whos)('commands of %s', (who) => {
 
   test('are without a network where they should', async () => {
     await using driver = await Driver.start(who);
+    const path = join(await driver.outside(), 'socket');
+    const server = createServer((socket) => socket.end());
+    await new Promise<void>((done) => server.listen(path, done));
+    await chmod(path, 0o777);
+    const script = `require('net').connect(process.argv[1]).on('connect', () => console.log('connected')).on('error', (error) => console.log(error.code))`;
+    const connect = async (worker: string) =>
+      (await driver.run('', { worker, argv: [process.execPath, '-e', script, path] })).log;
+    await driver.open({}, 'online');
     await driver.open({ network: 'none' });
+    expect(await connect('online')).toBe('connected\n');
+    expect(await connect('w')).toBe('ECONNREFUSED\n');
+    server.close();
     const { log } = await driver.run('tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d " "');
     expect(log).toBe('lo\n');
   });
@@ -413,6 +465,28 @@ test.runIf(whos.includes('root'))('a mount that came after its worker is shown a
     execFileSync('sh', ['-c', `umount ${data}`]);
   }
   await driver.ask({ action: 'run', worker: 'w', task: { argv: ['true'] } });
+});
+
+test.runIf(whos.includes('root'))('a mount that comes by itself is read-only, and hidden when it is ours', async () => {
+  await using driver = await Driver.start('root');
+  await using place = await Place.make('root');
+  await place.must('pach create repo data && echo x | pach put file data@master:/ours -f -');
+  const outside = await driver.outside();
+  const mount = (script: string) => execFileSync('sh', ['-ec', script], { cwd: outside });
+  mount('mkdir shared; mount -t tmpfs shared shared; mount --make-shared shared');
+  try {
+    await driver.open();
+    expect((await driver.run(`ls ${outside}/shared`)).log).toBe('');
+    mount('mkdir shared/new shared/ours; mount -t tmpfs new shared/new; echo seen > shared/new/x');
+    const { log } = await driver.run(`cat ${outside}/shared/new/x; touch ${outside}/shared/new/y`);
+    expect(log).toMatch(/^seen\ntouch: .*Read-only file system\n$/);
+    await place.must(`pachmount data@master ${outside}/shared/ours && ls ${outside}/shared/ours/data/ours`);
+    expect((await driver.run(`ls -A ${outside}/shared/ours`)).log).toBe('');
+    await driver.close();
+    await place.must(`pach unmount ${outside}/shared/ours`);
+  } finally {
+    mount('umount -R -l shared');
+  }
 });
 
 test.runIf(whos.includes('root'))('root may run commands as somebody else', async () => {

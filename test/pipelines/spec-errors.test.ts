@@ -144,6 +144,10 @@ test.each([
   [{ ...minimal, sidecar_resource_limits: { cpu: 'x' } }, 'sidecar_resource_limits.cpu: it must be a number of cores'],
   [{ ...minimal, reprocess_spec: 'every-job' }, 'not "every-job" | did you mean every_job?'],
   // Our own.
+  [{ ...minimal, dev: { hide: ['keys'] } }, 'dev.hide[0]: it must be an absolute path, or begin with ~/'],
+  [{ ...minimal, dev: { hide: ['~/../x'] } }, 'dev.hide[0]: .. is not understood here'],
+  [{ ...minimal, dev: { hide: ['//'] } }, 'dev.hide[0]: nothing would be left to see'],
+  [{ ...minimal, dev: { hide: ['/pfs/x'] } }, 'dev.hide[0]: what a command sees at /pfs is its own'],
   [{ ...minimal, dev: { network: 'host' } }, 'dev.network: it must be default or none, not "host"'],
   [{ ...minimal, dev: { code: [{ from: 'none-such', to: '/app' }] } }, 'dev.code[0].from: there is no /none-such'],
   [{ ...minimal, dev: { code: [{ from: '.', to: 'app' }] } }, 'dev.code[0].to: it must be an absolute path | /app'],

@@ -133,6 +133,7 @@ const cases: Readonly<Record<string, Case>> = {
   'dev.limits.log': [{ dev: { limits: { log: 4096 } } }, { bounds: { ...bounds, logBytesMax: 4096 } }],
   'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { bounds: { ...bounds, processesMax: 8 } }],
   'dev.network': [{ dev: { network: 'none' } }, { network: 'none' }],
+  'dev.hide': [{ dev: { hide: ['~/keys/', '/srv//x', '~'] } }, { hide: ['~/keys', '/srv/x', '~'] }],
 };
 
 /** Fields whose right value changes nothing: a wrong one is refused. */
@@ -240,6 +241,7 @@ test('defaults', () => {
     code: [],
     bounds,
     network: 'default',
+    hide: [],
     document: minimal,
   });
 });

@@ -57,6 +57,7 @@ export function recipeOf({ spec, project, executor, fingerprint, code, salt }: R
     datumBatching: transform.datumBatching,
     memoryVolume: transform.memoryVolume,
     network: spec.network,
+    hide: spec.hide.length > 0 ? spec.hide : undefined,
     gpu: (spec.limits.gpus ?? 0) > 0,
     code: codeDocument(spec, code),
     salt: [spec.salt ?? '', salt],

@@ -97,6 +97,7 @@ const devFields = {
     'What a command may use up',
   ),
   network: mapped(oneOf('default', 'none'), '`none`: the command has no network'),
+  hide: mapped(texts, 'Files and folders of this machine that the process executor hides too; `~` is your home'),
 };
 
 export const specFields = {

@@ -31,6 +31,17 @@ export function placeOf(text: string, path: Path): string {
   return place;
 }
 
+/** A place of this machine that a command is not to see. */
+export function hiddenPlaceOf(text: string, path: Path): string {
+  if (!/^(\/|~\/|~$)/.test(text)) throw new Fault(path, 'it must be an absolute path, or begin with ~/');
+  if (text.split('/').includes('..')) throw new Fault(path, '.. is not understood here');
+  const place = posix.normalize(text).replace(/(?<=.)\/$/, '');
+  if (place === '/') throw new Fault(path, 'nothing would be left to see');
+  const holder = ['/pfs', '/proc', '/dev'].find((each) => isWithin(place, each));
+  if (holder !== undefined) throw new Fault(path, `what a command sees at ${holder} is its own`);
+  return place;
+}
+
 /** Whether a path is `folder` or lies below it. Both absolute and plain. */
 export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(`${folder}/`);

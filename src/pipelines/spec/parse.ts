@@ -6,7 +6,7 @@ import { buildCode } from './code.ts';
 import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
 import { specFields } from './fields.ts';
 import { buildInput } from './input.ts';
-import { checkName } from './names.ts';
+import { checkName, hiddenPlaceOf } from './names.ts';
 import { readFields } from './read.ts';
 import { buildTransform } from './transform.ts';
 import type { ValuesOf } from './values.ts';
@@ -60,6 +60,7 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
       processesMax: dev?.limits?.processes ?? processesDefault,
     },
     network: dev?.network ?? 'default',
+    hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
     document: document as object,
   };
 }

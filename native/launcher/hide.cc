@@ -1,0 +1,189 @@
+#include "hide.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <sstream>
+
+#include "places.h"
+
+namespace launcher {
+
+namespace {
+
+constexpr const char* kOurMounts = " - fuse.pachmount ";
+constexpr const char* kEmptyFolder = "mode=555,size=4k,nr_inodes=1";
+/** Of each the kernel keeps a mount, which every command copies. */
+constexpr size_t kSocketsMax = 1000;
+
+/** Where a path leads on the machine; the path itself where it leads nowhere. */
+std::string Resolve(const std::string& path) {
+  char* resolved = realpath(path.c_str(), nullptr);
+  const std::string found = resolved != nullptr ? resolved : path;
+  free(resolved);
+  return found;
+}
+
+/** The mount that is seen at a place; asks no server of a file system. */
+uint64_t MountAt(const Fd& place) {
+  struct statx status {};
+  const bool good = place && statx(place.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &status) == 0;
+  return good ? status.stx_mnt_id : 0;
+}
+
+bool IsSocket(const Fd& place) {
+  struct stat status {};
+  return place && fstat(place.get(), &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+/** Files to which links in a folder lead: credentials may be kept elsewhere. */
+Texts LinkedFrom(const std::string& folder) {
+  Texts found;
+  DIR* entries = opendir(folder.c_str());
+  while (const dirent* entry = entries != nullptr ? readdir(entries) : nullptr) {
+    struct stat status {};
+    const std::string path = folder + "/" + entry->d_name;
+    if (lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode) && stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) found.push_back(Resolve(path));
+  }
+  if (entries != nullptr) closedir(entries);
+  return found;
+}
+
+/** The nearest folder around a path that exists: what makes the path changes it. */
+std::string FolderAround(std::string path) {
+  struct stat status {};
+  do path = path.substr(0, path.rfind('/'));
+  while (!path.empty() && stat(path.c_str(), &status) != 0);
+  return path.empty() ? "/" : path;
+}
+
+timespec ChangeOf(const std::string& folder) {
+  struct stat status {};
+  return stat(folder.c_str(), &status) == 0 ? status.st_mtim : timespec{};
+}
+
+/** As /proc writes a path: blanks, tabs, newlines and backslashes are `\ooo`. */
+std::string Unescape(const std::string& text) {
+  std::string path;
+  for (size_t at = 0; at < text.size(); at++) {
+    if (text[at] == '\\' && at + 3 < text.size()) {
+      path += static_cast<char>(std::strtoul(text.substr(at + 1, 3).c_str(), nullptr, 8));
+      at += 3;
+    } else {
+      path += text[at];
+    }
+  }
+  return path;
+}
+
+/** The whole of a file of /proc, however long. */
+std::string ReadAll(const Fd& file) {
+  std::string text;
+  char buffer[65536];
+  for (ssize_t got = 0; (got = pread(file.get(), buffer, sizeof buffer, static_cast<off_t>(text.size()))) > 0;) text.append(buffer, static_cast<size_t>(got));
+  return text;
+}
+
+}  // namespace
+
+Texts SocketsInFolders() {
+  std::istringstream lines(ReadAll(Fd(open("/proc/self/net/unix", O_RDONLY | O_CLOEXEC))));
+  std::set<std::string> paths;
+  for (std::string line; std::getline(lines, line) && paths.size() < kSocketsMax;) {
+    const size_t at = line.find(" /");
+    if (at != std::string::npos) paths.insert(line.substr(at + 1));
+  }
+  return Texts(paths.begin(), paths.end());
+}
+
+void Hidden::Hide(const Texts& paths, const Texts& sockets) {
+  mounts_.Reset(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  Check(static_cast<bool>(mounts_), "the list of mounts");
+  for (const std::string& path : paths) Add(path, false);
+  for (const std::string& path : sockets) {
+    if (IsSocket(OpenInWorld(Resolve(path)))) Add(path, true);
+  }
+  HideAll();
+}
+
+void Hidden::Allow(const std::string& path) { shown_.insert(MountAt(OpenInWorld(path))); }
+
+bool Hidden::Renew() { return HasChanged() && HideAll(); }
+
+bool Hidden::HasChanged() {
+  pollfd waiting{mounts_.get(), POLLPRI, 0};
+  bool changed = poll(&waiting, 1, 0) > 0;
+  for (auto& [folder, before] : folders_) {
+    const timespec now = ChangeOf(folder);
+    changed |= now.tv_sec != before.tv_sec || now.tv_nsec != before.tv_nsec;
+    before = now;
+  }
+  return changed;
+}
+
+bool Hidden::HideAll() {
+  const bool has_new = HideMounts(ReadAll(mounts_));
+  // More are found while these are hidden.
+  for (size_t at = 0; at < places_.size(); at++) HideAt(Place(places_[at]));
+  return has_new;
+}
+
+void Hidden::HideAt(const Place& hidden) {
+  const std::string path = Resolve(hidden.path);
+  for (const std::string& each : {hidden.path, path}) Watch(FolderAround(each));
+  const Fd place = OpenInWorld(path);
+  if (!place || shown_.count(MountAt(place)) > 0 || (hidden.is_socket && !IsSocket(place))) return;
+  if (IsFolder(place)) {
+    for (const std::string& file : LinkedFrom(path)) Add(file, false);
+  }
+  Cover(place);
+  Allow(path);
+}
+
+bool Hidden::HideMounts(const std::string& mounts) {
+  // Fields: id, parent, device, root, mount point, …, a dash, type, …
+  std::istringstream lines(mounts);
+  std::set<uint64_t> ids;
+  std::map<uint64_t, std::string> ours;
+  for (std::string line; std::getline(lines, line);) {
+    const uint64_t id = *ids.insert(std::strtoull(line.c_str(), nullptr, 10)).first;
+    if (line.find(kOurMounts) == std::string::npos) continue;
+    std::istringstream fields(line);
+    std::string skipped, at;
+    fields >> skipped >> skipped >> skipped >> skipped >> at;
+    ours.emplace(id, Unescape(at));
+  }
+  // An id may be given to another mount when this one has gone.
+  for (auto shown = shown_.begin(); shown != shown_.end();) shown = ids.count(*shown) > 0 ? std::next(shown) : shown_.erase(shown);
+  for (const auto& [id, path] : ours) {
+    // The machine's own mounts, over which the world's lie, are listed with the same paths.
+    const Fd place = OpenInWorld(path);
+    if (MountAt(place) == id) MountTmpfs(PathOf(place), kEmptyFolder);
+  }
+  const bool has_new = !std::includes(known_.begin(), known_.end(), ids.begin(), ids.end());
+  known_ = std::move(ids);
+  return has_new;
+}
+
+void Hidden::Cover(const Fd& place) {
+  if (IsFolder(place)) MountTmpfs(PathOf(place), kEmptyFolder);
+  else Show("/dev/null", place, true);
+}
+
+/** Before it is looked what is there: whatever comes later is a change. */
+void Hidden::Watch(const std::string& folder) {
+  if (folders_.count(folder) == 0) folders_.emplace(folder, ChangeOf(folder));
+}
+
+void Hidden::Add(const std::string& path, bool is_socket) {
+  const bool known = std::any_of(places_.begin(), places_.end(), [&](const Place& place) { return place.path == path; });
+  if (!known) places_.push_back({path, is_socket});
+}
+
+}  // namespace launcher
