@@ -31,8 +31,10 @@ export interface IngestOptions {
   readonly own?: OwnFolders | undefined;
   /** True for what is left out without a word. */
   leaveOut?(name: Buffer): boolean;
-  /** What to store for a symlink at `path` (below the source's root) instead of the link: undefined for the link. */
-  resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | undefined>;
+  /** What to store for a symlink at `path` (below the source's root) instead of the link, or the link's other target; undefined for the link. */
+  resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | Buffer | undefined>;
+  /** Told of each folder below the source's root in which nothing lies. */
+  emptyFolder?(): void;
 }
 
 /** Files up to this size are one chunk whatever they hold, and are read many at a time. */
@@ -66,6 +68,7 @@ async function ingestListed(
   base: Directory | undefined,
   listing: Listing,
 ): Promise<Directory> {
+  if (listing.count === 0 && folder.path.length > 0) options.emptyFolder?.();
   const unread = await Unread.of(options, fullPath(folder), { listing, base });
   if (base && unread.all && !options.deleteOthers) {
     options.progress(listing.bytes, listing.count);
@@ -237,8 +240,8 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
           throw unreadable(shownPath(path), error);
         });
       const instead = await options.resolveLink?.(path.path, target);
-      if (instead) return { ...instead, name };
-      const content = await storeLink(options, target);
+      if (instead && !Buffer.isBuffer(instead)) return { ...instead, name };
+      const content = await storeLink(options, instead ?? target);
       return { name, kind: 'symlink', executable: false, mtimeSeconds, mtimeNanoseconds, content };
     }
     case 'directory': {

@@ -98,7 +98,14 @@ async function seedResults(project: Project, settings: Settings): Promise<number
       const out = await new Directories(project.reader, upload.nodes).apply(undefined, [entry]);
       const tree = await storeResult(project.reader, upload, { out, log: Buffer.alloc(0), files: undefined });
       const sizes = { inputBytes: 1, outputBytes: 1, memoryBytesPeak: 1 };
-      const outcome: Outcome = { state: 'success', job, pipeline: 'p', reason: '', stats: { ...stats, ...sizes } };
+      const outcome: Outcome = {
+        state: 'success',
+        job,
+        pipeline: 'p',
+        reason: '',
+        stats: { ...stats, ...sizes },
+        mayHaveEmptyFolders: false,
+      };
       return { key, result: { outcome, tree }, keep: datum.files.length === 1 };
     });
     count += 1;

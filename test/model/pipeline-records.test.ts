@@ -64,6 +64,7 @@ const job: JobRecord = {
 };
 
 const coded: JobRecord = { ...job, hasDatums: false, hasCode: true };
+const withFolders: JobRecord = { ...job, withEmptyFolders: 0 };
 
 const outcome: Outcome = {
   state: 'recovered',
@@ -80,6 +81,13 @@ const outcome: Outcome = {
     outputBytes: 6,
     memoryBytesPeak: 7,
   },
+  mayHaveEmptyFolders: false,
+};
+
+const withMore: Outcome = {
+  ...outcome,
+  outside: { links: 3, one: '/pfs/out/\udcfe -> /tmp/x' },
+  mayHaveEmptyFolders: true,
 };
 
 const rows: DatumRow[] = [
@@ -99,7 +107,14 @@ const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => u
   { name: 'pipeline', full: encodePipeline(pipeline), decode: decodePipeline, value: pipeline },
   { name: 'job', full: encodeJob(job), decode: decodeJob, value: job },
   { name: 'job with code', full: encodeJob(coded), decode: decodeJob, value: coded },
+  { name: 'job with empty folders', full: encodeJob(withFolders), decode: decodeJob, value: withFolders },
   { name: 'result', full: encodeOutcome(outcome), decode: decodeOutcome, value: outcome },
+  {
+    name: 'result with links and empty folders',
+    full: encodeOutcome(withMore),
+    decode: decodeOutcome,
+    value: withMore,
+  },
   { name: 'datum', full: encodeDatum(datum), decode: decodeDatum, value: datum },
   { name: 'lease', full: encodeLease(lease), decode: decodeLease, value: lease },
 ];
@@ -191,10 +206,14 @@ describe('records of pipelines', () => {
     const newer = Buffer.concat([full, field(60, false)]);
     const read = decode(newer) as object;
     expect(read).toMatchObject({ unknown: [{ tag: 60 }] });
-    const encoders = [encodePipeline, encodeJob, encodeJob, encodeOutcome, encodeDatum, encodeLease] as ((
-      of: never,
-    ) => Buffer)[];
-    const encode = must(encoders[cases.findIndex((each) => each.full === full)]);
+    const encoders = new Map<unknown, (of: never) => Buffer>([
+      [decodePipeline, encodePipeline],
+      [decodeJob, encodeJob],
+      [decodeOutcome, encodeOutcome],
+      [decodeDatum, encodeDatum],
+      [decodeLease, encodeLease],
+    ]);
+    const encode = must(encoders.get(decode));
     expect(encode(read as never).toString('hex')).toBe(newer.toString('hex'));
     expect(codeOf(() => decode(Buffer.concat([full, field(60, true)])))).toBe('unsupported');
   });

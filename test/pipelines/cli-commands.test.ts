@@ -77,9 +77,12 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
     printf x > "$(printf 'bad\\377name')"; printf x > 'name with space'; printf x > é
     ln -s /pfs/in/sub/two z-two; ln -s ../in/one to-one; ln -s /pfs/in/sub folder; ln -s /pfs/in all
     ln -s /etc/shadow shadow; ln -s a/b/renamed inner; ln -s nowhere dangling; ln -s /pfs/in/none none
-    ln -s /pfs/in/sub/hop hops; ln -s /pfs/in/loop loop; ln -s /pfs/in/$(printf %0300d 0) long`;
+    ln -s /pfs/in/sub/hop hops; ln -s /pfs/in/loop loop; ln -s /pfs/in/$(printf %0300d 0) long
+    ln -s /pfs/out/a/b/renamed own; ln -s /pfs/out/run.sh a/own; ln -s //pfs/./out/a/../run.sh dots
+    ln -s /pfs/out root; ln -s /pfs/out a/b/root; ln -s /pfs/in/../out/run.sh round; ln -s ../run.sh a/up
+    ln -s ../../../pfs/out/run.sh a/climbs; ln -s ../../../etc/hosts a/far; ln -s a own-to-a; ln -s /pfs/out/own-to-a/../x later`;
   await here.spec('p', script, whole);
-  await here.ran('-f p.json');
+  const { lines: ran, stderr } = await here.run('-f p.json');
   const lines = linesOf<FileLine>(await here.must('pach list file p@master -r -o json'));
   const files = lines.filter(({ kind }) => kind !== 'dir');
   const shown = files.map(({ path, kind, bytes, executable, target }) => {
@@ -87,7 +90,12 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
   });
   expect(Object.fromEntries(shown)).toEqual({
     '/a/b/renamed': 'file 2',
+    '/a/b/root': '-> ../..',
+    '/a/climbs': '-> ../run.sh',
+    '/a/far': '-> ../../../etc/hosts',
     '/a/hard': 'file 2',
+    '/a/own': '-> ../run.sh',
+    '/a/up': '-> ../run.sh',
     '/all/hop': '-> sub/two',
     '/all/loop': '-> loop',
     '/all/one': 'file 1',
@@ -96,22 +104,53 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
     '/all/sub/two': 'file 2 x',
     '/bad\udcffname': 'file 1',
     '/dangling': '-> nowhere',
+    '/dots': '-> a/../run.sh',
     '/empty': 'file 0',
     '/folder/deep/x': 'file 1',
     '/folder/hop': '-> ../hop',
     '/folder/two': 'file 2 x',
     '/hops': 'file 2 x',
     '/inner': '-> a/b/renamed',
+    '/later': '-> own-to-a/../x',
     '/long': `-> /pfs/in/${'0'.repeat(300)}`,
     '/loop': '-> loop',
     '/name with space': 'file 1',
     '/none': '-> /pfs/in/none',
+    '/own': '-> a/b/renamed',
+    '/own-to-a': '-> a',
+    '/root': '-> .',
+    '/round': '-> run.sh',
     '/run.sh': 'file 10 x',
     '/shadow': '-> /etc/shadow',
     '/to-one': 'file 1',
     '/z-two': 'file 2 x',
     '/é': 'file 1',
   });
+  expect(lines.filter(({ path }) => path === '/empty-folder')).toMatchObject([{ kind: 'dir' }]);
+  // Two lead out of /pfs, which is said: by the job, and in the datum's log.
+  expect(ran).toMatchObject([{ state: 'success', outside: 2 }]);
+  const said = /links that lead out of \/pfs: 2, as \/pfs\/out\/(a\/far|shadow) -> .*; what lies there is not stored/;
+  expect((await here.must('pach logs -p p')).trim()).toMatch(said);
+  expect(stderr).toMatch(said);
+});
+
+test('an output that is a copy of its input is the same, links and empty folders included', async () => {
+  await using here = await PipelinePlace.make(nested);
+  await here.must('cd put-*; mkdir -p void/deeper sub/void; ln -s sub/two hop; pach put file in@master:/ -r -f ./');
+  await here.spec('copy', 'cp -a /pfs/in/. /pfs/out/; test -d /pfs/in/void/deeper', whole);
+  await here.spec('batched', 'pachctl next datum; cp -a /pfs/in/. /pfs/out/; pachctl next datum', {
+    ...whole,
+    transform: { datum_batching: true },
+  });
+  await here.spec('again', 'cp -a /pfs/copy/. /pfs/out/', { input: { pfs: { repo: 'copy', glob: '/', lazy: true } } });
+  for (const name of ['copy', 'batched', 'again']) await here.ran(`-f ${name}.json`);
+  const hash = async (repo: string): Promise<string> =>
+    (JSON.parse(await here.must(`pach inspect commit ${repo}@master -o json`)) as { hash: string }).hash;
+  const whatItWas = await hash('in');
+  for (const repo of ['copy', 'batched', 'again']) expect(await hash(repo)).toBe(whatItWas);
+  expect(await here.must('pach get file again@master:/ -r -o got -q && find got -type d -empty | sort')).toBe(
+    'got/sub/void\ngot/void/deeper\n',
+  );
 });
 
 test('a copy of a large input costs no new bytes, and large and small inputs look the same', async () => {

@@ -17,6 +17,7 @@ test.each(['root', 'user'] as const)('only what changed is computed again (%s)',
     datums: { total: 3, processed: 3, skipped: 0, failed: 0, recovered: 0 },
     output: { added: 3, changed: 0, removed: 0 },
     different: [],
+    outside: 0,
   });
   expect(Object.keys(first).slice(0, 6)).toEqual(['job', 'pipeline', 'state', 'commit', 'datums', 'seconds']);
   expect(await here.read('up@master:/b.txt')).toBe('B\n');

@@ -14,6 +14,7 @@ export interface RunLine {
   readonly datums: Record<'total' | 'processed' | 'skipped' | 'failed' | 'recovered', number>;
   readonly output: { readonly added: number; readonly changed: number; readonly removed: number } | null;
   readonly different: readonly string[];
+  readonly outside: number;
   readonly reason?: string;
 }
 

@@ -83,18 +83,18 @@ function datumsIn({ kind, glob }: Spec, data: Tree | undefined, more: Tree | und
 
 const sorted = (seen: Tree): string => JSON.stringify(Object.entries(seen).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-/** All outputs together; undefined where two want the same path. */
+/** All outputs together, with folders that have nothing in them; undefined where two want the same file, or one a folder there. */
 function unionOf(outputs: readonly Tree[]): Tree | undefined {
   const all: Record<string, string | true> = {};
   for (const output of outputs) {
     for (const [path, text] of Object.entries(output)) {
-      if (text === true) continue;
-      if (path in all) return undefined;
+      if (path in all && (text !== true || all[path] !== true)) return undefined;
       all[path] = text;
     }
   }
-  const files = Object.keys(all);
-  return files.some((path) => files.some((other) => other.startsWith(`${path}/`))) ? undefined : all;
+  const hasBelow = (path: string): boolean => Object.keys(all).some((other) => other.startsWith(`${path}/`));
+  if (Object.entries(all).some(([path, text]) => text !== true && hasBelow(path))) return undefined;
+  return Object.fromEntries(Object.entries(all).filter(([path, text]) => text !== true || !hasBelow(path)));
 }
 
 function inputOf({ kind, glob }: Spec): object {

@@ -1,6 +1,6 @@
 // swap OUT VICTIM [MILLISECONDS]: makes folders and links to VICTIM in OUT and exchanges their names without
 // end, so that who reads or removes OUT by path gets from a folder to the victim. With a time, it
-// goes on so soon after it was stopped.
+// goes on so soon after it was stopped, and after twice as long, and so on.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TIMERS 8
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
 #endif
@@ -30,12 +31,14 @@ int main(int argc, char** argv) {
   const int out = open(argv[1], O_RDONLY | O_DIRECTORY);
   const char* inner[] = {"", "/deep", "/deep/deeper"};
   if (out < 0) return 3;
-  timer_t timer;
+  timer_t timers[TIMERS];
   struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGCONT};
-  const struct itimerspec soon = {{0, 0}, {0, (argc > 3 ? atol(argv[3]) : 0) * 1000000}};
+  const long first = argc > 3 ? atol(argv[3]) : 0;
   if (argc > 3) {
     signal(SIGCONT, nothing);
-    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return 4;
+    for (int at = 0; at < TIMERS; at++) {
+      if (timer_create(CLOCK_MONOTONIC, &event, &timers[at]) != 0) return 4;
+    }
   }
   for (;;) {
     struct timespec now;
@@ -54,7 +57,11 @@ int main(int argc, char** argv) {
     // Until the folder was emptied.
     while (renameat2(out, folder, out, link, RENAME_EXCHANGE) == 0) {
       // Being stopped takes away a signal that waits: only a timer that is still to come helps.
-      if (argc > 3) timer_settime(timer, 0, &soon, NULL);
+      for (int at = 0; first > 0 && at < TIMERS; at++) {
+        const long wait = first << at;
+        const struct itimerspec later = {{0, 0}, {wait / 1000, wait % 1000 * 1000000}};
+        timer_settime(timers[at], 0, &later, NULL);
+      }
     }
     unlinkat(out, link, 0);
   }

@@ -12,6 +12,7 @@ import { datumsOf, type Job } from '../../pipelines/jobs/jobs.ts';
 import { outputChanges, type OutputChanges } from '../../pipelines/views/output-changes.ts';
 import type { GraphStep } from '../../pipelines/run-graph.ts';
 import { isNone } from '../../pipelines/jobs/plan.ts';
+import { outsideText } from '../../pipelines/workers/links.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
 import { secondsOf } from '../pipeline-names.ts';
@@ -41,7 +42,7 @@ export const runPipelineVerb = verb<RunArgs>({
     ['run pipeline edges --executor docker --workers 4', 'In containers, four at a time'],
     ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare'],
   ],
-  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; different: datums that --recompute found to give something else',
+  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; different: datums that --recompute found to give something else; outside: links in /pfs/out that lead out of /pfs',
   options: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', describe: 'Name of a pipeline' })
@@ -114,6 +115,7 @@ export const runPipelineVerb = verb<RunArgs>({
         seconds: secondsOf(job),
         output: changes ?? null,
         different: step.result?.different ?? [],
+        outside: step.result?.outside?.links ?? 0,
         ...(reason && { reason }),
       };
       await output.document(row, () => resultText(step, changes));
@@ -174,5 +176,6 @@ async function explain(
     }
   }
   for (const id of result?.different ?? []) note(`datum ${id.slice(0, 16)} gave something else when it was run again`);
+  if (result?.outside) note(`output of ${job.pipeline}: ${outsideText(result.outside)}`);
   if (changes?.becameEmpty) note(`the output of ${job.pipeline} came out empty, and it used to have files`);
 }

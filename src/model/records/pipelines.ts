@@ -73,6 +73,8 @@ export interface JobRecord extends KeepsUnknown {
   readonly restarted: boolean;
   /** True when the code that it ran is among the references. */
   readonly hasCode: boolean;
+  /** How many datums have empty folders in their outputs. Absent where its own output has none for them. */
+  readonly withEmptyFolders?: number | undefined;
 }
 
 /** What a job's entry refers to. */
@@ -97,6 +99,13 @@ export interface DatumStats {
   readonly memoryBytesPeak: number;
 }
 
+/** Links in a datum's output that lead out of /pfs, so that what they lead to is not stored. */
+export interface OutsideLinks {
+  readonly links: number;
+  /** One of them, for people. */
+  readonly one: string;
+}
+
 /**
  * What came of a datum: stored under its key when it succeeded, and in its job's map. Its one
  * reference is a tree: `out` (directory), `log` (file), and `files` where the datum has many.
@@ -109,6 +118,9 @@ export interface Outcome extends KeepsUnknown {
   /** How the command ended, or why it did not begin. */
   readonly reason: string;
   readonly stats: DatumStats;
+  readonly outside?: OutsideLinks | undefined;
+  /** False when no folder of its output is empty. */
+  readonly mayHaveEmptyFolders: boolean;
 }
 
 /** What a datum of a job reads: which of the job's inputs, where. */
@@ -191,7 +203,16 @@ const jobCodec = recordCodec<JobRecord>({
   hasDatums: defaulting(15, flag, false),
   restarted: defaulting(16, flag, false),
   hasCode: defaulting(17, flag, false),
+  withEmptyFolders: optional(18, count),
 });
+
+const outsideLinks: Codec<OutsideLinks> = {
+  write(writer, { links, one }) {
+    writer.varint(links);
+    textWithNames.write(writer, one);
+  },
+  read: (reader) => ({ links: reader.varint(), one: textWithNames.read(reader) }),
+};
 
 const outcomeCodec = recordCodec<Outcome>({
   state: required(1, oneOf<Outcome['state']>(['success', 'failed', 'recovered'])),
@@ -211,6 +232,8 @@ const outcomeCodec = recordCodec<Outcome>({
       'memoryBytesPeak',
     ]),
   ),
+  outside: optional(6, outsideLinks),
+  mayHaveEmptyFolders: defaulting(7, flag, false),
 });
 
 const outcomeField: Codec<Outcome> = {

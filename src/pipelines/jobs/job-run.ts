@@ -6,7 +6,7 @@ import { PachError } from '../../base/errors.ts';
 import { Queue } from '../../base/queue.ts';
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { applyEdits } from '../../model/ordered-edit.ts';
-import type { DatumCounts, JobId } from '../../model/records/pipelines.ts';
+import type { DatumCounts, JobId, OutsideLinks } from '../../model/records/pipelines.ts';
 import type { Ref } from '../../model/refs.ts';
 import type { Directory } from '../../versions/directories.ts';
 import { rootOf, type Commit } from '../../versions/snapshot.ts';
@@ -16,7 +16,7 @@ import type { StartOptions, Started } from './job-start.ts';
 import type { JobWatch } from './job-watch.ts';
 import { maybeJob, setJob, type Job } from './jobs.ts';
 import { endLease } from './lease.ts';
-import { unionOf } from './outputs.ts';
+import { unionOf, type UnionOptions, type UnionResult } from './outputs.ts';
 import { datumItem, isNone, planJob, type BaseJob } from './plan.ts';
 import { Recheck } from './recheck.ts';
 import type { Publisher, Result } from './results.ts';
@@ -50,6 +50,8 @@ export interface JobResult {
   readonly after: Commit | undefined;
   /** Datums that gave something else when they were run again. */
   readonly different: readonly string[];
+  /** Of the datums that it looked at. */
+  readonly outside: OutsideLinks | undefined;
 }
 
 /** Enough that workers never wait, and few enough to hold. */
@@ -70,6 +72,7 @@ export class JobRun {
   private readonly edits = new Map<string, MapItem | undefined>();
   private readonly recheck: Recheck;
   private isIncremental = false;
+  private outside: OutsideLinks | undefined;
 
   constructor(options: JobOptions, start: JobStart, watch: JobWatch) {
     this.options = options;
@@ -140,14 +143,13 @@ export class JobRun {
     const { base, begun } = this.start;
     const { ref: datums, entries } = await this.datumMap();
     const counts = this.counting.counts(entries);
-    let root: Directory | undefined;
+    let union: UnionResult | undefined;
     let reason = counts.failed > 0 ? `${counts.failed} of ${counts.total} datums failed` : '';
     try {
-      const before = base?.job.datums && { datums: base.job.datums, root: rootOf(base.output) };
-      root = await unionOf({
+      union = await unionOf({
         reader: project.reader,
         upload: begun.upload,
-        before,
+        before: base && outputOf(base),
         datums,
         now: this.start.job.started,
         signal: this.options.signal,
@@ -163,10 +165,12 @@ export class JobRun {
         await this.watch.hold(change);
         const head = (await change.snapshot.maybeBranch(pipeline.name, branch))?.head;
         const before = head && (await change.snapshot.commitAt(head.commit));
-        const ended = { ...this.start.job, state, reason, counts, finished: Date.now(), datums } as const;
+        const { root: tree, withEmptyFolders } = union ?? {};
+        const finished = Date.now();
+        const ended = { ...this.start.job, state, reason, counts, finished, datums, withEmptyFolders } as const;
         const provenance = usedCommits(this.start.job.inputs);
         const message = `job of ${pipeline.name}, version ${pipeline.version}`;
-        const commit = { id: ended.id, repo: pipeline.name, branch, tree: root, message, provenance };
+        const commit = { id: ended.id, repo: pipeline.name, branch, tree, message, provenance };
         let after = before;
         if (!commit.tree) after = undefined;
         else if (state === 'failure')
@@ -184,7 +188,7 @@ export class JobRun {
           setJob(change, { ...baseNow, restarted: false });
         }
         endLease(change, this.start.job);
-        return { job, before, after, different: this.recheck.different };
+        return { job, before, after, different: this.recheck.different, outside: this.outside };
       },
       begun,
     );
@@ -226,6 +230,8 @@ export class JobRun {
 
   private keep(planned: PlannedDatum, result: Result): void {
     const item = datumItem(planned, result);
+    const { outside } = result.outcome;
+    if (outside) this.outside = { ...outside, links: outside.links + (this.outside?.links ?? 0) };
     this.edits.set(item.key.toString('latin1'), item);
   }
 
@@ -253,6 +259,12 @@ export class JobRun {
     const same = job.inputs.every(({ commit }, index) => commit === base.job.inputs[index]?.commit);
     return same && base.job.inputs.length === job.inputs.length && base.job.spec.hash.equals(job.spec.hash);
   }
+}
+
+/** What a job's output begins with; nothing where that has no empty folders, though datums made them. */
+function outputOf({ job: { datums, withEmptyFolders }, output }: BaseJob): UnionOptions['before'] {
+  if (!datums || withEmptyFolders === undefined) return undefined;
+  return { datums, root: rootOf(output), withEmptyFolders };
 }
 
 /** Each version once, without branches that had no commits. */

@@ -63,7 +63,7 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
     const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
     const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
     if (!ended || !isStopped || options.signal.aborted) throw error;
-    return { job: ended, before: base?.output, after: undefined, different: [] };
+    return { job: ended, before: base?.output, after: undefined, different: [], outside: undefined };
   } finally {
     clearTimeout(timer || undefined);
   }

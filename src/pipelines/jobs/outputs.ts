@@ -1,6 +1,7 @@
 /**
  * The files of an output commit: the union of what its datums wrote, made from the last job's by
- * what differs. No path comes from two datums.
+ * what differs. No file comes from two datums. Folders merge: one is there as long as a datum has it,
+ * with something in it or empty.
  */
 import { PachError } from '../../base/errors.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
@@ -24,7 +25,11 @@ class Edits {
   private paths: Map<string, Edits> | undefined;
   /** What a datum has written there before, and no more. */
   removed = false;
+  /** A datum had a folder there before, without anything in it. */
+  emptied = false;
   added: { readonly entry: TreeEntry; readonly datum: string } | undefined;
+  /** A folder without anything in it: a datum that makes it. */
+  empty: string | undefined;
 
   /** By name as latin1. There are very many files, which have none below. */
   get below(): ReadonlyMap<string, Edits> {
@@ -46,16 +51,22 @@ const none: ReadonlyMap<string, Edits> = new Map();
 export interface UnionOptions {
   readonly reader: BlobReader;
   readonly upload: Upload;
-  /** The datums of the job before and its output; none for the first. */
-  readonly before: { readonly datums: Ref; readonly root: Directory } | undefined;
+  /** The datums of the job before, its output, and how many of them made empty folders; none for the first. */
+  readonly before: { readonly datums: Ref; readonly root: Directory; readonly withEmptyFolders: number } | undefined;
   readonly datums: Ref;
   /** Time of directories, in milliseconds since 1970. */
   readonly now: number;
   readonly signal: AbortSignal;
 }
 
+export interface UnionResult {
+  readonly root: Directory;
+  /** How many datums have empty folders. */
+  readonly withEmptyFolders: number;
+}
+
 /** Throws `conflict` naming the path and both datums where two have written the same, or one a file and the other a folder. */
-export async function unionOf(options: UnionOptions): Promise<Directory> {
+export async function unionOf(options: UnionOptions): Promise<UnionResult> {
   const { reader, upload, before, datums } = options;
   const union = new Union(options, new Directories(reader, upload.nodes));
   for await (const { old, new: now } of diffOrdered<MapItem, { entries: number }>(
@@ -66,17 +77,20 @@ export async function unionOf(options: UnionOptions): Promise<Directory> {
   )) {
     await union.change(old && jobDatumOf(old), now && jobDatumOf(now));
   }
-  return union.apply(before?.root);
+  const root = await union.apply(before?.root);
+  return { root, withEmptyFolders: union.withEmptyFolders };
 }
 
 class Union {
   private readonly options: UnionOptions;
   private readonly directories: Directories;
   private readonly edits = new Edits();
+  withEmptyFolders: number;
 
   constructor(options: UnionOptions, directories: Directories) {
     this.options = options;
     this.directories = directories;
+    this.withEmptyFolders = options.before?.withEmptyFolders ?? 0;
   }
 
   /** Takes in that a datum is another than before, or new, or gone. */
@@ -84,11 +98,12 @@ class Union {
     this.options.signal.throwIfAborted();
     const [before, after] = await Promise.all([this.outOf(old), this.outOf(now)]);
     if (before && after && before.contentHash.equals(after.contentHash)) return;
-    if (before) await this.remove(this.edits, before);
-    if (now && after) await this.add(this.edits, after, now.id, '');
+    if (before && (await this.remove(this.edits, before))) this.withEmptyFolders -= 1;
+    if (now && after && (await this.add(this.edits, after, now.id, ''))) this.withEmptyFolders += 1;
   }
 
   async apply(base: Directory | undefined): Promise<Directory> {
+    if (this.withEmptyFolders > 0 && mayVanish(this.edits)) await this.findEmptyFolders();
     const root = await this.applyTo(this.edits, base, '');
     return root ?? (await this.directories.apply(undefined, []));
   }
@@ -98,20 +113,56 @@ class Union {
     return (await readResult(this.options.reader, datum.result)).out;
   }
 
-  private async remove(edits: Edits, directory: Directory): Promise<void> {
+  /** True when there are empty folders in it. */
+  private async remove(edits: Edits, directory: Directory): Promise<boolean> {
+    let hasEmpty = false;
     for await (const { name, content } of this.directories.reader(directory).items()) {
-      if (content.form === 'directory') await this.remove(edits.at(name), content);
-      else edits.at(name).removed = true;
+      const at = edits.at(name);
+      if (content.form !== 'directory') at.removed = true;
+      else if (await this.isEmpty(content)) hasEmpty = at.emptied = true;
+      else if (await this.remove(at, content)) hasEmpty = true;
     }
+    return hasEmpty;
   }
 
-  private async add(edits: Edits, directory: Directory, datum: string, path: string): Promise<void> {
+  /** The same. */
+  private async add(edits: Edits, directory: Directory, datum: string, path: string): Promise<boolean> {
+    let hasEmpty = false;
     for await (const entry of this.directories.reader(directory).items()) {
       const at = edits.at(entry.name);
       const shown = `${path}/${textOfName(entry.name)}`;
-      if (entry.content.form === 'directory') await this.add(at, entry.content, datum, shown);
-      else if (at.added) throw await this.collision(shown, datum, at.added.datum);
-      else at.added = { entry: ownEntry(entry), datum };
+      if (entry.content.form !== 'directory') {
+        if (at.added) throw await this.collision(shown, datum, at.added.datum);
+        at.added = { entry: ownEntry(entry), datum };
+      } else if (await this.isEmpty(entry.content)) {
+        at.empty = datum;
+        hasEmpty = true;
+      } else if (await this.add(at, entry.content, datum, shown)) hasEmpty = true;
+    }
+    return hasEmpty;
+  }
+
+  private async isEmpty(directory: Directory): Promise<boolean> {
+    return directory.files === 0 && (await this.directories.reader(directory).count()) === 0;
+  }
+
+  /** Marks where datums that stay as they were make empty folders, at paths that may vanish. */
+  private async findEmptyFolders(): Promise<void> {
+    const { reader, datums, signal } = this.options;
+    for await (const item of datumMap(reader, datums).items()) {
+      signal.throwIfAborted();
+      const datum = jobDatumOf(item);
+      const out = datum.outcome.mayHaveEmptyFolders ? await this.outOf(datum) : undefined;
+      if (out) await this.findIn(this.edits, out, datum.id);
+    }
+  }
+
+  private async findIn(edits: Edits, directory: Directory, datum: string): Promise<void> {
+    for (const [key, at] of edits.below) {
+      const found = await this.directories.reader(directory).find(Buffer.from(key, 'latin1'));
+      if (found?.content.form !== 'directory') continue;
+      if (await this.isEmpty(found.content)) at.empty ??= datum;
+      else await this.findIn(at, found.content, datum);
     }
   }
 
@@ -142,8 +193,14 @@ class Union {
   ): Promise<DirectoryEdit | undefined> {
     const { added, removed, below } = edits;
     const folder = before?.content.form === 'directory' ? before.content : undefined;
-    if (before && !folder && !removed && (added || this.adds(edits))) throw await this.taken(path, edits);
-    const left = folder || below.size > 0 ? await this.applyTo(edits, folder, path) : undefined;
+    if (before && !folder && !removed && adds(edits)) throw await this.taken(path, edits);
+    // An empty folder from which nothing was taken is an unchanged datum's.
+    const stays = edits.empty !== undefined || (folder !== undefined && !removes(edits));
+    const left =
+      (folder || below.size > 0 ? await this.applyTo(edits, folder, path) : undefined) ??
+      (stays
+        ? await this.directories.apply(folder && (await this.isEmpty(folder)) ? folder : undefined, [])
+        : undefined);
     if (added && left) throw await this.taken(path, edits);
     if (added) return before && sameContent(before, added.entry) ? undefined : { ...added.entry, name };
     if (left) {
@@ -151,18 +208,14 @@ class Union {
       const { mtimeSeconds, mtimeNanoseconds } = time;
       return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds, content: left };
     }
-    // A folder with nothing in it is none: it does not take a file away.
+    // A folder that nobody makes any more does not take a file away.
     return before && (folder || removed) ? { name } : undefined;
-  }
-
-  private adds({ below }: Edits): boolean {
-    return [...below.values()].some((edits) => edits.added !== undefined || this.adds(edits));
   }
 
   /** That a path is another datum's: found by looking through all, since it is wanted for an error only. */
   private async taken(path: string, edits: Edits): Promise<PachError> {
     const names = path.split('/').slice(1);
-    const mine = edits.added?.datum;
+    const mine = writerOf(edits);
     for await (const item of datumMap(this.options.reader, this.options.datums).items()) {
       const datum = jobDatumOf(item);
       const out = datum.id === mine ? undefined : await this.outOf(datum);
@@ -199,6 +252,35 @@ class Union {
     const more = paths.length > pathsShown ? ' …' : '';
     return `datum ${id.slice(0, idDigitsShown)} (${paths.slice(0, pathsShown).join(' ')}${more})`;
   }
+}
+
+/** A datum that writes at a path or below it. */
+function writerOf({ added, empty, below }: Edits): string | undefined {
+  const own = added?.datum ?? empty;
+  if (own !== undefined) return own;
+  for (const edits of below.values()) {
+    const found = writerOf(edits);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function adds(edits: Edits): boolean {
+  return writerOf(edits) !== undefined;
+}
+
+/** True when something was taken away at a path or below it. */
+function removes({ removed, emptied, below }: Edits): boolean {
+  return removed || emptied || [...below.values()].some(removes);
+}
+
+/** True when a folder may be left with nothing in it. */
+function mayVanish({ below }: Edits): boolean {
+  return [...below.values()].some((edits) => {
+    const isFolder = edits.emptied || edits.below.size > 0;
+    const isRefilled = edits.empty !== undefined || [...edits.below.values()].some(adds);
+    return (isFolder && !isRefilled && removes(edits)) || mayVanish(edits);
+  });
 }
 
 /** An entry that keeps nothing in memory of the node that it was read from. Its name is known by where it lies. */

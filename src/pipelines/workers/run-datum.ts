@@ -11,11 +11,12 @@ import type { Directory } from '../../versions/directories.ts';
 import type { Datum } from '../datum.ts';
 import { datumVariables } from './environment.ts';
 import type { Ending, Exit, Task, Worker } from '../executor.ts';
+import { outsideText } from './links.ts';
 import { DatumLog } from './log.ts';
 import type { Publisher, Result } from '../jobs/results.ts';
 import type { Slot } from './slot.ts';
 import type { PipelineSpec } from '../spec.ts';
-import { storeResult, takeOut } from './take-out.ts';
+import { storeResult, takeOut, type Output } from './take-out.ts';
 
 /** A datum that is to be run. */
 export interface PlannedDatum {
@@ -159,15 +160,18 @@ export class Attempt {
     upload: Parameters<typeof storeResult>[1],
     state: Outcome['state'],
     reason: string,
-    out: Directory | undefined,
+    out: Output | undefined,
   ): Promise<{ key: Hash; result: Result; keep: boolean }> {
     const { reader, job, spec } = this.options;
     const { key, rows, isRecheck = false } = this.planned;
     const encoded = encodeRows(rows);
     const files = encoded.length > rowsBytesMax ? encoded : undefined;
-    const tree = await storeResult(reader, upload, { out, log: await this.log.end(), files });
+    if (out?.outside) this.log.remark(outsideText(out.outside));
+    const tree = await storeResult(reader, upload, { out: out?.directory, log: await this.log.end(), files });
     const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
-    const outcome = { state, job, pipeline: spec.name, reason: shown, stats: this.stats(out) };
+    const { outside, mayHaveEmptyFolders = false } = out ?? {};
+    const stats = this.stats(out?.directory);
+    const outcome = { state, job, pipeline: spec.name, reason: shown, stats, outside, mayHaveEmptyFolders };
     return { key, result: { outcome, tree }, keep: state === 'success' && !isRecheck };
   }
 

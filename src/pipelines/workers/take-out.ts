@@ -1,12 +1,12 @@
 /**
  * What a command left in /pfs/out, stored. Links are never followed: one into the datum's input
- * becomes what it leads to, by reference; any other stays a link.
+ * becomes what it leads to, by reference; any other stays a link, one within /pfs/out a relative one.
  */
-import { posix } from 'node:path';
 import { PachError } from '../../base/errors.ts';
 import { rootPlace } from '../../base/place.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
+import type { OutsideLinks } from '../../model/records/pipelines.ts';
 import type { Ref } from '../../model/refs.ts';
 import type { TreeEntry } from '../../model/tree.ts';
 import { storeStream } from '../../versions/content.ts';
@@ -14,7 +14,7 @@ import { Directories, type Directory } from '../../versions/directories.ts';
 import { ingestFolder } from '../../versions/ingest.ts';
 import type { Upload } from '../../versions/upload.ts';
 import type { Datum } from '../datum.ts';
-import { bytesOf } from '../jobs/jobs.ts';
+import { follow } from './links.ts';
 
 export interface TakeOutOptions {
   readonly reader: BlobReader;
@@ -28,15 +28,23 @@ export interface TakeOutOptions {
 /** A path may be longer than what anybody wants to read. */
 const pathShownMax = 300;
 
-/** As many links in a row as the kernel follows. */
-const linksMax = 40;
+/** What was taken in. */
+export interface Output {
+  readonly directory: Directory;
+  /** Links that lead out of /pfs. */
+  readonly outside: OutsideLinks | undefined;
+  /** False when no folder in it is empty. */
+  readonly mayHaveEmptyFolders: boolean;
+}
 
 /** Throws PachError naming what can't be stored, as the command knows it. */
-export async function takeOut(options: TakeOutOptions): Promise<Directory> {
-  const { reader, upload, folder, signal } = options;
+export async function takeOut(options: TakeOutOptions): Promise<Output> {
+  const { reader, upload, datum, folder, signal } = options;
   const directories = new Directories(reader, upload.nodes);
+  let outside: OutsideLinks | undefined;
+  let mayHaveEmptyFolders = false;
   try {
-    return await ingestFolder(
+    const directory = await ingestFolder(
       {
         sink: { data: upload.data, nodes: upload.nodes },
         directories,
@@ -44,51 +52,31 @@ export async function takeOut(options: TakeOutOptions): Promise<Directory> {
         skipped(path, why) {
           throw new PachError('failed', { what: path, why });
         },
-        resolveLink: (path, target) => {
-          const shown = `/pfs/out/${textOfName(path)}`;
-          return linked({ options, directories }, shown, textOfName(target));
+        emptyFolder: () => (mayHaveEmptyFolders = true),
+        async resolveLink(path, target) {
+          const [from, to] = [`/pfs/out/${textOfName(path)}`, textOfName(target)];
+          const { stored, isOutside } = await follow({ reader, directories, datum }, from, to);
+          if (isOutside)
+            outside = { links: (outside?.links ?? 0) + 1, one: outside?.one ?? shortened(`${from} -> ${to}`) };
+          if (typeof stored === 'string') return nameOfText(stored);
+          if (stored?.kind === 'directory') mayHaveEmptyFolders = true;
+          return stored;
         },
         signal,
       },
       rootPlace(Buffer.from(folder)),
       undefined,
     );
+    return { directory, outside, mayHaveEmptyFolders };
   } catch (error) {
     if (!(error instanceof PachError)) throw error;
     const { code, why, cause } = error;
-    const path = error.what.replace(folder, '/pfs/out');
-    const what = path.length > pathShownMax ? `${path.slice(0, pathShownMax)}…` : path;
-    throw new PachError(code, { what, why, cause });
+    throw new PachError(code, { what: shortened(error.what.replace(folder, '/pfs/out')), why, cause });
   }
 }
 
-/** What a link leads to, when that is in the datum's input; there links are followed. `path`: where it lies, as the command knows it. */
-async function linked(
-  { options, directories }: { readonly options: TakeOutOptions; readonly directories: Directories },
-  path: string,
-  target: string,
-  left = linksMax,
-): Promise<TreeEntry | undefined> {
-  const place = posix.resolve(posix.dirname(path), target);
-  const found = await inInput(options.datum, directories, place);
-  if (found?.kind !== 'symlink' || left === 0) return found;
-  const next = textOfName(await bytesOf(options.reader, found));
-  return (await linked({ options, directories }, place, next, left - 1)) ?? found;
-}
-
-async function inInput({ files }: Datum, directories: Directories, place: string): Promise<TreeEntry | undefined> {
-  const [, root, name, ...rest] = place.split('/');
-  if (root !== 'pfs' || name === undefined || name === 'out') return undefined;
-  const wanted = `/${rest.join('/')}`;
-  for (const { input, path: at, entry } of files) {
-    if (input.name !== name) continue;
-    if (wanted === at) return entry;
-    const below = at === '/' ? wanted : wanted.startsWith(`${at}/`) ? wanted.slice(at.length) : undefined;
-    if (below === undefined || entry.content.form !== 'directory') continue;
-    const found = await directories.find(entry.content, below.split('/').slice(1).map(nameOfText));
-    if (found) return found;
-  }
-  return undefined;
+function shortened(path: string): string {
+  return path.length > pathShownMax ? `${path.slice(0, pathShownMax)}…` : path;
 }
 
 export interface ResultParts {
