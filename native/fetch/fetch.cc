@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,10 +41,14 @@ uint64_t UpToBlock(uint64_t bytes) { return (bytes + kDirectAlignment - 1) / kDi
  */
 class ObjectFile {
  public:
-  explicit ObjectFile(const std::string& path) : file_{open(path.c_str(), O_RDONLY | O_CLOEXEC)}, past_{-1} {
+  /** A FIFO in the place of the object must not hold this thread until somebody writes to it. */
+  explicit ObjectFile(const std::string& path) : file_{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}, past_{-1} {
     if (file_.fd < 0) throw SystemError(errno, "open");
+    struct stat found;
+    if (fstat(file_.fd, &found) != 0) throw SystemError(errno, "fstat");
+    if (!S_ISREG(found.st_mode)) throw std::runtime_error("the object is no regular file");
 #ifdef O_DIRECT
-    past_.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    past_.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
 #endif
   }
 

@@ -48,5 +48,24 @@ export async function* mapOrdered<T, R>(
   }
 }
 
+/** How long a stream that is always ready may keep everything else waiting, signals to the process among it. */
+const turnMs = 20;
+
+/**
+ * The same stream, which throws the reason of `signal` soon after that is aborted. A loop over
+ * bytes that are in memory takes no turn of the event loop by itself, and would hear nothing.
+ */
+export async function* heeding<T>(stream: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+  let turn = performance.now();
+  for await (const piece of stream) {
+    if (performance.now() - turn > turnMs) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn = performance.now();
+    }
+    signal?.throwIfAborted();
+    yield piece;
+  }
+}
+
 /** A longer timer would run off at once: Node counts its milliseconds in 31 bits. */
 export const timerMsMax = 2 ** 31 - 1;

@@ -22,8 +22,13 @@ interface CommonFlags {
 /** Runs one command line (without the program's name). Resolves to its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
-  const stop = (): void => {
-    if (interrupt.signal.aborted) process.exit(130); // asked twice: at once
+  const stop = (signal: NodeJS.Signals): void => {
+    if (interrupt.signal.aborted) {
+      // Asked twice: at once, and as the system does it. exit() would wait for threads that a file system holds.
+      process.off('SIGINT', stop).off('SIGTERM', stop);
+      process.kill(process.pid, signal);
+      return;
+    }
     interrupt.abort(new PachError('interrupted', { what: 'interrupted', why: 'nothing was committed' }));
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);

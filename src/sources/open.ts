@@ -2,9 +2,12 @@
  * Sources as people name them: files and folders of this machine, `-`, addresses of web servers
  * and buckets; each may be an archive to take apart.
  */
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream, open as openDescriptor } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { basename, resolve } from 'node:path';
+import { addAbortSignal, type Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { isPachError, PachError } from '../base/errors.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Bucket } from '../store/s3-bucket.ts';
@@ -47,7 +50,7 @@ export class Sources implements Disposable {
   }
 
   /** Neighbours that can be read together are one. Throws `usage` for an address that is none. */
-  async open(): Promise<OpenSource[]> {
+  async open(signal: AbortSignal): Promise<OpenSource[]> {
     const { names } = this.request;
     if (names.filter((name) => name === '-').length > 1) {
       throw new PachError('usage', { what: '-f -', why: 'standard input can be read once' });
@@ -55,6 +58,7 @@ export class Sources implements Disposable {
     const sources: OpenSource[] = [];
     let group: EntrySource[] = [];
     for (const name of names) {
+      signal.throwIfAborted();
       const source = this.request.untar ? this.archive(name) : await this.source(name);
       if (source.kind !== 'entries') {
         sources.push(...joined(group), source);
@@ -111,11 +115,14 @@ export class Sources implements Disposable {
     if (scheme === 'stdin' || scheme === 'local') {
       const sized = this.sized();
       const shown = scheme === 'stdin' ? 'standard input' : name;
-      return entriesOf(() => untar(scheme === 'stdin' ? stdin() : arriving(localBytes(name, sized), watch), shown), 1);
+      return entriesOf((signal) => {
+        const bytes = scheme === 'stdin' ? stdin() : arriving(localBytes(name, { signal, sized }), watch);
+        return untar(bytes, shown, signal);
+      }, 1);
     }
     const entry = scheme === 'http' ? this.webEntry(parseHttpUrl(name), []) : this.bucketEntry(parseS3Source(name), []);
     return entriesOf(async function* (signal) {
-      if (entry.kind === 'file') yield* untar((await entry.open(signal)).bytes, entry.shown);
+      if (entry.kind === 'file') yield* untar((await entry.open(signal)).bytes, entry.shown, signal);
     }, 1);
   }
 
@@ -175,15 +182,36 @@ export async function readSourceList(stream: AsyncIterable<Uint8Array>, what: st
   return lines.map((line) => line.replace(/\r$/, '')).filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** The bytes of a local file, not kept to be one version. Throws `not-found`, `denied` or `failed` naming it. */
-export async function* localBytes(path: string, sized?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+export interface LocalReading {
+  readonly signal?: AbortSignal | undefined;
+  /** Told how long the file is, where that is known. */
+  readonly sized?: (bytes: number) => void;
+}
+
+/**
+ * The bytes of a local file, not kept to be one version. Throws `not-found`, `denied` or `failed`
+ * naming it, and the reason of the signal when that is aborted.
+ */
+export async function* localBytes(path: string, { signal, sized }: LocalReading): AsyncGenerator<Uint8Array> {
   try {
     const found = await stat(nameOfText(path));
     if (found.isFile()) sized?.(found.size);
-    yield* createReadStream(nameOfText(path), { highWaterMark: 1024 * 1024 }) as AsyncIterable<Uint8Array>;
+    const stream = found.isFIFO()
+      ? await openFifo(path)
+      : createReadStream(nameOfText(path), { highWaterMark: 1024 * 1024 });
+    yield* (signal ? addAbortSignal(signal, stream) : stream) as AsyncIterable<Uint8Array>;
   } catch (error) {
-    throw unreadable(path, error);
+    throw signal?.aborted ? signal.reason : unreadable(path, error);
   }
+}
+
+/**
+ * A FIFO whose writer may come late, or never. Opened in the usual way it would hold a thread until
+ * then, and with it the end of this process.
+ */
+async function openFifo(path: string): Promise<Readable> {
+  const fd = await promisify(openDescriptor)(nameOfText(path), constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
 }
 
 function schemeOf(name: string): 'stdin' | 'local' | 'http' | 's3' {

@@ -15,7 +15,12 @@ export interface TarHeader {
   readonly linkName: Buffer;
 }
 
+/** Records by their keys, as far as we know these; any of `GNU.sparse.…` is `GNU.sparse`. */
 export type PaxRecords = ReadonlyMap<string, Buffer>;
+
+/** In one header; more is made to harm. */
+const recordsMax = 10_000;
+const keysKnown: ReadonlySet<string> = new Set(['path', 'linkpath', 'size', 'mtime', 'GNU.sparse']);
 
 const slash = Buffer.from('/');
 
@@ -42,16 +47,18 @@ export function parseTarHeader(block: Buffer): TarHeader | undefined {
   };
 }
 
-/** Records `LENGTH KEY=VALUE\n`; undefined when they are malformed. */
+/** Records `LENGTH KEY=VALUE\n`; undefined when they are malformed or too many. Keeps copies: there may be a million that nobody needs. */
 export function parsePax(bytes: Buffer): PaxRecords | undefined {
   const records = new Map<string, Buffer>();
-  for (let at = 0; at < bytes.length;) {
+  for (let at = 0, count = 1; at < bytes.length; count += 1) {
+    if (count > recordsMax) return undefined;
     const [digits] = /^[1-9][0-9]{0,8}(?= )/.exec(bytes.toString('latin1', at, at + 10)) ?? [];
     if (digits === undefined) return undefined;
     const end = at + Number(digits);
     const equals = bytes.indexOf('=', at);
     if (end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end) return undefined;
-    records.set(bytes.toString('utf8', at + digits.length + 1, equals), bytes.subarray(equals + 1, end - 1));
+    const key = bytes.toString('utf8', at + digits.length + 1, equals).replace(/^GNU\.sparse\..*/s, 'GNU.sparse');
+    if (keysKnown.has(key)) records.set(key, Buffer.from(bytes.subarray(equals + 1, end - 1)));
     at = end;
   }
   return records;

@@ -2,6 +2,7 @@
  * Tar archives (ustar, pax, GNU) as entries, while they come: no more than a block of one is in
  * memory. What could reach out of the folder it is put into, or is no file, is refused.
  */
+import { heeding } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import { textOfName } from '../model/paths.ts';
 import { nameProblem } from '../model/tree.ts';
@@ -12,7 +13,7 @@ import { blockBytes, parsePax, parsePaxTime, parseTarHeader, type PaxRecords, ty
 
 const membersMax = 10_000_000;
 const pathBytesMax = 4096;
-/** Of what describes a member: long names and pax records. */
+/** Of what describes a member (long names and pax records), and of what describes all. */
 const recordBytesMax = 1024 * 1024;
 const secondsMax = 2 ** 40;
 /** For people. */
@@ -29,20 +30,27 @@ const refusedTypes: ReadonlyMap<string, string> = new Map([
   ['D', 'a directory of an incremental backup'],
 ]);
 
-/** What stands before a member and says more of it. */
+/** What stands before a member and says more of it, and how long that is. */
 interface Extras {
   readonly pax: PaxRecords;
   readonly name: Buffer | undefined;
   readonly linkName: Buffer | undefined;
+  readonly bytes: number;
 }
+
+const noExtras: Extras = { pax: empty, name: undefined, linkName: undefined, bytes: 0 };
 
 /**
  * The members of an archive, plain or packed with gzip. A file's bytes must be read before the
  * next entry is asked for. Throws `failed` naming the member that is refused, and for an archive
  * that is none, is damaged, or ends before its end mark.
  */
-export async function* untar(stream: AsyncIterable<Uint8Array>, archive: string): AsyncGenerator<SourceEntry> {
-  const reader = new ByteReader(unpacked(stream, archive));
+export async function* untar(
+  stream: AsyncIterable<Uint8Array>,
+  archive: string,
+  signal?: AbortSignal,
+): AsyncGenerator<SourceEntry> {
+  const reader = new ByteReader(heeding(unpacked(stream, archive), signal));
   try {
     yield* members(reader, archive);
     // The rest too must be sound: a packed stream has its checksum at the end.
@@ -54,7 +62,8 @@ export async function* untar(stream: AsyncIterable<Uint8Array>, archive: string)
 
 async function* members(reader: ByteReader, archive: string): AsyncGenerator<SourceEntry> {
   let globals = empty;
-  let extras: Extras = { pax: empty, name: undefined, linkName: undefined };
+  let globalBytes = 0;
+  let extras = noExtras;
   for (let count = 0; ;) {
     const block = await reader.read(blockBytes);
     const broken = (why: string): PachError => new PachError('failed', { what: archive, why });
@@ -69,19 +78,28 @@ async function* members(reader: ByteReader, archive: string): AsyncGenerator<Sou
     count += 1;
     if (count > membersMax) throw broken(`it has more than ${membersMax} members`);
     if ('xgLK'.includes(header.type)) {
-      if (header.size > recordBytesMax) throw broken(`what describes a member is longer than ${recordBytesMax} bytes`);
+      const before = header.type === 'g' ? globalBytes : extras.bytes;
+      if (before + header.size > recordBytesMax) {
+        const what = header.type === 'g' ? 'all members' : 'a member';
+        throw broken(`what describes ${what} is longer than ${recordBytesMax} bytes`);
+      }
       const bytes = await record(reader, header.size, archive);
       const pax = 'xg'.includes(header.type) ? parsePax(bytes) : empty;
-      if (!pax) throw broken(`it is damaged after ${count} members: its pax records are malformed`);
-      if (header.type === 'g') globals = new Map([...globals, ...pax]);
-      else if (header.type === 'x') extras = { ...extras, pax };
+      if (!pax) throw broken(`it is damaged after ${count} members: its pax records are malformed or too many`);
+      if (header.type === 'g') {
+        globals = new Map([...globals, ...pax]);
+        globalBytes += header.size;
+        continue;
+      }
+      extras = { ...extras, bytes: extras.bytes + header.size };
+      if (header.type === 'x') extras = { ...extras, pax };
       else if (header.type === 'L') extras = { ...extras, name: withoutNul(bytes) };
       else extras = { ...extras, linkName: withoutNul(bytes) };
       continue;
     }
     const described = extras.pax.size === 0 ? globals : new Map([...globals, ...extras.pax]);
     const member = new Member(archive, header, { ...extras, pax: described });
-    extras = { pax: empty, name: undefined, linkName: undefined };
+    extras = noExtras;
     if (header.type === 'V') continue; // a label of the archive
     const left = { bytes: member.size };
     yield member.entry(() => content(reader, left, member.shown));
@@ -118,10 +136,8 @@ class Member {
     const { type, mode } = this.header;
     const refused = refusedTypes.get(type);
     if (refused !== undefined) throw this.refused(`it is ${refused}, which is not stored`);
-    for (const key of this.pax.keys()) {
-      if (key.startsWith('GNU.sparse.')) {
-        throw this.refused('it is a sparse file in the form of GNU (make the archive without --sparse)');
-      }
+    if (this.pax.has('GNU.sparse')) {
+      throw this.refused('it is a sparse file in the form of GNU (make the archive without --sparse)');
     }
     const path = this.names(this.path, 'its path');
     // Before there was a type for them, directories were files whose name ends in a slash.

@@ -3,7 +3,8 @@
  * given their name in one step; folders on the way are synced into their parents.
  */
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
@@ -17,8 +18,37 @@ const largeBytesMin = 1024 * 1024;
 
 /** Makes what was done to the names in a folder survive a power failure. */
 export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
+  await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   await folder.sync();
+}
+
+/**
+ * Opens a file of a store. To open a FIFO could take for ever, and to read a device too: such a
+ * thing in the place of a file is told by the descriptor, and throws `damaged`.
+ */
+export async function openRegular(path: string, flags: number): Promise<FileHandle> {
+  const file = await open(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o666).catch((error: unknown) => {
+    // A socket, or a device that is not there.
+    throw ['ENXIO', 'ENODEV'].includes(errnoOf(error) ?? '') ? notRegular(path, error) : error;
+  });
+  try {
+    const found = await file.stat();
+    // A folder is no object; reading it says so.
+    if (!found.isFile() && !found.isDirectory()) throw notRegular(path);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function notRegular(path: string, cause?: unknown): PachError {
+  return new PachError('damaged', {
+    what: path,
+    why: 'it is no regular file, but a FIFO, socket or device in the place of one',
+    next: 'find out who put it there, and restore the file from a copy of the store',
+    cause,
+  });
 }
 
 async function writeSmall(path: string, parts: readonly Uint8Array[]): Promise<void> {

@@ -7,13 +7,13 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, open, readdir, rename, stat, type FileHandle } from 'node:fs/promises';
+import { link, lstat, readdir, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Semaphore } from '../base/async.ts';
 import { assert, PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
-import { DurableFolders, syncFolder } from './durable.ts';
+import { DurableFolders, openRegular, syncFolder } from './durable.ts';
 import { errnoOf, fromErrno } from './errno.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
 import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
@@ -182,7 +182,7 @@ class FolderStore implements Store {
   private locked<T>(work: () => Promise<T>): Promise<T> {
     return this.turn.run(async () => {
       // Closing gives the lock back, and so does death.
-      await using file = await open(join(this.url, '.lock'), constants.O_RDWR | constants.O_CREAT, 0o666);
+      await using file = await openRegular(join(this.url, '.lock'), constants.O_RDWR | constants.O_CREAT);
       await native().lockExclusive(file.fd);
       return await work();
     });
@@ -191,7 +191,7 @@ class FolderStore implements Store {
   private async withFile<T>(key: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
     const path = this.localPath(key);
     const read = async (): Promise<T> => {
-      await using file = await open(path, 'r');
+      await using file = await openRegular(path, constants.O_RDONLY);
       return await work(file);
     };
     return this.inWords(path, () => this.reads.run(read));

@@ -173,6 +173,24 @@ test('an interrupted put commits nothing, and killed ones lose nothing', async (
   expect(interrupted.stderr).toMatch(/interrupted: nothing was committed/);
   expect(interrupted.stdout).toContain('/later');
   expect(interrupted.stdout).not.toContain('/typed');
+  // What never comes, and what never ends: each hears a signal, when it is known to wait or to read.
+  await place.must(
+    `mkfifo never; tar -cf folder.tar --no-recursion --format=ustar src; head -c 512 folder.tar > folder; for i in $(seq 2000); do cat folder; done > folders`,
+  );
+  const waiting = (command: string): string =>
+    `pach ${command} 2> said & pid=$!; until ls -l /proc/$pid/fd | grep -q never; do sleep 0.02; done; kill -TERM $pid; wait $pid; echo $? $(cat said)`;
+  const reading = (command: string): string =>
+    `while cat folders; do :; done 2> /dev/null | pach ${command} 2> said & pid=$!; until [ "$(sed -n 's/rchar: //p' /proc/$pid/io)" -gt 20000000 ]; do sleep 0.02; done; kill -TERM $pid; wait $pid; echo $? $(cat said)`;
+  for (const script of [
+    waiting('put file data@master:/x/ --untar -f never'),
+    waiting('put file data@master:/x/ -i never'),
+    waiting('create pipeline -f never'),
+    waiting('create secret -f never'),
+    reading('put file data@master:/x/ --untar -f -'),
+  ]) {
+    expect(await place.must(script, 30)).toBe('130 pach: interrupted: nothing was committed\n');
+  }
+  expect((await place.run('pach list file data@master:/x')).code).toBe(3);
   const kills = 15;
   for (let round = 0; round < kills; round += 1) {
     await place.run(

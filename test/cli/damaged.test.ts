@@ -36,6 +36,48 @@ test('data packs that are newer, cut short or gone', async () => {
   expect(await place.must('pach get file data:/big | cmp - src/big; echo whole')).toBe('whole\n');
 });
 
+test('a FIFO, device or folder in the place of an object is told, and nobody waits for it', async () => {
+  await using place = await Place.make('root');
+  await place.must(`${filled}; chmod -R u+w "$PACH_HOME"/store; mv "$PACH_HOME"/store store; mkdir "$PACH_HOME"/store`);
+  const found = (await place.must('cd store; find . -type f -size +0 ! -name .lock | sort')).trim().split('\n');
+  const places = {
+    header: found.filter((path) => !path.includes('/projects/')),
+    head: found.filter((path) => path.endsWith('/head')),
+    data: found.filter((path) => path.includes('/data/')),
+    meta: found.filter((path) => path.includes('/meta/')),
+  };
+  const list = 'list file data -r';
+  const get = 'get file data:/big -o out';
+  const all = [list, get, 'fsck', 'stats', 'gc', 'put file data@master -r -f src'];
+  const needed = { header: all, head: all, data: [get, 'fsck'], meta: [list, get, 'fsck', 'stats', 'gc'] };
+  const harmed = async (harm: string, part: keyof typeof places, commands: readonly string[]): Promise<void> => {
+    await place.must('rm -rf "$PACH_HOME"/store pipe && cp -r store "$PACH_HOME"/store && mkfifo pipe');
+    expect(places[part].length).toBeGreaterThan(0);
+    for (const path of places[part]) await place.must(`p=$PWD; cd "$PACH_HOME"/store && rm ${path} && ${harm} ${path}`);
+    for (const command of commands) {
+      const { code, stderr } = await place.run(`pach ${command}`, 30);
+      // What need not read it may do so all the same. fsck has words of its own.
+      const isTold = needed[part].includes(command) || code !== 0;
+      const why = isTold && command !== 'fsck' ? 'it is no regular file, but a FIFO, socket or device' : '';
+      expect({ harm, part, command, code }).toEqual({ harm, part, command, code: isTold ? 6 : 0 });
+      expect(stderr).toContain(why);
+    }
+  };
+  for (const part of ['header', 'head', 'data', 'meta'] as const) await harmed('mkfifo', part, all);
+  const script = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, 9))';
+  for (const harm of ['ln -s $p/pipe', 'ln -s /dev/zero', `! node -e '${script}'`]) {
+    await harmed(harm, 'head', [list]);
+    await harmed(harm, 'data', [get]);
+  }
+  // A large file of a mount is read by native threads.
+  await harmed('mkfifo', 'data', []);
+  const mounted = await place.run(
+    'mkdir m && pachmount data@master m && timeout 20 cat m/data/big; echo $?; pach unmount m',
+  );
+  expect(mounted.stdout).toMatch(/\n1\n/);
+  expect(mounted.stderr).toContain('Input/output error');
+});
+
 test('a stack is shown with -v and only then', async () => {
   await using place = await Place.make('root');
   await place.must(filled);

@@ -88,7 +88,10 @@ async function put(made: TestProject, names: string[], options: { recursive?: bo
   const into = target === '' || target.endsWith('/');
   using sources = new Sources({ names, into, recursive, untar: false, stdin: () => [] as never, watch });
   const request = { repo: 'data', branch: 'master', message: '', target, watch: silent };
-  const result: PutResult = await putFiles(made.project, { ...request, sources: await sources.open() });
+  const result: PutResult = await putFiles(made.project, {
+    ...request,
+    sources: await sources.open(new AbortController().signal),
+  });
   return { ...result, expected };
 }
 

@@ -102,6 +102,9 @@ test('pax records override the header; a time before 1970, and a name of no form
   ]);
 });
 
+/** More than half of what may describe a member. */
+const half = pax('comment', 'x'.repeat(600_000));
+
 test.each([
   ['an absolute path', archive({ name: '/etc/passwd' }), 'x.tar: /etc/passwd: its path is absolute'],
   ['..', archive({ name: 'a/../../b' }), 'x.tar: a/../../b: its path leads out of the archive by ..'],
@@ -116,6 +119,21 @@ test.each([
   ['a name that is too long', archive({ name: 'L', type: 'L', bytes: 'n'.repeat(256) }, { name: 'n' }), '255 bytes'],
   ['a path that is too long', archive({ name: 'L', type: 'L', bytes: 'n/'.repeat(2050) }, { name: 'n' }), '4096 bytes'],
   ['a NUL in a name', archive({ name: 'x', type: 'x', bytes: pax('path', 'a\0b') }, { name: 'n' }), 'NUL'],
+  [
+    'what describes a member, in several parts',
+    archive({ name: 'x', type: 'x', bytes: half }, { name: 'L', type: 'L', bytes: half }, { name: 'n' }),
+    'x.tar: what describes a member is longer than',
+  ],
+  [
+    'what describes all members, in several parts',
+    archive({ name: 'g', type: 'g', bytes: half }, { name: 'n' }, { name: 'g', type: 'g', bytes: half }),
+    'x.tar: what describes all members is longer than',
+  ],
+  [
+    'more records than anybody needs',
+    archive({ name: 'g', type: 'g', bytes: pax('k', 'v').repeat(10_001) }, { name: 'n' }),
+    'pax records are malformed or too many',
+  ],
   ['a huge record', archive({ name: 'x', type: 'x', size: 2 ** 30 }), 'longer than'],
   [
     'malformed pax',
@@ -143,6 +161,31 @@ test.each([
     name: 'PachError',
     message: expect.stringMatching(escaped(message)) as string,
   });
+});
+
+test('an archive without end that is always there hears that it is to stop', async () => {
+  const folders = Buffer.concat(Array.from({ length: 100 }, () => member({ name: 'd/', type: '5' })));
+  async function* endless(piece: Buffer): AsyncGenerator<Uint8Array> {
+    for (;;) yield piece;
+  }
+  const mark = Buffer.alloc(1024);
+  for (const [first, rest] of [
+    [folders, folders],
+    [mark, mark], // what follows the end of an archive is read, too
+    [member({ name: 'x', bytes: 'x' }), member({ name: 'g', type: 'g' })],
+  ] as const) {
+    async function* stream(): AsyncGenerator<Uint8Array> {
+      yield first;
+      yield* endless(rest);
+    }
+    const stop = new AbortController();
+    // Only an event loop that goes round comes to this.
+    setTimeout(() => stop.abort(new Error('stopped')), 30);
+    const reading = async (): Promise<void> => {
+      for await (const _ of untar(stream(), 'x.tar', stop.signal));
+    };
+    await expect(reading()).rejects.toThrow('stopped');
+  }
 });
 
 test('a damaged header in the middle is told with its place', async () => {

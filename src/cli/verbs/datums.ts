@@ -23,6 +23,7 @@ import { textOfName } from '../../model/paths.ts';
 import type { Project } from '../../versions/project.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { datumJson, datumState, jobNamed, type DatumInfo } from '../pipeline-names.ts';
+import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
 interface DatumArgs {
@@ -83,7 +84,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
       }),
   async run({ job: text, file, executor }, { settings, output, signal }) {
     if (file !== undefined) {
-      const source = { path: file, project: settings.project, stdin: () => process.stdin, signal };
+      const source = { path: file, project: settings.project, stdin: () => standardInput(signal), signal };
       return dryRun({ settings, output, signal }, await readSpecs(source), { executor, reprocess: false });
     }
     if (text === undefined) {

@@ -11,6 +11,7 @@ import { findVersion, type OldVersion } from '../../pipelines/versions.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { timeText } from '../text.ts';
+import { standardInput } from '../stdin.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
 const pipelineJson =
@@ -84,7 +85,7 @@ async function set(
   how: { readonly update: boolean; readonly reprocess: boolean },
 ): Promise<void> {
   const { project: name } = settings;
-  const specs = await readSpecs({ path: args.file, project: name, stdin: () => process.stdin, signal });
+  const specs = await readSpecs({ path: args.file, project: name, stdin: () => standardInput(signal), signal });
   if (args['dry-run']) {
     const { executor } = args;
     return dryRun({ settings, output, signal }, specs, { executor, reprocess: how.reprocess });

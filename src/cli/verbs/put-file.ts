@@ -2,7 +2,6 @@
  * put file, delete file: changes to a branch.
  */
 import { join } from 'node:path';
-import { addAbortSignal } from 'node:stream';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
@@ -12,6 +11,7 @@ import { deleteFiles, putFiles } from '../../versions/put.ts';
 import { branchOf } from '../addresses.ts';
 import { countText, sizeText } from '../text.ts';
 import type { Output } from '../output.ts';
+import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
 interface PutArgs {
@@ -85,19 +85,20 @@ export const putFileVerb = verb<PutArgs>({
     if (append && (recursive || untar)) {
       throw new PachError('usage', { what: '--append', why: 'it takes single files, not -r or --untar' });
     }
-    const stdin = () => addAbortSignal(signal, process.stdin);
+    const stdin = () => standardInput(signal);
     if ([...file, ...list].filter((name) => name === '-').length > 1) {
       throw new PachError('usage', { what: '-f - and -i -', why: 'standard input can be read once' });
     }
     const names = [...file];
-    for (const name of list) names.push(...(await readSourceList(name === '-' ? stdin() : localBytes(name), name)));
+    for (const name of list)
+      names.push(...(await readSourceList(name === '-' ? stdin() : localBytes(name, { signal }), name)));
     if (names.length === 0) {
       throw new PachError('usage', { what: 'put file', why: 'nothing says what to put', next: 'name it: -f FILE' });
     }
     const progress = new PutProgress(output);
     const into = path === '' || path.endsWith('/');
     using sources = new Sources({ names, into, recursive, untar, stdin, watch: progress });
-    const opened = await sources.open();
+    const opened = await sources.open(signal);
     if (names.length > 1 && !into) {
       const why = 'several sources need a folder to go to';
       throw new PachError('usage', { what: `target ${path}`, why, next: `the same with ${target}/` });

@@ -17,6 +17,7 @@ import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
 import { secondsOf } from '../pipeline-names.ts';
 import { countText, sizeText } from '../text.ts';
+import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
 interface RunArgs {
@@ -81,7 +82,7 @@ export const runPipelineVerb = verb<RunArgs>({
     }
     const { branch, reprocess } = args;
     if (branch !== undefined) checkBranchName(branch);
-    const source = { path: args.file ?? '', project: settings.project, stdin: () => process.stdin, signal };
+    const source = { path: args.file ?? '', project: settings.project, stdin: () => standardInput(signal), signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const { project } = opened;

@@ -1,11 +1,11 @@
 /**
  * create|list|inspect|delete secret: what pipelines may know, kept on this machine alone.
  */
-import { addAbortSignal } from 'node:stream';
 import { PachError } from '../../base/errors.ts';
 import { createSecret, deleteSecret, inspectSecret, listSecrets, type SecretInfo } from '../../local/secrets.ts';
 import { localBytes } from '../../sources/open.ts';
 import { countText, timeText } from '../text.ts';
+import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
 interface SecretArgs {
@@ -27,7 +27,7 @@ export const createSecretVerb = verb<{ file: string }>({
   async run({ file }, { settings, output, signal }) {
     const { parseSecrets } = await import('../../pipelines/spec/secret.ts');
     const { readText } = await import('../../pipelines/spec/documents.ts');
-    const bytes = file === '-' ? addAbortSignal(signal, process.stdin) : localBytes(file);
+    const bytes = file === '-' ? standardInput(signal) : localBytes(file, { signal });
     const secrets = await parseSecrets(await readText(bytes, file), file);
     if (secrets.length === 0) throw new PachError('usage', { what: file, why: 'there is no secret in it' });
     const made: SecretInfo[] = [];

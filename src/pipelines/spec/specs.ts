@@ -32,7 +32,7 @@ export async function readSpecs({ path, project, stdin, signal }: SpecSource): P
   const files = path === '-' ? ['-'] : await specFiles(path);
   for (const file of files) {
     signal?.throwIfAborted();
-    const text = await readText(file === '-' ? stdin() : localBytes(file), file);
+    const text = await readText(file === '-' ? stdin() : localBytes(file, { signal }), file);
     const folder = file === '-' ? resolve('.') : dirname(resolve(file));
     for (const { value, lineOf } of await parseDocuments(text, file)) {
       if (specs.length === specsMax) throw wrong(path, `it has more than ${specsMax} pipelines`);
