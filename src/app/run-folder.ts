@@ -5,7 +5,7 @@
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTree, removeTreeAsync } from '../base/remove.ts';
-import { processStart } from '../base/processes.ts';
+import { isRunning, processStart } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
 
@@ -20,10 +20,10 @@ export async function openRunFolder(home: Home): Promise<RunFolder> {
   const all = await home.make(home.run);
   for (const name of await readdir(all)) {
     const [, pid, started] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
-    if (pid !== undefined && (await processStart(Number(pid))) !== started) await clear(join(all, name));
+    if (pid !== undefined && !isRunning(Number(pid), started)) await clear(join(all, name));
   }
   await clearLogs(home);
-  const dir = await home.make(join(all, `${process.pid}.${await processStart(process.pid)}`));
+  const dir = await home.make(join(all, `${process.pid}.${processStart(process.pid)}`));
   return { dir, [Symbol.asyncDispose]: () => clear(dir) };
 }
 

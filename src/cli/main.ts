@@ -4,7 +4,7 @@
 import yargs from 'yargs';
 import { settingsFrom } from '../app/settings.ts';
 import { version } from '../app/version.ts';
-import { PachError } from '../base/errors.ts';
+import { isPachError, PachError } from '../base/errors.ts';
 import { Output, type Format } from './output.ts';
 import type { Verb } from './verb.ts';
 import { verbs } from './verbs.ts';
@@ -54,7 +54,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     output.endProgress();
     return code;
   } catch (error) {
-    return output.error(interrupt.signal.aborted ? interrupt.signal.reason : error);
+    // Who knows what is left says so; what else was broken off is of no interest.
+    return output.error(
+      interrupt.signal.aborted && !isPachError(error, 'interrupted') ? interrupt.signal.reason : error,
+    );
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }

@@ -123,11 +123,16 @@ test.each(['INT', 'TERM'])('SIG%s in the middle ends it and leaves nothing; the 
     kill -${signal} $run; wait $run; echo code $?
     ${left}`);
   expect(stdout).toBe('code 130\n0\n0\n');
-  expect(stderr).not.toMatch(/\n\s+at /);
+  // It says what is left, and where to go on.
+  expect(stderr).toMatch(
+    /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is as it was\ntry: pach run pipeline p, which goes on from there\n$/,
+  );
   expect(JSON.parse(await here.must('pach inspect job p -o json'))).toMatchObject({
     state: 'killed',
     reason: 'it was interrupted',
   });
+  // What is kept is what the next run does not compute.
+  expect(await here.must('pach create pipeline -f p.json --dry-run -o json | grep -c skipped')).toBe('3\n');
   await here.spec('p', script.replace('98765', '0'));
   await here.must('pach update pipeline -f p.json');
   expect(await here.ran('p')).toMatchObject({ state: 'success', datums: { total: 4 } });
@@ -137,17 +142,19 @@ test('an engine that is killed is followed by one that goes on; two at a time ar
   await using here = await PipelinePlace.make(three);
   await here.spec('p', 'cp $in /pfs/out; test -e /pfs/in/3 || exit 0; echo begun; sleep 87654', { job_timeout: '20s' });
   const { stdout } = await here.shell(`
-    pach run pipeline -f p.json & run=$!
-    ${begun}; sleep 1.5
+    (pach run pipeline -f p.json & echo $! > pid; exec sleep 60) & # nobody waits for the engine
+    ${begun}; sleep 1.5; run=$(cat pid)
     pach run pipeline p; echo second $?
     pach delete pipeline p; echo delete $?
-    kill -9 $run; wait $run
+    kill -9 $run; until grep -q '^State:.*Z' /proc/$run/status; do :; done
     sleep 0.5; pgrep -cxf "sleep 87654"
     pach wait job p; echo wait $?
-    (sleep 2; pach stop job p) & pach run pipeline p -o json; echo third $?; wait`);
+    (sleep 2; pach stop job p) & stop=$!; pach run pipeline p -o json; echo third $?; wait $stop
+    grep '^State' /proc/$run/status; kill %1`);
   expect(stdout).toContain('second 4\n');
   expect(stdout).toContain('delete 4\n0\nwait 1\n');
   expect(stdout).toContain('third 1\n');
+  expect(stdout).toContain('State:\tZ');
   const jobs = (await here.must('pach list job -p p -o json')).trim().split('\n');
   // The same job went on.
   expect(jobs).toHaveLength(1);

@@ -101,9 +101,22 @@ test('commands that give something else each time are found', async () => {
   await here.spec('random', 'head -c 8 /dev/urandom > /pfs/out/$(basename $in)');
   await here.ran('-f up.json');
   const { commit } = await here.ran('-f random.json');
-  expect(await here.ran('up --recompute 2')).toMatchObject({ datums: { skipped: 3 }, different: [] });
+  const again = await here.ran('up --recompute 2');
+  expect(again).toMatchObject({ datums: { skipped: 3 }, different: [] });
+  expect(again.recomputed?.map(({ now, files }) => `${now} ${files[0]?.repo} ${files[0]?.path.length}`)).toEqual([
+    'same in 6',
+    'same in 6',
+  ]);
+  expect(await here.must('pach run pipeline up --recompute 9')).toContain(
+    'up: run again to compare: 3 datums: 3 same (',
+  );
+  expect((await here.ran('up')).recomputed).toBe(null);
   const { code, lines, stderr } = await here.run('random --recompute 2');
   expect(code).toBe(10);
+  expect(lines[0]?.recomputed?.map(({ id, now }) => `${id} ${now}`)).toEqual(
+    lines[0]?.different.map((id) => `${id} different`),
+  );
+  expect(stderr).toMatch(/\(in:\/[abc]\.txt\) gave something else when it was run again\n/);
   expect(lines).toMatchObject([{ state: 'success', commit, datums: { processed: 0, skipped: 3 } }]);
   expect(lines[0]?.different).toHaveLength(2);
   expect(stderr.match(/gave something else when it was run again/g)).toHaveLength(2);

@@ -15,6 +15,9 @@ export interface RunLine {
   readonly output: { readonly added: number; readonly changed: number; readonly removed: number } | null;
   readonly different: readonly string[];
   readonly outside: number;
+  readonly recomputed:
+    | readonly { readonly id: string; readonly files: DatumLine['files']; readonly now: string }[]
+    | null;
   readonly reason?: string;
 }
 

@@ -177,7 +177,7 @@ export class CrashPlace implements AsyncDisposable {
       }
     }
     for (const name of await readdir('/sys/fs/cgroup', { recursive: true })) {
-      const pid = /(?:^|\/)pachmount-(\d+)-\d+$/.exec(name)?.[1];
+      const pid = /(?:^|\/)pachmount-(\d+)\.\d+-\d+$/.exec(name)?.[1];
       if (pid !== undefined && this.engines.has(Number(pid))) found.push(name);
     }
     return found;

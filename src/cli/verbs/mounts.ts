@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { whereOf } from '../../app/mount-plan.ts';
 import { mountpointPath, mountProject } from '../../app/mount.ts';
 import { PachError } from '../../base/errors.ts';
+import { isRunning, processStart } from '../../base/processes.ts';
 import type { Home } from '../../local/home.ts';
 import { askMount, listMountRecords, type MountRecord } from '../../local/mounts.ts';
 import { unmountKernel } from '../../mount/kernel-mount.ts';
@@ -159,13 +160,8 @@ const lazyEndMsMax = 2000;
 
 /** Waits a while for a server to end, so that what comes next finds nothing of it. */
 async function gone(pid: number, msMax: number): Promise<void> {
-  for (const until = Date.now() + msMax; Date.now() < until; await sleep(20)) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-  }
+  const started = processStart(pid);
+  for (const until = Date.now() + msMax; isRunning(pid, started) && Date.now() < until;) await sleep(20);
 }
 
 /** What a server says of itself. Bytes, milliseconds. */

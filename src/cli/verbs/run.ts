@@ -13,6 +13,7 @@ import { outputChanges, type OutputChanges } from '../../pipelines/views/output-
 import type { GraphStep } from '../../pipelines/run-graph.ts';
 import { isNone } from '../../pipelines/jobs/plan.ts';
 import { outsideText } from '../../pipelines/workers/links.ts';
+import type { Rechecked } from '../../pipelines/jobs/recheck.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
 import { secondsOf } from '../pipeline-names.ts';
@@ -32,6 +33,7 @@ interface RunArgs {
 }
 
 const failuresShown = 5;
+const namesShown = 5;
 
 export const runPipelineVerb = verb<RunArgs>({
   command: 'run pipeline [pipeline]',
@@ -43,7 +45,7 @@ export const runPipelineVerb = verb<RunArgs>({
     ['run pipeline edges --executor docker --workers 4', 'In containers, four at a time'],
     ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare'],
   ],
-  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; different: datums that --recompute found to give something else; outside: links in /pfs/out that lead out of /pfs',
+  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs',
   options: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', describe: 'Name of a pipeline' })
@@ -115,7 +117,8 @@ export const runPipelineVerb = verb<RunArgs>({
         datums: job.counts,
         seconds: secondsOf(job),
         output: changes ?? null,
-        different: step.result?.different ?? [],
+        different: differing(step).map(({ id }) => id),
+        recomputed: step.result?.recomputed?.map(recomputedInfo) ?? null,
         outside: step.result?.outside?.links ?? 0,
         ...(reason && { reason }),
       };
@@ -136,7 +139,8 @@ function progressLine(name: string, counting: Counting): string {
   return `${name}: ${done} of ${total}${more} datums, ${skips} skipped${failed}${left}`;
 }
 
-function resultText({ job }: GraphStep, changes: OutputChanges | undefined): string[] {
+function resultText(step: GraphStep, changes: OutputChanges | undefined): string[] {
+  const { job } = step;
   const { total, processed, skipped, failed, recovered } = job.counts;
   const counts = [`${processed} processed`, `${skipped} skipped`];
   if (failed > 0) counts.push(`${failed} failed`);
@@ -150,7 +154,36 @@ function resultText({ job }: GraphStep, changes: OutputChanges | undefined): str
     const size = `${bytes < 0 ? '-' : '+'}${sizeText(Math.abs(bytes))}`;
     lines.push(`${job.pipeline}: files: ${added} added, ${changed} changed, ${removed} removed; ${size}`);
   }
+  const again = step.result?.recomputed;
+  if (again) {
+    const compared = ['same', 'different', 'failed'].map((now) => ({
+      now,
+      names: again.filter((each) => each.now === now),
+    }));
+    const outcomes = compared.filter(({ now, names }) => now !== 'failed' || names.length > 0);
+    const shown = outcomes.map(({ now, names }) => {
+      const first = names.slice(0, namesShown).map(({ files }) => namesOf(files));
+      const more = names.length > namesShown ? ', …' : '';
+      return `${names.length} ${now}${first.length > 0 ? ` (${first.join(', ')}${more})` : ''}`;
+    });
+    lines.push(`${job.pipeline}: run again to compare: ${countText(again.length, 'datum')}: ${shown.join(', ')}`);
+  }
   return lines;
+}
+
+/** Datums that did not give the same when they were run again. */
+function differing({ result }: GraphStep): readonly Rechecked[] {
+  return (result?.recomputed ?? []).filter(({ now }) => now !== 'same');
+}
+
+function recomputedInfo({ id, files, now }: Rechecked): object {
+  return { id, files: files.map(({ input, commit, path }) => ({ repo: input.repo, commit, path })), now };
+}
+
+/** What a datum is made of, for people. */
+function namesOf(files: Rechecked['files']): string {
+  const names = files.slice(0, namesShown).map(({ input, path }) => `${input.repo}:${path}`);
+  return `${names.join(' ')}${files.length > namesShown ? ' …' : ''}`;
 }
 
 function noDatums({ inputs }: Job): string {
@@ -160,11 +193,12 @@ function noDatums({ inputs }: Job): string {
 
 /** What went wrong, and what is odd, on stderr. */
 async function explain(
-  { job, result }: GraphStep,
+  step: GraphStep,
   changes: OutputChanges | undefined,
   project: Project,
   note: (line: string) => void,
 ): Promise<void> {
+  const { job } = step;
   if (job.state === 'success' && job.counts.total === 0) note(`${job.pipeline} has no datums: ${noDatums(job)}`);
   if (job.state !== 'success') note(`job ${job.id} of ${job.pipeline}: ${job.reason}`);
   if (job.counts.failed > 0) {
@@ -176,7 +210,10 @@ async function explain(
       if (shown === failuresShown) break;
     }
   }
-  for (const id of result?.different ?? []) note(`datum ${id.slice(0, 16)} gave something else when it was run again`);
-  if (result?.outside) note(`output of ${job.pipeline}: ${outsideText(result.outside)}`);
+  for (const { id, files, now } of differing(step)) {
+    const what = now === 'failed' ? 'failed' : 'gave something else';
+    note(`datum ${id.slice(0, 16)} (${namesOf(files)}) ${what} when it was run again`);
+  }
+  if (step.result?.outside) note(`output of ${job.pipeline}: ${outsideText(step.result.outside)}`);
   if (changes?.becameEmpty) note(`the output of ${job.pipeline} came out empty, and it used to have files`);
 }

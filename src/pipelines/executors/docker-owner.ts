@@ -4,10 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
+import { isRunning, processStart } from '../../base/processes.ts';
 
 /** One executor of one process: start of the machine, world of process ids, process, its start, a number. */
 export function newOwner(): string {
-  return [...machine(), process.pid, startOf(process.pid), randomBytes(4).toString('hex')].join('/');
+  return [...machine(), process.pid, processStart(process.pid), randomBytes(4).toString('hex')].join('/');
 }
 
 /**
@@ -19,23 +20,10 @@ export function mayLive(owner: string, state: string): boolean {
   const [ourBoot, ourWorld] = machine();
   // What ran when a machine went down is there still, and does not run.
   if (boot !== ourBoot) return state !== 'exited';
-  return world !== ourWorld || startOf(Number(pid)) === start;
+  return world !== ourWorld || isRunning(Number(pid), start);
 }
 
 function machine(): readonly [boot: string, world: string] {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   return [boot, readlinkSync('/proc/self/ns/pid').replaceAll(/\D/g, '')];
-}
-
-/** In ticks since the machine's start: with it a process id is unique. */
-function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, in parentheses, may have blanks and parentheses of its own.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie is dead.
-    return fields[0] === 'Z' ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
 }

@@ -18,7 +18,7 @@ import { maybeJob, setJob, type Job } from './jobs.ts';
 import { endLease } from './lease.ts';
 import { unionOf, type UnionOptions, type UnionResult } from './outputs.ts';
 import { datumItem, isNone, planJob, type BaseJob } from './plan.ts';
-import { Recheck } from './recheck.ts';
+import { Recheck, type Rechecked } from './recheck.ts';
 import type { Publisher, Result } from './results.ts';
 import type { PlannedDatum } from '../workers/run-datum.ts';
 import type { SlotOptions } from '../workers/slot.ts';
@@ -48,8 +48,8 @@ export interface JobResult {
   /** Output before, and now; the same one when nothing changed. */
   readonly before: Commit | undefined;
   readonly after: Commit | undefined;
-  /** Datums that gave something else when they were run again. */
-  readonly different: readonly string[];
+  /** Datums that were run again; undefined where none were to be. */
+  readonly recomputed: readonly Rechecked[] | undefined;
   /** Of the datums that it looked at. */
   readonly outside: OutsideLinks | undefined;
 }
@@ -188,7 +188,8 @@ export class JobRun {
           setJob(change, { ...baseNow, restarted: false });
         }
         endLease(change, this.start.job);
-        return { job, before, after, different: this.recheck.different, outside: this.outside };
+        const recomputed = this.options.recompute > 0 ? this.recheck.compared : undefined;
+        return { job, before, after, recomputed, outside: this.outside };
       },
       begun,
     );

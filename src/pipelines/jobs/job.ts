@@ -9,6 +9,7 @@ import type { JobId } from '../../model/records/pipelines.ts';
 import { CollectedError, collectedOr } from '../../versions/renew.ts';
 import { JobRun, type JobOptions, type JobResult } from './job-run.ts';
 import { startJob } from './job-start.ts';
+import type { Job } from './jobs.ts';
 import { JobWatch } from './job-watch.ts';
 import { leaseHolder, type Holder } from './lease.ts';
 import { baseOf } from './plan.ts';
@@ -56,17 +57,34 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
     await run.datums(publisher);
     return await run.finish();
   } catch (thrown) {
-    await publisher.flush().catch(() => undefined); // the error before says more
+    const isKept = await publisher.flush().then(
+      () => true,
+      () => false, // the error before says more
+    );
     const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
     if (watch.isLost || (mayGoOn && error instanceof CollectedError)) throw error;
     const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
     const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
     const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
+    if (ended && isKept && options.signal.aborted) throw interrupted(options, ended);
     if (!ended || !isStopped || options.signal.aborted) throw error;
-    return { job: ended, before: base?.output, after: undefined, different: [], outside: undefined };
+    return { job: ended, before: base?.output, after: undefined, recomputed: undefined, outside: undefined };
   } finally {
     clearTimeout(timer || undefined);
   }
+}
+
+/** What is left of a job that was broken off from outside. */
+function interrupted({ pipeline, branch }: JobOptions, { id, counts }: Job): PachError {
+  const { processed, skipped } = counts;
+  const datums = `${processed} ${processed === 1 ? 'datum' : 'datums'}`;
+  const kept = processed === 0 ? 'it had computed nothing yet' : `the results of ${datums} that it computed are kept`;
+  const taken = skipped === 0 ? '' : `, beside ${skipped} that were computed before`;
+  return new PachError('interrupted', {
+    what: `job ${id} of ${pipeline.name}`,
+    why: `it was interrupted: ${kept}${taken}; its output branch is as it was`,
+    next: `pach run pipeline ${pipeline.name}${branch === pipeline.spec.outputBranch ? '' : ` --branch ${branch}`}, which goes on from there`,
+  });
 }
 
 /** Why a job came to no end, for people who know which job it is. */

@@ -5,7 +5,7 @@
 import { readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { PachError } from '../../base/errors.ts';
-import { processStart } from '../../base/processes.ts';
+import { isRunning, processStart } from '../../base/processes.ts';
 import { decodeLease, encodeLease, type LeaseRecord } from '../../model/records/pipelines.ts';
 import type { Change } from '../../versions/change.ts';
 import { leaseKey } from '../../versions/ref-keys.ts';
@@ -30,7 +30,7 @@ export async function leaseHolder(author: string): Promise<Holder> {
   const { pid } = process;
   runs += 1;
   const holder = `${author}@${hostname()}, process ${pid}${runs > 1 ? `, run ${runs}` : ''}`;
-  return { holder, host: await hostName(), pid, pidStarted: (await processStart(pid)) ?? '' };
+  return { holder, host: await hostName(), pid, pidStarted: processStart(pid) ?? '' };
 }
 
 /** Where a process's number says which it is: containers of a host have numbers of their own. */
@@ -46,7 +46,7 @@ export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Lease
 /** True while the engine that holds it is not known to be gone. */
 export async function isHeld(lease: LeaseRecord): Promise<boolean> {
   if (lease.until <= Date.now()) return false;
-  return lease.host !== (await hostName()) || (await processStart(lease.pid)) === lease.pidStarted;
+  return lease.host !== (await hostName()) || isRunning(lease.pid, lease.pidStarted);
 }
 
 /** Takes it. Throws `conflict` naming who else holds it. */

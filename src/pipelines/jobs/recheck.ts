@@ -2,16 +2,24 @@
  * Datums that have results and are run again, to find commands that give something else each time.
  */
 import type { BlobReader } from '../../cache/blobs.ts';
+import type { DatumFile } from '../datum.ts';
 import { readResult } from './jobs.ts';
 import type { Result } from './results.ts';
 import type { PlannedDatum } from '../workers/run-datum.ts';
 
+/** What came of a datum that was run again. */
+export interface Rechecked {
+  readonly id: string;
+  readonly files: readonly DatumFile[];
+  readonly now: 'same' | 'different' | 'failed';
+}
+
 export class Recheck {
-  readonly different: string[] = [];
+  readonly compared: Rechecked[] = [];
   private readonly reader: BlobReader;
   private left: number;
   private readonly known = new Map<string, Result>();
-  private readonly pairs: { readonly id: string; readonly before: Result; readonly after: Result }[] = [];
+  private readonly pairs: { readonly planned: PlannedDatum; readonly before: Result; readonly after: Result }[] = [];
 
   /** `count`: how many datums to run again, at most. */
   constructor(reader: BlobReader, count: number) {
@@ -34,16 +42,18 @@ export class Recheck {
     return result;
   }
 
-  compare({ datum }: PlannedDatum, before: Result, after: Result): void {
-    this.pairs.push({ id: datum.id, before, after });
+  compare(planned: PlannedDatum, before: Result, after: Result): void {
+    this.pairs.push({ planned, before, after });
   }
 
   /** Compares all, once it is published. */
   async end(): Promise<void> {
-    for (const { id, before, after } of this.pairs) {
+    for (const { planned, before, after } of this.pairs) {
       const [old, now] = await Promise.all([before, after].map(({ tree }) => readResult(this.reader, tree)));
-      const same = old?.out && now?.out && old.out.contentHash.equals(now.out.contentHash);
-      if (!same) this.different.push(id);
+      const { id, files } = planned.datum;
+      const isSame = old?.out && now?.out && old.out.contentHash.equals(now.out.contentHash);
+      this.compared.push({ id, files, now: isSame ? 'same' : now?.out ? 'different' : 'failed' });
     }
+    this.compared.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 }
