@@ -122,6 +122,14 @@ test('join: what has the same key', async () => {
   expect(await datumsOf(join(true), { x: repos.x })).toEqual(['/1.txt', '/2.txt']);
 });
 
+test('a join without keys is a cross', async () => {
+  const repos = { x: { '/1.txt': '', '/2.txt': '' }, y: { '/1.csv': '', '/3.csv': '' }, z: { '/a': '' } };
+  const sides = [pfs('x', '/*'), pfs('y', '/*'), pfs('z', '/')];
+  const joined = await datumsOf({ kind: 'join', inputs: sides }, repos);
+  expect(joined).toEqual(await datumsOf({ kind: 'cross', inputs: sides }, repos));
+  expect(joined).toHaveLength(4);
+});
+
 test('join of three: without the third only outer sides remain, together', async () => {
   const files = { '/1': '', '/2': '' };
   const join = (outerB: boolean): Input => ({

@@ -42,8 +42,21 @@ const refusedFields = {
   ),
   'transform.debug': [transform({ debug: true }), 'Pachyderm itself has no use for it'],
   'transform.dockerfile': [transform({ dockerfile: 'FROM x' }), 'Pachyderm itself has no use for it'],
-  'transform.build': [transform({ build: {} }), 'Pachyderm 2 took it out'],
-  'parallelism_spec.coefficient': [{ ...minimal, parallelism_spec: { coefficient: 1 } }, 'Pachyderm took it out'],
+  'transform.build': [transform({ build: {} }), 'Pachyderm 2 took it out: `dev.code` puts code'],
+  'parallelism_spec.coefficient': [
+    { ...minimal, parallelism_spec: { coefficient: 1 } },
+    'Pachyderm 2 took it out: give the number of workers as `constant`',
+  ],
+  'parallelism_spec.strategy': [
+    { ...minimal, parallelism_spec: { strategy: 'CONSTANT', constant: 1 } },
+    'Pachyderm 2 took it out: give the number of workers as `constant`, and leave this out',
+  ],
+  'input.atom': [inputs({ atom: pfs }), 'Pachyderm 2 took it out: write `pfs` instead of `atom`'],
+  'input.git': [inputs({ git: { url: 'https://x' } }), 'Pachyderm 2 took it out: put the files into a repo'],
+  'input.pfs.from_commit': [input({ from_commit: 'abc' }), 'Pachyderm 2 took it out: a pipeline reads whole versions'],
+  enable_stats: [{ ...minimal, enable_stats: true }, 'Pachyderm 2 took it out: they are always kept; leave it out'],
+  scale_down_threshold: [{ ...minimal, scale_down_threshold: '10s' }, 'Pachyderm 2 took it out: `autoscaling`'],
+  chunk_spec: [{ ...minimal, chunk_spec: { number: 1 } }, 'Pachyderm 2 took it out: write `datum_set_spec`'],
   'input.cron': [inputs({ cron: { name: 'tick', spec: '@daily' } }), inputFields.cron.why],
   'input.pfs.commit': [input({ commit: 'abc' }), 'input cannot come from a commit; use a branch with head pointing to'],
   'input.pfs.s3': [input({ s3: true }), 'it needs the S3 gateway'],
@@ -58,8 +71,26 @@ test.each(Object.entries(refusedFields))('%s is refused with its reason', (path,
 
 test('a refused field that asks for nothing is let through', () => {
   const where = { file: 'edges.json', folder: '/', project: 'default' };
-  const given = { ...minimal, s3Out: false, egress: null, spout: null, dry_run: false, spec_commit: null, tfJob: null };
+  const given = {
+    ...minimal,
+    s3Out: false,
+    egress: null,
+    spout: null,
+    dry_run: false,
+    spec_commit: null,
+    tfJob: null,
+    enable_stats: false,
+  };
   expect(parseSpec({ ...given, input: { pfs: { ...pfs, s3: false, commit: '' } } }, where).name).toBe('edges');
+});
+
+test('a join needs no keys', () => {
+  const where = { file: 'edges.json', folder: '/', project: 'default' };
+  const given = inputs({ join: [{ pfs }, { union: [{ pfs: { ...pfs, name: 'b' } }] }] });
+  expect(parseSpec(given, where).input).toMatchObject({
+    kind: 'join',
+    inputs: [{ name: 'images' }, { kind: 'union' }],
+  });
 });
 
 test('unknown fields are errors with the nearest name', () => {
@@ -128,9 +159,12 @@ test.each([
   [input({ lazy: true, empty_files: true }), 'input.pfs.lazy: it does not go with empty_files'],
   [inputs({ cross: [{ pfs }, { pfs }] }), 'input.cross[1].pfs: name "images" was used more than once'],
   [inputs({ cross: [{ union: [{ pfs }, { pfs }] }, { pfs }] }), 'input.cross[1].pfs: name "images" was used more'],
-  [inputs({ join: [{ pfs }] }), 'input.join[0].pfs.joinOn: an input of a join needs join_on | join_on: $1'],
+  [
+    inputs({ join: [{ pfs: { ...pfs, name: 'a', glob: '/(*)', join_on: '$1' } }, { cross: [{ pfs }] }] }),
+    'input.join[1].cross[0].pfs.joinOn: an input of a join needs join_on where others of it have one | join_on: $1',
+  ],
   [inputs({ group: [{ pfs }] }), 'input.group[0].pfs.groupBy: an input of a group needs group_by'],
-  [inputs({ join: [{ cross: [{ pfs }] }] }), 'an input of a join needs join_on'],
+  [inputs({ cross: [{ group: [{ pfs }] }] }), 'an input of a group needs group_by'],
   [input({ join_on: '$1' }), 'there is nothing for $1: the glob has no group in round brackets'],
   [input({ glob: '/(*)', join_on: '$1-${2}' }), 'there is nothing for ${2}: the glob has 1 group'],
   [input({ glob: '/(*)', group_by: '$0' }), 'there is nothing for $0: the glob has 1 group'],

@@ -4,8 +4,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
+import { jsonFault } from '../../src/pipelines/spec/json.ts';
 import { readSpecs } from '../../src/pipelines/spec/specs.ts';
 
 let dir = '';
@@ -108,12 +110,83 @@ test('errors name the file and the line', async () => {
 test('what is no document, or too much', async () => {
   expect(await said('none-such.json')).toBe('not-found none-such.json: there is no such file');
   expect(await said('x.json', '')).toBe('usage x.json: there is no pipeline in it');
-  expect(await said('x.json', '{"a": 1')).toMatch(/^usage x\.json:1: /);
+  expect(await said('x.json', '{"a": 1')).toBe('usage x.json:1:8: it ends before a }');
   expect(await said('x.json', '{"a": 1,\n"a": 2}')).toBe('usage x.json:2: Map keys must be unique');
   expect(await said('x.yaml', '*a')).toMatch(/^usage x\.yaml: Unresolved alias/);
   expect(await said('x.yaml', Buffer.from([0xff, 0xfe, 0x00]))).toBe('usage x.yaml: it is not text in UTF-8');
   expect(await said('x.yaml', '# '.repeat(2 ** 21 + 1))).toBe('usage x.yaml: it has more than 4 MiB');
-  expect(await said('x.json', '['.repeat(30_000))).toMatch(/^usage x\.json(:1)?: /);
+  expect(await said('x.json', '['.repeat(30_000))).toBe('usage x.json:1:30001: it ends before a ]');
+  expect(await said('x.json', `${'['.repeat(30_000)}${']'.repeat(30_000)}`)).toMatch(/^usage x\.json(:1)?: /);
   const laughs = ['a: &a0 [x]', ...Array.from({ length: 20 }, (_, n) => `b${n}: &a${n + 1} [${`*a${n},`.repeat(9)}]`)];
   expect(await said('x.yaml', laughs.join('\n'))).toMatch(/^usage x\.yaml: Excessive alias count/);
 });
+
+test('a file that is called JSON is that, and YAML may be more', async () => {
+  const trailing = `{\n  "pipeline": { "name": "a" },\n  "transform": { "cmd": ["sh", ] }\n}`;
+  expect(await said('x.json', trailing)).toBe(
+    'usage x.json:3:30: there is a comma before ], which JSON has only between items',
+  );
+  for (const [text, why] of [
+    ['{"a": 1,}', '1:8: there is a comma before }, which JSON has only between items'],
+    ['{"a": 1,,"b": 2}', '1:9: names in JSON are in double quotes'],
+    ['{a: 1}', '1:2: names in JSON are in double quotes'],
+    ['{"a" 1}', '1:6: a name in JSON is followed by :'],
+    ['{"a": }', '1:7: a value is missing before }'],
+    ['{"a": 01}', '1:7: this is no value of JSON'],
+    ["{'a': 1}", '1:2: names in JSON are in double quotes'],
+    ['{"a": "x\ny"}', '1:7: a text does not end, or has a character that JSON writes with a backslash'],
+    ['[1 2]', '1:4: a comma or a ] is missing'],
+    ['{}\n// more', '2:1: there is more after its end'],
+    ['{\n# a remark\n}', '2:1: JSON has no remarks'],
+    [`${JSON.stringify(spec('a'))}\n---\n[\n1,]`, '4:2: there is a comma before ]'],
+    ['pipeline: { name: a }', '1:1: this is no value of JSON'],
+  ] as const) {
+    expect({ text, said: await said('x.JSON', text) }).toEqual({
+      text,
+      said: expect.stringContaining(`x.JSON:${why}`),
+    });
+  }
+  // Nothing that is JSON is refused.
+  const odd = { ...spec('a'), description: '\u2028 \\ \" \t ] , } #', metadata: { labels: {} }, datum_tries: 1e1 };
+  expect(await read('odd.json', JSON.stringify(odd, undefined, 1))).toEqual(['a']);
+  expect(await read('x.yaml', JSON.stringify(spec('a')).replace('}}', '},}'))).toEqual(['a']);
+});
+
+test('what is JSON is what JSON.parse takes', () => {
+  const pieces = [
+    '{',
+    '}',
+    '[',
+    ']',
+    ',',
+    ':',
+    '"a"',
+    '"\\u00e9"',
+    '"\\x"',
+    '1',
+    '-0.5e+3',
+    '01',
+    'true',
+    'nul',
+    ' ',
+    '\n',
+  ];
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...pieces), { maxLength: 12 }), fc.json(), fc.nat(), (words, json, at) => {
+      const cut = at % (json.length + 1);
+      for (const text of [words.join(''), json, json.slice(0, cut) + words.join('') + json.slice(cut)]) {
+        expect({ text, ok: jsonFault(text) === undefined }).toEqual({ text, ok: isJson(text) });
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

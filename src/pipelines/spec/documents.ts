@@ -2,9 +2,11 @@
  * Documents that people write, in YAML or JSON (which is YAML): several in a file, each with the
  * lines of its fields.
  */
+import { extname } from 'node:path';
 import type { Document, LineCounter, Node } from 'yaml';
 import { PachError } from '../../base/errors.ts';
 import type { LineOf, Path } from './fault.ts';
+import { jsonFault } from './json.ts';
 
 const fileBytesMax = 4 * 1024 * 1024;
 
@@ -13,8 +15,12 @@ export interface ReadDocument {
   readonly lineOf: LineOf;
 }
 
-/** The documents of a text; a list counts as its items. `file` names it in errors. Throws `usage`. */
+/**
+ * The documents of a text; a list counts as its items. `file` names it in errors, and what it calls
+ * JSON must be that. Throws `usage`.
+ */
 export async function parseDocuments(text: string, file: string): Promise<ReadDocument[]> {
+  if (extname(file).toLowerCase() === '.json') checkJson(text, file);
   // Takes 50 ms to load: those who read no documents do without.
   const { LineCounter, parseAllDocuments } = await import('yaml');
   const lines = new LineCounter();
@@ -42,6 +48,18 @@ export async function readText(chunks: AsyncIterable<Uint8Array>, file: string):
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts));
   } catch {
     throw wrong(file, 'it is not text in UTF-8');
+  }
+}
+
+/** Throws `usage` with line and column where one of the documents of a text is no JSON. */
+function checkJson(text: string, file: string): void {
+  let line = 0;
+  // A text of JSON has no line break in it, so such a line is never part of one.
+  for (const part of text.split(/^---[ \t]*$/m)) {
+    const fault = /\S/.test(part) ? jsonFault(part) : undefined;
+    const before = part.slice(0, fault?.at).split('\n');
+    if (fault) throw wrong(`${file}:${line + before.length}:${(before.at(-1)?.length ?? 0) + 1}`, fault.why);
+    line += before.length - 1;
   }
 }
 

@@ -2,7 +2,7 @@
  * Every field of Pachyderm's pipeline spec, with what becomes of it here, and those of `dev`, which
  * are our own. A field that changes results is mapped or refused, never read and ignored.
  */
-import { inputFields, needsEngine, needsGateway } from './input-fields.ts';
+import { goneSince2, inputFields, needsEngine, needsGateway } from './input-fields.ts';
 import {
   bytes,
   cores,
@@ -47,7 +47,7 @@ const transformFields = {
   dockerfile: refused(unusedInPachyderm),
   memoryVolume: mapped(flag, 'A scratch folder in memory'),
   datumBatching: mapped(flag, 'The command stays up and asks for datums with `next datum`'),
-  build: refused('Pachyderm 2 took it out; `dev.code` puts code into the container'),
+  build: refused(goneSince2('`dev.code` puts code into the container')),
 };
 
 const resourceFields = {
@@ -115,7 +115,8 @@ export const specFields = {
   parallelismSpec: mapped(
     group({
       constant: mapped(whole(1), 'Workers; 1 by default'),
-      coefficient: refused('Pachyderm took it out: give `constant`'),
+      coefficient: refused(goneSince2('give the number of workers as `constant`')),
+      strategy: refused(goneSince2('give the number of workers as `constant`, and leave this out')),
     }),
     'How many datums run at a time',
   ),
@@ -160,7 +161,21 @@ export const specFields = {
   s3Out: refused(needsGateway),
   service: refused(needsEngine),
   spout: refused(needsEngine),
-  standby: refused('Pachyderm 2 took it out: `autoscaling` does its work'),
+  standby: refused(goneSince2('`autoscaling` does its work')),
+  scaleDownThreshold: refused(goneSince2('`autoscaling` does its work')),
+  enableStats: refused(
+    goneSince2('they are always kept; leave it out, and see `pach inspect datum` and `pach profile`'),
+  ),
+  inputs: refused(goneSince2('write `input`, with `cross` around several')),
+  resourceSpec: refused(goneSince2('write `resource_requests` and `resource_limits`')),
+  chunkSpec: refused(goneSince2('write `datum_set_spec`')),
+  maxQueueSize: refused(goneSince2('each worker takes datum after datum; leave it out')),
+  hashtreeSpec: refused(goneSince2('there is nothing left of it; leave it out')),
+  cacheSize: refused(goneSince2("the cache is the machine's; leave it out, `pachmount --cache-size` says how large")),
+  incremental: refused(
+    goneSince2('only datums that changed are computed, without the output of before; leave it out where that will do'),
+  ),
+  batch: refused(goneSince2('leave it out, `pach run pipeline` computes what changed')),
   tfJob: refused('Pachyderm does not support it either'),
   determined: refused('it needs a Determined cluster, which this version knows nothing of'),
   update: refused('it is no part of a spec: `pach update pipeline` asks for it'),

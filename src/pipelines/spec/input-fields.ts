@@ -3,6 +3,9 @@
  */
 import { flag, group, inputs, mapped, needed, oneOf, refused, text } from './shape.ts';
 
+/** Why a field of Pachyderm 1 is refused, and what does its work. */
+export const goneSince2 = (instead: string): string => `Pachyderm 2 took it out: ${instead}`;
+
 /** Why what starts by itself is refused. */
 export const needsEngine = 'it needs an engine that stays up, which this version does not have';
 export const needsGateway = 'it needs the S3 gateway, which this version does not have';
@@ -14,8 +17,12 @@ const pfsFields = {
   repoType: mapped(oneOf('user'), 'Only `user`: Pachyderm has repos of its own beside those of users'),
   branch: mapped(text, 'The branch to read; `master` by default'),
   commit: refused('input cannot come from a commit; use a branch with head pointing to the commit'),
+  fromCommit: refused(goneSince2('a pipeline reads whole versions, and computes only what changed')),
   glob: needed(text, 'A pattern; each path that it matches is a datum, or part of one', 'input must specify a glob'),
-  joinOn: mapped(text, 'Within a join: the key, with `$1` for what the first group of the glob took'),
+  joinOn: mapped(
+    text,
+    'Within a join: the key, with `$1` for what the first group of the glob took; a join without keys is a cross',
+  ),
   outerJoin: mapped(flag, 'Within a join: files without a partner count too'),
   groupBy: mapped(text, 'Within a group: the key, as in `joinOn`'),
   lazy: mapped(flag, 'Bytes are fetched when the command reads them, never before'),
@@ -33,4 +40,6 @@ export const inputFields = {
   join: mapped(inputs, 'Combinations whose files have the same `joinOn`'),
   group: mapped(inputs, 'All files with the same `groupBy` are one datum'),
   cron: refused(needsEngine),
+  atom: refused(goneSince2('write `pfs` instead of `atom`, with the same fields')),
+  git: refused(goneSince2('put the files into a repo, or name them in `dev.code`')),
 };

@@ -14,13 +14,13 @@ const combining = ['cross', 'union', 'join', 'group'] as const;
 
 interface Context {
   readonly project: string;
-  readonly inJoin: boolean;
   readonly inGroup: boolean;
 }
 
 /** The input of a spec in `project`. Throws `Fault`. */
 export function buildInput(values: InputValues, path: Path, project: string): Input {
-  const input = build(values, path, { project, inJoin: false, inGroup: false });
+  const input = build(values, path, { project, inGroup: false });
+  checkJoins(input, path);
   checkNames(input, path, new Set());
   return input;
 }
@@ -41,7 +41,6 @@ function build(values: InputValues, path: Path, context: Context): Input {
   if (inner.length === 0) throw new Fault(below, 'no input set: the list is empty');
   const within = {
     ...context,
-    inJoin: context.inJoin || kind === 'join',
     inGroup: context.inGroup || kind === 'group',
   };
   return { kind, inputs: inner.map((each, index) => build(each, [...below, index], within)) };
@@ -61,7 +60,7 @@ function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: 
     });
   }
   const groups = groupsOf(glob, [...path, 'glob']);
-  checkKey({ key: values.joinOn, wanted: context.inJoin, groups, path: [...path, 'joinOn'] });
+  checkKey({ key: values.joinOn, wanted: false, groups, path: [...path, 'joinOn'] });
   checkKey({ key: values.groupBy, wanted: context.inGroup, groups, path: [...path, 'groupBy'] });
   const lazy = values.lazy ?? false;
   const emptyFiles = values.emptyFiles ?? false;
@@ -114,8 +113,7 @@ interface Key {
 /** Keys name groups of the glob as `$1` or `${1}`; `$$` is a dollar sign. */
 function checkKey({ key, wanted, groups, path }: Key): void {
   if (!key) {
-    const [of, field] = path.at(-1) === 'joinOn' ? ['join', 'join_on'] : ['group', 'group_by'];
-    if (wanted) throw new Fault(path, `an input of a ${of} needs ${field}`, { next: `${field}: $1` });
+    if (wanted) throw new Fault(path, 'an input of a group needs group_by', { next: 'group_by: $1' });
     return;
   }
   for (const [written, braced, bare] of key.matchAll(/\$(?:\$|\{(\d+)\}|(\d+))/g)) {
@@ -126,6 +124,29 @@ function checkKey({ key, wanted, groups, path }: Key): void {
       next: groups === 0 ? 'a glob such as /(*).txt' : `$1${groups > 1 ? ` to $${groups}` : ''}`,
     });
   }
+}
+
+/**
+ * A join whose inputs all have no key is a cross, as in Pachyderm. Where some have one, those
+ * without would never find a partner.
+ */
+function checkJoins(input: Input, path: Path): void {
+  if (input.kind === 'pfs') return;
+  if (input.kind === 'join') {
+    const leaves = placed(input, path);
+    const without = leaves.find(({ leaf }) => leaf.joinOn === undefined);
+    if (without && leaves.some(({ leaf }) => leaf.joinOn !== undefined)) {
+      const why = 'an input of a join needs join_on where others of it have one';
+      throw new Fault([...without.path, 'joinOn'], why, { next: 'join_on: $1' });
+    }
+  }
+  for (const [index, each] of input.inputs.entries()) checkJoins(each, [...path, input.kind, index]);
+}
+
+/** The pfs inputs of an input, with their places in the spec. */
+function placed(input: Input, path: Path): { readonly leaf: PfsInput; readonly path: Path }[] {
+  if (input.kind === 'pfs') return [{ leaf: input, path: [...path, 'pfs'] }];
+  return input.inputs.flatMap((each, index) => placed(each, [...path, input.kind, index]));
 }
 
 /** Two inputs with one name would lie in one folder; of a union only one is seen at a time. */
