@@ -147,7 +147,7 @@ test('a file that is called JSON is that, and YAML may be more', async () => {
     });
   }
   // Nothing that is JSON is refused.
-  const odd = { ...spec('a'), description: '\u2028 \\ \" \t ] , } #', metadata: { labels: {} }, datum_tries: 1e1 };
+  const odd = { ...spec('a'), description: '\u2028 \\ " \t ] , } #', metadata: { labels: {} }, datum_tries: 1e1 };
   expect(await read('odd.json', JSON.stringify(odd, undefined, 1))).toEqual(['a']);
   expect(await read('x.yaml', JSON.stringify(spec('a')).replace('}}', '},}'))).toEqual(['a']);
 });
