@@ -110,9 +110,12 @@ export async function codeEntries(reader: BlobReader, { code }: Pick<Pipeline, '
   return entries.sort((a, b) => Number(a.name.toString()) - Number(b.name.toString()));
 }
 
+/** Fields that specs of older programs do not have. */
+const addedLater: Partial<PipelineSpec> = { hide: [] };
+
 /** The spec that a chunk holds, as it was understood when it was stored. */
 export async function readSpec(reader: BlobReader, ref: Ref): Promise<PipelineSpec> {
-  return JSON.parse((await reader.plainChunk(ref)).toString()) as PipelineSpec;
+  return { ...addedLater, ...(JSON.parse((await reader.plainChunk(ref)).toString()) as PipelineSpec) };
 }
 
 /** `edges@exp` names no pipeline, though the key of one on a branch ends so. */
