@@ -50,6 +50,12 @@ void PrintVariable(const char* variable) {
   std::printf("%s'\n", line.c_str());
 }
 
+/** What both ends of a pipe have in common; 0 for what is no pipe. */
+uint64_t PipeOf(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) ? status.st_ino : 0;
+}
+
 int Complain(const std::string& name, const char* why) {
   std::fprintf(stderr, "%s: %s\n", name.c_str(), why);
   return 1;
@@ -80,8 +86,8 @@ NextSocket ListenForNext(bool has_world) {
   return {std::move(listener), has_world ? "/" + name : name};
 }
 
-bool AnswerNext(int client, const Texts& env) {
-  std::string answer;
+bool AnswerNext(int client, const Texts& env, int log) {
+  std::string answer = std::to_string(PipeOf(log)) + '\0';
   for (const std::string& variable : env) answer += variable + '\0';
   const auto size = static_cast<uint32_t>(answer.size());
   std::string head;
@@ -118,8 +124,11 @@ int AskForNext(int argc, char** argv) {
   if (size > kAnswerBytesMax) return Complain(name, "the launcher's answer is too long");
   std::string answer(size, '\0');
   if (!ReadAll(server.get(), answer.data(), size)) return Complain(name, "the launcher has gone");
-  if (name == "pachctl") return 0;
-  for (const char* variable = answer.c_str(); variable < answer.c_str() + size; variable += std::strlen(variable) + 1) PrintVariable(variable);
+  // In the log variables would be of no use, and seen.
+  const char* first = answer.c_str() + std::strlen(answer.c_str()) + 1;
+  const bool is_log = PipeOf(1) != 0 && PipeOf(1) == std::strtoull(answer.c_str(), nullptr, 10);
+  if (name == "pachctl" || is_log) return 0;
+  for (const char* variable = first; variable < answer.c_str() + size; variable += std::strlen(variable) + 1) PrintVariable(variable);
   return 0;
 }
 

@@ -16,8 +16,8 @@ struct NextSocket {
 /** Throws Failure. */
 NextSocket ListenForNext(bool has_world);
 
-/** Answers a client that waits; false when it is gone. */
-bool AnswerNext(int client, const Texts& env);
+/** Answers a client that waits; false when it is gone. `log` is the pipe of what the command prints. */
+bool AnswerNext(int client, const Texts& env, int log);
 
 /** True for `next` and `pachctl`. */
 bool IsNextName(const std::string& name);

@@ -188,7 +188,7 @@ void Session::Take(uint8_t type, Reader reader) {
     if (!run_ || !run_->asked) return;
     run_->asked = false;
     if (there) {
-      AnswerNext(run_->client.get(), env);
+      AnswerNext(run_->client.get(), env, run_->started.log.get());
       run_->client.Reset();
       Thaw();
     } else {

@@ -243,20 +243,26 @@ test('a command may stay up and ask for its datums', async () => {
   const batching = { transform: { datum_batching: true } };
   await here.spec('p', loop('cp $in /pfs/out/; ls /pfs/in'), batching);
   expect(await here.ran('-f p.json')).toMatchObject({ datums: { processed: 4 }, output: { added: 4 } });
+  // What comes before all datums is in the log of the first one.
+  const log = async (name: string): Promise<string[]> =>
+    linesOf<{ line: string }>(await here.must(`pach logs -p ${name} -o json`)).map(({ line }) => line);
+  expect((await log('p')).toSorted()).toEqual(['1', '2', '3', '4', 'up']);
   await here.spec(
     'says',
     loop('test $(cat $in) != 3 || { next datum --error "no 3"; continue; }; cp $in /pfs/out/'),
     batching,
   );
   expect((await here.run('-f says.json')).lines).toMatchObject([{ datums: { processed: 3, failed: 1 } }]);
+  expect(await log('says')).toEqual(['up']);
   await here.spec('dies', loop('test $(cat $in) != 3 || exit 5; cp $in /pfs/out/'), batching);
   const dies = await here.run('-f dies.json --workers 2');
   expect(dies.lines).toMatchObject([{ datums: { processed: 3, failed: 1 } }]);
   expect(dies.stderr).toContain('the command ended with exit code 5');
-  await here.spec('mute', 'true', batching);
+  await here.spec('mute', 'echo deaf', batching);
   const mute = await here.run('-f mute.json');
   expect(mute.code).toBe(1);
   expect(mute.stderr).toContain('the command ended with exit code 0, without a word to next datum');
+  expect(await log('mute')).toContain('deaf');
 });
 
 test('code, user, network and bounds are what the spec says', async () => {

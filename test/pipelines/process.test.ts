@@ -388,6 +388,11 @@ describe.each(whos)('commands of %s', (who) => {
     expect(ran.ending).toEqual(exited(0));
     expect(ran.log).toBe("one\nit's $(b)\n");
     expect(ran.asked).toEqual([false, true, false]);
+    // Variables get to where they were asked for, and not into the log.
+    const silent =
+      'next datum; next datum 2>&1; next datum > /tmp/v; . /tmp/v; echo $NAME; eval "$(next datum 2>&1)"; echo $NAME; next datum';
+    const names = ['a', 'b', 'c', 'd'].map((NAME) => ({ NAME }));
+    expect((await driver.run(silent, { datums: names })).log).toBe('c\nd\n');
     const refused = await driver.run('pachctl list repo; next; exit 3', { datums: [] });
     expect(refused.ending).toEqual(exited(3));
     expect(refused.log).toContain('only `pachctl next datum` works here');

@@ -35,6 +35,8 @@ class Batch {
   private waiting: Waiting | undefined;
   private current: (Waiting & { readonly attempt: Attempt }) | undefined;
   private hasAsked = false;
+  /** Printed while there was no datum: goes to the log of the next one. */
+  private readonly early: Buffer[] = [];
   private timer: NodeJS.Timeout | undefined;
   private readonly timeout = new AbortController();
 
@@ -55,7 +57,7 @@ class Batch {
         env: {},
         binds: [],
         outputBytesMax: spec.bounds.outputBytesMax,
-        log: (bytes) => this.current?.attempt.log.add(bytes),
+        log: (bytes) => this.print(bytes),
         signal: AbortSignal.any([signal, this.timeout.signal]),
         nextDatum: (failed, held) => this.next(failed, held),
       });
@@ -85,14 +87,27 @@ class Batch {
     const taken = this.waiting ?? (await this.take());
     this.waiting = undefined;
     if (!taken) return undefined;
-    const attempt = new Attempt(options, taken.planned);
-    this.current = { ...taken, attempt };
+    const attempt = this.begin(taken);
     await attempt.fill();
     options.slot.writeEnvironment(attempt.variables);
     const { datumTimeoutMs } = options.spec;
     if (datumTimeoutMs !== undefined)
       this.timer = setTimeout(() => this.timeout.abort(), Math.min(datumTimeoutMs, timerMsMax));
     return attempt.variables;
+  }
+
+  private begin(taken: Waiting): Attempt {
+    const attempt = new Attempt(this.options, taken.planned);
+    this.current = { ...taken, attempt };
+    for (const bytes of this.early.splice(0)) attempt.log.add(bytes);
+    return attempt;
+  }
+
+  private print(bytes: Buffer): void {
+    const kept = this.early.reduce((sum, { length }) => sum + length, 0);
+    if (this.current) this.current.attempt.log.add(bytes);
+    // One piece more than fits, so that the log says that something is left out.
+    else if (kept <= this.options.spec.bounds.logBytesMax) this.early.push(Buffer.from(bytes));
   }
 
   private async take(): Promise<Waiting | undefined> {
@@ -104,9 +119,8 @@ class Batch {
   private async ended(exit: Exit): Promise<void> {
     const why = this.timeout.signal.aborted ? describe({ kind: 'timeout' }) : describe(exit.ending);
     if (this.waiting && !this.hasAsked) {
-      const { planned, left } = this.waiting;
+      this.begin(this.waiting);
       this.waiting = undefined;
-      this.current = { planned, left, attempt: new Attempt(this.options, planned) };
       await this.finish(`${why}, without a word to next datum`);
     } else await this.finish(why);
     this.waiting ??= await this.take();
