@@ -4,7 +4,7 @@
  */
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeTree, removeTreeAsync } from '../base/remove.ts';
+import { removeTreeAsync } from '../base/remove.ts';
 import { isRunning, processStart } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
@@ -47,7 +47,7 @@ async function clear(dir: string): Promise<void> {
   const places = table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);
   unmountAll(places.filter((place) => place.startsWith(`${dir}/`)).toReversed());
   try {
-    removeTree(Buffer.from(dir));
+    await removeTreeAsync(dir);
   } catch {
     // The next engine tries again.
   }

@@ -37,6 +37,7 @@ export async function checkFolder(path: string, kind: FolderKind): Promise<boole
   };
   const info = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
+    if (error.code === 'ENOTDIR') return refuse('part of its path is not a folder');
     throw error;
   });
   if (!info) return false;

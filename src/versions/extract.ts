@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, lstat, lutimes, mkdir, open, rename, rm, symlink, utimes, type FileHandle } from 'node:fs/promises';
+import { lstat, lutimes, mkdir, open, rename, rm, symlink, type FileHandle } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { nameOfText } from '../model/paths.ts';
 import type { TreeEntry } from '../model/tree.ts';
@@ -65,7 +65,7 @@ export async function extractFolder(files: Files, root: File, target: string, op
       throw unwritable(path.toString(), error);
     }
   }
-  for (const { path, entry } of folders.toReversed()) await utimes(path, secondsOf(entry), secondsOf(entry));
+  for (const { path, entry } of folders.toReversed()) await lutimes(path, secondsOf(entry), secondsOf(entry));
 }
 
 async function makeFolder(path: Buffer): Promise<void> {
@@ -108,7 +108,7 @@ async function writeContent(files: FileBytes, entry: TreeEntry, path: Buffer, op
     options.progress(length, 0);
   }
   await file.truncate(offset);
-  if (entry.executable) await chmod(path, (await file.stat()).mode | executeBits());
+  if (entry.executable) await file.chmod((await file.stat()).mode | executeBits());
   await file.utimes(secondsOf(entry), secondsOf(entry));
 }
 

@@ -78,6 +78,8 @@ for (let round = 0; round < 150; round += 1) {
       try { fs.mkdirSync('top/' + i, { recursive: true }); fs.writeFileSync('top/' + i + '/' + j, '', { flag: 'wx' }); } catch {}
     }
   }
+  try { addon.remove(Buffer.from('top'), Buffer.from(round % 4 + '/1'), 'single'); }
+  catch (error) { if (error.code !== 'ENOTDIR') throw error; }
   try { addon.remove(Buffer.from('./'), Buffer.from('top'), round % 2 ? 'tree' : 'contents'); }
   catch (error) { if (error.code !== 'ENOTEMPTY') throw error; }
 }`;
