@@ -137,6 +137,9 @@ test('pipelines of older programs are read, and go on', async () => {
   // Its results are those of another recipe: none is taken, and nothing is lost.
   const again = await old('pach run pipeline p -o json');
   expect(linesOf(again.stdout)).toMatchObject([{ state: 'success', datums: { processed: 2, skipped: 0 } }]);
+  expect((await old("pach why p $(pach list datum p -o json | head -1 | cut -d'\"' -f4)")).stdout).toMatch(
+    /^success: since job \w+ differs: the rules for keys, .*\bpipeline, project\b/,
+  );
   expect((await old('pach gc --grace 0 && pach fsck --read-data 100% && pach purge in:/a')).code).toBe(0);
   expect((await old(`pach gc --grace 0 && pach fsck && pach get code p -o now && cat now/app/run.sh`)).stdout).toMatch(
     /echo two\n$/,

@@ -19,6 +19,7 @@ export interface Why {
 
 /** The part of a recipe that is not compared by the names of its fields. */
 interface RecipeDocument {
+  readonly version: number;
   readonly executor: string;
   readonly platform: object;
   readonly code: readonly { readonly to: string }[];
@@ -77,10 +78,11 @@ async function partsOf(reader: BlobReader, job: Job, datum: JobDatum): Promise<K
 }
 
 /** The recipe as people know its parts: code by where the command sees it, an image as a whole. */
-function byPlace({ code, platform, ...recipe }: RecipeDocument): object {
+function byPlace({ version, code, platform, ...recipe }: RecipeDocument): object {
   const places = Object.fromEntries(code.map(({ to, ...entry }) => [`code ${to}`, JSON.stringify(entry)]));
   const world = recipe.executor === 'process' ? { machine: platform } : { image: JSON.stringify(platform) };
-  return { ...recipe, ...world, ...places };
+  // Programs of another time may put more into a key.
+  return { 'the rules for keys': version, ...recipe, ...world, ...places };
 }
 
 function differences(now: KeyParts, before: KeyParts): string[] {
