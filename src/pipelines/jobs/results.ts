@@ -1,5 +1,5 @@
 /**
- * Results of datums, stored under their keys and shared by all jobs of the project. They are
+ * Results of datums, stored under their keys and shared by all jobs of a pipeline. They are
  * published in batches: what a batch's datums wrote lies in its packs, and one move of the head
  * makes all of it known.
  */

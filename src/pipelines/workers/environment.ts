@@ -1,6 +1,6 @@
 /**
- * The variables that a command sees, those of Pachyderm. None of them but the spec's own are part of
- * a datum's key: they change from job to job, and results are shared between jobs.
+ * The variables that a command sees, those of Pachyderm. Which of them are part of a datum's key, and
+ * why the others are not, is in a table in ARCHITECTURE.md: a new one belongs there too.
  */
 import type { JobId } from '../../model/records/pipelines.ts';
 import type { Datum } from '../datum.ts';
