@@ -2,7 +2,7 @@
  * What the user has chosen: flags over environment over defaults. The only room below the
  * command line that knows environment variables.
  */
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { Home } from '../local/home.ts';
@@ -54,7 +54,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     storeUrl,
     defaultStore: !named,
     project,
-    author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || 'unknown',
+    author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || systemUser(),
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
     credentials: credentialsOf(homedir(), environment),
@@ -64,4 +64,13 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
       LANG: environment['LANG'] || 'C.UTF-8',
     },
   };
+}
+
+/** The name that the system has for the user, who need not have one. */
+function systemUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid-${process.getuid?.()}`;
+  }
 }

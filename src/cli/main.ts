@@ -1,10 +1,12 @@
 /**
  * The command line's entry: parses, runs one verb, and turns what happens into an exit code.
  */
+import { readFile } from 'node:fs/promises';
 import yargs from 'yargs';
 import { settingsFrom } from '../app/settings.ts';
 import { version } from '../app/version.ts';
 import { isPachError, PachError } from '../base/errors.ts';
+import { textOfName } from '../model/paths.ts';
 import { Output, type Format } from './output.ts';
 import type { Verb } from './verb.ts';
 import { verbs } from './verbs.ts';
@@ -87,7 +89,7 @@ class Chosen extends Error {
 /** Undefined when what was asked for has been printed: a help, the version, a completion. */
 async function parse(argv: readonly string[]): Promise<Chosen | undefined> {
   try {
-    await program().parseAsync(readable(argv));
+    await program().parseAsync(readable(await exact(argv)));
     return undefined;
   } catch (error) {
     if (error instanceof Chosen) return error;
@@ -171,6 +173,18 @@ function addVerb(parser: ReturnType<typeof yargs>, verb: Verb, command: string):
       throw new Chosen(verb, args);
     },
   );
+}
+
+/** The words as they were typed: Node gives bytes that are not UTF-8 as U+FFFD, whatever they are. */
+async function exact(argv: readonly string[]): Promise<string[]> {
+  if (!argv.some((word) => word.includes('\ufffd'))) return [...argv];
+  // Without /proc they stay as they are. The last byte ends the last word.
+  const bytes = await readFile('/proc/self/cmdline', 'latin1').catch(() => '');
+  const typed = bytes.split('\0').slice(0, -1);
+  return argv.map((word, at) => {
+    const name = Buffer.from(typed.at(at - argv.length) ?? '', 'latin1');
+    return name.toString() === word ? textOfName(name) : word;
+  });
 }
 
 const plurals: Readonly<Record<string, string>> = {

@@ -2,6 +2,7 @@
  * Addresses: `[project/]repo[@ref][ancestry][:/path]`, what people call versions and files by.
  */
 import { PachError } from '../base/errors.ts';
+import { typedPath, writtenPath } from './paths.ts';
 
 /** n steps to the parent, or the n-th commit of the branch (1 is its first). */
 export interface AncestryStep {
@@ -17,7 +18,7 @@ export interface Address {
   /** The instant that `ref` names if it is no branch: milliseconds since 1970. */
   readonly time?: number | undefined;
   readonly ancestry: readonly AncestryStep[];
-  /** Begins with `/`; may be a pattern, so it is not checked here. */
+  /** Begins with `/`; may be a pattern, so it is not checked here. Bytes that are not UTF-8 are as in `textOfName`. */
   readonly path?: string | undefined;
 }
 
@@ -72,7 +73,7 @@ export function parseAddress(text: string): Address {
   rest = rest.slice(length);
   if (rest !== '' && !rest.startsWith(':')) return wrong(text, `${JSON.stringify(rest)} is not understood`);
   if (time !== undefined && /^:[^/]/.test(rest)) return wrong(text, 'after a time, a path begins with /');
-  const path = rest === '' ? undefined : rest.replace(/^:\/?/, '/');
+  const path = rest === '' ? undefined : typedPath(rest.replace(/^:\/?/, '/'));
   return { project, repo, ref, time, ancestry, path };
 }
 
@@ -112,6 +113,6 @@ export function formatAddress({ project, repo, ref, ancestry, path }: Address): 
     repo,
     ref === undefined ? '' : `@${ref}`,
     ...steps,
-    path === undefined ? '' : `:${path}`,
+    path === undefined ? '' : `:${writtenPath(path)}`,
   ].join('');
 }

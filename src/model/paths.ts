@@ -71,3 +71,19 @@ export function parsePath(text: string): Buffer[] {
     });
   });
 }
+
+/**
+ * A path as people write it: `\udc80` to `\udcff` are bytes that are not UTF-8, as JSON has them.
+ * Before such a thing a backslash is written as two.
+ */
+export function typedPath(text: string): string {
+  return text.replaceAll(/(\\+)(udc([89a-f][0-9a-f]))/gi, (_, slashes: string, word: string, hex: string) => {
+    const kept = slashes.slice(slashes.length - Math.floor(slashes.length / 2));
+    return kept + (slashes.length % 2 === 1 ? String.fromCharCode(escapeBase + Number.parseInt(hex, 16)) : word);
+  });
+}
+
+/** The same path for `typedPath`. */
+export function writtenPath(path: string): string {
+  return path.replaceAll(/\\+(?=udc[89a-f][0-9a-f])/gi, '$&$&');
+}

@@ -100,7 +100,7 @@ export class Sources implements Disposable {
       }
       case 'local': {
         // One by one they are put as they always are; many are gathered.
-        const found = names.length > 1 ? await stat(name).catch(() => undefined) : undefined;
+        const found = names.length > 1 ? await stat(nameOfText(name)).catch(() => undefined) : undefined;
         if (!found?.isFile()) return { kind: 'path', path: name, recursive };
         const own = nameOfText(basename(resolve(name)));
         return file([own], (path) => ({ kind: 'local', path, shown: name, file: nameOfText(name) }));

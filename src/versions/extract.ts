@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, lutimes, mkdir, open, rename, rm, symlink, type FileHandle } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
+import { utimesTime } from '../base/file-time.ts';
 import { nameOfText } from '../model/paths.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import type { File, FileBytes, Files } from './files.ts';
@@ -65,7 +66,7 @@ export async function extractFolder(files: Files, root: File, target: string, op
       throw unwritable(path.toString(), error);
     }
   }
-  for (const { path, entry } of folders.toReversed()) await lutimes(path, secondsOf(entry), secondsOf(entry));
+  for (const { path, entry } of folders.toReversed()) await lutimes(path, utimesTime(entry), utimesTime(entry));
 }
 
 async function makeFolder(path: Buffer): Promise<void> {
@@ -85,7 +86,7 @@ async function extractEntry(files: FileBytes, entry: TreeEntry, path: Buffer, op
   try {
     if (entry.kind === 'symlink') {
       await symlink(await contentOf(files, entry), temporary);
-      await lutimes(temporary, secondsOf(entry), secondsOf(entry));
+      await lutimes(temporary, utimesTime(entry), utimesTime(entry));
     } else {
       await writeContent(files, entry, temporary, options);
     }
@@ -109,7 +110,7 @@ async function writeContent(files: FileBytes, entry: TreeEntry, path: Buffer, op
   }
   await file.truncate(offset);
   if (entry.executable) await file.chmod((await file.stat()).mode | executeBits());
-  await file.utimes(secondsOf(entry), secondsOf(entry));
+  await file.utimes(utimesTime(entry), utimesTime(entry));
 }
 
 /** A disk that is filling takes a part first, and says why when it gets the rest. */
@@ -128,10 +129,6 @@ async function contentOf(files: FileBytes, entry: TreeEntry): Promise<Buffer> {
   const parts: Buffer[] = [];
   for await (const bytes of files.read(entry)) parts.push(bytes);
   return Buffer.concat(parts);
-}
-
-function secondsOf(entry: TreeEntry): number {
-  return entry.mtimeSeconds + entry.mtimeNanoseconds / 1e9;
 }
 
 function unwritable(path: string, error: unknown): unknown {

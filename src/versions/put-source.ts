@@ -57,7 +57,7 @@ export async function putSource(
     const mtime = { mtimeSeconds: Math.floor(now / 1000), mtimeNanoseconds: (now % 1000) * 1_000_000 };
     return replace(options, root, names, { name, kind: 'file', executable: false, ...mtime, content });
   }
-  const info = await stat(source.path).catch((error: NodeJS.ErrnoException) => {
+  const info = await stat(nameOfText(source.path)).catch((error: NodeJS.ErrnoException) => {
     const why = error.code === 'ENOENT' ? 'there is no such file or folder' : `it can't be read (${error.code})`;
     throw new PachError(error.code === 'ENOENT' ? 'not-found' : 'denied', { what: source.path, why, cause: error });
   });

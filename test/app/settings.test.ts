@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { expect, test } from 'vitest';
 import { settingsFrom } from '../../src/app/settings.ts';
 import { version } from '../../src/app/version.ts';
@@ -17,6 +18,8 @@ test('flags win over the environment, and that over defaults', () => {
     author: 'u',
   });
   expect(settingsFrom({ store: '/s', project: 'q' }, environment)).toMatchObject({ storeUrl: '/s', project: 'q' });
+  // Services and containers often have neither variable.
+  expect(settingsFrom({}, {}).author).toBe(userInfo().username);
   expect(() => settingsFrom({ project: 'a/b' }, {})).toThrowError(/project/);
 });
 

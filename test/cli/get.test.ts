@@ -71,3 +71,30 @@ test('what lies in the target stays, but for what has the same name', async () =
   expect(file.code).not.toBe(0);
   expect(await place.must('stat -c %s src/one')).toBe('200000\n');
 });
+
+test('times are those that were put, also before 1970', async () => {
+  await using place = await Place.make('root');
+  await place.must(
+    `mkdir -p src/d && echo x > src/f && ln -s f src/l && echo x > src/d/later &&
+     touch -hd '1969-12-31 23:59:58.5 UTC' src/f src/l && touch -d '2100-01-02 UTC' src/d/later && touch -d '1901-12-20 01:02:03 UTC' src/d`,
+  );
+  await place.must('pach create repo data && pach put file data@master:/ -r -f src/ && pach get file data:/ -r -o out');
+  const times = (folder: string): Promise<string> =>
+    place.must(`cd ${folder} && stat -c '%n %.9Y' f l d d/later && TZ=UTC stat -c '%y' d`);
+  expect(await times('out')).toBe(
+    'f -1.500000000\nl -1.500000000\nd -2146949877.000000000\nd/later 4102531200.000000000\n1901-12-20 01:02:03.000000000 +0000\n',
+  );
+  expect(await times('out')).toBe(await times('src'));
+  await place.must('pach get file data:/f -o one && test "$(stat -c %.1Y one)" = -1.5');
+  // The author is who the system says, where no variable tells, and a number where it does not know.
+  const author = async (run: string): Promise<string> =>
+    place.must(
+      `chmod -R a+rwX "$PACH_HOME" . && echo $RANDOM | ${run} pach put file data@master:/a -f - > /dev/null && pach list commit data -n 1 -o json | grep -o '"author":"[^"]*"'`,
+    );
+  expect(await author('env -u USER -u LOGNAME')).toBe('"author":"root"\n');
+  expect(
+    await author(
+      'setpriv --reuid=54321 --regid=54321 --clear-groups env -u USER -u LOGNAME PACH_STORE="$PACH_HOME/store" PACH_HOME=$PWD/other',
+    ),
+  ).toBe('"author":"uid-54321"\n');
+});

@@ -113,3 +113,41 @@ test('what people see of odd names, messages and errors', async () => {
     '    first\\u001b[31m\\rline\n    second \\u202e\n',
   );
 });
+
+test('names that are not UTF-8 can be typed, as their bytes and as JSON has them', async () => {
+  await using place = await Place.make('root');
+  await place.must(
+    String.raw`mkdir s; printf raw > "s/caf$(printf '\351')"; printf literal > 's/caf\udce9'; pach create repo r; pach put file r@master:/ -r -f s/`,
+  );
+  const raw = String.raw`"r@master:/caf$(printf '\351')"`;
+  const json = String.raw`'r@master:/caf\udce9'`;
+  const literal = String.raw`'r@master:/caf\\udce9'`;
+  const paths = (text: string): string[] =>
+    text
+      .split('\n')
+      .filter(Boolean)
+      .map((row) => (JSON.parse(row) as { path: string }).path);
+  for (const address of [raw, json]) {
+    expect(await place.must(`pach get file ${address}; pach get file ${address} -o out; cat out`)).toBe('rawraw');
+    for (const verb of ['list', 'inspect', 'glob']) {
+      expect(paths(await place.must(`pach ${verb} file ${address} -o json`))).toEqual(['/caf\udce9']);
+    }
+    expect(paths((await place.run(`pach diff file ${address} -o json`)).stdout)).toEqual(['/caf\udce9']);
+    expect(
+      await place.must(
+        `echo ${address} | xargs -I{} true; printf x | pach put file ${address} -f -; pach get file ${address}`,
+      ),
+    ).toMatch(/x$/);
+    expect(await place.must(String.raw`pach log r@master -n 1 -o json -- '/caf\udce9' | wc -l`)).toBe('1\n');
+    await place.must(`pach delete file ${address} && pach put file r@master:/ -r -f s/ --reread`);
+  }
+  expect(await place.must(`pach get file ${literal}`)).toBe('literal');
+  const gone = await place.run(String.raw`pach get file 'r@master:/no\udcff'`);
+  expect(gone).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining(String.raw`r@master:/no\udcff: there is no such file`) as string,
+  });
+  // A file of this machine of such a name, too.
+  await place.must(String.raw`pach put file r@master:/one -f "s/caf$(printf '\351')"`);
+  expect(await place.must('pach get file r@master:/one')).toBe('raw');
+});

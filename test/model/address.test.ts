@@ -2,10 +2,26 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
 import { checkName, formatAddress, parseAddress } from '../../src/model/address.ts';
-import { nameOfText, parsePath, textOfName } from '../../src/model/paths.ts';
+import { nameOfText, parsePath, textOfName, typedPath } from '../../src/model/paths.ts';
 
 const parent = (n: number): { kind: string; n: number } => ({ kind: 'parent', n });
 const nth = (n: number): { kind: string; n: number } => ({ kind: 'nth', n });
+
+describe('bytes that are not UTF-8, as people type them', () => {
+  it.each([
+    [String.raw`/caf\udce9`, '/caf\udce9'],
+    [String.raw`/\uDC80\udcff`, '/\udc80\udcff'],
+    [String.raw`/a\\udce9`, String.raw`/a\udce9`],
+    [String.raw`/a\\\udce9`, '/a\\\udce9'],
+    [String.raw`/a\\\\udce9`, String.raw`/a\\udce9`],
+    [String.raw`/\udc7f\ud800\u0041\\x`, String.raw`/\udc7f\ud800\u0041\\x`],
+  ])('%s', (typed, path) => {
+    expect(typedPath(typed)).toBe(path);
+    const address = parseAddress(`images:${typed}`);
+    expect(address.path).toBe(path);
+    expect(parseAddress(formatAddress(address))).toEqual(address);
+  });
+});
 
 describe('addresses', () => {
   it.each([

@@ -4,6 +4,7 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { parseAddress } from '../../model/address.ts';
+import { typedPath } from '../../model/paths.ts';
 import { Files } from '../../versions/files.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
@@ -165,7 +166,8 @@ export const logVerb = verb<{ commit: string; path: string | undefined; number: 
     await using opened = await openProject(where);
     const snapshot = await opened.project.snapshot();
     // What follows `--` is no positional argument to the parser.
-    const only = path ?? rest[1]?.toString() ?? address.path;
+    const written = path ?? rest[1]?.toString();
+    const only = written === undefined ? address.path : typedPath(written);
     async function* changing(): AsyncGenerator<Commit> {
       const { commit } = await resolveVersion(snapshot, address);
       if (!commit) return;

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { stat } from 'node:fs/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { nameOfText } from '../../model/paths.ts';
 import { extractFile, extractFolder, writeInto } from '../../versions/extract.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { countText, sizeText } from '../text.ts';
@@ -67,7 +68,7 @@ export const getFileVerb = verb<GetArgs>({
       }
       return;
     }
-    const there = await stat(target).catch(() => undefined);
+    const there = await stat(nameOfText(target)).catch(() => undefined);
     const path = there?.isDirectory() ? `${target}/${basename(file.path)}` : target;
     const special = there !== undefined && !there.isDirectory() && !there.isFile();
     await (special ? writeInto : extractFile)(files, file, path, { progress, signal });

@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PachError } from '../../base/errors.ts';
+import { utimesTime } from '../../base/file-time.ts';
 import { emptyFolder, removeTree } from '../../base/remove.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
@@ -127,7 +128,7 @@ export class Slot {
   /** Makes calls that wait: for little, that is a tenth of the time of going through other threads. */
   private async writeSmall(entry: TreeEntry, target: Buffer): Promise<void> {
     const { reader } = this.options;
-    const seconds = entry.mtimeSeconds + entry.mtimeNanoseconds / 1e9;
+    const time = utimesTime(entry);
     if (entry.content.form === 'directory') {
       mkdirSync(target, { recursive: true });
       for await (const each of new Directories(reader).reader(entry.content).items()) {
@@ -137,11 +138,11 @@ export class Slot {
       const bytes = await bytesOf(reader, entry);
       if (entry.kind === 'symlink') {
         symlinkSync(bytes, target);
-        return lutimesSync(target, seconds, seconds);
+        return lutimesSync(target, time, time);
       }
       writeFileSync(target, bytes, { mode: entry.executable ? 0o755 : 0o644 });
     }
-    utimesSync(target, seconds, seconds);
+    utimesSync(target, time, time);
   }
 
   private async writeEmpty(entry: TreeEntry, target: Buffer): Promise<void> {
