@@ -112,6 +112,14 @@ test('what is no document, or too much', async () => {
   expect(await said('x.json', '')).toBe('usage x.json: there is no pipeline in it');
   expect(await said('x.json', '{"a": 1')).toBe('usage x.json:1:8: it ends before a }');
   expect(await said('x.json', '{"a": 1,\n"a": 2}')).toBe('usage x.json:2: Map keys must be unique');
+  expect(await said('y.yaml', 'a: 1\nb: {c: 1,\n  c: 2}')).toBe('usage y.yaml:3: Map keys must be unique');
+  for (const [name, text] of [
+    ['y.yaml', '['.repeat(1_000_000)],
+    ['y.yaml', '- '.repeat(1_000_000)],
+    ['y.yaml', '{? '.repeat(1_000_000)],
+  ] as const) {
+    expect(await said(name, text)).toMatch(/^usage .*nested too deep/);
+  }
   expect(await said('x.yaml', '*a')).toMatch(/^usage x\.yaml: Unresolved alias/);
   expect(await said('x.yaml', Buffer.from([0xff, 0xfe, 0x00]))).toBe('usage x.yaml: it is not text in UTF-8');
   expect(await said('x.yaml', '# '.repeat(2 ** 21 + 1))).toBe('usage x.yaml: it has more than 4 MiB');

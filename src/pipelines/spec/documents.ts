@@ -3,12 +3,14 @@
  * lines of its fields.
  */
 import { extname } from 'node:path';
-import type { Document, LineCounter, Node } from 'yaml';
+import type { Document, LineCounter, Node, YAMLMap } from 'yaml';
 import { PachError } from '../../base/errors.ts';
 import type { LineOf, Path } from './fault.ts';
 import { jsonFault } from './json.ts';
 
 const fileBytesMax = 4 * 1024 * 1024;
+/** The parser takes a minute for what is nested a million times, before it says so. */
+const depthMax = 1000;
 
 export interface ReadDocument {
   readonly value: unknown;
@@ -21,12 +23,16 @@ export interface ReadDocument {
  */
 export async function parseDocuments(text: string, file: string): Promise<ReadDocument[]> {
   if (extname(file).toLowerCase() === '.json') checkJson(text, file);
+  if (depthOf(text) > depthMax) throw wrong(file, 'it is nested too deep');
   // Takes 50 ms to load: those who read no documents do without.
-  const { LineCounter, parseAllDocuments } = await import('yaml');
+  const { LineCounter, parseAllDocuments, visit } = await import('yaml');
   const lines = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: lines, merge: true, logLevel: 'error' });
+  // Its own look for keys that are there twice compares each with all others.
+  const options = { lineCounter: lines, merge: true, logLevel: 'error', uniqueKeys: false } as const;
+  const parsed = parseAllDocuments(text, options);
   const documents = 'empty' in parsed ? [] : parsed;
   return documents.flatMap((document) => {
+    visit(document, { Map: (_, map) => checkKeys(map, lines, file) });
     const value = valueOf(document, file);
     if (value === null || value === undefined) return [];
     const lineOf = lineFinder(document, lines);
@@ -60,6 +66,32 @@ function checkJson(text: string, file: string): void {
     const before = part.slice(0, fault?.at).split('\n');
     if (fault) throw wrong(`${file}:${line + before.length}:${(before.at(-1)?.length ?? 0) + 1}`, fault.why);
     line += before.length - 1;
+  }
+}
+
+/** How deep brackets are nested, or lists and keys on one line: about, as strings count too. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let most = 0;
+  for (const [found] of text.matchAll(/[[\]{}]|(?:[-?:][ \t]+){2,}/g)) {
+    if (found.length > 1) most = Math.max(most, found.length / 2);
+    else depth = '[{'.includes(found) ? depth + 1 : Math.max(0, depth - 1);
+    most = Math.max(most, depth);
+  }
+  return most;
+}
+
+/** Throws `usage` for a key that is there twice. */
+function checkKeys({ items }: YAMLMap, lines: LineCounter, file: string): void {
+  const seen = new Set<unknown>();
+  for (const item of items) {
+    if (!isPair(item) || !('value' in item.key)) continue;
+    const { value } = item.key;
+    if (seen.has(value) && value !== '<<') {
+      const start = item.key.range?.[0];
+      throw wrong(start === undefined ? file : `${file}:${lines.linePos(start).line}`, 'Map keys must be unique');
+    }
+    seen.add(value);
   }
 }
 
