@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 #include "places.h"
@@ -82,6 +83,48 @@ std::string Unescape(const std::string& text) {
   return path;
 }
 
+struct Mount {
+  uint64_t id;
+  std::string device, root, at;
+  bool is_ours;
+};
+
+/** Each line of a list of mounts: id, parent, device, root, mount point, …, a dash, type, … */
+std::vector<Mount> ReadMounts(const std::string& text) {
+  std::vector<Mount> mounts;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, device, root, at;
+    fields >> id >> parent >> device >> root >> at;
+    mounts.push_back({std::strtoull(id.c_str(), nullptr, 10), device, Unescape(root), Unescape(at), line.find(kOurMounts) != std::string::npos});
+  }
+  return mounts;
+}
+
+/** What a path is called below a folder, with a slash in front; nothing when it is not below it. */
+std::optional<std::string> Below(const std::string& path, const std::string& folder) {
+  const std::string base = folder == "/" ? "" : folder;
+  const bool is_below = path.compare(0, base.size(), base) == 0 && (path.size() == base.size() || path[base.size()] == '/');
+  return is_below ? std::optional(path.substr(base.size())) : std::nullopt;
+}
+
+/** Other paths to what lies at a path, or to a part of it: of bind mounts. */
+Texts OtherPaths(const std::string& path, const std::vector<Mount>& mounts) {
+  const uint64_t id = MountAt(OpenInWorld(path));
+  const auto own = std::find_if(mounts.begin(), mounts.end(), [&](const Mount& mount) { return mount.id == id; });
+  const auto inner = own != mounts.end() ? Below(path, own->at) : std::nullopt;
+  Texts found;
+  if (!inner) return found;
+  const std::string whole = (own->root == "/" ? "" : own->root) + *inner;
+  for (const Mount& mount : mounts) {
+    if (mount.device != own->device) continue;
+    if (const auto rest = Below(whole, mount.root)) found.push_back((mount.at == "/" ? "" : mount.at) + *rest);
+    else if (mount.at != "/" && Below(mount.root, whole)) found.push_back(mount.at);
+  }
+  return found;
+}
+
 /** The whole of a file of /proc, however long. */
 std::string ReadAll(const Fd& file) {
   std::string text;
@@ -105,7 +148,11 @@ Texts SocketsInFolders() {
 void Hidden::Hide(const Texts& paths, const Texts& sockets) {
   mounts_.Reset(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
   Check(static_cast<bool>(mounts_), "the list of mounts");
-  for (const std::string& path : paths) Add(path, false);
+  const std::vector<Mount> mounts = ReadMounts(ReadAll(mounts_));
+  for (const std::string& path : paths) {
+    Add(path, false);
+    for (const std::string& other : OtherPaths(Resolve(path), mounts)) Add(other, false);
+  }
   for (const std::string& path : sockets) {
     if (IsSocket(OpenInWorld(Resolve(path)))) Add(path, true);
   }
@@ -128,7 +175,7 @@ bool Hidden::HasChanged() {
 }
 
 bool Hidden::HideAll() {
-  const bool has_new = HideMounts(ReadAll(mounts_));
+  const bool has_new = HideMounts();
   // More are found while these are hidden.
   for (size_t at = 0; at < places_.size(); at++) HideAt(Place(places_[at]));
   return has_new;
@@ -146,25 +193,17 @@ void Hidden::HideAt(const Place& hidden) {
   Allow(path);
 }
 
-bool Hidden::HideMounts(const std::string& mounts) {
-  // Fields: id, parent, device, root, mount point, …, a dash, type, …
-  std::istringstream lines(mounts);
+bool Hidden::HideMounts() {
+  const std::vector<Mount> mounts = ReadMounts(ReadAll(mounts_));
   std::set<uint64_t> ids;
-  std::map<uint64_t, std::string> ours;
-  for (std::string line; std::getline(lines, line);) {
-    const uint64_t id = *ids.insert(std::strtoull(line.c_str(), nullptr, 10)).first;
-    if (line.find(kOurMounts) == std::string::npos) continue;
-    std::istringstream fields(line);
-    std::string skipped, at;
-    fields >> skipped >> skipped >> skipped >> skipped >> at;
-    ours.emplace(id, Unescape(at));
-  }
+  for (const Mount& mount : mounts) ids.insert(mount.id);
   // An id may be given to another mount when this one has gone.
   for (auto shown = shown_.begin(); shown != shown_.end();) shown = ids.count(*shown) > 0 ? std::next(shown) : shown_.erase(shown);
-  for (const auto& [id, path] : ours) {
+  for (const Mount& mount : mounts) {
+    if (!mount.is_ours) continue;
     // The machine's own mounts, over which the world's lie, are listed with the same paths.
-    const Fd place = OpenInWorld(path);
-    if (MountAt(place) == id) MountTmpfs(PathOf(place), kEmptyFolder);
+    const Fd place = OpenInWorld(mount.at);
+    if (MountAt(place) == mount.id) MountTmpfs(PathOf(place), kEmptyFolder);
   }
   const bool has_new = !std::includes(known_.begin(), known_.end(), ids.begin(), ids.end());
   known_ = std::move(ids);

@@ -39,7 +39,7 @@ class Hidden {
   bool HasChanged();
   bool HideAll();
   void HideAt(const Place& place);
-  bool HideMounts(const std::string& mounts);
+  bool HideMounts();
   void Cover(const Fd& place);
   void Watch(const std::string& path);
   void Add(const std::string& path, bool is_socket);

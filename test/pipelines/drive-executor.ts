@@ -55,11 +55,11 @@ export class Driver implements AsyncDisposable {
   private readonly folders: string[] = [];
   private sent = 0;
 
-  private constructor(dir: string, who: Who) {
+  private constructor(dir: string, who: Who, before: readonly string[]) {
     this.dir = dir;
     this.who = who;
     this.slot = join(dir, 'slot');
-    const words = [process.execPath, join(import.meta.dirname, 'drive-executor.mjs')];
+    const words = [...before, process.execPath, join(import.meta.dirname, 'drive-executor.mjs')];
     const as = who === 'user' && isRoot ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'] : [];
     const [file = '', ...args] = [...as, ...words];
     this.child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: dir });
@@ -71,9 +71,10 @@ export class Driver implements AsyncDisposable {
     });
   }
 
-  static async start(who: Who): Promise<Driver> {
+  /** `before`: words of a program that runs the executor. */
+  static async start(who: Who, before: readonly string[] = []): Promise<Driver> {
     const dir = await mkdtemp(join(tmpdir(), 'pach-executor-'));
-    const driver = new Driver(dir, who);
+    const driver = new Driver(dir, who, before);
     await driver.own(dir);
     for (const name of ['slot', 'slot/pfs', 'slot/pfs/out', 'slot/out']) await driver.folder(name);
     return driver;

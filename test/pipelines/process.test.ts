@@ -4,9 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { hostname } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
@@ -327,6 +327,22 @@ describe.each(whos)('commands of %s', (who) => {
     expect(readCalls(log)).toEqual(expectedCalls);
   });
 
+  test('have none of the keys of who runs them', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'pach-keys-'));
+    try {
+      await chmod(dir, 0o755);
+      const holder = join(dir, 'refused');
+      buildRefused(holder);
+      const look = ['sh', '-c', 'grep -c pach-hush /proc/keys; true'];
+      expect(execFileSync(holder, ['hold', ...look]).toString()).toBe('1\n');
+      await using driver = await Driver.start(who, [holder, 'hold']);
+      await driver.open();
+      expect((await driver.run('', { argv: look })).log).toBe('0\n');
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
   test('are without a network where they should', async () => {
     await using driver = await Driver.start(who);
     const path = join(await driver.outside(), 'socket');
@@ -470,6 +486,25 @@ test.runIf(whos.includes('root'))('a mount that came after its worker is shown a
     execFileSync('sh', ['-c', `umount ${data}`]);
   }
   await driver.ask({ action: 'run', worker: 'w', task: { argv: ['true'] } });
+});
+
+test.runIf(whos.includes('root'))('a hidden place is hidden under all of its paths', async () => {
+  await using driver = await Driver.start('root');
+  const outside = await driver.outside();
+  const shell = (script: string) => execFileSync('sh', ['-ec', script], { cwd: outside });
+  shell('mkdir -p home/own/keys again "a part"; echo hush > home/own/keys/x; echo seen > home/own/seen');
+  shell('mount --bind home again; mount --bind home/own/keys "a part"');
+  try {
+    await driver.open({ hidden: [join(outside, 'again/own')] });
+    expect((await driver.run(`cd ${outside}; ls -R . | grep -c x; cat */own/* "a part"/*`)).log).not.toMatch(
+      /hush|seen/,
+    );
+    await driver.open({ hidden: [join(outside, 'home/own/keys')] }, 'keys');
+    const { log } = await driver.run(`cd ${outside}; grep -r . home again "a part" | sort`, { worker: 'keys' });
+    expect(log).toBe('again/own/seen:seen\nhome/own/seen:seen\n');
+  } finally {
+    shell('umount "a part" again');
+  }
 });
 
 test.runIf(whos.includes('root'))('a mount that comes by itself is read-only, and hidden when it is ours', async () => {
