@@ -443,7 +443,7 @@ describe.each(whos)('commands of %s', (who) => {
     await using driver = await Driver.start(who);
     const groups = () =>
       (existsSync('/sys/fs/cgroup/pids') ? readdirSync('/sys/fs/cgroup/pids') : []).filter((name) =>
-        name.startsWith('pachmount-'),
+        name.startsWith(`pachmount-${driver.child.pid}-`),
       );
     const groupsBefore = groups();
     await driver.open();
