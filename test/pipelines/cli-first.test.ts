@@ -182,6 +182,12 @@ test('jobs, datums, logs and times can be looked at', async () => {
     linesOf<object>(await here.must(`pach logs -j ${job} -o json`)).map((line) => 'line' in line && line.line),
   ).toEqual(expect.arrayContaining(['saw 1', 'saw 2']));
   expect(await here.must('pach logs -p p')).toBe('');
+  // A terminal gets colours and nothing else that acts on it, a pipe all that was printed.
+  await here.spec('c', String.raw`printf '\033[31mred\033[2J\007\n'`, { input: { pfs: { repo: 'in', glob: '/' } } });
+  const { job: coloured } = await here.ran('-f c.json');
+  expect(await here.must(`pach logs -j ${coloured}`)).toContain('\u001b[31mred\u001b[2J\u0007\n');
+  const shown = await here.must(`script -qec 'pach logs -j ${coloured}' /dev/null < /dev/null`);
+  expect(shown).toContain('\u001b[31mred\\u001b[2J\\u0007\u001b[0m\r\n');
   expect(linesOf(await here.must(`pach profile ${job} -o json`))).toHaveLength(2);
   expect(await here.must(`pach profile ${job} --format svg`)).toMatch(/^<svg[\s\S]*<\/svg>\s*$/);
 });
