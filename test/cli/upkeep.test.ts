@@ -109,11 +109,11 @@ test('sync says what it would change, and deletes all of a branch only when it i
     total: 'pach: nothing would change\n',
   });
   await place.must(
-    `rm src/one; rmdir src/empty; echo 22 > src/sub/two; head -c 700000 /dev/urandom > src/more; ln -sf ${long}x src/link; ln -s ${long} src/other`,
+    `rm src/one; rmdir src/empty; echo 22 > src/sub/two; head -c 40000000 /dev/urandom > src/more; ln -sf ${long}x src/link; ln -s ${long} src/other`,
   );
   const rows = [
     { path: '/copy/link', change: 'changed', old: { target: long }, new: { bytes: 3001, target: `${long}x` } },
-    { path: '/copy/more', change: 'added', new: { kind: 'file', bytes: 700_000 } },
+    { path: '/copy/more', change: 'added', new: { kind: 'file', bytes: 40_000_000 } },
     { path: '/copy/one', change: 'removed', old: { bytes: 2 } },
     { path: '/copy/other', change: 'added', new: { target: long } },
     { path: '/copy/sub/two', change: 'changed', old: { bytes: 2 }, new: { bytes: 3 } },
@@ -122,7 +122,7 @@ test('sync says what it would change, and deletes all of a branch only when it i
   expect(trial).toMatchObject({
     code: 10,
     rows,
-    total: 'pach: 2 added (703kB), 2 changed (3.00kB), 1 removed (2B)\n',
+    total: 'pach: 2 added (40.0MB), 2 changed (3.00kB), 1 removed (2B)\n',
   });
   expect((await tried('data@master:/copy')).rows).toHaveLength(4);
   expect(await place.run('pach sync src data@master:/copy --dry-run')).toMatchObject({
