@@ -27,8 +27,8 @@ constexpr int kDepthMax = 200;
 /** Kernels update the clock that files are stamped with some hundred times a second. */
 constexpr useconds_t kTickUs = 500;
 constexpr int kTicksMax = 100;
-/** Where nothing can be kept: what the kernel shows, and terminals. */
-const std::set<std::string> kKernels = {"proc", "sysfs", "cgroup", "cgroup2", "devpts"};
+/** Of what the kernel shows; nothing can be kept there. */
+const std::set<std::string> kKernels = {"proc", "sysfs", "cgroup", "cgroup2"};
 
 int64_t Nanoseconds(const timespec& time) { return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec; }
 

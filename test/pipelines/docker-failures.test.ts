@@ -51,10 +51,16 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
   test('an engine that restarts ends its workers, and the next ones find nothing left', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'pach-dockerd-'));
     try {
-      await using own = await DockerPlace.make(await ownEngine(dir));
+      // Containers of this one have roots that are no overlays: all of it is looked at.
+      const manner = ['env', 'DOCKER_DRIVER=vfs'];
+      await using own = await DockerPlace.make(await ownEngine(dir, manner));
+      expect(await own.engine.docker.info()).toMatchObject({ Driver: 'vfs' });
       const plain = await busyboxImage(own.engine);
       const options = await own.options(plain);
       const worker = await own.executor.open(options);
+      expect((await run(worker, 'echo x > /tmp/x')).left).toBeUndefined();
+      expect((await run(worker, 'echo x > /etc/leak')).left).toBe('/etc/leak');
+      expect(await run(worker, 'cat /etc/leak')).toMatchObject({ ending: { code: 1 }, left: undefined });
       const daemon = Number(await readFile(join(dir, 'started'), 'utf8'));
       const running = run(worker, 'echo begun; sleep 1000', { log: () => void process.kill(daemon, 'SIGTERM') });
       await expect(running).rejects.toMatchObject({ code: expect.stringMatching(/^(unreachable|failed)$/) });
@@ -64,7 +70,7 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
         .poll(() => own.executor.open(options).catch((error: unknown) => error))
         .toMatchObject({ code: 'unreachable' });
       expect(await own.mounts()).toEqual([]);
-      await ownEngine(dir);
+      await ownEngine(dir, manner);
       const next = await own.executor.open(options);
       expect((await run(next, 'true')).ending).toEqual(good);
       expect(await own.containers(options.name)).toHaveLength(1);
