@@ -47,7 +47,7 @@ class Walk {
   /** Finds what has changed later than `since`, and leaves out what lies at the paths `apart`. */
   Walk(const std::set<std::string>& apart, int64_t since) : apart_(apart), since_(since) {}
 
-  /** Of all names and times; the latest of these. */
+  /** Of all names, times, rights, owners and sizes; the latest time. */
   uint64_t sum = 0;
   int64_t newest = 0;
   /** A file that has changed since, or that can't be looked at; the walk ends there. And the last folder that has changed. */
@@ -63,10 +63,12 @@ class Walk {
     }
     const int64_t changed = Nanoseconds(status.st_ctim);
     newest = std::max(newest, changed);
+    const bool is_folder = S_ISDIR(status.st_mode);
     uint64_t hash = Mix(0xcbf29ce484222325ULL, static_cast<uint64_t>(changed));
+    for (const uint64_t value : {uint64_t{status.st_mode}, uint64_t{status.st_uid}, uint64_t{status.st_gid}}) hash = Mix(hash, value);
+    if (!is_folder) hash = Mix(hash, static_cast<uint64_t>(status.st_size));
     for (const char* at = name; *at != '\0'; at++) hash = Mix(hash, static_cast<unsigned char>(*at));
     sum += hash;
-    const bool is_folder = S_ISDIR(status.st_mode);
     if (changed > since_) (is_folder ? folder : file) = path;
     if (!is_folder || !file.empty()) return;
     const int fd = depth > kDepthMax ? -1 : openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -217,7 +219,7 @@ std::string Traces::FirstChange() {
     for (const std::string& changed : {walk.file, walk.folder}) {
       if (!changed.empty()) return changed;
     }
-    // The clock was set back meanwhile.
+    // The clock was set back meanwhile, or the times here are in seconds.
     if (walk.sum != place.sum) return place.shown.empty() ? "/" : place.shown;
   }
   return "";
