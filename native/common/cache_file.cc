@@ -379,7 +379,7 @@ void CacheFile::Drop(uint64_t offset, uint64_t length) {
   }
 }
 
-CacheFile::Checked CacheFile::Check(uint64_t offset, uint64_t length) {
+CacheFile::Checked CacheFile::Check(uint64_t offset, uint64_t length, bool past) {
   struct Freed {
     void operator()(uint8_t* bytes) const { std::free(bytes); }
   };
@@ -393,7 +393,7 @@ CacheFile::Checked CacheFile::Check(uint64_t offset, uint64_t length) {
       at += kBlock;
       continue;
     }
-    const bool whole = ReadPast(data_, buffer.get(), until - at, at);
+    const bool whole = past ? ReadPast(data_, buffer.get(), until - at, at) : ReadAt(data_, buffer.get(), until - at, at);
     for (uint64_t block = at / kBlock; block * kBlock < until; ++block) {
       uint8_t* const bytes = buffer.get() + (block * kBlock - at);
       if ((whole && IsRight(block, bytes)) || Recheck(block, bytes)) continue;

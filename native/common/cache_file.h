@@ -98,8 +98,11 @@ class CacheFile {
   struct Checked {
     uint64_t bytes = 0, damaged = 0;
   };
-  /** Reads a range back from the disk and compares what is there. Damaged blocks are forgotten. */
-  Checked Check(uint64_t offset, uint64_t length);
+  /**
+   * Reads a range back and compares what is there. Damaged blocks are forgotten. `past`: what the page
+   * cache does not have is left out of it.
+   */
+  Checked Check(uint64_t offset, uint64_t length, bool past);
 
   /** Writes what is still in memory to the disk, and tells what the file looks like then. Throws std::system_error. */
   Stamp Sync();

@@ -167,7 +167,8 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
 
   Napi::Value Check(const Napi::CallbackInfo& info) {
     const uint64_t offset = CountArgument(info[0], "offset"), length = CountArgument(info[1], "length");
-    auto work = [file = file, offset, length] { return file ? file->Check(offset, length) : CacheFile::Checked{}; };
+    const bool past = info[2].ToBoolean();
+    auto work = [file = file, offset, length, past] { return file ? file->Check(offset, length, past) : CacheFile::Checked{}; };
     return Task<CacheFile::Checked>::Run(info.Env(), Napi::Object(), work, [](Napi::Env env, CacheFile::Checked& checked) {
       Napi::Object made = Napi::Object::New(env);
       made.Set("checked", static_cast<double>(checked.bytes));

@@ -77,8 +77,11 @@ export interface CacheFile {
   unclaim(offset: number, length: number): void;
   /** True when every byte is there, as the checksums say. */
   whole(): boolean;
-  /** Reads a range back from the disk: bytes that are there, and those that were damaged. Damaged blocks are forgotten. */
-  check(offset: number, length: number): Promise<{ checked: number; damaged: number }>;
+  /**
+   * Reads a range back: bytes that are there, and those that were damaged. Damaged blocks are
+   * forgotten. `past`: what the page cache does not have is left out of it.
+   */
+  check(offset: number, length: number, past: boolean): Promise<{ checked: number; damaged: number }>;
   /** Writes all to the disk; resolves to what the file looks like then. */
   sync(): Promise<Buffer>;
   /** Seals a file of which `check` found every byte right after this `sync`; false when it was written to since. */

@@ -29,8 +29,8 @@ export interface LocalFile {
   from(packKey: string): void;
   /** Once all bytes are there, reads them back and seals the file. True when it is sealed; never rejects. */
   seal(): Promise<boolean>;
-  /** The same beside what goes on, where `FileCache.seals`. */
-  sealSoon(): void;
+  /** The same beside what goes on, where `FileCache.seals`; `isRead`: somebody is about to read it. */
+  sealSoon(isRead: boolean): void;
   /** Ends the use that `FileCache.open` began, or `hold`. Unused files stay open while there is room for them. */
   release(): void;
   /** Begins another use of a file that is in use. */
@@ -113,7 +113,7 @@ export class FileCache {
       makeBelow(this.dir, dirname(name));
       return new OpenFile(name, content, this.space, {
         sealing: this.sealing,
-        sealSoon: (file) => this.seals && void file.seal(),
+        seals: () => this.seals,
         hold: () => void (entry.uses += 1),
         release: () => this.release(entry),
         watchers: entry.watchers,
@@ -171,7 +171,7 @@ interface Content {
 
 interface Uses extends Pick<LocalFile, 'hold' | 'release' | 'watchers'> {
   readonly sealing: Semaphore;
-  sealSoon(file: LocalFile): void;
+  seals(): boolean;
 }
 
 class OpenFile implements LocalFile {
@@ -203,21 +203,26 @@ class OpenFile implements LocalFile {
     this.touch = () => void space.touch(`${path}.sums`).catch(() => undefined);
   }
 
-  seal(): Promise<boolean> {
+  seal(past = true): Promise<boolean> {
     if (this.bytes.sealed()) return Promise.resolve(true);
     if (!this.bytes.whole()) return Promise.resolve(false);
-    this.beingSealed ??= this.sealHeld().finally(() => (this.beingSealed = undefined));
+    this.beingSealed ??= this.sealHeld(past).finally(() => (this.beingSealed = undefined));
     return this.beingSealed;
   }
 
-  sealSoon(): void {
-    this.uses.sealSoon(this);
+  sealSoon(isRead: boolean): void {
+    // The disk gives what is read to both at once.
+    if (this.uses.seals()) void this.seal(!isRead);
   }
 
-  private async sealHeld(): Promise<boolean> {
+  private async sealHeld(past: boolean): Promise<boolean> {
     this.hold();
     try {
-      return await this.uses.sealing.run(() => sealBytes(this.bytes));
+      // What was damaged may have come again meanwhile.
+      for (let tries = 0; tries < triesMax && this.bytes.whole(); tries += 1) {
+        if (await this.uses.sealing.run(() => sealBytes(this.bytes, past))) return true;
+      }
+      return false;
     } catch {
       // The disk does not take it, or another process has changed it: it is read with checks.
       return false;

@@ -90,6 +90,7 @@ export class Filler {
       parts.push(bytes.subarray(Math.max(0, begin - offset), Math.min(length, end - offset)));
     }
     await file.bytes.put(begin, Buffer.concat(parts), false, false);
+    file.sealSoon(false);
   }
 
   /** A promise for each chunk of a run. */
@@ -122,7 +123,7 @@ export class Filler {
       failed();
       ended();
     });
-    void Promise.allSettled([...promises, end]).then(() => file.sealSoon());
+    void Promise.allSettled([...promises, end]).then(() => file.sealSoon(false));
     return promises;
   }
 

@@ -12,20 +12,20 @@ export interface Checked {
 
 const stepBytes = 32 * 1024 * 1024;
 
-/** Compares what is there of a file with its checksums. */
-export async function checkBytes(bytes: CacheFile): Promise<Checked> {
+/** Compares what is there of a file with its checksums, past the page cache where nobody will read it soon. */
+export async function checkBytes(bytes: CacheFile, past = true): Promise<Checked> {
   const found = { checked: 0, damaged: 0 };
   for (let offset = 0; offset < bytes.size; offset += stepBytes) {
-    const { checked, damaged } = await bytes.check(offset, stepBytes);
+    const { checked, damaged } = await bytes.check(offset, stepBytes, past);
     found.checked += checked;
     found.damaged += damaged;
   }
   return found;
 }
 
-/** Seals a file of which all is there. False when it is damaged, or was changed meanwhile. */
-export async function sealBytes(bytes: CacheFile): Promise<boolean> {
+/** Seals a file of which all is there; `past` as above. False when it is damaged, or was changed meanwhile. */
+export async function sealBytes(bytes: CacheFile, past: boolean): Promise<boolean> {
   const stamp = await bytes.sync();
-  const { damaged } = await checkBytes(bytes);
+  const { damaged } = await checkBytes(bytes, past);
   return damaged === 0 && bytes.seal(stamp);
 }

@@ -53,7 +53,7 @@ export class LocalContent {
   ): Promise<LocalContent | undefined> {
     if (content.size < localBytesMin) return undefined;
     const file = await cache.open(project, content.ref.hash, content.size);
-    file?.sealSoon();
+    file?.sealSoon(true);
     return file && new LocalContent(file, reader, filler, project, content);
   }
 

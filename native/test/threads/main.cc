@@ -16,8 +16,8 @@
 #include "script.h"
 
 // data/errors.cc is for JavaScript.
-SystemError::SystemError(int error, const char* call)
-    : std::runtime_error(std::strerror(error)), code(std::to_string(error)), syscall(call) {}
+SystemError::SystemError(int error, const char* call, std::string where)
+    : std::runtime_error(std::strerror(error)), code(std::to_string(error)), syscall(call), path(std::move(where)) {}
 
 using namespace threads;
 
