@@ -3,11 +3,15 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -92,6 +96,17 @@ std::string Joined(const std::string& path, const std::string& name) {
   return path.empty() || path.back() == '/' ? path + name : path + "/" + name;
 }
 
+/** Also access lists, which new files of a folder would take over. What isn't ours to remove stays. */
+void RemoveAttributes(int fd) {
+#ifdef __linux__
+  std::string names(static_cast<size_t>(std::max<ssize_t>(0, flistxattr(fd, nullptr, 0))), '\0');
+  const ssize_t length = names.empty() ? 0 : flistxattr(fd, names.data(), names.size());
+  for (ssize_t at = 0; at < length; at += static_cast<ssize_t>(std::strlen(&names[at])) + 1) (void)fremovexattr(fd, &names[at]);
+#else
+  (void)fd;
+#endif
+}
+
 class Remover {
  public:
   Remover(std::string path, What what) : path_(std::move(path)), what_(what) {}
@@ -126,6 +141,7 @@ class Remover {
     const Folder folder = Opened(fd);
     mount_ = MountOf(fd, path_);
     top_ = fd;
+    if (what_ == What::kContents) RemoveAttributes(fd);
     for (int tries = 0; tries < kTriesMax;) {
       const int moved = moved_;
       if (!EmptyOnce(folder.get(), 1)) return;

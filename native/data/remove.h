@@ -6,7 +6,7 @@
 enum class What {
   /** A file, a link itself, or a folder with all in it. */
   kTree,
-  /** What a folder holds: also `folder` itself, when `below` is empty. */
+  /** What a folder holds, and its extended attributes: also those of `folder` itself, when `below` is empty. */
   kContents,
   /** A file, a link itself, or a folder that is empty; another folder stays as it is. */
   kSingle,

@@ -113,7 +113,10 @@ uint64_t BytesBelow(const Fd& folder, uint64_t enough) {
   return total;
 }
 
-void GiveFolder(const Fd& folder, uint32_t user, uint32_t group) { Give(OpenFolder(folder.get(), "."), 0, user, group); }
+void GiveFolder(const Fd& folder, uint32_t user, uint32_t group) {
+  Give(OpenFolder(folder.get(), "."), 0, user, group);
+  (void)!fchownat(folder.get(), "", user, group, AT_EMPTY_PATH);
+}
 
 void EmptyFolder(const std::string& folder) { Empty(OpenFolder(AT_FDCWD, folder.c_str()), 0); }
 

@@ -41,7 +41,7 @@ Fd HoldFolder(const std::string& path);
 /** Sizes of all files below a folder; stops counting beyond `enough`. What can't be read counts nothing. */
 uint64_t BytesBelow(const Fd& folder, uint64_t enough);
 
-/** Makes all that lies below a folder another user's, following no link; what can't be given stays. */
+/** Makes a folder and all that lies below it another user's, following no link; what can't be given stays. */
 void GiveFolder(const Fd& folder, uint32_t user, uint32_t group);
 
 /** Removes what is in a folder, unless a symlink lies in its place; what is not the launcher's to remove stays. */

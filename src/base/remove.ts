@@ -20,7 +20,7 @@ export async function removeTreeAsync(path: string): Promise<void> {
   await native().removeAsync(...parted(Buffer.from(path)), 'tree');
 }
 
-/** Removes what lies below a folder, which stays. Throws ENOTDIR when it is a link. */
+/** Removes what lies below a folder, which stays, and its extended attributes. Throws ENOTDIR when it is a link. */
 export function emptyFolder(path: Buffer): void {
   native().remove(withoutSlash(path), Buffer.alloc(0), 'contents');
 }

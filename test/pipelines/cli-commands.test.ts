@@ -134,6 +134,17 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
   expect(stderr).toMatch(said);
 });
 
+test.each(['root', 'user'] as const)('each datum finds /pfs/out as the first one did (%s)', async (who) => {
+  await using here = await PipelinePlace.make({ a: '1', b: '2' }, who);
+  const script = `stat -c '%a %u' /pfs/out; getfattr -d -m - /pfs/out
+    setfattr -n user.leak -v told /pfs/out; chmod g+s,o-rwx /pfs/out; test $(id -u) != 0 || chown 1 /pfs/out; true`;
+  await here.spec('p', script);
+  const { job } = await here.ran('-f p.json --workers 1');
+  const log = await here.must(`pach logs -j ${job}`);
+  expect(log.match(/777 (0|65534)$/gm)).toHaveLength(2);
+  expect(log).not.toContain('leak');
+});
+
 test('an output that is a copy of its input is the same, links and empty folders included', async () => {
   await using here = await PipelinePlace.make(nested);
   await here.must('cd put-*; mkdir -p void/deeper sub/void; ln -s sub/two hop; pach put file in@master:/ -r -f ./');

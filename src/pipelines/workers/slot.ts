@@ -5,6 +5,7 @@
  */
 import {
   chmodSync,
+  chownSync,
   lstatSync,
   lutimesSync,
   mkdirSync,
@@ -64,7 +65,7 @@ export class Slot {
     const slot = new Slot(options);
     // The command may be another user than we are.
     for (const each of [slot.dir, slot.pfs]) chmodSync(each, 0o755);
-    chmodSync(slot.out, 0o777);
+    slot.openOut();
     return slot;
   }
 
@@ -108,6 +109,13 @@ export class Slot {
   empty(): void {
     for (const name of readdirSync(this.pfs)) if (name !== 'out') this.clearInput(Buffer.from(join(this.pfs, name)));
     clear(Buffer.from(this.out), emptyFolder);
+    this.openOut();
+  }
+
+  /** Gives /pfs/out the owner and the rights that every command finds it with. */
+  private openOut(): void {
+    if (process.geteuid?.() === 0) chownSync(this.out, 0, 0);
+    chmodSync(this.out, 0o777);
   }
 
   /** The next datum most likely has the same inputs, and to remove a folder is the slowest of all calls here. */
