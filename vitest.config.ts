@@ -13,7 +13,7 @@ export default defineConfig(({ mode }) => ({
     globalSetup:
       mode === 'check' || !existsSync('test/support/global-setup.ts') ? [] : ['test/support/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: mode === 'long' ? 1 : 2,
+    maxWorkers: mode === 'long' ? 1 : 3,
     testTimeout: mode === 'long' ? 1_800_000 : 180_000,
     hookTimeout: 120_000,
   },
