@@ -22,6 +22,8 @@ constexpr const char* kOurMounts = " - fuse.pachmount ";
 constexpr const char* kEmptyFolder = "mode=555,size=4k,nr_inodes=1";
 /** Of each the kernel keeps a mount, which every command copies. */
 constexpr size_t kSocketsMax = 1000;
+/** Of the address with which an entry of /proc/net/unix begins. */
+constexpr size_t kDigits = 16;
 
 /** Where a path leads on the machine; the path itself where it leads nowhere. */
 std::string Resolve(const std::string& path) {
@@ -138,9 +140,23 @@ std::string ReadAll(const Fd& file) {
 Texts SocketsInFolders() {
   std::istringstream lines(ReadAll(Fd(open("/proc/self/net/unix", O_RDONLY | O_CLOEXEC))));
   std::set<std::string> paths;
-  for (std::string line; std::getline(lines, line) && paths.size() < kSocketsMax;) {
-    const size_t at = line.find(" /");
-    if (at != std::string::npos) paths.insert(line.substr(at + 1));
+  std::string entry;
+  const auto add = [&] {
+    const size_t at = entry.find(" /");
+    if (at != std::string::npos) paths.insert(entry.substr(at + 1));
+  };
+  for (std::string line; std::getline(lines, line);) {
+    // An entry begins with 16 digits and a colon. What does not goes on with a name that has a line break in it.
+    if (line.size() > kDigits && line[kDigits] == ':') {
+      add();
+      entry = line;
+    } else {
+      entry += "\n" + line;
+    }
+  }
+  add();
+  if (paths.size() > kSocketsMax) {
+    throw Failure{0, "network: none hides the sockets in folders, and this machine has " + std::to_string(paths.size()) + " of them: more than 1000 can't be hidden"};
   }
   return Texts(paths.begin(), paths.end());
 }

@@ -156,6 +156,7 @@ void MakeRoot() {
   for (const char* name : {"proc", "tmp", "dev", "run", "pfs", "pach-bin", "scratch"}) MakePoint(name, true);
 }
 
+/** Read-only, which keeps nobody from writing to a device: their rights and times are the machine's. */
 void MakeDevices() {
   MountTmpfs("dev", "mode=755");
   for (const char* name : {"null", "zero", "full", "random", "urandom", "tty", "kfd", "dri", "nvidia-caps"}) {
@@ -163,19 +164,18 @@ void MakeDevices() {
     struct stat status {};
     if (stat(from.c_str(), &status) != 0) continue;
     MakePoint(from.substr(1), S_ISDIR(status.st_mode));
-    Show(from, OpenInWorld(from), false);
+    Show(from, OpenInWorld(from), true);
   }
   DIR* devices = opendir("/dev");
   while (const dirent* entry = devices != nullptr ? readdir(devices) : nullptr) {
     if (std::strncmp(entry->d_name, "nvidia", 6) != 0 || std::strcmp(entry->d_name, "nvidia-caps") == 0) continue;
     const std::string from = std::string("/dev/") + entry->d_name;
     MakePoint(from.substr(1), false);
-    Show(from, OpenInWorld(from), false);
+    Show(from, OpenInWorld(from), true);
   }
   if (devices != nullptr) closedir(devices);
   MakePoint("dev/pts", true);
   MakePoint("dev/shm", true);
-  Check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") == 0, "/dev/pts");
   const std::pair<const char*, const char*> links[] = {
       {"pts/ptmx", "dev/ptmx"}, {"/proc/self/fd", "dev/fd"}, {"/proc/self/fd/0", "dev/stdin"}, {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"}};
   for (const auto& [target, link] : links) Check(symlink(target, link) == 0, link);
@@ -281,6 +281,7 @@ void EnterWorld(const Pairs& binds, bool scratch) {
   Check(mount("proc", "proc", "proc", static_cast<unsigned long>(proc), nullptr) == 0, "/proc can't be shown");
   MountTmpfs("tmp", "mode=1777");
   MountTmpfs("dev/shm", "mode=1777");
+  Check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") == 0, "/dev/pts");
   if (scratch) MountTmpfs("scratch", "mode=1777");
   for (const auto& [from, to] : binds) {
     const Fd place = OpenInWorld("pfs/" + to, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);

@@ -345,7 +345,7 @@ describe.each(whos)('commands of %s', (who) => {
 
   test('are without a network where they should', async () => {
     await using driver = await Driver.start(who);
-    const path = join(await driver.outside(), 'socket');
+    const path = join(await driver.outside(), 'sock\net');
     const server = createServer((socket) => socket.end());
     await new Promise<void>((done) => server.listen(path, done));
     await chmod(path, 0o777);
