@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #ifdef __linux__
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/xattr.h>
 #endif
 #include <unistd.h>
@@ -29,6 +31,11 @@ constexpr size_t kNamesMax = 4096;
 /** How often a name is tried that somebody else fills or replaces meanwhile. */
 constexpr int kTriesMax = 16;
 constexpr int kFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
+#ifdef __linux__
+/** Those that the owner of a folder may set. */
+constexpr int kFlags = FS_SYNC_FL | FS_DIRSYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_NOCOW_FL | FS_COMPR_FL | FS_TOPDIR_FL | FS_JOURNAL_DATA_FL;
+#endif
 
 using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
@@ -96,9 +103,14 @@ std::string Joined(const std::string& path, const std::string& name) {
   return path.empty() || path.back() == '/' ? path + name : path + "/" + name;
 }
 
-/** Also access lists, which new files of a folder would take over. What isn't ours to remove stays. */
+/** Also access lists, which new files of a folder would take over, and flags (chattr). What isn't ours to remove stays. */
 void RemoveAttributes(int fd) {
 #ifdef __linux__
+  int flags = 0;
+  if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & kFlags) != 0) {
+    flags &= ~kFlags;
+    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+  }
   std::string names(static_cast<size_t>(std::max<ssize_t>(0, flistxattr(fd, nullptr, 0))), '\0');
   const ssize_t length = names.empty() ? 0 : flistxattr(fd, names.data(), names.size());
   for (ssize_t at = 0; at < length; at += static_cast<ssize_t>(std::strlen(&names[at])) + 1) (void)fremovexattr(fd, &names[at]);

@@ -136,13 +136,15 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
 
 test.each(['root', 'user'] as const)('each datum finds /pfs/out as the first one did (%s)', async (who) => {
   await using here = await PipelinePlace.make({ a: '1', b: '2' }, who);
-  const script = `stat -c '%a %u' /pfs/out; getfattr -d -m - /pfs/out
-    setfattr -n user.leak -v told /pfs/out; chmod g+s,o-rwx /pfs/out; test $(id -u) != 0 || chown 1 /pfs/out; true`;
+  const script = `stat -c '%a %u %y' /pfs/out /dev/pts/ptmx; getfattr -d -m - /pfs/out; lsattr -d /pfs/out
+    setfattr -n user.leak -v told /pfs/out; chattr +dA /pfs/out; chmod g+s,o-rwx /pfs/out
+    test $(id -u) != 0 || chown 1 /pfs/out; touch -d 2001-02-03 /pfs/out /dev/pts/ptmx
+    if chmod $(stat -c %a /dev/null) /dev/null 2>/dev/null; then echo leak; fi; echo lost > /dev/null || echo leak`;
   await here.spec('p', script);
   const { job } = await here.ran('-f p.json --workers 1');
   const log = await here.must(`pach logs -j ${job}`);
-  expect(log.match(/777 (0|65534)$/gm)).toHaveLength(2);
-  expect(log).not.toContain('leak');
+  expect(log.match(/777 (0|65534) /gm)).toHaveLength(2);
+  expect(log).not.toMatch(/leak|2001|-d|A-/);
 });
 
 test('an output that is a copy of its input is the same, links and empty folders included', async () => {

@@ -112,10 +112,12 @@ export class Slot {
     this.openOut();
   }
 
-  /** Gives /pfs/out the owner and the rights that every command finds it with. */
+  /** Gives /pfs/out the owner, rights and times that every command finds it with. */
   private openOut(): void {
     if (process.geteuid?.() === 0) chownSync(this.out, 0, 0);
     chmodSync(this.out, 0o777);
+    const now = new Date();
+    utimesSync(this.out, now, now);
   }
 
   /** The next datum most likely has the same inputs, and to remove a folder is the slowest of all calls here. */
