@@ -5,7 +5,8 @@
  */
 import { once } from 'node:events';
 import { PachError, type ErrorCode } from '../base/errors.ts';
-import { padded, quotedName, visible, visibleLines, visibleLog, widthOf } from './quote.ts';
+import { visible } from '../base/visible.ts';
+import { padded, quotedName, visibleLines, visibleLog, widthOf } from './quote.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
 

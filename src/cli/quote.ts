@@ -3,10 +3,8 @@
  * cursor, change colours, forge a line or hide a character.
  */
 import stringWidth from 'string-width';
+import { hidden, hiddenRuns, visible } from '../base/visible.ts';
 
-/** Control and format characters (bidirectional overrides, zero width), line separators, bytes that are not UTF-8. */
-const hidden = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
-const hiddenRuns = new RegExp(`(${hidden.source}+)`, 'gu');
 /** What a shell does not take as it is; `#` and `~` only at the beginning, a brace only alone. */
 const forShell = /[\s!"$&'()*;<=>?[\\^`|]|^[#~]|^[{}]$/u;
 /** What double quotes would not keep as it is. */
@@ -25,22 +23,9 @@ const escapes: ReadonlyMap<number, string> = new Map([
   [0x0d, 'r'],
 ]);
 
-/** One line of prose, with hidden characters as JSON writes them: `\n`, `\u001b`, `\udcff`. */
-export function visible(text: string): string {
-  return text.replaceAll(hiddenRuns, (run) => {
-    const units = Array.from({ length: run.length }, (_, at) => run[at] as string);
-    return units.map((unit) => short(unit) ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join('');
-  });
-}
-
 /** Text whose line breaks are ours. */
 export function visibleLines(text: string): string {
   return text.split('\n').map(visible).join('\n');
-}
-
-function short(unit: string): string | undefined {
-  const written = JSON.stringify(unit).slice(1, -1);
-  return written.length === 2 ? written : undefined;
 }
 
 /**

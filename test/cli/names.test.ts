@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { constantFrom, sample, string } from 'fast-check';
 import { expect, test } from 'vitest';
-import { quotedName, visible, visibleLog } from '../../src/cli/quote.ts';
+import { visible } from '../../src/base/visible.ts';
+import { quotedName, visibleLog } from '../../src/cli/quote.ts';
 import { Place } from '../support/place.ts';
 
 /** Bytes of a terminal's sequences, and what it may act on as one character. */

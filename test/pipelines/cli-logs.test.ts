@@ -27,6 +27,13 @@ test('a last line without a newline is kept, and the engine’s own remarks are 
   expect(await here.must('pach logs -p ends')).toMatch(/^[0-9a-f]{16} first\n[0-9a-f]{16} last-words\n$/);
 });
 
+test('a name forges no line of the log', async () => {
+  await using here = await PipelinePlace.make({ a: '1' });
+  await here.spec('p', 'mkfifo "/pfs/out/$(printf "\\033]0;x\\007\\nrow")"');
+  expect((await here.run('-f p.json')).code).toBe(1);
+  expect(await here.must('pach logs -p p')).toMatch(/^[0-9a-f]{16} \[failed: .*\\u001b\]0;x\\u0007\\nrow.*\]\n$/);
+});
+
 test('who follows a log sees every line whole, and the last one too', async () => {
   await using here = await PipelinePlace.make({ a: '1' });
   await here.spec('p', "printf 'first\\nhalf'; sleep 1; printf ' line\\nlast-words'");

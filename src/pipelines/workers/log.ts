@@ -3,7 +3,7 @@
  * be followed. What is beyond the limit is left out, and said so.
  */
 import { appendFile } from 'node:fs/promises';
-import { bytesOfText } from '../../model/paths.ts';
+import { visible } from '../../base/visible.ts';
 
 const newline = 0x0a;
 
@@ -30,10 +30,10 @@ export class DatumLog {
     if (bytes.length > room) this.remark(`the log ends here: it is longer than ${this.bytesMax} bytes`);
   }
 
-  /** Adds a line of the engine's own, whatever the command has printed last and however much. */
+  /** Adds one line of the engine's own, whatever the command has printed last and however much, and whatever names are in it. */
   remark(text: string): void {
     const isBegun = this.last !== undefined && this.last !== newline;
-    this.keep(bytesOfText(`${isBegun ? '\n' : ''}[${text}]\n`));
+    this.keep(Buffer.from(`${isBegun ? '\n' : ''}[${visible(text)}]\n`));
   }
 
   /** All that was printed, once it is written out too. */
