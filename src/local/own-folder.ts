@@ -48,6 +48,8 @@ export async function checkFolder(path: string, kind: FolderKind): Promise<boole
   if (info.uid !== process.geteuid?.()) return refuse(`it belongs to another user (${info.uid})`);
   if (!(await isTagged(path, kind))) {
     for (const name of await readdir(path)) {
+      // A disk of its own has it from its making on.
+      if (name === 'lost+found') continue;
       if (!isTagName(name, kind) && !(await kind.isOurs(path, name))) {
         return refuse(`it holds what pach did not make (${name}), and has no tag of ours (${kind.tag})`);
       }

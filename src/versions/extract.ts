@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lstat, lutimes, mkdir, open, rename, rm, symlink, type FileHandle } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { utimesTime } from '../base/file-time.ts';
@@ -18,6 +19,8 @@ export interface ExtractOptions {
 }
 
 const slash = Buffer.from('/');
+/** How often it is looked whether a FIFO has a reader. */
+const readerLookMs = 50;
 
 /** Writes one file or symlink to `target`, replacing what is there unless it is a folder. */
 export async function extractFile(
@@ -34,7 +37,7 @@ export async function extractFile(
 /** Writes a file's bytes to a device or FIFO, such as `/dev/null`, which stays what it is. */
 export async function writeInto(files: Files, file: File, target: string, options: ExtractOptions): Promise<void> {
   try {
-    await using into = await open(target, constants.O_WRONLY);
+    await using into = await openInto(target, options.signal);
     for await (const bytes of files.read(file.entry)) {
       options.signal?.throwIfAborted();
       await into.writeFile(bytes);
@@ -43,6 +46,20 @@ export async function writeInto(files: Files, file: File, target: string, option
     options.progress(0, 1);
   } catch (error) {
     throw unwritable(target, error);
+  }
+}
+
+/** To open a FIFO waits for its reader, in a way that nothing ends: so it is opened when there is one. */
+async function openInto(target: string, signal: AbortSignal | undefined): Promise<FileHandle> {
+  for (;;) {
+    try {
+      await using _ = await open(target, constants.O_WRONLY | constants.O_NONBLOCK);
+      return await open(target, constants.O_WRONLY);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+    }
+    signal?.throwIfAborted();
+    await sleep(readerLookMs);
   }
 }
 

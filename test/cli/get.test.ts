@@ -38,6 +38,14 @@ test('devices and FIFOs are written to, files and links replaced, folders put in
   expect(gone).toMatchObject({ code: 3, stderr: 'pach: no/such: its parent folder does not exist\n' });
 });
 
+test('a FIFO that nobody reads ends with a signal', async () => {
+  await using place = await Place.make('root');
+  await place.must(filled);
+  const waiting = await place.run('mkfifo q; timeout -k 20 2 pach get file data:/one -o q; echo $?');
+  // 137 where it had to be killed.
+  expect(waiting.stdout).toBe('124\n');
+});
+
 test('a full disk, wherever it becomes full: no file that is not whole', async () => {
   await using place = await Place.make('root');
   await place.must(`${filled}; mkdir disk && mount -t tmpfs -o size=128k none disk`);
