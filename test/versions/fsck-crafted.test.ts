@@ -176,9 +176,10 @@ test('branches and commits that do not fit together', async () => {
     [`data@y: its head has another tree than its commit`]: (change) =>
       change.setBranch({ ...master, name: 'y', head: { ...masterHead, tree: one.tree } }),
     [`none@y: there is no such repo`]: (change) => change.setBranch({ ...master, repo: 'none', name: 'y' }),
-    [`data@y: its commit ${two.id} is at a wrong time`]: async (change, { nodes: sink }) => {
+    [`data@y: its commit ${three.id} is at a wrong time`]: async (change, { nodes: sink }) => {
+      // The last one: a millisecond after another may be the next one's time.
       const items = [one, two, three].map((commit) => ({
-        key: timeKey(commit.finished + (commit === two ? 1 : 0)),
+        key: timeKey(commit.finished + (commit === three ? 1 : 0)),
         value: Buffer.from(commit.id, 'hex'),
         refs: [commit.ref],
       }));
