@@ -7,7 +7,7 @@ import { codeOfJob, codeTree } from '../../pipelines/versions.ts';
 import { extractFolder } from '../../versions/extract.ts';
 import { Files } from '../../versions/files.ts';
 import { jobNamed } from '../pipeline-names.ts';
-import { countText, sizeText } from '../text.ts';
+import { filesProgress } from '../files-progress.ts';
 import { verb } from '../verb.ts';
 
 interface GetCodeArgs {
@@ -38,13 +38,7 @@ export const getCodeVerb = verb<GetCodeArgs>({
       throw new PachError('not-found', { what: `the code of job ${job.id}`, why, next: `pach inspect job ${job.id}` });
     }
     const files = new Files(project.reader, await codeTree(project, found), `the code of job ${job.id}`);
-    let bytes = 0;
-    let count = 0;
-    const progress = (moreBytes: number, moreFiles: number): void => {
-      bytes += moreBytes;
-      count += moreFiles;
-      output.progress(`${countText(count, 'file')}, ${sizeText(bytes)}`);
-    };
+    const progress = filesProgress(output);
     await extractFolder(files, await files.find('/'), target, { progress, signal });
   },
 });

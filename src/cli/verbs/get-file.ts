@@ -8,7 +8,7 @@ import { PachError } from '../../base/errors.ts';
 import { nameOfText } from '../../model/paths.ts';
 import { extractFile, extractFolder, writeInto } from '../../versions/extract.ts';
 import { addressOf, filesAt } from '../addresses.ts';
-import { countText, sizeText } from '../text.ts';
+import { filesProgress } from '../files-progress.ts';
 import { verb } from '../verb.ts';
 
 interface GetArgs {
@@ -36,13 +36,7 @@ export const getFileVerb = verb<GetArgs>({
     await using opened = await openProject(where);
     const files = await filesAt(opened.project, await opened.project.snapshot(), address, text);
     const file = await files.find(address.path ?? '/');
-    let bytes = 0;
-    let count = 0;
-    const progress = (moreBytes: number, moreFiles: number): void => {
-      bytes += moreBytes;
-      count += moreFiles;
-      output.progress(`${countText(count, 'file')}, ${sizeText(bytes)}`);
-    };
+    const progress = filesProgress(output);
     if (file.entry.kind === 'directory') {
       if (!recursive)
         throw new PachError('usage', {
