@@ -7,6 +7,7 @@ import { execFile, type ExecFileException } from 'node:child_process';
 import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Terminal } from './terminal.ts';
 
 const bin = resolve(import.meta.dirname, '../../bin');
 /** The ordinary user of the tests, `nobody`: fusermount3 wants one with a name. */
@@ -76,9 +77,7 @@ export class Place implements AsyncDisposable {
 
   /** Runs a shell script in the folder; `code` is its exit code, 124 when it took too long. */
   run(script: string, seconds = 60): Promise<Result> {
-    const shell = ['bash', '-c', script];
-    const words =
-      this.who === 'root' ? shell : ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', ...shell];
+    const words = this.words('bash', '-c', script);
     const options = { cwd: this.dir, env: this.environment, maxBuffer: 1 << 28 };
     return new Promise((done) => {
       execFile(
@@ -100,6 +99,12 @@ export class Place implements AsyncDisposable {
     return stdout;
   }
 
+  /** A terminal in the folder, in which a shell runs a script, or the words of another command are run. */
+  terminal(command: string | readonly string[], size: { columns?: number; rows?: number } = {}): Promise<Terminal> {
+    const words = typeof command === 'string' ? ['bash', '-c', command] : command;
+    return Terminal.start(this.words(...words), { env: this.environment, cwd: this.dir, ...size });
+  }
+
   async mounts(): Promise<MountInfo[]> {
     const lines = (await this.must('pach mounts -v -o json')).split('\n').filter(Boolean);
     return lines.map((line) => JSON.parse(line) as MountInfo);
@@ -111,6 +116,12 @@ export class Place implements AsyncDisposable {
     if (!mount) throw new Error('nothing is mounted');
     if (mount.counters.replyErrors > 0) throw new Error('the kernel refused a reply');
     return mount.counters.requests;
+  }
+
+  /** A command's words, with those that make it the user's. */
+  private words(...command: readonly string[]): readonly string[] {
+    if (this.who === 'root') return command;
+    return ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', ...command];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
