@@ -136,10 +136,10 @@ fuse::Attr Session::AttrOf(uint64_t ino, const Node& node) const {
   attr.blocks = (node.size + 511) / 512;
   attr.atime = attr.mtime = attr.ctime = static_cast<uint64_t>(node.mtime_seconds);
   attr.atimensec = attr.mtimensec = attr.ctimensec = node.mtime_nanoseconds;
-  const mode_t write = options_.writable_modes ? S_IWUSR : 0;
-  if (node.kind == 1) attr.mode = S_IFDIR | 0555 | write;
+  // As `get` makes them, since copies keep them; what writes is told that the file system is read-only.
+  if (node.kind == 1) attr.mode = S_IFDIR | 0755;
   else if (node.kind == 2) attr.mode = S_IFLNK | 0777;
-  else attr.mode = S_IFREG | 0444 | write | (node.executable ? 0111 : 0);
+  else attr.mode = S_IFREG | 0644 | (node.executable ? 0111 : 0);
   attr.nlink = 1;
   attr.uid = options_.uid;
   attr.gid = options_.gid;

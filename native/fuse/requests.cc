@@ -171,10 +171,9 @@ void Session::Negotiate(const fuse::InHeader& header, const fuse::InitIn& in) {
                                fuse::kAbortError | fuse::kMaxPages | fuse::kCacheSymlinks | fuse::kNoOpendirSupport |
                                fuse::kInitExt | fuse::kHasResend | fuse::kPassthrough;
   uint64_t flags = kWanted & offered;
-  if (!options_.passthrough) flags &= ~fuse::kPassthrough;
+  if (options_.stack_depth == 0) flags &= ~fuse::kPassthrough;
   passthrough_ = (flags & fuse::kPassthrough) != 0;
-  // The backing file's own file system may lie on another one.
-  if (passthrough_) out.max_stack_depth = 2;
+  if (passthrough_) out.max_stack_depth = options_.stack_depth;
   out.flags = static_cast<uint32_t>(flags);
   out.flags2 = static_cast<uint32_t>(flags >> 32);
   out.max_readahead = in.max_readahead;

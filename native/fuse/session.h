@@ -52,10 +52,11 @@ struct Options {
   int device;
   uint32_t uid, gid;
   uint64_t total_bytes, total_files;
-  /** Lend whole files to the kernel, as far as it lets us. */
-  bool passthrough;
-  /** Show modes of files that are not read-only, though these are: copies of them get those. */
-  bool writable_modes;
+  /**
+   * How deep the kernel is to count this mount in a stack of file systems; files that it is lent must
+   * lie less deep (0 on a plain one). 0: nothing is lent.
+   */
+  uint32_t stack_depth;
 };
 
 struct Counters {

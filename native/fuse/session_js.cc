@@ -98,7 +98,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     auto number = [&](const char* name) { return given.Get(name).As<Napi::Number>(); };
     Options options{number("device").Int32Value(), number("uid").Uint32Value(), number("gid").Uint32Value(),
                     NumberOf(given.Get("totalBytes")), NumberOf(given.Get("totalFiles")),
-                    given.Get("passthrough").ToBoolean(), given.Get("writableModes").ToBoolean()};
+                    number("stackDepth").Uint32Value()};
     table_ = Guarded(env, [&] { return std::make_shared<InodeTable>(number("table").Int32Value()); });
     Entry root = EntryIn(env, given.Get("root"));
     root.node.parent = fuse::kRootIno;

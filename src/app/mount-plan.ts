@@ -30,8 +30,6 @@ export interface MountPlan {
   readonly prefetchBytes?: number | undefined;
   /** Record what is read first, and fetch what the last mount of a repo read first; not without reading ahead. */
   readonly keepsFirstReads?: boolean;
-  /** Show modes of files that are not read-only, as commands of pipelines expect of their input. */
-  readonly writableModes?: boolean;
 }
 
 /** What a plan says of the store. The server runs in another folder: what was said relative to this one must hold there. */

@@ -201,7 +201,6 @@ function lazyMount(
       sources: [],
       memoryBytesMax: mountMemoryBytes,
       timeoutMs: mountTimeoutMs,
-      writableModes: true,
     };
     // A command may be another user than the engine, which only root can let in without asking.
     const { ended } = await mountProject(settings, plan, process.geteuid?.() === 0, signal);

@@ -72,6 +72,14 @@ export class FileCache {
   }
 
   /**
+   * The depth to ask for where the kernel is to read these files through a mount: no more than is needed,
+   * because it bounds what can be stacked upon the mount (an overlayfs).
+   */
+  async stackDepth(): Promise<number> {
+    return (await this.space.isStacked()) ? 2 : 1;
+  }
+
+  /**
    * The file of this content, new when there is none, in use until it is released. Undefined where
    * the disk can't have one, and where as many as may be are in use.
    */

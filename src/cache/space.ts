@@ -21,6 +21,8 @@ const againMs = 60_000;
 const stickyBit = 0o1000;
 /** What was used once may take this part of the limit before anything that is used again leaves. */
 const oncePart = 0.2;
+/** As `statfs` gives them: overlayfs, FUSE, eCryptfs, aufs. */
+const stackedTypes = new Set([0x794c7630, 0x65735546, 0xf15f, 0x61756673]);
 
 interface Item {
   /** In the order in which they are removed. */
@@ -67,6 +69,12 @@ export class DiskSpace {
     const { mtimeMs, mode } = info;
     if (now.getTime() - mtimeMs > againMs) await chmod(path, (mode & 0o777) | stickyBit);
     await utimes(path, now, now);
+  }
+
+  /** True where the folder's file system may itself lie on another one. */
+  async isStacked(): Promise<boolean> {
+    const { type } = await statfs(this.dir).catch(() => ({ type: 0 }));
+    return stackedTypes.has(type);
   }
 
   /** Waits for what is being removed. */

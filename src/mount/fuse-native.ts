@@ -68,10 +68,11 @@ export interface SessionOptions {
   readonly gid: number;
   readonly totalBytes: number;
   readonly totalFiles: number;
-  /** Lend whole files of the disk cache to the kernel, as far as it allows that. */
-  readonly passthrough: boolean;
-  /** Show modes of files that are not read-only, though these are: copies of them get those. */
-  readonly writableModes: boolean;
+  /**
+   * How deep the kernel is to count this mount in a stack of file systems: files of the disk cache are
+   * lent to it where they lie less deep. 0: none is lent.
+   */
+  readonly stackDepth: number;
   /** The root directory as `encodeEntry` writes it. */
   readonly root: Buffer;
 }

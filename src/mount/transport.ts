@@ -26,10 +26,8 @@ export interface TransportOptions {
   /** Who owns everything under the mount. */
   readonly uid: number;
   readonly gid: number;
-  /** Lend whole files to the kernel, as far as it allows that. */
-  readonly passthrough: boolean;
-  /** Show modes of files that are not read-only, though these are: copies of them get those. */
-  readonly writableModes: boolean;
+  /** How deep the kernel is to count this mount in a stack of file systems; 0 lends it no files. */
+  readonly stackDepth: number;
   /** Files of the disk cache that reads are answered from at a time, each with two descriptors more. */
   readonly attachedMax: number;
   /** Told of all that native threads can't answer. */
@@ -80,7 +78,7 @@ export class Transport {
   constructor(view: View, options: TransportOptions) {
     this.view = view;
     this.options = options;
-    const { device, table, uid, gid, passthrough, writableModes } = options;
+    const { device, table, uid, gid, stackDepth } = options;
     const { bytes: totalBytes, files: totalFiles } = view.totals();
     const { ino: _ino, parent: _parent, ...root } = view.root();
     const ready = settleable();
@@ -95,8 +93,7 @@ export class Transport {
         gid,
         totalBytes,
         totalFiles,
-        passthrough,
-        writableModes,
+        stackDepth,
         root: encodeEntry({ ...root, name: Buffer.alloc(0) }),
       },
       {

@@ -185,6 +185,27 @@ test('a file is lent once the kernel no longer has it, and at once by who finds 
   expect(await lent()).toBe(1);
 });
 
+test('the kernel is lent files of a cache on any file system, and takes an overlayfs on the mount', async () => {
+  await using there = await Place.make('root');
+  await there.must(`pach create repo data; mkdir -p src scratch; head -c 5000000 /dev/urandom > src/big; echo x > src/f
+    pach put file data@master -r -f src/ -q; mount -t tmpfs none scratch; cd scratch
+    mkdir lower upper work stacked plain up wk over
+    mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none stacked`);
+  try {
+    for (const cache of ['stacked', 'plain']) {
+      await there.must(`pach unmount --all; pach cache warm --cache scratch/${cache} data`);
+      await there.must(`pachmount --cache scratch/${cache} data pfs && cmp src/big pfs/data/big`);
+      expect((await there.mounts())[0]).toMatchObject({ counters: { passthrough: true, passthroughOpens: 1 } });
+    }
+    // A stack of file systems has two floors at most, so it has room only on the second of these mounts.
+    await there.must('cd scratch && mount -t overlay -o lowerdir=../pfs/data,upperdir=up,workdir=wk none over');
+    expect(await there.must('cd scratch; echo y >> over/f; cat over/f ../pfs/data/f')).toBe('x\ny\nx\n');
+    await there.must('cd scratch; cmp ../src/big over/big; rm over/big; umount over; pach unmount ../pfs');
+  } finally {
+    await there.run('umount -l scratch/over; umount -l scratch/stacked; umount -l scratch');
+  }
+});
+
 test('the limit of a cache holds, and so does what is read', async () => {
   await using there = await Place.make('root');
   await there.must(`pach create repo data; mkdir src

@@ -32,7 +32,7 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     expect(await place.must(times('pfs/data'))).toBe(await place.must(times('src')));
     expect(await place.must('pfs/data/run.sh')).toBe('ran\n');
     expect(await place.must('stat -c %A pfs/data/hello.txt pfs/data/run.sh pfs/data/sub')).toBe(
-      '-r--r--r--\n-r-xr-xr-x\ndr-xr-xr-x\n',
+      '-rw-r--r--\n-rwxr-xr-x\ndrwxr-xr-x\n',
     );
     expect(await place.must('find pfs -printf "%i\\n" | sort | uniq -d')).toBe('');
     expect((await place.run('cat "pfs/data/$(printf n%.0s $(seq 1 256))"')).stderr).toContain('File name too long');
@@ -41,9 +41,23 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
       'rm pfs/data/hello.txt',
       'echo x >> pfs/data/hello.txt',
       'mkdir pfs/data/d',
+      'chmod u-w pfs/data/hello.txt',
     ]) {
       expect((await place.run(write)).stderr).toContain('Read-only file system');
     }
+    const access = `node -e 'for (const path of process.argv.slice(1)) try { fs.accessSync(path, fs.constants.W_OK) } catch ({ code }) { console.log(code) }'`;
+    expect(await place.must(`${access} pfs pfs/data pfs/data/hello.txt pfs/data/run.sh`)).toBe('EROFS\n'.repeat(4));
+  });
+
+  test('a copy has the modes that get gives, and can be changed', async () => {
+    await using place = await Place.make(who);
+    await place.must(`${makeTree} ${put} && pachmount data@master pfs && pach get file data@master:/ -r -o got`);
+    const modes = (root: string): string => `cd ${root} && find . -printf '%P %M\n' | sort`;
+    const shown = await place.must(modes('pfs/data'));
+    expect(await place.must(modes('got'))).toBe(shown);
+    await place.must('cp -r pfs/data copy && echo more >> copy/hello.txt && echo new > copy/sub/new && rm copy/many/1');
+    await place.must('cp -r pfs/data/. copy && rm copy/sub/new && diff -r --no-dereference src copy && rm -r copy');
+    await place.must('cp -a pfs/data copy && rm -r copy');
   });
 
   test('what fetches large files is loaded before anybody reads one', async () => {
