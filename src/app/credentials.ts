@@ -1,6 +1,6 @@
 /**
  * Where people and programs keep credentials: commands of the process executor must see none of
- * these. README.md shows the list.
+ * these. The guide shows the list (`isolation`).
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';

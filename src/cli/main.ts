@@ -9,7 +9,7 @@ import { isPachError, PachError } from '../base/errors.ts';
 import { textOfName } from '../model/paths.ts';
 import { Output, type Format } from './output.ts';
 import type { Verb } from './verb.ts';
-import { verbs } from './verbs.ts';
+import { firstWords, verbs } from './verbs.ts';
 
 interface CommonFlags {
   readonly store?: string;
@@ -89,7 +89,7 @@ class Chosen extends Error {
 /** Undefined when what was asked for has been printed: a help, the version, a completion. */
 async function parse(argv: readonly string[]): Promise<Chosen | undefined> {
   try {
-    await program().parseAsync(readable(await exact(argv)));
+    await program().parseAsync(helpWords(readable(await exact(argv))));
     return undefined;
   } catch (error) {
     if (error instanceof Chosen) return error;
@@ -107,7 +107,7 @@ function program(): ReturnType<typeof yargs> {
     .version(version)
     .help()
     .alias('help', 'h')
-    .completion('completion', 'Print a completion script for this shell', () => completionWords())
+    .completion('completion', 'Print a completion script for this shell', () => firstWords())
     .wrap(process.stdout.isTTY ? Math.min(110, process.stdout.columns) : null)
     .option('store', { type: 'string', describe: 'Where the store is: a folder or s3://bucket/prefix', global: true })
     .option('project', { type: 'string', describe: 'The project', global: true })
@@ -214,6 +214,10 @@ function readable(argv: readonly string[]): string[] {
   return words;
 }
 
-function completionWords(): string[] {
-  return [...new Set(verbs.map((verb) => verb.command.split(' ')[0] as string))];
+/** `help put file` is `put file --help`. A last word `help` would be taken for `--help`: `help` alone gets another. */
+function helpWords(words: readonly string[]): readonly string[] {
+  const [first, of, ...rest] = words;
+  if (first !== 'help') return words;
+  if (of === undefined) return ['help', ''];
+  return firstWords().includes(of) && of !== 'help' ? [of, ...rest, '--help'] : words;
 }

@@ -6,6 +6,8 @@
 import { once } from 'node:events';
 import { PachError, type ErrorCode } from '../base/errors.ts';
 import { visible } from '../base/visible.ts';
+import { laidOut, withoutRemarks } from './markdown.ts';
+import { showInPager } from './pager.ts';
 import { padded, quotedName, visibleLines, visibleLog, widthOf } from './quote.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
@@ -39,6 +41,8 @@ const exitCodes: Record<ErrorCode, number> = {
 const tableRowsBuffered = 1000;
 /** A longer cell pushes the rest of its own row aside, and no other row. */
 const paddedColumnsMax = 80;
+/** Longer lines are hard to read. */
+const pageColumnsMax = 100;
 
 export class Output {
   private readonly options: OutputOptions;
@@ -80,6 +84,14 @@ export class Output {
   /** A thing that is shown to people, too, as JSON with a field a line. */
   async fields(value: object): Promise<void> {
     await this.document(value, () => JSON.stringify(value, undefined, 2).split('\n'));
+  }
+
+  /** A page of the guide: as it is, or on a terminal laid out, in a pager when it is longer than the screen. */
+  async page(markdown: string): Promise<void> {
+    if (!this.stdout.isTTY) return this.write(withoutRemarks(markdown));
+    const { columns, rows } = this.stdout;
+    const text = laidOut(markdown, Math.min(columns, pageColumnsMax), this.options.color);
+    if (text.split('\n').length <= rows || !showInPager(text)) await this.write(text);
   }
 
   /** A line that a command printed; to a terminal with its colours, but nothing else that acts on one. */

@@ -12,6 +12,7 @@ import { drawVerb } from './verbs/draw.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { getCodeVerb } from './verbs/get-code.ts';
 import { getFileVerb } from './verbs/get-file.ts';
+import { helpVerb } from './verbs/help.ts';
 import { mountsVerb, mountVerb, unmountVerb } from './verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from './verbs/put-file.ts';
 import { purgeVerb } from './verbs/purge.ts';
@@ -98,4 +99,10 @@ export const verbs: readonly Verb[] = [
   purgeVerb,
   doctorVerb,
   versionVerb,
+  helpVerb(() => firstWords()),
 ];
+
+/** What a command line can begin with. */
+export function firstWords(): string[] {
+  return [...new Set(verbs.map((verb) => verb.command.split(' ')[0] as string))];
+}

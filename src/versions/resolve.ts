@@ -1,5 +1,5 @@
 /**
- * Addresses to commits: which ref wins and what ancestry and times mean (README, Addresses).
+ * Addresses to commits: which ref wins and what ancestry and times mean (guide: addresses).
  */
 import { PachError } from '../base/errors.ts';
 import { formatAddress, type Address } from '../model/address.ts';

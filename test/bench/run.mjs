@@ -5,7 +5,7 @@
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage,
  * BENCH=mount or BENCH=pipelines measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
  * what was measured before of works that a run leaves out, and so does the chart of the mount's works
- * that the README shows.
+ * that the guide shows.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
