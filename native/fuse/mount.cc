@@ -48,8 +48,8 @@ std::string ReadAll(int fd) {
   return text;
 }
 
-/** Runs fusermount3 with `fd` as its descriptor 3 (when not negative); returns what it printed. */
-pid_t SpawnHelper(const std::vector<std::string>& arguments, int fd, int errors) {
+/** Runs a program with `fd` as its descriptor 3 (when not negative) and `errors` as its standard error. */
+pid_t Spawn(const std::vector<std::string>& arguments, int fd, int errors) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   if (fd >= 0) posix_spawn_file_actions_adddup2(&actions, fd, 3);
@@ -57,15 +57,17 @@ pid_t SpawnHelper(const std::vector<std::string>& arguments, int fd, int errors)
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  std::vector<char*> environment;
+  // What it prints is read. The first of two variables with one name counts.
+  char language[] = "LC_ALL=C";
+  std::vector<char*> environment{language};
   for (char** variable = environ; *variable != nullptr; ++variable) environment.push_back(*variable);
   char comm[] = "_FUSE_COMMFD=3";
   if (fd >= 0) environment.push_back(comm);
   environment.push_back(nullptr);
   pid_t pid = 0;
-  int error = posix_spawnp(&pid, "fusermount3", &actions, nullptr, argv.data(), environment.data());
+  int error = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
-  if (error == ENOENT) throw MountError{0, "fusermount3 is not installed (Debian package fuse3)"};
+  if (error == ENOENT) throw MountError{0, arguments[0] + " is not installed"};
   if (error != 0) throw MountError{error, ""};
   return pid;
 }
@@ -75,6 +77,18 @@ int WaitFor(pid_t pid) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/** Runs a program to its end. Throws MountError with what it printed when it fails. */
+void Run(const std::vector<std::string>& arguments) {
+  int pipes[2];
+  if (pipe2(pipes, O_CLOEXEC) != 0) throw MountError{errno, ""};
+  Descriptor errors(pipes[0]);
+  Descriptor printed(pipes[1]);
+  const pid_t pid = Spawn(arguments, -1, printed.get());
+  close(printed.release());
+  const std::string said = ReadAll(errors.get());
+  if (WaitFor(pid) != 0) throw MountError{said.find("busy") != std::string::npos ? EBUSY : 0, said};
 }
 
 /** Receives one descriptor; -1 when the other side closed without sending one. */
@@ -129,7 +143,7 @@ void MountByHelper(int device, const std::string& mountpoint, bool allow_other) 
     if (allow_other) options += ",allow_other";
     // dup2 of a descriptor onto itself would leave it closed on exec.
     Descriptor moved(fcntl(theirs.get(), F_DUPFD_CLOEXEC, 10));
-    pid_t pid = SpawnHelper({"fusermount3", "-o", options, "--", mountpoint}, moved.get(), printed.get());
+    pid_t pid = Spawn({"fusermount3", "-o", options, "--", mountpoint}, moved.get(), printed.get());
     close(printed.release());
     close(moved.release());
     close(theirs.release());
@@ -152,15 +166,22 @@ void Unmount(const std::string& mountpoint, bool lazy, bool helper) {
     if (umount2(mountpoint.c_str(), lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) != 0) throw MountError{errno, ""};
     return;
   }
-  int pipes[2];
-  if (pipe2(pipes, O_CLOEXEC) != 0) throw MountError{errno, ""};
-  Descriptor errors(pipes[0]);
-  Descriptor printed(pipes[1]);
   std::vector<std::string> arguments{"fusermount3", "-u"};
   if (lazy) arguments.push_back("-z");
   arguments.insert(arguments.end(), {"--", mountpoint});
-  pid_t pid = SpawnHelper(arguments, -1, printed.get());
-  close(printed.release());
-  std::string said = ReadAll(errors.get());
-  if (WaitFor(pid) != 0) throw MountError{said.find("busy") != std::string::npos ? EBUSY : 0, said};
+  try {
+    Run(arguments);
+  } catch (const MountError& refused) {
+    if (refused.error != 0) throw;
+    // It believes /etc/mtab, which minimal images lack. umount believes the kernel.
+    arguments = {"umount"};
+    if (lazy) arguments.push_back("-l");
+    arguments.insert(arguments.end(), {"--", mountpoint});
+    try {
+      Run(arguments);
+    } catch (const MountError& again) {
+      if (again.error != 0) throw;
+      throw MountError{0, refused.message + "\n" + again.message};
+    }
+  }
 }

@@ -71,16 +71,21 @@ export async function raiseReadahead(device: string): Promise<number | undefined
 
 function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string): PachError {
   const options = { what: mountpoint, cause: error };
-  // fusermount3 says it in words only.
-  const { code, message } = error;
+  const { code } = error;
+  // fusermount3 says it in words only; while it mounts it complains of /etc/mtab, and goes on without.
+  const message = done === 'mounted' ? error.message.replaceAll(/^.*\/etc\/mtab.*\n?/gm, '') : error.message;
   if (code === 'EBUSY') {
     return new PachError('conflict', { ...options, why: 'it is in use', next: `lsof +f -- ${mountpoint}` });
   }
+  if (done === 'unmounted' && (code === 'EINVAL' || message.includes('not mounted'))) {
+    return new PachError('not-found', { ...options, why: 'nothing is mounted there' });
+  }
+  if (message.includes('/etc/mtab')) {
+    const why = "it can't be unmounted without a correct /etc/mtab, which fusermount3 reads";
+    return new PachError('denied', { ...options, why, next: 'as root: ln -sf /proc/self/mounts /etc/mtab' });
+  }
   if (code === 'ENOENT' || message.includes('No such file')) {
     return new PachError('not-found', { ...options, why: 'there is no such folder' });
-  }
-  if (done === 'unmounted' && (code === 'EINVAL' || message.includes('not found in'))) {
-    return new PachError('not-found', { ...options, why: 'nothing is mounted there' });
   }
   if (message.includes('user_allow_other')) {
     const next = 'as root: echo user_allow_other >> /etc/fuse.conf';

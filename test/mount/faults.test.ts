@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { faultyWay, type WireFault } from '../support/faulty-way.ts';
 import { s3ForTests } from '../support/s3.ts';
-import { opcodes, Place, type Who } from '../support/place.ts';
+import { opcodes, Place, type Result, type Who } from '../support/place.ts';
 
 const handOver = resolve(import.meta.dirname, 'hand-over.mjs');
 const put = 'pach create repo data >/dev/null && pach put file data@master -r -f src/';
@@ -93,6 +93,34 @@ test('without the right to open /dev/fuse it says who can give it', async () => 
   );
   expect(denied.code).toBe(1);
   expect(denied.stderr).toMatch(/\/dev\/fuse: you may not open it\ntry: as root: chmod 666/);
+});
+
+test.each([
+  ['no /etc/mtab', 'rm -f etc/mtab'],
+  ['an /etc/mtab that does not follow the kernel', ': > etc/mtab'],
+])('an ordinary user unmounts on a machine with %s', async (_, make) => {
+  await using place = await Place.make('root');
+  await place.must(`mkdir src etc bin && echo x > src/f && ${put} && cp /etc/passwd /etc/group etc && ${make}
+    printf '#!/bin/sh\necho umount: only root can do that >&2; exit 1' > bin/umount; chmod +x bin/umount; chown -R nobody .`);
+  const inside = (commands: string): Promise<Result> =>
+    place.run(`cat > commands <<'END'
+pachmount data@master pfs; ${commands}
+END
+      unshare -m bash -c 'mount --bind etc /etc; setpriv --reuid=65534 --regid=65534 --clear-groups bash commands; code=$?
+        if grep -q " $PWD/pfs fuse" /proc/self/mounts; then echo still there; umount -l pfs; fi; exit $code'`);
+  expect(await inside('cd pfs; pach unmount ../pfs; echo $?; cd ..; pach unmount pfs >/dev/null')).toEqual({
+    code: 0,
+    stdout: `${place.dir}/pfs\n4\n`,
+    stderr: expect.stringMatching(/^pach: \S+\/pfs: it is in use\ntry: .*\n$/),
+  });
+  // Where umount is not for ordinary users.
+  expect(await inside('PATH=$PWD/bin:$PATH pach unmount pfs')).toEqual({
+    code: 1,
+    stdout: `${place.dir}/pfs\nstill there\n`,
+    stderr: expect.stringMatching(
+      /can't be unmounted without .*\/etc\/mtab.*\ntry: as root: ln -sf \/proc\/self\/mounts/,
+    ),
+  });
 });
 
 test('100,000 entries in one folder', async () => {
