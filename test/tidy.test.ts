@@ -36,6 +36,8 @@ const strangers = new Set(['mount', 'pipelines', 'gateway']);
 const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['@aws-sdk/client-s3', ['store']],
   ['@aws-sdk/s3-request-presigner', ['store']],
+  ['@aws-sdk/credential-provider-node', ['store']],
+  ['@smithy/core', ['store']],
   ['yargs', ['cli']],
   ['string-width', ['cli']],
   ['yaml', ['pipelines', 'cli']],

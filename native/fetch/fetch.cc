@@ -109,6 +109,7 @@ size_t ReceiveSome(char* bytes, size_t, size_t length, void* context) {
   try {
     long status = 0;
     curl_easy_getinfo(receiver->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 400 || status == 401 || status == 403) throw std::runtime_error("refused");
     if (status != 206) throw std::runtime_error("the server answered with status " + std::to_string(status));
     if (receiver->sink->received + length > receiver->wanted) throw std::runtime_error("the server sent more than was asked for");
     receiver->sink->Take(reinterpret_cast<const uint8_t*>(bytes), length);

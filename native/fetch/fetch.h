@@ -37,7 +37,7 @@ struct Transfer {
   std::function<void()> begun;
   /** Told from the fetching thread of each piece that can be read. */
   std::function<void(size_t)> landed;
-  /** Told last, when the file has what landed: how many pieces did, bytes that came, and what went wrong (empty: nothing). */
+  /** Told last, when the file has what landed: how many pieces did, bytes that came, and what went wrong (empty: nothing; "refused": the server does not accept the address). */
   std::function<void(size_t, uint64_t, std::string)> ended;
 };
 

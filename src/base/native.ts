@@ -125,7 +125,7 @@ export interface Fetcher {
 /**
  * Told when a transfer begins (`count` is -1), of each piece that can be read (`count` is its
  * number), and once of the end, when the file has what landed: then `count` pieces did, `bytes` came, and `failure` says what
- * went wrong, if anything.
+ * went wrong, if anything: "refused" when the server does not accept the address.
  */
 export type FetchHandler = (id: number, ended: boolean, count: number, bytes: number, failure: string) => void;
 

@@ -132,13 +132,20 @@ export class Filler {
     if (!transfer) return asked.ended();
     const { file, chunks, ended } = transfer;
     const place = (chunks[0] as Wanted).ref.place;
-    const source = place && (await this.sourceOf(packKey(project, 'data', place.pack)));
-    if (!place || !source) {
+    const key = place && packKey(project, 'data', place.pack);
+    const source = key && (await this.sourceOf(key));
+    if (!key || !source) {
       ended();
       return transfer.failed();
     }
-    file.from(packKey(project, 'data', place.pack));
-    this.transfers.send(transfer, source);
+    file.from(key);
+    const again = async (): Promise<DirectSource | undefined> => {
+      if (!(await source.refused?.())) return undefined;
+      // The others were signed with the same keys.
+      this.sources.clear();
+      return this.sourceOf(key);
+    };
+    this.transfers.send({ ...transfer, again }, source);
   }
 
   /** Undefined where only the store itself reads. */

@@ -33,6 +33,8 @@ export interface Transfer {
   readonly chunks: readonly Wanted[];
   /** Called as each of the chunks can be read. */
   readonly landed: readonly (() => void)[];
+  /** Asked, once, when the server refuses the address: another one, if there is any. */
+  readonly again?: () => Promise<DirectSource | undefined>;
   /** Called when no more of them will be. */
   readonly failed: () => void;
   /** Called when the file has what landed, and nothing more is done. */
@@ -61,6 +63,8 @@ interface Sent extends Transfer {
   isHedged: boolean;
 }
 
+/** What the native threads say when the server does not accept an address. */
+const refused = 'refused';
 const pieceBytes = 64;
 const watchMs = 250;
 /** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
@@ -156,6 +160,17 @@ export class Transfers {
       return;
     }
     this.sent.delete(id);
+    if (failure === refused && transfer.again) {
+      const { again, ...rest } = transfer;
+      void again()
+        .catch(() => undefined)
+        .then((source) => (source ? this.send(rest, source) : this.end(transfer, count, bytes, failure)));
+      return;
+    }
+    this.end(transfer, count, bytes, failure);
+  }
+
+  private end(transfer: Sent, count: number, bytes: number, failure: string): void {
     transfer.ended();
     this.wrote(bytes);
     if (failure === '') {

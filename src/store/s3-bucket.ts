@@ -6,7 +6,7 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import { GetObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { PachError } from '../base/errors.ts';
-import { createS3Client } from './s3-client.ts';
+import { S3Session } from './s3-client.ts';
 import { fromS3, statusOf } from './s3-errors.ts';
 import type { S3Place } from './s3-url.ts';
 
@@ -24,16 +24,16 @@ export interface BucketObject {
 /** One try a call; what no answer came for is `unreachable`. */
 export class Bucket {
   private readonly place: S3Place;
-  private readonly client: S3Client;
+  private readonly session: S3Session;
 
-  private constructor(place: S3Place, client: S3Client) {
+  private constructor(place: S3Place, session: S3Session) {
     this.place = place;
-    this.client = client;
+    this.session = session;
   }
 
   /** Asks nothing of the server yet. The place's prefix means nothing here. */
   static async open(place: S3Place): Promise<Bucket> {
-    return new Bucket({ ...place, prefix: '' }, await createS3Client(place));
+    return new Bucket({ ...place, prefix: '' }, await S3Session.open(place));
   }
 
   /** A page of the objects whose key begins with `prefix`, in order, and where the next one begins. */
@@ -42,8 +42,8 @@ export class Bucket {
     from: string | undefined,
     signal: AbortSignal,
   ): Promise<{ objects: BucketObject[]; next: string | undefined }> {
-    return this.words(prefix, signal, async () => {
-      const page = await this.client.send(
+    return this.words(prefix, signal, async (client) => {
+      const page = await client.send(
         new ListObjectsV2Command({
           Bucket: this.place.bucket,
           Prefix: prefix,
@@ -74,8 +74,8 @@ export class Bucket {
     { offset, etag }: { offset: number; etag: string | undefined },
     signal: AbortSignal,
   ): Promise<BucketObject & { body: AsyncIterable<Uint8Array> }> {
-    return this.words(key, signal, async () => {
-      const output = await this.client.send(
+    return this.words(key, signal, async (client) => {
+      const output = await client.send(
         new GetObjectCommand({
           Bucket: this.place.bucket,
           Key: key,
@@ -107,7 +107,7 @@ export class Bucket {
   }
 
   close(): void {
-    this.client.destroy();
+    this.session.close();
   }
 
   private async *pieces(key: string, body: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -122,9 +122,9 @@ export class Bucket {
     }
   }
 
-  private async words<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  private async words<T>(key: string, signal: AbortSignal, work: (client: S3Client) => Promise<T>): Promise<T> {
     try {
-      return await work();
+      return await this.session.run(work);
     } catch (error) {
       signal.throwIfAborted();
       if (statusOf(error) === 412) {

@@ -1,7 +1,9 @@
 /**
  * The SDK's client, set up so that it works with every S3 server.
  */
-import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { GetObjectCommand, S3Client, type GetObjectCommandInput, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { refusesKeys } from './s3-errors.ts';
+import { Keys } from './s3-keys.ts';
 import type { S3Place } from './s3-url.ts';
 
 /** A connection that moves no byte for so long is given up. */
@@ -13,21 +15,68 @@ const regionDefault = 'us-east-1';
 /** The library does not print, and so must not let the SDK print. */
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-/** Credentials and all that the place does not say come from the environment and profile of AWS. */
-export async function createS3Client(place: S3Place): Promise<S3Client> {
-  const client = construct(place, place.region);
-  try {
-    await client.config.region();
-    return client;
-  } catch {
-    // Nothing names a region: most servers do not care, and AWS says where the bucket lies.
-    client.destroy();
-    return construct(place, regionDefault);
+/** Requests to the server of a place, signed with the keys that hold at the time. */
+export class S3Session {
+  private readonly client: S3Client;
+  private readonly keys: Keys;
+
+  private constructor(client: S3Client, keys: Keys) {
+    this.client = client;
+    this.keys = keys;
+  }
+
+  /** Credentials and all that the place does not say come from the environment and profile of AWS. */
+  static async open(place: S3Place): Promise<S3Session> {
+    const session = S3Session.construct(place, place.region);
+    try {
+      await session.client.config.region();
+      return session;
+    } catch {
+      // Nothing names a region: most servers do not care, and AWS says where the bucket lies.
+      session.close();
+      return S3Session.construct(place, regionDefault);
+    }
+  }
+
+  private static construct(place: S3Place, region: string | undefined): S3Session {
+    const keys: Keys = new Keys(() => {
+      const { region: inRegion, requestHandler } = client.config;
+      return { parentClientConfig: { region: inRegion, requestHandler } };
+    });
+    const client = construct(place, region, keys);
+    return new S3Session(client, keys);
+  }
+
+  /**
+   * Carries out `work`, and once more when the server refuses the keys and there are others by
+   * now. Throws the SDK's errors, and a PachError where there are no keys.
+   */
+  async run<T>(work: (client: S3Client) => Promise<T>): Promise<T> {
+    const used = await this.keys.current();
+    try {
+      return await work(this.client);
+    } catch (error) {
+      if (!refusesKeys(error) || !(await this.keys.renew(used))) throw error;
+    }
+    return work(this.client);
+  }
+
+  /** An address at which an object can be read for some time, and who to ask when it is refused. */
+  async sign(object: GetObjectCommandInput, seconds: number): Promise<{ url: string; refused(): Promise<boolean> }> {
+    const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
+    const used = await this.keys.current();
+    const url = await getSignedUrl(this.client, new GetObjectCommand(object), { expiresIn: seconds });
+    return { url, refused: () => this.keys.renew(used) };
+  }
+
+  close(): void {
+    this.client.destroy();
   }
 }
 
-function construct(place: S3Place, region: string | undefined): S3Client {
+function construct(place: S3Place, region: string | undefined, keys: Keys): S3Client {
   const config: S3ClientConfig = {
+    credentials: keys.provide,
     // Buckets as part of the host name need DNS entries that own servers rarely have.
     forcePathStyle: true,
     followRegionRedirects: true,

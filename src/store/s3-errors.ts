@@ -16,11 +16,10 @@ const wrongKeys: Meaning = {
   why: 'the server does not accept the credentials',
   next: 'check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in use',
 };
-const expired: Meaning = { code: 'denied', why: 'the credentials have expired', next: 'log in again (aws sso login)' };
-const noKeys: Meaning = {
+const expired: Meaning = {
   code: 'denied',
-  why: 'no credentials were found',
-  next: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure',
+  why: 'the credentials have expired',
+  next: 'log in again (aws sso login), or write new ones where the old ones came from',
 };
 const otherRegion: Meaning = {
   code: 'usage',
@@ -38,10 +37,11 @@ const byName: ReadonlyMap<string, Meaning> = new Map([
   ['InvalidAccessKeyId', wrongKeys],
   ['SignatureDoesNotMatch', wrongKeys],
   ['InvalidToken', wrongKeys],
+  ['InvalidClientTokenId', wrongKeys],
+  ['UnrecognizedClientException', wrongKeys],
   ['ExpiredToken', expired],
   ['ExpiredTokenException', expired],
-  ['CredentialsProviderError', noKeys],
-  ['TokenProviderError', expired],
+  ['TokenRefreshRequired', expired],
   ['RequestTimeTooSkewed', clock],
   ['PermanentRedirect', otherRegion],
   ['AuthorizationHeaderMalformed', otherRegion],
@@ -60,6 +60,15 @@ const network =
 export function statusOf(error: unknown): number | undefined {
   const { $metadata: metadata } = error as { $metadata?: { httpStatusCode?: number } };
   return metadata?.httpStatusCode;
+}
+
+/** Whether the server does not accept the keys. An answer without a body (HEAD) does not say why it refuses. */
+export function refusesKeys(error: unknown): boolean {
+  const { name = '' } = error as { name?: string };
+  const meaning = byName.get(name);
+  if (meaning) return meaning === wrongKeys || meaning === expired;
+  const status = statusOf(error);
+  return (status === 401 || status === 403) && name === 'Unknown';
 }
 
 /** What a gateway answers in the server's place when it got no answer from it. */

@@ -18,7 +18,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { assert, PachError } from '../base/errors.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
-import { createS3Client } from './s3-client.ts';
+import { S3Session } from './s3-client.ts';
 import { fromS3, statusOf } from './s3-errors.ts';
 import { parseS3Url, s3UrlOf, type S3Place } from './s3-url.ts';
 import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
@@ -42,19 +42,19 @@ interface Answer {
  */
 export async function openS3(url: string, { singleWriter = false } = {}): Promise<Store> {
   const place = parseS3Url(url);
-  return new S3Store(place, await createS3Client(place), singleWriter);
+  return new S3Store(place, await S3Session.open(place), singleWriter);
 }
 
 class S3Store implements Store {
   readonly url: string;
   private readonly place: S3Place;
-  private readonly client: S3Client;
+  private readonly session: S3Session;
   private readonly singleWriter: boolean;
 
-  constructor(place: S3Place, client: S3Client, singleWriter: boolean) {
+  constructor(place: S3Place, session: S3Session, singleWriter: boolean) {
     this.url = s3UrlOf(place);
     this.place = place;
-    this.client = client;
+    this.session = session;
     this.singleWriter = singleWriter;
   }
 
@@ -107,8 +107,8 @@ class S3Store implements Store {
     checkPrefix(prefix);
     let more: string | undefined;
     do {
-      const page = await this.words(undefined, () =>
-        this.client.send(
+      const page = await this.words(undefined, (client) =>
+        client.send(
           new ListObjectsV2Command({
             Bucket: this.place.bucket,
             Prefix: this.place.prefix + prefix,
@@ -127,7 +127,7 @@ class S3Store implements Store {
   }
 
   async delete(key: string): Promise<void> {
-    await this.words(key, () => this.client.send(new DeleteObjectCommand(this.target(key))));
+    await this.words(key, (client) => client.send(new DeleteObjectCommand(this.target(key))));
   }
 
   localPath(key: string): undefined {
@@ -136,13 +136,11 @@ class S3Store implements Store {
   }
 
   async direct(key: string): Promise<DirectSource> {
-    const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
-    const url = await getSignedUrl(this.client, new GetObjectCommand(this.target(key)), { expiresIn: signedSeconds });
-    return { url };
+    return this.session.sign(this.target(key), signedSeconds);
   }
 
   async close(): Promise<void> {
-    this.client.destroy();
+    this.session.close();
   }
 
   private target(key: string): { Bucket: string; Key: string } {
@@ -153,9 +151,9 @@ class S3Store implements Store {
   /** Undefined when the object has no byte in the range. */
   private async get(key: string, range: string | undefined, bytesMax: number): Promise<Answer | undefined> {
     const target = this.target(key);
-    return this.words(key, async () => {
+    return this.words(key, async (client) => {
       try {
-        const output = await this.client.send(new GetObjectCommand({ ...target, Range: range }));
+        const output = await client.send(new GetObjectCommand({ ...target, Range: range }));
         const bytes = await this.collect(output.Body as Readable, output.ContentLength, { key, bytesMax });
         const found = /^bytes (\d+)-\d+\/(\d+)$/.exec(output.ContentRange ?? '');
         const start = found ? Number(found[1]) : 0;
@@ -201,12 +199,12 @@ class S3Store implements Store {
     token: Token | undefined,
   ): Promise<{ etag: string | undefined } | undefined> {
     const target = this.target(key);
-    return this.words(key, async () => {
-      if (this.singleWriter && (await this.tokenNow(key)) !== token) return undefined;
+    return this.words(key, async (client) => {
+      if (this.singleWriter && (await this.tokenNow(client, key)) !== token) return undefined;
       const condition = token === undefined ? { IfNoneMatch: '*' } : { IfMatch: token };
       const input = { ...target, ...(this.singleWriter ? {} : condition), ...bodyOf(parts) };
       try {
-        const output = await this.client.send(new PutObjectCommand(input));
+        const output = await client.send(new PutObjectCommand(input));
         return { etag: output.ETag };
       } catch (error) {
         const absent = statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket';
@@ -216,9 +214,9 @@ class S3Store implements Store {
     });
   }
 
-  private async tokenNow(key: string): Promise<Token | undefined> {
+  private async tokenNow(client: S3Client, key: string): Promise<Token | undefined> {
     try {
-      return this.tokenOf((await this.client.send(new HeadObjectCommand(this.target(key)))).ETag, key);
+      return this.tokenOf((await client.send(new HeadObjectCommand(this.target(key)))).ETag, key);
     } catch (error) {
       // This answer has no body that could tell an absent bucket; the write will.
       if (statusOf(error) === 404) return undefined;
@@ -226,9 +224,9 @@ class S3Store implements Store {
     }
   }
 
-  private async words<T>(key: string | undefined, work: () => Promise<T>): Promise<T> {
+  private async words<T>(key: string | undefined, work: (client: S3Client) => Promise<T>): Promise<T> {
     try {
-      return await work();
+      return await this.session.run(work);
     } catch (error) {
       throw fromS3(error, this.place, key);
     }

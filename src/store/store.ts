@@ -68,7 +68,10 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** A plain file, or a URL from which ranges are had for a while: it carries a signature and is secret. */
+/**
+ * A plain file, or a URL from which ranges are had for a while: it carries a signature and is secret.
+ * `refused` is asked when the server does not accept it; true when `direct` gives a better one now.
+ */
 export type DirectSource =
-  | { readonly path: string; readonly url?: undefined }
-  | { readonly url: string; readonly path?: undefined };
+  | { readonly path: string; readonly url?: undefined; readonly refused?: undefined }
+  | { readonly url: string; readonly path?: undefined; refused(): Promise<boolean> };

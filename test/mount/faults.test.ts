@@ -183,3 +183,41 @@ test('a store that is away: what is here is read, the rest waits and goes on, or
   fate = 'works';
   await place.must('cmp src/big4 pfs/data/big4', 30);
 });
+
+test('keys that are replaced in the file: readers go on, large files still past JavaScript', async () => {
+  const { url, endpoint, env } = await s3ForTests();
+  let expired = false;
+  const signed: (string | null)[] = [];
+  await using way = await faultyWay(endpoint, (_method, _ranged, { url: path = '', headers }) => {
+    const inUrl = new URL(path, 'http://way').searchParams.get('X-Amz-Security-Token');
+    if (inUrl !== null) signed.push(inUrl);
+    return expired && (inUrl ?? headers['x-amz-security-token']) === 'old' ? 'expired' : 'works';
+  });
+  const { AWS_ACCESS_KEY_ID: id, AWS_SECRET_ACCESS_KEY: secret, ...rest } = env;
+  await using place = await Place.make('root', {
+    ...rest,
+    AWS_SHARED_CREDENTIALS_FILE: undefined,
+    PACH_STORE: url.replace(endpoint, way.endpoint),
+  });
+  const write = (token: string): Promise<string> =>
+    place.must(`mkdir -p $HOME/.aws && cat > $HOME/.aws/credentials <<E
+[default]
+aws_access_key_id=${id}
+aws_secret_access_key=${secret}
+aws_session_token=${token}
+E`);
+  await write('old');
+  await place.must(
+    `mkdir src && for n in 1 2 3 4; do head -c 3000000 /dev/urandom > src/big$n; echo $n > src/small$n; done && ${put}`,
+  );
+  await place.must('pachmount data@master --prefetch off pfs && cmp src/big1 pfs/data/big1');
+  expired = true;
+  await write('new');
+  signed.length = 0;
+  await place.must('cmp src/big2 pfs/data/big2 && cmp src/small3 pfs/data/small3', 30);
+  await place.must('cmp src/big3 pfs/data/big3 && cmp src/big4 pfs/data/big4', 30);
+  expect(signed.filter((token) => token === 'new').length).toBeGreaterThanOrEqual(3);
+  // What was signed before is sent once more at most by what was under way.
+  expect(signed.lastIndexOf('old')).toBeLessThan(signed.indexOf('new'));
+  await place.must('pach unmount pfs');
+});

@@ -10,6 +10,7 @@ export type WireFault =
   | 'works'
   | 'reset' // the connection breaks before the server hears of it
   | 'resetDone' // the same after the server has done it
+  | 'expired' // the keys are not accepted any more
   | 'error500' // an answer that it was not done
   | 'slowDown' // 503
   | 'gateway504Done' // done, and then an answer that nobody answered
@@ -28,10 +29,10 @@ export interface FaultyWay extends AsyncDisposable {
 
 const garbleEvery = 512;
 
-/** `next` is asked for each request, with its method and whether it asks for a range. */
+/** `next` is asked for each request: its method, whether it asks for a range, and all of it. */
 export async function faultyWay(
   endpoint: string,
-  next: (method: string, ranged: boolean) => WireFault,
+  next: (method: string, ranged: boolean, request: IncomingMessage) => WireFault,
 ): Promise<FaultyWay> {
   const { hostname, port } = new URL(endpoint);
   const requests: string[] = [];
@@ -39,10 +40,11 @@ export async function faultyWay(
   async function pass(request: IncomingMessage, answer: ServerResponse): Promise<void> {
     const { method = '', url: path, headers } = request;
     requests.push(method);
-    const fault = next(method, headers.range !== undefined);
+    const fault = next(method, headers.range !== undefined, request);
     const body = await buffer(request);
     if (fault === 'reset') return void request.socket.destroy();
     if (fault === 'stalled') return;
+    if (fault === 'expired') return refuse(answer, method === 'HEAD' ? 403 : 400, 'ExpiredToken');
     if (fault === 'error500') return refuse(answer, 500, 'InternalError');
     if (fault === 'slowDown') return refuse(answer, 503, 'SlowDown');
     const sent = httpRequest({ hostname, port, method, path, headers, agent: false });
