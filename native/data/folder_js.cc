@@ -168,17 +168,20 @@ Napi::Value LockExclusive(const Napi::CallbackInfo& info) {
 
 Napi::Value WriteNewFileAsync(const Napi::CallbackInfo& info) {
   std::string path = PathArgument(info[0], "path");
-  const Napi::Array given = ArrayArgument(info[1], "parts");
+  const Napi::Array listed = ArrayArgument(info[1], "parts");
   // A list of our own keeps the parts, whatever becomes of the one given.
-  Napi::Array kept = Napi::Array::New(info.Env(), given.Length());
+  Napi::Array kept = Napi::Array::New(info.Env(), listed.Length());
   std::vector<Bytes> parts;
-  for (uint32_t i = 0; i < given.Length(); i++) {
-    const Napi::Value each = given.Get(i);
+  for (uint32_t i = 0; i < listed.Length(); i++) {
+    const Napi::Value each = listed.Get(i);
     parts.push_back(BytesArgument(each, "part"));
     kept.Set(i, each);
   }
-  auto work = [path = std::move(path), parts = std::move(parts)] {
-    WriteNewFile(path, parts);
+  Given given;
+  if (!info[2].IsUndefined()) given.mode = static_cast<mode_t>(CountArgument(info[2], "mode"));
+  if (!info[3].IsUndefined()) given.group = static_cast<gid_t>(CountArgument(info[3], "group"));
+  auto work = [path = std::move(path), parts = std::move(parts), given] {
+    WriteNewFile(path, parts, given);
     return true;
   };
   return Task<bool>::Run(info.Env(), kept, work, [](Napi::Env env, bool&) { return env.Undefined(); });

@@ -45,10 +45,12 @@ void WriteAt(int fd, const uint8_t* bytes, size_t length, uint64_t offset) {
 
 }  // namespace
 
-void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts) {
+void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts, const Given& given) {
   bool direct = false;
   const Descriptor file(Create(path, &direct));
   if (file.fd < 0) throw SystemError(errno, "open");
+  if (given.group) (void)!fchown(file.fd, static_cast<uid_t>(-1), *given.group);
+  if (given.mode) (void)!fchmod(file.fd, *given.mode);
   const Slab slab = AllocateSlab(kSlabMax);
   size_t filled = 0;
   uint64_t offset = 0;

@@ -8,6 +8,7 @@ import { removeTreeAsync } from '../base/remove.ts';
 import { headKey } from '../model/keys.ts';
 import { decodeHead } from '../model/records/head.ts';
 import { checked, failed, warned, type Check } from '../store/check.ts';
+import { examineRights } from '../store/examine-rights.ts';
 import { examineStore } from '../store/examine.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
@@ -51,9 +52,11 @@ async function lookAtProject({ project }: Settings, store: Store): Promise<Omit<
 /** In a folder beside the store's objects that goes with all that is in it. */
 async function* examineFolder(root: string, signal: AbortSignal): AsyncGenerator<Check> {
   const near = await nearestFolder(root);
+  if (near === root) yield await checked('rights', () => examineRights(root));
   const folder = await mkdtemp(join(near, '.probe-')).catch((error: NodeJS.ErrnoException) => error);
   if (typeof folder !== 'string') {
-    const advice = `see who owns the folder with: ls -ld ${near}`;
+    const owner = `see who owns the folder with: ls -ld ${near}`;
+    const advice = near === root ? `${owner}; its owner shares it with its group by: chmod g+rwxs ${near}` : owner;
     yield { check: 'write and read back', ...failed(`${near} can't be written (${folder.code})`, advice) };
     return;
   }

@@ -164,9 +164,10 @@ export interface NativeData {
   openFile(root: Buffer, path: Buffer): Promise<number>;
   /**
    * Writes a new file of these parts (mode 0444) past the page cache, as far as the file system can;
-   * on the disk when it resolves. Errors carry `code`; the file may be there then.
+   * on the disk when it resolves. Gives it `mode` and `group`, as far as the system lets it. Errors carry
+   * `code`; the file may be there then.
    */
-  writeNewFile(path: Buffer, parts: readonly Uint8Array[]): Promise<void>;
+  writeNewFile(path: Buffer, parts: readonly Uint8Array[], mode?: number, group?: number): Promise<void>;
   /**
    * Removes what lies at the relative path `below` in `folder`: the `tree` is a file, a link itself, or a
    * folder with all in it; `contents` are what a folder holds, also `folder` itself where `below` is empty; a

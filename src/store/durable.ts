@@ -3,18 +3,23 @@
  * given their name in one step; folders on the way are synced into their parents.
  */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { lstat, mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { constants, type Stats } from 'node:fs';
+import { lstat, mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
+import { removeOne } from '../base/remove.ts';
 import { errnoOf } from './errno.ts';
+import { give, Sharing, type Given } from './sharing.ts';
 
 /** What is left of a writer that died is removed when it is older than any write can last. */
 const staleMs = 24 * 3600 * 1000;
 
 /** Files of this length on are written past the page cache, and without being put together first. */
 const largeBytesMin = 1024 * 1024;
+/** Objects are never written to again. */
+const objectMode = 0o444;
+const lockMode = 0o666;
 
 /** Makes what was done to the names in a folder survive a power failure. */
 export async function syncFolder(path: string): Promise<void> {
@@ -27,7 +32,7 @@ export async function syncFolder(path: string): Promise<void> {
  * thing in the place of a file is told by the descriptor, and throws `damaged`.
  */
 export async function openRegular(path: string, flags: number): Promise<FileHandle> {
-  const file = await open(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o666).catch((error: unknown) => {
+  const file = await open(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, lockMode).catch((error: unknown) => {
     // A socket, or a device that is not there.
     throw ['ENXIO', 'ENODEV'].includes(errnoOf(error) ?? '') ? notRegular(path, error) : error;
   });
@@ -51,10 +56,17 @@ function notRegular(path: string, cause?: unknown): PachError {
   });
 }
 
-async function writeSmall(path: string, parts: readonly Uint8Array[]): Promise<void> {
-  await using file = await open(path, 'wx', 0o444);
+async function writeSmall(path: string, parts: readonly Uint8Array[], given: Given | undefined): Promise<void> {
+  await using file = await open(path, 'wx', objectMode);
+  if (given) await give(file, given);
   await file.writeFile(Buffer.concat(parts));
   await file.datasync();
+}
+
+/** What this process gives to what it makes below the root. */
+interface Prepared {
+  readonly ofFolders: Given | undefined;
+  readonly ofObjects: Given | undefined;
 }
 
 /** The folders of one store, made when first needed. */
@@ -63,18 +75,18 @@ export class DurableFolders {
   private readonly temporary: string;
   /** Folders known to exist and to be synced into their parents. */
   private readonly durable = new Set<string>();
-  private prepared: Promise<void> | undefined;
+  private prepared: Promise<Prepared> | undefined;
 
   constructor(root: string) {
     this.root = root;
     this.temporary = join(root, '.tmp');
   }
 
-  /** Makes the root, private to the user. Its parent must exist: a typing error must not grow a tree. */
-  async makeRoot(): Promise<void> {
+  /** Makes the root, as its parent and the umask will have it. Its parent must exist: a typing error must not grow a tree. */
+  private async makeRoot(): Promise<Prepared> {
     this.prepared ??= this.prepare();
     try {
-      await this.prepared;
+      return await this.prepared;
     } catch (error) {
       this.prepared = undefined;
       throw error;
@@ -84,12 +96,32 @@ export class DurableFolders {
   /** Makes `folder` (below the root) and those above it. */
   async make(folder: string): Promise<void> {
     if (this.durable.has(folder)) return;
-    if (folder === this.root) return this.makeRoot();
+    const { ofFolders: given } = await this.makeRoot();
+    if (folder === this.root) return;
     await this.make(dirname(folder));
-    await makeFolderBelow(folder);
+    if (!given) await makeFolder(folder);
+    else if (!(await lstat(folder).catch(absent))) await this.makeWith(folder, given);
+    await checkFolder(folder);
     // Also when another process made it: that one may have died before its own sync.
     await syncFolder(dirname(folder));
     this.durable.add(folder);
+  }
+
+  /** Opens the file that all writers lock. Throws the system's error for a root that is not there. */
+  async openLock(): Promise<FileHandle> {
+    const path = join(this.root, '.lock');
+    try {
+      return await openRegular(path, constants.O_RDWR);
+    } catch (error) {
+      // Others may have made it, and flock(2) wants no rights, but on NFS.
+      if (errnoOf(error) === 'EACCES') return openRegular(path, constants.O_RDONLY);
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+    const sharing = await Sharing.of(this.root);
+    const file = await openRegular(path, constants.O_RDWR | constants.O_CREAT);
+    const given = sharing.file(lockMode, sharing.root);
+    if (given) await give(file, given);
+    return file;
   }
 
   /** Forgets which folders exist, after somebody removed one. */
@@ -103,21 +135,21 @@ export class DurableFolders {
    * The temporary name is gone afterwards, whatever happens.
    */
   async withTemporary<T>(parts: readonly Uint8Array[], place: (path: string) => Promise<T>): Promise<T> {
-    await this.makeRoot();
-    const path = join(this.temporary, `${process.pid}-${randomBytes(8).toString('hex')}`);
+    const { ofObjects: given } = await this.makeRoot();
+    const path = this.temporaryName();
     try {
       const length = parts.reduce((sum, part) => sum + part.length, 0);
-      if (length >= largeBytesMin) await native().writeNewFile(Buffer.from(path), parts);
-      else await writeSmall(path, parts);
+      if (length >= largeBytesMin) await native().writeNewFile(Buffer.from(path), parts, given?.mode, given?.group);
+      else await writeSmall(path, parts, given);
       return await place(path);
     } finally {
       await unlink(path).catch(() => undefined);
     }
   }
 
-  private async prepare(): Promise<void> {
+  private async prepare(): Promise<Prepared> {
     try {
-      await makeFolder(this.root, 0o700);
+      await makeFolder(this.root);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       const parent = dirname(this.root);
@@ -130,8 +162,37 @@ export class DurableFolders {
     }
     // Who may make the root may as a rule, but need not, read its parent.
     await syncFolder(dirname(this.root)).catch(() => undefined);
-    await makeFolderBelow(this.temporary);
+    const sharing = await Sharing.of(this.root);
+    await makeFolder(this.temporary);
+    let temporary = await checkFolder(this.temporary);
+    const given = sharing.folder(sharing.root);
+    if (given && lacks(temporary, given)) {
+      await giveFolder(this.temporary, given);
+      temporary = await checkFolder(this.temporary);
+    }
     await this.removeStale();
+    return { ofFolders: sharing.folder(temporary), ofObjects: sharing.file(objectMode, temporary) };
+  }
+
+  /**
+   * Makes a folder that needs more than mkdir(2) gives. It gets that under a name that nobody knows, so
+   * that root can't be led to give rights to another folder, and nobody finds it without them.
+   */
+  private async makeWith(folder: string, given: Given): Promise<void> {
+    const path = this.temporaryName();
+    await mkdir(path);
+    try {
+      await giveFolder(path, given);
+      await rename(path, folder);
+    } catch (error) {
+      await removeOne(this.temporary, basename(path)).catch(() => undefined);
+      // Somebody else was faster; what is there is looked at by who called.
+      if (!['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
+    }
+  }
+
+  private temporaryName(): string {
+    return join(this.temporary, `${process.pid}-${randomBytes(8).toString('hex')}`);
   }
 
   private async removeStale(): Promise<void> {
@@ -147,18 +208,33 @@ export class DurableFolders {
   }
 }
 
-async function makeFolder(path: string, mode: number): Promise<void> {
+async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, mode);
+    await mkdir(path);
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
 }
 
-/** Below the root, a link would lead out of the store. */
-async function makeFolderBelow(path: string): Promise<void> {
-  await makeFolder(path, 0o777);
-  if ((await lstat(path)).isDirectory()) return;
+/** What a folder below the root is. A link would lead out of the store. */
+async function checkFolder(path: string): Promise<Stats> {
+  const found = await lstat(path);
+  if (found.isDirectory()) return found;
   const why = 'it is not a folder, or a symbolic link where the store has a folder of its own';
   throw new PachError('usage', { what: path, why, next: `see what it is with: ls -ld ${path}` });
+}
+
+async function giveFolder(path: string, given: Given): Promise<void> {
+  await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  await give(folder, given);
+}
+
+/** True for a folder of ours that needs more. */
+function lacks({ uid, gid, mode }: Stats, given: Given): boolean {
+  if (uid !== process.geteuid?.()) return false;
+  return ((given.mode ?? 0) & ~mode) !== 0 || (given.group ?? gid) !== gid;
+}
+
+function absent(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error;
 }

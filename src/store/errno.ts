@@ -10,7 +10,11 @@ interface Meaning {
 }
 
 const full: Meaning = { code: 'no-space', why: 'the disk is full', next: 'free some space and repeat' };
-const forbidden: Meaning = { code: 'denied', why: 'permission denied', next: 'see who owns the folder with: ls -ld' };
+const forbidden: Meaning = {
+  code: 'denied',
+  why: 'permission denied',
+  next: 'see which rights are missing with: pach doctor',
+};
 const gone: Meaning = { code: 'unreachable', why: 'the file system does not answer' };
 const handles: Meaning = { code: 'failed', why: 'too many open files', next: 'raise the limit with: ulimit -n' };
 

@@ -182,7 +182,7 @@ class FolderStore implements Store {
   private locked<T>(work: () => Promise<T>): Promise<T> {
     return this.turn.run(async () => {
       // Closing gives the lock back, and so does death.
-      await using file = await openRegular(join(this.url, '.lock'), constants.O_RDWR | constants.O_CREAT);
+      await using file = await this.folders.openLock();
       await native().lockExclusive(file.fd);
       return await work();
     });
