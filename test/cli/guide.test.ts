@@ -5,6 +5,7 @@
  * code), and `before`, whose further lines are commands that make what the page needs.
  */
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
@@ -61,24 +62,22 @@ function scriptOf(blocks: readonly Block[]): string {
   return `set -eE\ntrap 'echo "the block at line $block failed: $BASH_COMMAND" >&2' ERR\n${parts.join('')}`;
 }
 
-/** Where the bucket of the pages is: made when the first page asks for it. */
-const s3Settings = (() => {
-  let made: Promise<NodeJS.ProcessEnv> | undefined;
-  const make = async (): Promise<NodeJS.ProcessEnv> => {
-    const { endpoint, env } = await s3ForTests();
-    const client = new S3Client({ endpoint, forcePathStyle: true });
-    await client.send(new CreateBucketCommand({ Bucket: bucket }));
-    client.destroy();
-    return { ...env, AWS_ENDPOINT_URL: endpoint };
-  };
-  return () => (made ??= make());
-})();
+/** A bucket of its own for each run of a page. */
+async function makeBucket(): Promise<{ name: string; env: NodeJS.ProcessEnv }> {
+  const { endpoint, env } = await s3ForTests();
+  const name = `guide-${randomUUID()}`;
+  const client = new S3Client({ endpoint, forcePathStyle: true });
+  await client.send(new CreateBucketCommand({ Bucket: name }));
+  client.destroy();
+  return { name, env: { ...env, AWS_ENDPOINT_URL: endpoint } };
+}
 
 /** Runs a page; resolves to what it printed last when it failed, else to nothing. */
 async function failureOf(page: string, who: Who): Promise<string> {
-  const text = readFileSync(join(root, page), 'utf8');
-  await using place = await Place.make(who, text.includes(`s3://${bucket}`) ? await s3Settings() : {});
-  const { code, stdout, stderr } = await place.run(scriptOf(blocksOf(text)), 170);
+  const script = scriptOf(blocksOf(readFileSync(join(root, page), 'utf8')));
+  const { name, env } = script.includes(`s3://${bucket}/`) ? await makeBucket() : { name: bucket, env: {} };
+  await using place = await Place.make(who, env);
+  const { code, stdout, stderr } = await place.run(script.replaceAll(`s3://${bucket}/`, `s3://${name}/`), 170);
   return code === 0 ? '' : `ended with ${code}\n${stdout.slice(-2000)}\n${stderr.slice(-2000)}`;
 }
 
@@ -94,7 +93,7 @@ test.concurrent('the commands of the README work for an ordinary user', async ()
 
 test.each(pages)('%s begins with a title and a sentence, and says what each block is', (page) => {
   const text = readFileSync(join(root, page), 'utf8');
-  expect(text).toMatch(/^# \w.*\n\n[A-Z].*\.\n\n/);
+  expect(text).toMatch(/^# \w.*\n\n\w.*\.\n\n/);
   expect(blocksOf(text).length).toBe((text.match(/^```/gm) ?? []).length / 2);
   for (const { language, text: block } of blocksOf(text)) {
     expect(['sh', 'text', 'yaml']).toContain(language);
