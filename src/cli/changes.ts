@@ -17,7 +17,7 @@ const marks: Record<FileChange['change'], string> = { added: '+', removed: '-', 
 
 export const changeColumns: Columns<ChangeInfo> = [
   ['', (row) => marks[row.change]],
-  ['NAME', (row, name) => name(row.path)],
+  ['NAME', (row, { name }) => name(row.path)],
 ];
 
 export async function changeInfo(files: FileBytes, { path, change, old, new: now }: FileChange): Promise<ChangeInfo> {

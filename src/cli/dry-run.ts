@@ -59,8 +59,8 @@ export async function dryRun(
   }
   await output.rows(rows(), [
     ['PIPELINE', (row) => row.pipeline],
-    ['DATUM', (row) => row.id.slice(0, 16)],
+    ['DATUM', (row, { id }) => id(row.id.slice(0, 16))],
     ['STATE', (row) => row.state],
-    ['FILES', (row, name) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
+    ['FILES', (row, { name }) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
   ]);
 }

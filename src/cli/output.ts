@@ -6,9 +6,10 @@
 import { once } from 'node:events';
 import { PachError, type ErrorCode } from '../base/errors.ts';
 import { visible } from '../base/visible.ts';
+import { shortId } from '../model/ids.ts';
 import { laidOut, withoutRemarks } from './markdown.ts';
 import { showInPager } from './pager.ts';
-import { padded, quotedName, visibleLines, visibleLog, widthOf } from './quote.ts';
+import { cut, padded, quotedName, visibleLines, visibleLog, widthOf } from './quote.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
 
@@ -19,11 +20,11 @@ export interface OutputOptions {
   readonly color: boolean;
 }
 
-/** A column of a table: its heading and the cell's text. `name` quotes names, such as those of files. */
-export type Columns<T> = readonly (readonly [
-  heading: string,
-  cell: (row: T, name: (text: string) => string) => string,
-])[];
+/** What makes text of names, such as those of files, and of ids. */
+type Shown = Pick<Output, 'name' | 'id'>;
+
+/** A column of a table: its heading and the cell's text. */
+export type Columns<T> = readonly (readonly [heading: string, cell: (row: T, shown: Shown) => string])[];
 
 const exitCodes: Record<ErrorCode, number> = {
   usage: 2,
@@ -39,6 +40,7 @@ const exitCodes: Record<ErrorCode, number> = {
 };
 
 const tableRowsBuffered = 1000;
+const progressEveryMs = 100;
 /** A longer cell pushes the rest of its own row aside, and no other row. */
 const paddedColumnsMax = 80;
 /** Longer lines are hard to read. */
@@ -48,8 +50,11 @@ export class Output {
   private readonly options: OutputOptions;
   private readonly stdout: NodeJS.WriteStream;
   private readonly stderr: NodeJS.WriteStream;
-  private progressShown = false;
+  /** Columns of the line of progress that the terminal shows now; 0: none. */
+  private progressWidth = 0;
   private progressAt = 0;
+  private progressLine = (): string => '';
+  private progressTimer: NodeJS.Timeout | undefined;
 
   constructor(options: OutputOptions, stdout = process.stdout, stderr = process.stderr) {
     this.options = options;
@@ -61,10 +66,24 @@ export class Output {
     return this.options.format;
   }
 
+  /** True when a person reads the results, on a terminal. */
+  get isForPeople(): boolean {
+    return this.isOnTerminal && !this.options.quiet;
+  }
+
+  private get isOnTerminal(): boolean {
+    return this.options.format === 'table' && this.stdout.isTTY;
+  }
+
   /** Writes raw bytes of a result, waiting while the reader is slow. */
   async write(bytes: string | Uint8Array): Promise<void> {
+    // A pipe may end in the same terminal, so the progress goes whatever this writes to.
+    this.endProgress();
     if (bytes.length > 0 && !this.stdout.write(bytes)) await once(this.stdout, 'drain');
   }
+
+  /** An id as it is shown: to people its beginning, which names it as well; in a pipe and in JSON all of it. */
+  readonly id = (id: string): string => (this.isOnTerminal ? shortId(id) : id);
 
   /** A name as it is shown to people: quoted as `ls` does, where it needs to be. */
   readonly name = (text: string): string => quotedName(text, this.stdout.isTTY);
@@ -121,13 +140,14 @@ export class Output {
     if (page.length > 0) await this.write(this.table(page, columns, first));
   }
 
-  /** A line of progress, drawn over on a terminal and left out elsewhere. */
+  /** A line of progress, drawn over on a terminal and left out elsewhere. Whatever is printed ends it. */
   progress(line: string | (() => string)): void {
-    const now = Date.now();
-    if (this.options.quiet || !this.stderr.isTTY || now - this.progressAt < 100) return;
-    this.progressAt = now;
-    this.progressShown = true;
-    this.stderr.write(`\r\u001b[K${visible(typeof line === 'string' ? line : line())}`);
+    if (!this.showsProgress) return;
+    this.progressLine = typeof line === 'string' ? () => line : line;
+    if (this.progressTimer) return;
+    if (Date.now() - this.progressAt >= progressEveryMs) this.drawProgress();
+    // Also while nothing comes: the rate sinks then, and the window may change.
+    this.progressTimer = setInterval(() => this.drawProgress(), progressEveryMs).unref();
   }
 
   /** Something worth knowing that is not a result. */
@@ -156,9 +176,36 @@ export class Output {
     return exitCodes[error.code];
   }
 
+  /** True when there is somebody to see the progress. */
+  get showsProgress(): boolean {
+    return !this.options.quiet && this.stderr.isTTY;
+  }
+
   endProgress(): void {
-    if (this.progressShown) this.stderr.write('\r\u001b[K');
-    this.progressShown = false;
+    clearInterval(this.progressTimer);
+    this.progressTimer = undefined;
+    this.eraseProgress();
+  }
+
+  private drawProgress(): void {
+    this.eraseProgress();
+    this.progressAt = Date.now();
+    // The last column stays free: a line that fills it makes some terminals begin the next one.
+    const text = cut(visible(this.progressLine()), this.columns - 1);
+    this.progressWidth = widthOf(text);
+    this.stderr.write(text);
+  }
+
+  private eraseProgress(): void {
+    if (this.progressWidth === 0) return;
+    // A window that has become narrower shows the line as several.
+    const above = Math.ceil(this.progressWidth / this.columns) - 1;
+    this.stderr.write(above > 0 ? `\u001b[${above}A\r\u001b[J` : '\r\u001b[K');
+    this.progressWidth = 0;
+  }
+
+  private get columns(): number {
+    return this.stderr.columns || 80;
   }
 
   /** JSON or YAML. What a terminal would act on is escaped there, which JSON allows. */
@@ -168,7 +215,7 @@ export class Output {
   }
 
   private table<T>(rows: readonly T[], columns: Columns<T>, heading: boolean): string {
-    const cells = rows.map((row) => columns.map(([, cell]) => visible(cell(row, this.name))));
+    const cells = rows.map((row) => columns.map(([, cell]) => visible(cell(row, this))));
     if (heading) cells.unshift(columns.map(([name]) => name));
     const widths = columns.map((_, column) => {
       return Math.min(paddedColumnsMax, Math.max(...cells.map((row) => widthOf(row[column] as string))));

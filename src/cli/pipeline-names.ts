@@ -53,7 +53,7 @@ export function secondsOf({ started, finished }: Job): number | null {
 }
 
 export const jobColumns: Columns<JobInfo> = [
-  ['JOB', (row) => row.job],
+  ['JOB', (row, { id }) => id(row.job)],
   ['PIPELINE', (row) => row.pipeline],
   ['STARTED', (row) => timeText(row.started)],
   ['SECONDS', (row) => (row.seconds === null ? '-' : row.seconds.toFixed(1))],

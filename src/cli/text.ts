@@ -20,6 +20,13 @@ export function timeText(time: string): string {
   return time.replace(/\.\d+Z$/, 'Z');
 }
 
+/** How long something takes, roughly: `42 s`, `12 min`, `3 h`. */
+export function waitText(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${Math.ceil(minutes / 60)} h`;
+}
+
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

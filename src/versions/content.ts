@@ -15,6 +15,8 @@ import type { FileContent } from '../model/tree.ts';
 export interface ContentSink {
   readonly data: Pick<BlobWriter, 'add'>;
   readonly nodes: NodeSink;
+  /** Told of bytes that a directory's node holds itself. */
+  inlined?(bytes: number): void;
 }
 
 /** A source file as it was when it was read. */
@@ -122,7 +124,10 @@ export async function storeSmall(
   const refs = chunks.length > 0 ? await sink.data.add(chunks) : [];
   let next = 0;
   return files.map(({ bytes }): FileContent => {
-    if (bytes.length <= inlineBytesMax) return { form: 'inline', bytes: Buffer.from(bytes) };
+    if (bytes.length <= inlineBytesMax) {
+      sink.inlined?.(bytes.length);
+      return { form: 'inline', bytes: Buffer.from(bytes) };
+    }
     const ref = refs[next];
     next += 1;
     if (!ref) throw new Error('a chunk was not stored');

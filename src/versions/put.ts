@@ -41,12 +41,16 @@ export interface PutRequest extends BranchName {
 
 export interface PutResult {
   readonly commit: CommitId;
+  /** True when the branch had all of it already: then its head is the commit. */
+  readonly isUnchanged: boolean;
   /** Files and symlinks read. */
   readonly files: number;
   /** Bytes read. */
   readonly bytes: number;
   /** Plain bytes of the chunks that were new. */
   readonly newBytes: number;
+  /** Bytes read that are in the store only once, since it had them already. */
+  readonly savedBytes: number;
   /** Bytes of the objects that were written. */
   readonly storedBytes: number;
   /** Paths of this machine that were not stored, where there are any. */
@@ -72,6 +76,7 @@ export async function putFiles(project: Project, request: PutRequest): Promise<P
 async function putOnce(project: Project, request: PutRequest): Promise<PutResult> {
   let files = 0;
   let bytes = 0;
+  let inlineBytes = 0;
   const progress = (moreBytes: number, moreFiles: number): void => {
     files += moreFiles;
     bytes += moreBytes;
@@ -84,8 +89,9 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   };
   const watch = { ...request.watch, progress, skipped, own: new OwnFolders(project.options.store) };
   await using seen = new SeenFolders(project, request);
-  const { commit, upload } = await commitEdit(project, request, async (directories, base, writing) => {
-    const sink = { data: writing.data, nodes: writing.nodes };
+  const { commit, isUnchanged, upload } = await commitEdit(project, request, async (directories, base, writing) => {
+    const inlined = (more: number): void => void (inlineBytes += more);
+    const sink = { data: writing.data, nodes: writing.nodes, inlined };
     const appendTo = request.append ? project.reader : undefined;
     let root = base;
     for (const source of request.sources) {
@@ -99,9 +105,11 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   await seen.keep();
   return {
     commit: commit.id,
+    isUnchanged,
     files,
     bytes,
     newBytes: upload.data.newBytes,
+    savedBytes: Math.max(0, bytes - upload.data.newBytes - inlineBytes),
     storedBytes: upload.storedBytes,
     ...(leftOut.length > 0 && { leftOut }),
   };
@@ -187,7 +195,7 @@ async function commitEdit(
   project: Project,
   where: BranchName & { readonly message: string; readonly append?: boolean },
   edit: Edit,
-): Promise<{ commit: Commit; upload: Upload }> {
+): Promise<{ commit: Commit; isUnchanged: boolean; upload: Upload }> {
   const started = Date.now();
   const id = newCommitId();
   const begun = await project.begin();
@@ -216,7 +224,7 @@ async function commitEdit(
     [base] = await Promise.all([filesOf(snapshot, where, id), snapshot.repo(where.repo)]);
     edited = (await edit(directories, base, upload)) ?? (await directories.apply(undefined, []));
     const commit = await project.update(`put ${where.repo}@${where.branch}`, apply, begun);
-    return { commit, upload };
+    return { commit, isUnchanged: commit.id !== id, upload };
   } catch (error) {
     throw await collectedOr(project, upload, error);
   }

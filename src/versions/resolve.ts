@@ -3,6 +3,7 @@
  */
 import { PachError } from '../base/errors.ts';
 import { formatAddress, type Address } from '../model/address.ts';
+import { severalBegin } from '../model/ids.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import type { Directory } from './directories.ts';
 import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
@@ -65,9 +66,10 @@ async function resolveRef(
     const commit = await snapshot.maybeCommit(repo, ref as CommitId);
     if (commit) return withBranch(snapshot, commit);
   } else if (/^[0-9a-f]+$/.test(ref)) {
-    const [found, second] = await snapshot.commitsByPrefix(repo, ref);
-    if (second) missing(address, `several commits begin with ${ref}`);
-    if (found) return withBranch(snapshot, await snapshot.commitAt(found));
+    const found = await snapshot.commitsByPrefix(repo, ref);
+    const ids = found.map(({ id }) => id);
+    if (ids.length > 1) missing(address, severalBegin('commits', ref, ids));
+    if (found[0]) return withBranch(snapshot, await snapshot.commitAt(found[0].commit));
   }
   const [name, id] = ref.split('=');
   if (name && id) return branchCommit(snapshot, address, name, id);

@@ -12,6 +12,7 @@ import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { OrderedReader } from '../model/ordered.ts';
 import type { Ref } from '../model/refs.ts';
+import { candidatesMax } from '../model/ids.ts';
 import type { Directory } from './directories.ts';
 import { branchKey, commitKey, lastPart, repoKey, timeKey } from './ref-keys.ts';
 
@@ -136,12 +137,12 @@ export class Snapshot {
     return this.refs.prefix(commitKey(repo, ''));
   }
 
-  /** Commits of a repo whose id begins with these hex digits, two at most. */
-  async commitsByPrefix(repo: string, digits: string): Promise<Ref[]> {
-    const found: Ref[] = [];
-    for await (const item of this.refs.prefix(commitKey(repo, digits))) {
-      if (item.refs[0]) found.push(item.refs[0]);
-      if (found.length === 2) break;
+  /** Commits of a repo whose id begins with these hex digits; one more than are candidates to show, at most. */
+  async commitsByPrefix(repo: string, digits: string): Promise<{ readonly id: string; readonly commit: Ref }[]> {
+    const found: { id: string; commit: Ref }[] = [];
+    for await (const { key, refs } of this.refs.prefix(commitKey(repo, digits))) {
+      if (refs[0]) found.push({ id: lastPart(key), commit: refs[0] });
+      if (found.length > candidatesMax) break;
     }
     return found;
   }

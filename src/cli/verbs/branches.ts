@@ -64,7 +64,7 @@ export const listBranchVerb = verb<{ repo: string }>({
     }
     await output.rows(rows(), [
       ['BRANCH', (row) => row.branch],
-      ['HEAD', (row) => row.head ?? '-'],
+      ['HEAD', (row, { id }) => id(row.head ?? '-')],
     ]);
   },
 });

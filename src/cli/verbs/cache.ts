@@ -6,8 +6,10 @@ import type { Argv } from 'yargs';
 import { openProject } from '../../app/open.ts';
 import type { Settings } from '../../app/settings.ts';
 import { cachedItems, clearCache, verifyItem } from '../../cache/inventory.ts';
+import { entrySize } from '../../model/tree.ts';
 import { warmFiles } from '../../versions/warm.ts';
 import { addressOf, filesAt } from '../addresses.ts';
+import { FilesProgress } from '../progress.ts';
 import { bytesOf, countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -74,6 +76,7 @@ export const cacheVerifyVerb = verb<CacheArgs>({
   options: cacheOption,
   async run(args, { settings, output, signal }) {
     const dir = await dirOf(args, settings);
+    const progress = new FilesProgress(output);
     const found = { dir, items: 0, checkedBytes: 0, damagedItems: 0, damagedBytes: 0 };
     for await (const item of cachedItems(dir)) {
       signal.throwIfAborted();
@@ -82,7 +85,7 @@ export const cacheVerifyVerb = verb<CacheArgs>({
       found.checkedBytes += checked;
       found.damagedBytes += damaged;
       if (damaged > 0) found.damagedItems += 1;
-      output.progress(() => `${countText(found.items, 'item')}, ${sizeText(found.checkedBytes)}`);
+      progress.add(checked, 1);
     }
     await output.document(
       found,
@@ -112,14 +115,14 @@ export const cacheWarmVerb = verb<CacheArgs & { file: string; 'cache-size': stri
     });
     const files = await filesAt(opened.project, await opened.project.snapshot(), address, args.file);
     const warmed = { files: 0, bytes: 0 };
-    const begun = Date.now();
-    await warmFiles(opened.project, opened.files, files, address.path ?? '/', {
+    const path = address.path ?? '/';
+    const progress = new FilesProgress(output, entrySize((await files.find(path)).entry));
+    await warmFiles(opened.project, opened.files, files, path, {
       signal,
       progress: (bytes, count) => {
         warmed.bytes += bytes;
         warmed.files += count;
-        const rate = warmed.bytes / Math.max(1, (Date.now() - begun) / 1000);
-        output.progress(() => `${countText(warmed.files, 'file')}, ${sizeText(warmed.bytes)}, ${sizeText(rate)}/s`);
+        progress.add(bytes, count);
       },
     });
     const { bytes: fetchedBytes, requests } = opened.files.filler.counters;

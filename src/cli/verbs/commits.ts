@@ -9,6 +9,7 @@ import { Files } from '../../versions/files.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { addressOf, namesWholeRepo } from '../addresses.ts';
+import type { Output } from '../output.ts';
 import { sizeText, timeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -107,7 +108,7 @@ export const listCommitVerb = verb<{ commit: string; number: string | undefined 
       for await (const commit of commits) yield infoOf(commit);
     }
     await output.rows(rows(), [
-      ['COMMIT', (row) => row.commit],
+      ['COMMIT', (row, { id }) => id(row.commit)],
       ['BRANCH', (row) => row.branch],
       ['FINISHED', (row) => timeText(row.finished)],
       ['SIZE', (row) => sizeText(row.bytes)],
@@ -132,15 +133,15 @@ export const inspectCommitVerb = verb<{ commit: string }>({
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);
     const commit = await resolveCommit(await opened.project.snapshot(), address);
-    await output.document(infoOf(commit), () => describe(commit));
+    await output.document(infoOf(commit), () => describe(commit, output));
   },
 });
 
-function describe(commit: Commit): string[] {
+function describe(commit: Commit, { id }: Pick<Output, 'id'>): string[] {
   return [
-    `Commit:   ${commit.repo}@${commit.id}`,
+    `Commit:   ${commit.repo}@${id(commit.id)}`,
     `Branch:   ${commit.branch}`,
-    `Parent:   ${commit.parent ?? '-'}`,
+    `Parent:   ${id(commit.parent ?? '-')}`,
     `Author:   ${commit.author}`,
     `Finished: ${new Date(commit.finished).toISOString()}`,
     `Size:     ${sizeText(commit.bytes)} in ${commit.files} files`,
@@ -188,7 +189,7 @@ export const logVerb = verb<{ commit: string; path: string | undefined; number: 
     let blank = false;
     for await (const commit of first(changing(), countOf(number))) {
       if (output.format !== 'table') await output.rows([infoOf(commit)], []);
-      else await output.lines([...(blank ? [''] : []), ...describe(commit)]);
+      else await output.lines([...(blank ? [''] : []), ...describe(commit, output)]);
       blank = true;
     }
   },

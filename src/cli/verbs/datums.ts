@@ -23,6 +23,7 @@ import { textOfName } from '../../model/paths.ts';
 import type { Project } from '../../versions/project.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { datumJson, datumState, jobNamed, type DatumInfo } from '../pipeline-names.ts';
+import type { Output } from '../output.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
@@ -56,12 +57,12 @@ async function filesOf(project: Project, job: Job, datum: JobDatum): Promise<Dat
   });
 }
 
-async function infoOf(project: Project, job: Job, datum: JobDatum): Promise<DatumInfo> {
+async function infoOf(project: Project, job: Job, datum: JobDatum, { id }: Pick<Output, 'id'>): Promise<DatumInfo> {
   const state = datumState(job, datum);
   const { outcome } = datum;
   const why =
     outcome.reason ||
-    (state === 'skipped' ? `job ${outcome.job} has computed it from the same` : 'computed by this job');
+    (state === 'skipped' ? `job ${id(outcome.job)} has computed it from the same` : 'computed by this job');
   return { id: datum.id, state, files: await filesOf(project, job, datum), why };
 }
 
@@ -98,12 +99,12 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
     const { project } = opened;
     const job = await jobNamed(await project.snapshot(), text);
     async function* rows(): AsyncGenerator<DatumInfo> {
-      for await (const datum of datumsOf(project.reader, job)) yield infoOf(project, job, datum);
+      for await (const datum of datumsOf(project.reader, job)) yield infoOf(project, job, datum, output);
     }
     await output.rows(rows(), [
-      ['DATUM', (row) => row.id.slice(0, 16)],
+      ['DATUM', (row, { id }) => id(row.id.slice(0, 16))],
       ['STATE', (row) => row.state],
-      ['FILES', (row, name) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
+      ['FILES', (row, { name }) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
       ['WHY', (row) => row.why],
     ]);
   },
@@ -121,7 +122,7 @@ export const inspectDatumVerb = verb<DatumArgs>({
     const { out } = await readResult(project.reader, datum.result);
     const { outcome, key } = datum;
     const info = {
-      ...(await infoOf(project, job, datum)),
+      ...(await infoOf(project, job, datum, output)),
       job: outcome.job,
       key: key.toString('hex'),
       stats: outcome.stats,
@@ -141,7 +142,7 @@ export const restartDatumVerb = verb<DatumArgs>({
     await using opened = await openProject(settings);
     const { project, job, datum } = await datumNamed(opened.project, text, id);
     await restartDatum(project, job, datum);
-    await output.document({ id: datum.id }, () => datum.id);
+    await output.document({ id: datum.id }, () => output.id(datum.id));
     output.note(`the next run computes it: pach run pipeline ${job.pipeline}`);
   },
 });
@@ -160,7 +161,7 @@ export const whyVerb = verb<DatumArgs>({
     const datum = await findDatum(project.reader, job, id);
     const state = datumState(job, datum);
     const why = await whyOf(snapshot, job, datum);
-    const shown = whyText(state, why);
+    const shown = whyText(state, why, output.id);
     const { computedBy, comparedWith = null, differs } = why;
     const row = { id: datum.id, state, computedBy, comparedWith, differs, why: shown };
     await output.document(row, () => `${state}: ${shown}`);
@@ -201,7 +202,7 @@ export const logsVerb = verb<LogArgs>({
     const { project } = opened;
     let job = await jobNamed(await project.snapshot(), text);
     const lines = new LogLines(async (row) => {
-      if (output.format === 'table') await output.log(row.datum.slice(0, 16), row.line);
+      if (output.format === 'table') await output.log(output.id(row.datum.slice(0, 16)), row.line);
       else await output.rows([row], []);
     });
     const folder = join(settings.home.logs, job.id);

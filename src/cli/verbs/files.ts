@@ -9,6 +9,7 @@ import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
+import type { Output } from '../output.ts';
 import { cut } from '../quote.ts';
 import { sizeText, timeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
@@ -25,7 +26,7 @@ const fileColumns = [
   ['MODIFIED', (row: FileInfo) => timeText(row.modified)],
 ] as const;
 
-function nameCell({ path, target }: FileInfo, name: (text: string) => string): string {
+function nameCell({ path, target }: FileInfo, { name }: Pick<Output, 'name'>): string {
   return target === undefined ? name(path) : `${name(path)} -> ${cut(name(target), targetColumnsMax)}`;
 }
 
@@ -94,7 +95,7 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
     const info = await files.info(await files.find(address.path ?? '/'));
     const { id } = await resolveCommit(snapshot, address);
     const writer = datum ? ((await writerOf(snapshot, id, info.path)) ?? null) : undefined;
-    const read = writer?.files.map(({ repo, commit, path }) => `${repo}@${commit}:${path}`) ?? [];
+    const read = writer?.files.map(({ repo, commit, path }) => `${repo}@${output.id(commit)}:${path}`) ?? [];
     await output.document({ ...info, ...(datum && { writer }) }, () => [
       `Path:     ${output.name(info.path)}`,
       `Type:     ${info.kind}${info.executable ? ', executable' : ''}`,
@@ -103,7 +104,10 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
       `Modified: ${timeText(info.modified)}`,
       `Hash:     ${info.hash}`,
       ...(writer
-        ? [`Datum:    ${writer.datum} of job ${writer.job}`, ...read.map((from) => `From:     ${output.name(from)}`)]
+        ? [
+            `Datum:    ${output.id(writer.datum)} of job ${output.id(writer.job)}`,
+            ...read.map((from) => `From:     ${output.name(from)}`),
+          ]
         : []),
     ]);
   },

@@ -30,7 +30,6 @@ export const fsckVerb = verb<{ 'read-data': string }>({
       signal,
       progress: (what) => output.progress(what),
     });
-    output.endProgress();
     const errors = findings.filter(({ severity }) => severity === 'error').length;
     const warnings = findings.length - errors;
     if (output.format !== 'table') await output.rows([...findings, { checked, garbage, errors, warnings }], []);

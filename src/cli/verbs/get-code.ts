@@ -3,11 +3,12 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { entrySize } from '../../model/tree.ts';
 import { codeOfJob, codeTree } from '../../pipelines/versions.ts';
 import { extractFolder } from '../../versions/extract.ts';
 import { Files } from '../../versions/files.ts';
 import { jobNamed } from '../pipeline-names.ts';
-import { filesProgress } from '../files-progress.ts';
+import { FilesProgress } from '../progress.ts';
 import { verb } from '../verb.ts';
 
 interface GetCodeArgs {
@@ -38,7 +39,8 @@ export const getCodeVerb = verb<GetCodeArgs>({
       throw new PachError('not-found', { what: `the code of job ${job.id}`, why, next: `pach inspect job ${job.id}` });
     }
     const files = new Files(project.reader, await codeTree(project, found), `the code of job ${job.id}`);
-    const progress = filesProgress(output);
-    await extractFolder(files, await files.find('/'), target, { progress, signal });
+    const root = await files.find('/');
+    const progress = new FilesProgress(output, entrySize(root.entry)).add;
+    await extractFolder(files, root, target, { progress, signal });
   },
 });

@@ -6,9 +6,10 @@ import { stat } from 'node:fs/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { nameOfText } from '../../model/paths.ts';
+import { entrySize } from '../../model/tree.ts';
 import { extractFile, extractFolder, writeInto } from '../../versions/extract.ts';
 import { addressOf, filesAt } from '../addresses.ts';
-import { filesProgress } from '../files-progress.ts';
+import { FilesProgress } from '../progress.ts';
 import { verb } from '../verb.ts';
 
 interface GetArgs {
@@ -36,7 +37,7 @@ export const getFileVerb = verb<GetArgs>({
     await using opened = await openProject(where);
     const files = await filesAt(opened.project, await opened.project.snapshot(), address, text);
     const file = await files.find(address.path ?? '/');
-    const progress = filesProgress(output);
+    const progress = new FilesProgress(output, entrySize(file.entry)).add;
     if (file.entry.kind === 'directory') {
       if (!recursive)
         throw new PachError('usage', {

@@ -72,7 +72,7 @@ export const waitJobVerb = verb<JobArgs>({
       if (job.state === 'running') await sleep(pollMs, undefined, { signal });
     }
     const info = jobInfo(job);
-    await output.document(info, () => `${info.job} ${info.state}`);
+    await output.document(info, () => `${output.id(info.job)} ${info.state}`);
     return job.state === 'success' ? 0 : 1;
   },
 });
@@ -92,7 +92,7 @@ export const stopJobVerb = verb<JobArgs>({
     }
     const job = await stop(project, found, signal);
     const info = jobInfo(job);
-    await output.document(info, () => `${info.job} ${info.state}`);
+    await output.document(info, () => `${output.id(info.job)} ${info.state}`);
   },
 });
 
@@ -150,7 +150,7 @@ export const profileVerb = verb<JobArgs & { format: string }>({
     if (format === 'svg') return await output.write(timelineSvg(`job ${job.id} of ${job.pipeline}`, job.started, rows));
     const seconds = (ms: number): string => (ms / 1000).toFixed(3);
     await output.rows(rows, [
-      ['DATUM', (row) => row.datum.slice(0, 16)],
+      ['DATUM', (row, { id }) => id(row.datum.slice(0, 16))],
       ['STATE', (row) => row.state],
       ['SECONDS', (row) => seconds(row.totalMs)],
       ['INPUT', (row) => seconds(row.downloadMs)],

@@ -149,7 +149,7 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
     }
     await output.rows(
       chosen.map((record) => ({ mountpoint: record.mountpoint })),
-      [['UNMOUNTED', (row, name) => name(row.mountpoint)]],
+      [['UNMOUNTED', (row, { name }) => name(row.mountpoint)]],
     );
   },
 });
@@ -195,9 +195,9 @@ export const mountsVerb = verb({
       rows.push(verbose ? { ...record, counters: await countersOf(settings.home, record.mountpoint) } : record);
     }
     await output.rows(rows, [
-      ['MOUNTPOINT', (row, name) => name(row.mountpoint)],
-      ['SOURCES', (row, name) => row.sources.map(name).join(' ') || '(all repos)'],
-      ['STORE', (row, name) => name(row.store)],
+      ['MOUNTPOINT', (row, { name }) => name(row.mountpoint)],
+      ['SOURCES', (row, { name }) => row.sources.map(name).join(' ') || '(all repos)'],
+      ['STORE', (row, { name }) => name(row.store)],
       ['SINCE', (row) => timeText(row.since)],
       ...(verbose ? counterColumns : []),
     ]);

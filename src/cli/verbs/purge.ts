@@ -7,6 +7,7 @@ import type { CommitId } from '../../model/records/commit.ts';
 import { purge, type PurgeResult } from '../../versions/purge.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
 import { addressOf } from '../addresses.ts';
+import type { Output } from '../output.ts';
 import { countText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -43,18 +44,23 @@ export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
       target = { commit: id };
     } else target = { path };
     const result = await purge(opened.project, { repo, what: target, dryRun, signal });
-    await output.document(result, () => describe(result, what, dryRun));
+    await output.document(result, () => describe(result, what, dryRun, output));
   },
 });
 
-function describe({ commits, computed, sameBytes }: PurgeResult, what: string, dryRun: boolean): string[] {
+function describe(
+  { commits, computed, sameBytes }: PurgeResult,
+  what: string,
+  dryRun: boolean,
+  { id }: Pick<Output, 'id'>,
+): string[] {
   const lines = [`${dryRun ? 'Would take' : 'Took'} ${what} out of ${countText(commits.length, 'commit')}.`];
   if (computed.length > 0) lines.push('', 'Computed from them, and not changed:');
-  for (const { repo, commit } of computed.slice(0, shownMax)) lines.push(`  ${repo}@${commit}`);
+  for (const { repo, commit } of computed.slice(0, shownMax)) lines.push(`  ${repo}@${id(commit)}`);
   if (computed.length > shownMax) lines.push(`  and ${computed.length - shownMax} more`);
   if (sameBytes.length > 0) lines.push('', 'Other files with the same bytes, which keep them in the store:');
   for (const { repo, commit, path, whole } of sameBytes.slice(0, shownMax)) {
-    lines.push(`  ${repo}@${commit}:${path}${whole ? '' : ' (in part)'}`);
+    lines.push(`  ${repo}@${id(commit)}:${path}${whole ? '' : ' (in part)'}`);
   }
   if (sameBytes.length > shownMax) lines.push(`  and ${sameBytes.length - shownMax} more`);
   if (!dryRun) lines.push('', 'The bytes leave the store with: pach gc --grace 0');

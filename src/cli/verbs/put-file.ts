@@ -5,12 +5,11 @@ import { join } from 'node:path';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
-import type { SourceWatch } from '../../sources/source.ts';
 import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/put.ts';
 import { branchOf } from '../addresses.ts';
-import { countText, sizeText } from '../text.ts';
-import type { Output } from '../output.ts';
+import { FilesProgress } from '../progress.ts';
+import { printPut } from '../put-result.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
@@ -95,7 +94,7 @@ export const putFileVerb = verb<PutArgs>({
     if (names.length === 0) {
       throw new PachError('usage', { what: 'put file', why: 'nothing says what to put', next: 'name it: -f FILE' });
     }
-    const progress = new PutProgress(output);
+    const progress = new FilesProgress(output);
     const into = path === '' || path.endsWith('/');
     using sources = new Sources({ names, into, recursive, untar, stdin, watch: progress });
     const opened = await sources.open(signal);
@@ -103,6 +102,7 @@ export const putFileVerb = verb<PutArgs>({
       const why = 'several sources need a folder to go to';
       throw new PachError('usage', { what: `target ${path}`, why, next: `the same with ${target}/` });
     }
+    if (output.showsProgress) void progress.measure(names, signal);
     await using store = await openProject(where);
     const result = await putFiles(store.project, {
       repo,
@@ -114,51 +114,13 @@ export const putFileVerb = verb<PutArgs>({
       seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
         signal,
-        progress: (bytes, files) => progress.stored(bytes, files),
+        progress: progress.add,
         skipped: (what, why) => output.note(`${what}: left out: ${why}`),
       },
     });
-    await output.document(result, () => result.commit);
+    await printPut(output, result);
   },
 });
-
-/** What is under way, as one line: files, bytes, rate, and the time left where it is known. */
-export class PutProgress implements SourceWatch {
-  private readonly output: Output;
-  private readonly started = Date.now();
-  private files = 0;
-  private bytes = 0;
-  private came = 0;
-  private total: number | undefined;
-
-  constructor(output: Output) {
-    this.output = output;
-  }
-
-  expected(bytes: number): void {
-    this.total = bytes;
-  }
-
-  arrived(bytes: number): void {
-    this.came += bytes;
-  }
-
-  stored(bytes: number, files: number): void {
-    this.bytes += bytes;
-    this.files += files;
-    this.output.progress(() => this.line());
-  }
-
-  private line(): string {
-    const seconds = Math.max(0.1, (Date.now() - this.started) / 1000);
-    const parts = [countText(this.files, 'file'), sizeText(this.bytes), `${sizeText(this.bytes / seconds)}/s`];
-    if (this.total !== undefined && this.came > 0) {
-      const left = Math.ceil((Math.max(0, this.total - this.came) / this.came) * seconds);
-      parts.push(`${left} s left`);
-    }
-    return parts.join(', ');
-  }
-}
 
 interface DeleteArgs {
   readonly file: string;
@@ -185,6 +147,6 @@ export const deleteFileVerb = verb<DeleteArgs>({
       throw new PachError('usage', { what: file, why: 'it names no file', next: `pach delete file ${file}:/path` });
     await using opened = await openProject(where);
     const { id } = await deleteFiles(opened.project, { repo, branch, message, paths: [path], recursive });
-    await output.document({ commit: id }, () => id);
+    await output.document({ commit: id }, () => output.id(id));
   },
 });

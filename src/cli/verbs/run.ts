@@ -16,6 +16,7 @@ import { outsideText } from '../../pipelines/workers/links.ts';
 import type { Rechecked } from '../../pipelines/jobs/recheck.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
+import type { Output } from '../output.ts';
 import { secondsOf } from '../pipeline-names.ts';
 import { countText, sizeText } from '../text.ts';
 import { standardInput } from '../stdin.ts';
@@ -105,7 +106,6 @@ export const runPipelineVerb = verb<RunArgs>({
       note: (line) => output.note(line),
     });
     for await (const step of steps) {
-      output.endProgress();
       const { job } = step;
       const changes = step.result && (await outputChanges(project, step.result));
       const { reason } = job;
@@ -122,8 +122,8 @@ export const runPipelineVerb = verb<RunArgs>({
         outside: step.result?.outside?.links ?? 0,
         ...(reason && { reason }),
       };
-      await output.document(row, () => resultText(step, changes));
-      await explain(step, changes, project, (line) => output.note(line));
+      await output.document(row, () => resultText(step, changes, output));
+      await explain(step, changes, project, output);
       if (job.state !== 'success') code = 1;
       if (code === 0 && row.different.length > 0) code = 10;
     }
@@ -139,7 +139,7 @@ function progressLine(name: string, counting: Counting): string {
   return `${name}: ${done} of ${total}${more} datums, ${skips} skipped${failed}${left}`;
 }
 
-function resultText(step: GraphStep, changes: OutputChanges | undefined): string[] {
+function resultText(step: GraphStep, changes: OutputChanges | undefined, { id }: Pick<Output, 'id'>): string[] {
   const { job } = step;
   const { total, processed, skipped, failed, recovered } = job.counts;
   const counts = [`${processed} processed`, `${skipped} skipped`];
@@ -147,7 +147,7 @@ function resultText(step: GraphStep, changes: OutputChanges | undefined): string
   if (recovered > 0) counts.push(`${recovered} recovered`);
   const seconds = secondsOf(job)?.toFixed(2);
   const lines = [
-    `${job.pipeline}: ${job.state}: ${countText(total, 'datum')}: ${counts.join(', ')}; ${seconds} s; job ${job.id}`,
+    `${job.pipeline}: ${job.state}: ${countText(total, 'datum')}: ${counts.join(', ')}; ${seconds} s; job ${id(job.id)}`,
   ];
   if (changes) {
     const { added, changed, removed, bytes } = changes;
@@ -196,23 +196,25 @@ async function explain(
   step: GraphStep,
   changes: OutputChanges | undefined,
   project: Project,
-  note: (line: string) => void,
+  output: Output,
 ): Promise<void> {
   const { job } = step;
+  const note = (line: string): void => output.note(line);
+  const datumText = (id: string): string => output.id(id.slice(0, 16));
   if (job.state === 'success' && job.counts.total === 0) note(`${job.pipeline} has no datums: ${noDatums(job)}`);
-  if (job.state !== 'success') note(`job ${job.id} of ${job.pipeline}: ${job.reason}`);
+  if (job.state !== 'success') note(`job ${output.id(job.id)} of ${job.pipeline}: ${job.reason}`);
   if (job.counts.failed > 0) {
     let shown = 0;
     for await (const { id, outcome } of datumsOf(project.reader, job)) {
       if (outcome.state !== 'failed') continue;
-      note(`datum ${id.slice(0, 16)}: ${outcome.reason}; pach logs -j ${job.id} --datum ${id.slice(0, 16)}`);
+      note(`datum ${datumText(id)}: ${outcome.reason}; pach logs -j ${output.id(job.id)} --datum ${datumText(id)}`);
       shown += 1;
       if (shown === failuresShown) break;
     }
   }
   for (const { id, files, now } of differing(step)) {
     const what = now === 'failed' ? 'failed' : 'gave something else';
-    note(`datum ${id.slice(0, 16)} (${namesOf(files)}) ${what} when it was run again`);
+    note(`datum ${datumText(id)} (${namesOf(files)}) ${what} when it was run again`);
   }
   if (step.result?.outside) note(`output of ${job.pipeline}: ${outsideText(step.result.outside)}`);
   if (changes?.becameEmpty) note(`the output of ${job.pipeline} came out empty, and it used to have files`);

@@ -10,10 +10,11 @@ import { putFiles } from '../../versions/put.ts';
 import { trySync, type TrialRequest } from '../../versions/trial.ts';
 import { branchOf } from '../addresses.ts';
 import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
+import { FilesProgress } from '../progress.ts';
+import { printPut } from '../put-result.ts';
 import { quotedName } from '../quote.ts';
 import { sizeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
-import { PutProgress } from './put-file.ts';
 
 interface SyncArgs {
   readonly folder: string;
@@ -64,7 +65,8 @@ export const syncVerb = verb<SyncArgs>({
         next: `${words}:/${basename(resolve(folder))} --delete for a folder of it, or ${words}:/ --delete for all of it`,
       });
     }
-    const progress = new PutProgress(output);
+    const progress = new FilesProgress(output);
+    if (output.showsProgress) void progress.measure([folder], signal);
     await using store = await openProject(where);
     const request = {
       repo,
@@ -73,7 +75,7 @@ export const syncVerb = verb<SyncArgs>({
       seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
         signal,
-        progress: (bytes: number, files: number) => progress.stored(bytes, files),
+        progress: progress.add,
         skipped: (what: string, why: string) => output.note(`${what}: left out: ${why}`),
       },
     };
@@ -81,7 +83,7 @@ export const syncVerb = verb<SyncArgs>({
     if (dryRun) return await tell(context, store.project, { ...request, folder: source, deleteOthers });
     const sources = [{ kind: 'path', path: source, recursive: true, deleteOthers } as const];
     const result = await putFiles(store.project, { ...request, message, sources });
-    await output.document(result, () => result.commit);
+    await printPut(output, result);
     return 0;
   },
 });

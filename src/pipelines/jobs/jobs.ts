@@ -3,6 +3,7 @@
  */
 import { PachError } from '../../base/errors.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
+import { candidatesMax, severalBegin } from '../../model/ids.ts';
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { OrderedReader } from '../../model/ordered.ts';
 import {
@@ -59,12 +60,13 @@ export async function findJob(snapshot: Snapshot, text: string): Promise<Job> {
   if (idPattern.test(text)) {
     for await (const item of snapshot.items(jobKey(text))) {
       found.push(item);
-      if (found.length > 1) break;
+      if (found.length > candidatesMax) break;
     }
   }
   const [only, second] = found;
   if (only && !second) return jobOf(only);
-  const why = second ? `several jobs begin with ${text}` : 'there is no such job';
+  const ids = found.map(({ key }) => lastPart(key));
+  const why = second ? severalBegin('jobs', text, ids) : 'there is no such job';
   throw new PachError('not-found', { what: `job ${text}`, why, next: 'pach list job' });
 }
 
@@ -119,12 +121,13 @@ export async function findDatum(reader: BlobReader, job: Job, text: string): Pro
       const id = item.key.toString('hex');
       if (id.startsWith(text)) found.push(item);
       else if (id > text) break;
-      if (found.length > 1) break;
+      if (found.length > candidatesMax) break;
     }
   }
   const [only, second] = found;
   if (only && !second) return jobDatumOf(only);
-  const why = second ? `several datums begin with ${text}` : `job ${job.id} has no such datum`;
+  const ids = found.map(({ key }) => key.toString('hex'));
+  const why = second ? severalBegin('datums', text, ids) : `job ${job.id} has no such datum`;
   throw new PachError('not-found', { what: `datum ${text}`, why, next: `pach list datum ${job.id}` });
 }
 

@@ -41,12 +41,16 @@ export async function whyOf(snapshot: Snapshot, job: Job, datum: JobDatum): Prom
   return { computedBy, comparedWith: earlier.job.id, differs: differences(now, before) };
 }
 
-/** One line for people. */
-export function whyText(state: string, { computedBy, comparedWith, differs }: Why): string {
-  if (state === 'skipped') return `job ${computedBy} has computed it from the same`;
+/** One line for people, with ids as `id` shows them. */
+export function whyText(
+  state: string,
+  { computedBy, comparedWith, differs }: Why,
+  id: (job: string) => string,
+): string {
+  if (state === 'skipped') return `job ${id(computedBy)} has computed it from the same`;
   if (comparedWith === undefined) return 'it is new';
-  if (differs.length === 0) return `its key is that of job ${comparedWith}, whose result was not to be taken`;
-  return `since job ${comparedWith} differs: ${differs.join(', ')}`;
+  if (differs.length === 0) return `its key is that of job ${id(comparedWith)}, whose result was not to be taken`;
+  return `since job ${id(comparedWith)} differs: ${differs.join(', ')}`;
 }
 
 /** The same datum in the newest job of its pipeline before this one that had it with another key, or with none that counted. */
