@@ -26,6 +26,10 @@ export function parseS3Source(text: string): S3Address {
   const [, bucket = '', path = ''] = /^s3:\/\/([^/]*)\/?(.*)$/is.exec(address) ?? [];
   // The rules for the address of a store are the same but for what its prefix may be.
   const place = parseS3Url(`s3://${bucket}${query === undefined ? '' : `?${query}`}`);
+  if (Object.keys(place.writes).length > 0) {
+    const why = 'sse, key and class say how a store is written, and a source is only read';
+    throw new PachError('usage', { what: `s3://${bucket}`, why, next: 'leave them out of the source' });
+  }
   try {
     return { place, key: decodeURIComponent(path) };
   } catch {

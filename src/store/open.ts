@@ -30,7 +30,10 @@ const requestsMaxDefault = 32;
  */
 export async function openStore(url: string, options: OpenStoreOptions = {}): Promise<Store> {
   const wrap = options.wrap ?? ((store) => store);
-  const scheme = /^([a-z][a-z0-9+.-]*):(?=\/\/)|^(memory|file):/i.exec(url);
+  if (/^\s+(?:[a-z][a-z0-9+.-]*:\/\/|s3:|file:|memory:)/i.test(url)) {
+    throw new PachError('usage', { what: 'store', why: 'its address begins with white space' });
+  }
+  const scheme = /^([a-z][a-z0-9+.-]*):(?=\/\/)|^(memory|file|s3):/i.exec(url);
   switch ((scheme?.[1] ?? scheme?.[2])?.toLowerCase()) {
     case undefined:
       if (url === '') throw new PachError('usage', { what: 'store', why: 'its address is empty' });

@@ -11,7 +11,7 @@ export async function refusesWrongChecksum(url: string, key: string): Promise<bo
   const place = parseS3Url(url);
   const session = await S3Session.open(place);
   try {
-    const object = { Bucket: place.bucket, Key: place.prefix + key };
+    const object = { ...place.writes, Bucket: place.bucket, Key: place.prefix + key };
     const wrong = { ...object, Body: Buffer.from('x'), ChecksumCRC32: 'AAAAAA==' };
     await session.run((client) => client.send(new PutObjectCommand(wrong)));
     return false;

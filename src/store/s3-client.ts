@@ -77,8 +77,8 @@ export class S3Session {
 function construct(place: S3Place, region: string | undefined, keys: Keys): S3Client {
   const config: S3ClientConfig = {
     credentials: keys.provide,
-    // Buckets as part of the host name need DNS entries that own servers rarely have.
-    forcePathStyle: true,
+    // As a rule: buckets as part of the host name need DNS entries that own servers rarely have.
+    forcePathStyle: place.style === 'path',
     followRegionRedirects: true,
     // By default bodies that are streams become chunked uploads, which many servers refuse.
     requestChecksumCalculation: 'WHEN_REQUIRED',

@@ -27,6 +27,16 @@ const otherRegion: Meaning = {
   next: 'add ?region=NAME to the address, or set AWS_REGION',
 };
 const full: Meaning = { code: 'no-space', why: 'the store is full, or its quota used up' };
+const noClass: Meaning = {
+  code: 'usage',
+  why: 'the server does not know the storage class that ?class= asks for',
+  next: 'leave ?class= out, or name a class of this server',
+};
+const noKmsKey: Meaning = {
+  code: 'denied',
+  why: 'the server can not use the key of KMS',
+  next: 'check ?key= and the rights to it (kms:GenerateDataKey and kms:Decrypt)',
+};
 const clock: Meaning = {
   code: 'denied',
   why: "this machine's clock differs from the server's by too much",
@@ -47,6 +57,7 @@ const byName: ReadonlyMap<string, Meaning> = new Map([
   ['AuthorizationHeaderMalformed', otherRegion],
   ['QuotaExceeded', full],
   ['XMinioStorageFull', full],
+  ['InvalidStorageClass', noClass],
   ['NotImplemented', { code: 'unsupported', why: 'the server does not know this kind of request' }],
   ['InvalidBucketName', { code: 'usage', why: 'the server does not accept this name of a bucket' }],
 ]);
@@ -90,6 +101,10 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     new PachError(kind, { what, why, ...(next === undefined ? {} : { next }), cause: error });
 
   const status = statusOf(error);
+  // Ceph gives these the name of another error.
+  if (name?.startsWith('KMS.') || (status !== undefined && /kms-?key/i.test(message ?? ''))) {
+    return build(bucket, noKmsKey);
+  }
   const known = byName.get(name ?? '');
   if (known) return build(bucket, known);
   if (name === 'NoSuchBucket') {

@@ -202,7 +202,7 @@ class S3Store implements Store {
     return this.words(key, async (client) => {
       if (this.singleWriter && (await this.tokenNow(client, key)) !== token) return undefined;
       const condition = token === undefined ? { IfNoneMatch: '*' } : { IfMatch: token };
-      const input = { ...target, ...(this.singleWriter ? {} : condition), ...bodyOf(parts) };
+      const input = { ...target, ...this.place.writes, ...(this.singleWriter ? {} : condition), ...bodyOf(parts) };
       try {
         const output = await client.send(new PutObjectCommand(input));
         return { etag: output.ETag };

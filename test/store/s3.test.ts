@@ -1,11 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { isPachError, type ErrorCode } from '../../src/base/errors.ts';
+import { parseS3Source } from '../../src/sources/s3.ts';
 import { openStore } from '../../src/store/open.ts';
+import { conditionalWrites } from '../../src/store/probe.ts';
 import { parseS3Url, s3UrlOf } from '../../src/store/s3-url.ts';
 import { traceStore, type Trace } from '../../src/store/trace.ts';
+import { faultyWay } from '../support/faulty-way.ts';
 import { s3ForTests, s3Stranger, type TestBucket } from '../support/s3.ts';
 import { listAll, runAll } from './contract.ts';
 
@@ -242,11 +247,64 @@ describe('errors in words', () => {
   });
 });
 
+describe('how objects are written', () => {
+  test('encryption and class go with every write, and change nothing of what store it is', async () => {
+    const { url, endpoint, bucket } = await s3ForTests();
+    const asked: unknown[] = [];
+    await using way = await faultyWay(endpoint, (method, _ranged, { headers }) => {
+      const named = [
+        'x-amz-server-side-encryption',
+        'x-amz-server-side-encryption-aws-kms-key-id',
+        'x-amz-storage-class',
+      ];
+      if (method === 'PUT') asked.push(named.map((name) => headers[name]).join(' '));
+      return 'works';
+    });
+    const near = url.replace(endpoint, way.endpoint);
+    const store = await openStore(`${near}&sse=aws:kms&key=testkey&class=STANDARD`);
+    expect(store.url).toBe((await openStore(near)).url);
+    expect(await conditionalWrites(store)).toBe(true);
+    await store.writeIfAbsent('small', [Buffer.from('x')]);
+    await store.writeIfAbsent('large', [randomBytes(300_000)]);
+    const token = await store.writeIfUnchanged('head', Buffer.from('one'), undefined);
+    await store.writeIfUnchanged('head', Buffer.from('two'), token);
+    expect(asked.length).toBeGreaterThanOrEqual(8);
+    expect(new Set(asked)).toEqual(new Set(['aws:kms testkey STANDARD']));
+    const client = new S3Client({ endpoint, forcePathStyle: true });
+    for (const key of ['small', 'large', 'head']) {
+      const found = await client.send(new HeadObjectCommand({ Bucket: bucket, Key: parseS3Url(url).prefix + key }));
+      expect(found).toMatchObject({ ServerSideEncryption: 'aws:kms', SSEKMSKeyId: 'testkey' });
+    }
+    client.destroy();
+    // Another way of writing: the same objects.
+    const other = await openStore(`${near}&sse=AES256`);
+    expect(text((await other.readWithToken('head'))?.bytes)).toBe('two');
+    asked.length = 0;
+    await other.writeIfAbsent('plain', []);
+    expect(asked).toEqual(['AES256  ']);
+    for (const each of [store, other]) await each.close();
+  });
+
+  test('a key or a class that the server does not have', async () => {
+    const { url } = await s3ForTests();
+    const write = async (how: string): Promise<unknown> => {
+      const store = await openStore(`${url}&${how}`);
+      const error = await store.writeIfAbsent('x', []).catch((reason: unknown) => reason);
+      await store.close();
+      return error;
+    };
+    expect(String(await write('sse=aws:kms&key=nope'))).toContain('can not use the key of KMS');
+    expect(isPachError(await write('class=NO_SUCH_CLASS'))).toBe(true);
+  });
+});
+
 describe('addresses', () => {
   test('are taken apart and put together', () => {
-    expect(parseS3Url('s3://bucket')).toEqual({ bucket: 'bucket', prefix: '', endpoint: undefined, region: undefined });
+    const plain = { endpoint: undefined, region: undefined, style: 'path', writes: {} };
+    expect(parseS3Url('s3://bucket')).toEqual({ ...plain, bucket: 'bucket', prefix: '' });
     const full = 's3://My_bucket.x/a%20b/c/?endpoint=http://127.0.0.1:9000/&region=eu-west-1';
     expect(parseS3Url(full)).toEqual({
+      ...plain,
       bucket: 'My_bucket.x',
       prefix: 'a b/c/',
       endpoint: 'http://127.0.0.1:9000',
@@ -254,6 +312,97 @@ describe('addresses', () => {
     });
     expect(s3UrlOf(parseS3Url(full))).toBe('s3://My_bucket.x/a b/c?endpoint=http://127.0.0.1:9000');
     expect(s3UrlOf(parseS3Url('s3://bucket/'))).toBe('s3://bucket');
+    const written = 's3://bucket/p?sse=aws:kms&key=arn:aws:kms:eu-west-1:1:key/a%2Bb&class=STANDARD_IA&style=virtual';
+    expect(parseS3Url(written)).toEqual({
+      ...plain,
+      bucket: 'bucket',
+      prefix: 'p/',
+      style: 'virtual',
+      writes: {
+        ServerSideEncryption: 'aws:kms',
+        SSEKMSKeyId: 'arn:aws:kms:eu-west-1:1:key/a+b',
+        StorageClass: 'STANDARD_IA',
+      },
+    });
+    // The same store however it is reached and written.
+    expect(s3UrlOf(parseS3Url(written))).toBe('s3://bucket/p');
+  });
+
+  test('a prefix is taken as it is written, or refused', () => {
+    const odd = fc.constantFrom(
+      '@',
+      '..',
+      '.',
+      '/',
+      '//',
+      '\t',
+      '\n',
+      '\r',
+      '#',
+      '?',
+      '%',
+      '%2e',
+      '+',
+      '\\',
+      ' ',
+      ':',
+      'é',
+      'e\u0301',
+      '\u{1f600}',
+      '\0',
+      '\ufeff',
+    );
+    const prefix = fc.array(fc.oneof(odd, fc.string({ unit: 'binary', maxLength: 4 }), fc.string({ maxLength: 4 })), {
+      maxLength: 8,
+    });
+    let taken = 0;
+    const parsed = (address: string): string | undefined => {
+      try {
+        return parseS3Url(address).prefix;
+      } catch (error) {
+        if (!isPachError(error, 'usage')) throw error;
+        return undefined;
+      }
+    };
+    fc.assert(
+      fc.property(
+        prefix.map((parts) => parts.join('')),
+        (text) => {
+          const escaped = text.replaceAll('%', '%25').replaceAll('?', '%3F');
+          const found = parsed(`s3://bucket/${escaped}`);
+          if (found !== undefined) {
+            taken += 1;
+            expect(found).toBe(text === '' || text === '/' ? '' : `${text.replace(/\/$/, '')}/`);
+            // What messages show is the address of the same place.
+            expect(parsed(s3UrlOf({ bucket: 'bucket', prefix: found, endpoint: undefined }))).toBe(found);
+          }
+          const key = `${text.replace(/\/$/, '')}`;
+          expect(parseS3Source(`s3://bucket/${escaped.replace(/\/$/, '')}`).key).toBe(key);
+        },
+      ),
+      { numRuns: 500, examples: [['team@site'], ['a/../b'], ['a\tb'], ['a#b'], [' a '], ['a\\b']] },
+    );
+    expect(taken).toBeGreaterThan(100);
+    for (const good of ['team@site', 'a@b/c@d', 'a#b', ' a ', 'a\\b', 'a+b', '..a', 'a..b']) {
+      expect(parsed(`s3://bucket/${good}`)).toBe(`${good}/`);
+    }
+    for (const bad of [
+      'a/../b',
+      '..',
+      'a/.',
+      '%2e%2e',
+      'a/%2E%2E/b',
+      'a\tb',
+      'a\nb',
+      'a%0Ab',
+      'a\u0085',
+      '\ud800',
+      'a\ufffd',
+      '/a',
+      'a//b',
+    ]) {
+      expect(parsed(`s3://bucket/${bad}`)).toBeUndefined();
+    }
   });
 
   test.each([
@@ -269,6 +418,23 @@ describe('addresses', () => {
     's3://bucket?endpoint=http://user:secret@host',
     `s3://bucket/${'x'.repeat(201)}`,
     's3://bucket/%E0%A4%A',
+    's3://AKIAsecret:some/secret@bucket/x',
+    's3:bucket/x',
+    's3:/bucket/x',
+    ' s3://bucket/x',
+    's3://bucket\t/x',
+    's3://bucket#x',
+    's3://bucket?endpoint=http://ho\tst',
+    's3://bucket?endpoint=http://host/a/../b',
+    's3://bucket?endpoint=http://host#x',
+    's3://bucket?region=a&region=b',
+    's3://bucket?region=',
+    's3://bucket?style=host',
+    's3://bucket?sse=aes',
+    's3://bucket?sse=AES256&key=x',
+    's3://bucket?key=x',
+    's3://bucket?class=GLACIER',
+    's3://bucket?class=A%20B',
   ])('%s is none', async (url) => {
     const error: unknown = await openStore(url).catch((reason: unknown) => reason);
     expect(isPachError(error, 'usage')).toBe(true);

@@ -140,6 +140,12 @@ rgw data = $dir/rgw
 # Without tcp_nodelay many answers come 40 ms late (Nagle against delayed ACK).
 rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw thread pool size = 64
+# bucket.localhost is a bucket, too.
+rgw dns name = localhost
+# Encryption with a key of KMS, without a KMS and without TLS.
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = testkey=YmluCmJvb3N0CmJvb3N0LWJ1aWxkCmNlcGguY29uZgo=
 rgw enable usage log = false
 rgw enable ops log = false
 rgw override bucket index max shards = 1
