@@ -307,7 +307,12 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     transfer.file = file;
     transfer.urgent = info[4].ToBoolean();
     transfer.held = info[5].ToBoolean();
+    const auto given_up = std::make_shared<std::atomic<bool>>(false);
+    transfer.given_up = given_up;
     transfer.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}}); };
+    transfer.moved = [reporter = reporter_, id](uint64_t bytes) {
+      reporter->Tell({id, false, -1, static_cast<double>(bytes), {}});
+    };
     transfer.landed = [reporter = reporter_, id](size_t piece) {
       reporter->Tell({id, false, static_cast<double>(piece), 0, {}});
     };
@@ -316,7 +321,7 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     };
     reporter_->Begin(env);
     fetcher_->Add(std::move(transfer));
-    return env.Undefined();
+    return Napi::Function::New(env, [given_up](const Napi::CallbackInfo&) { *given_up = true; });
   }
 
   void Limit(const Napi::CallbackInfo& info) { fetcher_->Limit(static_cast<unsigned>(CountArgument(info[0], "transfers"))); }

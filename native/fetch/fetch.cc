@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -23,6 +24,11 @@ constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kRunReadBytes = 4 << 20;
 constexpr long kReceiveBytes = 96 << 10;
 constexpr long kConnectSeconds = 10;
+/** A connection that brings less in a second, for as long as a transfer may bring nothing, is as good as none. */
+constexpr long kBytesPerSecondMin = 1024;
+/** How soon a transfer that waits for its server hears that it was given up. */
+constexpr int kPollMs = 100;
+constexpr std::chrono::milliseconds kMovedEvery{200};
 /** A disk is busy while one of them prepares what is next. */
 constexpr unsigned kWriters = 3;
 
@@ -100,7 +106,9 @@ void FromFile(const Transfer& transfer, Buffers* buffers, Sink* sink) {
 struct Receiver {
   CURL* curl;
   Sink* sink;
+  const Transfer* transfer;
   uint64_t wanted;
+  std::chrono::steady_clock::time_point told;
   std::exception_ptr thrown;
 };
 
@@ -113,6 +121,10 @@ size_t ReceiveSome(char* bytes, size_t, size_t length, void* context) {
     if (status != 206) throw std::runtime_error("the server answered with status " + std::to_string(status));
     if (receiver->sink->received + length > receiver->wanted) throw std::runtime_error("the server sent more than was asked for");
     receiver->sink->Take(reinterpret_cast<const uint8_t*>(bytes), length);
+    if (const auto now = std::chrono::steady_clock::now(); now - receiver->told >= kMovedEvery) {
+      receiver->told = now;
+      receiver->transfer->moved(receiver->sink->received);
+    }
     return length;
   } catch (...) {
     receiver->thrown = std::current_exception();
@@ -120,11 +132,49 @@ size_t ReceiveSome(char* bytes, size_t, size_t length, void* context) {
   }
 }
 
-void FromServer(CURL* curl, const Transfer& transfer, Sink* sink) {
+struct FreeHandle {
+  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+};
+
+struct FreeConnections {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+
+/** What a thread keeps from one transfer to the next. */
+struct Kept {
+  std::unique_ptr<CURLM, FreeConnections> connections{curl_multi_init()};
+  std::unique_ptr<CURL, FreeHandle> curl{curl_easy_init()};
+  Buffers buffers;
+};
+
+/** Carries out a prepared request. Gives up when the transfer was, unless all of it is there: then the connection stays. */
+CURLcode Perform(const Kept& kept, const Transfer& transfer, const Sink& sink) {
+  CURLM* const multi = kept.connections.get();
+  CURL* const curl = kept.curl.get();
+  struct Added {
+    CURLM* multi;
+    CURL* curl;
+    ~Added() { curl_multi_remove_handle(multi, curl); }
+  };
+  if (curl_multi_add_handle(multi, curl) != CURLM_OK) return CURLE_FAILED_INIT;
+  const Added added{multi, curl};
+  for (int running = 1;;) {
+    if (curl_multi_perform(multi, &running) != CURLM_OK) return CURLE_FAILED_INIT;
+    if (running == 0) break;
+    if (*transfer.given_up && sink.landed < transfer.pieces.size()) return CURLE_ABORTED_BY_CALLBACK;
+    if (curl_multi_poll(multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK) return CURLE_FAILED_INIT;
+  }
+  int left = 0;
+  const CURLMsg* const message = curl_multi_info_read(multi, &left);
+  return message == nullptr ? CURLE_FAILED_INIT : message->data.result;
+}
+
+void FromServer(const Kept& kept, const Transfer& transfer, Sink* sink) {
+  CURL* const curl = kept.curl.get();
   const uint64_t begin = transfer.pieces.front().stored_offset;
   const uint64_t end = transfer.pieces.back().stored_offset + transfer.pieces.back().stored_length;
   const std::string range = std::to_string(begin) + "-" + std::to_string(end - 1);
-  Receiver receiver{curl, sink, end - begin, nullptr};
+  Receiver receiver{curl, sink, &transfer, end - begin, std::chrono::steady_clock::now(), nullptr};
   curl_easy_reset(curl);  // connections stay
   curl_easy_setopt(curl, CURLOPT_URL, transfer.url.c_str());
   curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
@@ -134,26 +184,16 @@ void FromServer(CURL* curl, const Transfer& transfer, Sink* sink) {
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kReceiveBytes);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, kBytesPerSecondMin);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(transfer.timeout_seconds));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ReceiveSome);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &receiver);
   if (!transfer.certificates.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, transfer.certificates.c_str());
-  const CURLcode code = curl_easy_perform(curl);
+  const CURLcode code = Perform(kept, transfer, *sink);
   if (receiver.thrown) std::rethrow_exception(receiver.thrown);
   // What libcurl says never holds the address, and with it the signature.
   if (code != CURLE_OK) throw std::runtime_error(curl_easy_strerror(code));
 }
-
-struct FreeHandle {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-};
-
-/** What a thread keeps from one transfer to the next. */
-struct Kept {
-  std::unique_ptr<CURL, FreeHandle> curl{curl_easy_init()};
-  Buffers buffers;
-};
 
 /** A transfer whose bytes are being taken, and then put on the disk. */
 struct UnderWay {
@@ -169,8 +209,9 @@ void Receive(UnderWay* under) {
   under->transfer.begun();
   try {
     under->sink->Begin(&kept.buffers);
+    if (*under->transfer.given_up) throw std::runtime_error("it was given up");
     if (under->transfer.url.empty()) FromFile(under->transfer, &kept.buffers, &*under->sink);
-    else FromServer(kept.curl.get(), under->transfer, &*under->sink);
+    else FromServer(kept, under->transfer, &*under->sink);
     if (under->sink->landed != under->transfer.pieces.size()) under->failure = "the answer was cut";
   } catch (const std::exception& error) {
     under->failure = error.what();

@@ -3,6 +3,7 @@
 // a file; each chunk in it is verified as soon as it is whole, and written.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,8 +34,12 @@ struct Transfer {
   bool urgent;
   /** Somebody will read it here: it may stay in memory until then. */
   bool held;
+  /** Set by whoever gives it up: then it ends soon, with what has landed. */
+  std::shared_ptr<std::atomic<bool>> given_up;
   /** Told from the fetching thread when its turn has come. */
   std::function<void()> begun;
+  /** Told from the fetching thread, now and then, how many bytes have come from a server. */
+  std::function<void(uint64_t)> moved;
   /** Told from the fetching thread of each piece that can be read. */
   std::function<void(size_t)> landed;
   /** Told last, when the file has what landed: how many pieces did, bytes that came, and what went wrong (empty: nothing; "refused": the server does not accept the address). */

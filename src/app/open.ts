@@ -1,6 +1,7 @@
 /**
  * Wires the rooms together: settings to an open project.
  */
+import { timeoutMsDefault } from '../base/deadline.ts';
 import { descriptorsMax } from '../base/descriptors.ts';
 import { PachError } from '../base/errors.ts';
 import { DiskCache } from '../cache/disk.ts';
@@ -35,8 +36,6 @@ const shareOfLimit = 4;
 const cacheBytesDefault = 20e9;
 /** What nobody has asked for yet may take this part of the disk cache. */
 const partAhead = 0.125;
-/** A transfer that brings no byte for so long is given up, and the store asked in another way. */
-const silenceSeconds = 20;
 /** Large files of the disk cache that are open at a time at most, and what each of them takes. */
 const localFilesMax = 1024;
 const descriptorsOfFile = 2;
@@ -70,7 +69,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
         next: `pach --store ${settings.storeUrl} create repo NAME`,
       });
     }
-    const silence = Math.min(silenceSeconds, Math.ceil((options.timeoutMs ?? Infinity) / 3000));
+    const { timeoutMs = timeoutMsDefault } = options;
     const memory = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
     const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
@@ -88,6 +87,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       firstReads,
       notes,
       readAroundBytes: local ? mebibyte / 8 : mebibyte,
+      timeoutMs,
     });
     const { project: name, author } = settings;
     const project = new Project({ store, extents, name, author, memoryBytesMax: (memory * 3) / 8 });
@@ -99,7 +99,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       firstReads: local || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
       files: {
         cache,
-        filler: new Filler(store, space, silence, (memory * 3) / 8),
+        filler: new Filler(store, space, timeoutMs, (memory * 3) / 8),
       },
       async [Symbol.asyncDispose]() {
         await extents.settle();

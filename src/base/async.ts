@@ -5,23 +5,39 @@
 /** At most `max` holders at a time; others wait in order. */
 export class Semaphore {
   private free: number;
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting = new Set<() => void>();
 
   constructor(max: number) {
     this.free = max;
   }
 
-  /** Runs `work` once a place is free. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** Runs `work` once a place is free. Throws the reason of `signal` when that is aborted before. */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (this.free > 0) this.free -= 1;
-    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    else await this.turn(signal);
     try {
       return await work();
     } finally {
-      const next = this.waiting.shift();
+      const [next] = this.waiting;
       if (next) next();
       else this.free += 1;
     }
+  }
+
+  private turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.waiting.delete(go);
+        reject(signal?.reason as Error);
+      };
+      const go = (): void => {
+        this.waiting.delete(go);
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      this.waiting.add(go);
+      signal?.addEventListener('abort', leave, { once: true });
+    });
   }
 }
 

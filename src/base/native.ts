@@ -108,7 +108,7 @@ export interface Fetcher {
    * chunk is stored in the object and, at 16, 32-bit lengths stored and plain; at 8 a double for its
    * offset in the file; at 24 and 25 `left` and `right` of `put`; at 32 its hash. Ascending.
    * `urgent`: it goes before what is not; `held`: somebody will read it here, so that it may stay in
-   * memory until then.
+   * memory until then. The result gives it up: it ends soon, unless all of it is there.
    */
   fetch(
     id: number,
@@ -117,13 +117,13 @@ export interface Fetcher {
     pieces: Uint8Array,
     urgent: boolean,
     held: boolean,
-  ): void;
+  ): () => void;
   /** From now on so many transfers at a time. */
   limit(transfers: number): void;
 }
 
 /**
- * Told when a transfer begins (`count` is -1), of each piece that can be read (`count` is its
+ * Told when a transfer begins (`count` is -1), now and then of the `bytes` that came (`count` is -1 again), of each piece that can be read (`count` is its
  * number), and once of the end, when the file has what landed: then `count` pieces did, `bytes` came, and `failure` says what
  * went wrong, if anything: "refused" when the server does not accept the address.
  */

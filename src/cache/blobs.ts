@@ -2,6 +2,7 @@
  * Verified chunks and nodes by reference. No byte leaves here that does not match its hash; a
  * place that turns out wrong is read anew from the store, then looked up in the indexes.
  */
+import type { Deadline } from '../base/deadline.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import { Lru } from '../base/lru.ts';
 import { native } from '../base/native.ts';
@@ -47,12 +48,15 @@ export class BlobReader {
     this.plainNodes = new Lru(options.memoryBytesMax / plainNodesPart);
   }
 
-  /** The plain bytes of a chunk of `length` bytes; shared, not to be changed. */
-  chunk(ref: Ref, length: number): Promise<Buffer> {
+  /**
+   * The plain bytes of a chunk of `length` bytes; shared, not to be changed. `deadline` is for who has
+   * waited already.
+   */
+  chunk(ref: Ref, length: number, deadline?: Deadline): Promise<Buffer> {
     const key = hashKey(ref.hash);
     let bytes = this.chunks.get(key);
     if (!bytes) {
-      bytes = this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh));
+      bytes = this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh, deadline));
       this.chunks.set(key, bytes, length);
       bytes.catch(() => this.chunks.delete(key));
     }
@@ -132,7 +136,7 @@ export class BlobReader {
   private async fetchRun(pack: Place['pack'], offset: number, length: number): Promise<void> {
     try {
       const { extents, project, idle } = this.options;
-      await extents.read(packKey(project, 'data', pack), offset, length, idle);
+      await extents.read(packKey(project, 'data', pack), offset, length, undefined, idle);
     } catch {
       // The reader that needs these bytes meets the same error and reports it.
     }
@@ -172,8 +176,8 @@ export class BlobReader {
     });
   }
 
-  private async chunkAt(hash: Hash, place: Place, fresh: boolean): Promise<Buffer> {
-    const { key, stored } = await this.stored('data', place, fresh);
+  private async chunkAt(hash: Hash, place: Place, fresh: boolean, deadline?: Deadline): Promise<Buffer> {
+    const { key, stored } = await this.stored('data', place, fresh, deadline);
     return guarded(key, place, () =>
       stored.length <= decodeOnThreadBytesMax
         ? native().decodeBlobSync(stored, chunkBytesMax, 'plain', hash)
@@ -195,12 +199,17 @@ export class BlobReader {
     return guarded(key, place, () => decodeNode(native().decodeBlobSync(stored, nodeBytesMax, 'node', hash), hash));
   }
 
-  private async stored(kind: 'data' | 'meta', place: Place, fresh: boolean): Promise<{ key: string; stored: Buffer }> {
+  private async stored(
+    kind: 'data' | 'meta',
+    place: Place,
+    fresh: boolean,
+    deadline?: Deadline,
+  ): Promise<{ key: string; stored: Buffer }> {
     const { extents, project, idle } = this.options;
     const key = packKey(project, kind, place.pack);
     const stored = fresh
       ? await extents.reread(key, place.offset, place.length)
-      : await extents.read(key, place.offset, place.length, idle);
+      : await extents.read(key, place.offset, place.length, deadline, idle);
     return { key, stored };
   }
 }

@@ -2,6 +2,7 @@
  * Stored bytes of immutable objects, near first: memory, disk, store. What is fetched once is
  * kept in the size it was fetched in; callers that want the same bytes at once share one request.
  */
+import { Deadline } from '../base/deadline.ts';
 import { Lru } from '../base/lru.ts';
 import { projectPrefix } from '../model/keys.ts';
 import type { Store } from '../store/store.ts';
@@ -32,6 +33,8 @@ export interface ExtentOptions {
   readonly notes?: Notes | undefined;
   /** A small read fetches so many bytes around it, for its neighbours. */
   readonly readAroundBytes: number;
+  /** How long a read waits for a store that does not answer. */
+  readonly timeoutMs?: number | undefined;
 }
 
 const smallReadBytes = 128 * 1024;
@@ -58,7 +61,8 @@ export class ExtentCache {
    * Bytes [offset, offset+length) of an object; fewer only where it ends. Not to be changed. `idle`:
    * nobody waits for them.
    */
-  async read(key: string, offset: number, length: number, idle = false): Promise<Buffer> {
+  async read(key: string, offset: number, length: number, given?: Deadline, idle = false): Promise<Buffer> {
+    const deadline = given ?? new Deadline(this.options.timeoutMs);
     const object = await this.object(key);
     const extent = object.extents.find((each) => each.offset <= offset && each.offset + each.length >= offset + length);
     const bytes = extent && (await this.load(key, extent));
@@ -66,7 +70,7 @@ export class ExtentCache {
     if (!idle) this.onFetch();
     const range = length < smallReadBytes ? this.around(object, offset, length) : { offset, length };
     const begin = offset - range.offset;
-    return (await this.fetch(key, object, range)).subarray(begin, begin + length);
+    return (await this.fetch(key, object, range, deadline)).subarray(begin, begin + length);
   }
 
   /** Where a small read fetches: its neighbours on both sides, and more after what was fetched just before it. */
@@ -177,9 +181,9 @@ export class ExtentCache {
     throw new Error('the extent has left the disk');
   }
 
-  private async fetch(key: string, object: CachedObject, range: ExtentRange): Promise<Buffer> {
+  private async fetch(key: string, object: CachedObject, range: ExtentRange, deadline?: Deadline): Promise<Buffer> {
     const bytes = this.store
-      .read(key, range.offset, range.length)
+      .read(key, range.offset, range.length, deadline)
       .then((read) => Buffer.from(read.buffer, read.byteOffset, read.byteLength));
     const extent: Extent = { ...range, bytes, onDisk: false };
     object.extents.push(extent);

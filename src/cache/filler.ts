@@ -4,7 +4,8 @@
  * read and judged chunk by chunk by the BlobReader, whose errors readers see.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { assert } from '../base/errors.ts';
+import { Deadline } from '../base/deadline.ts';
+import { assert, isPachError } from '../base/errors.ts';
 import { packKey } from '../model/keys.ts';
 import { type Ref } from '../model/refs.ts';
 import type { DirectSource, Store } from '../store/store.ts';
@@ -32,6 +33,15 @@ export interface Stretch {
   readonly to: number;
 }
 
+/** Who asks for chunks of which file, what for, and how long he waits. */
+interface Asked {
+  readonly reader: BlobReader;
+  readonly project: string;
+  readonly file: LocalFile;
+  readonly purpose: Purpose;
+  readonly deadline: Deadline;
+}
+
 const pauseMsMax = 100;
 const runBytesMax = 10 * 1024 * 1024;
 /** What lies between two chunks is fetched rather than asked around, up to this and to a quarter. */
@@ -42,16 +52,19 @@ const sourceMs = 30 * 60 * 1000;
 export class Filler {
   private readonly store: Store;
   private readonly space: DiskSpace;
+  private readonly timeoutMs: number;
   private readonly transfers: Transfers;
   /** Chunks under way to who reads them, and those under way to the disk, by file and offset. */
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly unwritten = new Map<string, Promise<void>>();
   private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
 
-  constructor(store: Store, space: DiskSpace, timeoutSeconds: number, memoryBytes: number) {
+  /** `timeoutMs`: how long a reader waits for a store that does not answer. */
+  constructor(store: Store, space: DiskSpace, timeoutMs: number, memoryBytes: number) {
     this.store = store;
     this.space = space;
-    this.transfers = new Transfers(timeoutSeconds, memoryBytes, (bytes) => space.wrote(bytes));
+    this.timeoutMs = timeoutMs;
+    this.transfers = new Transfers(timeoutMs, memoryBytes, (bytes) => space.wrote(bytes));
   }
 
   get counters(): Readonly<TransferCounters> {
@@ -63,17 +76,32 @@ export class Filler {
    * a system error when the disk does not take them.
    */
   async fill(reader: BlobReader, project: string, file: LocalFile, stretch: Stretch, purpose: Purpose): Promise<void> {
-    const waiting: Promise<void>[] = [];
+    const deadline = new Deadline(this.timeoutMs);
+    const ask = (): ReturnType<Filler['ask']> => this.ask({ reader, project, file, purpose, deadline }, stretch);
+    const { joined, begun } = ask();
+    try {
+      await Promise.all([...joined, ...begun]);
+    } catch (error) {
+      // Whoever began it has waited for longer.
+      if (joined.length === 0 || !isPachError(error, 'unreachable') || deadline.isOver) throw error;
+      const again = ask();
+      await Promise.all([...again.joined, ...again.begun]);
+    }
+  }
+
+  /** Promises for what others have under way, and for what begins now. */
+  private ask(asked: Asked, stretch: Stretch): { joined: Promise<void>[]; begun: Promise<void>[] } {
+    const { file } = asked;
+    const joined: Promise<void>[] = [];
     const missing: Wanted[] = [];
     for (let index = stretch.from; index < stretch.to; index += 1) {
       const chunk = stretch.chunks[index] as FileChunk;
       if (!chunk.ref || isThere(file, chunk)) continue;
       const under = this.underWay.get(keyOf(file, chunk));
-      if (under) waiting.push(under);
+      if (under) joined.push(under);
       else missing.push(wantedOf(stretch, index, file.size));
     }
-    for (const run of runsOf(missing)) waiting.push(...this.begin(reader, project, file, run, purpose));
-    await Promise.all(waiting);
+    return { joined, begun: [...runsOf(missing)].flatMap((run) => this.begin(asked, run)) };
   }
 
   /** Resolves when what is under way of these chunks, and of the neighbours given, is on the disk, or failed. */
@@ -94,34 +122,43 @@ export class Filler {
   }
 
   /** A promise for each chunk of a run. */
-  private begin(
-    reader: BlobReader,
-    project: string,
-    file: LocalFile,
-    chunks: readonly Wanted[],
-    purpose: Purpose,
-  ): Promise<void>[] {
+  private begin(asked: Asked, chunks: readonly Wanted[]): Promise<void>[] {
+    const { file, purpose, deadline } = asked;
     const landed: (() => void)[] = [];
-    let failed: () => void = () => undefined;
-    const failure = new Promise<void>((resolve) => (failed = resolve));
+    const landings = chunks.map(() => new Promise<void>((resolve) => landed.push(resolve)));
+    let isOvertaken = false;
+    let failed: Transfer['failed'] = () => undefined;
+    const failure = new Promise<void>((resolve) => {
+      failed = (nothing) => {
+        isOvertaken = nothing;
+        resolve();
+      };
+    });
     let ended: () => void = () => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
-    const promises = chunks.map((chunk) => {
-      const landing = new Promise<void>((resolve) => landed.push(resolve));
+    const all = deadline.run(this.store.url, (stop) => {
+      void this.transfer(asked.project, { file, purpose, chunks, landed, deadline, stop, failed, ended }).catch(() => {
+        failed(false);
+        ended();
+      });
+      return Promise.race([purpose === 'keep' ? end : Promise.all(landings), failure]).then(() => undefined);
+    });
+    const promises = chunks.map((chunk, index) => {
       const key = keyOf(file, chunk);
       // Who wants it on the disk is not helped by what the disk did not take.
-      const promise = Promise.race([purpose === 'keep' ? end : landing, failure])
-        .then(() => (isThere(file, chunk) ? undefined : this.readOne(reader, file, chunk)))
+      const promise = Promise.race([...(purpose === 'keep' ? [] : [landings[index]]), all])
+        .then(async () => {
+          if (isThere(file, chunk)) return;
+          await this.readOne(asked, chunk);
+          if (isOvertaken) this.transfers.isOvertaken();
+          isOvertaken = false;
+        })
         .finally(() => this.underWay.delete(key));
       this.underWay.set(key, promise);
       promise.catch(() => undefined);
       const written = Promise.allSettled([promise, end]).then(() => void this.unwritten.delete(key));
       this.unwritten.set(key, written);
       return promise;
-    });
-    void this.transfer(project, { file, purpose, chunks, landed, failed, ended }).catch(() => {
-      failed();
-      ended();
     });
     void Promise.allSettled([...promises, end]).then(() => file.sealSoon(false));
     return promises;
@@ -136,7 +173,7 @@ export class Filler {
     const source = key && (await this.sourceOf(key));
     if (!key || !source) {
       ended();
-      return transfer.failed();
+      return transfer.failed(false);
     }
     file.from(key);
     const again = async (): Promise<DirectSource | undefined> => {
@@ -164,11 +201,10 @@ export class Filler {
   }
 
   private async readOne(
-    reader: BlobReader,
-    file: LocalFile,
+    { reader, file, deadline }: Asked,
     { offset, length, ref, left, right }: Wanted,
   ): Promise<void> {
-    const bytes = await reader.chunk(ref, length);
+    const bytes = await reader.chunk(ref, length, deadline);
     await file.bytes.put(offset, bytes, left, right);
     this.space.wrote(length);
   }
@@ -176,10 +212,10 @@ export class Filler {
 
 /**
  * Waits while another process fetches a part of these chunks; resolves to what is left to do when it
- * is done, or dead, and nobody else does it then. Undefined when nothing is.
+ * is done, or dead, and nobody else does it then. Undefined when nothing is, or nobody waits any more.
  */
 async function claim(transfer: Transfer): Promise<Transfer | undefined> {
-  const { file, chunks, landed } = transfer;
+  const { file, chunks, landed, stop } = transfer;
   const [first, last] = [chunks[0] as Wanted, chunks.at(-1) as Wanted];
   const range = [first.offset, last.offset + last.length - first.offset] as const;
   for (let pauseMs = 5; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
@@ -188,12 +224,12 @@ async function claim(transfer: Transfer): Promise<Transfer | undefined> {
     chunks.forEach((_, index) => {
       if (!left.includes(index)) landed[index]?.();
     });
-    if (!claimed && left.length > 0) {
+    if (!claimed && left.length > 0 && !stop.aborted) {
       await sleep(pauseMs);
       continue;
     }
     const unclaim = (): void => file.bytes.unclaim(...range);
-    if (left.length > 0) {
+    if (left.length > 0 && !stop.aborted) {
       const pick = <T>(of: readonly T[]): T[] => left.map((index) => of[index] as T);
       const ended = (): void => {
         unclaim();

@@ -2,6 +2,7 @@
  * Transfers under way in native threads, which bring chunks from the store to files of the cache.
  * One that stands still for far longer than its peers take is asked for a second time.
  */
+import type { Deadline } from '../base/deadline.ts';
 import { nativeFetch, type Fetcher } from '../base/native.ts';
 import { Pace } from '../base/pace.ts';
 import type { Ref } from '../model/refs.ts';
@@ -35,8 +36,12 @@ export interface Transfer {
   readonly landed: readonly (() => void)[];
   /** Asked, once, when the server refuses the address: another one, if there is any. */
   readonly again?: () => Promise<DirectSource | undefined>;
-  /** Called when no more of them will be. */
-  readonly failed: () => void;
+  /** How long those who wait for it do; what comes is told to it. */
+  readonly deadline: Deadline;
+  /** Aborted when nobody waits any more: then it is given up, unless all of it is there. */
+  readonly stop: AbortSignal;
+  /** Called when no more of them will be; `nothing`: none came this way. */
+  readonly failed: (nothing: boolean) => void;
   /** Called when the file has what landed, and nothing more is done. */
   readonly ended: () => void;
 }
@@ -52,8 +57,9 @@ export interface TransferCounters {
 /** What a thread has been given to do. */
 interface Sent extends Transfer {
   readonly source: DirectSource;
-  /** Bytes of it that are in the counters. */
+  /** Bytes of it that are in the counters, and those that were told while a chunk was on its way. */
   counted: number;
+  moved: number;
   /** How many of its chunks are there. */
   count: number;
   /** When it began, and when something of it was last heard, in milliseconds; 0 while it waits its turn. */
@@ -67,9 +73,16 @@ interface Sent extends Transfer {
 const refused = 'refused';
 const pieceBytes = 64;
 const watchMs = 250;
-/** So many transfers in a row that bring nothing mean that this way is closed, for a while. */
+/**
+ * So many transfers in a row that bring nothing, where the store itself reads the same, mean that this
+ * way is closed: for a second, and twice as long after each that fails then.
+ */
 const failuresMax = 3;
-const closedMs = 60_000;
+const closedMsFirst = 1_000;
+const closedMsMax = 60_000;
+/** A transfer may bring nothing for a part of the time that its readers wait: then there is time to ask in another way. */
+const silenceSecondsMax = 20;
+const silencePart = 3;
 
 export class Transfers {
   readonly counters: TransferCounters = { requests: 0, bytes: 0, failures: 0, hedged: 0 };
@@ -82,35 +95,42 @@ export class Transfers {
   private fetcher: Fetcher | undefined;
   private watch: NodeJS.Timeout | undefined;
   private next = 1;
-  /** Transfers in a row that brought nothing, and when the last of them ended. */
+  /** Transfers in a row that brought nothing though the store could be read, and when that was seen last. */
   private failures = 0;
   private failedAt = 0;
 
   /**
-   * `timeoutSeconds`: how long a transfer may bring nothing. `memoryBytes`: for what is between the store and
-   * its readers. `wrote` is told of bytes that went to the disk.
+   * `timeoutMs`: how long readers wait. `memoryBytes`: for what is between the store and its readers. `wrote`
+   * is told of bytes that went to the disk.
    */
-  constructor(timeoutSeconds: number, memoryBytes: number, wrote: (bytes: number) => void) {
-    this.timeoutSeconds = timeoutSeconds;
+  constructor(timeoutMs: number, memoryBytes: number, wrote: (bytes: number) => void) {
+    this.timeoutSeconds = Math.min(silenceSecondsMax, Math.ceil(timeoutMs / 1000 / silencePart));
     this.memoryBytes = memoryBytes;
     this.wrote = wrote;
   }
 
   /** True while nothing comes this way. */
   get areFailing(): boolean {
-    return this.failures >= failuresMax && Date.now() - this.failedAt < closedMs;
+    const closedMs = Math.min(closedMsMax, closedMsFirst * 2 ** (this.failures - failuresMax));
+    return this.failures >= failuresMax && performance.now() - this.failedAt < closedMs;
+  }
+
+  /** Notes that the store has read what a transfer could not bring. */
+  isOvertaken(): void {
+    this.failures += 1;
+    this.failedAt = performance.now();
   }
 
   /** Hands a transfer to the threads. */
   send(transfer: Transfer, source: DirectSource, isHedged = false): void {
     const id = this.next++;
-    this.sent.set(id, { ...transfer, source, counted: 0, count: 0, begun: 0, heard: 0, isHedged });
+    this.sent.set(id, { ...transfer, source, counted: 0, moved: 0, count: 0, begun: 0, heard: 0, isHedged });
     this.counters.requests += 1;
     this.fetcher ??= new (nativeFetch().Fetcher)(this.inFlight.limit, this.memoryBytes, (...event) =>
       this.tell(...event),
     );
     const from = { ...source, timeoutSeconds: this.timeoutSeconds };
-    this.fetcher.fetch(
+    const giveUp = this.fetcher.fetch(
       id,
       transfer.file.bytes,
       from,
@@ -118,6 +138,8 @@ export class Transfers {
       transfer.purpose !== 'ahead',
       transfer.purpose !== 'keep',
     );
+    transfer.stop.addEventListener('abort', giveUp, { once: true });
+    if (transfer.stop.aborted) giveUp();
     this.watch ??= setInterval(() => this.lookForSlow(), watchMs).unref();
   }
 
@@ -129,7 +151,7 @@ export class Transfers {
     }
     const now = performance.now();
     for (const transfer of this.sent.values()) {
-      const { file, begun, heard, isHedged, count, source } = transfer;
+      const { file, begun, heard, isHedged, count, source, deadline, stop } = transfer;
       const chunks = transfer.chunks.slice(count);
       const patienceMs = this.pace.patienceMs(storedBytes(chunks));
       if (begun === 0 || isHedged || chunks.length === 0 || now - heard < patienceMs) continue;
@@ -137,13 +159,15 @@ export class Transfers {
       this.counters.hedged += 1;
       const nothing = (): void => undefined;
       const landed = transfer.landed.slice(count);
-      this.send({ file, chunks, landed, purpose: 'read', failed: nothing, ended: nothing }, source, true);
+      const again = { file, chunks, landed, deadline, stop, failed: nothing, ended: nothing };
+      this.send({ ...again, purpose: 'read' }, source, true);
     }
   }
 
   private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
     const transfer = this.sent.get(id);
     if (!transfer) return;
+    if (!ended && count < 0 && transfer.begun > 0) return this.moved(transfer, bytes);
     transfer.heard = performance.now();
     if (!ended && count < 0) {
       transfer.begun = transfer.heard;
@@ -153,6 +177,7 @@ export class Transfers {
     const total = ended ? bytes : transfer.counted + (transfer.chunks[count]?.ref.place?.length ?? 0);
     this.counters.bytes += total - transfer.counted;
     transfer.counted = total;
+    this.moved(transfer, total);
     if (!ended) {
       transfer.count = count + 1;
       transfer.landed[count]?.();
@@ -180,9 +205,16 @@ export class Transfers {
     // A second request may have brought all of it.
     if (transfer.chunks.every((chunk) => isThere(transfer.file, chunk))) return;
     this.counters.failures += 1;
-    this.failures = count > 0 ? 0 : this.failures + 1;
-    this.failedAt = Date.now();
-    transfer.failed();
+    if (count > 0) this.failures = 0;
+    transfer.failed(count === 0);
+  }
+
+  /** Bytes of a transfer have come: also those who wait for their turn behind it wait for something that moves. */
+  private moved(transfer: Sent, bytes: number): void {
+    const more = Math.max(0, bytes - transfer.moved);
+    transfer.moved += more;
+    transfer.deadline.moved(more);
+    for (const { begun, deadline } of this.sent.values()) if (begun === 0) deadline.moved(more);
   }
 
   /** All of a transfer has come. */

@@ -7,6 +7,7 @@ import { assert, isPachError, PachError } from '../base/errors.ts';
 import { AttachedFiles } from './attached.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
+import { FailedReads } from './failed-reads.ts';
 import type { Recorder } from './recorder.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
 import { Walk, type Ahead } from './walk.ts';
@@ -72,6 +73,7 @@ export class Transport {
   private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
   private readonly folders = new Walk(foldersAheadMax);
   private readonly files = new Walk(filesAheadMax);
+  private readonly failed = new FailedReads();
   private readonly attached: AttachedFiles;
 
   /** Starts to serve; keeps the process running until the mount is gone. */
@@ -122,12 +124,16 @@ export class Transport {
 
   /** Answers one request; never throws. */
   private async answer(request: FuseRequest): Promise<void> {
+    const { id, ino, opcode, offset, size } = request;
+    const isRead = opcode === opcodes.read;
     try {
-      const node = this.nodeOf(request.ino);
+      if (isRead && this.failed.take(ino, offset, size)) return this.session.replyError(id, errno.EIO);
+      const node = this.nodeOf(ino);
       this.note(request, node);
       await this.decide(request, node);
     } catch (error) {
-      this.session.replyError(request.id, errnoOf(error));
+      if (isRead && isPachError(error, 'unreachable')) this.failed.note(ino, offset, size);
+      this.session.replyError(id, errnoOf(error));
       if (!isPachError(error, 'not-found', 'interrupted')) this.options.onError(error);
     }
   }

@@ -5,18 +5,23 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Semaphore } from '../base/async.ts';
+import { Deadline } from '../base/deadline.ts';
 import { Pace } from '../base/pace.ts';
 import type { Store } from './store.ts';
 
 export function limitStore(store: Store, requestsMax: number): Store {
   const limit = new Semaphore(requestsMax);
   const pace = new Pace();
-  const read = <T>(bytes: number, work: () => Promise<T>): Promise<T> => limit.run(() => hedge(pace, bytes, work));
+  /** The deadline holds for the queue too; with the first answer all attempts end. */
+  const within = <T>(deadline = new Deadline(Infinity), work: (until: Deadline) => Promise<T>): Promise<T> =>
+    deadline.run(store.url, (signal) => limit.run(() => work(deadline.under(signal)), signal));
+  const read = <T>(deadline: Deadline | undefined, bytes: number, work: (until: Deadline) => Promise<T>): Promise<T> =>
+    within(deadline, (until) => hedge(pace, bytes, () => work(until)));
   return {
     url: store.url,
-    read: (key, offset, length) => read(length, () => store.read(key, offset, length)),
-    readTail: (key, length) => read(length, () => store.readTail(key, length)),
-    readWithToken: (key) => limit.run(() => store.readWithToken(key)),
+    read: (key, offset, length, deadline) => read(deadline, length, (until) => store.read(key, offset, length, until)),
+    readTail: (key, length, deadline) => read(deadline, length, (until) => store.readTail(key, length, until)),
+    readWithToken: (key, deadline) => within(deadline, (until) => store.readWithToken(key, until)),
     writeIfAbsent: (key, parts) => limit.run(() => store.writeIfAbsent(key, parts)),
     writeIfUnchanged: (key, bytes, token) => limit.run(() => store.writeIfUnchanged(key, bytes, token)),
     list: (prefix) => store.list(prefix),

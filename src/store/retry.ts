@@ -4,11 +4,15 @@
  * from "it exists" or "it has changed" before the object was read back.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Deadline, timeoutMsDefault } from '../base/deadline.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
 
 export interface RetryOptions {
-  /** No new try begins this long after the first one. Default 30 s. */
+  /**
+   * The deadline of a read that is given none. No new try of another request begins this long after
+   * the first one. Default 30 s.
+   */
   readonly timeoutMs?: number;
   /** The same while the store has never answered: then the address is likely wrong. Default 3 s. */
   readonly firstContactMs?: number;
@@ -38,22 +42,22 @@ export class RetryingStore implements Store {
   constructor(store: Store, options: RetryOptions = {}) {
     this.url = store.url;
     this.store = store;
-    this.timeoutMs = options.timeoutMs ?? 30_000;
+    this.timeoutMs = options.timeoutMs ?? timeoutMsDefault;
     this.firstContactMs = Math.min(this.timeoutMs, options.firstContactMs ?? 3_000);
     this.delayMs = options.delayMs ?? 100;
     this.mayHaveHappened = options.mayHaveHappened ?? (() => true);
   }
 
-  read(key: string, offset: number, length: number): Promise<Uint8Array> {
-    return this.persist(() => this.store.read(key, offset, length));
+  read(key: string, offset: number, length: number, given?: Deadline): Promise<Uint8Array> {
+    return this.persistRead(given, (deadline) => this.store.read(key, offset, length, deadline));
   }
 
-  readTail(key: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
-    return this.persist(() => this.store.readTail(key, length));
+  readTail(key: string, length: number, given?: Deadline): Promise<{ bytes: Uint8Array; size: number }> {
+    return this.persistRead(given, (deadline) => this.store.readTail(key, length, deadline));
   }
 
-  readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
-    return this.persist(() => this.store.readWithToken(key));
+  readWithToken(key: string, given?: Deadline): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+    return this.persistRead(given, (deadline) => this.store.readWithToken(key, deadline));
   }
 
   writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
@@ -132,8 +136,17 @@ export class RetryingStore implements Store {
     return this.store.close();
   }
 
+  private persistRead<T>(given: Deadline | undefined, read: (deadline: Deadline) => Promise<T>): Promise<T> {
+    const deadline = given ?? new Deadline(this.timeoutMs);
+    return this.persist(() => read(deadline), undefined, deadline);
+  }
+
   /** Tries until it works, fails for good or takes too long; tells `onFailure` of each failure that may pass. */
-  private async persist<T>(work: () => Promise<T>, onFailure?: (error: PachError) => void): Promise<T> {
+  private async persist<T>(
+    work: () => Promise<T>,
+    onFailure?: (error: PachError) => void,
+    deadline?: Deadline,
+  ): Promise<T> {
     const begin = performance.now();
     for (let pauseMs = this.delayMs; ; pauseMs = Math.min(pauseMs * 2, delayMsMax)) {
       try {
@@ -146,9 +159,12 @@ export class RetryingStore implements Store {
           throw error;
         }
         this.answered ||= !this.mayHaveHappened(error);
-        const timeoutMs = this.answered ? this.timeoutMs : this.firstContactMs;
+        const spentMs = performance.now() - begin;
+        const leftMs = this.answered
+          ? (deadline?.leftMs ?? this.timeoutMs - spentMs)
+          : Math.min(this.firstContactMs - spentMs, deadline?.leftMs ?? Infinity);
         const jitteredMs = pauseMs * (0.5 + Math.random() / 2);
-        if (performance.now() - begin + jitteredMs > timeoutMs) throw error;
+        if (jitteredMs >= leftMs) throw error;
         onFailure?.(error);
         await sleep(jitteredMs);
       }

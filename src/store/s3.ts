@@ -16,6 +16,7 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { Deadline } from '../base/deadline.ts';
 import { assert, PachError } from '../base/errors.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
 import { S3Session } from './s3-client.ts';
@@ -58,11 +59,11 @@ class S3Store implements Store {
     this.singleWriter = singleWriter;
   }
 
-  async read(key: string, offset: number, length: number): Promise<Uint8Array> {
+  async read(key: string, offset: number, length: number, deadline?: Deadline): Promise<Uint8Array> {
     assert(offset >= 0 && length >= 0, 'a range of an object');
     // There is no empty range, yet an absent key must be told.
     const asked = length === 0 ? 'bytes=0-0' : `bytes=${offset}-${offset + length - 1}`;
-    const answer = await this.get(key, asked, Math.max(1, length));
+    const answer = await this.get(key, asked, Math.max(1, length), deadline);
     if (!answer || length === 0) return Buffer.alloc(0);
     if (answer.start !== offset) throw this.cut(key, `it sent bytes from ${answer.start}, not from ${offset}`);
     const wanted = Math.min(length, answer.size - offset);
@@ -70,9 +71,9 @@ class S3Store implements Store {
     return answer.bytes;
   }
 
-  async readTail(key: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+  async readTail(key: string, length: number, deadline?: Deadline): Promise<{ bytes: Uint8Array; size: number }> {
     assert(length >= 0, 'a range of an object');
-    const answer = await this.get(key, `bytes=-${Math.max(1, length)}`, Math.max(1, length));
+    const answer = await this.get(key, `bytes=-${Math.max(1, length)}`, Math.max(1, length), deadline);
     // The one object without a last byte is the empty one.
     if (!answer) return { bytes: Buffer.alloc(0), size: 0 };
     const { bytes, start, size } = answer;
@@ -82,9 +83,9 @@ class S3Store implements Store {
     return { bytes: length === 0 ? Buffer.alloc(0) : bytes, size };
   }
 
-  async readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+  async readWithToken(key: string, deadline?: Deadline): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
     try {
-      const answer = await this.get(key, undefined, smallObjectBytesMax);
+      const answer = await this.get(key, undefined, smallObjectBytesMax, deadline);
       assert(answer, 'a request without range has an answer');
       return { bytes: answer.bytes, token: this.tokenOf(answer.etag, key) };
     } catch (error) {
@@ -149,15 +150,24 @@ class S3Store implements Store {
   }
 
   /** Undefined when the object has no byte in the range. */
-  private async get(key: string, range: string | undefined, bytesMax: number): Promise<Answer | undefined> {
+  private async get(
+    key: string,
+    range: string | undefined,
+    bytesMax: number,
+    deadline = new Deadline(),
+  ): Promise<Answer | undefined> {
     const target = this.target(key);
     return this.words(key, async (client) => {
       try {
-        const output = await client.send(new GetObjectCommand({ ...target, Range: range }));
-        const bytes = await this.collect(output.Body as Readable, output.ContentLength, { key, bytesMax });
-        const found = /^bytes (\d+)-\d+\/(\d+)$/.exec(output.ContentRange ?? '');
+        const { answer, bytes } = await deadline.run(`s3://${this.place.bucket}`, async (abortSignal) => {
+          const output = await client.send(new GetObjectCommand({ ...target, Range: range }), { abortSignal });
+          const body = output.Body as Readable;
+          const collected = await this.collect(body, output.ContentLength, { key, bytesMax, deadline });
+          return { answer: output, bytes: collected };
+        });
+        const found = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.ContentRange ?? '');
         const start = found ? Number(found[1]) : 0;
-        return { bytes, etag: output.ETag, start, size: found ? Number(found[2]) : bytes.length };
+        return { bytes, etag: answer.ETag, start, size: found ? Number(found[2]) : bytes.length };
       } catch (error) {
         if (statusOf(error) === 416) return undefined;
         throw error;
@@ -169,7 +179,7 @@ class S3Store implements Store {
   private async collect(
     body: Readable,
     length: number | undefined,
-    { key, bytesMax }: { key: string; bytesMax: number },
+    { key, bytesMax, deadline }: { key: string; bytesMax: number; deadline: Deadline },
   ): Promise<Buffer> {
     if (length === undefined || length > bytesMax) {
       body.destroy();
@@ -186,6 +196,7 @@ class S3Store implements Store {
     body.on('data', (piece: Buffer) => {
       if (filled + piece.length <= length) piece.copy(bytes, filled);
       filled += piece.length;
+      deadline.moved(piece.length);
     });
     await finished(body);
     if (filled !== length) throw this.cut(key, `${filled} of ${length} bytes came`);

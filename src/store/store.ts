@@ -2,6 +2,7 @@
  * An object store: named, immutable objects plus a few mutable ones that move by
  * compare-and-swap. The seam that folder, S3 and memory implement and one contract suite checks.
  */
+import type { Deadline } from '../base/deadline.ts';
 
 /** Names one version of a mutable object; opaque, compared by the store alone. */
 export type Token = string & { readonly brand: 'Token' };
@@ -19,15 +20,16 @@ export interface Store {
 
   /**
    * The bytes [offset, offset+length) of an object; fewer only where the object ends.
-   * Throws `not-found` when the key is absent. Retried reads are safe.
+   * Throws `not-found` when the key is absent. Retried reads are safe. Reads of a store behind a
+   * network throw `unreachable` when the deadline is over: nothing of them goes on then.
    */
-  read(key: string, offset: number, length: number): Promise<Uint8Array>;
+  read(key: string, offset: number, length: number, deadline?: Deadline): Promise<Uint8Array>;
 
   /** The last `length` bytes of an object (all of it when shorter), and its size in bytes. */
-  readTail(key: string, length: number): Promise<{ bytes: Uint8Array; size: number }>;
+  readTail(key: string, length: number, deadline?: Deadline): Promise<{ bytes: Uint8Array; size: number }>;
 
   /** A whole small object and its token, or undefined when the key is absent. */
-  readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined>;
+  readWithToken(key: string, deadline?: Deadline): Promise<{ bytes: Uint8Array; token: Token } | undefined>;
 
   /**
    * Stores an object of these parts, one after another, unless the key exists. True when it was

@@ -221,3 +221,32 @@ E`);
   expect(signed.lastIndexOf('old')).toBeLessThan(signed.indexOf('new'));
   await place.must('pach unmount pfs');
 });
+
+test('reads end with --timeout where a server hangs or trickles, and work as soon as it is well', async () => {
+  const { url, endpoint, env } = await s3ForTests();
+  let fate: WireFault = 'works';
+  await using way = await faultyWay(endpoint, (method) => (method === 'GET' ? fate : 'works'));
+  await using place = await Place.make('root', { ...env, PACH_STORE: url.replace(endpoint, way.endpoint) });
+  // Each in a pack of its own, so that none comes with another.
+  await place.must(`mkdir src && pach create repo data >/dev/null
+    for n in 0 1 2 3 4; do head -c 3000000 /dev/urandom > src/big$n; head -c 300000 /dev/urandom > src/small$n
+      pach put file data@master -r -f src/; done`);
+  await place.must(
+    'pachmount data@master --timeout 2s pfs && cmp src/big0 pfs/data/big0 && cmp src/small0 pfs/data/small0',
+  );
+  for (const [index, fault] of (['stalled', 'trickled', 'stalledBody'] as const).entries()) {
+    fate = fault;
+    const names = [`small${index + 1}`, `big${index + 1}`];
+    const reads = await Promise.all(names.map((name) => place.run(`cat pfs/data/${name}`, 14)));
+    for (const { code, stderr } of reads) {
+      expect({ fault, code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('Input/output error') });
+    }
+    // What was asked for ahead began a little later.
+    await vi.waitUntil(() => way.open === 0, { timeout: 14_000 });
+    fate = 'works';
+    await place.must(names.map((name) => `cmp src/${name} pfs/data/${name}`).join(' && '), 14);
+  }
+  // What comes slowly, but comes, is waited for.
+  fate = 'slow';
+  await place.must('cmp src/big4 pfs/data/big4');
+});

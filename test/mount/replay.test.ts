@@ -37,9 +37,9 @@ class SlowStore extends MemoryStore {
   private waiting: (() => void)[] = [];
   isHeld = false;
 
-  override async read(...range: Parameters<Store['read']>): Promise<Uint8Array> {
+  override async read(...[key, offset, length]: Parameters<Store['read']>): Promise<Uint8Array> {
     if (this.isHeld) await new Promise<void>((answer) => this.waiting.push(answer));
-    return super.read(...range);
+    return super.read(key, offset, length);
   }
 
   /** From now on, and what was asked for. */
@@ -72,7 +72,7 @@ async function serve(inner: Store, known: readonly FirstRead[], address = 'data'
   const { store, counts } = traceStore(inner);
   const project = openTestProject(store);
   const space = new DiskSpace(await mkdtemp(join(dir, 'cache-')), 1e9);
-  const files = { cache: new FileCache(space), filler: new Filler(inner, space, 5, 24 * 1024 * 1024) };
+  const files = { cache: new FileCache(space), filler: new Filler(inner, space, 15_000, 24 * 1024 * 1024) };
   const newReplay = (): Replay => {
     const load = (): Promise<readonly FirstRead[]> => Promise.resolve(known);
     return new Replay({ reader: project.idleReader(8 * mebibyte), project: 'default', files, load });

@@ -3,8 +3,8 @@
  * bounded time, and what was written is there once.
  */
 import { randomBytes, randomInt } from 'node:crypto';
-import { expect, test } from 'vitest';
-import { isPachError } from '../../src/base/errors.ts';
+import { expect, test, vi } from 'vitest';
+import { isPachError, type PachError } from '../../src/base/errors.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import { faultyWay, type FaultyWay, type WireFault } from '../support/faulty-way.ts';
@@ -111,6 +111,34 @@ test('a server that stops in the middle of an answer, or before it, is given up 
   say('stalled');
   expect(await place.store.writeIfAbsent('other', [bytes])).toBe(true);
 }, 120_000);
+
+test('a read ends at its deadline: its attempts, its second request, its body, and its turn in the queue', async () => {
+  const { next, say } = script();
+  await using place = await broken(next);
+  const bytes = randomBytes(700_000);
+  await place.store.writeIfAbsent('object', [bytes]);
+  const options = { retry: { delayMs: 5, timeoutMs: 1000, firstContactMs: 1000 }, requestsMax: 2 };
+  const store = await openStore(place.url, options);
+  for (const fault of ['stalled', 'stalledBody', 'trickled'] as const) {
+    say(...Array.from({ length: 4 }, () => fault));
+    const reads = await Promise.allSettled<unknown>([
+      store.read('object', 0, 700_000),
+      store.readTail('object', 70_000),
+      store.readWithToken('object'),
+      store.read('object', 5, 10),
+    ]);
+    const codes = reads.map((read) => (read.status === 'rejected' ? (read.reason as PachError).code : read.status));
+    expect(codes).toEqual(Array(4).fill('unreachable'));
+    await vi.waitUntil(() => place.way.open === 0);
+    say();
+    expect(bytes.equals(await store.read('object', 0, 700_000))).toBe(true);
+  }
+  // Each tenth of it comes within the time, all of it does not.
+  say('slow');
+  expect(bytes.equals(await store.read('object', 0, 700_000))).toBe(true);
+  expect(next()).toBe('works');
+  await store.close();
+});
 
 test('a write that another followed while no answer came is an error, not a guess', async () => {
   const { next, say } = script();

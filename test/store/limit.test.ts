@@ -8,13 +8,13 @@ async function watched(next: (read: number) => Promise<void>) {
   const store = new MemoryStore();
   await store.writeIfAbsent('a', [Buffer.from('bytes')]);
   const counts = { made: 0, underWay: 0, most: 0 };
-  const read: Store['read'] = async (...range) => {
+  const read: Store['read'] = async (key, offset, length) => {
     counts.made += 1;
     counts.underWay += 1;
     counts.most = Math.max(counts.most, counts.underWay);
     try {
       await next(counts.made);
-      return await store.read(...range);
+      return await store.read(key, offset, length);
     } finally {
       counts.underWay -= 1;
     }

@@ -19,15 +19,21 @@ export type WireFault =
   | 'short' // half of the answer arrives, as if it were all
   | 'flipped' // bytes of the answer are others
   | 'stalled' // no answer ever comes
-  | 'stalledBody'; // half of the answer, and then nothing more
+  | 'stalledBody' // half of the answer, and then nothing more
+  | 'trickled' // the answer, a byte each tenth of a second
+  | 'slow'; // the answer, a tenth of it each 0.3 seconds
 
 export interface FaultyWay extends AsyncDisposable {
   readonly endpoint: string;
   /** Methods of what came, in order. */
   readonly requests: string[];
+  /** Requests whose answer has not ended, and whose client has not gone. */
+  readonly open: number;
 }
 
 const garbleEvery = 512;
+const trickleMs = 100;
+const slowMs = 300;
 
 /** `next` is asked for each request: its method, whether it asks for a range, and all of it. */
 export async function faultyWay(
@@ -36,10 +42,13 @@ export async function faultyWay(
 ): Promise<FaultyWay> {
   const { hostname, port } = new URL(endpoint);
   const requests: string[] = [];
+  let open = 0;
 
   async function pass(request: IncomingMessage, answer: ServerResponse): Promise<void> {
     const { method = '', url: path, headers } = request;
     requests.push(method);
+    open += 1;
+    answer.on('close', () => (open -= 1));
     const fault = next(method, headers.range !== undefined, request);
     const body = await buffer(request);
     if (fault === 'reset') return void request.socket.destroy();
@@ -65,6 +74,8 @@ export async function faultyWay(
     if (fault === 'truncated') answer.write(half, () => request.socket.destroy());
     else if (fault === 'stalledBody' && bytes.length > 1) answer.write(half);
     else if (fault === 'short') answer.end(half);
+    else if (fault === 'trickled') sendParts(answer, bytes, 1, trickleMs);
+    else if (fault === 'slow') sendParts(answer, bytes, Math.ceil(bytes.length / 10), slowMs);
     else answer.end(fault === 'flipped' ? garbled(bytes) : bytes);
   }
 
@@ -76,11 +87,24 @@ export async function faultyWay(
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    get open() {
+      return open;
+    },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
     },
   };
+}
+
+function sendParts(answer: ServerResponse, bytes: Buffer, partBytes: number, everyMs: number): void {
+  let at = 0;
+  const timer = setInterval(() => {
+    answer.write(bytes.subarray(at, at + partBytes));
+    at += partBytes;
+    if (at >= bytes.length) answer.end();
+  }, everyMs);
+  answer.on('close', () => clearInterval(timer));
 }
 
 function refuse(answer: ServerResponse, status: number, code: string): void {

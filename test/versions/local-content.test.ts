@@ -247,8 +247,9 @@ test('as many transfers are under way as may be, also when that changes', async 
   const piece = Buffer.alloc(64);
   piece.writeUInt32LE(1, 16);
   piece.writeUInt32LE(1, 20);
-  const begin = (id: number): void =>
+  const begin = (id: number): void => {
     fetcher.fetch(id, content.file.bytes, { url, timeoutSeconds: 60 }, piece, false, false);
+  };
   for (let id = 0; id < 8; id += 1) begin(id);
   const come = async (count: number): Promise<void> => {
     await vi.waitFor(() => expect(waiting.length).toBe(count));

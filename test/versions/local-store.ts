@@ -36,7 +36,7 @@ export interface Opened {
   readonly project: Project;
 }
 
-/** The content of a file, through the cache in `dir`. */
+/** The content of a file, through the cache in `dir`. `timeoutSeconds`: how long a transfer may bring nothing. */
 export async function openContentOf(
   store: Store,
   path: string,
@@ -46,7 +46,10 @@ export async function openContentOf(
   const commit = await resolveCommit(await project.snapshot(), parseAddress('data'));
   const { entry } = await new Files(project.reader, rootOf(commit), 'data').find(path);
   const space = new DiskSpace(dir, 1e9);
-  const files: LocalFiles = { cache: new FileCache(space), filler: new Filler(store, space, timeoutSeconds, memory) };
+  const files: LocalFiles = {
+    cache: new FileCache(space),
+    filler: new Filler(store, space, timeoutSeconds * 3000, memory),
+  };
   if (entry.content.form !== 'list') throw new Error('a large file is a list');
   const content = await LocalContent.open(files, project.reader, 'default', entry.content);
   if (!content) throw new Error('the cache has no room for it');

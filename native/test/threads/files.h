@@ -50,7 +50,9 @@ class Files {
       const uint32_t length = static_cast<uint32_t>(std::min(kChunk, SizeOf(file) - chunk * kChunk));
       transfer.pieces.push_back({chunk * (kChunk + 1), length + 1, length, chunk * kChunk, hashes_[file][chunk], chunk == 0, chunk == last});
     }
+    transfer.given_up = std::make_shared<std::atomic<bool>>(false);
     transfer.begun = [] {};
+    transfer.moved = [](uint64_t) {};
     transfer.landed = [](size_t) {};
     transfer.ended = [done = std::move(done)](size_t, uint64_t, const std::string& failure) {
       if (!failure.empty()) Fail(failure.c_str());
