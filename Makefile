@@ -49,7 +49,9 @@ give_back = if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u . 2>/dev/null || echo 0)"
 	  done; \
 	fi
 
-demo: setup ## real data as two commits, mounted, looked at, unmounted
+demo: ## in under a minute: a file larger than memory, versions as paths, pipelines
+	@echo 'demo: installs and builds what is missing'; log=$$(mktemp); \
+	$(MAKE) setup >"$$log" 2>&1 || { status=$$?; cat "$$log"; rm "$$log"; exit $$status; }; rm "$$log"
 	@status=0; test/demo.sh || status=$$?; $(give_back); exit $$status
 
 test: setup setup-test ## all tests but the long ones; a skipped one fails (ALLOW_SKIP=1: does not)
