@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the machine itself must have: Node, Debian packages, a usable /dev/fuse.
+# What the machine itself must have: Node, Debian packages, a usable /dev/fuse, the mount helper.
 #
 #   system.sh GROUP...     see to all of GROUPs; groups: build run test bench long
 #
@@ -70,6 +70,20 @@ repair_fuse() {
   return 1
 }
 
+# For `mount -t fuse.pachmount` and /etc/fstab. mount looks in /sbin only, and gives no PATH to find
+# Node by. The last set-up of several on a machine counts.
+helper=/sbin/mount.fuse.pachmount
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+give_helper() {
+  local text
+  text=$(printf '#!/bin/sh\n# Written by %q.\nexec %q %q "$@"' \
+    "$checkout/native/system.sh" "$(command -v node)" "$checkout/bin/mount.fuse.pachmount")
+  if [ "$(cat "$helper" 2>/dev/null)" = "$text" ]; then return 0; fi
+  say "writing $helper, for mount -t fuse.pachmount and /etc/fstab"
+  { printf '%s\n' "$text" >"$helper.new" && chmod 755 "$helper.new" && mv "$helper.new" "$helper"; } 2>/dev/null ||
+    say "$helper can't be written; pachmount works without it"
+}
+
 groups_wanted=("$@")
 failed=0
 node_is_usable || failed=1
@@ -97,19 +111,22 @@ case " ${groups_wanted[*]} " in
   *' run '*)
     if is_root; then
       repair_fuse || failed=1
+      if command -v node >/dev/null; then give_helper; fi
     elif [ ! -e /dev/fuse ]; then
       fuse_missing='missing to mount: the device /dev/fuse'
     elif [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
       fuse_missing="missing to mount: the right to open /dev/fuse ($(stat -c 'mode %a, owner %U' /dev/fuse))"
     elif ! fuse_opens; then
       fuse_missing='missing to mount: /dev/fuse is there, but the kernel refuses to open it'
+    elif [ ! -e "$helper" ]; then
+      say 'for mount -t fuse.pachmount and /etc/fstab, which pachmount does not need, an administrator runs:'
+      say "  sudo make -C $checkout setup-root"
     fi
     ;;
 esac
 if [ -n "$fuse_missing" ]; then say "$fuse_missing"; fi
 
 if [ ${#missing[@]} -gt 0 ] || [ -n "$fuse_missing" ]; then
-  checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   say 'an administrator gives all of it with:'
   say "  sudo make -C $checkout setup-root FOR='${groups_wanted[*]}'"
   if [ ${#missing[@]} -gt 0 ]; then

@@ -38,8 +38,11 @@ Napi::Value OpenDeviceCall(const Napi::CallbackInfo& info) {
 void MountCall(const Napi::CallbackInfo& info) {
   int device = info[0].As<Napi::Number>();
   std::string mountpoint = info[1].As<Napi::String>();
-  bool allow_other = info[2].As<Napi::Boolean>(), helper = info[3].As<Napi::Boolean>();
-  Guarded(info.Env(), [&] { (helper ? MountByHelper : MountDirectly)(device, mountpoint, allow_other); });
+  Napi::Object given = info[2].As<Napi::Object>();
+  bool helper = info[3].As<Napi::Boolean>();
+  const MountOptions options{given.Get("source").As<Napi::String>(), given.Get("allowOther").ToBoolean(),
+                             given.Get("noExec").ToBoolean()};
+  Guarded(info.Env(), [&] { (helper ? MountByHelper : MountDirectly)(device, mountpoint, options); });
 }
 
 void UnmountCall(const Napi::CallbackInfo& info) {

@@ -91,6 +91,16 @@ void Run(const std::vector<std::string>& arguments) {
   if (WaitFor(pid) != 0) throw MountError{said.find("busy") != std::string::npos ? EBUSY : 0, said};
 }
 
+/** As the value of an option of fusermount3. */
+std::string Escaped(const std::string& text) {
+  std::string escaped;
+  for (const char each : text) {
+    if (each == ',' || each == '\\') escaped += '\\';
+    escaped += each;
+  }
+  return escaped;
+}
+
 /** Receives one descriptor; -1 when the other side closed without sending one. */
 int Receive(int socket) {
   char byte;
@@ -119,16 +129,17 @@ int OpenDevice() {
   return device;
 }
 
-void MountDirectly(int device, const std::string& mountpoint, bool allow_other) {
-  std::string options = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=" + std::to_string(geteuid()) +
+void MountDirectly(int device, const std::string& mountpoint, const MountOptions& options) {
+  std::string data = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=" + std::to_string(geteuid()) +
                         ",group_id=" + std::to_string(getegid()) + ",default_permissions";
-  if (allow_other) options += ",allow_other";
-  if (mount("pachmount", mountpoint.c_str(), kType, MS_RDONLY | MS_NOSUID | MS_NODEV, options.c_str()) != 0) {
+  if (options.allow_other) data += ",allow_other";
+  const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | (options.no_exec ? MS_NOEXEC : 0);
+  if (mount(options.source.c_str(), mountpoint.c_str(), kType, flags, data.c_str()) != 0) {
     throw MountError{errno, ""};
   }
 }
 
-void MountByHelper(int device, const std::string& mountpoint, bool allow_other) {
+void MountByHelper(int device, const std::string& mountpoint, const MountOptions& options) {
   int sockets[2], pipes[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) throw MountError{errno, ""};
   Descriptor mine(sockets[0]);
@@ -139,11 +150,12 @@ void MountByHelper(int device, const std::string& mountpoint, bool allow_other) 
     if (pipe2(pipes, O_CLOEXEC) != 0) throw MountError{errno, ""};
     Descriptor errors(pipes[0]);
     Descriptor printed(pipes[1]);
-    std::string options = "ro,nosuid,nodev,default_permissions,fsname=pachmount,subtype=pachmount";
-    if (allow_other) options += ",allow_other";
+    std::string words = "ro,nosuid,nodev,default_permissions,subtype=pachmount,fsname=" + Escaped(options.source);
+    if (options.allow_other) words += ",allow_other";
+    if (options.no_exec) words += ",noexec";
     // dup2 of a descriptor onto itself would leave it closed on exec.
     Descriptor moved(fcntl(theirs.get(), F_DUPFD_CLOEXEC, 10));
-    pid_t pid = Spawn({"fusermount3", "-o", options, "--", mountpoint}, moved.get(), printed.get());
+    pid_t pid = Spawn({"fusermount3", "-o", words, "--", mountpoint}, moved.get(), printed.get());
     close(printed.release());
     close(moved.release());
     close(theirs.release());

@@ -10,12 +10,16 @@ import { PachError } from '../base/errors.ts';
 import { askMount, kernelMounts, listMountRecords, mountLogPath } from '../local/mounts.ts';
 import { encodeHead } from '../model/records/head.ts';
 import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
+import type { MountOptions } from '../mount/fuse-native.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { isS3 } from '../store/s3-url.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { openProject } from './open.ts';
 import type { ServeMessage } from './serve-mount.ts';
 import type { Settings } from './settings.ts';
+
+/** The kernel takes no more than a page. */
+const sourceBytesMax = 4000;
 
 export interface Mounted {
   /** The server's supervisor; it outlives this process unless it is waited for. */
@@ -24,11 +28,14 @@ export interface Mounted {
   readonly ended: Promise<number>;
 }
 
+/** Who may do what with the files of a mount. */
+export type MountAccess = Pick<MountOptions, 'allowOther' | 'noExec'>;
+
 /** Mounts, and resolves when the mount answers. Nothing is left behind when it fails. */
 export async function mountProject(
   settings: Settings,
   asked: Omit<MountPlan, 'head'>,
-  allowOther: boolean,
+  access: MountAccess,
   signal: AbortSignal,
 ): Promise<Mounted> {
   const { mountpoint } = asked;
@@ -40,7 +47,7 @@ export async function mountProject(
       const plan = { ...asked, head: await pinHead(settings, asked) };
       await checkMountpoint(settings, mountpoint);
       signal.throwIfAborted();
-      mountKernel(connection, mountpoint, allowOther);
+      mountKernel(connection, mountpoint, { source: sourceName(plan.sources), ...access });
       try {
         await serving(mounted, plan);
         signal.throwIfAborted();
@@ -117,6 +124,15 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
       next: 'choose an empty folder',
     });
   }
+}
+
+/**
+ * What the system shows as the source of a mount, as a line in /etc/fstab says it: `mount -a` leaves
+ * alone what is mounted from there already.
+ */
+function sourceName(sources: readonly string[]): string {
+  const name = sources.map((source) => source.replaceAll(',', String.raw`\,`)).join(',');
+  return name === '' || Buffer.byteLength(name) > sourceBytesMax ? 'pachmount' : name;
 }
 
 function startServer({ device, table }: KernelConnection, storeUrl: string, logPath: string): Mounted {

@@ -203,7 +203,8 @@ function lazyMount(
       timeoutMs: mountTimeoutMs,
     };
     // A command may be another user than the engine, which only root can let in without asking.
-    const { ended } = await mountProject(settings, plan, process.geteuid?.() === 0, signal);
+    const access = { allowOther: process.geteuid?.() === 0, noExec: false };
+    const { ended } = await mountProject(settings, plan, access, signal);
     void ended.then(() => {
       opened = undefined;
       unmountAll([mountpoint]);

@@ -132,13 +132,21 @@ export interface FuseSession {
   counters(): FuseCounters;
 }
 
+export interface MountOptions {
+  /** What the system shows as the mount's source. */
+  readonly source: string;
+  readonly allowOther: boolean;
+  /** No file of the mount may be run. */
+  readonly noExec: boolean;
+}
+
 export interface FuseAddon {
   /** The descriptor of a new, empty inode table. Errors carry `code`. */
   createTable(): number;
   /** The descriptor of a device that serves no mount yet. Errors carry `code`. */
   openDevice(): number;
   /** Mounts, to be served through `device`; `helper` uses fusermount3. Blocks for a moment. */
-  mount(device: number, mountpoint: string, allowOther: boolean, helper: boolean): void;
+  mount(device: number, mountpoint: string, options: MountOptions, helper: boolean): void;
   unmount(mountpoint: string, lazy: boolean, helper: boolean): void;
   readonly FuseSession: new (options: SessionOptions, handlers: SessionHandlers) => FuseSession;
 }

@@ -4,7 +4,7 @@
 import { closeSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
-import { fuseAddon } from './fuse-native.ts';
+import { fuseAddon, type MountOptions } from './fuse-native.ts';
 
 /** Descriptors that a server needs, and that any process may hand to its successor. */
 export interface KernelConnection {
@@ -36,9 +36,9 @@ export function openKernel(): KernelConnection {
 }
 
 /** Mounts, to be served through this connection. Throws `denied` when this user may not. */
-export function mountKernel({ device }: KernelConnection, mountpoint: string, allowOther: boolean): void {
+export function mountKernel({ device }: KernelConnection, mountpoint: string, options: MountOptions): void {
   try {
-    fuseAddon().mount(device, mountpoint, allowOther, !isRoot());
+    fuseAddon().mount(device, mountpoint, options, !isRoot());
   } catch (error) {
     throw refused(mountpoint, error as NodeJS.ErrnoException, 'mounted');
   }

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { faultyWay, type WireFault } from '../support/faulty-way.ts';
 import { s3ForTests } from '../support/s3.ts';
-import { opcodes, Place, type Result, type Who } from '../support/place.ts';
+import { leaveMounts, opcodes, Place, type Result, type Who } from '../support/place.ts';
 
 const handOver = resolve(import.meta.dirname, 'hand-over.mjs');
 const put = 'pach create repo data >/dev/null && pach put file data@master -r -f src/';
@@ -106,7 +106,7 @@ test.each([
     place.run(`cat > commands <<'END'
 pachmount data@master pfs; ${commands}
 END
-      unshare -m bash -c 'mount --bind etc /etc; setpriv --reuid=65534 --regid=65534 --clear-groups bash commands; code=$?
+      unshare -m bash -c '${leaveMounts}; mount --bind etc /etc; setpriv --reuid=65534 --regid=65534 --clear-groups bash commands; code=$?
         if grep -q " $PWD/pfs fuse" /proc/self/mounts; then echo still there; umount -l pfs; fi; exit $code'`);
   expect(await inside('cd pfs; pach unmount ../pfs; echo $?; cd ..; pach unmount pfs >/dev/null')).toEqual({
     code: 0,

@@ -21,7 +21,7 @@ const plan = {
 };
 const program = fileURLToPath(new URL('../../dist/cli/serve-main.js', import.meta.url));
 const { device, table } = openKernel();
-mountKernel({ device, table }, plan.mountpoint, false);
+mountKernel({ device, table }, plan.mountpoint, { source: 'pachmount', allowOther: false, noExec: false });
 
 async function serve() {
   const server = spawn(process.execPath, [program], { stdio: ['pipe', 'ignore', 'inherit', 'ipc', device, table] });

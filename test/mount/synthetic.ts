@@ -110,7 +110,7 @@ export class Mounted implements AsyncDisposable {
     this.mountpoint = mkdtempSync(join(tmpdir(), 'pachmount-transport-'));
     if (who === 'root') {
       this.connection = openKernel();
-      mountKernel(this.connection, this.mountpoint, false);
+      mountKernel(this.connection, this.mountpoint, { source: 'pachmount', allowOther: false, noExec: false });
     }
     if (who !== 'root' && isRoot) chownSync(this.mountpoint, nobody, nobody);
     this.server = this.newServer();

@@ -224,7 +224,9 @@ test('mounts that can not be made or taken away', () => {
   const dir = mkdtempSync(join(tmpdir(), 'pachmount-transport-'));
   const denied = expect.objectContaining({ code: 'not-found', why: 'there is no such folder' });
   const connection = openKernel();
-  expect(() => mountKernel(connection, join(dir, 'nope'), false)).toThrow(denied);
+  expect(() =>
+    mountKernel(connection, join(dir, 'nope'), { source: 'pachmount', allowOther: false, noExec: false }),
+  ).toThrow(denied);
   closeKernel(connection);
   expect(() => unmountKernel(join(dir, 'nope'), false)).toThrow(expect.objectContaining({ code: 'not-found' }));
   expect(() => unmountKernel(dir, false)).toThrow(

@@ -42,6 +42,9 @@ export function withoutPreload(environment: NodeJS.ProcessEnv): NodeJS.ProcessEn
   return LD_PRELOAD === undefined ? environment : { ...rest, PATH: `${PACH_TEST_NODE}:${rest['PATH']}` };
 }
 
+/** First in a mount namespace of one's own, so that it does not hold the mounts of tests beside this one. */
+export const leaveMounts = 'umount -q -l -a -t fuse.pachmount || :';
+
 /** A folder of its own with a store and settings, and commands run in it. */
 export class Place implements AsyncDisposable {
   readonly dir: string;

@@ -24,6 +24,7 @@ interface MountArgs {
   readonly prefetch: string;
   readonly timeout: string;
   readonly 'allow-other': boolean;
+  readonly noexec: boolean;
 }
 
 export const mountVerb = verb<MountArgs>({
@@ -71,7 +72,8 @@ export const mountVerb = verb<MountArgs>({
         default: '60s',
         describe: 'How long a read waits for a store that does not answer',
       })
-      .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users in' }),
+      .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users in' })
+      .option('noexec', { type: 'boolean', default: false, describe: 'Let nobody run a file of the mount' }),
   async run(args, { settings, output, signal }) {
     const mountpoint = await mountpointPath(args.words.at(-1) as string);
     const sources = [...args.repos, ...args.words.slice(0, -1)];
@@ -94,7 +96,8 @@ export const mountVerb = verb<MountArgs>({
       timeoutMs: durationOf('--timeout', args.timeout),
       keepsFirstReads: true,
     };
-    const { server, ended } = await mountProject(settings, plan, args['allow-other'], signal);
+    const access = { allowOther: args['allow-other'], noExec: args.noexec };
+    const { server, ended } = await mountProject(settings, plan, access, signal);
     await output.document({ mountpoint, sources: plan.sources }, () => output.name(mountpoint));
     if (!args.foreground) {
       server.unref();
