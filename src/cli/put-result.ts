@@ -17,3 +17,7 @@ export async function printPut(output: Output, result: PutResult): Promise<void>
     return `${read} (${stored}): commit ${output.id(commit)}`;
   });
 }
+
+/** Of the option that put and sync share. */
+export const skipUnreadableHelp =
+  'Commit the rest when something can not be read; what is there for it stays. Exit code 1';

@@ -6,14 +6,14 @@ import { mapOrdered } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import { listFolder, type FileStat, type Listing } from '../base/listing.ts';
 import { native, type SmallFile } from '../base/native.ts';
-import { fullPath, placeBelow, type Place } from '../base/place.ts';
+import { fullPath, OpenFile, placeBelow, type Place } from '../base/place.ts';
 import { inlineBytesMax, nameBytesMax, type Hash } from '../model/refs.ts';
-import { textOfName } from '../model/paths.ts';
 import type { FileContent, TreeEntry } from '../model/tree.ts';
 import { storeFile, storeSmall, storeStream, type ContentSink, type ReadFile } from './content.ts';
 import { sameContent, type Directories, type Directory, type DirectoryEdit, type OldEntries } from './directories.ts';
 import type { OwnFolders } from './own-folders.ts';
 import { Unread, type Seen } from './unread.ts';
+import { leaveOut, shownPath, unreadable, type Unreadable } from './unreadable.ts';
 
 export interface IngestOptions {
   readonly sink: ContentSink;
@@ -22,6 +22,8 @@ export interface IngestOptions {
   progress(bytes: number, files: number): void;
   /** Told of what is left out: what can't be stored (sockets, devices, FIFOs), and `own`. */
   skipped(path: string, why: string): void;
+  /** Takes what can't be read. Without it the first such thing is thrown. */
+  readonly unreadable?: Unreadable | undefined;
   readonly signal?: AbortSignal | undefined;
   /** What this machine remembers of the folder from the last time. */
   readonly seen?: Seen | undefined;
@@ -44,8 +46,9 @@ const batchBytesMax = 4 * 1024 * 1024;
 
 /**
  * Stores what lies in `folder` over `base`: a time stays where the content does. Names there and
- * not here stay, unless the options say that they go. Throws `failed` or `denied` naming the
- * source that can't be read.
+ * not here stay, unless the options say that they go; so does what lies there and can't be read here.
+ * Throws `failed` or `denied` naming the folder when it can't be read itself, or, unless the options
+ * take that, anything in it.
  */
 export async function ingestFolder(
   options: IngestOptions,
@@ -78,7 +81,8 @@ async function ingestListed(
   const old = options.directories.merge(base);
   const ahead = options.directories.merge(base);
   const entries = changed(old, stored({ options, folder, listing, unread, old, ahead }));
-  const edits = options.deleteOthers && base ? withDeletions(options, base, listing, entries) : entries;
+  const deletes = options.deleteOthers && !options.unreadable?.counts;
+  const edits = deletes && base ? withDeletions(options, base, listing, entries) : entries;
   const directory = await options.directories.apply(base, edits);
   await unread.keep(directory);
   return directory;
@@ -124,15 +128,16 @@ interface Folder {
 /** The entries of a folder that may have changed, in the order of its names. */
 async function* stored(of: Folder): AsyncGenerator<TreeEntry> {
   const { options, folder, unread } = of;
-  for await (const { batch, files } of mapOrdered(batches(candidates(of)), 2, (group) => readBatch(folder, group))) {
+  const read = (group: readonly Candidate[]) => readBatch(options, folder, group);
+  for await (const { batch, files } of mapOrdered(batches(candidates(of)), 2, read)) {
     options.signal?.throwIfAborted();
     const entries: (TreeEntry | undefined)[] = files
       ? await storeBatch(options, folder, batch, files)
-      : [await storeOne(of, batch[0] as Candidate)];
+      : [await storeOne(of, batch[0] as Candidate).catch((error: unknown) => leaveOut(options, error))];
     for (const [index, entry] of entries.entries()) {
-      if (!entry) continue;
-      unread.read((batch[index] as Candidate).file, entry);
-      yield entry;
+      const { file } = batch[index] as Candidate;
+      unread.read(file, entry);
+      if (entry) yield entry;
     }
   }
 }
@@ -180,7 +185,9 @@ async function* batches(stats: AsyncIterable<Candidate>): AsyncGenerator<Candida
   if (group.length > 0) yield group;
 }
 
+/** Of files that are only counted, those with something in them are opened and not read: `EFBIG`. */
 async function readBatch(
+  options: IngestOptions,
   folder: Place,
   batch: readonly Candidate[],
 ): Promise<{ batch: readonly Candidate[]; files: SmallFile[] | undefined }> {
@@ -188,7 +195,7 @@ async function readBatch(
   if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { batch, files: undefined };
   const names = batch.map((stat) => stat.name);
   const files = await native()
-    .readSmallFiles(folder.root, folder.path, names, smallBytesMax)
+    .readSmallFiles(folder.root, folder.path, names, options.unreadable?.counts ? 0 : smallBytesMax)
     .catch((error: unknown) => {
       throw unreadable(shownPath(folder), error);
     });
@@ -200,20 +207,25 @@ async function storeBatch(
   folder: Place,
   batch: readonly FileStat[],
   files: readonly SmallFile[],
-): Promise<TreeEntry[]> {
+): Promise<(TreeEntry | undefined)[]> {
   const whole = files.flatMap(({ bytes, hash }) => (bytes && hash ? [{ bytes, hash: hash as Hash }] : []));
   const contents = await storeSmall(options.sink, whole);
-  const entries: TreeEntry[] = [];
+  const entries: (TreeEntry | undefined)[] = [];
   let next = 0;
   for (const [index, stat] of batch.entries()) {
     const file = files[index] as SmallFile;
     const path = placeBelow(folder, stat.name);
     checkName(stat.name, path);
     if (file.error === 'EFBIG') {
-      entries.push({ name: stat.name, kind: 'file', ...(await ingestFile(options, path)) });
+      const read = await maybeFile(options, path);
+      entries.push(read && { name: stat.name, kind: 'file', ...read });
       continue;
     }
-    if (file.error) throw unreadable(shownPath(path), Object.assign(new Error(file.error), { code: file.error }));
+    if (file.error) {
+      leaveOut(options, unreadable(shownPath(path), file.error));
+      entries.push(undefined);
+      continue;
+    }
     const content = contents[next] as FileContent;
     next += 1;
     options.progress(file.bytes?.length ?? 0, 1);
@@ -227,7 +239,7 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
   const path = placeBelow(folder, stat.name);
   checkName(stat.name, path);
   const { name, mtimeSeconds, mtimeNanoseconds } = stat;
-  if (stat.error) throw unreadable(shownPath(path), Object.assign(new Error(stat.error), { code: stat.error }));
+  if (stat.error) throw unreadable(shownPath(path), stat.error);
   switch (stat.kind) {
     case 'other':
       options.skipped(shownPath(path), 'sockets, devices and FIFOs are not stored');
@@ -256,8 +268,10 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
       const content = await ingestListed(options, path, base, listing);
       return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds, content };
     }
-    case 'file':
-      return { name, kind: 'file', ...(await ingestFile(options, path)) };
+    case 'file': {
+      const read = await maybeFile(options, path);
+      return read && { name, kind: 'file', ...read };
+    }
   }
 }
 
@@ -267,6 +281,17 @@ async function storeLink(options: IngestOptions, target: Buffer): Promise<FileCo
     yield target;
   };
   return storeStream(options.sink, stream());
+}
+
+/** Stores one file, unless it can't be read and the options take that, or all is only counted. */
+export async function maybeFile(options: IngestOptions, path: Place): Promise<ReadFile | undefined> {
+  try {
+    if (!options.unreadable?.counts) return await ingestFile(options, path);
+    await using _ = await OpenFile.at(path);
+  } catch (error) {
+    leaveOut(options, unreadable(shownPath(path), error));
+  }
+  return undefined;
 }
 
 /** Stores one file of any size. Throws `failed`, `denied` or `not-found` naming it when it can't be read. */
@@ -285,29 +310,5 @@ export async function ingestFile(options: IngestOptions, path: Place): Promise<R
 function checkName(name: Buffer, path: Place): void {
   if (name.length > nameBytesMax) {
     throw new PachError('failed', { what: shownPath(path), why: `its name is longer than ${nameBytesMax} bytes` });
-  }
-}
-
-/** A local path as it is shown to people. */
-function shownPath(path: Place): string {
-  return textOfName(fullPath(path));
-}
-
-/** What went wrong with a source, as an operating error that names it. */
-function unreadable(shown: string, error: unknown): unknown {
-  const code = (error as { code?: unknown }).code;
-  if (error instanceof PachError || typeof code !== 'string') return error;
-  const options = { what: shown, cause: error };
-  switch (code) {
-    case 'ENOENT':
-      return new PachError('not-found', { ...options, why: 'it is not there (any more)' });
-    case 'EACCES':
-    case 'EPERM':
-      return new PachError('denied', { ...options, why: 'you may not read it' });
-    case 'ELOOP':
-    case 'ENOTDIR':
-      return new PachError('failed', { ...options, why: 'it became something else while its folder was read' });
-    default:
-      return new PachError('failed', { ...options, why: `it can't be read (${code})` });
   }
 }

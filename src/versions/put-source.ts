@@ -1,7 +1,7 @@
 /**
  * One source of a put, whatever it is, to files of a version.
  */
-import { createReadStream, type Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { BlobReader } from '../cache/blobs.ts';
@@ -9,12 +9,14 @@ import { PachError } from '../base/errors.ts';
 import { rootPlace } from '../base/place.ts';
 import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
 import { entryHash, type FileContent, type TreeEntry } from '../model/tree.ts';
+import { localBytes } from '../sources/open.ts';
 import { fileTime, type EntrySource } from '../sources/source.ts';
 import { appendStream } from './append.ts';
 import { storeStream } from './content.ts';
 import { sameContent, type Directory } from './directories.ts';
-import { ingestFile, ingestFolder, type IngestOptions } from './ingest.ts';
+import { ingestFolder, maybeFile, type IngestOptions } from './ingest.ts';
 import { takeIn, type TakeInOptions } from './take-in.ts';
+import { leaveOut, unreadable } from './unreadable.ts';
 
 export type PutSource =
   | {
@@ -58,9 +60,15 @@ export async function putSource(
     return replace(options, root, names, { name, kind: 'file', executable: false, ...mtime, content });
   }
   const info = await stat(nameOfText(source.path)).catch((error: NodeJS.ErrnoException) => {
-    const why = error.code === 'ENOENT' ? 'there is no such file or folder' : `it can't be read (${error.code})`;
-    throw new PachError(error.code === 'ENOENT' ? 'not-found' : 'denied', { what: source.path, why, cause: error });
+    const absent = new Map([
+      ['ENOENT', 'there is no such file or folder'],
+      ['ENOTDIR', 'it is no folder, or part of its path is none'],
+    ]);
+    const why = absent.get(error.code ?? '');
+    if (why === undefined) return leaveOut(options, unreadable(source.path, error));
+    throw new PachError('not-found', { what: source.path, why, cause: error });
   });
+  if (!info) return root;
   const path = Buffer.from(nameOfText(source.path));
   // What is named may be a link, or lie behind one.
   const real = textOfName(await realpath(path, { encoding: 'buffer' }));
@@ -74,8 +82,12 @@ export async function putSource(
     }
     // A link named on the command line is what it leads to, as for cp.
     const file = options.appendTo
-      ? { ...factsOf(info), content: await storeBehind(options, root, at, counted(createReadStream(path), options)) }
-      : await ingestFile(options, rootPlace(path));
+      ? {
+          ...factsOf(info),
+          content: await storeBehind(options, root, at, counted(localBytes(source.path, options), options)),
+        }
+      : await maybeFile(options, rootPlace(path));
+    if (!file) return root;
     if (options.appendTo) options.progress(0, 1);
     return replace(options, root, at, { name: at.at(-1) as Buffer, kind: 'file', ...file });
   }
@@ -117,10 +129,13 @@ async function putFolder(
   path: Buffer,
   at: readonly Buffer[],
   now: number,
-): Promise<Directory> {
+): Promise<Directory | undefined> {
   const before = root && (await options.directories.find(root, at));
   const base = before?.content.form === 'directory' ? before.content : undefined;
-  const content = await ingestFolder(options, rootPlace(path), base);
+  const content = await ingestFolder(options, rootPlace(path), base).catch((error: unknown) => {
+    leaveOut(options, error);
+  });
+  if (!content) return root;
   const name = at.at(-1);
   if (!name) return content;
   const mtime = { mtimeSeconds: Math.floor(now / 1000), mtimeNanoseconds: (now % 1000) * 1_000_000 };

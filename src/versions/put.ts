@@ -16,6 +16,7 @@ import { CollectedError, collectedOr } from './renew.ts';
 import { OwnFolders } from './own-folders.ts';
 import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
 import type { Seen } from './unread.ts';
+import { Unreadable } from './unreadable.ts';
 import type { Upload } from './upload.ts';
 
 /** A file that changed so lately may change again and show the same times: file systems round them. */
@@ -34,6 +35,8 @@ export interface PutRequest extends BranchName {
   readonly target: string;
   /** Adds to the files that are there, instead of replacing them; not for folders and archives. */
   readonly append?: boolean;
+  /** Commits what can be read; otherwise nothing where something can't. For files and folders of this machine. */
+  readonly skipUnreadable?: boolean;
   readonly watch: Pick<IngestOptions, 'progress' | 'skipped' | 'signal'>;
   /** A folder of this machine's state, for what files look like, so that they are not read again. */
   readonly seenFolder?: string | undefined;
@@ -55,6 +58,8 @@ export interface PutResult {
   readonly storedBytes: number;
   /** Paths of this machine that were not stored, where there are any. */
   readonly leftOut?: readonly string[];
+  /** Paths of this machine that could not be read, where there are any. */
+  readonly unreadable?: readonly string[];
 }
 
 /**
@@ -87,7 +92,8 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
     leftOut.push(path);
     request.watch.skipped(path, why);
   };
-  const watch = { ...request.watch, progress, skipped, own: new OwnFolders(project.options.store) };
+  const unreadable = new Unreadable(request.skipUnreadable ?? false, request.watch.skipped);
+  const watch = { ...request.watch, progress, skipped, unreadable, own: new OwnFolders(project.options.store) };
   await using seen = new SeenFolders(project, request);
   const { commit, isUnchanged, upload } = await commitEdit(project, request, async (directories, base, writing) => {
     const inlined = (more: number): void => void (inlineBytes += more);
@@ -100,6 +106,7 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
       root = await putSource({ ...options, appendTo }, root, source, request.target);
     }
     watch.signal?.throwIfAborted();
+    unreadable.check();
     return root;
   });
   await seen.keep();
@@ -112,6 +119,7 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
     savedBytes: Math.max(0, bytes - upload.data.newBytes - inlineBytes),
     storedBytes: upload.storedBytes,
     ...(leftOut.length > 0 && { leftOut }),
+    ...(unreadable.paths.length > 0 && { unreadable: unreadable.paths }),
   };
 }
 

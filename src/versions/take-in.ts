@@ -13,7 +13,7 @@ import type { FileContent, TreeEntry } from '../model/tree.ts';
 import type { EntrySource, FileTime, SourceEntry, SourceFile } from '../sources/source.ts';
 import { storeSmall, storeStream } from './content.ts';
 import type { Directory } from './directories.ts';
-import { ingestFile, type IngestOptions } from './ingest.ts';
+import { maybeFile, type IngestOptions } from './ingest.ts';
 import { PendingTree } from './pending-tree.ts';
 
 export interface TakeInOptions extends IngestOptions {
@@ -67,11 +67,12 @@ export async function takeIn(
   const entries = source.entries(signal)[Symbol.asyncIterator]();
   const guarded = { next: () => guard(() => entries.next()), return: async () => (await entries.return?.()) as never };
   const large = new Semaphore(largeMax);
-  const read = (entry: SourceEntry): Promise<Taken> => guard(() => readEntry(options, entry, { signal, large }));
+  const read = (entry: SourceEntry): Promise<Taken | undefined> =>
+    guard(() => readEntry(options, entry, { signal, large }));
   try {
     for await (const taken of mapOrdered({ [Symbol.asyncIterator]: () => guarded }, source.ahead, read)) {
       signal.throwIfAborted();
-      await guard(() => taking.add(taken));
+      if (taken) await guard(() => taking.add(taken));
     }
     return await taking.finish();
   } catch (error) {
@@ -84,7 +85,13 @@ interface Reading {
   readonly large: Semaphore;
 }
 
-async function readEntry(options: IngestOptions, entry: SourceEntry, { signal, large }: Reading): Promise<Taken> {
+/** Undefined for what is left out. */
+async function readEntry(
+  options: IngestOptions,
+  entry: SourceEntry,
+  { signal, large }: Reading,
+): Promise<Taken | undefined> {
+  if (options.unreadable?.counts && entry.kind !== 'local') return undefined;
   switch (entry.kind) {
     case 'file': {
       const read = async (): Promise<Taken> => {
@@ -96,8 +103,8 @@ async function readEntry(options: IngestOptions, entry: SourceEntry, { signal, l
     }
     case 'local':
       return large.run(async () => {
-        const { content, ...file } = await ingestFile(options, rootPlace(entry.file));
-        return { entry, file, content };
+        const read = await maybeFile(options, rootPlace(entry.file));
+        return read && { entry, file: read, content: read.content };
       });
     case 'symlink': {
       options.progress(0, 1);

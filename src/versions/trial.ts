@@ -15,12 +15,15 @@ import { mayChange, SeenFolders, type PutRequest } from './put.ts';
 import { OwnFolders } from './own-folders.ts';
 import { putSource } from './put-source.ts';
 import { rootOf } from './snapshot.ts';
+import { Unreadable } from './unreadable.ts';
 
 export interface Trial {
   /** Files and links, in order of paths. */
   readonly changes: AsyncIterable<FileChange>;
   /** True where not even an empty folder would come or go. */
   readonly isSame: boolean;
+  /** What could not be read, and would stay as it is there. */
+  readonly unreadable: readonly string[];
 }
 
 export interface TrialRequest extends Omit<PutRequest, 'sources' | 'message' | 'append'> {
@@ -43,8 +46,18 @@ export async function trySync(project: Project, request: TrialRequest): Promise<
   await using seen = new SeenFolders(project, request);
   const source = { kind: 'path', path: folder, recursive: true, deleteOthers } as const;
   const own = new OwnFolders(project.options.store);
-  const options = { ...watch, own, sink, directories, finish: () => Promise.resolve(), seen: await seen.of(source) };
+  const unreadable = new Unreadable(request.skipUnreadable ?? false, watch.skipped);
+  const options = {
+    ...watch,
+    own,
+    unreadable,
+    sink,
+    directories,
+    finish: () => Promise.resolve(),
+    seen: await seen.of(source),
+  };
   const root = await putSource(options, base, source, target);
+  unreadable.check();
   const [before, after] = [base && (await directories.find(base, [])), root && (await directories.find(root, []))];
   async function* changes(): AsyncGenerator<FileChange> {
     for await (const change of changesOf(directories, '/', before, after)) {
@@ -54,7 +67,8 @@ export async function trySync(project: Project, request: TrialRequest): Promise<
       };
     }
   }
-  return { changes: changes(), isSame: base?.ref.hash.equals(root?.ref.hash ?? base.ref.hash) ?? root === undefined };
+  const isSame = base?.ref.hash.equals(root?.ref.hash ?? base.ref.hash) ?? root === undefined;
+  return { changes: changes(), isSame, unreadable: unreadable.paths };
 }
 
 /** Where chunks would be referred to. */

@@ -86,10 +86,11 @@ export class Unread {
     return true;
   }
 
-  /** Remembers what a file that was read became. */
-  read(file: number | undefined, entry: TreeEntry): void {
-    if (this.seen && file !== undefined && entry.kind === 'file')
-      this.contents.set(startOf(entry), file * contentBytes);
+  /** Remembers what a file that was read became. What became nothing is read the next time, whatever it looks like. */
+  read(file: number | undefined, entry: TreeEntry | undefined): void {
+    if (!this.seen || file === undefined) return;
+    if (!entry) this.fingerprints.fill(0, file * fingerprintBytes, (file + 1) * fingerprintBytes);
+    else if (entry.kind === 'file') this.contents.set(startOf(entry), file * contentBytes);
   }
 
   /** Keeps all this for the next time. */

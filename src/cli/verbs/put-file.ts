@@ -9,7 +9,7 @@ import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/put.ts';
 import { branchOf } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
-import { printPut } from '../put-result.ts';
+import { printPut, skipUnreadableHelp } from '../put-result.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
@@ -21,6 +21,7 @@ interface PutArgs {
   readonly untar: boolean;
   readonly append: boolean;
   readonly reread: boolean;
+  readonly 'skip-unreadable': boolean;
   readonly message: string;
 }
 
@@ -38,7 +39,7 @@ export const putFileVerb = verb<PutArgs>({
     ['put file logs@master:/app.log --append -f today.log', 'More bytes for a file that is there'],
     ['put file data@master:/raw/ -i list.txt', 'Files, folders (with -r) and addresses of a list'],
   ],
-  json: '{commit, files, bytes, newBytes, storedBytes, leftOut?}; newBytes: plain bytes of new chunks, storedBytes: of all objects written, leftOut: paths, where there are any, of what can not be stored (sockets, devices, FIFOs) or never is (the store, PACH_HOME, its cache)',
+  json: '{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}; newBytes: plain bytes of new chunks, storedBytes: of all objects written, leftOut: paths, where there are any, of what can not be stored (sockets, devices, FIFOs) or never is (the store, PACH_HOME, its cache), unreadable: paths, where there are any, of what could not be read; then the exit code is 1',
   options: (yargs) =>
     yargs
       .positional('target', {
@@ -78,11 +79,17 @@ export const putFileVerb = verb<PutArgs>({
         default: false,
         describe: 'Read also files of a folder that look as they did when they were last put from here',
       })
+      .option('skip-unreadable', { type: 'boolean', default: false, describe: skipUnreadableHelp })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
-  async run({ target, file, list, recursive, untar, append, reread, message }, { settings, output, signal }) {
+  async run(args, { settings, output, signal }) {
+    const { target, file, list, recursive, untar, append, reread, 'skip-unreadable': skipUnreadable, message } = args;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
     if (append && (recursive || untar)) {
       throw new PachError('usage', { what: '--append', why: 'it takes single files, not -r or --untar' });
+    }
+    if (skipUnreadable && (append || untar)) {
+      const why = 'it is for files and folders, not for --append or --untar';
+      throw new PachError('usage', { what: '--skip-unreadable', why });
     }
     const stdin = () => standardInput(signal);
     if ([...file, ...list].filter((name) => name === '-').length > 1) {
@@ -97,6 +104,15 @@ export const putFileVerb = verb<PutArgs>({
     const progress = new FilesProgress(output);
     const into = path === '' || path.endsWith('/');
     using sources = new Sources({ names, into, recursive, untar, stdin, watch: progress });
+    const remote = skipUnreadable && names.find((name) => name === '-' || /^[a-z0-9+.-]+:\/\//i.test(name));
+    if (remote) {
+      const why = `it is for files and folders of this machine, and ${remote} is neither`;
+      throw new PachError('usage', {
+        what: '--skip-unreadable',
+        why,
+        next: 'put the others by a command of their own',
+      });
+    }
     const opened = await sources.open(signal);
     if (names.length > 1 && !into) {
       const why = 'several sources need a folder to go to';
@@ -111,6 +127,7 @@ export const putFileVerb = verb<PutArgs>({
       target: path,
       sources: opened,
       append,
+      skipUnreadable,
       seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
         signal,
@@ -119,6 +136,7 @@ export const putFileVerb = verb<PutArgs>({
       },
     });
     await printPut(output, result);
+    return result.unreadable ? 1 : 0;
   },
 });
 

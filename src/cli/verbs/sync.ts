@@ -11,7 +11,7 @@ import { trySync, type TrialRequest } from '../../versions/trial.ts';
 import { branchOf } from '../addresses.ts';
 import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
 import { FilesProgress } from '../progress.ts';
-import { printPut } from '../put-result.ts';
+import { printPut, skipUnreadableHelp } from '../put-result.ts';
 import { quotedName } from '../quote.ts';
 import { sizeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
@@ -22,6 +22,7 @@ interface SyncArgs {
   readonly delete: boolean;
   readonly 'dry-run': boolean;
   readonly reread: boolean;
+  readonly 'skip-unreadable': boolean;
   readonly message: string;
 }
 
@@ -33,7 +34,7 @@ export const syncVerb = verb<SyncArgs>({
     ['sync ./photos images@master:/photos --delete', 'And delete what is not here'],
     ['sync ./photos images@master:/photos --delete --dry-run', 'Say what that would change'],
   ],
-  json: `{commit, files, bytes, newBytes, storedBytes, leftOut?}, as put file; with --dry-run ${changeJson}`,
+  json: `{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}, as put file; with --dry-run ${changeJson}`,
   options: (yargs) =>
     yargs
       .positional('folder', { type: 'string', demandOption: true, describe: 'A folder of this machine' })
@@ -53,8 +54,9 @@ export const syncVerb = verb<SyncArgs>({
         default: false,
         describe: 'Read also files that look as they did the last time',
       })
+      .option('skip-unreadable', { type: 'boolean', default: false, describe: skipUnreadableHelp })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
-  async run({ folder, target, delete: deleteOthers, 'dry-run': dryRun, reread, message }, context) {
+  async run({ folder, target, delete: deleteOthers, 'dry-run': dryRun, reread, message, ...args }, context) {
     const { settings, output, signal } = context;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
     if (deleteOthers && !target.includes(':/')) {
@@ -72,6 +74,7 @@ export const syncVerb = verb<SyncArgs>({
       repo,
       branch,
       target: path.replace(/\/+$/, ''),
+      skipUnreadable: args['skip-unreadable'],
       seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
         signal,
@@ -84,13 +87,13 @@ export const syncVerb = verb<SyncArgs>({
     const sources = [{ kind: 'path', path: source, recursive: true, deleteOthers } as const];
     const result = await putFiles(store.project, { ...request, message, sources });
     await printPut(output, result);
-    return 0;
+    return result.unreadable ? 1 : 0;
   },
 });
 
 /** Prints what a sync would change, with totals on stderr. Resolves to the exit code. */
 async function tell({ output, signal }: VerbContext, project: Project, request: TrialRequest): Promise<number> {
-  const { changes, isSame } = await trySync(project, request);
+  const { changes, isSame, unreadable } = await trySync(project, request);
   const files = new FileBytes(project.reader);
   const totals = { added: { count: 0, bytes: 0 }, changed: { count: 0, bytes: 0 }, removed: { count: 0, bytes: 0 } };
   async function* rows(): AsyncGenerator<ChangeInfo> {
@@ -107,5 +110,6 @@ async function tell({ output, signal }: VerbContext, project: Project, request: 
   const isEmpty = Object.values(totals).every(({ count }) => count === 0);
   const shown = isSame ? 'nothing would change' : isEmpty ? 'only empty folders would change' : parts.join(', ');
   output.note(shown);
+  if (unreadable.length > 0) return 1;
   return isSame ? 0 : 10;
 }
