@@ -1,5 +1,5 @@
 /**
- * What a verb is: one file of `verbs/` each, put together in `program.ts`.
+ * What a verb is: one file of `verbs/` each, put together in `verbs.ts`.
  */
 import type { Argv, ArgumentsCamelCase } from 'yargs';
 import type { Settings } from '../app/settings.ts';

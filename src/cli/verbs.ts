@@ -1,5 +1,5 @@
 /**
- * All verbs, in the order of `pach --help`.
+ * All verbs, as `pach --help` shows them.
  */
 import type { Verb } from './verb.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from './verbs/cache.ts';
@@ -41,66 +41,93 @@ import { statsVerb } from './verbs/stats.ts';
 import { syncVerb } from './verbs/sync.ts';
 import { versionVerb } from './verbs/version.ts';
 
-export const verbs: readonly Verb[] = [
-  createRepoVerb,
-  createBranchVerb,
-  createProjectVerb,
-  createSecretVerb,
-  listRepoVerb,
-  listBranchVerb,
-  listCommitVerb,
-  listFileVerb,
-  listProjectVerb,
-  listSecretVerb,
-  inspectRepoVerb,
-  inspectCommitVerb,
-  inspectFileVerb,
-  inspectSecretVerb,
-  deleteRepoVerb,
-  deleteBranchVerb,
-  deleteFileVerb,
-  deleteSecretVerb,
-  putFileVerb,
-  syncVerb,
-  getFileVerb,
-  globFileVerb,
-  diffFileVerb,
-  logVerb,
-  createPipelineVerb,
-  updatePipelineVerb,
-  listPipelineVerb,
-  inspectPipelineVerb,
-  deletePipelineVerb,
-  startPipelineVerb,
-  stopPipelineVerb,
-  runPipelineVerb,
-  listJobVerb,
-  inspectJobVerb,
-  waitJobVerb,
-  stopJobVerb,
-  getCodeVerb,
-  logsVerb,
-  listDatumVerb,
-  inspectDatumVerb,
-  restartDatumVerb,
-  whyVerb,
-  drawVerb,
-  profileVerb,
-  mountVerb,
-  unmountVerb,
-  mountsVerb,
-  cacheWarmVerb,
-  cacheStatsVerb,
-  cacheVerifyVerb,
-  cacheClearVerb,
-  gcVerb,
-  fsckVerb,
-  statsVerb,
-  purgeVerb,
-  doctorVerb,
-  versionVerb,
-  helpVerb(() => firstWords()),
+interface VerbGroup {
+  readonly title: string;
+  readonly verbs: readonly Verb[];
+}
+
+/** By what a person wants to do. */
+export const verbGroups: readonly VerbGroup[] = [
+  {
+    title: 'Store files',
+    verbs: [
+      createRepoVerb,
+      listRepoVerb,
+      inspectRepoVerb,
+      deleteRepoVerb,
+      putFileVerb,
+      deleteFileVerb,
+      syncVerb,
+      createProjectVerb,
+      listProjectVerb,
+    ],
+  },
+  { title: 'Read files', verbs: [listFileVerb, globFileVerb, inspectFileVerb, getFileVerb] },
+  { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb] },
+  {
+    title: 'History',
+    verbs: [
+      listCommitVerb,
+      inspectCommitVerb,
+      logVerb,
+      diffFileVerb,
+      createBranchVerb,
+      listBranchVerb,
+      deleteBranchVerb,
+    ],
+  },
+  {
+    title: 'Pipelines',
+    verbs: [
+      createPipelineVerb,
+      updatePipelineVerb,
+      runPipelineVerb,
+      listPipelineVerb,
+      inspectPipelineVerb,
+      deletePipelineVerb,
+      startPipelineVerb,
+      stopPipelineVerb,
+      drawVerb,
+      createSecretVerb,
+      listSecretVerb,
+      inspectSecretVerb,
+      deleteSecretVerb,
+    ],
+  },
+  {
+    title: 'Jobs',
+    verbs: [
+      listJobVerb,
+      inspectJobVerb,
+      waitJobVerb,
+      stopJobVerb,
+      logsVerb,
+      listDatumVerb,
+      inspectDatumVerb,
+      restartDatumVerb,
+      whyVerb,
+      profileVerb,
+      getCodeVerb,
+    ],
+  },
+  {
+    title: 'Storage',
+    verbs: [
+      statsVerb,
+      gcVerb,
+      fsckVerb,
+      purgeVerb,
+      cacheWarmVerb,
+      cacheStatsVerb,
+      cacheVerifyVerb,
+      cacheClearVerb,
+      doctorVerb,
+    ],
+  },
+  { title: 'Help', verbs: [helpVerb(() => firstWords()), versionVerb] },
 ];
+
+export const verbs: readonly Verb[] = verbGroups.flatMap((group) => group.verbs);
 
 /** What a command line can begin with. */
 export function firstWords(): string[] {

@@ -46,7 +46,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       ['pachmount data@master:/f other', 3, /no directory/],
       ['pachmount data@master+w other', 1, /read-only in this version\ntry: /],
       ['pachmount data@master --memory lots other', 2, /--memory lots/],
-      ['pachmount', 2, /try: pach --help/],
+      ['pachmount', 2, /try: pach mount --help/],
       ['pach unmount', 2, /name a mountpoint/],
       ['pach unmount other', 3, /nothing of ours/],
     ];

@@ -167,7 +167,7 @@ export const logVerb = verb<{ commit: string; path: string | undefined; number: 
     await using opened = await openProject(where);
     const snapshot = await opened.project.snapshot();
     // What follows `--` is no positional argument to the parser.
-    const written = path ?? rest[1]?.toString();
+    const written = path ?? rest[0]?.toString();
     const only = written === undefined ? address.path : typedPath(written);
     async function* changing(): AsyncGenerator<Commit> {
       const { commit } = await resolveVersion(snapshot, address);

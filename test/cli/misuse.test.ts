@@ -1,0 +1,79 @@
+/**
+ * Command lines that can't be understood, and help.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { verbGroups, verbs } from '../../src/cli/verbs.ts';
+import { Place } from '../support/place.ts';
+
+let place: Place;
+beforeAll(async () => void (place = await Place.make('root')));
+afterAll(() => place[Symbol.asyncDispose]());
+
+const seeHelp = (verb: string): string => `try: pach ${verb} --help\n`;
+
+test.each([
+  ['lst', 'lst: no such command; did you mean list?'],
+  ['ls images', 'ls: no such command; did you mean list?'],
+  ['--store x lst repo', 'lst: no such command; did you mean list?'],
+  ['list repoo', 'list repoo: no such command; did you mean list repo?'],
+  ['list file --recursve a', '--recursve: list file has no such option; did you mean --recursive?'],
+  ['--stor x list repo', '--stor: pach has no such option; did you mean --store?'],
+  ['--versio', '--versio: pach has no such option; did you mean --version?'],
+  ['list repo -o jsn', '--output jsn: it takes table, json or yaml; did you mean json?'],
+  ['list repo --output=jsn', '--output jsn: it takes table, json or yaml; did you mean json?'],
+  ['run pipeline p --executor kubernetes', '--executor kubernetes: it takes process or docker'],
+  ['list repo --store a --store b', '--store: it is given twice'],
+  ['xyzzy', 'xyzzy: no such command', 'try: pach --help\n'],
+  ['glob xyzzy', 'glob xyzzy: no such command; glob takes file', seeHelp('glob')],
+  ['update', 'update: say what to update: pipeline', seeHelp('update')],
+  ['get', 'get: say what to get: file or code', seeHelp('get')],
+  ['list file a -x', '-x: list file has no such option', seeHelp('list file')],
+  ['list file a -rx', '-x: list file has no such option', seeHelp('list file')],
+  ['list repo -o', '-o: its value is missing', seeHelp('list repo')],
+  ['list repo --store', '--store: its value is missing', seeHelp('list repo')],
+  ['put file a -m', '-m: its value is missing', seeHelp('put file')],
+  ['put file a -f', '-f: its value is missing', seeHelp('put file')],
+  ['list job -n', '-n: its value is missing', seeHelp('list job')],
+  ['put file a b', 'b: one word too many for: pach put file <target>', seeHelp('put file')],
+  ['get file', 'get file: <file> is missing, as in: pach get file <file>', seeHelp('get file')],
+  ['why x', 'why: <datum> is missing, as in: pach why <job> <datum>', seeHelp('why')],
+  ['create pipeline', 'create pipeline: -f or --file is missing', seeHelp('create pipeline')],
+])('pach %s', async (line, why, next = '') => {
+  expect(await place.run(`LC_ALL=de_DE.UTF-8 pach ${line}`)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `pach: ${why}\n${next}`,
+  });
+});
+
+test('pachmount names the nearest option', async () => {
+  expect(await place.run('pachmount --cach here images there')).toMatchObject({
+    code: 2,
+    stderr: 'pach: --cach: mount has no such option; did you mean --cache?\n',
+  });
+});
+
+test('pach alone shows all commands on one screen', async () => {
+  const alone = await place.run('pach');
+  expect(alone).toMatchObject({ code: 2, stdout: '' });
+  const help = await place.must('pach --help');
+  expect(alone.stderr).toBe(help);
+  const lines = help.split('\n');
+  expect(lines.length).toBeLessThanOrEqual(24);
+  expect(lines.filter((line) => line.length > 80)).toEqual([]);
+  for (const { command } of verbs) {
+    const [first = '', noun] = command.split(' ').filter((word) => /^[a-z]+$/.test(word));
+    const shown = noun === undefined ? `\\b${first}\\b` : `\\b${first}(\\|\\w+)* ${noun}\\b`;
+    expect(help).toMatch(new RegExp(shown));
+  }
+  expect(new Set(verbs).size).toBe(verbGroups.flatMap((group) => group.verbs).length);
+});
+
+test('pach list --help says what can be listed', async () => {
+  const help = await place.must('pach list --help');
+  for (const { command, summary } of verbs.filter((verb) => verb.command.startsWith('list '))) {
+    expect(help).toContain(`  pach ${command}`);
+    expect(help).toContain(summary);
+  }
+  expect(await place.run('pach list')).toMatchObject({ code: 2, stdout: '' });
+});
