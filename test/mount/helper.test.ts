@@ -75,6 +75,19 @@ test('mount -t fuse.pachmount mounts with the options that people know', async (
   expect(code).toBe(0);
 });
 
+test("without our helper, libfuse's finds pachmount", async () => {
+  await using place = await makePlace();
+  const script = `${boot}
+    rm /sbin/mount.fuse.pachmount; ln -s "$(command -v pachmount)" /sbin/
+    boot mount -t fuse.pachmount images@master m -o noexec,nofail,${placeOptions(place)} || exit; shown m; umount m
+    boot mount -t fuse.pachmount images@master m -o colour=red; echo $?`;
+  const { stdout, stderr } = await inside(place, script);
+  expect(stdout).toBe(
+    'images@master fuse.pachmount ro,nosuid,nodev,noexec,user_id=0,group_id=0,default_permissions\n1\n',
+  );
+  expect(stderr).toMatch(/^mount.fuse.pachmount: colour=red: no such option\ntry: .*\n$/);
+});
+
 test('lines of /etc/fstab: mounted at boot, once, and by hand', async () => {
   await using place = await makePlace();
   const fstab = `images@master:/a\\040b ${place.dir}/with\\040blank fuse.pachmount ro,_netdev,nofail,x-systemd.requires=network-online.target,${placeOptions(place)} 0 0
