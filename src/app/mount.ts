@@ -2,12 +2,15 @@
  * Mounting as the command does it: check, mount, start the server, wait until it answers.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { lstat, mkdir, readdir, realpath } from 'node:fs/promises';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { lstat, mkdir, readdir, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PachError } from '../base/errors.ts';
-import { askMount, kernelMounts, listMountRecords, mountLogPath } from '../local/mounts.ts';
+import { shellWord } from '../base/shell.ts';
+import { kernelMounts } from '../local/kernel-mounts.ts';
+import { askMount, listMounts, mountLogPath } from '../local/mounts.ts';
+import { parseAddress } from '../model/address.ts';
 import { encodeHead } from '../model/records/head.ts';
 import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
 import type { MountOptions } from '../mount/fuse-native.ts';
@@ -20,6 +23,8 @@ import type { Settings } from './settings.ts';
 
 /** The kernel takes no more than a page. */
 const sourceBytesMax = 4000;
+/** As many links as the kernel follows. */
+const linksMax = 40;
 
 export interface Mounted {
   /** The server's supervisor; it outlives this process unless it is waited for. */
@@ -28,15 +33,17 @@ export interface Mounted {
   readonly ended: Promise<number>;
 }
 
-/** Who may do what with the files of a mount. */
-export type MountAccess = Pick<MountOptions, 'allowOther' | 'noExec'>;
+export interface MountManner extends Pick<MountOptions, 'allowOther' | 'noExec'> {
+  readonly signal: AbortSignal;
+  /** The mountpoint as the user typed it, where it might as well be meant for a repo. */
+  readonly typed?: string | undefined;
+}
 
 /** Mounts, and resolves when the mount answers. Nothing is left behind when it fails. */
 export async function mountProject(
   settings: Settings,
   asked: Omit<MountPlan, 'head'>,
-  access: MountAccess,
-  signal: AbortSignal,
+  { signal, typed, ...access }: MountManner,
 ): Promise<Mounted> {
   const { mountpoint } = asked;
   const connection = openKernel();
@@ -44,7 +51,7 @@ export async function mountProject(
     // The server comes up while we look whether all is well; it waits for its plan.
     const mounted = startServer(connection, asked.storeUrl, await mountLogPath(settings.home, mountpoint));
     try {
-      const plan = { ...asked, head: await pinHead(settings, asked) };
+      const plan = { ...asked, head: await pinHead(settings, asked, typed) };
       await checkMountpoint(settings, mountpoint);
       signal.throwIfAborted();
       mountKernel(connection, mountpoint, { source: sourceName(plan.sources), ...access });
@@ -64,22 +71,78 @@ export async function mountProject(
   }
 }
 
-/** The absolute path of a mountpoint, without touching what may be mounted there. */
+/** The absolute path of a mountpoint, with links followed, without touching what may be mounted there. */
 export async function mountpointPath(text: string): Promise<string> {
-  const path = resolve(text);
-  if (path === '/') throw new PachError('usage', { what: path, why: 'it can not be a mountpoint' });
-  const parent = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => {
-    const why =
-      error.code === 'ENOENT' ? 'its parent folder does not exist' : `its parent folder can't be used (${error.code})`;
-    throw new PachError('not-found', { what: text, why, next: `mkdir -p ${text}`, cause: error });
+  let path = resolve(text);
+  for (let links = 0; links < linksMax; links += 1) {
+    if (path === '/') throw new PachError('usage', { what: path, why: 'it can not be a mountpoint' });
+    const parent = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => error);
+    if (parent instanceof Error) throw noFolder(text, path, links, parent);
+    path = join(parent, basename(path));
+    // This asks the folder that holds the name, and no file system that is mounted under it.
+    const target = await readlink(path).catch((error: NodeJS.ErrnoException) => error);
+    if (target instanceof Error) {
+      if (links > 0 && target.code === 'ENOENT') throw noFolder(text, path, links, target);
+      return path;
+    }
+    path = resolve(parent, target);
+  }
+  throw new PachError('usage', { what: text, why: 'its symbolic links lead in a circle' });
+}
+
+/**
+ * The last word of a command line, in case that it is a repo and the mountpoint was forgotten: the name that a
+ * repo might have, undefined for what is a path. Throws `usage` for the address of a version.
+ */
+export function maybeRepoName(word: string, sources: readonly string[]): string | undefined {
+  const repoIn = (text: string): string => text.split(/[@:]/)[0] as string;
+  const name = repoIn(word);
+  if (/^\.{0,2}\//.test(word) || (name.includes('/') && isThere(dirname(name))) || isThere(word)) return undefined;
+  if (name === word) {
+    // Who shows a repo may well do so in a folder of its name.
+    return /^[\w-]+$/.test(word) && !sources.some((source) => repoIn(source) === word) ? word : undefined;
+  }
+  try {
+    parseAddress(word.replace(/\+[rw]$/, ''));
+  } catch {
+    return undefined;
+  }
+  throw noMountpoint(word, sources);
+}
+
+/** True when there is something, which is not asked: a server that hangs would not answer. */
+function isThere(path: string): boolean {
+  try {
+    readlinkSync(path);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+  }
+}
+
+function noMountpoint(word: string, sources: readonly string[]): PachError {
+  return new PachError('usage', {
+    what: word,
+    why: `the mountpoint is missing: the last word must be the folder to mount at${word.includes('/') ? '' : `. For a new folder of this name write ./${word}`}`,
+    next: `${['pachmount', ...sources, word].map(shellWord).join(' ')} ~/pfs`,
   });
-  return join(parent, basename(path));
+}
+
+/** Why a path can't be a mountpoint: what it lies in is not there, or what it leads to as a link. */
+function noFolder(text: string, path: string, links: number, cause: NodeJS.ErrnoException): PachError {
+  const what = { what: text, cause };
+  if (cause.code !== 'ENOENT') {
+    return new PachError('not-found', { ...what, why: `its parent folder can't be used (${cause.code})` });
+  }
+  const why = links > 0 ? `it is a symbolic link to ${path}, which does not exist` : 'its parent folder does not exist';
+  return new PachError('not-found', { ...what, why, next: `mkdir -p ${shellWord(links > 0 ? path : text)}` });
 }
 
 /** The head to show. Everything that can be wrong with the sources is said before anything is mounted. */
-async function pinHead(settings: Settings, plan: Omit<MountPlan, 'head'>): Promise<string> {
+async function pinHead(settings: Settings, plan: Omit<MountPlan, 'head'>, typed: string | undefined): Promise<string> {
   await using opened = await openProject(settings, { cacheDir: plan.cacheDir });
   const snapshot = await opened.project.snapshot();
+  if (typed !== undefined && (await snapshot.maybeRepo(typed))) throw noMountpoint(typed, plan.sources);
   await ProjectView.open(snapshot, opened.project.reader, await mountSources(snapshot, plan.sources), {
     readaheadBytesMax: 0,
   });
@@ -88,7 +151,7 @@ async function pinHead(settings: Settings, plan: Omit<MountPlan, 'head'>): Promi
 
 async function checkMountpoint(settings: Settings, mountpoint: string): Promise<void> {
   if ((await kernelMounts()).some((mount) => mount.mountpoint === mountpoint)) {
-    const ours = (await listMountRecords(settings.home)).some((record) => record.mountpoint === mountpoint);
+    const ours = (await listMounts(settings.home)).mounts.some((mount) => mount.mountpoint === mountpoint);
     if (!ours || (await askMount(settings.home, mountpoint)) !== undefined) {
       throw new PachError('conflict', {
         what: mountpoint,

@@ -203,8 +203,8 @@ function lazyMount(
       timeoutMs: mountTimeoutMs,
     };
     // A command may be another user than the engine, which only root can let in without asking.
-    const access = { allowOther: process.geteuid?.() === 0, noExec: false };
-    const { ended } = await mountProject(settings, plan, access, signal);
+    const manner = { allowOther: process.geteuid?.() === 0, noExec: false, signal };
+    const { ended } = await mountProject(settings, plan, manner);
     void ended.then(() => {
       opened = undefined;
       unmountAll([mountpoint]);

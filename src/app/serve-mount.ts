@@ -2,12 +2,12 @@
  * The process that serves one mount. It gets the kernel's descriptors from whoever mounted, never
  * touches the mount itself, and ends when the mount does.
  */
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
-import { rm } from 'node:fs/promises';
 import { preloadFetch } from '../base/native.ts';
+import { removeTreeAsync } from '../base/remove.ts';
+import { listenAt, type Listener } from '../base/unix-socket.ts';
 import { Home } from '../local/home.ts';
-import { kernelMounts, mountSocketPath, removeMountRecord, writeMountRecord } from '../local/mounts.ts';
+import { kernelMounts } from '../local/kernel-mounts.ts';
+import { mountSocketPath, removeMountRecord, writeMountRecord, type MountRecord } from '../local/mounts.ts';
 import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { Recorder, type RecorderOptions } from '../mount/recorder.ts';
@@ -66,17 +66,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     onError: (error) => log(error),
   });
   const device = (await kernelMounts()).findLast((mount) => mount.mountpoint === mountpoint)?.device ?? '';
-  const socket = await mountSocketPath(home, mountpoint);
-  const kernel = { readAheadKib: await raiseReadahead(device) };
-  const answers = await answerWith(socket, () => ({
-    ...transport.counters(),
-    ...kernel,
-    fetched: opened.files.filler.counters,
-    replayed: replay?.counters,
-    memoryBytes: process.memoryUsage.rss(),
-    version: 1,
-  }));
-  await writeMountRecord(home, {
+  const record: MountRecord = {
     mountpoint,
     device,
     pid: process.pid,
@@ -84,15 +74,27 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     project: name,
     sources: plan.sources,
     since: new Date().toISOString(),
-  });
-  const stop = (): void => {
-    try {
-      unmountKernel(mountpoint, true);
-    } catch (error) {
-      log(error);
-    }
   };
-  process.on('SIGTERM', stop).on('SIGINT', stop);
+  const kernel = { readAheadKib: await raiseReadahead(device) };
+  const answers = await answerWith(await mountSocketPath(home, mountpoint), () => ({
+    ...transport.counters(),
+    ...kernel,
+    fetched: opened.files.filler.counters,
+    replayed: replay?.counters,
+    memoryBytes: process.memoryUsage.rss(),
+    version: 1,
+    record,
+  }));
+  await writeMountRecord(home, record);
+  // What is mounted goes and ends the connection; where it is gone already, another mount namespace keeps that.
+  const stopped = new Promise<void>((resolve) => {
+    const stop = async (): Promise<void> => {
+      const isMounted = (await kernelMounts()).some((mount) => mount.device === device);
+      if (isMounted) unmountKernel(mountpoint, true);
+      else resolve();
+    };
+    for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop().catch(log));
+  });
   await Promise.race([transport.ready, transport.finished]);
   opened.files.cache.seals = transport.counters().passthrough;
   beat();
@@ -103,12 +105,11 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     void replay.run(view.shown());
   }
   try {
-    await transport.finished;
+    await Promise.race([transport.finished, stopped]);
   } finally {
     replay?.stop();
-    answers.close();
-    await rm(socket, { force: true });
-    await removeMountRecord(home, mountpoint);
+    await answers.close();
+    await removeMountRecord(home, record);
     await recorder?.end();
   }
 }
@@ -128,12 +129,10 @@ function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number
 }
 
 /** Whoever of this user connects gets what `document` says then, as JSON. */
-async function answerWith(path: string, document: () => object): Promise<Server> {
-  await rm(path, { force: true });
-  const server = createServer((connection) => {
+async function answerWith(path: string, document: () => object): Promise<Listener> {
+  await removeTreeAsync(path);
+  return listenAt(path, (connection) => {
     connection.on('error', () => undefined);
     connection.end(JSON.stringify(document()));
   });
-  await once(server.listen(path), 'listening');
-  return server;
 }

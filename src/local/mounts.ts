@@ -1,20 +1,24 @@
 /**
- * The mounts of this user on this machine: one JSON file each, written by the server that holds
- * it. A file whose mount is gone is cleared away by whoever lists.
+ * The mounts of a PACH_HOME. What is mounted is what the kernel says; the server of a mount adds a record
+ * of what it shows, a JSON file. The record of a mount that is gone is removed by whoever lists.
  */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
+import { removeTreeAsync } from '../base/remove.ts';
+import { connectTo } from '../base/unix-socket.ts';
 import type { Home } from './home.ts';
+import { kernelMounts, type KernelMount } from './kernel-mounts.ts';
+import { mountServers, namespaceOf, seesMount, type MountServer } from './mount-servers.ts';
 
 export interface MountRecord {
   /** Absolute path. */
   readonly mountpoint: string;
   /** The kernel's device number of the mount, `major:minor`. */
   readonly device: string;
-  /** Process id of the server. */
+  /** Process id of the server. For people: nothing is done to a process because a file names it. */
   readonly pid: number;
   readonly store: string;
   readonly project: string;
@@ -24,78 +28,165 @@ export interface MountRecord {
   readonly since: string;
 }
 
-/** Where the kernel says that a file system of ours is mounted, by `/proc/self/mountinfo`. */
-export interface KernelMount {
-  readonly device: string;
-  readonly mountpoint: string;
+export interface Mount extends KernelMount {
+  /** Undefined where neither its file nor the server tells. */
+  readonly record: MountRecord | undefined;
+}
+
+export interface Mounts {
+  /** By mountpoint. */
+  readonly mounts: readonly Mount[];
+  /** Paths of what lies in place of a record and is none. */
+  readonly broken: readonly string[];
+}
+
+/** What a server says of itself, beside counters. */
+export interface MountAnswer {
+  readonly record?: unknown;
 }
 
 const answerMsMax = 5000;
+const recordBytesMax = 1024 * 1024;
 
 export async function writeMountRecord(home: Home, record: MountRecord): Promise<void> {
-  const path = await recordPath(home, record.mountpoint);
-  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+  const path = await pathOf(home, record.mountpoint, 'json');
+  for (const old of [path, `${path}.new`]) await removeTreeAsync(old);
+  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
   await rename(`${path}.new`, path);
 }
 
-export async function removeMountRecord(home: Home, mountpoint: string): Promise<void> {
-  await rm(await recordPath(home, mountpoint), { force: true });
+/** Removes a record, unless a later mount has written one in its place. */
+export async function removeMountRecord(home: Home, { mountpoint, device }: MountRecord): Promise<void> {
+  const path = await pathOf(home, mountpoint, 'json');
+  const now = recordFrom(await readJson(path));
+  if (now === undefined || now.device === device) await removeTreeAsync(path);
 }
 
 /** Path of the log that the server of a mount writes. */
-export async function mountLogPath(home: Home, mountpoint: string): Promise<string> {
-  return `${(await recordPath(home, mountpoint)).slice(0, -'.json'.length)}.log`;
+export function mountLogPath(home: Home, mountpoint: string): Promise<string> {
+  return pathOf(home, mountpoint, 'log');
 }
 
 /** Where the server of a mount answers with its counters. */
-export async function mountSocketPath(home: Home, mountpoint: string): Promise<string> {
-  return `${(await recordPath(home, mountpoint)).slice(0, -'.json'.length)}.sock`;
+export function mountSocketPath(home: Home, mountpoint: string): Promise<string> {
+  return pathOf(home, mountpoint, 'sock');
 }
 
-/** What the server of a mount says of itself, as JSON; undefined when there is none any more. */
-export async function askMount(home: Home, mountpoint: string): Promise<string | undefined> {
-  const connection = connect(await mountSocketPath(home, mountpoint));
-  connection.setTimeout(answerMsMax, () => connection.destroy(new Error('no answer')));
-  return readText(connection).catch(() => undefined);
-}
-
-/** The mounts that the kernel still has, by mountpoint. */
-export async function listMountRecords(home: Home): Promise<MountRecord[]> {
-  const mounted = await kernelMounts();
-  const records: MountRecord[] = [];
-  for (const name of (await home.has(home.mounts)) ? await readdir(home.mounts) : []) {
-    if (!/^[0-9a-f]{16}\.json$/.test(name)) continue;
-    const path = join(home.mounts, name);
-    const record = await readFile(path, 'utf8').then(
-      (text) => JSON.parse(text) as MountRecord,
-      () => undefined,
-    );
-    const there =
-      record && mounted.some((each) => each.mountpoint === record.mountpoint && each.device === record.device);
-    if (there) records.push(record);
-    else await rm(path, { force: true });
+/** What the server of a mount says of itself; undefined when there is none any more. */
+export async function askMount(home: Home, mountpoint: string): Promise<MountAnswer | undefined> {
+  try {
+    const connection = await connectTo(await mountSocketPath(home, mountpoint));
+    connection.setTimeout(answerMsMax, () => connection.destroy(new Error('no answer')));
+    return JSON.parse(await readText(connection)) as MountAnswer;
+  } catch {
+    return undefined;
   }
-  return records.sort((a, b) => (a.mountpoint < b.mountpoint ? -1 : 1));
 }
 
-/** Every FUSE mount of pachmount that this process can see. Never touches the mounts themselves. */
-export async function kernelMounts(): Promise<KernelMount[]> {
-  const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
-  return table.split('\n').flatMap((line) => {
-    const [left = '', right = ''] = line.split(' - ');
-    const [, , device, , mountpoint] = left.split(' ');
-    if (!right.startsWith('fuse.pachmount ') || device === undefined || mountpoint === undefined) return [];
-    return [{ device, mountpoint: unescapePath(mountpoint) }];
-  });
+/**
+ * The mounts of this PACH_HOME that the kernel has: those with a record, those whose server writes its log
+ * here, and those without a server of which any file is here.
+ */
+export async function listMounts(home: Home): Promise<Mounts> {
+  const files = (await home.has(home.mounts)) ? await readdir(home.mounts) : [];
+  const { records, broken } = await readRecords(home, files);
+  const listed: Mount[] = [];
+  const others: KernelMount[] = [];
+  for (const mount of await kernelMounts()) {
+    const record = records.get(nameOf(mount.mountpoint));
+    if (record?.device === mount.device) listed.push({ ...mount, record });
+    else if (mount.user === ownUser()) others.push(mount);
+  }
+  const stale = [...records].filter(([, { device }]) => !listed.some((mount) => mount.device === device));
+  if (others.length > 0 || stale.length > 0) {
+    const servers = await mountServers(ownUser());
+    const folder = await realpath(home.mounts).catch(() => home.mounts);
+    for (const mount of others) {
+      const [server] = await among(servers, mount);
+      const here = server ? server.folder === folder : files.some((file) => file.startsWith(nameOf(mount.mountpoint)));
+      if (here) listed.push({ ...mount, record: await toldRecord(home, mount) });
+    }
+    for (const [name] of stale) {
+      // A mount namespace that this process isn't in may have it.
+      const served = servers.some((server) => server.folder === folder && server.name === name);
+      if (!served) await rm(join(home.mounts, `${name}.json`), { force: true });
+    }
+  }
+  return { mounts: listed.sort((a, b) => (a.mountpoint < b.mountpoint ? -1 : 1)), broken };
 }
 
-/** The kernel writes blanks, tabs, line ends and backslashes as octal. */
-function unescapePath(path: string): string {
-  const bytes = path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-  return bytes === path ? path : Buffer.from(bytes, 'latin1').toString();
+/** The server of a mount and its supervisor, whatever PACH_HOME they have. */
+export async function serversOf(mount: KernelMount): Promise<MountServer[]> {
+  return among(await mountServers(mount.user), mount);
 }
 
-async function recordPath(home: Home, mountpoint: string): Promise<string> {
-  const name = createHash('sha256').update(mountpoint).digest('hex').slice(0, 16);
-  return join(await home.make(home.mounts), `${name}.json`);
+/** A process that still serves what is no longer mounted there, in this PACH_HOME and mount namespace. */
+export async function leftServer(home: Home, mountpoint: string): Promise<MountServer | undefined> {
+  const folder = await realpath(home.mounts).catch(() => home.mounts);
+  const namespace = await namespaceOf('self');
+  for (const server of await mountServers(ownUser())) {
+    if (server.folder !== folder || server.name !== nameOf(mountpoint)) continue;
+    if ((await namespaceOf(server.pid)) === namespace) return server;
+  }
+  return undefined;
+}
+
+async function among(servers: readonly MountServer[], mount: KernelMount): Promise<MountServer[]> {
+  const named = servers.filter(({ name }) => name === nameOf(mount.mountpoint));
+  const sees = await Promise.all(named.map(({ pid }) => seesMount(pid, mount.device)));
+  return named.filter((_, index) => sees[index]);
+}
+
+function ownUser(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+/** The records, by name, and the paths of what can't be one. */
+async function readRecords(
+  home: Home,
+  files: readonly string[],
+): Promise<{ records: Map<string, MountRecord>; broken: string[] }> {
+  const records = new Map<string, MountRecord>();
+  const broken: string[] = [];
+  for (const file of files) {
+    const name = /^([0-9a-f]{16})\.json$/.exec(file)?.[1];
+    if (name === undefined) continue;
+    const path = join(home.mounts, file);
+    const record = recordFrom(await readJson(path));
+    if (record && nameOf(record.mountpoint) === name) records.set(name, record);
+    else if (await lstat(path).catch(() => undefined)) broken.push(path);
+  }
+  return { records, broken };
+}
+
+/** A small file's JSON; undefined where there is something else, a FIFO for instance. */
+async function readJson(path: string): Promise<unknown> {
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const info = await file.stat();
+    return info.isFile() && info.size <= recordBytesMax ? JSON.parse(await file.readFile('utf8')) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The record that the server of a mount tells where its file is gone. */
+async function toldRecord(home: Home, mount: KernelMount): Promise<MountRecord | undefined> {
+  const record = recordFrom((await askMount(home, mount.mountpoint))?.record);
+  return record?.device === mount.device && record.mountpoint === mount.mountpoint ? record : undefined;
+}
+
+function recordFrom(value: unknown): MountRecord | undefined {
+  const { mountpoint, device, pid, store, project, sources, since } = (value ?? {}) as Record<string, unknown>;
+  const texts = [mountpoint, device, store, project, since, ...(Array.isArray(sources) ? sources : [undefined])];
+  const isRecord = Number.isSafeInteger(pid) && texts.every((text) => typeof text === 'string');
+  return isRecord ? ({ mountpoint, device, pid, store, project, sources, since } as MountRecord) : undefined;
+}
+
+function nameOf(mountpoint: string): string {
+  return createHash('sha256').update(mountpoint).digest('hex').slice(0, 16);
+}
+
+async function pathOf(home: Home, mountpoint: string, kind: 'json' | 'log' | 'sock'): Promise<string> {
+  return join(await home.make(home.mounts), `${nameOf(mountpoint)}.${kind}`);
 }

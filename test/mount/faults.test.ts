@@ -34,7 +34,8 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
   test('mountpoints that are wrong', async () => {
     await using place = await Place.make(who);
     await place.must(
-      `mkdir src full && echo x > src/f && echo x > full/f && echo x > file && ${put} && pachmount data@master pfs`,
+      `mkdir src full && echo x > src/f && echo x > full/f && echo x > file && ${put} && pachmount data@master pfs
+       pach create repo more && mkdir links && cd links && ln -s ../nope gone && ln -s ../file file && ln -s round round`,
     );
     const wrong: readonly (readonly [string, number, RegExp])[] = [
       ['pachmount data@master pfs', 4, /mounted there already\ntry: pach unmount/],
@@ -49,6 +50,16 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       ['pachmount', 2, /try: pach mount --help/],
       ['pach unmount', 2, /name a mountpoint/],
       ['pach unmount other', 3, /nothing of ours/],
+      ['pachmount data@master links/gone', 3, /it is a symbolic link to .*\/nope, which does not exist\ntry: mkdir -p/],
+      ['pachmount data@master links/file', 2, /\/file: it is no folder/],
+      ['pachmount data@master links/round', 2, /lead in a circle/],
+      // The mountpoint is forgotten.
+      ['pachmount data@master', 2, /mountpoint is missing.*\.\/data@master\ntry: pachmount data@master ~\/pfs\n$/],
+      ['pachmount data@master:/sub', 2, /mountpoint is missing.*\ntry: pachmount data@master:\/sub ~\/pfs\n$/],
+      ['pachmount default/data@master', 2, /mountpoint is missing/],
+      ['pach mount -r data more@master+r', 2, /mountpoint is missing.*\ntry: pachmount data more@master\+r ~\/pfs\n$/],
+      ['pachmount data', 2, /mountpoint is missing.*\.\/data\ntry: pachmount data ~\/pfs\n$/],
+      ['pachmount data more', 2, /^pach: more: the mountpoint is missing/],
     ];
     for (const [command, code, message] of wrong) {
       const result = await place.run(command);
@@ -59,7 +70,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       });
       expect(result.stderr).not.toMatch(/\n\s+at /);
     }
-    expect(await place.must('ls')).toBe('file\nfull\nhome\npfs\nsrc\n');
+    expect(await place.must('ls')).toBe('file\nfull\nhome\nlinks\npfs\nsrc\n');
     expect((await place.mounts()).length).toBe(1);
   });
 

@@ -2,15 +2,14 @@
  * mount, unmount, mounts.
  */
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { whereOf } from '../../app/mount-plan.ts';
-import { mountpointPath, mountProject } from '../../app/mount.ts';
+import { maybeRepoName, mountpointPath, mountProject } from '../../app/mount.ts';
+import { mountAt, unmount } from '../../app/unmount.ts';
 import { PachError } from '../../base/errors.ts';
-import { isRunning, processStart } from '../../base/processes.ts';
+import { removeTreeAsync } from '../../base/remove.ts';
 import type { Home } from '../../local/home.ts';
-import { askMount, listMountRecords, type MountRecord } from '../../local/mounts.ts';
-import { unmountKernel } from '../../mount/kernel-mount.ts';
-import type { Columns } from '../output.ts';
+import { askMount, listMounts, type Mount, type MountRecord } from '../../local/mounts.ts';
+import type { Columns, Output } from '../output.ts';
 import { bytesOf, countText, durationOf, sizeText, timeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -75,8 +74,10 @@ export const mountVerb = verb<MountArgs>({
       .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users in' })
       .option('noexec', { type: 'boolean', default: false, describe: 'Let nobody run a file of the mount' }),
   async run(args, { settings, output, signal }) {
-    const mountpoint = await mountpointPath(args.words.at(-1) as string);
+    const last = args.words.at(-1) as string;
     const sources = [...args.repos, ...args.words.slice(0, -1)];
+    const typed = maybeRepoName(last, sources);
+    const mountpoint = await mountpointPath(last);
     const writable = sources.find((source) => source.endsWith('+w'));
     if (writable !== undefined) {
       throw new PachError('unsupported', {
@@ -96,8 +97,8 @@ export const mountVerb = verb<MountArgs>({
       timeoutMs: durationOf('--timeout', args.timeout),
       keepsFirstReads: true,
     };
-    const access = { allowOther: args['allow-other'], noExec: args.noexec };
-    const { server, ended } = await mountProject(settings, plan, access, signal);
+    const manner = { allowOther: args['allow-other'], noExec: args.noexec, signal, typed };
+    const { server, ended } = await mountProject(settings, plan, manner);
     await output.document({ mountpoint, sources: plan.sources }, () => output.name(mountpoint));
     if (!args.foreground) {
       server.unref();
@@ -120,13 +121,13 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
   summary: 'Unmount a mount, or all of them',
   examples: [
     ['unmount ~/pfs', 'One mount'],
-    ['unmount --all', 'All mounts of this user'],
+    ['unmount --all', 'All mounts of this PACH_HOME'],
   ],
   json: '{mountpoint} a line',
   options: (yargs) =>
     yargs
       .positional('mountpoint', { type: 'string', describe: 'Where it is mounted' })
-      .option('all', { type: 'boolean', default: false, describe: 'All mounts of this user' })
+      .option('all', { type: 'boolean', default: false, describe: 'All mounts of this PACH_HOME' })
       .option('lazy', {
         type: 'boolean',
         default: false,
@@ -136,35 +137,28 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
     if (all === (mountpoint !== undefined)) {
       throw new PachError('usage', { what: 'unmount', why: 'name a mountpoint, or give --all', next: 'pach mounts' });
     }
-    const records = await listMountRecords(settings.home);
-    const path = mountpoint === undefined ? undefined : await mountpointPath(mountpoint);
-    const chosen = all ? records : records.filter((record) => record.mountpoint === path);
-    if (!all && chosen.length === 0) {
-      throw new PachError('not-found', {
-        what: mountpoint as string,
-        why: 'nothing of ours is mounted there',
-        next: 'pach mounts',
-      });
-    }
-    for (const record of chosen) {
-      unmountKernel(record.mountpoint, lazy);
-      await gone(record.pid, lazy ? lazyEndMsMax : endMsMax);
+    const chosen = all
+      ? await ownMounts(settings.home, output)
+      : [await mountAt(settings.home, await mountpointPath(mountpoint as string))];
+    for (const mount of chosen) {
+      const note = await unmount(mount, lazy);
+      if (note !== undefined) output.note(note);
     }
     await output.rows(
-      chosen.map((record) => ({ mountpoint: record.mountpoint })),
+      chosen.map((mount) => ({ mountpoint: mount.mountpoint })),
       [['UNMOUNTED', (row, { name }) => name(row.mountpoint)]],
     );
   },
 });
 
-/** A server that ends still writes to its cache, on a disk that may be slow; with files open it goes on. */
-const endMsMax = 10_000;
-const lazyEndMsMax = 2000;
-
-/** Waits a while for a server to end, so that what comes next finds nothing of it. */
-async function gone(pid: number, msMax: number): Promise<void> {
-  const started = processStart(pid);
-  for (const until = Date.now() + msMax; isRunning(pid, started) && Date.now() < until;) await sleep(20);
+/** The mounts of this PACH_HOME. A broken record is named and removed. */
+async function ownMounts(home: Home, output: Output): Promise<readonly Mount[]> {
+  const { mounts, broken } = await listMounts(home);
+  for (const path of broken) {
+    await removeTreeAsync(path);
+    output.note(`${path}: it was not the record of a mount that pach writes, and is removed`);
+  }
+  return mounts;
 }
 
 /** What a server says of itself. Bytes, milliseconds. */
@@ -182,26 +176,30 @@ interface MountCounters {
   readonly memoryBytes: number;
 }
 
-interface MountInfo extends MountRecord {
+/** Of a mount whose record is lost and whose server does not answer only the place is known. */
+interface MountInfo extends Partial<MountRecord> {
+  readonly mountpoint: string;
+  readonly device: string;
   readonly counters?: MountCounters | undefined;
 }
 
 export const mountsVerb = verb({
   command: 'mounts',
-  summary: 'List the mounts of this user (-v: with their counters)',
+  summary: 'List the mounts of this PACH_HOME (-v: with their counters)',
   examples: [['mounts -v -o json', 'With the requests that the kernel made']],
-  json: "{mountpoint, store, project, sources, pid, since, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read",
+  json: "{mountpoint, store?, project?, sources?, pid?, since?, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read",
   async run(args, { settings, output }) {
     const verbose = (args as { verbose?: boolean }).verbose ?? false;
     const rows: MountInfo[] = [];
-    for (const record of await listMountRecords(settings.home)) {
-      rows.push(verbose ? { ...record, counters: await countersOf(settings.home, record.mountpoint) } : record);
+    for (const { mountpoint, device, record } of await ownMounts(settings.home, output)) {
+      const info = record ?? { mountpoint, device };
+      rows.push(verbose ? { ...info, counters: await countersOf(settings.home, mountpoint) } : info);
     }
     await output.rows(rows, [
       ['MOUNTPOINT', (row, { name }) => name(row.mountpoint)],
-      ['SOURCES', (row, { name }) => row.sources.map(name).join(' ') || '(all repos)'],
-      ['STORE', (row, { name }) => name(row.store)],
-      ['SINCE', (row) => timeText(row.since)],
+      ['SOURCES', ({ sources }, { name }) => (sources ? sources.map(name).join(' ') || '(all repos)' : 'unknown')],
+      ['STORE', ({ store }, { name }) => (store === undefined ? 'unknown' : name(store))],
+      ['SINCE', ({ since }) => (since === undefined ? 'unknown' : timeText(since))],
       ...(verbose ? counterColumns : []),
     ]);
   },
@@ -234,5 +232,7 @@ const counterColumns: Columns<MountInfo> = [
 
 async function countersOf(home: Home, mountpoint: string): Promise<MountCounters | undefined> {
   const answer = await askMount(home, mountpoint);
-  return answer === undefined ? undefined : (JSON.parse(answer) as MountCounters);
+  if (answer === undefined) return undefined;
+  const { record: _record, ...counters } = answer;
+  return counters as MountCounters;
 }

@@ -1,0 +1,96 @@
+/**
+ * Unmounting as the command does it: the mount goes, and with it the server, also when another mount
+ * namespace still has the mount.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isPachError, PachError } from '../base/errors.ts';
+import { isRunning } from '../base/processes.ts';
+import { holderOf, seesMount, type MountServer } from '../local/mount-servers.ts';
+import { leftServer, serversOf } from '../local/mounts.ts';
+import { kernelMounts, type KernelMount } from '../local/kernel-mounts.ts';
+import type { Home } from '../local/home.ts';
+import { unmountKernel } from '../mount/kernel-mount.ts';
+
+/** A server that ends still writes to its cache, on a disk that may be slow; with files open it goes on. */
+const endMsMax = 10_000;
+const lazyEndMsMax = 2000;
+const pollMs = 20;
+
+/** The mount at a path, of whatever PACH_HOME. Throws `not-found` and `denied`. */
+export async function mountAt(home: Home, mountpoint: string): Promise<KernelMount> {
+  const mount = (await kernelMounts()).findLast((each) => each.mountpoint === mountpoint);
+  if (!mount) {
+    const left = await leftServer(home, mountpoint);
+    const why = 'nothing of ours is mounted there';
+    throw new PachError('not-found', {
+      what: mountpoint,
+      why: left ? `${why}, but files are open, or another mount namespace has it: process ${left.pid} serves it` : why,
+      next: left ? `kill ${left.pid}` : 'pach mounts',
+    });
+  }
+  const user = process.geteuid?.();
+  if (user !== 0 && user !== mount.user) {
+    throw new PachError('denied', {
+      what: mountpoint,
+      why: `it is a mount of another user (${mount.user})`,
+      next: `sudo pach unmount ${mountpoint}`,
+    });
+  }
+  return mount;
+}
+
+/**
+ * Unmounts, and waits a while for the server to end, so that what comes next finds nothing of it. Where another
+ * mount namespace has the mount, nobody here could see or end the server later: it is ended now, but for `lazy`,
+ * which promises that open files can be read on. Resolves to what is worth knowing then.
+ */
+export async function unmount(mount: KernelMount, lazy: boolean): Promise<string | undefined> {
+  const servers = await serversOf(mount);
+  try {
+    unmountKernel(mount.mountpoint, lazy);
+  } catch (cause) {
+    if (!isPachError(cause, 'not-found') || !(await seesMount('self', mount.device))) throw cause;
+    const why = 'it was mounted in another mount namespace, and can only be unmounted there';
+    throw new PachError('denied', { what: mount.mountpoint, why, cause });
+  }
+  const running = (): MountServer[] => servers.filter(({ pid, started }) => isRunning(pid, started));
+  const [server] = running();
+  if (!server) return undefined;
+  if (await seesMount(server.pid, mount.device)) {
+    return `${mount.mountpoint}: it is still mounted where its server sees it, process ${server.pid}`;
+  }
+  if (await seesMount('self', mount.device)) return `${mount.mountpoint}: it is still mounted at another place`;
+  const holder = await holderOf(mount.device);
+  const has = `process ${holder?.pid} (${holder?.program}) has it in another mount namespace`;
+  if (holder && !lazy) {
+    await end(running);
+    return `${mount.mountpoint}: ${has}. The server is ended: what is read there fails from now on`;
+  }
+  if (await ended(running, lazy ? lazyEndMsMax : endMsMax)) return undefined;
+  const why = holder ? has : 'files are open, or an overlay or a mount namespace that is not seen from here has it';
+  return `${mount.mountpoint}: ${why}. Its server goes on until that ends: kill ${server.pid} ends it at once`;
+}
+
+/** Ends processes as they want to, or by force: standing still first, so that none starts another one again. */
+async function end(running: () => readonly MountServer[]): Promise<void> {
+  const signal = (name: NodeJS.Signals): void => {
+    for (const { pid } of running()) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  };
+  signal('SIGTERM');
+  if (await ended(running, endMsMax)) return;
+  signal('SIGSTOP');
+  signal('SIGKILL');
+}
+
+async function ended(running: () => readonly MountServer[], msMax: number): Promise<boolean> {
+  for (const until = Date.now() + msMax; running().length > 0; await sleep(pollMs)) {
+    if (Date.now() >= until) return false;
+  }
+  return true;
+}
