@@ -129,7 +129,8 @@ export function parserOf(verb: Verb, words: readonly string[]): Argv {
     verb.summary,
     (own) => describeVerb(verb, own),
     (args) => {
-      const { array } = optionsOf(parser);
+      // What a verb takes several of: options, and positional arguments, which can't be given twice.
+      const array = [...optionsOf(parser).array, ...positionalsOf(verb.command).map(({ name: word }) => word)];
       for (const [key, value] of Object.entries(args)) {
         if (key === '_' || !Array.isArray(value) || array.includes(key)) continue;
         throw new PachError('usage', { what: key.length > 1 ? `--${key}` : `-${key}`, why: 'it is given twice' });
