@@ -50,7 +50,7 @@ give_back = if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u . 2>/dev/null || echo 0)"
 	fi
 
 demo: ## in under a minute: a file larger than memory, versions as paths, pipelines
-	@echo 'demo: installs and builds what is missing'; log=$$(mktemp); \
+	@echo 'demo: installs and builds what is missing (the first time, some minutes)'; log=$$(mktemp); \
 	$(MAKE) setup >"$$log" 2>&1 || { status=$$?; cat "$$log"; rm "$$log"; exit $$status; }; rm "$$log"
 	@status=0; test/demo.sh || status=$$?; $(give_back); exit $$status
 

@@ -8,8 +8,8 @@ export function showInPager(text: string): boolean {
   const { status } = spawnSync('sh', ['-c', process.env['PAGER'] || 'less'], {
     input: text,
     stdio: ['pipe', 'inherit', 'inherit'],
-    // Colours as they are, and nothing cleared at the end.
-    env: { LESS: 'RX', ...process.env },
+    // Beside the user's own options of less: colours as they are, and nothing cleared at the end.
+    env: { ...process.env, LESS: `RX ${process.env['LESS'] ?? ''}` },
   });
   return status !== 127;
 }

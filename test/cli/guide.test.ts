@@ -172,3 +172,27 @@ test('a page that does not exist is answered with the nearest name', async () =>
   const verb = await place.run('pach help lst');
   expect(verb).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('try: pach help list\n') });
 });
+
+test('a page on a terminal is laid out for its width, and in a pager where it is longer than the screen', async () => {
+  await using place = await Place.make('root', { LESS: '' });
+  await using terminal = await place.terminal('pach help scripting', { columns: 60, rows: 200 });
+  expect(await terminal.exitCode()).toBe(0);
+  const shown = await terminal.screen();
+  expect(shown).toMatch(/^Scripting\n\nExit codes, JSON/);
+  expect(shown).toMatch(/^Exit codes\n\ncode +meaning\n0 +done\n/m);
+  expect(shown).toMatch(/^ {4}pach list file images@master -o json$/m);
+  expect(shown).toMatch(/^- Names are quoted .*\n {2}\S/m);
+  expect(shown).not.toMatch(/`|\*\*|<!--|^\|/m);
+  expect(Math.max(...shown.split('\n').map((line) => line.length))).toBeLessThanOrEqual(60);
+  expect(await terminal.screen({ colours: true })).toContain('\u001b[4mScripting');
+  await using long = await place.terminal('pach help scripting', { columns: 60, rows: 10 });
+  await long.waitFor(/^Scripting\n[^]*\n:$/);
+  await long.key('q');
+  expect(await long.exitCode()).toBe(0);
+  await using plain = await place.terminal('PAGER=/no/such/pager pach help scripting --no-color', {
+    columns: 60,
+    rows: 10,
+  });
+  expect(await plain.exitCode()).toBe(0);
+  expect(await plain.history()).toContain('Scripting\n\nExit codes, JSON');
+});
