@@ -5,7 +5,7 @@ SUMMARY := dist/test-summary
 REPORT := dist/test-report.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-root setup-test build deps native demo test test-long test-native check format bench clean
+.PHONY: help setup setup-root setup-test build bundle deps native other-nodes demo test test-long test-native check format bench clean
 # Steps build on one another, and two installers at once would wait for the same locks.
 .NOTPARALLEL:
 
@@ -23,9 +23,14 @@ setup-root: ## for an administrator: only the system's part of the set-up (FOR='
 setup-test:
 	@native/system.sh build run test
 
-build: deps native ## compile, without touching the system
+build: bundle native ## compile, without touching the system
+	@node bin/keep-code.mjs
+	@$(give_back)
+
+# All that `npm pack` needs: what is native is compiled where the package is installed.
+bundle: deps
 	@$(BIN)/tsc -p tsconfig.json
-	@node bin/bundle.mjs && node bin/keep-code.mjs
+	@node bin/bundle.mjs
 	@$(give_back)
 
 # `npm ci` begins by removing node_modules, so an interrupted one leaves no stamp. Install scripts
@@ -49,15 +54,26 @@ give_back = if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u . 2>/dev/null || echo 0)"
 	  done; \
 	fi
 
+# Other versions of Node are packages of the npm registry: dist/nodes/node_modules/node24/bin/node.
+OTHER_NODES := 18.20.8 22.23.3 24.21.0
+other-nodes: deps
+	@if [ "$$(cat dist/nodes/.stamp 2>/dev/null)" != '$(OTHER_NODES)' ]; then \
+	  echo 'setup: Node $(OTHER_NODES), for tests'; mkdir -p dist/nodes; \
+	  from=npm:node-$$(node -p 'process.platform + "-" + process.arch'); \
+	  npm install --prefix dist/nodes --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error \
+	    $(foreach version,$(OTHER_NODES),node$(firstword $(subst ., ,$(version)))@$$from@$(version)) && \
+	  echo '$(OTHER_NODES)' > dist/nodes/.stamp && $(give_back); \
+	fi
+
 demo: ## in under a minute: a file larger than memory, versions as paths, pipelines
 	@echo 'demo: installs and builds what is missing (the first time, some minutes)'; log=$$(mktemp); \
 	$(MAKE) setup >"$$log" 2>&1 || { status=$$?; cat "$$log"; rm "$$log"; exit $$status; }; rm "$$log"
 	@status=0; test/demo.sh || status=$$?; $(give_back); exit $$status
 
-test: setup setup-test ## all tests but the long ones; a skipped one fails (ALLOW_SKIP=1: does not)
+test: setup setup-test other-nodes ## all tests but the long ones; a skipped one fails (ALLOW_SKIP=1: does not)
 	@$(call run_tests,--mode test)
 
-test-long: setup ## crash, load and size tests
+test-long: setup other-nodes ## crash, load and size tests
 	@native/system.sh test long
 	@$(call run_tests,--mode long)
 

@@ -22,14 +22,22 @@ const lazyWidth = {
   },
 };
 
+// dockerode loads these for SSH and for builds by BuildKit, neither of which is used here. They are
+// larger than all the rest, and one of them compiles an addon of its own.
+const unused = ['ssh2', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs'];
+const nothing = '\0nothing';
+const withoutUnused = {
+  name: 'without-unused',
+  resolveId: (source) => (unused.includes(source) ? nothing : undefined),
+  load: (id) => (id === nothing ? 'module.exports = {};' : undefined),
+};
+
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const dir = here('../dist/bundle');
 rmSync(dir, { recursive: true, force: true });
 for (const name of ['main', 'serve-main']) {
   const input = here(`../dist/cli/${name}.js`);
-  // Loaded by who speaks to Docker, from where it is installed.
-  const external = ['dockerode'];
-  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth], external, logLevel: 'silent' });
+  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth, withoutUnused], logLevel: 'silent' });
   await bundle.write({ dir, format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' });
   await bundle.close();
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What the machine itself must have: Node, Debian packages, a usable /dev/fuse, the mount helper.
 #
-#   system.sh GROUP...     see to all of GROUPs; groups: build run test bench long
+#   system.sh [--check] GROUP...     see to all of GROUPs; groups: build run test bench long
 #
-# As root it installs and repairs; as an ordinary user it names all that is missing, and the
-# command with which an administrator gives it, and fails. Costs a few milliseconds when there is
+# As root it installs and repairs; as an ordinary user, or with --check, it names all that is missing,
+# and the command with which an administrator gives it, and fails. Costs a few milliseconds when there is
 # nothing to do.
 set -euo pipefail
 
@@ -18,7 +18,9 @@ declare -A packages=(
 declare -A purpose=([build]='to build' [run]='to mount' [test]='to test' [bench]='to compare with' [long]='for the long tests')
 
 say() { echo "setup: $*" >&2; }
-is_root() { [ "$(id -u)" -eq 0 ]; }
+check=
+if [ "${1:-}" = --check ]; then check=1; shift; fi
+may_install() { [ -z "$check" ] && [ "$(id -u)" -eq 0 ]; }
 
 node_is_usable() {
   local version
@@ -29,6 +31,7 @@ node_is_usable() {
   version=$(node -p 'process.versions.node')
   if ! printf '20.19.0\n%s\n' "$version" | sort -CV; then
     say "Node $version is too old: 20.19 or newer is needed ($(command -v node))"
+    say 'try: npm install -g node@22'
     return 1
   fi
   command -v npm >/dev/null || { say 'npm is missing; it comes with Node'; return 1; }
@@ -95,13 +98,13 @@ if command -v dpkg-query >/dev/null; then
     mapfile -t gone < <(absent ${packages[$group]})
     if [ ${#gone[@]} -gt 0 ]; then
       missing+=("${gone[@]}")
-      is_root || say "missing ${purpose[$group]}: ${gone[*]}"
+      may_install || say "missing ${purpose[$group]}: ${gone[*]}"
     fi
   done
 else
   say "not a Debian system: see to these yourself: $(for g in "${groups_wanted[@]}"; do echo -n "${packages[$g]} "; done)"
 fi
-if [ ${#missing[@]} -gt 0 ] && is_root; then
+if [ ${#missing[@]} -gt 0 ] && may_install; then
   install "${missing[@]}" || { say "apt-get could not install: ${missing[*]}"; failed=1; }
   missing=()
 fi
@@ -109,7 +112,7 @@ fi
 fuse_missing=
 case " ${groups_wanted[*]} " in
   *' run '*)
-    if is_root; then
+    if may_install; then
       repair_fuse || failed=1
       if command -v node >/dev/null; then give_helper; fi
     elif [ ! -e /dev/fuse ]; then
@@ -127,10 +130,14 @@ esac
 if [ -n "$fuse_missing" ]; then say "$fuse_missing"; fi
 
 if [ ${#missing[@]} -gt 0 ] || [ -n "$fuse_missing" ]; then
-  say 'an administrator gives all of it with:'
-  say "  sudo make -C $checkout setup-root FOR='${groups_wanted[*]}'"
+  if [ -n "$check" ]; then
+    say 'an administrator installs them with:'
+  else
+    say 'an administrator gives all of it with:'
+    say "  sudo make -C $checkout setup-root FOR='${groups_wanted[*]}'"
+    if [ ${#missing[@]} -gt 0 ]; then say 'which installs:'; fi
+  fi
   if [ ${#missing[@]} -gt 0 ]; then
-    say 'which installs:'
     say "  sudo apt-get install --no-install-recommends ${missing[*]}"
   fi
   failed=1
