@@ -8,12 +8,13 @@ import { Lru } from '../base/lru.ts';
 import { native } from '../base/native.ts';
 import { packKey } from '../model/keys.ts';
 import { decodeNode, type Node } from '../model/node.ts';
-import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type PackId, type Place, type Ref } from '../model/refs.ts';
+import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type Place, type Ref } from '../model/refs.ts';
 import type { ExtentCache } from './extents.ts';
+import { MissingPacks } from './missing.ts';
 
-/** Knows where blobs lie: as it remembers, or as the newest head says. */
+/** Knows where blobs lie: as it remembers, or as a head says that was read after `since` (performance.now()). */
 export interface BlobIndex {
-  find(hash: Hash, newest: boolean): Promise<Place | undefined>;
+  find(hash: Hash, since?: number): Promise<Place | undefined>;
 }
 
 export interface BlobReaderOptions {
@@ -38,8 +39,7 @@ export class BlobReader {
   private readonly chunks: Lru<Promise<Buffer>>;
   private readonly nodes: Lru<Promise<Node>>;
   private readonly plainNodes: Lru<Promise<Buffer>>;
-  /** Packs that were collected: what lay in them is found by the indexes alone. */
-  private readonly gone = new Set<PackId>();
+  private readonly missing = new MissingPacks();
 
   constructor(options: BlobReaderOptions) {
     this.options = options;
@@ -143,28 +143,38 @@ export class BlobReader {
   }
 
   private async verified<T>(ref: Ref, at: (place: Place, fresh: boolean) => Promise<T>): Promise<T> {
+    const { missing } = this;
+    const { known } = this.options;
     let failure: unknown;
-    if (ref.place && !this.gone.has(ref.place.pack)) {
+    let since = ref.place && missing.since(ref.place.pack);
+    if (ref.place && since === undefined) {
       for (const fresh of [false, true]) {
         try {
-          return await at(ref.place, fresh);
+          const found = await at(ref.place, fresh);
+          missing.found(ref.place.pack);
+          return found;
         } catch (error) {
           failure = error;
           if (!isPachError(error, 'damaged')) break;
         }
       }
       if (!isPachError(failure, 'damaged', 'not-found')) throw failure;
-      if (isPachError(failure, 'not-found')) this.gone.add(ref.place.pack);
+      if (isPachError(failure, 'not-found')) since = missing.add(ref.place.pack);
     }
     for (const newest of [false, true]) {
-      const place = await this.options.known.find(ref.hash, newest);
+      const place = await known.find(ref.hash, newest ? (since ?? performance.now()) : undefined);
       const isTried = place?.pack === ref.place?.pack && place?.offset === ref.place?.offset;
-      if (!place || isTried || this.gone.has(place.pack)) continue;
+      if (!place || isTried) continue;
+      const seen = missing.since(place.pack);
+      since = Math.max(since ?? 0, seen ?? 0) || undefined;
+      if (seen !== undefined) continue;
       try {
-        return await at(place, false);
+        const found = await at(place, false);
+        missing.found(place.pack);
+        return found;
       } catch (error) {
         if (!isPachError(error, 'not-found')) throw error;
-        this.gone.add(place.pack);
+        since = missing.add(place.pack);
       }
     }
     if (isPachError(failure, 'damaged')) throw failure;

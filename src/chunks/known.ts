@@ -60,14 +60,16 @@ const packTailBytes = 64 * 1024;
 const blockCacheBytes = 16 * 1024 * 1024;
 /** Blocks of a segment that is read whole come in reads of about 4 MiB. */
 const blocksPerRead = 85;
+/** What the store did not have, or had damaged, is asked for again after so long. */
+const failureMs = 1000;
 
 export class KnownBlobs {
   private readonly reader: IndexReader;
   private readonly project: string;
   readonly indexes: IndexList;
   private readonly cache: IndexCache;
-  private fresh: Promise<BlobTable> | undefined;
-  private segments: Promise<readonly OpenSegment[]> | undefined;
+  private readonly fresh = new Loaded(() => this.loadFresh());
+  private readonly segments = new Loaded(() => this.loadSegments());
   private readonly blocks = new Lru<Promise<Buffer>>(blockCacheBytes);
   private readonly recent = new Map<PackId, BlobTable>();
 
@@ -80,11 +82,8 @@ export class KnownBlobs {
 
   /** Begins to read what answers need, for who knows that they will ask. */
   prepare(): void {
-    Promise.all([this.freshBlobs(), this.openSegments()]).catch(() => {
-      // Whoever asks meets the error.
-      this.fresh = undefined;
-      this.segments = undefined;
-    });
+    // Whoever asks meets the error.
+    Promise.all([this.fresh.get(), this.segments.get()]).catch(() => undefined);
   }
 
   /** Where a blob lies, or undefined when the project does not have it. */
@@ -94,7 +93,7 @@ export class KnownBlobs {
 
   /** The same for many at once. */
   async findAll(hashes: readonly Hash[]): Promise<(Place | undefined)[]> {
-    const [fresh, segments] = await Promise.all([this.freshBlobs(), this.openSegments()]);
+    const [fresh, segments] = await Promise.all([this.fresh.get(), this.segments.get()]);
     const places: (Place | undefined)[] = hashes.map((hash) => placeIn(fresh, hash));
     // What was stored together comes again together: a pack in which two were found is likely to
     // have those that follow, and its own index tells them all at once.
@@ -119,11 +118,6 @@ export class KnownBlobs {
     return places;
   }
 
-  private freshBlobs(): Promise<BlobTable> {
-    this.fresh ??= this.loadFresh();
-    return this.fresh;
-  }
-
   /** Adds all blobs of the fresh packs, as their own indexes say. */
   async addFresh(to: BlobRows): Promise<void> {
     const packs = mapOrdered(this.indexes.fresh, readsAhead, async (pack) => ({
@@ -135,7 +129,7 @@ export class KnownBlobs {
 
   /** Adds all entries of a segment. */
   async addSegment(info: SegmentInfo, to: BlobRows): Promise<void> {
-    const segment = (await this.openSegments()).find(({ id }) => id === info.id);
+    const segment = (await this.segments.get()).find(({ id }) => id === info.id);
     if (!segment) throw new Error(`segment ${info.id} is not one of these`);
     const { tail } = segment;
     const packs = tail.packs.map(({ kind, id }) => to.pack(kind, id));
@@ -156,7 +150,7 @@ export class KnownBlobs {
   /** All packs that these indexes know, by id. */
   async packs(): Promise<Map<PackId, PackKind>> {
     const packs = new Map<PackId, PackKind>(this.indexes.fresh.map(({ id, kind }) => [id, kind]));
-    for (const { tail } of await this.openSegments()) for (const { id, kind } of tail.packs) packs.set(id, kind);
+    for (const { tail } of await this.segments.get()) for (const { id, kind } of tail.packs) packs.set(id, kind);
     return packs;
   }
 
@@ -209,8 +203,8 @@ export class KnownBlobs {
     return this.cache.pack(id, () => this.parsed(key, read));
   }
 
-  private openSegments(): Promise<readonly OpenSegment[]> {
-    this.segments ??= Promise.all(
+  private loadSegments(): Promise<readonly OpenSegment[]> {
+    return Promise.all(
       this.indexes.segments.map(async ({ id, entries, bytes: size }) => {
         const key = segmentKey(this.project, id);
         const read = async (): Promise<SegmentTail> => {
@@ -222,7 +216,6 @@ export class KnownBlobs {
         return { key, id, tail };
       }),
     );
-    return this.segments;
   }
 
   private block(segment: OpenSegment, block: number): Promise<Buffer> {
@@ -263,6 +256,28 @@ export class KnownBlobs {
       if (!isPachError(error, 'not-found')) throw error;
       throw damagedIndex(key, 'it is missing from the store', error);
     }
+  }
+}
+
+/** What is loaded once. A failure is told to all who ask soon after; then it is loaded again. */
+class Loaded<T> {
+  private readonly load: () => Promise<T>;
+  private loading: Promise<T> | undefined;
+  private failedAt = Infinity;
+
+  constructor(load: () => Promise<T>) {
+    this.load = load;
+  }
+
+  get(): Promise<T> {
+    if (this.loading && performance.now() < this.failedAt + failureMs) return this.loading;
+    this.failedAt = Infinity;
+    this.loading = this.load();
+    this.loading.catch((error: unknown) => {
+      // A store that does not answer has let all wait already.
+      this.failedAt = isPachError(error, 'unreachable') ? -Infinity : performance.now();
+    });
+    return this.loading;
   }
 }
 

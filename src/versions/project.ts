@@ -3,7 +3,7 @@
  * its head. All that a change refers to is durable before the head moves.
  */
 import { randomBytes } from 'node:crypto';
-import { isPachError, PachError } from '../base/errors.ts';
+import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
 import { BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
 import { IndexCache } from '../chunks/index-cache.ts';
@@ -48,12 +48,17 @@ export interface Begun {
   readonly upload: Upload;
 }
 
+/** That a head is not there, or damaged, is told for so long to all who miss something. */
+const failureMs = 1000;
+
 export class Project {
   readonly options: ProjectOptions;
   readonly reader: BlobReader;
   private readonly indexes = new IndexCache();
   private readonly contention: Contention;
   private known: KnownBlobs;
+  /** The last head that was read for something that is missing, when, and until when it counts. */
+  private newest: { readonly at: number; readonly base: Promise<Base>; readonly until: number } | undefined;
 
   constructor(options: ProjectOptions) {
     this.options = options;
@@ -200,13 +205,31 @@ export class Project {
     return new KnownBlobs(this.options.extents, this.options.name, indexes, this.indexes);
   }
 
-  /** Where a blob lies, as the last head says that was seen, or the newest there is. */
-  private find(hash: Hash, newest: boolean): Promise<Place | undefined> {
-    if (newest) return this.onNewest(({ known }) => known.find(hash));
-    return this.known.find(hash).catch((error: unknown) => {
+  /** Where a blob lies, as the last head says that was seen, or one that was read after `since`. */
+  private async find(hash: Hash, since?: number): Promise<Place | undefined> {
+    if (since === undefined) return this.known.find(hash).catch(unless('damaged'));
+    const { known } = (await this.newestSince(since).catch(unless('not-found'))) ?? {};
+    return known?.find(hash).catch((error: unknown) => {
       if (!isPachError(error, 'damaged')) throw error;
-      return undefined;
+      return this.onNewest((base) => base.known.find(hash));
     });
+  }
+
+  /** A head that was read after `since`: one for all who miss something. */
+  private newestSince(since: number): Promise<Base> {
+    const { newest } = this;
+    if (newest && newest.at >= since && performance.now() < newest.until) return newest.base;
+    const at = performance.now();
+    const base = this.onNewest(async (loaded) => {
+      await loaded.known.findAll([]);
+      return loaded;
+    });
+    const begun = { at, base, until: Infinity };
+    base.catch((error: unknown) => {
+      begun.until = performance.now() + (isPachError(error, 'unreachable') ? 0 : failureMs);
+    });
+    this.newest = begun;
+    return base;
   }
 
   private announce(packs: readonly StoredPack[], epoch: number): Promise<boolean> {
@@ -271,6 +294,13 @@ export class Project {
     }
     throw unknown; // a purge has ended history since
   }
+}
+
+/** Handles an error of a kind: there is nothing then. */
+function unless(code: ErrorCode): (error: unknown) => undefined {
+  return (error) => {
+    if (!isPachError(error, code)) throw error;
+  };
 }
 
 /** Keys of all objects that a head's indexes know. */

@@ -261,3 +261,32 @@ test('reads end with --timeout where a server hangs or trickles, and work as soo
   fate = 'slow';
   await place.must('cmp src/big4 pfs/data/big4');
 });
+
+test('what a server does not have for a while is asked for again, and not all the time', async () => {
+  const { url, endpoint, env } = await s3ForTests();
+  const fates: WireFault[] = [];
+  let isMissing = false;
+  const isPack = (path = ''): boolean => path.includes('/data/');
+  await using way = await faultyWay(endpoint, (_method, _ranged, { url: path }) =>
+    isPack(path) ? (fates.pop() ?? (isMissing ? 'missing' : 'works')) : 'works',
+  );
+  await using place = await Place.make('root', { ...env, PACH_STORE: url.replace(endpoint, way.endpoint) });
+  await place.must(`mkdir src && for n in 1 2 3; do head -c 300000 /dev/urandom > src/small$n; done
+    head -c 3000000 /dev/urandom > src/big && ${put}`);
+  await place.must('pachmount data@master --prefetch off pfs && ls -l pfs/data');
+  // As often as a reader, its repetition by the kernel and a second reader ask.
+  fates.push('missing', 'missing', 'missing');
+  const failed = await place.run('cat pfs/data/small1 pfs/data/small2 pfs/data/small3 pfs/data/big | cat');
+  expect(failed.stderr).toContain('Input/output error');
+  await vi.waitUntil(async () => (await place.run('cmp src/small1 pfs/data/small1')).code === 0, { timeout: 30_000 });
+  await place.must('for each in small1 small2 small3 big; do cmp src/$each pfs/data/$each; done');
+  await place.must('pach unmount pfs && rm -r "$PACH_HOME/cache"');
+
+  isMissing = true;
+  await place.must('pachmount data@master --prefetch off pfs && ls -l pfs/data');
+  way.requests.length = 0;
+  await place.must('for i in $(seq 100); do ! cat pfs/data/small$((i % 3 + 1)) || exit 1; done 2>/dev/null');
+  expect(way.requests.length).toBeLessThan(40);
+  isMissing = false;
+  await vi.waitUntil(async () => (await place.run('cmp src/small1 pfs/data/small1')).code === 0, { timeout: 60_000 });
+});

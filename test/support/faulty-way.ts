@@ -13,6 +13,7 @@ export type WireFault =
   | 'expired' // the keys are not accepted any more
   | 'error500' // an answer that it was not done
   | 'slowDown' // 503
+  | 'missing' // 404
   | 'gateway504Done' // done, and then an answer that nobody answered
   | 'torn' // half of what is sent arrives
   | 'truncated' // half of the answer arrives
@@ -55,6 +56,7 @@ export async function faultyWay(
     if (fault === 'stalled') return;
     if (fault === 'expired') return refuse(answer, method === 'HEAD' ? 403 : 400, 'ExpiredToken');
     if (fault === 'error500') return refuse(answer, 500, 'InternalError');
+    if (fault === 'missing') return refuse(answer, 404, 'NoSuchKey');
     if (fault === 'slowDown') return refuse(answer, 503, 'SlowDown');
     const sent = httpRequest({ hostname, port, method, path, headers, agent: false });
     if (fault === 'torn' && body.length > 1) {
