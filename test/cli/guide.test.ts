@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import yargs from 'yargs';
+import { optionsOf } from '../../src/cli/misuse.ts';
 import type { Verb } from '../../src/cli/verb.ts';
 import { verbs } from '../../src/cli/verbs.ts';
 import { Place, type Who } from '../support/place.ts';
@@ -104,16 +105,10 @@ test.each(pages)('%s begins with a title and a sentence, and says what each bloc
 /** Options of every verb. */
 const common = 'store project single-writer quiet q verbose v help h output o no-color version'.split(' ');
 
-/** Of yargs, and not in its types. */
-interface ParserOptions {
-  readonly key: object;
-  readonly alias: Readonly<Record<string, string[]>>;
-}
-
-function optionsOf(verb: Verb): Set<string> {
+function namesOf(verb: Verb): Set<string> {
   const parser = yargs([]);
   verb.options?.(parser);
-  const { key, alias } = (parser as unknown as { getOptions(): ParserOptions }).getOptions();
+  const { key, alias } = optionsOf(parser);
   return new Set([...common, ...Object.keys(key), ...Object.values(alias).flat()]);
 }
 
@@ -130,7 +125,7 @@ function fault(line: string): string | undefined {
       .every((word, at) => words[at] === word),
   );
   if (!verb) return `no such verb: ${line}`;
-  const known = optionsOf(verb);
+  const known = namesOf(verb);
   const unknown = words.find((word) => /^--?[a-z]/.test(word) && !known.has(optionName(word)));
   return unknown === undefined ? undefined : `no such option: ${unknown}: ${line}`;
 }
@@ -146,7 +141,7 @@ test.each(pages)('%s names verbs and options that exist', (page) => {
     (line) => line.match(/(?<![\w/.:~-])pach(?:mount)? +(?!--?\w+$)[^|;&()<>"'$]+/g) ?? [],
   );
   expect(commands.map(fault).filter((why) => why !== undefined)).toEqual([]);
-  const options = new Set(verbs.flatMap((verb) => [...optionsOf(verb)]));
+  const options = new Set(verbs.flatMap((verb) => [...namesOf(verb)]));
   const bare = inText.filter((code) => code.startsWith('--')).map((code) => optionName(code.split(' ')[0] ?? ''));
   expect(bare.filter((name) => !options.has(name))).toEqual([]);
 });
