@@ -86,7 +86,7 @@ run 0 'pach create repo data'
 run 0 'pach put file data@master -f readings -o json' '"newBytes":67108864,'
 run 0 '{ echo "# calibrated"; cat readings; } > next && mv next readings'
 run 0 'pach put file data@master -f readings -o json' '"newBytes":[0-9]{1,7},'
-say "   $(sed -E 's/.*"bytes":([0-9]+),"newBytes":([0-9]+).*/\2 of \1 bytes are new, the others are there already/' printed)"
+say "$(sed -E 's/.*"bytes":([0-9]+),"newBytes":([0-9]+).*/\2 of \1 bytes are new, the others are there already/' printed)"
 
 say '3. The past is a path'
 run 0 'pachmount data@master pfs'
@@ -104,7 +104,7 @@ run 0 'pach create repo penguins'
 run 0 'pach put file penguins@master -r -f raw'
 run 0 "cat $there/fixtures/demo/pipelines/seasons.yaml"
 run 0 "pach run pipeline -f $there/fixtures/demo/pipelines/" 'seasons: success: 2 datums: 2 processed'
-say '   One season more: of three datums only the new one runs'
+say 'One season more: of three datums only the new one runs'
 run 0 'pach put file penguins@master:/raw/ -f later/PAL0910.csv'
 run 0 'pach run pipeline report' 'seasons: success: 3 datums: 1 processed, 2 skipped'
 run 0 'pach list datum seasons' 'success  penguins:/raw/PAL0910.csv'
