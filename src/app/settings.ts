@@ -2,6 +2,7 @@
  * What the user has chosen: flags over environment over defaults. The only room below the
  * command line that knows environment variables.
  */
+import { statSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
@@ -12,6 +13,8 @@ import { credentialsOf } from './credentials.ts';
 
 export interface Settings {
   readonly home: Home;
+  /** Where this machine's state is, if that is not where the user would look for it. */
+  readonly homeNote?: string | undefined;
   readonly storeUrl: string;
   /** True when no store was named: the default one is made on first use. */
   readonly defaultStore: boolean;
@@ -37,7 +40,7 @@ export interface Flags {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function settingsFrom(flags: Flags, environment: Environment): Settings {
-  const home = new Home(environment['PACH_HOME'] || join(homedir(), '.pachmount'));
+  const { home, homeNote } = homeFrom(environment);
   const named = flags.store ?? environment['PACH_STORE'];
   const project = flags.project ?? (environment['PACH_PROJECT'] || 'default');
   checkName('project', project);
@@ -51,6 +54,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
   }
   return {
     home,
+    homeNote,
     storeUrl,
     defaultStore: !named,
     project,
@@ -63,6 +67,26 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
       HOME: homedir(),
       LANG: environment['LANG'] || 'C.UTF-8',
     },
+  };
+}
+
+/**
+ * `sudo` may leave HOME to root as the user has it. What root made there the user could not use, so root's state is
+ * in root's own home then.
+ */
+function homeFrom(environment: Environment): Pick<Settings, 'home' | 'homeNote'> {
+  const named = environment['PACH_HOME'];
+  const isRoot = process.geteuid?.() === 0;
+  const caller = isRoot ? Number(environment['SUDO_UID']) : 0;
+  if (named) return { home: new Home(named, caller > 0 ? caller : undefined) };
+  const usual = join(homedir(), '.pachmount');
+  const owner = isRoot ? (statSync(homedir(), { throwIfNoEntry: false })?.uid ?? 0) : 0;
+  if (owner === 0) return { home: new Home(usual) };
+  const home = new Home(join(userInfo().homedir, '.pachmount'));
+  if (home.dir === usual) return { home };
+  return {
+    home,
+    homeNote: `as root: PACH_HOME is ${home.dir}, since ${homedir()} belongs to another user (${owner})`,
   };
 }
 

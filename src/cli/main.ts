@@ -52,6 +52,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       color: flags.color ?? true,
     });
     const settings = settingsFrom(flags, process.env);
+    if (settings.homeNote !== undefined) output.note(settings.homeNote);
     const code = (await verb.run(args, { settings, output, signal: interrupt.signal })) ?? 0;
     output.endProgress();
     return code;

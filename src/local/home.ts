@@ -2,9 +2,11 @@
  * This machine's own state: one folder, private to the user. Nothing in it is shared, and what
  * it caches can be rebuilt.
  */
+import { existsSync, statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
-import { checkFolder, claimFolder, makeBelow, notAFolder, type FolderKind } from './own-folder.ts';
+import { dirname, join, relative, resolve } from 'node:path';
+import { PachError } from '../base/errors.ts';
+import { checkFolder, checkPart, claimFolder, makeBelow, type FolderKind } from './own-folder.ts';
 
 const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets']);
 
@@ -19,10 +21,13 @@ export const homeKind: FolderKind = {
 
 export class Home {
   readonly dir: string;
+  private readonly caller: number | undefined;
   private claimed: Promise<void> | undefined;
 
-  constructor(dir: string) {
+  /** `caller` is the user who has root do this: no folder of root's is made in one of theirs. */
+  constructor(dir: string, caller?: number) {
     this.dir = resolve(dir);
+    this.caller = caller;
   }
 
   /** The default store. */
@@ -65,7 +70,7 @@ export class Home {
 
   /** Makes a folder of this state, readable by nobody else. Throws `usage` where something else is in its place. */
   async make(folder: string): Promise<string> {
-    this.claimed ??= claimFolder(this.dir, homeKind);
+    this.claimed ??= this.claim();
     await this.claimed;
     return makeBelow(this.dir, relative(this.dir, folder));
   }
@@ -74,7 +79,24 @@ export class Home {
   async has(folder: string): Promise<boolean> {
     if (!(await checkFolder(this.dir, homeKind))) return false;
     const info = await lstat(folder).catch(() => undefined);
-    if (info?.isDirectory() === false) throw notAFolder(folder);
+    if (info) checkPart(folder, info);
     return info !== undefined;
   }
+
+  private async claim(): Promise<void> {
+    if (this.caller !== undefined && !existsSync(this.dir) && ownerAbove(this.dir) === this.caller) {
+      throw new PachError('usage', {
+        what: `PACH_HOME ${this.dir}`,
+        why: `root would make it in a folder of the user who calls it by sudo (${this.caller}), who could not use it`,
+        next: 'run the command without sudo, or name a PACH_HOME of root',
+      });
+    }
+    await claimFolder(this.dir, homeKind);
+  }
+}
+
+/** The owner of the lowest folder on the way to a path that is there. */
+function ownerAbove(path: string): number {
+  const info = statSync(dirname(path), { throwIfNoEntry: false });
+  return info ? info.uid : ownerAbove(dirname(path));
 }

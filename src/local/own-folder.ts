@@ -4,10 +4,12 @@
  * folder that holds what others made, are refused before anything is written.
  */
 import { randomBytes } from 'node:crypto';
-import { constants, existsSync, lstatSync, mkdirSync } from 'node:fs';
+import { constants, existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 
 export interface FolderKind {
   /** What people call it: "the disk cache". */
@@ -45,7 +47,7 @@ export async function checkFolder(path: string, kind: FolderKind): Promise<boole
     return refuse('it is a symbolic link: name the folder itself', await realpath(path).catch(() => undefined));
   }
   if (!info.isDirectory()) return refuse('it is not a folder');
-  if (info.uid !== process.geteuid?.()) return refuse(`it belongs to another user (${info.uid})`);
+  if (info.uid !== process.geteuid?.()) throw foreignFolder(`${kind.name} ${path}`, path, info.uid, kind.option);
   if (!(await isTagged(path, kind))) {
     for (const name of await readdir(path)) {
       // A disk of its own has it from its making on.
@@ -102,7 +104,7 @@ export function makeBelow(root: string, path: string): string {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' && !existsSync(root)) return makeAnew(root, path);
       if (code !== 'EEXIST') throw error;
-      if (!lstatSync(folder).isDirectory()) throw notAFolder(folder);
+      checkPart(folder, lstatSync(folder));
     }
   }
   return folder;
@@ -114,8 +116,38 @@ function makeAnew(root: string, path: string): string {
   return makeBelow(root, path);
 }
 
+/** Throws `usage` where a part of a folder of ours is a link or no folder, and where the user may not use it. */
+export function checkPart(path: string, info: Stats): void {
+  if (!info.isDirectory()) throw notAFolder(path);
+  const user = process.geteuid?.();
+  if (user !== 0 && info.uid !== user) throw foreignFolder(path, path, info.uid);
+}
+
+/** Root's folders where the user's should be are what `sudo` leaves. Those of anybody else may be what they seem. */
+function foreignFolder(what: string, path: string, owner: number, option?: string): PachError {
+  if (process.geteuid?.() === 0 || owner !== 0) {
+    const next =
+      option === undefined ? `ls -ld ${shellWord(path)}` : `${option}FOLDER, with a folder that is yours or new`;
+    return new PachError('usage', { what, why: `it belongs to another user (${owner})`, next });
+  }
+  return new PachError('usage', {
+    what,
+    why: 'it belongs to root, as a command that was run by sudo leaves it',
+    next: `sudo chown -R ${shellWord(userForChown())} ${shellWord(resolve(path))}`,
+  });
+}
+
+/** The user and the group that a new file would have. */
+function userForChown(): string {
+  try {
+    return `${userInfo().username}:`;
+  } catch {
+    return `${process.geteuid?.()}:${process.getegid?.()}`; // the system has no name for this user
+  }
+}
+
 /** What is in place of a folder of ours. */
-export function notAFolder(path: string): PachError {
+function notAFolder(path: string): PachError {
   const isLink = lstatSync(path).isSymbolicLink();
   const why = isLink ? 'it is a symbolic link, where pach has a folder of its own' : 'it is not a folder';
   return new PachError('usage', { what: path, why, next: `see what it is with: ls -ld ${path}, then remove it` });

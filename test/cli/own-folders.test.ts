@@ -2,8 +2,11 @@
  * Folders that come from a user or the environment: nothing is written or removed in one that pach did
  * not make, whatever it is named for.
  */
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { Place, type Result, type Who } from '../support/place.ts';
 
@@ -166,4 +169,56 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     const code = await within(`echo '${spec}' > p.json; pach create pipeline -f p.json`);
     expect(code.stderr.split('\n').slice(0, own.length)).toEqual(told(join(there.dir, 'proj')));
   });
+});
+
+const isRoot = process.getuid?.() === 0;
+
+test.skipIf(!isRoot)('what sudo left to root is named, with the chown that helps', async () => {
+  await using there = await Place.make('user');
+  const odd = join(there.dir, "home/it's odd");
+  await there.must(`${content}; cp -r "$PACH_HOME" "${odd}"; pach cache warm data --cache cache`);
+  const asRoot = promisify(execFile);
+  const helps = async (folder: string, command: string): Promise<void> => {
+    await asRoot('chown', ['-R', '0:0', folder]);
+    const { code, stdout, stderr } = await there.run(command);
+    expect({ command, code, stdout, stderr }).toEqual({
+      command,
+      code: 2,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /: it belongs to root, as a command that was run by sudo leaves it\ntry: sudo chown -R nobody: /,
+      ),
+    });
+    const [, advice = ''] = /\ntry: sudo (.*)\n$/.exec(stderr) ?? [];
+    await asRoot('bash', ['-c', advice]);
+    await there.must(command);
+    expect(await there.must(`find ${folder.replaceAll(/[' ]/g, '?')} -uid 0`)).toBe('');
+  };
+  const home = join(there.dir, 'home/.pachmount');
+  for (const command of ['pach mounts', 'pach create repo more', 'pachmount data pfs && pach unmount pfs'])
+    await helps(home, command);
+  await helps(odd, 'PACH_HOME="$HOME/it\'s odd" pach list secret');
+  await helps(join(there.dir, 'cache'), 'pach cache warm data --cache cache');
+  await helps(join(home, 'mounts'), 'pach mounts');
+  await helps(join(home, 'store'), 'pach list repo');
+});
+
+test.skipIf(!isRoot)('root leaves nothing of its own in the home of the user who runs sudo', async () => {
+  await using there = await Place.make('root');
+  await there.must('mkdir theirs && chown 65534 theirs');
+  const asSudo = 'unset PACH_HOME; export HOME=$PWD/theirs SUDO_UID=65534 SUDO_USER=nobody PACH_STORE=$PWD/store';
+  // The home of root is root's own by the system's word. A command that keeps nothing is enough to see that.
+  const named = await there.run(`${asSudo}; pach mounts; ls -A theirs`);
+  expect(named).toMatchObject({
+    code: 0,
+    stderr: `pach: as root: PACH_HOME is ${userInfo().homedir}/.pachmount, since ${there.dir}/theirs belongs to another user (65534)\n`,
+  });
+  expect(named.stdout).not.toContain('.pachmount\n');
+  const refusedHome = await there.run(`${asSudo}; PACH_HOME=$HOME/deep/state pach create repo x; ls -A theirs`);
+  expect(refusedHome.stdout).toBe('');
+  expect(refusedHome.stderr).toMatch(
+    /theirs\/deep\/state: root would make it in a folder of the user who calls it by sudo \(65534\)/,
+  );
+  // Where root names a folder of its own, it is as for anybody else.
+  await there.must(`${asSudo}; PACH_HOME=$PWD/state pach create repo x && ls state/PACH_HOME.TAG`);
 });
