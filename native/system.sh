@@ -123,7 +123,7 @@ case " ${groups_wanted[*]} " in
       fuse_missing='missing to mount: /dev/fuse is there, but the kernel refuses to open it'
     elif [ ! -e "$helper" ]; then
       say 'for mount -t fuse.pachmount and /etc/fstab, which pachmount does not need, an administrator runs:'
-      say "  sudo make -C $checkout setup-root"
+      say "  sudo $checkout/native/system.sh run"
     fi
     ;;
 esac

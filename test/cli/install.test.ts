@@ -34,7 +34,14 @@ test('the package holds programs, what is compiled where it is installed, and pa
     /^package\/src\/.*\.md$/,
   ];
   expect(names.filter((name) => !wanted.some((pattern) => pattern.test(name)))).toEqual([]);
-  for (const name of ['bin/pach', 'dist/bundle/main.cjs', 'dist/bundle/serve-main.cjs', 'src/cli/guide/mounting.md'])
+  for (const name of [
+    'bin/pach',
+    'bin/mount.fuse.pachmount',
+    'native/system.sh',
+    'dist/bundle/main.cjs',
+    'dist/bundle/serve-main.cjs',
+    'src/cli/guide/mounting.md',
+  ])
     expect(names).toContain(`package/${name}`);
 });
 
