@@ -1,4 +1,4 @@
-// listFolder, readSmallFiles, readLink, openFile, writeNewFile, lockExclusive and preload.
+// listFolder, readSmallFiles, readLink, openFile, writeNewFile, tryLock, lockExclusive and preload.
 #include <dlfcn.h>
 #include <sys/file.h>
 
@@ -143,18 +143,31 @@ Napi::Value ReadSmallFiles(const Napi::CallbackInfo& info) {
 
 constexpr uint32_t kLockRetryMsMax = 16;
 
-/** Takes the lock now or tries again later: a thread that waits for it would be lost to others. */
-void TryLock(Napi::Env env, const std::shared_ptr<Napi::Promise::Deferred>& deferred, int fd, uint32_t retry_ms) {
+/** flock(2) without waiting; 0, or -1 with errno. */
+int LockNow(int fd) {
   int result;
   do {
     result = flock(fd, LOCK_EX | LOCK_NB);
   } while (result != 0 && errno == EINTR);
-  if (result == 0) return deferred->Resolve(env.Undefined());
+  return result;
+}
+
+Napi::Value TryLock(const Napi::CallbackInfo& info) {
+  const int result = LockNow(DescriptorArgument(info[0], "fd"));
+  if (result != 0 && errno != EWOULDBLOCK) {
+    throw ToJs(info.Env(), std::make_exception_ptr(SystemError(errno, "flock")));
+  }
+  return Napi::Boolean::New(info.Env(), result == 0);
+}
+
+/** Takes the lock now or tries again later: a thread that waits for it would be lost to others. */
+void RetryLock(Napi::Env env, const std::shared_ptr<Napi::Promise::Deferred>& deferred, int fd, uint32_t retry_ms) {
+  if (LockNow(fd) == 0) return deferred->Resolve(env.Undefined());
   if (errno != EWOULDBLOCK) {
     return deferred->Reject(ToJs(env, std::make_exception_ptr(SystemError(errno, "flock"))).Value());
   }
   const auto retry = Napi::Function::New(env, [=](const Napi::CallbackInfo& info) {
-    TryLock(info.Env(), deferred, fd, std::min(2 * retry_ms, kLockRetryMsMax));
+    RetryLock(info.Env(), deferred, fd, std::min(2 * retry_ms, kLockRetryMsMax));
   });
   env.Global().Get("setTimeout").As<Napi::Function>().Call({retry, Napi::Number::New(env, retry_ms)});
 }
@@ -162,7 +175,7 @@ void TryLock(Napi::Env env, const std::shared_ptr<Napi::Promise::Deferred>& defe
 Napi::Value LockExclusive(const Napi::CallbackInfo& info) {
   const int fd = DescriptorArgument(info[0], "fd");
   const auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
-  TryLock(info.Env(), deferred, fd, 1);
+  RetryLock(info.Env(), deferred, fd, 1);
   return deferred->Promise();
 }
 
@@ -180,11 +193,8 @@ Napi::Value WriteNewFileAsync(const Napi::CallbackInfo& info) {
   Given given;
   if (!info[2].IsUndefined()) given.mode = static_cast<mode_t>(CountArgument(info[2], "mode"));
   if (!info[3].IsUndefined()) given.group = static_cast<gid_t>(CountArgument(info[3], "group"));
-  auto work = [path = std::move(path), parts = std::move(parts), given] {
-    WriteNewFile(path, parts, given);
-    return true;
-  };
-  return Task<bool>::Run(info.Env(), kept, work, [](Napi::Env env, bool&) { return env.Undefined(); });
+  auto work = [path = std::move(path), parts = std::move(parts), given] { return WriteNewFile(path, parts, given); };
+  return Task<int>::Run(info.Env(), kept, work, [](Napi::Env env, int& fd) { return Napi::Number::New(env, fd); });
 }
 
 /** What cannot be loaded is told to who needs it. */
@@ -202,5 +212,6 @@ void ExportFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("openFile", Napi::Function::New(env, OpenFileAsync, "openFile"));
   exports.Set("writeNewFile", Napi::Function::New(env, WriteNewFileAsync, "writeNewFile"));
   exports.Set("preload", Napi::Function::New(env, PreloadAsync, "preload"));
+  exports.Set("tryLock", Napi::Function::New(env, TryLock, "tryLock"));
   exports.Set("lockExclusive", Napi::Function::New(env, LockExclusive, "lockExclusive"));
 }

@@ -1,6 +1,7 @@
 #include "write.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,7 +9,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "descriptor.h"
 #include "errors.h"
 #include "slab.h"
 
@@ -43,14 +43,8 @@ void WriteAt(int fd, const uint8_t* bytes, size_t length, uint64_t offset) {
   }
 }
 
-}  // namespace
-
-void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts, const Given& given) {
-  bool direct = false;
-  const Descriptor file(Create(path, &direct));
-  if (file.fd < 0) throw SystemError(errno, "open");
-  if (given.group) (void)!fchown(file.fd, static_cast<uid_t>(-1), *given.group);
-  if (given.mode) (void)!fchmod(file.fd, *given.mode);
+/** All parts, one after another, on the disk when it returns. */
+void WriteAll(int fd, const std::vector<Bytes>& parts, bool direct) {
   const Slab slab = AllocateSlab(kSlabMax);
   size_t filled = 0;
   uint64_t offset = 0;
@@ -62,7 +56,7 @@ void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts, cons
       part.length -= more;
       filled += more;
       if (filled < kSlabMax) continue;
-      WriteAt(file.fd, slab.get(), filled, offset);
+      WriteAt(fd, slab.get(), filled, offset);
       offset += filled;
       filled = 0;
     }
@@ -70,13 +64,31 @@ void WriteNewFile(const std::string& path, const std::vector<Bytes>& parts, cons
   if (filled > 0) {
     const size_t padded = direct ? (filled + kAligned - 1) / kAligned * kAligned : filled;
     std::memset(slab.get() + filled, 0, padded - filled);
-    WriteAt(file.fd, slab.get(), padded, offset);
+    WriteAt(fd, slab.get(), padded, offset);
     offset += filled;
-    if (padded != filled && ftruncate(file.fd, static_cast<off_t>(offset)) != 0) throw SystemError(errno, "ftruncate");
+    if (padded != filled && ftruncate(fd, static_cast<off_t>(offset)) != 0) throw SystemError(errno, "ftruncate");
   }
 #ifdef __APPLE__
-  if (fsync(file.fd) != 0) throw SystemError(errno, "fsync");
+  if (fsync(fd) != 0) throw SystemError(errno, "fsync");
 #else
-  if (fdatasync(file.fd) != 0) throw SystemError(errno, "fdatasync");
+  if (fdatasync(fd) != 0) throw SystemError(errno, "fdatasync");
 #endif
+}
+
+}  // namespace
+
+int WriteNewFile(const std::string& path, const std::vector<Bytes>& parts, const Given& given) {
+  bool direct = false;
+  const int fd = Create(path, &direct);
+  if (fd < 0) throw SystemError(errno, "open");
+  try {
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR) continue;
+    if (given.group) (void)!fchown(fd, static_cast<uid_t>(-1), *given.group);
+    if (given.mode) (void)!fchmod(fd, *given.mode);
+    WriteAll(fd, parts, direct);
+  } catch (...) {
+    close(fd);
+    throw;
+  }
+  return fd;
 }

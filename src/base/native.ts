@@ -164,10 +164,11 @@ export interface NativeData {
   openFile(root: Buffer, path: Buffer): Promise<number>;
   /**
    * Writes a new file of these parts (mode 0444) past the page cache, as far as the file system can;
-   * on the disk when it resolves. Gives it `mode` and `group`, as far as the system lets it. Errors carry
-   * `code`; the file may be there then.
+   * on the disk when it resolves. Gives it `mode` and `group`, as far as the system lets it. Resolves to a
+   * descriptor, to be closed by the caller, that has an exclusive flock(2) since before the first byte,
+   * where there are locks. Errors carry `code`; the file may be there then.
    */
-  writeNewFile(path: Buffer, parts: readonly Uint8Array[], mode?: number, group?: number): Promise<void>;
+  writeNewFile(path: Buffer, parts: readonly Uint8Array[], mode?: number, group?: number): Promise<number>;
   /**
    * Removes what lies at the relative path `below` in `folder`: the `tree` is a file, a link itself, or a
    * folder with all in it; `contents` are what a folder holds, also `folder` itself where `below` is empty; a
@@ -184,6 +185,8 @@ export interface NativeData {
   sortRows(rows: Uint8Array, rowBytes: number): Promise<number>;
   /** Loads a shared library for the rest of the process, so that who needs it finds it there; false where that fails. */
   preload(path: Buffer): Promise<boolean>;
+  /** Takes an exclusive flock(2) if that can be had now; false when others have one. */
+  tryLock(fd: number): boolean;
   /** Takes an exclusive flock(2), waiting for it; released by `close` of the fd or by death. */
   lockExclusive(fd: number): Promise<void>;
 }

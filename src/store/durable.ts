@@ -2,18 +2,16 @@
  * Files that appear whole or not at all, and stay: written under a temporary name, synced, then
  * given their name in one step; folders on the way are synced into their parents.
  */
-import { randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { lstat, mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { close, constants, type Stats } from 'node:fs';
+import { lstat, mkdir, open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import { errnoOf } from './errno.ts';
+import { leftovers, staleMs, temporaryName } from './leftovers.ts';
 import { give, Sharing, type Given } from './sharing.ts';
-
-/** What is left of a writer that died is removed when it is older than any write can last. */
-const staleMs = 24 * 3600 * 1000;
 
 /** Files of this length on are written past the page cache, and without being put together first. */
 const largeBytesMin = 1024 * 1024;
@@ -56,11 +54,31 @@ function notRegular(path: string, cause?: unknown): PachError {
   });
 }
 
-async function writeSmall(path: string, parts: readonly Uint8Array[], given: Given | undefined): Promise<void> {
-  await using file = await open(path, 'wx', objectMode);
-  if (given) await give(file, given);
-  await file.writeFile(Buffer.concat(parts));
-  await file.datasync();
+/** Writes a new file of these parts. It is locked until it is disposed of: see leftovers.ts. */
+async function writeNew(
+  path: string,
+  parts: readonly Uint8Array[],
+  given: Given | undefined,
+): Promise<AsyncDisposable> {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length >= largeBytesMin) {
+    const fd = await native().writeNewFile(Buffer.from(path), parts, given?.mode, given?.group);
+    return { [Symbol.asyncDispose]: () => promisify(close)(fd) };
+  }
+  const file = await open(path, 'wx', objectMode);
+  try {
+    // Without locks, others take it for dead when it is old.
+    await native()
+      .lockExclusive(file.fd)
+      .catch(() => undefined);
+    if (given) await give(file, given);
+    await file.writeFile(Buffer.concat(parts));
+    await file.datasync();
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /** What this process gives to what it makes below the root. */
@@ -136,11 +154,9 @@ export class DurableFolders {
    */
   async withTemporary<T>(parts: readonly Uint8Array[], place: (path: string) => Promise<T>): Promise<T> {
     const { ofObjects: given } = await this.makeRoot();
-    const path = this.temporaryName();
+    const path = join(this.temporary, temporaryName());
     try {
-      const length = parts.reduce((sum, part) => sum + part.length, 0);
-      if (length >= largeBytesMin) await native().writeNewFile(Buffer.from(path), parts, given?.mode, given?.group);
-      else await writeSmall(path, parts, given);
+      await using _ = await writeNew(path, parts, given);
       return await place(path);
     } finally {
       await unlink(path).catch(() => undefined);
@@ -170,7 +186,7 @@ export class DurableFolders {
       await giveFolder(this.temporary, given);
       temporary = await checkFolder(this.temporary);
     }
-    await this.removeStale();
+    await leftovers(this.temporary, staleMs, true);
     return { ofFolders: sharing.folder(temporary), ofObjects: sharing.file(objectMode, temporary) };
   }
 
@@ -179,7 +195,7 @@ export class DurableFolders {
    * that root can't be led to give rights to another folder, and nobody finds it without them.
    */
   private async makeWith(folder: string, given: Given): Promise<void> {
-    const path = this.temporaryName();
+    const path = join(this.temporary, temporaryName());
     await mkdir(path);
     try {
       await giveFolder(path, given);
@@ -188,22 +204,6 @@ export class DurableFolders {
       await removeOne(this.temporary, basename(path)).catch(() => undefined);
       // Somebody else was faster; what is there is looked at by who called.
       if (!['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
-    }
-  }
-
-  private temporaryName(): string {
-    return join(this.temporary, `${process.pid}-${randomBytes(8).toString('hex')}`);
-  }
-
-  private async removeStale(): Promise<void> {
-    const oldest = Date.now() - staleMs;
-    for (const name of await readdir(this.temporary)) {
-      // As `withTemporary` names them.
-      if (!/^\d+-[0-9a-f]{16}$/.test(name)) continue;
-      const path = join(this.temporary, name);
-      // Others clean up at the same time, and files of other users may not be ours to remove.
-      const found = await lstat(path).catch(() => undefined);
-      if (found && found.mtimeMs < oldest) await unlink(path).catch(() => undefined);
     }
   }
 }

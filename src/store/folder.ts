@@ -16,7 +16,8 @@ import { removeOne } from '../base/remove.ts';
 import { DurableFolders, openRegular, syncFolder } from './durable.ts';
 import { errnoOf, fromErrno } from './errno.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
-import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
+import { leftovers } from './leftovers.ts';
+import type { DirectSource, Leftovers, ObjectInfo, Store, Token } from './store.ts';
 
 /** Objects open for reading at once: the threads that read are fewer, and descriptors may be few. */
 const readsMax = 32;
@@ -138,6 +139,11 @@ class FolderStore implements Store {
   localPath(key: string): string {
     checkKey(key);
     return join(this.url, key);
+  }
+
+  leftovers(untouchedMs: number, remove: boolean): Promise<Leftovers> {
+    const path = join(this.url, '.tmp');
+    return this.inWords(path, () => leftovers(path, untouchedMs, remove));
   }
 
   async close(): Promise<void> {

@@ -67,7 +67,19 @@ export interface Store {
    */
   direct?(key: string): Promise<DirectSource | undefined>;
 
+  /**
+   * What killed writers left behind that is no object and was not touched for `untouchedMs` (0: at whatever
+   * time); removes it when it is to. Nothing of a writer that is at work. Absent for stores in which nothing
+   * can be left.
+   */
+  leftovers?(untouchedMs: number, remove: boolean): Promise<Leftovers>;
+
   close(): Promise<void>;
+}
+
+export interface Leftovers {
+  readonly files: number;
+  readonly bytes: number;
 }
 
 /**

@@ -122,6 +122,7 @@ export function traceStore(store: Store): { store: Store; counts: Trace } {
         () => 0,
       ),
     localPath: (key) => store.localPath(key),
+    ...(store.leftovers && { leftovers: store.leftovers.bind(store) }),
     close: () => store.close(),
   };
   return { store: traced, counts };

@@ -27,6 +27,8 @@ export function guardWrites(store: Store, writable: () => Promise<Store>): Store
     delete: async (key) => (await target()).delete(key),
     localPath: (key) => store.localPath(key),
     direct: async (key) => store.direct?.(key),
+    // What is no object can't be lost to another writer.
+    ...(store.leftovers && { leftovers: store.leftovers.bind(store) }),
     async close() {
       await store.close();
       const other = await asked?.catch(() => undefined);

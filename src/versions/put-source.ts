@@ -60,13 +60,14 @@ export async function putSource(
     return replace(options, root, names, { name, kind: 'file', executable: false, ...mtime, content });
   }
   const info = await stat(nameOfText(source.path)).catch((error: NodeJS.ErrnoException) => {
-    const absent = new Map([
-      ['ENOENT', 'there is no such file or folder'],
-      ['ENOTDIR', 'it is no folder, or part of its path is none'],
-    ]);
-    const why = absent.get(error.code ?? '');
-    if (why === undefined) return leaveOut(options, unreadable(source.path, error));
-    throw new PachError('not-found', { what: source.path, why, cause: error });
+    const what = source.path;
+    if (error.code === 'ENOENT') {
+      throw new PachError('not-found', { what, why: 'there is no such file or folder', cause: error });
+    }
+    if (error.code === 'ENOTDIR') {
+      throw new PachError('failed', { what, why: 'it is no folder, or part of its path is none', cause: error });
+    }
+    return leaveOut(options, unreadable(what, error));
   });
   if (!info) return root;
   const path = Buffer.from(nameOfText(source.path));

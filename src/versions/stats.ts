@@ -38,6 +38,8 @@ export interface ProjectStats {
   readonly reclaimableBytes: number;
   /** The part of it that is condemned already. */
   readonly condemnedBytes: number;
+  /** The part of it that killed writers left in the folder of the store, for whatever project. */
+  readonly leftoverBytes: number;
   readonly epoch: number;
   readonly repos: readonly RepoStats[];
 }
@@ -77,6 +79,7 @@ export async function projectStats(project: Project, signal?: AbortSignal): Prom
   const packs = objects.filter(({ kind }) => kind === 'data' || kind === 'meta');
   const going = plans.filter(({ goes }) => goes);
   const unlisted = objects.filter(({ id }) => !listed.has(id));
+  const leftoverBytes = (await store.leftovers?.(0, false))?.bytes ?? 0;
   return {
     project: name,
     files: repos.reduce((total, { files }) => total + files, 0),
@@ -89,8 +92,10 @@ export async function projectStats(project: Project, signal?: AbortSignal): Prom
     smallPacks: packs.filter(isSmallPack).length,
     segments: objects.filter(({ kind }) => kind === 'segment').length,
     chunks,
-    reclaimableBytes: sum(unlisted) + going.reduce((total, { bytes, liveBytes }) => total + bytes - liveBytes, 0),
+    reclaimableBytes:
+      sum(unlisted) + going.reduce((total, { bytes, liveBytes }) => total + bytes - liveBytes, 0) + leftoverBytes,
     condemnedBytes: sum(await readCondemned(store, head)),
+    leftoverBytes,
     epoch: head.epoch,
     repos,
   };

@@ -178,3 +178,22 @@ test('a put that was killed, run again, stores what was missing', async () => {
   expect(newBytes).toBeLessThan(bytes - 5 * 24 * 1024 * 1024);
   await place.must('pach get file data:/big | cmp - big', 120);
 });
+
+test('gc counts and deletes what killed writers left in a folder', async () => {
+  await using place = await Place.make('root');
+  await place.must('pach create repo data');
+  const temporary = `${place.store}/.tmp`;
+  await place.must(`head -c 5000000 /dev/urandom > ${temporary}/77-0123456789abcdef; echo mine > ${temporary}/mine`);
+  const { reclaimableBytes, leftoverBytes } = await json<Record<string, number>>(place, 'pach stats');
+  expect({ leftoverBytes, more: reclaimableBytes! >= 5_000_000 }).toEqual({ leftoverBytes: 5_000_000, more: true });
+  expect(await place.must('pach stats')).toContain(', left by killed writers 5.00MB\n');
+  const left = { leftoverFiles: 1, leftoverBytes: 5_000_000 };
+  expect(await json(place, 'pach gc')).toMatchObject({ leftoverFiles: 0, leftoverBytes: 0 });
+  expect(await json(place, 'pach gc --grace 0 --dry-run')).toMatchObject(left);
+  expect(await place.must('pach gc --grace 0 --dry-run')).toContain(
+    '\nWould delete 1 file of killed writers, 5.00MB.\n',
+  );
+  expect(await json(place, 'pach gc --grace 0')).toMatchObject(left);
+  expect(await json(place, 'pach gc --grace 0')).toMatchObject({ leftoverFiles: 0, leftoverBytes: 0 });
+  expect(await place.must(`ls ${temporary}`)).toBe('mine\n');
+});

@@ -48,6 +48,15 @@ async function fill() {
   }
 }
 
+/** Without end: large objects, so that one is nearly always being written. */
+async function large() {
+  const parts = Array.from({ length: 16 }, () => randomBytes(4 * 1024 * 1024));
+  for (let n = 0; ; n++) {
+    await store.writeIfAbsent(`large/${n}`, parts);
+    await store.delete(`large/${n}`);
+  }
+}
+
 /** Tries each kind of write as a user who may only read; tells what came of it. */
 async function denied() {
   native(); // loaded while we still may read where it lies
@@ -78,6 +87,9 @@ switch (verb) {
     break;
   case 'fill':
     await fill();
+    break;
+  case 'large':
+    await large();
     break;
   case 'denied':
     await denied();

@@ -1,7 +1,17 @@
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +31,11 @@ let serial = 0;
 const freshRoot = () => join(base, `store${(serial += 1)}`);
 
 afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+/** Looks again and again; a test that waits in vain runs out of its time. */
+async function waitUntil(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const hasCode = (code: string) => (error: unknown) => isPachError(error) && error.code === code;
@@ -156,6 +171,66 @@ test('what a dead writer left is removed once it is a day old', async () => {
   const store = await openStore(root);
   await store.writeIfAbsent('a', []);
   expect(readdirSync(join(root, '.tmp'))).toEqual(['1-00000000000000aa']);
+});
+
+test('what killed writers left is told from what is being written', async () => {
+  const root = freshRoot();
+  mkdirSync(root);
+  const temporary = join(root, '.tmp');
+  const sizes = () =>
+    readdirSync(temporary).flatMap((name) => statSync(join(temporary, name), { throwIfNoEntry: false })?.size ?? []);
+  const store = await openStore(root);
+  const writer = spawn(process.execPath, [child, 'large', root]);
+  try {
+    // Stopped in the middle of a write.
+    for (;;) {
+      writer.kill('SIGCONT');
+      await waitUntil(() => existsSync(temporary) && sizes().some((size) => size > 0));
+      writer.kill('SIGSTOP');
+      await waitUntil(() => /\) T /.test(readFileSync(`/proc/${writer.pid}/stat`, 'latin1')));
+      const linked = readdirSync(temporary).some((name) => statSync(join(temporary, name)).nlink > 1);
+      if (!linked && sizes().some((size) => size > 0)) break;
+    }
+    expect(await store.leftovers?.(0, true)).toEqual({ files: 0, bytes: 0 });
+    expect(sizes()).toEqual([expect.any(Number)]);
+    writer.kill('SIGKILL');
+    await once(writer, 'exit');
+    const [size] = sizes();
+    expect(await store.leftovers?.(3_600_000, true)).toEqual({ files: 0, bytes: 0 });
+    expect(await store.leftovers?.(0, false)).toEqual({ files: 1, bytes: size });
+    expect(await store.leftovers?.(0, true)).toEqual({ files: 1, bytes: size });
+    expect(sizes()).toEqual([]);
+  } finally {
+    writer.kill('SIGKILL');
+  }
+});
+
+test('of what lies in .tmp only our files are leftovers, whatever clocks say', async () => {
+  const root = freshRoot();
+  const temporary = join(root, '.tmp');
+  mkdirSync(temporary, { recursive: true });
+  const outside = join(root, 'outside');
+  writeFileSync(outside, 'kept');
+  symlinkSync(outside, join(temporary, '1-00000000000000aa'));
+  mkdirSync(join(temporary, '1-00000000000000bb'));
+  writeFileSync(join(temporary, '1-00000000000000cc'), '');
+  writeFileSync(join(temporary, 'notes.txt'), 'mine');
+  writeFileSync(join(temporary, '1-00000000000000dd'), 'old');
+  writeFileSync(join(temporary, '1-00000000000000ee'), 'of tomorrow');
+  const now = Date.now() / 1000;
+  utimesSync(join(temporary, '1-00000000000000dd'), now - 7200, now - 7200);
+  utimesSync(join(temporary, '1-00000000000000ee'), now + 86_400, now + 86_400);
+  const store = await openStore(root);
+  expect(await store.leftovers?.(0, false)).toEqual({ files: 2, bytes: 14 });
+  expect(await store.leftovers?.(3_600_000, true)).toEqual({ files: 1, bytes: 3 });
+  expect(await store.leftovers?.(0, true)).toEqual({ files: 1, bytes: 11 });
+  expect(readdirSync(temporary).toSorted()).toEqual([
+    '1-00000000000000aa',
+    '1-00000000000000bb',
+    '1-00000000000000cc',
+    'notes.txt',
+  ]);
+  expect(readFileSync(outside, 'utf8')).toBe('kept');
 });
 
 test('a folder in use by others is listed with what is foreign, but for hidden files', async () => {

@@ -14,7 +14,7 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
     ['gc', 'Condemn what is not needed; delete what was condemned a day ago'],
     ['gc --grace 0', 'Delete it now: for a store that nobody else uses at the moment'],
   ],
-  json: '{objectsBefore, objectsAfter, bytesBefore, bytesAfter, copiedBytes, condemnedObjects, condemnedBytes, deletedObjects, deletedBytes}',
+  json: '{objectsBefore, objectsAfter, bytesBefore, bytesAfter, copiedBytes, condemnedObjects, condemnedBytes, deletedObjects, deletedBytes, leftoverFiles, leftoverBytes}; leftover: what killed writers left in a folder store',
   options: (yargs) =>
     yargs
       .option('grace', {
@@ -26,14 +26,18 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
   async run({ grace, 'dry-run': dryRun }, { settings, output, signal }) {
     const milliseconds = durationOf('--grace', grace);
     await using opened = await openProject(settings);
+    // First: who writes to the store removes the oldest of them by the way.
+    const left = (await opened.store.leftovers?.(milliseconds, !dryRun)) ?? { files: 0, bytes: 0 };
     const result = await collectGarbage(opened.project, {
       grace: milliseconds,
       dryRun,
       signal,
       progress: (what) => output.progress(what),
     });
-    await output.document(result, () => [
+    const leftovers = `${countText(left.files, 'file')} of killed writers, ${sizeText(left.bytes)}.`;
+    await output.document({ ...result, leftoverFiles: left.files, leftoverBytes: left.bytes }, () => [
       `${dryRun ? 'Would delete' : 'Deleted'} ${countText(result.deletedObjects, 'object')}, ${sizeText(result.deletedBytes)}.`,
+      ...(left.files > 0 ? [`${dryRun ? 'Would delete' : 'Deleted'} ${leftovers}`] : []),
       `Condemned and kept for ${grace}: ${countText(result.condemnedObjects, 'object')}, ${sizeText(result.condemnedBytes)}.`,
       `${dryRun ? 'There would be' : 'There are'} ${countText(result.objectsAfter, 'object')}, ${sizeText(result.bytesAfter)} (before: ${countText(result.objectsBefore, 'object')}, ${sizeText(result.bytesBefore)}).`,
     ]);

@@ -17,7 +17,7 @@ export const statsVerb = verb({
     ['stats', 'For the project'],
     ['stats -o json', 'For programs'],
   ],
-  json: '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits',
+  json: '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, leftoverBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits',
   async run(_, { settings, output, signal }) {
     await using opened = await openProject(settings);
     output.progress('reading metadata');
@@ -27,14 +27,23 @@ export const statsVerb = verb({
 });
 
 function describe(stats: ProjectStats): string[] {
-  const { files, logicalBytes, historyBytes, storedBytes, dedupRatio, reclaimableBytes, condemnedBytes } = stats;
+  const {
+    files,
+    logicalBytes,
+    historyBytes,
+    storedBytes,
+    dedupRatio,
+    reclaimableBytes,
+    condemnedBytes,
+    leftoverBytes,
+  } = stats;
   const commits = stats.repos.reduce((sum, repo) => sum + repo.commits, 0);
   const lines = [
     `Newest commits: ${sizeText(logicalBytes)} in ${countText(files, 'file')}`,
     `All commits:    ${sizeText(historyBytes)} in ${countText(commits, 'commit')}`,
     `Stored:         ${sizeText(storedBytes)} in ${countText(stats.objects, 'object')} (${countText(stats.packs, 'pack')}, ${countText(stats.chunks, 'chunk')})`,
     `Ratio:          ${dedupRatio.toFixed(2)} bytes of history for each one that is needed`,
-    `Reclaimable:    ${sizeText(reclaimableBytes)}, of which condemned ${sizeText(condemnedBytes)}`,
+    `Reclaimable:    ${sizeText(reclaimableBytes)}, of which condemned ${sizeText(condemnedBytes)}${leftoverBytes > 0 ? `, left by killed writers ${sizeText(leftoverBytes)}` : ''}`,
     '',
     ...stats.repos.map(
       ({ repo, branches, commits: count, logicalBytes: bytes }) =>
