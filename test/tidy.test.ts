@@ -38,6 +38,8 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['@aws-sdk/s3-request-presigner', ['store']],
   ['@aws-sdk/credential-provider-node', ['store']],
   ['@smithy/core', ['store']],
+  ['http-proxy-agent', ['store']],
+  ['https-proxy-agent', ['store']],
   ['yargs', ['cli']],
   ['string-width', ['cli']],
   ['yaml', ['pipelines', 'cli']],

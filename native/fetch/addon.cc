@@ -301,6 +301,7 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     Transfer transfer;
     transfer.path = text("path");
     transfer.url = text("url");
+    transfer.proxy = text("proxy");
     transfer.certificates = text("certificates");
     transfer.timeout_seconds = static_cast<unsigned>(CountArgument(source.Get("timeoutSeconds"), "timeoutSeconds"));
     transfer.pieces = PiecesOf(env, BytesArgument(info[3], "pieces"), file->size());

@@ -179,7 +179,9 @@ void FromServer(const Kept& kept, const Transfer& transfer, Sink* sink) {
   curl_easy_setopt(curl, CURLOPT_URL, transfer.url.c_str());
   curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  // Decided where the other requests are: nothing of the environment counts here.
+  curl_easy_setopt(curl, CURLOPT_PROXY, transfer.proxy.c_str());
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kReceiveBytes);
@@ -188,7 +190,10 @@ void FromServer(const Kept& kept, const Transfer& transfer, Sink* sink) {
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(transfer.timeout_seconds));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ReceiveSome);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &receiver);
-  if (!transfer.certificates.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, transfer.certificates.c_str());
+  if (!transfer.certificates.empty()) {
+    curl_easy_setopt(curl, CURLOPT_CAINFO, transfer.certificates.c_str());
+    curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, transfer.certificates.c_str());
+  }
   const CURLcode code = Perform(kept, transfer, *sink);
   if (receiver.thrown) std::rethrow_exception(receiver.thrown);
   // What libcurl says never holds the address, and with it the signature.

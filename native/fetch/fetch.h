@@ -25,7 +25,7 @@ struct FetchPiece {
 
 struct Transfer {
   /** A path when `url` is empty. */
-  std::string path, url, certificates;
+  std::string path, url, proxy, certificates;
   /** Ascending by stored_offset; what lies between is fetched and dropped. */
   std::vector<FetchPiece> pieces;
   std::shared_ptr<CacheFile> file;

@@ -113,7 +113,13 @@ export interface Fetcher {
   fetch(
     id: number,
     file: CacheFile,
-    source: { readonly path?: string | undefined; readonly url?: string | undefined; readonly timeoutSeconds: number },
+    source: {
+      readonly path?: string | undefined;
+      readonly url?: string | undefined;
+      readonly proxy?: string;
+      readonly certificates?: string;
+      readonly timeoutSeconds: number;
+    },
     pieces: Uint8Array,
     urgent: boolean,
     held: boolean,

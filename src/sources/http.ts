@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { PachError } from '../base/errors.ts';
 import { nameProblem } from '../model/tree.ts';
+import type { Agents, ThroughProxy } from '../store/network.ts';
 import { openResumable } from './resume.ts';
 import { fileTime, type SourceFile } from './source.ts';
 
@@ -156,16 +157,18 @@ async function follow(
   }
 }
 
-function send(
+async function send(
   url: URL,
   headers: Record<string, string>,
   { signal, idleMs }: { signal: AbortSignal; idleMs: number },
 ): Promise<IncomingMessage> {
   const shown = shownUrl(url);
+  const isSecure = url.protocol === 'https:';
+  // Loaded here, since it takes longer than many a command that needs neither.
+  const { request: begin } = process.getBuiltinModule(isSecure ? 'node:https' : 'node:http');
+  const agents = await theAgents();
   return new Promise((resolve, reject) => {
-    const options = { headers, signal };
-    // Loaded here, since it takes longer than many a command that needs neither.
-    const { request: begin } = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http');
+    const options = { headers, signal, agent: isSecure ? agents?.https : agents?.http };
     const request = begin(url, options);
     request.setTimeout(idleMs, () => request.destroy(silence(idleMs)));
     request.on('error', (error) => reject(fromNetwork(shown, error)));
@@ -175,6 +178,22 @@ function send(
     });
     request.end();
   });
+}
+
+let agentsOnce: Promise<Agents | undefined> | undefined;
+
+/** The same ones for all requests, so that connections are used again; undefined for Node's own. */
+function theAgents(): Promise<Agents | undefined> {
+  agentsOnce ??= (async () => {
+    const { agentsFor, networkOf } = await import('../store/network.ts');
+    const { rootCertificates } = process.getBuiltinModule('node:tls');
+    const network = await networkOf();
+    if (network.isPlain) return undefined;
+    // Beside those that are trusted anyhow: other servers than those of the company are read, too.
+    const trusted = network.authorities && { ca: [...rootCertificates, network.authorities.pem] };
+    return agentsFor(network, { keepAlive: true, ...trusted });
+  })();
+  return agentsOnce;
 }
 
 async function* bodyOf(answer: IncomingMessage, shown: string, idleMs: number): AsyncGenerator<Uint8Array> {
@@ -198,13 +217,20 @@ function silence(idleMs: number): Error {
   return new Error(`no answer for ${Math.ceil(idleMs / 1000)} s`);
 }
 
-function fromNetwork(shown: string, cause: NodeJS.ErrnoException): PachError {
-  const why = cause.code ?? cause.message;
+function fromNetwork(shown: string, cause: NodeJS.ErrnoException & ThroughProxy): PachError {
+  const { proxy } = cause;
+  const why = `${cause.code ?? cause.message}${proxy === undefined ? '' : `, through the proxy ${proxy}`}`;
+  if (cause.code === 'EPROXY') return refusedByProxy(shown, cause);
   if (cause.code !== undefined && lasting.test(cause.code)) {
-    const next = 'check that the server speaks this scheme; NODE_EXTRA_CA_CERTS names further authorities';
+    const next = 'check that the server speaks this scheme; AWS_CA_BUNDLE names a file of further authorities';
     return new PachError('failed', { what: shown, why: `no trusted or understood answer (${why})`, next, cause });
   }
   return new PachError('unreachable', { what: shown, why: `the connection failed (${why})`, cause });
+}
+
+function refusedByProxy(shown: string, cause: Error): PachError {
+  const next = 'check HTTPS_PROXY and the name and password in it; NO_PROXY names servers that are reached without it';
+  return new PachError('denied', { what: shown, why: cause.message, next, cause });
 }
 
 function refused(shown: string, status: number): PachError {

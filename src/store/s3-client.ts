@@ -3,8 +3,10 @@
  */
 import { GetObjectCommand, S3Client, type GetObjectCommandInput, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { refusesKeys } from './s3-errors.ts';
+import { agentsFor, networkOf, type Agents, type Network } from './network.ts';
 import { Keys } from './s3-keys.ts';
 import type { S3Place } from './s3-url.ts';
+import type { DirectSource } from './store.ts';
 
 /** A connection that moves no byte for so long is given up. */
 const socketTimeoutMs = 10_000;
@@ -15,36 +17,49 @@ const regionDefault = 'us-east-1';
 /** The library does not print, and so must not let the SDK print. */
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
+interface Setup {
+  readonly place: S3Place;
+  readonly region: string | undefined;
+  readonly network: Network;
+  readonly agents: Agents;
+}
+
 /** Requests to the server of a place, signed with the keys that hold at the time. */
 export class S3Session {
   private readonly client: S3Client;
   private readonly keys: Keys;
+  private readonly network: Network;
 
-  private constructor(client: S3Client, keys: Keys) {
+  private constructor(client: S3Client, keys: Keys, network: Network) {
     this.client = client;
     this.keys = keys;
+    this.network = network;
   }
 
   /** Credentials and all that the place does not say come from the environment and profile of AWS. */
   static async open(place: S3Place): Promise<S3Session> {
-    const session = S3Session.construct(place, place.region);
+    const network = await networkOf();
+    const trusted = network.authorities && { ca: network.authorities.pem };
+    const agents = await agentsFor(network, { keepAlive: true, maxSockets: socketsMax, ...trusted });
+    const setup = { place, agents, network };
+    const session = S3Session.construct({ ...setup, region: place.region });
     try {
       await session.client.config.region();
       return session;
     } catch {
       // Nothing names a region: most servers do not care, and AWS says where the bucket lies.
       session.close();
-      return S3Session.construct(place, regionDefault);
+      return S3Session.construct({ ...setup, region: regionDefault });
     }
   }
 
-  private static construct(place: S3Place, region: string | undefined): S3Session {
+  private static construct(setup: Setup): S3Session {
     const keys: Keys = new Keys(() => {
       const { region: inRegion, requestHandler } = client.config;
       return { parentClientConfig: { region: inRegion, requestHandler } };
     });
-    const client = construct(place, region, keys);
-    return new S3Session(client, keys);
+    const client = construct(setup, keys);
+    return new S3Session(client, keys, setup.network);
   }
 
   /**
@@ -61,12 +76,14 @@ export class S3Session {
     return work(this.client);
   }
 
-  /** An address at which an object can be read for some time, and who to ask when it is refused. */
-  async sign(object: GetObjectCommandInput, seconds: number): Promise<{ url: string; refused(): Promise<boolean> }> {
+  /** An address at which an object can be read for some time. */
+  async sign(object: GetObjectCommandInput, seconds: number): Promise<DirectSource> {
     const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
     const used = await this.keys.current();
     const url = await getSignedUrl(this.client, new GetObjectCommand(object), { expiresIn: seconds });
-    return { url, refused: () => this.keys.renew(used) };
+    const proxy = this.network.proxyTo(new URL(url))?.href ?? '';
+    const certificates = this.network.authorities?.path ?? '';
+    return { url, proxy, certificates, refused: () => this.keys.renew(used) };
   }
 
   close(): void {
@@ -74,7 +91,7 @@ export class S3Session {
   }
 }
 
-function construct(place: S3Place, region: string | undefined, keys: Keys): S3Client {
+function construct({ place, region, agents }: Setup, keys: Keys): S3Client {
   const config: S3ClientConfig = {
     credentials: keys.provide,
     // As a rule: buckets as part of the host name need DNS entries that own servers rarely have.
@@ -90,8 +107,8 @@ function construct(place: S3Place, region: string | undefined, keys: Keys): S3Cl
     requestHandler: {
       connectionTimeout: connectionTimeoutMs,
       socketTimeout: socketTimeoutMs,
-      httpAgent: { keepAlive: true, maxSockets: socketsMax },
-      httpsAgent: { keepAlive: true, maxSockets: socketsMax },
+      httpAgent: agents.http,
+      httpsAgent: agents.https,
     },
   };
   if (place.endpoint !== undefined) config.endpoint = place.endpoint;

@@ -3,6 +3,7 @@
  * and endpoint, never credentials.
  */
 import { PachError, type ErrorCode } from '../base/errors.ts';
+import { ProxyRefusal, type ThroughProxy } from './network.ts';
 import type { S3Place } from './s3-url.ts';
 
 interface Meaning {
@@ -36,6 +37,11 @@ const noKmsKey: Meaning = {
   code: 'denied',
   why: 'the server can not use the key of KMS',
   next: 'check ?key= and the rights to it (kms:GenerateDataKey and kms:Decrypt)',
+};
+const proxyPassword: Meaning = {
+  code: 'denied',
+  why: 'the proxy wants a name and a password',
+  next: 'write them into HTTPS_PROXY (or HTTP_PROXY) as http://NAME:PASSWORD@HOST:PORT',
 };
 const clock: Meaning = {
   code: 'denied',
@@ -101,6 +107,8 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     new PachError(kind, { what, why, ...(next === undefined ? {} : { next }), cause: error });
 
   const status = statusOf(error);
+  if (status === 407) return build(bucket, proxyPassword);
+  if (error instanceof ProxyRefusal) return build(bucket, refusedByProxy(error));
   // Ceph gives these the name of another error.
   if (name?.startsWith('KMS.') || (status !== undefined && /kms-?key/i.test(message ?? ''))) {
     return build(bucket, noKmsKey);
@@ -125,7 +133,7 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     return build(bucket, { code: 'unreachable', why: `the server answered ${status} (${name})` });
   }
   if (code !== undefined && untrusted.test(code)) {
-    const next = 'check that the endpoint speaks https; NODE_EXTRA_CA_CERTS names further authorities';
+    const next = 'check that the endpoint speaks https; AWS_CA_BUNDLE names the file of the authorities to trust';
     return build(bucket, { code: 'failed', why: `no trusted connection to ${whereOf(error, place)} (${code})`, next });
   }
   if (name === 'TimeoutError' || (code !== undefined && network.test(code)) || message === 'aborted') {
@@ -136,8 +144,19 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
   return build(object, { code: 'failed', why: `${name ?? 'error'}: ${message ?? 'no message'}` });
 }
 
+function refusedByProxy({ status, message }: ProxyRefusal): Meaning {
+  if (status === 407) return proxyPassword;
+  const next = 'check HTTPS_PROXY; NO_PROXY names servers that are reached without it';
+  return { code: status >= 500 ? 'unreachable' : 'denied', why: message, next };
+}
+
 /** The server that was asked, as well as it is known. */
 function whereOf(error: unknown, place: S3Place): string {
+  const { proxy } = error as ThroughProxy;
+  return proxy === undefined ? serverOf(error, place) : `${serverOf(error, place)} (through the proxy ${proxy})`;
+}
+
+function serverOf(error: unknown, place: S3Place): string {
   if (place.endpoint !== undefined) return place.endpoint;
   const { errors } = error as { errors?: unknown[] };
   const { hostname, address, port } = (errors?.[0] ?? error) as { hostname?: string; address?: string; port?: number };

@@ -84,8 +84,15 @@ export interface Leftovers {
 
 /**
  * A plain file, or a URL from which ranges are had for a while: it carries a signature and is secret.
+ * `proxy` (secret, too) is the way to it and `certificates` the file of authorities, where not empty.
  * `refused` is asked when the server does not accept it; true when `direct` gives a better one now.
  */
 export type DirectSource =
   | { readonly path: string; readonly url?: undefined; readonly refused?: undefined }
-  | { readonly url: string; readonly path?: undefined; refused(): Promise<boolean> };
+  | {
+      readonly url: string;
+      readonly path?: undefined;
+      readonly proxy: string;
+      readonly certificates: string;
+      refused(): Promise<boolean>;
+    };
