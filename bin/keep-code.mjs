@@ -20,6 +20,7 @@ const commands = [
   'list file data',
   'get file data:/file',
   'list repo --help',
+  '__complete fish _ pach list file data@master:/',
 ];
 const write = process.stdout.write;
 try {

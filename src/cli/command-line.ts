@@ -20,7 +20,6 @@ export type Asked =
 /** Throws `usage`, in our own words, for what can't be understood. */
 export async function asked(argv: readonly string[]): Promise<Asked> {
   const words = helpWords(argv);
-  if (words[0] === 'completion' || words.includes('--get-yargs-completions')) return completion(words);
   const named = namedIn(words);
   const [first, noun] = named;
   const wantsHelp = words.some((word) => word === '--help' || word === '-h');
@@ -107,7 +106,7 @@ async function parsed(verb: Verb, words: readonly string[]): Promise<Asked> {
 }
 
 /** The parser of one verb, with the options that all verbs have, for the words that follow its name. */
-export function parserOf(verb: Verb, words: readonly string[]): Argv {
+function parserOf(verb: Verb, words: readonly string[]): Argv {
   const name = path(verb.command).join(' ');
   const parser = commonOptions(yargs())
     .scriptName(`pach ${name}`)
@@ -159,6 +158,39 @@ function describeVerb(verb: Verb, own: Argv): Argv {
   return withOptions;
 }
 
+/** The verb that words name, and those of them that do; a verb of two words needs both. */
+export function verbAt(words: readonly string[]): { named: string[]; verb: Verb | undefined } {
+  const named = namedIn(words).map(({ word }) => word);
+  const [first = '', noun = ''] = named;
+  const verb = verbs.find(({ command }) => {
+    const [one, two] = path(command);
+    return one === first && (two === undefined || two === (plurals[noun] ?? noun));
+  });
+  return { named: verb ? named.slice(0, path(verb.command).length) : named, verb };
+}
+
+/** The options that people are told of, the names that each has, and which take no value. */
+export function describedOptions(verb: Verb | undefined): {
+  readonly options: readonly string[];
+  readonly alias: Readonly<Record<string, readonly string[]>>;
+  readonly boolean: readonly string[];
+} {
+  const parser = commonOptions(yargs()).version(false);
+  const { key, alias, boolean, hiddenOptions } = optionsOf(verb ? describeVerb(verb, parser) : parser);
+  const positionals = verb ? positionalsOf(verb.command).map(({ name }) => name) : [];
+  const options = Object.keys(key).filter(
+    (name) =>
+      !positionals.includes(name) && !hiddenOptions.includes(name) && /^[a-z-]{2,}$/.test(name) && name !== 'help',
+  );
+  return { options, alias, boolean };
+}
+
+/** The values that an option or a positional argument may have, where they are few. */
+export function choicesOf(verb: Verb | undefined, name: string): readonly string[] | undefined {
+  const parser = commonOptions(yargs());
+  return optionsOf(verb ? describeVerb(verb, parser) : parser).choices[name];
+}
+
 function commonOptions(parser: Argv): Argv {
   return parser
     .option('store', { type: 'string', describe: 'Where the store is: a folder or s3://bucket/prefix' })
@@ -170,15 +202,6 @@ function commonOptions(parser: Argv): Argv {
     .option('quiet', { alias: 'q', type: 'boolean', describe: 'Print results only: no progress, no notes' })
     .option('verbose', { alias: 'v', type: 'boolean', describe: 'Print more, and stack traces of errors' })
     .option('color', { type: 'boolean', default: true, hidden: true });
-}
-
-/** yargs prints the script, and the words for one that was loaded. */
-async function completion(words: readonly string[]): Promise<Asked> {
-  const parser = yargs().scriptName('pach').exitProcess(false);
-  let text = '';
-  parser.completion('completion', 'Print a completion script for this shell', () => firstWords());
-  await parser.parseAsync([...words], {}, (_error, _argv, output) => void (text = output));
-  return help(`${text}\n`);
 }
 
 const plurals: Readonly<Record<string, string>> = {

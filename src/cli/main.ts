@@ -6,6 +6,7 @@ import { settingsFrom } from '../app/settings.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import { textOfName } from '../model/paths.ts';
 import { asked } from './command-line.ts';
+import { complete } from './completion/complete.ts';
 import { Output, type Format } from './output.ts';
 
 interface CommonFlags {
@@ -20,6 +21,13 @@ interface CommonFlags {
 
 /** Runs one command line (without the program's name). Resolves to its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === '__complete') {
+    const text = await complete(argv.slice(1));
+    // A thread that waits for a file system would keep exit() from ending.
+    if (text === undefined) process.kill(process.pid, 'SIGKILL');
+    process.stdout.on('error', () => undefined).write(text ?? '');
+    return 0;
+  }
   const interrupt = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
     if (interrupt.signal.aborted) {

@@ -12,6 +12,7 @@ interface ParserOptions {
   readonly alias: Readonly<Record<string, readonly string[]>>;
   readonly array: readonly string[];
   readonly boolean: readonly string[];
+  readonly hiddenOptions: readonly string[];
   readonly choices: Readonly<Record<string, readonly string[]>>;
 }
 

@@ -9,6 +9,7 @@ import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from './ver
 import { fsckVerb } from './verbs/fsck.ts';
 import { gcVerb } from './verbs/gc.ts';
 import { drawVerb } from './verbs/draw.ts';
+import { completionVerb } from './verbs/completion.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { getCodeVerb } from './verbs/get-code.ts';
 import { getFileVerb } from './verbs/get-file.ts';
@@ -124,7 +125,7 @@ export const verbGroups: readonly VerbGroup[] = [
       doctorVerb,
     ],
   },
-  { title: 'Help', verbs: [helpVerb(() => firstWords()), versionVerb] },
+  { title: 'Help', verbs: [helpVerb(() => firstWords()), completionVerb, versionVerb] },
 ];
 
 export const verbs: readonly Verb[] = verbGroups.flatMap((group) => group.verbs);

@@ -4,7 +4,8 @@
 import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { compileGlob } from '../model/glob.ts';
-import { parsePath, textOfName } from '../model/paths.ts';
+import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
+import { nameBytesMax } from '../model/refs.ts';
 import { entryHash, entrySize, type TreeEntry } from '../model/tree.ts';
 import { Directories, sameContent, type Directory } from './directories.ts';
 import { matchFiles, pathOf } from './match.ts';
@@ -111,6 +112,30 @@ export class Files extends FileBytes {
     const file = await this.find(path);
     if (file.entry.content.form === 'directory') yield* this.walk(file.path, file.entry.content, recursive);
     else yield file;
+  }
+
+  /**
+   * What lies in a directory under names that begin so, in order: the first `most` of them and the last.
+   * Nothing where there is no such directory.
+   */
+  async *beginning(path: string, name: string, most: number): AsyncGenerator<File> {
+    const names = parsePath(path);
+    const folder = await this.directories.find(this.root, names);
+    if (folder?.content.form !== 'directory') return;
+    const reader = this.directories.reader(folder.content);
+    const fileOf = (entry: TreeEntry): File => ({ path: pathOf([...names, entry.name]), entry });
+    const prefix = nameOfText(name);
+    let count = 0;
+    for await (const entry of reader.prefix(prefix)) {
+      yield fileOf(entry);
+      count += 1;
+      if (count === most) break;
+    }
+    if (count < most) return;
+    // No name is as long.
+    const end = await reader.rank(Buffer.concat([prefix, Buffer.alloc(nameBytesMax + 1, 0xff)]));
+    const last = await reader.at(end - 1);
+    if (last) yield fileOf(last);
   }
 
   /** Everything a pattern matches, in order of paths. */

@@ -1,0 +1,26 @@
+/**
+ * A look into a store that leaves no trace on this machine: for words that a shell completes.
+ */
+import { ExtentCache } from '../cache/extents.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/store.ts';
+import { readHeader } from '../versions/header.ts';
+import { Project } from '../versions/project.ts';
+import type { Settings } from './settings.ts';
+
+const memoryBytesMax = 32 * 1024 * 1024;
+const readAroundBytes = 128 * 1024;
+
+interface Peeked extends AsyncDisposable {
+  readonly store: Store;
+  readonly project: Project;
+}
+
+/** Undefined where there is no store. Nothing is made, and nothing is kept on this machine. */
+export async function peek({ storeUrl, project: name, author }: Settings): Promise<Peeked | undefined> {
+  const store = await openStore(storeUrl);
+  if (!(await readHeader(store))) return undefined;
+  const extents = new ExtentCache(store, { memoryBytesMax, readAroundBytes });
+  const project = new Project({ store, extents, name, author, memoryBytesMax });
+  return { store, project, [Symbol.asyncDispose]: () => store.close() };
+}

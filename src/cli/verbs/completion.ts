@@ -1,0 +1,21 @@
+/**
+ * pach completion.
+ */
+import { scripts, shells, type Shell } from '../completion/scripts.ts';
+import { verb } from '../verb.ts';
+
+export const completionVerb = verb<{ shell: Shell }>({
+  command: 'completion <shell>',
+  summary: 'Print a script with which a shell completes words of pach and pachmount',
+  examples: [
+    ['completion bash # in ~/.bashrc: source <(pach completion bash)', 'Bash, from the next shell on'],
+    ['completion zsh # in ~/.zshrc: source <(pach completion zsh)', 'Zsh'],
+    ['completion fish # in ~/.config/fish/config.fish: pach completion fish | source', 'Fish'],
+  ],
+  formats: false,
+  options: (yargs) =>
+    yargs.positional('shell', { choices: shells, demandOption: true, describe: 'The shell that loads the script' }),
+  async run({ shell }, { output }) {
+    await output.write(scripts[shell]);
+  },
+});
