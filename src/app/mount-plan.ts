@@ -62,7 +62,7 @@ export async function mountSources(snapshot: Snapshot, sources: readonly string[
     throw new PachError('usage', {
       what: foreign.text,
       why: `a mount shows one project, here ${project}`,
-      next: `the same with --project ${foreign.address.project}`,
+      next: `say --project ${foreign.address.project}`,
     });
   }
   const named = addresses.map(({ text, address }) => {

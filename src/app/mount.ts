@@ -156,7 +156,7 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
       throw new PachError('conflict', {
         what: mountpoint,
         why: 'something is mounted there already',
-        next: `pach unmount ${mountpoint}`,
+        next: `pach unmount ${shellWord(mountpoint)}`,
       });
     }
     unmountKernel(mountpoint, true); // its server is gone, and nobody can use it any more
@@ -166,7 +166,7 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
     throw new PachError('failed', {
       what: mountpoint,
       why: `it can't be used (${error.code})`,
-      next: `umount -l ${mountpoint}`,
+      next: `umount -l ${shellWord(mountpoint)}`,
       cause: error,
     });
   });

@@ -4,6 +4,7 @@
 import { timeoutMsDefault } from '../base/deadline.ts';
 import { descriptorsMax } from '../base/descriptors.ts';
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { DiskCache } from '../cache/disk.ts';
 import { ExtentCache } from '../cache/extents.ts';
 import { FileCache } from '../cache/file-cache.ts';
@@ -66,7 +67,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       throw new PachError('not-found', {
         what: store.url,
         why: 'there is no store yet',
-        next: `pach --store ${settings.storeUrl} create repo NAME`,
+        next: `pach --store ${shellWord(settings.storeUrl)} create repo NAME`,
       });
     }
     const { timeoutMs = timeoutMsDefault } = options;

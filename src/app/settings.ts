@@ -49,7 +49,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     throw new PachError('usage', {
       what: `--single-writer with the store ${storeUrl}`,
       why: 'any number of writers may share a folder; this is for S3 servers without conditional writes',
-      next: 'the same command without --single-writer',
+      next: 'leave out --single-writer',
     });
   }
   return {

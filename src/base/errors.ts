@@ -20,8 +20,10 @@ export interface PachErrorOptions {
   readonly what: string;
   /** The cause, in words a user understands. */
   readonly why: string;
-  /** A command that helps, or a hint. */
-  readonly next?: string;
+  /** A command that helps, as a shell takes it (names by `shellWord`), or advice in words. */
+  readonly next?: string | undefined;
+  /** Another command that helps. */
+  readonly or?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -31,6 +33,7 @@ export class PachError extends Error {
   readonly what: string;
   readonly why: string;
   readonly next: string | undefined;
+  readonly or: string | undefined;
 
   constructor(code: ErrorCode, options: PachErrorOptions) {
     super(`${options.what}: ${options.why}`, { cause: options.cause });
@@ -38,6 +41,7 @@ export class PachError extends Error {
     this.what = options.what;
     this.why = options.why;
     this.next = options.next;
+    this.or = options.or;
   }
 }
 

@@ -2,6 +2,7 @@
  * Addresses as the verbs take them.
  */
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { parseAddress, type Address } from '../model/address.ts';
 import type { Settings } from '../app/settings.ts';
 import { Files } from '../versions/files.ts';
@@ -61,6 +62,6 @@ export async function filesAt(project: Project, snapshot: Snapshot, address: Add
   throw new PachError('not-found', {
     what: shown,
     why: 'the branch has no commits yet',
-    next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shown} -f FILE`,
+    next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shellWord(shown)} -f FILE`,
   });
 }

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { settingsFrom } from '../app/settings.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import { textOfName } from '../model/paths.ts';
+import { shellWord } from '../base/shell.ts';
 import { asked } from './command-line.ts';
 import { complete } from './completion/complete.ts';
 import { Output, type Format } from './output.ts';
@@ -58,6 +59,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       quiet: flags.quiet ?? false,
       verbose: flags.verbose ?? false,
       color: flags.color ?? true,
+      flags: whereFlags(flags),
     });
     const settings = settingsFrom(flags, process.env);
     if (settings.homeNote !== undefined) output.note(settings.homeNote);
@@ -72,6 +74,16 @@ export async function main(argv: readonly string[]): Promise<number> {
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
+}
+
+/** Options that say where to work, as words of a shell. */
+function whereFlags({ store, project, singleWriter }: CommonFlags): string {
+  const words = [
+    ...(store === undefined ? [] : ['--store', shellWord(store)]),
+    ...(project === undefined ? [] : ['--project', shellWord(project)]),
+    ...(singleWriter ? ['--single-writer'] : []),
+  ];
+  return words.join(' ');
 }
 
 function unprinted(cause: NodeJS.ErrnoException): PachError {

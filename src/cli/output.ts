@@ -5,11 +5,13 @@
  */
 import { once } from 'node:events';
 import { PachError, type ErrorCode } from '../base/errors.ts';
+import { quotedName } from '../base/shell.ts';
 import { visible } from '../base/visible.ts';
+import { adviceLines } from './advice.ts';
 import { shortId } from '../model/ids.ts';
 import { laidOut, withoutRemarks } from './markdown.ts';
 import { showInPager } from './pager.ts';
-import { cut, padded, quotedName, visibleLines, visibleLog, widthOf } from './quote.ts';
+import { cut, padded, visibleLines, visibleLog, widthOf } from './quote.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
 
@@ -18,6 +20,8 @@ export interface OutputOptions {
   readonly quiet: boolean;
   readonly verbose: boolean;
   readonly color: boolean;
+  /** Where to work, as the user has said it: options that commands in advice need too. */
+  readonly flags?: string;
 }
 
 /** What makes text of names, such as those of files, and of ids. */
@@ -163,11 +167,15 @@ export class Output {
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
       const shown = this.options.verbose && stack !== undefined ? visibleLines(stack) : visible(message);
       this.stderr.write(`pach: unexpected: ${shown}\n`);
-      if (!this.options.verbose) this.stderr.write('try: the same command with -v, and report what it prints\n');
+      if (!this.options.verbose) this.stderr.write('hint: run the same command with -v, and report what it prints\n');
       return 1;
     }
     this.stderr.write(`pach: ${visible(error.what)}: ${visible(error.why)}\n`);
-    if (error.next !== undefined) this.stderr.write(`try: ${visible(error.next)}\n`);
+    this.stderr.write(
+      adviceLines(error, this.options.flags)
+        .map((line) => `${visible(line)}\n`)
+        .join(''),
+    );
     if (this.options.verbose) {
       for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
         this.stderr.write(`${visibleLines(cause.stack ?? cause.message)}\n`);

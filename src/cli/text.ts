@@ -55,7 +55,7 @@ export function durationOf(flag: string, text: string): number {
     throw new PachError('usage', {
       what: `${flag} ${text}`,
       why: 'it takes a number and s, m, h or d',
-      next: `${flag} 24h`,
+      next: `for example ${flag} 24h`,
     });
   }
   return Number(digits) * (unitMs[unit] as number);

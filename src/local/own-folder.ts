@@ -150,5 +150,5 @@ function userForChown(): string {
 function notAFolder(path: string): PachError {
   const isLink = lstatSync(path).isSymbolicLink();
   const why = isLink ? 'it is a symbolic link, where pach has a folder of its own' : 'it is not a folder';
-  return new PachError('usage', { what: path, why, next: `see what it is with: ls -ld ${path}, then remove it` });
+  return new PachError('usage', { what: path, why, next: `ls -ld ${shellWord(path)}` });
 }

@@ -4,6 +4,7 @@
 import { closeSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { fuseAddon, type MountOptions } from './fuse-native.ts';
 
 /** Descriptors that a server needs, and that any process may hand to its successor. */
@@ -28,8 +29,8 @@ export function openKernel(): KernelConnection {
       what: '/dev/fuse',
       why: absent ? 'it is not there: this machine or container has no FUSE' : 'you may not open it',
       next: absent
-        ? 'as root: modprobe fuse; in a container, start it with --device /dev/fuse'
-        : 'as root: chmod 666 /dev/fuse',
+        ? 'load it with modprobe fuse as root, or start the container with --device /dev/fuse'
+        : 'sudo chmod 666 /dev/fuse',
       cause: error,
     });
   }
@@ -75,20 +76,20 @@ function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string)
   // fusermount3 says it in words only; while it mounts it complains of /etc/mtab, and goes on without.
   const message = done === 'mounted' ? error.message.replaceAll(/^.*\/etc\/mtab.*\n?/gm, '') : error.message;
   if (code === 'EBUSY') {
-    return new PachError('conflict', { ...options, why: 'it is in use', next: `lsof +f -- ${mountpoint}` });
+    return new PachError('conflict', { ...options, why: 'it is in use', next: `lsof +f -- ${shellWord(mountpoint)}` });
   }
   if (done === 'unmounted' && (code === 'EINVAL' || message.includes('not mounted'))) {
     return new PachError('not-found', { ...options, why: 'nothing is mounted there' });
   }
   if (message.includes('/etc/mtab')) {
     const why = "it can't be unmounted without a correct /etc/mtab, which fusermount3 reads";
-    return new PachError('denied', { ...options, why, next: 'as root: ln -sf /proc/self/mounts /etc/mtab' });
+    return new PachError('denied', { ...options, why, next: 'sudo ln -sf /proc/self/mounts /etc/mtab' });
   }
   if (code === 'ENOENT' || message.includes('No such file')) {
     return new PachError('not-found', { ...options, why: 'there is no such folder' });
   }
   if (message.includes('user_allow_other')) {
-    const next = 'as root: echo user_allow_other >> /etc/fuse.conf';
+    const next = 'sudo sh -c "echo user_allow_other >> /etc/fuse.conf"';
     return new PachError('denied', { ...options, why: "it can't be shown to other users", next });
   }
   if (code === 'EPERM' || code === 'EACCES') {
@@ -96,7 +97,7 @@ function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string)
     return new PachError('denied', { ...options, why });
   }
   if (message.includes('not installed')) {
-    const next = 'as root: apt install fuse3';
+    const next = 'sudo apt-get install fuse3';
     return new PachError('denied', { ...options, why: 'mounting needs fusermount3, which is not installed', next });
   }
   const denied = /no write access|[Pp]ermission denied|not permitted|forbidden/.test(message);

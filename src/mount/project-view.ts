@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { isPachError, PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { parseAddress, type Address } from '../model/address.ts';
 import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
@@ -257,7 +258,11 @@ export class ProjectView implements View {
       const entry = tree && (await this.directories.find(tree, path));
       if (entry?.content.form !== 'directory') {
         const why = entry ? 'it is no directory' : 'there is no such directory';
-        throw new PachError('not-found', { what: `${name}:${address.path}`, why, next: `pach list file ${name}` });
+        throw new PachError('not-found', {
+          what: `${name}:${address.path}`,
+          why,
+          next: `pach list file ${shellWord(name)}`,
+        });
       }
       tree = entry.content;
     }

@@ -122,7 +122,8 @@ export async function deletePipeline(project: Project, name: string, options: De
       throw new PachError('conflict', {
         what: `pipeline ${name}`,
         why: `its output is read by ${readers.join(', ')}`,
-        next: `pach delete pipeline ${name} --force, or --keep-repo`,
+        next: `pach delete pipeline ${name} --force`,
+        or: `pach delete pipeline ${name} --keep-repo`,
       });
     }
     for await (const { key, value } of snapshot.items(leaseKey(name, ''))) {
@@ -195,7 +196,7 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   const exists = new PachError('conflict', {
     what: `pipeline ${name}`,
     why: before ? 'it exists already' : 'it cannot be created because a repo with the same name already exists',
-    next: before ? `pach update pipeline -f …` : 'give the pipeline another name',
+    next: before ? 'pach update pipeline -f SPEC' : 'give the pipeline another name',
   });
   if (before && !options.update) throw exists;
   if (!isKnown && repo) throw exists;

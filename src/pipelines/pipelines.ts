@@ -91,8 +91,8 @@ export async function missing(
     return new PachError('not-found', { what, why, next: 'pach list pipeline' });
   }
   const why = `it is only on ${more.length > 0 ? 'branches' : 'branch'} ${[first, ...more].join(', ')}`;
-  const next = `pach ${verb} pipeline ${name} --branch ${first}, or pach create pipeline -f … to have it without a branch`;
-  return new PachError('not-found', { what, why, next });
+  const next = `pach ${verb} pipeline ${name} --branch ${first}`;
+  return new PachError('not-found', { what, why, next, or: 'pach create pipeline -f SPEC' });
 }
 
 /** Throws `usage` where `branch` is no name. */

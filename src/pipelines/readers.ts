@@ -47,7 +47,7 @@ export async function checkDoomed(snapshot: Snapshot, doomed: Doomed, force: boo
   for await (const { pipeline, branch: own } of everyPipeline(snapshot)) {
     if (pipeline.name !== repo || own !== undefined || pipeline.spec.outputBranch !== branch) continue;
     const why = `it is the output of pipeline ${repo}, which makes it anew when it is run`;
-    throw new PachError('conflict', { what, why, next: `${next}, or pach delete pipeline ${repo}` });
+    throw new PachError('conflict', { what, why, next, or: `pach delete pipeline ${repo}` });
   }
   return [];
 }

@@ -55,7 +55,7 @@ export async function findVersion(
   throw new PachError('not-found', {
     what: `pipeline ${name}@${version}`,
     why: version <= newest ? 'no job has run that version, so it was not kept' : 'there is no such version yet',
-    next: `pach list job -p ${name} -o json, which names the versions`,
+    next: `pach list job -p ${name} -o json`,
   });
 }
 

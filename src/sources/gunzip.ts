@@ -57,8 +57,8 @@ async function* gunzip(stream: AsyncIterable<Uint8Array>, shown: string): AsyncG
       if (plain > freeBytes && plain > packed * ratioMax) {
         throw new PachError('failed', {
           what: shown,
-          why: `${packed} packed bytes become more than ${plain}: beyond 1:${ratioMax} it may be made to fill the store`,
-          next: 'if you trust it: gzip -dc ARCHIVE | pach put file TARGET --untar -f -',
+          why: `${packed} packed bytes become more than ${plain}: beyond 1:${ratioMax} it may be made to fill the store, so unpack it only if you trust it`,
+          next: 'gzip -dc ARCHIVE | pach put file TARGET --untar -f -',
         });
       }
       yield bytes;

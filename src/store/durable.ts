@@ -7,6 +7,7 @@ import { lstat, mkdir, open, rename, unlink, type FileHandle } from 'node:fs/pro
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import { errnoOf } from './errno.ts';
@@ -172,7 +173,7 @@ export class DurableFolders {
       throw new PachError('not-found', {
         what: this.root,
         why: `the folder ${parent} does not exist`,
-        next: `mkdir -p ${parent}`,
+        next: `mkdir -p ${shellWord(parent)}`,
         cause: error,
       });
     }
@@ -221,7 +222,7 @@ async function checkFolder(path: string): Promise<Stats> {
   const found = await lstat(path);
   if (found.isDirectory()) return found;
   const why = 'it is not a folder, or a symbolic link where the store has a folder of its own';
-  throw new PachError('usage', { what: path, why, next: `see what it is with: ls -ld ${path}` });
+  throw new PachError('usage', { what: path, why, next: `ls -ld ${shellWord(path)}` });
 }
 
 async function giveFolder(path: string, given: Given): Promise<void> {

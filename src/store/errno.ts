@@ -13,7 +13,7 @@ const full: Meaning = { code: 'no-space', why: 'the disk is full', next: 'free s
 const forbidden: Meaning = {
   code: 'denied',
   why: 'permission denied',
-  next: 'see which rights are missing with: pach doctor',
+  next: 'pach doctor',
 };
 const gone: Meaning = { code: 'unreachable', why: 'the file system does not answer' };
 const handles: Meaning = { code: 'failed', why: 'too many open files', next: 'raise the limit with: ulimit -n' };

@@ -2,6 +2,7 @@
  * Finds out whether all who may write to a folder store can write to everything in it, and says which
  * commands give what is missing.
  */
+import { shellWord } from '../base/shell.ts';
 import type { Stats } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -130,8 +131,4 @@ class Found {
 /** Also what may not be looked into: its folder is named. */
 function gone(error: unknown): undefined {
   if (!['ENOENT', 'EACCES'].includes(errnoOf(error) ?? '')) throw error;
-}
-
-function shellWord(path: string): string {
-  return /^[\w./@+-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -2,6 +2,7 @@
  * Files of a version as people ask for them: one, a listing, a pattern, what differs.
  */
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { compileGlob } from '../model/glob.ts';
 import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
@@ -103,7 +104,7 @@ export class Files extends FileBytes {
     throw new PachError('not-found', {
       what: `${this.shown}:${path}`,
       why: 'there is no such file',
-      next: `pach list file ${this.shown}`,
+      next: `pach list file ${shellWord(this.shown)}`,
     });
   }
 

@@ -51,7 +51,7 @@ export async function putSource(
       throw new PachError('usage', {
         what: `target ${target || '/'}`,
         why: 'what comes from standard input needs a file name',
-        next: 'pach put file repo@branch:/name -f -',
+        next: 'name the file in the target: repo@branch:/name',
       });
     }
     const content = await storeBehind(options, root, names, counted(source.stream, options));
@@ -96,7 +96,7 @@ export async function putSource(
     throw new PachError('usage', {
       what: source.path,
       why: 'it is a folder',
-      next: `the same command with -r`,
+      next: 'put it with -r',
     });
   }
   // The folder may be named through a link; what lies in it is taken without following any.

@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { StatCache } from '../local/stat-cache.ts';
 import { parsePath } from '../model/paths.ts';
 import type { CommitId } from '../model/records/commit.ts';
@@ -71,7 +72,7 @@ export async function putFiles(project: Project, request: PutRequest): Promise<P
     throw new PachError('usage', {
       what: `target ${request.target}`,
       why: 'several sources need a folder to go to',
-      next: `the same with ${request.target}/`,
+      next: `name the folder ${request.target}/`,
     });
   }
   const repeatable = request.sources.every(({ kind }) => kind === 'path');
@@ -173,7 +174,11 @@ export async function deleteFiles(project: Project, request: DeleteRequest): Pro
       const entry = root && (await directories.find(root, names));
       if (!root || !entry) throw new PachError('not-found', { what, why: 'there is no such file' });
       if (entry.kind === 'directory' && !request.recursive) {
-        throw new PachError('usage', { what, why: 'it is a directory', next: `pach delete file ${what} -r` });
+        throw new PachError('usage', {
+          what,
+          why: 'it is a directory',
+          next: `pach delete file ${shellWord(what)} -r`,
+        });
       }
       root =
         names.length > 0
@@ -244,7 +249,7 @@ export function mayChange({ repo, name, provenance }: Branch): void {
   throw new PachError('conflict', {
     what: `${repo}@${name}`,
     why: 'it is the output of a pipeline, and nobody else commits there',
-    next: `pach run pipeline ${repo}, or put into another branch`,
+    next: `pach run pipeline ${repo}`,
   });
 }
 

@@ -34,8 +34,8 @@ test('what is not there, and what is wrongly asked', async () => {
   await fails(place, 'pach get file data:/../etc/passwd', 2, /\.\./);
   await fails(place, 'pach put file data@master:/a/../b -f src/small', 2, /\.\./);
   await fails(place, 'pach put file data@master -f nope', 3, /nope: there is no such file/);
-  await fails(place, 'pach put file data@master -f src', 2, /a folder\ntry: /);
-  await fails(place, 'pach put file data@master -f - < /dev/null', 2, /needs a file name\ntry: /);
+  await fails(place, 'pach put file data@master -f src', 2, /a folder\nhint: .*-r/);
+  await fails(place, 'pach put file data@master -f - < /dev/null', 2, /needs a file name\nhint: /);
   await fails(place, 'pach put file data@master^:/x -f src/small', 2, /changes go to a branch\b/);
   await fails(place, 'pach put file data@master:/small/x -f src/small', 4, /is a file, not a directory/);
   await fails(place, 'mkdir d; pach put file data@master:/small -r -f d', 4, /a file lies there/);
@@ -98,7 +98,7 @@ test('damaged packs: the error names the pack, and what is whole can be read', a
     `chmod u+w ${pack}; b=$(od -An -tu1 -j ${at} -N 1 ${pack}); printf "\\\\$(printf %o $(( (b + 1) % 256 )))" | dd of=${pack} bs=1 seek=${at} conv=notrunc status=none`;
   await place.must(`p=$(find ${store}/projects/default/data -type f); ${flip('$p', '100000')}`);
   const pack = (await place.must(`basename $(find ${store}/projects/default/data -type f)`)).trim();
-  await fails(place, 'pach get file data:/big -o out', 6, new RegExp(`${pack}.*\\n(try: .*)?`));
+  await fails(place, 'pach get file data:/big -o out', 6, new RegExp(`${pack}.*\\n((try|hint): .*)?`));
   expect(await place.must('ls; pach get file data:/small')).toBe('home\nsrc\nfine\n');
   const metas = (await place.must(`find ${store}/projects/default/meta -type f`)).trim().split('\n');
   for (const meta of metas) {
@@ -151,7 +151,7 @@ test('sources that move, can not be read, or are no files', async () => {
     place,
     '(while [ ! -e stop ]; do echo x >> src/growing; sleep 0.01; done) & pach put file data@master -r -f src/; code=$?; touch stop; wait; exit $code',
     1,
-    /growing: it changed while it was read.*\ntry: /,
+    /growing: it changed while it was read.*\nhint: /,
   );
   await place.must('rm -f stop src/growing; mkfifo src/pipe; echo secret > src/locked; chmod 0 src/locked');
   await fails(place, 'pach put file data@master -r -f src/', 1, /locked: you may not read it/);

@@ -29,7 +29,7 @@ test('data packs that are newer, cut short or gone', async () => {
     await place.must(harm);
     const got = await place.run('pach get file data:/big -o out');
     expect({ harm, ...got }).toMatchObject({ code: 6, stderr: expect.stringContaining(name) as string });
-    expect(got.stderr).toMatch(/^pach: .+: .+\ntry: .+\n$/);
+    expect(got.stderr).toMatch(/^pach: .+: .+\n(try|hint): .+\n$/);
     expect(await place.must('ls; pach get file data:/small')).toBe('home\nkept\nsrc\nfine\n');
     await place.must(`cp kept ${pack}`);
   }

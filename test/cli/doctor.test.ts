@@ -122,7 +122,7 @@ test('a server that does not answer: exit code 5, after what is known of the mac
   const { code, stdout, stderr } = await place.run(`pach doctor --store s3://b-1?endpoint=http://127.0.0.1:${port}`);
   expect(code).toBe(5);
   expect(stdout).toMatch(/\nfree space +/);
-  expect(stderr).toMatch(/^pach: s3:\/\/b-1: .*does not answer \(ECONNREFUSED\)\ntry: /);
+  expect(stderr).toMatch(/^pach: s3:\/\/b-1: .*does not answer \(ECONNREFUSED\)\nhint: /);
 });
 
 test('a bucket that does not exist, and a server whose clock is wrong', async () => {
@@ -154,7 +154,7 @@ test.each(['ignored', 'refused'] as const)(
 
     const refused = await place.run('pach create repo data');
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/^pach: s3:.*: it does not support conditional writes.*\ntry: .*--single-writer/);
+    expect(refused.stderr).toMatch(/^pach: s3:.*: it does not support conditional writes.*\nhint: .*--single-writer/);
     expect(plain.objects.size).toBe(0);
 
     await place.must('pach create repo data --single-writer');

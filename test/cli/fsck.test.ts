@@ -68,7 +68,7 @@ test('a byte that changed in a file is found when data is read, with the file', 
   expect(findings[0]?.affects).toEqual([expect.stringMatching(/^data@[0-9a-f]{32}:\/dir\/a$/)]);
   const { code: shown, stdout } = await place.run('pach fsck --read-data 100%');
   expect(shown).toBe(6);
-  expect(stdout).toMatch(/^error: projects\/default\/data\/.*\n {2}data@[0-9a-f]{32}:\/dir\/a\n {2}try: restore the/);
+  expect(stdout).toMatch(/^error: projects\/default\/data\/.*\n {2}data@[0-9a-f]{32}:\/dir\/a\n {2}hint: restore the/);
   expect(await place.run(`pach get file ${findings[0]?.affects?.[0]}`)).toMatchObject({ code: 6 });
 });
 

@@ -55,7 +55,7 @@ test('a full disk, wherever it becomes full: no file that is not whole', async (
       const got = await place.run(`pach get file data:${command}`);
       expect(got).toMatchObject({
         code: 1,
-        stderr: expect.stringMatching(/disk.*: the disk is full\ntry: /) as string,
+        stderr: expect.stringMatching(/disk.*: the disk is full\nhint: /) as string,
       });
       expect(await place.must('find disk -name one -o -name ".pach*"')).toBe('');
     }

@@ -56,7 +56,7 @@ test('an address of a web server: its name, its time, another name', async () =>
   expect(await place.run(`pach put file data@master:/raw/ -f ${url}/`)).toMatchObject({ code: 2 });
   expect(await place.run('pach put file data@master:/raw/ -f ftp://127.0.0.1/x')).toMatchObject({
     code: 2,
-    stderr: 'pach: ftp://: sources of this kind are not known\ntry: use a path, http://, https:// or s3://\n',
+    stderr: 'pach: ftp://: sources of this kind are not known\nhint: use a path, http://, https:// or s3://\n',
   });
   await place.must(
     `pach put file data@master:/file: -f - <<< 'no scheme' && touch file:x && pach put file data@master:/ -f file:x`,

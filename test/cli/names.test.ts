@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { constantFrom, sample, string } from 'fast-check';
 import { expect, test } from 'vitest';
 import { visible } from '../../src/base/visible.ts';
-import { quotedName, visibleLog } from '../../src/cli/quote.ts';
+import { quotedName } from '../../src/base/shell.ts';
+import { visibleLog } from '../../src/cli/quote.ts';
 import { Place } from '../support/place.ts';
 
 /** Bytes of a terminal's sequences, and what it may act on as one character. */

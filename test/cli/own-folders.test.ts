@@ -35,7 +35,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
   test('a cache folder that pach did not make is refused', async () => {
     expect.hasAssertions();
     await using there = await place(who);
-    const other = /the disk cache .*\/victim: it holds what pach did not make \(.*\ntry: --cache FOLDER/;
+    const other = /the disk cache .*\/victim: it holds what pach did not make \(.*\nhint: --cache FOLDER/;
     for (const verb of ['cache clear', 'cache verify', 'cache stats', 'cache warm data', 'mount data pfs'])
       await refused(there, `pach ${verb} --cache victim`, other);
     // Others tag their caches, too.
@@ -43,7 +43,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       find victim -printf '%p %s %T@ %m\\n' | sort > before`);
     await refused(there, 'pach cache clear --cache victim', other);
     await there.must('ln -s victim link');
-    await refused(there, 'pach cache clear --cache link', /link: it is a symbolic link.*\ntry: --cache .*\/victim\n/);
+    await refused(there, 'pach cache clear --cache link', /link: it is a symbolic link.*\nhint: --cache .*\/victim\n/);
     await there.must('rm -r "$PACH_HOME"/cache; ln -s "$PWD/victim" "$PACH_HOME/cache"');
     for (const verb of ['cache clear', 'get file data@master:/big -o got'])
       await refused(there, `pach ${verb}`, /\.pachmount\/cache: it is a symbolic link/);
@@ -98,7 +98,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       await there.must(`rm "$PACH_HOME/${part}"`);
     }
     await there.must('mv "$PACH_HOME" moved; ln -s "$PWD/victim" "$PACH_HOME"');
-    await refused(there, 'pach create repo x', /PACH_HOME .*: it is a symbolic link.*\ntry: PACH_HOME=.*\/victim\n/);
+    await refused(there, 'pach create repo x', /PACH_HOME .*: it is a symbolic link.*\nhint: PACH_HOME=.*\/victim\n/);
     await refused(there, 'PACH_HOME=victim pach create repo x', /it holds what pach did not make/);
   });
 

@@ -30,7 +30,7 @@ test('nothing is committed, and all that can not be read is counted; or the rest
   expect(whole).toMatchObject({ code: 1, stdout: '' });
   const named = Array.from({ length: 10 }, (_, n) => `src/a/no${n + 10}`).join(', ');
   expect(whole.stderr).toContain(
-    `pach: 14 files or folders: they can't be read, so nothing was committed: ${named}, and 4 more; the first: you may not read it\ntry: the same command with --skip-unreadable commits the rest\n`,
+    `pach: 14 files or folders: they can't be read, so nothing was committed: ${named}, and 4 more; the first: you may not read it\nhint: the same command with --skip-unreadable commits the rest\n`,
   );
   expect(await commits(place)).toBe('0\n');
 
@@ -57,7 +57,7 @@ test('one is an error of its own; single files and the source itself may be left
   const one = await run(place, 'pach put file data@master:/ -f a -f b -f c');
   expect(one).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/^pach: b: you may not read it\ntry: .*unreadable/),
+    stderr: expect.stringMatching(/^pach: b: you may not read it\nhint: .*unreadable/),
   });
   const three = await run(place, 'pach put file data@master:/ -r -f a -f b -f d -f c -f d --skip-unreadable -o json');
   expect(three.code).toBe(1);

@@ -155,7 +155,7 @@ test('sync says what it would change, and deletes all of a branch only when it i
       expect(refused).toMatchObject({ code: 2, stdout: '' });
       const next = target.replace(/:$/, '');
       expect(refused.stderr).toContain(
-        `try: pach sync src ${next}:/src --delete for a folder of it, or pach sync src ${next}:/ --delete for all of it`,
+        `try: pach sync src ${next}:/src --delete\n or: pach sync src ${next}:/ --delete\n`,
       );
     }
   }

@@ -40,7 +40,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     const wrong: readonly (readonly [string, number, RegExp])[] = [
       ['pachmount data@master pfs', 4, /mounted there already\ntry: pach unmount/],
       ['pachmount data@master no/such/place', 3, /parent folder does not exist\ntry: mkdir -p/],
-      ['pachmount data@master full', 4, /in use.*\ntry: /],
+      ['pachmount data@master full', 4, /in use.*\nhint: /],
       ['pachmount data@master file', 2, /no folder/],
       ['pachmount data@nope other', 3, /no branch or commit nope\ntry: /],
       ['pachmount nope@master other', 3, /no such repo/],
@@ -103,7 +103,7 @@ test('without the right to open /dev/fuse it says who can give it', async () => 
     `chown -R nobody . && unshare -m bash -c 'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 600 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse && setpriv --reuid=65534 --regid=65534 --clear-groups pachmount data@master pfs'; code=$?; chown -R root .; exit $code`,
   );
   expect(denied.code).toBe(1);
-  expect(denied.stderr).toMatch(/\/dev\/fuse: you may not open it\ntry: as root: chmod 666/);
+  expect(denied.stderr).toMatch(/\/dev\/fuse: you may not open it\ntry: sudo chmod 666/);
 });
 
 test.each([
@@ -128,9 +128,7 @@ END
   expect(await inside('PATH=$PWD/bin:$PATH pach unmount pfs')).toEqual({
     code: 1,
     stdout: `${place.dir}/pfs\nstill there\n`,
-    stderr: expect.stringMatching(
-      /can't be unmounted without .*\/etc\/mtab.*\ntry: as root: ln -sf \/proc\/self\/mounts/,
-    ),
+    stderr: expect.stringMatching(/can't be unmounted without .*\/etc\/mtab.*\ntry: sudo ln -sf \/proc\/self\/mounts/),
   });
 });
 

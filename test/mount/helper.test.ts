@@ -112,7 +112,7 @@ labels ${place.dir}/by-hand fuse.pachmount noauto,store=${place.store} 0 0`;
     '',
   ]);
   expect(stderr).toBe(
-    `mount.fuse.pachmount: remount: a mount can not be changed\ntry: umount ${place.dir}/by-hand, and mount again\n`,
+    `mount.fuse.pachmount: remount: a mount can not be changed\nhint: run umount ${place.dir}/by-hand, and mount it again\n`,
   );
 });
 
@@ -135,14 +135,14 @@ test('what is wrong is said, and nothing is mounted', async () => {
   await using place = await makePlace();
   const home = placeOptions(place);
   const cases: readonly (readonly [string, number, RegExp])[] = [
-    [`images@master m -o colour=red,${home}`, 1, /colour=red: no such option\ntry: one of allow_other, noexec, store/],
-    [`images@master m -o store=,${home}`, 1, /store=: it needs a value\ntry: store=VALUE/],
+    [`images@master m -o colour=red,${home}`, 1, /colour=red: no such option\nhint: one of allow_other, noexec, store/],
+    [`images@master m -o store=,${home}`, 1, /store=: it needs a value\nhint: store=VALUE/],
     [`images@master m -o allow_other=1,${home}`, 1, /allow_other=1: no such option/],
     [`images@master m -o cache-size=lots,${home}`, 1, /pach: --cache-size lots/],
     [`images@nope m -o ${home}`, 32, /pach: images@nope: .*no branch or commit nope\ntry: /],
     [`images@master no/such/place -o ${home}`, 32, /pach: \S+: its parent folder does not exist\ntry: /],
-    [`home m -o ${home}`, 1, /\/home: mount took the name of a repo for the folder of that name here\ntry: REPO@REF/],
-    [`none m -o ${home}`, 1, /none: no source\ntry: pachmount in its place/],
+    [`home m -o ${home}`, 1, /\/home: mount took the name of a repo for the folder of that name here\nhint: REPO@REF/],
+    [`none m -o ${home}`, 1, /none: no source\nhint: write pachmount in its place/],
     [`images,--cache=x m -o ${home}`, 1, /--cache=x: no source/],
     [`images@master m -f -o ${home}`, 0, /^0\n$/],
     [`images@master m -s -f -o colour=red,${home}`, 0, /^0\n$/],

@@ -77,7 +77,7 @@ test('command lines that are wrong', async () => {
     ['inspect datum p ffff', 3, 'datum ffff'],
     ["why p ''", 3, 'has no such datum'],
     ['logs', 2, 'name a pipeline (-p) or a job (-j)'],
-    ['logs --datum 9c01', 2, 'a job (-j)\ntry: pach list job, then pach logs -j JOB --datum 9c01\n'],
+    ['logs --datum 9c01', 2, 'a job (-j)\ntry: pach list job\n or: pach logs -j JOB --datum 9c01\n'],
     ['logs -p p --datum zz', 3, 'datum zz'],
     ['stop job p', 4, 'it has ended already: success'],
     ['list job -p nope', 3, 'there is no such pipeline'],

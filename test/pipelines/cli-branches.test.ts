@@ -26,7 +26,7 @@ test('a pipeline that is on a branch only and its jobs can be looked at', async 
   expect(JSON.parse(inspected)).toMatchObject({ version: 1, outputBranch: 'exp', lastJob: { job: job?.job } });
   const elsewhere = (verb: string): string =>
     `pach: pipeline q: it is only on branch exp\n` +
-    `try: pach ${verb} pipeline q --branch exp, or pach create pipeline -f … to have it without a branch\n`;
+    `try: pach ${verb} pipeline q --branch exp\n or: pach create pipeline -f SPEC\n`;
   for (const [command, verb] of [
     ['inspect pipeline q', 'inspect'],
     ['inspect pipeline q --branch nope', 'inspect'],
@@ -83,7 +83,7 @@ test('what people have put beside its output stays theirs', async () => {
     expect(await here.shell(`pach ${verb} pipeline -f q.json`)).toMatchObject({
       code: 4,
       stderr:
-        'pach: branch q@master: it has commits that are no output\ntry: give the pipeline another output_branch\n',
+        'pach: branch q@master: it has commits that are no output\nhint: give the pipeline another output_branch\n',
     });
   }
   expect(await here.must('pach list pipeline')).toBe('');

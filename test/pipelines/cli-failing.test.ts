@@ -125,7 +125,7 @@ test.each(['INT', 'TERM'])('SIG%s in the middle ends it and leaves nothing; the 
   expect(stdout).toBe('code 130\n0\n0\n');
   // It says what is left, and where to go on.
   expect(stderr).toMatch(
-    /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is as it was\ntry: pach run pipeline p, which goes on from there\n$/,
+    /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is as it was\ntry: pach run pipeline p\n$/,
   );
   expect(JSON.parse(await here.must('pach inspect job p -o json'))).toMatchObject({
     state: 'killed',

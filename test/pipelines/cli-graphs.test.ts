@@ -139,7 +139,7 @@ test('repos and branches are not deleted from under those that read or write the
   await refused('branch p@master', 'it is read by q\ntry: pach delete branch p@master --force');
   await refused(
     'branch q@master',
-    'it is the output of pipeline q, which makes it anew when it is run\ntry: pach delete branch q@master --force, or pach delete pipeline q',
+    'it is the output of pipeline q, which makes it anew when it is run\ntry: pach delete branch q@master --force\n or: pach delete pipeline q',
   );
   // What an experiment reads of another one beside production is the branch of that name.
   await here.must('pach run pipeline p --branch exp');

@@ -3,6 +3,7 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { shellWord } from '../../base/shell.ts';
 import { parseAddress } from '../../model/address.ts';
 import { checkDoomed } from '../../pipelines/readers.ts';
 import { createBranch, deleteBranch } from '../../versions/refs.ts';
@@ -37,7 +38,11 @@ export const createBranchVerb = verb<{ branch: string; head: string | undefined 
   async run({ branch: text, head }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
-      throw new PachError('usage', { what: text, why: 'it names no branch', next: `pach create branch ${text}@NAME` });
+      throw new PachError('usage', {
+        what: text,
+        why: 'it names no branch',
+        next: `pach create branch ${shellWord(text)}@NAME`,
+      });
     const at = head === undefined ? undefined : parseAddress(head.includes('@') ? head : `${repo}@${head}`);
     if (at && at.repo !== repo)
       throw new PachError('usage', { what: head as string, why: `the head of a branch lies in its own repo, ${repo}` });
@@ -84,7 +89,11 @@ export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
   async run({ branch: text, force }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
-      throw new PachError('usage', { what: text, why: 'it names no branch', next: `pach delete branch ${text}@NAME` });
+      throw new PachError('usage', {
+        what: text,
+        why: 'it names no branch',
+        next: `pach delete branch ${shellWord(text)}@NAME`,
+      });
     await using opened = await openProject(where);
     let broken: string[] = [];
     await deleteBranch(opened.project, repo, branch, async (snapshot) => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { shellWord } from '../../base/shell.ts';
 import {
   bytesOf,
   datumsOf,
@@ -195,8 +196,13 @@ export const logsVerb = verb<LogArgs>({
   async run({ pipeline, job: id, datum, follow }, { settings, output, signal }) {
     const text = id ?? pipeline;
     if (text === undefined) {
-      const next = `pach list job, then pach logs -j JOB${datum === undefined ? '' : ` --datum ${datum}`}`;
-      throw new PachError('usage', { what: 'logs', why: 'name a pipeline (-p) or a job (-j)', next });
+      const or = `pach logs -j JOB${datum === undefined ? '' : ` --datum ${shellWord(datum)}`}`;
+      throw new PachError('usage', {
+        what: 'logs',
+        why: 'name a pipeline (-p) or a job (-j)',
+        next: 'pach list job',
+        or,
+      });
     }
     await using opened = await openProject(settings);
     const { project } = opened;

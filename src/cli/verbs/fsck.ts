@@ -5,6 +5,7 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { checkProject } from '../../versions/fsck.ts';
 import type { Finding } from '../../versions/fsck-findings.ts';
+import { adviceLines } from '../advice.ts';
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -52,12 +53,16 @@ function describe({ severity, what, why, affects, next }: Finding): string[] {
   return [
     `${severity}: ${what}: ${why}`,
     ...affects.filter((each) => each !== what).map((each) => `  ${each}`),
-    ...(next === undefined ? [] : [`  try: ${next}`]),
+    ...adviceLines({ next }).map((line) => `  ${line}`),
   ];
 }
 
 function shareOf(text: string): number {
   const [, digits] = /^(\d{1,3}(?:\.\d+)?)%$/.exec(text) ?? [];
   if (digits !== undefined && Number(digits) <= 100) return Number(digits) / 100;
-  throw new PachError('usage', { what: `--read-data ${text}`, why: 'it takes 0% to 100%', next: '--read-data 10%' });
+  throw new PachError('usage', {
+    what: `--read-data ${text}`,
+    why: 'it takes 0% to 100%',
+    next: 'for example --read-data 10%',
+  });
 }

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { stat } from 'node:fs/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { shellWord } from '../../base/shell.ts';
 import { nameOfText } from '../../model/paths.ts';
 import { entrySize } from '../../model/tree.ts';
 import { extractFile, extractFolder, writeInto } from '../../versions/extract.ts';
@@ -43,13 +44,13 @@ export const getFileVerb = verb<GetArgs>({
         throw new PachError('usage', {
           what: text,
           why: 'it is a directory',
-          next: `pach get file ${text} -r -o FOLDER`,
+          next: `pach get file ${shellWord(text)} -r -o FOLDER`,
         });
       if (target === undefined || target === '-') {
         throw new PachError('usage', {
           what: text,
           why: 'a directory needs a folder to go to',
-          next: `pach get file ${text} -r -o FOLDER`,
+          next: `pach get file ${shellWord(text)} -r -o FOLDER`,
         });
       }
       await extractFolder(files, file, target, { progress, signal });

@@ -118,8 +118,8 @@ async function stop(project: Project, found: Job, signal: AbortSignal): Promise<
 function engineGone(job: Job): PachError {
   return new PachError('failed', {
     what: `job ${job.id}`,
-    why: 'the engine that ran it is gone',
-    next: `pach run pipeline ${job.pipeline}, which goes on with it`,
+    why: 'the engine that ran it is gone; the next run goes on with it',
+    next: `pach run pipeline ${job.pipeline}`,
   });
 }
 

@@ -7,6 +7,7 @@ import { maybeRepoName, mountpointPath, mountProject } from '../../app/mount.ts'
 import { mountAt, unmount } from '../../app/unmount.ts';
 import { PachError } from '../../base/errors.ts';
 import { removeTreeAsync } from '../../base/remove.ts';
+import { shellWord } from '../../base/shell.ts';
 import type { Home } from '../../local/home.ts';
 import { askMount, listMounts, type Mount, type MountRecord } from '../../local/mounts.ts';
 import type { Columns, Output } from '../output.ts';
@@ -83,7 +84,7 @@ export const mountVerb = verb<MountArgs>({
       throw new PachError('unsupported', {
         what: writable,
         why: 'mounts are read-only in this version',
-        next: `pach put file ${writable.slice(0, -2)} -f FILE`,
+        next: `pach put file ${shellWord(writable.slice(0, -2))} -f FILE`,
       });
     }
     const plan = {

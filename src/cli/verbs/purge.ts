@@ -33,14 +33,20 @@ export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
       throw new PachError('usage', {
         what,
         why: 'it takes a path of all versions, or one commit by its id',
-        next: `pach purge ${repo}:/path, or pach purge ${repo}@commit`,
+        next: `pach purge ${repo}:/PATH`,
+        or: `pach purge ${repo}@COMMIT`,
       });
     }
     await using opened = await openProject(where);
     let target: { path: string } | { commit: CommitId };
     if (path === undefined) {
       const { id } = await resolveCommit(await opened.project.snapshot(), address);
-      if (!id.startsWith(ref ?? '')) throw new PachError('usage', { what, why: 'a branch has that name', next: id });
+      if (!id.startsWith(ref ?? ''))
+        throw new PachError('usage', {
+          what,
+          why: `a branch has that name, whose commit is ${id}`,
+          next: `pach purge ${repo}@${id}`,
+        });
       target = { commit: id };
     } else target = { path };
     const result = await purge(opened.project, { repo, what: target, dryRun, signal });

@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { shellWord } from '../../base/shell.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
 import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/put.ts';
@@ -99,7 +100,11 @@ export const putFileVerb = verb<PutArgs>({
     for (const name of list)
       names.push(...(await readSourceList(name === '-' ? stdin() : localBytes(name, { signal }), name)));
     if (names.length === 0) {
-      throw new PachError('usage', { what: 'put file', why: 'nothing says what to put', next: 'name it: -f FILE' });
+      throw new PachError('usage', {
+        what: 'put file',
+        why: 'nothing says what to put',
+        next: `pach put file ${shellWord(target)} -f FILE`,
+      });
     }
     const progress = new FilesProgress(output);
     const into = path === '' || path.endsWith('/');
@@ -110,13 +115,13 @@ export const putFileVerb = verb<PutArgs>({
       throw new PachError('usage', {
         what: '--skip-unreadable',
         why,
-        next: 'put the others by a command of their own',
+        next: 'put those with another command',
       });
     }
     const opened = await sources.open(signal);
     if (names.length > 1 && !into) {
       const why = 'several sources need a folder to go to';
-      throw new PachError('usage', { what: `target ${path}`, why, next: `the same with ${target}/` });
+      throw new PachError('usage', { what: `target ${path}`, why, next: `name the folder ${target}/` });
     }
     if (output.showsProgress) void progress.measure(names, signal);
     await using store = await openProject(where);
@@ -162,7 +167,11 @@ export const deleteFileVerb = verb<DeleteArgs>({
   async run({ file, recursive, message }, { settings, output }) {
     const { repo, branch, path, settings: where } = branchOf(file, settings);
     if (path === '')
-      throw new PachError('usage', { what: file, why: 'it names no file', next: `pach delete file ${file}:/path` });
+      throw new PachError('usage', {
+        what: file,
+        why: 'it names no file',
+        next: `pach delete file ${shellWord(file)}:/PATH`,
+      });
     await using opened = await openProject(where);
     const { id } = await deleteFiles(opened.project, { repo, branch, message, paths: [path], recursive });
     await output.document({ commit: id }, () => output.id(id));

@@ -76,8 +76,9 @@ export const runPipelineVerb = verb<RunArgs>({
       throw new PachError('usage', { what: `--${name}`, why: `it takes a whole number from ${least}` });
     }
     if ((args.pipeline === undefined) === (args.file === undefined)) {
-      const next = 'pach run pipeline NAME, or pach run pipeline -f SPEC';
-      throw new PachError('usage', { what: 'run pipeline', why: 'name a pipeline, or give specs with -f', next });
+      const next = 'pach run pipeline NAME';
+      const or = 'pach run pipeline -f SPEC';
+      throw new PachError('usage', { what: 'run pipeline', why: 'name a pipeline, or give specs with -f', next, or });
     }
     if (args.reprocess && args.file === undefined) {
       const next = 'pach update pipeline -f SPEC --reprocess';

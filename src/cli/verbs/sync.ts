@@ -4,6 +4,7 @@
 import { basename, join, resolve } from 'node:path';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { shellWord } from '../../base/shell.ts';
 import { FileBytes, type FileInfo } from '../../versions/files.ts';
 import type { Project } from '../../versions/project.ts';
 import { putFiles } from '../../versions/put.ts';
@@ -12,7 +13,6 @@ import { branchOf } from '../addresses.ts';
 import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
 import { FilesProgress } from '../progress.ts';
 import { printPut, skipUnreadableHelp } from '../put-result.ts';
-import { quotedName } from '../quote.ts';
 import { sizeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
@@ -60,11 +60,13 @@ export const syncVerb = verb<SyncArgs>({
     const { settings, output, signal } = context;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
     if (deleteOthers && !target.includes(':/')) {
-      const words = `pach sync ${quotedName(folder, true)} ${target.replace(/:$/, '')}`;
+      const words = `pach sync ${shellWord(folder)}`;
+      const branchText = target.replace(/:$/, '');
       throw new PachError('usage', {
         what: target,
         why: '--delete would delete all of the branch that is not in the folder, and the target names no path',
-        next: `${words}:/${basename(resolve(folder))} --delete for a folder of it, or ${words}:/ --delete for all of it`,
+        next: `${words} ${shellWord(`${branchText}:/${basename(resolve(folder))}`)} --delete`,
+        or: `${words} ${shellWord(`${branchText}:/`)} --delete`,
       });
     }
     const progress = new FilesProgress(output);

@@ -4,6 +4,7 @@
  */
 import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
+import { shellWord } from '../../base/shell.ts';
 import type { Fingerprint } from '../executor.ts';
 import { dockerError, dockerSays, dockerStatus, type DockerEngine } from './docker-engine.ts';
 
@@ -65,7 +66,8 @@ function absent(name: string, why: string, cause?: unknown): PachError {
   return new PachError('not-found', {
     what: `image ${name}`,
     why: `the engine has none of this name, and can't pull it (${why})`,
-    next: `docker pull ${name}, with docker login before it for a private registry; or correct transform.image`,
+    next: `docker pull ${shellWord(name)}`,
+    or: 'docker login',
     cause,
   });
 }

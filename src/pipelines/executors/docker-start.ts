@@ -49,7 +49,7 @@ export async function createContainer(options: StartOptions): Promise<Docker.Con
 /** Docker finds no such folder: there is none, or it looks on another machine. */
 async function unseen({ engine, worker, program }: StartOptions, cause: unknown): Promise<PachError> {
   const wanted = [
-    { path: program, next: 'build it: make build' },
+    { path: program, next: 'make build' },
     ...worker.code.map(({ from }) => ({ path: from, next: 'correct dev.code' })),
   ];
   for (const { path, next } of wanted) {

@@ -83,7 +83,7 @@ function interrupted({ pipeline, branch }: JobOptions, { id, counts }: Job): Pac
   return new PachError('interrupted', {
     what: `job ${id} of ${pipeline.name}`,
     why: `it was interrupted: ${kept}${taken}; its output branch is as it was`,
-    next: `pach run pipeline ${pipeline.name}${branch === pipeline.spec.outputBranch ? '' : ` --branch ${branch}`}, which goes on from there`,
+    next: `pach run pipeline ${pipeline.name}${branch === pipeline.spec.outputBranch ? '' : ` --branch ${branch}`}`,
   });
 }
 
