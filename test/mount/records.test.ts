@@ -143,12 +143,18 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
 
   test('a PACH_HOME whose path is longer than a socket can have', async () => {
     await using place = await Place.make(who);
+    const spec = JSON.stringify({
+      pipeline: { name: 'p' },
+      input: { pfs: { repo: 'data', glob: '/' } },
+      transform: { cmd: ['sh', '-c', 'cp /pfs/data/f /pfs/out/'] },
+    });
     const script = `export PACH_HOME=$PWD/home/${'l'.repeat(90)}/${'m'.repeat(200)}/home; mkdir -p "$(dirname "$PACH_HOME")"; (${put}) > out
       pachmount data@master one && pachmount data@master two && cat one/data/f two/data/f && pach mounts -v -o json | grep -c counters
       find "$PWD" -type s -printf '%h\\n' | sort -u | sed "s,$PACH_HOME,PACH_HOME,"
-      pach unmount --all && find "$PWD" -type s`;
+      pach unmount --all && find "$PWD" -type s
+      echo '${spec}' | pach run pipeline -f - -q >ran && pach get file p@master:/f`;
     expect(await place.must(script)).toBe(
-      `${place.dir}/one\n${place.dir}/two\nx\nx\n2\nPACH_HOME/mounts\nUNMOUNTED\n${place.dir}/one\n${place.dir}/two\n`,
+      `${place.dir}/one\n${place.dir}/two\nx\nx\n2\nPACH_HOME/mounts\nUNMOUNTED\n${place.dir}/one\n${place.dir}/two\nx\n`,
     );
   });
 });
