@@ -15,6 +15,7 @@ import type { Store } from '../store/store.ts';
 import { readHeader } from '../versions/header.ts';
 import { examineMachine, nearestFolder } from './machine.ts';
 import type { Settings } from './settings.ts';
+import { unversion, versioned } from './writable-store.ts';
 
 /** Throws `unreachable` when the store does not answer, after what was found out before. */
 export async function* examine(settings: Settings, signal: AbortSignal): AsyncGenerator<Check> {
@@ -71,10 +72,18 @@ async function* examineFolder(root: string, signal: AbortSignal): AsyncGenerator
 
 async function* examineBucket(settings: Settings, store: Store, signal: AbortSignal): AsyncGenerator<Check> {
   const prefix = `.probe/${randomBytes(16).toString('hex')}/`;
+  const { keepsVersions } = await import('../store/s3-versioning.ts');
   const { refusesWrongChecksum } = await import('../store/s3-checksum.ts');
   for await (const found of examineStore(store, { prefix, signal })) {
-    const accepted = settings.singleWriter === true && found.check.startsWith('write if');
-    yield accepted && found.state === 'fail' ? { ...found, state: 'warn' } : found;
+    if (found.state !== 'fail' || !found.check.startsWith('write if')) {
+      yield found;
+      continue;
+    }
+    const state = settings.singleWriter === true ? 'warn' : 'fail';
+    const reason = (await keepsVersions(settings.storeUrl))
+      ? { value: `${found.value}: ${versioned}`, advice: unversion }
+      : {};
+    yield { ...found, ...reason, state };
   }
   const key = `${prefix}checksum`;
   try {

@@ -7,10 +7,16 @@ import { isProbed, rememberProbed } from '../local/probed.ts';
 import type { StoreHeader } from '../model/records/store-header.ts';
 import { openStore } from '../store/open.ts';
 import { conditionalWrites } from '../store/probe.ts';
+import { isS3 } from '../store/s3-url.ts';
 import type { Store } from '../store/store.ts';
 import { guardWrites } from '../store/write-guard.ts';
 import { createHeader, readHeader } from '../versions/header.ts';
 import type { Settings } from './settings.ts';
+
+/** Why writes fail their conditions in a bucket with versioning, and what helps. */
+export const versioned = 'its bucket has versioning, and with that its server does not support conditional writes';
+export const unversion =
+  "suspend the bucket's versioning, or use a bucket without; or --single-writer when nobody else ever writes at the same time";
 
 /**
  * The store and its header. Makes it a store when `create` says so and it is none; the header is
@@ -37,7 +43,7 @@ export async function openWritableStore(
       if (header && (await isProbed(home, { id: header.id, url: inner.url }))) return inner;
       supports = await conditionalWrites(inner);
       if (supports) await remember();
-      else if (!singleWriter) throw withoutConditions(inner);
+      else if (!singleWriter) throw await withoutConditions(inner, storeUrl);
       return supports ? inner : openStore(storeUrl, { singleWriter });
     });
     if (!header && create) {
@@ -51,9 +57,19 @@ export async function openWritableStore(
   }
 }
 
-function withoutConditions(store: Store): PachError {
+async function withoutConditions({ url }: Store, storeUrl: string): Promise<PachError> {
+  if (isS3(storeUrl)) {
+    const { keepsVersions } = await import('../store/s3-versioning.ts');
+    if (await keepsVersions(storeUrl)) {
+      return new PachError('unsupported', {
+        what: url,
+        why: `${versioned}; two writers could lose data`,
+        next: unversion,
+      });
+    }
+  }
   return new PachError('unsupported', {
-    what: store.url,
+    what: url,
     why: 'it does not support conditional writes, without which two writers could lose data',
     next: 'use a folder, AWS S3, MinIO or Ceph; or --single-writer when nobody else ever writes at the same time',
   });

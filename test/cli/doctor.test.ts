@@ -4,12 +4,13 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { CreateBucketCommand, PutBucketPolicyCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import type { Check } from '../../src/store/check.ts';
 import { openStore } from '../../src/store/open.ts';
 import { Place, type Result } from '../support/place.ts';
 import { plainS3 } from '../support/plain-s3.ts';
-import { s3ForTests } from '../support/s3.ts';
+import { s3ForTests, s3Stranger } from '../support/s3.ts';
 
 const storeChecks = [
   'list',
@@ -204,4 +205,100 @@ test('a bucket copied elsewhere is probed once by each machine, before its first
   await place.must('rm -r "$PACH_HOME"/probed; pach get file data:/a; test ! -e "$PACH_HOME"/probed');
   await place.must('echo two | pach put file data@master:/a -f -');
   expect(await place.must(kept)).toBe('1\n');
+});
+
+test('a bucket with versioning is named as the reason', async () => {
+  const { endpoint, env, bucket } = await s3ForTests();
+  const Bucket = `${bucket}-versions`;
+  const client = new S3Client({ endpoint, forcePathStyle: true });
+  await client.send(new CreateBucketCommand({ Bucket }));
+  const set = (Status: 'Enabled' | 'Suspended') =>
+    client.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status } }));
+  await set('Enabled');
+  await using place = await Place.make('root', { ...env, PACH_STORE: `s3://${Bucket}/p?endpoint=${endpoint}` });
+  const refused = await place.run('pach create repo data');
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/^pach: s3:.*: its bucket has versioning, .*\ntry: suspend the bucket's versioning/);
+  const examined = await place.run('pach doctor -o json');
+  expect(examined.code).toBe(1);
+  const check = named(checksOf(examined), 'write if absent');
+  expect(check).toMatchObject({
+    state: 'fail',
+    advice: expect.stringContaining("suspend the bucket's versioning") as string,
+  });
+  expect(check?.value).toContain('its bucket has versioning');
+  // What the advice says helps.
+  await set('Suspended');
+  await place.must('pach create repo data && date | pach put file data@master:/f -f -');
+  client.destroy();
+});
+
+interface Policy {
+  readonly Statement: readonly { readonly Action: readonly string[] }[];
+}
+
+test('the printed policy is enough for its role, and less is not', { timeout: 240_000 }, async () => {
+  const { endpoint, env, bucket } = await s3ForTests();
+  const stranger = await s3Stranger();
+  // A bucket's name, and a prefix with what means something in a pattern's place.
+  const Bucket = `${bucket}-policy`;
+  const PACH_STORE = `s3://${Bucket}/team@site/a?endpoint=${endpoint}`;
+  const client = new S3Client({ endpoint, forcePathStyle: true });
+  await client.send(new CreateBucketCommand({ Bucket }));
+  await using owner = await Place.make('root', { ...env, PACH_STORE });
+  await using place = await Place.make('root', { ...env, ...stranger, PACH_STORE });
+  await owner.must('pach create repo data && date | pach put file data@master:/f -f -');
+  await owner.must(`pach --store 's3://${Bucket}/team@site/b?endpoint=${endpoint}' create repo other`);
+
+  const printed = async (role: string): Promise<Policy> =>
+    JSON.parse(await owner.must(`pach doctor --print-policy ${role} 2>/dev/null`)) as Policy;
+  const allow = async ({ Statement }: Policy, without?: string): Promise<void> => {
+    const Principal = { AWS: [`arn:aws:iam:::user/${stranger['AWS_ACCESS_KEY_ID']}`] };
+    const kept = Statement.map((each) => ({ ...each, Principal, Action: each.Action.filter((a) => a !== without) }));
+    const rest = { Version: '2012-10-17', Statement: kept.filter(({ Action }) => Action.length > 0) };
+    await client.send(new PutBucketPolicyCommand({ Bucket, Policy: JSON.stringify(rest) }));
+  };
+  const read =
+    'pach get file data@master:/f -o - >/dev/null && pach stats >/dev/null && ! pach list repo --project none';
+  const write = 'date +%N | pach put file data@master:/g -f -';
+  const collect = 'pach gc --grace 0';
+  const denied = async (script: string): Promise<void> => {
+    const result = await place.run(script);
+    expect(result.stderr).toContain('is denied');
+    expect(result.code).not.toBe(0);
+  };
+
+  const reader = await printed('reader');
+  await allow(reader);
+  expect((await place.run(read)).stderr).toMatch(/there is no such project/);
+  await place.must(read);
+  await denied(write);
+  await denied(`pach --store 's3://${Bucket}/team@site/b?endpoint=${endpoint}' list repo`);
+  await allow(reader, 's3:GetObject');
+  await denied('pach list repo');
+  await allow(reader, 's3:ListBucket');
+  await denied('pach list repo --project none');
+
+  const writer = await printed('writer');
+  await allow(writer);
+  await place.must(`${read} && ${write}`);
+  for (const action of ['s3:GetObject', 's3:PutObject']) {
+    await allow(writer, action);
+    await denied(write);
+  }
+  await allow(writer, 's3:ListBucket');
+  await denied('pach create repo first --project new');
+
+  await allow(writer);
+  await place.must(
+    'pach delete file data@master:/g && pach create repo gone && date | pach put file gone@master:/x -f -',
+  );
+  await place.must('pach delete repo gone --force');
+  await denied(collect);
+  const collector = await printed('gc');
+  await allow(collector, 's3:PutObject');
+  await denied(collect);
+  await allow(collector);
+  await place.must(`${collect} && ${read}`);
+  client.destroy();
 });

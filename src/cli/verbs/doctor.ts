@@ -2,7 +2,11 @@
  * doctor: what this store and this machine are good for.
  */
 import { examine } from '../../app/doctor.ts';
+import type { Settings } from '../../app/settings.ts';
+import { PachError } from '../../base/errors.ts';
 import type { Check } from '../../store/check.ts';
+import { policyFor, policyRoles, type PolicyRole } from '../../store/s3-policy.ts';
+import { isS3 } from '../../store/s3-url.ts';
 import { verb } from '../verb.ts';
 
 export const doctorVerb = verb({
@@ -12,9 +16,20 @@ export const doctorVerb = verb({
     ['doctor', 'Examine the store and the machine, with advice'],
     ['doctor --store s3://bucket/prefix', 'Examine a place before anything is kept there: no store is made'],
     ['doctor -o json', 'One object a check'],
+    ['doctor --store s3://bucket/prefix --print-policy reader', 'The least rights that a reader of this store needs'],
   ],
+  options: (yargs) =>
+    yargs.option('print-policy', {
+      choices: policyRoles,
+      describe: 'Print the policy for AWS that a role needs at this store, and ask no server',
+    }),
   json: '{check, state: "ok"|"warn"|"fail", value, advice?}. Exit code 1 when a check failed, 5 when the store does not answer',
-  async run(_args, { settings, output, signal }) {
+  async run({ printPolicy }, { settings, output, signal }) {
+    if (printPolicy !== undefined) {
+      await output.write(`${JSON.stringify(policyOf(settings, printPolicy), undefined, 2)}\n`);
+      output.note('attach it to a user or a role; for a policy of the bucket, add a Principal to each statement');
+      return 0;
+    }
     const checks: Check[] = [];
     const print = (): Promise<void> =>
       output.rows(checks, [
@@ -36,3 +51,9 @@ export const doctorVerb = verb({
     return checks.some(({ state }) => state === 'fail') ? 1 : 0;
   },
 });
+
+function policyOf({ storeUrl }: Settings, role: PolicyRole): object {
+  if (isS3(storeUrl)) return policyFor(storeUrl, role);
+  const next = 'name one: pach doctor --store s3://bucket/prefix --print-policy reader';
+  throw new PachError('usage', { what: storeUrl, why: 'only a store in a bucket has a policy', next });
+}
