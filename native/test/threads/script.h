@@ -15,7 +15,7 @@ class Script {
   Script(Files* files, std::shared_ptr<InodeTable> table) : files_(files), table_(std::move(table)), leaf_(Leaf()) {}
 
   void Run(int device) {
-    Options options{device, 0, 0, 1 << 20, kFiles, true, false};
+    Options options{device, 0, 0, 1 << 20, kFiles, 1};
     session_ = std::make_shared<Session>(options, table_, [this] { Wake(); });
     session_->Start();
     int error = 0;
