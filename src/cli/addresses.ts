@@ -7,7 +7,7 @@ import { parseAddress, type Address } from '../model/address.ts';
 import type { Settings } from '../app/settings.ts';
 import { Files } from '../versions/files.ts';
 import type { Project } from '../versions/project.ts';
-import { defaultBranch, resolveFiles } from '../versions/resolve.ts';
+import { defaultBranch, emptyText, resolveFiles } from '../versions/resolve.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
 /** Parses an address; a project in it wins over the flag. */
@@ -61,7 +61,7 @@ export async function filesAt(project: Project, snapshot: Snapshot, address: Add
   const isOutput = (branch?.provenance.length ?? 0) > 0;
   throw new PachError('not-found', {
     what: shown,
-    why: 'the branch has no commits yet',
-    next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shellWord(shown)} -f FILE`,
+    why: isOutput ? 'it is empty: its pipeline has not run yet' : emptyText,
+    next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shellWord(shown)} -r -f FOLDER`,
   });
 }

@@ -186,6 +186,19 @@ async function checkGraph(
   }
 }
 
+/** Lets the next run of a pipeline ignore its results so far; it stays the version that it is. */
+export async function forgetResults(project: Project, name: string, branch: string | undefined): Promise<void> {
+  await project.update(`reprocess pipeline ${name}`, async (change) => {
+    const own = branch === undefined ? undefined : await maybePipeline(change.snapshot, name, branch);
+    const pipeline = own ?? (await findPipeline(change.snapshot, name));
+    setPipeline(change, { ...pipeline, salt: newSalt() }, own && branch);
+  });
+}
+
+function newSalt(): string {
+  return randomBytes(8).toString('hex');
+}
+
 async function setOne(change: Change, prepared: Prepared, options: SetOptions): Promise<Pipeline> {
   const { spec, specRef, code, codeOrigin } = prepared;
   const { name } = spec;
@@ -212,7 +225,7 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     created: before?.created ?? now,
     updated: now,
     stopped: before?.stopped ?? false,
-    salt: options.reprocess ? randomBytes(8).toString('hex') : (before?.salt ?? ''),
+    salt: options.reprocess ? newSalt() : (before?.salt ?? ''),
   };
   setPipeline(change, pipeline, own);
   if (!repo) change.setRepo({ name, created: now, description: spec.description });

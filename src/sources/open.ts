@@ -59,7 +59,7 @@ export class Sources implements Disposable {
     let group: EntrySource[] = [];
     for (const name of names) {
       signal.throwIfAborted();
-      const source = this.request.untar ? this.archive(name) : await this.source(name);
+      const source = this.request.untar ? this.archive(name) : await this.source(name, signal);
       if (source.kind !== 'entries') {
         sources.push(...joined(group), source);
         group = [];
@@ -72,7 +72,7 @@ export class Sources implements Disposable {
     for (const bucket of this.buckets.values()) bucket.then((open) => open.close()).catch(() => undefined);
   }
 
-  private async source(name: string): Promise<OpenSource> {
+  private async source(name: string, ending: AbortSignal): Promise<OpenSource> {
     const { into, recursive, names, stdin } = this.request;
     const file = (path: readonly (Buffer | undefined)[], entry: (path: Buffer[]) => SourceEntry): EntrySource =>
       entriesOf(async function* () {
@@ -100,8 +100,10 @@ export class Sources implements Disposable {
       }
       case 'local': {
         // One by one they are put as they always are; many are gathered.
-        const found = names.length > 1 ? await stat(nameOfText(name)).catch(() => undefined) : undefined;
-        if (!found?.isFile()) return { kind: 'path', path: name, recursive };
+        const found = await stat(nameOfText(name)).catch(() => undefined);
+        // Named by a shell for the output of a command: `<(…)`, `/dev/stdin`.
+        if (found?.isFIFO()) return { kind: 'stream', stream: localBytes(name, { signal: ending }) };
+        if (names.length === 1 || !found?.isFile()) return { kind: 'path', path: name, recursive };
         const own = nameOfText(basename(resolve(name)));
         return file([own], (path) => ({ kind: 'local', path, shown: name, file: nameOfText(name) }));
       }

@@ -50,7 +50,7 @@ export async function putSource(
     if (into || !name) {
       throw new PachError('usage', {
         what: `target ${target || '/'}`,
-        why: 'what comes from standard input needs a file name',
+        why: 'what comes from standard input or a pipe needs a file name',
         next: 'name the file in the target: repo@branch:/name',
       });
     }

@@ -11,6 +11,9 @@ import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
 export const defaultBranch = 'master';
 
 /** What an address leads to; `commit` is absent for a branch without commits. */
+/** Why there are no files where a repo or branch has no commits. */
+export const emptyText = 'it is empty: nothing has been put there yet';
+
 export interface Version {
   readonly repo: string;
   readonly branch: Branch | undefined;
@@ -26,7 +29,7 @@ export async function resolveVersion(snapshot: Snapshot, address: Address): Prom
   const { branch, commit: start } = await resolved;
   let commit = start;
   for (const step of address.ancestry) {
-    const from = commit ?? missing(address, 'the branch has no commits yet');
+    const from = commit ?? empty(address, branch?.name ?? defaultBranch);
     commit =
       step.kind === 'nth'
         ? branch?.head && (await snapshot.nth(branch.head, step.n))
@@ -41,8 +44,8 @@ export async function resolveVersion(snapshot: Snapshot, address: Address): Prom
 
 /** The same, for what needs a commit. */
 export async function resolveCommit(snapshot: Snapshot, address: Address): Promise<Commit> {
-  const { commit } = await resolveVersion(snapshot, address);
-  return commit ?? missing(address, 'the branch has no commits yet');
+  const { branch, commit } = await resolveVersion(snapshot, address);
+  return commit ?? empty(address, branch?.name ?? defaultBranch);
 }
 
 /** The files of a version; those of a branch without commits are none, which is undefined. */
@@ -78,7 +81,8 @@ async function resolveRef(
     const commit = master.head && (await snapshot.asOf(master.head, time));
     return { branch: master, commit: commit ?? missing(address, `${repo}@${defaultBranch} has no commit so old`) };
   }
-  return missing(address, `${repo} has no branch or commit ${ref}`);
+  for await (const _ of snapshot.branches(repo)) return missing(address, `${repo} has no branch or commit ${ref}`);
+  return empty(address, defaultBranch);
 }
 
 async function withBranch(snapshot: Snapshot, commit: Commit): Promise<{ branch: Branch | undefined; commit: Commit }> {
@@ -111,6 +115,14 @@ async function ancestor(
   let at: Commit | undefined = commit;
   for (let left = n; at && left > 0; left -= 1) at = at.parent && (await snapshot.maybeCommit(at.repo, at.parent));
   return at;
+}
+
+function empty(address: Address, branch: string): never {
+  throw new PachError('not-found', {
+    what: formatAddress({ ...address, path: undefined }),
+    why: emptyText,
+    next: `pach put file ${address.repo}@${branch} -r -f FOLDER`,
+  });
 }
 
 function missing(address: Address, why: string): never {

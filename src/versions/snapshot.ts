@@ -94,6 +94,7 @@ export class Snapshot {
       what: `repo ${name}`,
       why: `there is no such repo in project ${this.head.project}`,
       next: 'pach list repo',
+      or: `pach create repo ${name}`,
     });
   }
 

@@ -77,3 +77,44 @@ test('pach list --help says what can be listed', async () => {
   }
   expect(await place.run('pach list')).toMatchObject({ code: 2, stdout: '' });
 });
+
+test('a fresh repo is empty, and a put names the repo that is missing', async () => {
+  await place.must('pach create repo fresh && pach create branch fresh@dev');
+  for (const command of ['list file fresh@dev', 'get file fresh@dev:/a', 'inspect commit fresh@dev']) {
+    expect(await place.run(`pach ${command}`)).toMatchObject({
+      code: 3,
+      stderr:
+        'pach: fresh@dev: it is empty: nothing has been put there yet\ntry: pach put file fresh@dev -r -f FOLDER\n',
+    });
+  }
+  await place.must('pach delete branch fresh@dev');
+  for (const command of ['list file fresh', 'glob file fresh:/*', 'log fresh', 'diff file fresh']) {
+    expect(await place.run(`pach ${command}`)).toMatchObject({
+      code: 3,
+      stderr:
+        'pach: fresh: it is empty: nothing has been put there yet\ntry: pach put file fresh@master -r -f FOLDER\n',
+    });
+  }
+  expect(await place.run('pachmount fresh@master mounted')).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('it is empty'),
+  });
+  expect(await place.run('echo x | pach put file nope@master:/a -f -')).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('try: pach list repo\n or: pach create repo nope\n'),
+  });
+});
+
+test('what a command prints is put by the name that the shell gives it', async () => {
+  await place.must(`pach create repo pipes; mkfifo named; (echo late > named) &
+    pach put file pipes@master:/named -f named; wait
+    pach put file pipes@master:/a -f <(echo substituted); echo x | pach put file pipes@master:/b -f /dev/stdin
+    pach put file pipes@master:/c -i <(echo named-by-list) 2>&1 | grep -c 'no such'
+    pach put file pipes@master:/d -f /dev/stdin < <(seq 100000)`);
+  expect(await place.must('for f in named a b; do pach get file pipes:/$f; done')).toBe('late\nsubstituted\nx\n');
+  expect(await place.must('pach get file pipes:/d | tail -n 1')).toBe('100000\n');
+  expect(await place.run('pach create pipeline -f <(echo "{}")')).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^pach: \/dev\/fd\/\d+:\d+/),
+  });
+});

@@ -65,7 +65,7 @@ test('command lines that are wrong', async () => {
     ['run pipeline -f nope.json', 3, 'there is no such file'],
     ['run pipeline p --workers 0', 2, 'whole number'],
     ['run pipeline p --recompute -1', 2, 'whole number'],
-    ['run pipeline p --reprocess', 2, 'it goes with -f'],
+    ['run pipeline nope --reprocess', 3, 'there is no such pipeline'],
     ['create pipeline -f p.json --reprocess', 2, 'reprocess'],
     ['run pipeline p --executor kubernetes', 2, '--executor kubernetes: it takes process or docker'],
     ["run pipeline p --branch 'a b'", 2, 'names have only'],
@@ -81,6 +81,7 @@ test('command lines that are wrong', async () => {
     ['logs -p p --datum zz', 3, 'datum zz'],
     ['stop job p', 4, 'it has ended already: success'],
     ['list job -p nope', 3, 'there is no such pipeline'],
+    ['logs -p nope', 3, 'pipeline nope: there is no such pipeline'],
     ['stop pipeline nope', 3, 'there is no such pipeline'],
     ['delete pipeline nope', 3, 'there is no such pipeline'],
   ] as const) {
@@ -93,6 +94,10 @@ test('command lines that are wrong', async () => {
   }
   // Nothing of it broke the pipeline.
   expect(await here.ran('p')).toMatchObject({ state: 'success', datums: { skipped: 1 } });
+  // By name, what was computed is computed again, by the same version.
+  expect(await here.ran('p --reprocess')).toMatchObject({ state: 'success', datums: { processed: 1, skipped: 0 } });
+  expect(await here.ran('p')).toMatchObject({ state: 'success', datums: { processed: 0, skipped: 1 } });
+  expect(JSON.parse(await here.must('pach inspect pipeline p -o json'))).toMatchObject({ version: 1 });
   expect(await here.must('pach list job -p p')).toContain(job);
 });
 

@@ -17,6 +17,7 @@ import {
   type Job,
   type JobDatum,
 } from '../../pipelines/jobs/jobs.ts';
+import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
 import { restartDatum } from '../../pipelines/jobs/restart.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { whyOf, whyText } from '../../pipelines/views/why.ts';
@@ -206,7 +207,9 @@ export const logsVerb = verb<LogArgs>({
     }
     await using opened = await openProject(settings);
     const { project } = opened;
-    let job = await jobNamed(await project.snapshot(), text);
+    const snapshot = await project.snapshot();
+    if (id === undefined && !(await hasPipeline(snapshot, text))) throw await missing(snapshot, text);
+    let job = await jobNamed(snapshot, text);
     const lines = new LogLines(async (row) => {
       if (output.format === 'table') await output.log(output.id(row.datum.slice(0, 16)), row.line);
       else await output.rows([row], []);

@@ -143,7 +143,11 @@ export const updatePipelineVerb = verb<SetArgs & { reprocess: boolean }>({
       .option('file', fileOption)
       .option('dry-run', dryRunOption)
       .option('executor', executorOption)
-      .option('reprocess', { type: 'boolean', default: false, describe: 'Take no result of before' }),
+      .option('reprocess', {
+        type: 'boolean',
+        default: false,
+        describe: 'Ignore earlier results: the next run computes everything again',
+      }),
   run: (args, context) => set(args, context, { update: true, reprocess: args.reprocess }),
 });
 

@@ -7,7 +7,7 @@ import { runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
 import { checkBranchName } from '../../model/address.ts';
 import type { Counting } from '../../pipelines/jobs/counts.ts';
-import { setPipelines } from '../../pipelines/edit-pipelines.ts';
+import { forgetResults, setPipelines } from '../../pipelines/edit-pipelines.ts';
 import { datumsOf, type Job } from '../../pipelines/jobs/jobs.ts';
 import { outputChanges, type OutputChanges } from '../../pipelines/views/output-changes.ts';
 import type { GraphStep } from '../../pipelines/run-graph.ts';
@@ -66,7 +66,11 @@ export const runPipelineVerb = verb<RunArgs>({
         default: 0,
         describe: 'So many computed datums are run again and compared',
       })
-      .option('reprocess', { type: 'boolean', default: false, describe: 'With -f: take no result of before' }),
+      .option('reprocess', {
+        type: 'boolean',
+        default: false,
+        describe: 'Ignore earlier results and compute everything again',
+      }),
   async run(args, { settings, output, signal }) {
     for (const [name, value, least] of [
       ['workers', args.workers ?? 1, 1],
@@ -80,10 +84,6 @@ export const runPipelineVerb = verb<RunArgs>({
       const or = 'pach run pipeline -f SPEC';
       throw new PachError('usage', { what: 'run pipeline', why: 'name a pipeline, or give specs with -f', next, or });
     }
-    if (args.reprocess && args.file === undefined) {
-      const next = 'pach update pipeline -f SPEC --reprocess';
-      throw new PachError('usage', { what: '--reprocess', why: 'it goes with -f', next });
-    }
     const { branch, reprocess } = args;
     if (branch !== undefined) checkBranchName(branch);
     const source = { path: args.file ?? '', project: settings.project, stdin: () => standardInput(signal), signal };
@@ -92,6 +92,7 @@ export const runPipelineVerb = verb<RunArgs>({
     const { project } = opened;
     const skipped = (what: string, why: string): void => output.note(`${what}: left out: ${why}`);
     if (specs.length > 0) await setPipelines(project, specs, { update: true, branch, reprocess, signal, skipped });
+    if (args.pipeline !== undefined && reprocess) await forgetResults(project, args.pipeline, branch);
     const names = args.pipeline === undefined ? specs.map(({ name }) => name) : [args.pipeline];
     let code = 0;
     const steps = runPipelines(settings, opened, {
