@@ -126,6 +126,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
         : /pfs: it was mounted in another mount namespace/,
     );
     expect(await place.must('cat pfs/data/f')).toBe('x\n');
+    expect(await place.must('cat "$PACH_HOME"/mounts/*.json')).toContain(`"mountpoint":"${place.dir}/pfs"`);
     expect((await place.mounts()).length).toBe(1);
   });
 
