@@ -88,6 +88,12 @@ export function refusesKeys(error: unknown): boolean {
   return (status === 401 || status === 403) && name === 'Unknown';
 }
 
+/** Whether no server answered, which may pass. */
+export function isOfNetwork(error: unknown): boolean {
+  const { name, code, message } = error as { name?: string; code?: string; message?: string };
+  return name === 'TimeoutError' || (code !== undefined && network.test(code)) || message === 'aborted';
+}
+
 /** What a gateway answers in the server's place when it got no answer from it. */
 const gatewayStatuses: ReadonlySet<number> = new Set([502, 504]);
 
@@ -136,7 +142,7 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     const next = 'check that the endpoint speaks https; AWS_CA_BUNDLE names the file of the authorities to trust';
     return build(bucket, { code: 'failed', why: `no trusted connection to ${whereOf(error, place)} (${code})`, next });
   }
-  if (name === 'TimeoutError' || (code !== undefined && network.test(code)) || message === 'aborted') {
+  if (isOfNetwork(error)) {
     const why = `${whereOf(error, place)} does not answer (${code ?? 'timeout'})`;
     const next = 'check the endpoint (AWS_ENDPOINT_URL, ?endpoint=) and the network';
     return build(bucket, { code: 'unreachable', why, next });

@@ -4,6 +4,7 @@
  */
 import { getHomeDir, getProfileName, loadConfig, loadSharedConfigFiles } from '@smithy/core/config';
 import { PachError, type ErrorCode } from '../base/errors.ts';
+import { isOfNetwork } from './s3-errors.ts';
 
 type Profile = Readonly<Record<string, string | undefined>>;
 type Profiles = Readonly<Record<string, Profile>>;
@@ -42,6 +43,8 @@ export async function whyNoKeys(cause: unknown): Promise<PachError> {
     const next = lookUp(source);
     const why = `no such profile, and profile ${at.name} (${at.file}) takes its credentials from it`;
     if (!next) return noProfile(source, why, { names, configPath, keysPath });
+    // It has keys, so that what failed is what was done with them.
+    if (next.profile['aws_access_key_id'] !== undefined) return ofProfile(at, cause);
     at = next;
   }
 }
@@ -67,6 +70,10 @@ function ofProfile({ name, profile, file }: Found, cause: unknown): PachError {
   }
   if (profile['login_session'] !== undefined) {
     return fail('its login session has expired, or there was no login yet', `aws login --profile ${name}`);
+  }
+  if (isOfNetwork(cause)) {
+    const next = 'check the network, HTTPS_PROXY and AWS_ENDPOINT_URL_STS';
+    return fail(`the server that gives its credentials does not answer (${message})`, next, 'unreachable');
   }
   if (profile['role_arn'] !== undefined) {
     return fail(

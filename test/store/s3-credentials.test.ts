@@ -177,6 +177,8 @@ describe('why there are no credentials', () => {
       'profile role': 'role_arn = arn:aws:iam::1:role/x\nsource_profile = proc',
       'profile lost': 'role_arn = arn:aws:iam::1:role/x\nsource_profile = gone',
       'profile empty': 'region = us-east-1',
+      'profile base': 'aws_access_key_id = a\naws_secret_access_key = hunter2',
+      'profile far': 'role_arn = arn:aws:iam::1:role/x\nsource_profile = base',
     };
     for (const [name, lines] of Object.entries(profiles)) {
       appendFileSync(join(dir, '.aws/config'), `[${name}]\n${lines}\n`);
@@ -211,6 +213,16 @@ describe('why there are no credentials', () => {
     for (let at: unknown = error; at instanceof Error; at = at.cause) {
       expect(`${at.stack} ${at.message}`).not.toContain('hunter2');
     }
+    await store.close();
+  });
+
+  test('a server of credentials that does not answer may answer later', async () => {
+    process.env['AWS_PROFILE'] = 'far';
+    process.env['AWS_ENDPOINT_URL_STS'] = 'http://127.0.0.1:9';
+    const store = await openStore('s3://bucket/p?endpoint=http://127.0.0.1:9', { retry: { timeoutMs: 2_000 } });
+    const error = await store.readWithToken('key').catch((reason: unknown) => reason);
+    if (!isPachError(error, 'unreachable')) throw error;
+    expect(error.message).toContain(`profile far (${config}): the server that gives its credentials does not answer`);
     await store.close();
   });
 });
