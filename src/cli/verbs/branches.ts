@@ -25,16 +25,16 @@ function infoOf(branch: Branch): {
 
 export const createBranchVerb = verb<{ branch: string; head: string | undefined }>({
   command: 'create branch <branch>',
-  summary: 'Make a branch, or with --head move one',
+  summary: 'Create a branch, or move one with --head',
   examples: [
     ['create branch images@dev', 'A branch without commits'],
-    ['create branch images@dev --head master^', 'A branch at the version before the last of master'],
+    ['create branch images@dev --head master^', 'A branch that starts one commit before the head of master'],
   ],
   json: branchJson,
   options: (yargs) =>
     yargs
       .positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' })
-      .option('head', { type: 'string', describe: 'Where it begins: a ref of the same repo' }),
+      .option('head', { type: 'string', describe: 'The commit it points to: a branch or commit of the same repo' }),
   async run({ branch: text, head }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
@@ -76,7 +76,7 @@ export const listBranchVerb = verb<{ repo: string }>({
 
 export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
   command: 'delete branch <branch>',
-  summary: 'Delete a branch; its commits can still be named by id',
+  summary: 'Delete a branch; its commits stay and can be named by id',
   examples: [['delete branch images@dev', 'The branch dev']],
   json: '{repo, branch, broken: [pipeline]}; broken: pipelines that read it',
   options: (yargs) =>
@@ -84,7 +84,7 @@ export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
       alias: 'f',
       type: 'boolean',
       default: false,
-      describe: 'Even when pipelines read or write it',
+      describe: 'Delete it even if pipelines read or write it',
     }),
   async run({ branch: text, force }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);

@@ -34,7 +34,7 @@ export const cacheStatsVerb = verb<CacheArgs>({
   command: 'cache stats',
   summary: 'Show what the disk cache of this machine holds',
   examples: [['cache stats', 'Of all stores']],
-  json: '{dir, bytes, files, extents}; files: large files, whole or in part; extents: stretches of packs',
+  json: '{dir, bytes, files, extents}; files: large files, whole or in part; extents: parts of packs',
   options: cacheOption,
   async run(args, { settings, output }) {
     const dir = await dirOf(args, settings);
@@ -53,9 +53,9 @@ export const cacheStatsVerb = verb<CacheArgs>({
 
 export const cacheClearVerb = verb<CacheArgs>({
   command: 'cache clear',
-  summary: 'Empty the disk cache; mounts go on',
+  summary: 'Empty the disk cache; mounts keep working',
   examples: [['cache clear', 'Of all stores']],
-  json: '{dir, bytes, files, left}; what was removed; left: paths of what pach did not make, and left as it is',
+  json: '{dir, bytes, files, left}; bytes and files that were removed; left: paths that pach did not create and did not touch',
   options: cacheOption,
   async run(args, { settings, output, signal }) {
     const dir = await dirOf(args, settings);
@@ -70,7 +70,7 @@ export const cacheClearVerb = verb<CacheArgs>({
 
 export const cacheVerifyVerb = verb<CacheArgs>({
   command: 'cache verify',
-  summary: 'Check every byte of the disk cache; what is damaged leaves it, and comes again when it is read',
+  summary: 'Check every byte of the disk cache; damaged data is removed and fetched again when it is read',
   examples: [['cache verify', 'Exit code 6 when something was damaged']],
   json: '{dir, items, checkedBytes, damagedItems, damagedBytes}',
   options: cacheOption,
@@ -104,7 +104,7 @@ export const cacheWarmVerb = verb<CacheArgs & { file: string; 'cache-size': stri
   options: (yargs) =>
     cacheOption(yargs)
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .option('cache-size', { type: 'string', describe: 'Bytes of disk cache at most' }),
+      .option('cache-size', { type: 'string', describe: 'Largest size of the disk cache' }),
   async run(args, { settings, output, signal }) {
     const { address, settings: where } = addressOf(args.file, settings);
     const cacheDir = args.cache === undefined ? undefined : resolve(args.cache);

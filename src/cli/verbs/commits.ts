@@ -93,13 +93,13 @@ export const listCommitVerb = verb<{ commit: string; number: string | undefined 
   summary: 'List commits, newest first',
   examples: [
     ['list commit images', 'Of all branches'],
-    ['list commit images@master -n 20', 'The last twenty of a branch'],
+    ['list commit images@master -n 20', 'The last 20 commits of a branch'],
   ],
   json: commitJson,
   options: (yargs) =>
     yargs
       .positional('commit', { type: 'string', demandOption: true, describe: 'repo[@ref]' })
-      .option('number', { alias: 'n', type: 'string', describe: 'At most so many' }),
+      .option('number', { alias: 'n', type: 'string', describe: 'Show at most this many' }),
   async run({ commit: version, number }, { settings, output }) {
     const { settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);
@@ -160,8 +160,8 @@ export const logVerb = verb<{ commit: string; path: string | undefined; number: 
   options: (yargs) =>
     yargs
       .positional('commit', { type: 'string', demandOption: true, describe: 'repo[@ref]' })
-      .positional('path', { type: 'string', describe: 'Only commits that changed this' })
-      .option('number', { alias: 'n', type: 'string', describe: 'At most so many' }),
+      .positional('path', { type: 'string', describe: 'Only commits that changed this path' })
+      .option('number', { alias: 'n', type: 'string', describe: 'Show at most this many' }),
   async run({ commit: version, path, number, _: rest }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);

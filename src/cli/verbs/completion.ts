@@ -6,7 +6,7 @@ import { verb } from '../verb.ts';
 
 export const completionVerb = verb<{ shell: Shell }>({
   command: 'completion <shell>',
-  summary: 'Print a script with which a shell completes words of pach and pachmount',
+  summary: 'Print the completion script of a shell, for pach and pachmount',
   examples: [
     ['completion bash # in ~/.bashrc: source <(pach completion bash)', 'Bash, from the next shell on'],
     ['completion zsh # in ~/.zshrc: source <(pach completion zsh)', 'Zsh'],

@@ -70,9 +70,9 @@ async function infoOf(project: Project, job: Job, datum: JobDatum, { id }: Pick<
 
 export const listDatumVerb = verb<{ job: string | undefined; file: string | undefined; executor: string }>({
   command: 'list datum [job]',
-  summary: 'List the datums of a job, or those that a spec would make',
+  summary: 'List the datums of a job, or the datums that a spec would create',
   examples: [
-    ['list datum 3f2a', 'What a job computed, and what it took from earlier ones'],
+    ['list datum 3f2a', 'What a job computed, and what it reused from earlier jobs'],
     ['list datum -f edges.json', 'What a spec would compute'],
   ],
   json: `${datumJson}; with -f ${stepJson}`,
@@ -83,7 +83,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
       .option('executor', {
         choices: ['process', 'docker'],
         default: 'process',
-        describe: 'Whose results count, for -f',
+        describe: 'With -f: the executor whose results count as computed',
       }),
   async run({ job: text, file, executor }, { settings, output, signal }) {
     if (file !== undefined) {
@@ -151,7 +151,7 @@ export const restartDatumVerb = verb<DatumArgs>({
 
 export const whyVerb = verb<DatumArgs>({
   command: 'why <job> <datum>',
-  summary: 'Say why a datum was computed or skipped',
+  summary: 'Explain why a datum was computed or skipped',
   examples: [['why 3f2a 9c01', 'Which part of its key differs from the nearest earlier result']],
   json: '{id, state, computedBy, comparedWith, differs: [part of the key], why}',
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
@@ -181,19 +181,19 @@ const pollMs = 200;
 
 export const logsVerb = verb<LogArgs>({
   command: 'logs',
-  summary: 'Print what the commands of a job printed',
+  summary: 'Print the logs of a job',
   examples: [
     ['logs -p edges', "A pipeline's newest job"],
     ['logs -j 3f2a --datum 9c01', 'One datum'],
-    ['logs -p edges -f', 'Go on until the job has ended'],
+    ['logs -p edges -f', 'Follow until the job ends'],
   ],
   json: '{datum, line} a line',
   options: (yargs) =>
     yargs
-      .option('pipeline', { alias: 'p', type: 'string', describe: 'Its newest job' })
+      .option('pipeline', { alias: 'p', type: 'string', describe: 'Logs of the newest job of this pipeline' })
       .option('job', { alias: 'j', type: 'string', describe: 'Id of a job, or its beginning' })
       .option('datum', { type: 'string', describe: 'Only this datum' })
-      .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'Until the job has ended' }),
+      .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'Follow the log until the job ends' }),
   async run({ pipeline, job: id, datum, follow }, { settings, output, signal }) {
     const text = id ?? pipeline;
     if (text === undefined) {

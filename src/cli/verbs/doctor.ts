@@ -11,11 +11,11 @@ import { verb } from '../verb.ts';
 
 export const doctorVerb = verb({
   command: 'doctor',
-  summary: 'Find out what this store and this machine support',
+  summary: 'Check what this store and this machine support',
   examples: [
-    ['doctor', 'Examine the store and the machine, with advice'],
-    ['doctor --store s3://bucket/prefix', 'Examine a place before anything is kept there: no store is made'],
-    ['doctor -o json', 'One object a check'],
+    ['doctor', 'Check the store and the machine, with advice'],
+    ['doctor --store s3://bucket/prefix', 'Check a place before you use it; this creates no store'],
+    ['doctor -o json', 'One JSON object for each check'],
     ['doctor --store s3://bucket/prefix --print-policy reader', 'The least rights that a reader of this store needs'],
   ],
   options: (yargs) =>
@@ -54,6 +54,6 @@ export const doctorVerb = verb({
 
 function policyOf({ storeUrl }: Settings, role: PolicyRole): object {
   if (isS3(storeUrl)) return policyFor(storeUrl, role);
-  const next = 'name one: pach doctor --store s3://bucket/prefix --print-policy reader';
+  const next = 'pach doctor --store s3://bucket/prefix --print-policy reader';
   throw new PachError('usage', { what: storeUrl, why: 'only a store in a bucket has a policy', next });
 }

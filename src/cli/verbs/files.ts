@@ -51,23 +51,23 @@ export const listFileVerb = verb<{ file: string; recursive: boolean }>({
   command: 'list file <file>',
   summary: 'List a directory of a version',
   examples: [
-    ['list file images@master:/a', 'What lies in /a'],
-    ['list file images@master^ -r', 'All files of the version before'],
+    ['list file images@master:/a', 'Files and directories in /a'],
+    ['list file images@master^ -r', 'All files of the commit before the last'],
   ],
   json: fileJson,
   options: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'With all that lies below' }),
+      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Include everything below' }),
   run: ({ file, recursive }, context) => printFiles(file, context, (files, path) => files.list(path, recursive)),
 });
 
 export const globFileVerb = verb<{ pattern: string }>({
   command: 'glob file <pattern>',
-  summary: 'List what a pattern matches',
+  summary: 'List the files that match a pattern',
   examples: [
     ["glob file 'images@master:/**/*.png'", 'All PNG files'],
-    ["glob file 'images@master:/*'", 'What lies in the root'],
+    ["glob file 'images@master:/*'", 'Files and directories at the top'],
   ],
   json: fileJson,
   options: (yargs) =>
@@ -86,7 +86,7 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
   options: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
-      .option('datum', { type: 'boolean', default: false, describe: 'Look for the datum that wrote it' }),
+      .option('datum', { type: 'boolean', default: false, describe: 'Find the datum that wrote it' }),
   async run({ file: text, datum }, { settings, output }) {
     const { address, settings: where } = addressOf(text, settings);
     await using opened = await openProject(where);
@@ -121,7 +121,7 @@ interface DiffArgs {
 
 export const diffFileVerb = verb<DiffArgs>({
   command: 'diff file <new> [old]',
-  summary: 'Show what differs between two versions (exit code 10 when something does)',
+  summary: 'Show the differences between two versions (exit code 10 if there are any)',
   examples: [
     ['diff file images@master', 'What the last commit changed'],
     ['diff file images@master:/a images@dev:/a --name-only', 'Between two branches, below /a'],
@@ -130,7 +130,7 @@ export const diffFileVerb = verb<DiffArgs>({
   options: (yargs) =>
     yargs
       .positional('new', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .positional('old', { type: 'string', describe: 'The version before, when it is not the parent' })
+      .positional('old', { type: 'string', describe: 'The version to compare with, instead of the parent' })
       .option('name-only', { type: 'boolean', default: false, describe: 'Print paths only' }),
   async run({ new: newText, old: oldText, 'name-only': nameOnly }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(newText, settings);

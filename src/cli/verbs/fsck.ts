@@ -13,15 +13,15 @@ const damagedExitCode = 6;
 
 export const fsckVerb = verb<{ 'read-data': string }>({
   command: 'fsck',
-  summary: 'Check a project: indexes, metadata, versions and, when asked, the stored bytes of files. Repairs nothing',
+  summary: 'Check indexes, metadata and versions of a project, and on request the data of files. Repairs nothing',
   examples: [
-    ['fsck', 'Everything but the bytes of files'],
-    ['fsck --read-data 10%', 'And a tenth of the data packs, chosen at random'],
-    ['fsck --read-data 100% --project p', 'And all of them, in another project'],
+    ['fsck', 'Check everything except the data of files'],
+    ['fsck --read-data 10%', 'Also read a tenth of the data packs, chosen at random'],
+    ['fsck --read-data 100% --project p', 'Read all data, in another project'],
   ],
   json: 'one object a finding: {severity: "error"|"warning", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead}, garbage: {objects, bytes}, errors, warnings}; exit code 6 when there are errors',
   options: (yargs) =>
-    yargs.option('read-data', { type: 'string', default: '0%', describe: 'Read this share of the data packs whole' }),
+    yargs.option('read-data', { type: 'string', default: '0%', describe: 'Also read this share of the data packs' }),
   async run({ 'read-data': share }, { settings, output, signal }) {
     const readShare = shareOf(share);
     await using opened = await openProject(settings);

@@ -8,11 +8,11 @@ import { verb } from '../verb.ts';
 
 export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
   command: 'gc',
-  summary: 'Delete what nothing refers to any more, and gather small packs',
+  summary: 'Delete data that nothing refers to any more, and merge small packs',
   examples: [
-    ['gc --dry-run', 'Say what would be deleted'],
-    ['gc', 'Condemn what is not needed; delete what was condemned a day ago'],
-    ['gc --grace 0', 'Delete it now: for a store that nobody else uses at the moment'],
+    ['gc --dry-run', 'Show what would be deleted'],
+    ['gc', 'Mark what is not needed; delete what was marked a day ago'],
+    ['gc --grace 0', 'Delete at once; only while nobody else uses the store'],
   ],
   json: '{objectsBefore, objectsAfter, bytesBefore, bytesAfter, copiedBytes, condemnedObjects, condemnedBytes, deletedObjects, deletedBytes, leftoverFiles, leftoverBytes}; leftover: what killed writers left in a folder store',
   options: (yargs) =>
@@ -20,7 +20,7 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
       .option('grace', {
         type: 'string',
         default: '24h',
-        describe: 'How long what is condemned stays, for mounts and writers that still use it: 30m, 24h, 7d',
+        describe: 'How long to keep marked data, which mounts and writers may still use: 30m, 24h, 7d',
       })
       .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing' }),
   async run({ grace, 'dry-run': dryRun }, { settings, output, signal }) {

@@ -20,14 +20,14 @@ export const getCodeVerb = verb<GetCodeArgs>({
   command: 'get code <job>',
   summary: 'Get the code that a job ran',
   examples: [
-    ['get code 3f2a -o ./then', 'What its commands saw at /app goes to ./then/app'],
-    ['get code edges -o ./now', "That of a pipeline's newest job"],
+    ['get code 3f2a -o ./then', 'What the commands saw at /app is written to ./then/app'],
+    ['get code edges -o ./now', "The code of a pipeline's newest job"],
   ],
   formats: false,
   options: (yargs) =>
     yargs
       .positional('job', { type: 'string', demandOption: true, describe: 'Id of a job, or a pipeline: its newest job' })
-      .option('output', { alias: 'o', type: 'string', demandOption: true, describe: 'Folder to write' }),
+      .option('output', { alias: 'o', type: 'string', demandOption: true, describe: 'Folder to write to' }),
   async run({ job: text, output: target }, { settings, output, signal }) {
     await using opened = await openProject(settings);
     const { project } = opened;

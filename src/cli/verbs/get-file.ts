@@ -21,7 +21,7 @@ interface GetArgs {
 
 export const getFileVerb = verb<GetArgs>({
   command: 'get file <file>',
-  summary: 'Get a file, or with -r a directory',
+  summary: 'Get a file, or a directory with -r',
   examples: [
     ['get file images@master:/a/b.png -o b.png', 'To a file'],
     ['get file notes@master:/today.txt', 'To standard output'],
@@ -32,7 +32,7 @@ export const getFileVerb = verb<GetArgs>({
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
       .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Get a directory' })
-      .option('output', { alias: 'o', type: 'string', describe: 'File or folder to write; - is standard output' }),
+      .option('output', { alias: 'o', type: 'string', describe: 'File or folder to write to; - is standard output' }),
   async run({ file: text, recursive, output: target }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(text, settings);
     await using opened = await openProject(where);

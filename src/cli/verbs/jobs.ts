@@ -28,8 +28,8 @@ export const listJobVerb = verb<{ pipeline: string | undefined; number: number |
   json: jobJson,
   options: (yargs) =>
     yargs
-      .option('pipeline', { alias: 'p', type: 'string', describe: 'Only its jobs' })
-      .option('number', { alias: 'n', type: 'number', describe: 'So many at most' }),
+      .option('pipeline', { alias: 'p', type: 'string', describe: 'Only jobs of this pipeline' })
+      .option('number', { alias: 'n', type: 'number', describe: 'Show at most this many' }),
   async run({ pipeline, number }, { settings, output }) {
     if (number !== undefined && !(Number.isInteger(number) && number >= 0)) {
       throw new PachError('usage', { what: '--number', why: 'it takes a whole number from 0' });
@@ -57,7 +57,7 @@ export const inspectJobVerb = verb<JobArgs>({
 
 export const waitJobVerb = verb<JobArgs>({
   command: 'wait job <job>',
-  summary: 'Wait until a job has ended',
+  summary: 'Wait until a job ends',
   examples: [['wait job 3f2a', 'Exit code 1 when it did not succeed']],
   json: jobJson,
   options: (yargs) => yargs.positional('job', jobOption),
@@ -79,7 +79,7 @@ export const waitJobVerb = verb<JobArgs>({
 
 export const stopJobVerb = verb<JobArgs>({
   command: 'stop job <job>',
-  summary: 'End a job that runs; what it has computed stays',
+  summary: 'Stop a running job; what it has computed is kept',
   examples: [['stop job 3f2a', 'The job whose id begins so']],
   json: jobJson,
   options: (yargs) => yargs.positional('job', jobOption),
@@ -127,7 +127,7 @@ export const profileVerb = verb<JobArgs & { format: string }>({
   command: 'profile <job>',
   summary: "Show where a job's time went",
   examples: [
-    ['profile 3f2a', 'A table of the datums that it ran, longest first'],
+    ['profile 3f2a', 'The datums that it ran, the longest first'],
     ['profile 3f2a --format svg > job.svg', 'The same as a timeline'],
   ],
   json: '{datum, state, totalMs, startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak} a datum, longest first',

@@ -56,11 +56,15 @@ export const mountVerb = verb<MountArgs>({
         alias: 'f',
         type: 'boolean',
         default: false,
-        describe: 'Stay until it is unmounted; Ctrl-C unmounts',
+        describe: 'Stay in the foreground until it is unmounted; Ctrl-C unmounts',
       })
       .option('cache', { type: 'string', describe: 'Folder of the disk cache' })
-      .option('cache-size', { type: 'string', default: '20GB', describe: 'Bytes of disk cache at most' })
-      .option('memory', { type: 'string', default: '256MB', describe: 'Bytes of memory for what is read, at most' })
+      .option('cache-size', { type: 'string', default: '20GB', describe: 'Largest size of the disk cache' })
+      .option('memory', {
+        type: 'string',
+        default: '256MB',
+        describe: 'Largest amount of memory for data that is read',
+      })
       .option('prefetch', {
         type: 'string',
         default: 'auto',
@@ -72,8 +76,8 @@ export const mountVerb = verb<MountArgs>({
         default: '60s',
         describe: 'How long a read waits for a store that does not answer',
       })
-      .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users in' })
-      .option('noexec', { type: 'boolean', default: false, describe: 'Let nobody run a file of the mount' }),
+      .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users read the mount' })
+      .option('noexec', { type: 'boolean', default: false, describe: 'Do not allow programs of the mount to be run' }),
   async run(args, { settings, output, signal }) {
     const last = args.words.at(-1) as string;
     const sources = [...args.repos, ...args.words.slice(0, -1)];
@@ -132,7 +136,7 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
       .option('lazy', {
         type: 'boolean',
         default: false,
-        describe: 'Even when files are open: the name goes now, the rest when they are closed',
+        describe: 'Also while files are open: detach the mount now, end it when they are closed',
       }),
   async run({ mountpoint, all, lazy }, { settings, output }) {
     if (all === (mountpoint !== undefined)) {

@@ -104,25 +104,25 @@ const fileOption = {
   alias: 'f',
   type: 'string',
   demandOption: true,
-  describe: 'JSON or YAML, a folder of such, or -',
+  describe: 'JSON or YAML file, a folder of them, or - for standard input',
 } as const;
 const dryRunOption = {
   type: 'boolean',
   default: false,
-  describe: 'Make nothing; show the datums and which are computed already',
+  describe: 'Create nothing; show the datums and which of them are computed already',
 } as const;
 const executorOption = {
   choices: ['process', 'docker'],
   default: 'process',
-  describe: 'Whose results count as computed, for --dry-run',
+  describe: 'With --dry-run: the executor whose results count as computed',
 } as const;
 
 export const createPipelineVerb = verb<SetArgs>({
   command: 'create pipeline',
-  summary: 'Make pipelines from their specs',
+  summary: 'Create pipelines from specs',
   examples: [
     ['create pipeline -f edges.json', 'One pipeline'],
-    ['create pipeline -f pipelines/ --dry-run', 'What a folder of them would compute'],
+    ['create pipeline -f pipelines/ --dry-run', 'Show what the pipelines of a folder would compute'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
   options: (yargs) =>
@@ -132,10 +132,10 @@ export const createPipelineVerb = verb<SetArgs>({
 
 export const updatePipelineVerb = verb<SetArgs & { reprocess: boolean }>({
   command: 'update pipeline',
-  summary: 'Change pipelines, or make them when they are not there',
+  summary: 'Update pipelines, or create those that do not exist',
   examples: [
-    ['update pipeline -f edges.json', 'What changed in the command, code or image is computed again by the next run'],
-    ['update pipeline -f edges.json --reprocess', 'Everything is'],
+    ['update pipeline -f edges.json', 'The next run computes again what the changes affect'],
+    ['update pipeline -f edges.json --reprocess', 'The next run computes everything again'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
   options: (yargs) =>
@@ -178,17 +178,17 @@ const nameOption = { type: 'string', demandOption: true, describe: 'Name of a pi
 
 export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined }>({
   command: 'inspect pipeline <pipeline>',
-  summary: 'Show one pipeline with its spec, as it is or as a former version of it was',
+  summary: 'Show one pipeline with its spec, now or in an earlier version',
   examples: [
-    ['inspect pipeline edges', 'All that is known of edges'],
-    ['inspect pipeline edges@2', 'Version 2 of it, which is kept as long as one of its jobs'],
-    ['inspect pipeline edges --branch exp', 'As run pipeline -f … --branch exp has made it there'],
+    ['inspect pipeline edges', 'Everything about the pipeline edges'],
+    ['inspect pipeline edges@2', 'Version 2, which is kept as long as one of its jobs exists'],
+    ['inspect pipeline edges --branch exp', 'As it is on branch exp, after run pipeline -f SPEC --branch exp'],
   ],
   json: `${pipelineJson}; of a version that is not the newest without created, updated and state`,
   options: (yargs) =>
     yargs
       .positional('pipeline', { ...nameOption, describe: 'Name of a pipeline, or NAME@VERSION' })
-      .option('branch', { type: 'string', describe: 'What it is on this branch, beside production' }),
+      .option('branch', { type: 'string', describe: 'Show what the pipeline is on this branch' }),
   async run({ pipeline: text, branch }, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
@@ -206,13 +206,17 @@ async function inspected(snapshot: Snapshot, text: string, branch: string | unde
 export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo': boolean }>({
   command: 'delete pipeline <pipeline>',
   summary: 'Delete a pipeline with its jobs and its output',
-  examples: [['delete pipeline edges --keep-repo', 'What it has computed stays, as a repo']],
+  examples: [['delete pipeline edges --keep-repo', 'Keep what it has computed, as a repo']],
   json: '{pipeline}',
   options: (yargs) =>
     yargs
       .positional('pipeline', nameOption)
-      .option('keep-repo', { type: 'boolean', default: false, describe: 'Its output stays, as a repo like any other' })
-      .option('force', { type: 'boolean', default: false, describe: 'Also while other pipelines read its output' }),
+      .option('keep-repo', { type: 'boolean', default: false, describe: 'Keep the output as an ordinary repo' })
+      .option('force', {
+        type: 'boolean',
+        default: false,
+        describe: 'Delete it even if other pipelines read its output',
+      }),
   async run({ pipeline, force, 'keep-repo': keepRepo }, { settings, output }) {
     await using opened = await openProject(settings);
     await deletePipeline(opened.project, pipeline, { force, keepRepo });

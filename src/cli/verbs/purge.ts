@@ -15,11 +15,11 @@ const shownMax = 20;
 
 export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
   command: 'purge <what>',
-  summary: 'Take a path, or all of one commit, out of history for ever',
+  summary: 'Remove a path, or everything of one commit, from history for ever',
   examples: [
-    ['purge images:/people/ann', 'A file or directory, out of every version of the repo'],
-    ['purge images@4a7be2', 'All that one commit holds; its id stays'],
-    ['purge images:/people/ann --dry-run', 'Say what would go, and what hangs on it'],
+    ['purge images:/people/ann', 'A file or directory, from every version of the repo'],
+    ['purge images@4a7be2', 'All files of one commit; its id stays'],
+    ['purge images:/people/ann --dry-run', 'Show what would be removed and what was computed from it'],
   ],
   json: '{commits, computed: [{repo, branch, commit}], sameBytes: [{repo, commit, path, whole}]}; computed: commits made from those, sameBytes: other files that keep some of the bytes in the store',
   options: (yargs) =>

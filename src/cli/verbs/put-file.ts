@@ -30,15 +30,15 @@ export const putFileVerb = verb<PutArgs>({
   command: 'put file <target>',
   summary: 'Put files into a branch, as one commit',
   examples: [
-    ['put file images@master:/a/b.png -f b.png', 'One file under a name of its own'],
+    ['put file images@master:/a/b.png -f b.png', 'One file, with a new name'],
     ['put file images@master -r -f ./photos', 'A folder, as /photos'],
     ['put file images@master:/ -r -f ./photos/', 'The contents of a folder'],
-    ['put file notes@master:/today.txt -f -', 'What standard input gives'],
-    ['put file data@master:/raw/ -f https://example.org/a.csv', 'What a web server has'],
-    ['put file data@master:/raw -r -f s3://other/prefix/', 'All below a prefix of another bucket'],
-    ['put file src@master:/linux --untar -f linux.tar.gz', 'The members of an archive'],
-    ['put file logs@master:/app.log --append -f today.log', 'More bytes for a file that is there'],
-    ['put file data@master:/raw/ -i list.txt', 'Files, folders (with -r) and addresses of a list'],
+    ['put file notes@master:/today.txt -f -', 'From standard input'],
+    ['put file data@master:/raw/ -f https://example.org/a.csv', 'From a web server'],
+    ['put file data@master:/raw -r -f s3://other/prefix/', 'Everything below a prefix of another bucket'],
+    ['put file src@master:/linux --untar -f linux.tar.gz', 'The contents of an archive'],
+    ['put file logs@master:/app.log --append -f today.log', 'Append to an existing file'],
+    ['put file data@master:/raw/ -i list.txt', 'Everything that a list names'],
   ],
   json: '{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}; newBytes: plain bytes of new chunks, storedBytes: of all objects written, leftOut: paths, where there are any, of what can not be stored (sockets, devices, FIFOs) or never is (the store, PACH_HOME, its cache), unreadable: paths, where there are any, of what could not be read; then the exit code is 1',
   options: (yargs) =>
@@ -62,23 +62,23 @@ export const putFileVerb = verb<PutArgs>({
         array: true,
         nargs: 1,
         default: [],
-        describe: 'File (or -) that names such sources, one a line; # begins a remark',
+        describe: 'File with one source per line, or -; lines that begin with # are comments',
       })
       .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Put folders and prefixes' })
       .option('untar', {
         type: 'boolean',
         default: false,
-        describe: `Put the members of tar archives, also packed with gzip (${archiveLimits})`,
+        describe: `Unpack tar archives, also those packed with gzip (${archiveLimits})`,
       })
       .option('append', {
         type: 'boolean',
         default: false,
-        describe: 'Add to the end of the file that is there',
+        describe: 'Append to the file instead of replacing it',
       })
       .option('reread', {
         type: 'boolean',
         default: false,
-        describe: 'Read also files of a folder that look as they did when they were last put from here',
+        describe: 'Also read files that look unchanged since the last put from this machine',
       })
       .option('skip-unreadable', { type: 'boolean', default: false, describe: skipUnreadableHelp })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
@@ -156,7 +156,7 @@ export const deleteFileVerb = verb<DeleteArgs>({
   summary: 'Delete a file from a branch, as one commit',
   examples: [
     ['delete file images@master:/a/b.png', 'A file'],
-    ['delete file images@master:/a -r', 'A directory and all in it'],
+    ['delete file images@master:/a -r', 'A directory with everything in it'],
   ],
   json: '{commit}',
   options: (yargs) =>

@@ -39,13 +39,13 @@ const repoJson = '{repo, created, description, bytes, branches}; bytes: at the h
 
 export const createRepoVerb = verb<RepoArgs & { description: string }>({
   command: 'create repo <repo>',
-  summary: 'Make a repo',
-  examples: [['create repo images -d "Photos of the survey"', 'Make the repo images']],
+  summary: 'Create a repo',
+  examples: [['create repo images -d "Photos of the survey"', 'Create the repo images']],
   json: repoJson,
   options: (yargs) =>
     yargs
       .positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' })
-      .option('description', { alias: 'd', type: 'string', default: '', describe: 'What it holds' }),
+      .option('description', { alias: 'd', type: 'string', default: '', describe: 'Description of the repo' }),
   async run({ repo: text, description }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where, { create: true });
@@ -107,7 +107,7 @@ export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
       alias: 'f',
       type: 'boolean',
       default: false,
-      describe: 'Even when it has commits, or pipelines read it',
+      describe: 'Delete it even if it has commits or pipelines read it',
     }),
   async run({ repo: text, force }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
@@ -126,8 +126,8 @@ export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
 
 export const createProjectVerb = verb<{ name: string }>({
   command: 'create project <name>',
-  summary: 'Make a project',
-  examples: [['create project survey', 'Make a project; --project survey works in it']],
+  summary: 'Create a project',
+  examples: [['create project survey', 'Create a project; --project survey works in it']],
   json: '{project}',
   options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the project' }),
   async run({ name }, { settings, output }) {

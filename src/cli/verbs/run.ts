@@ -38,19 +38,23 @@ const namesShown = 5;
 
 export const runPipelineVerb = verb<RunArgs>({
   command: 'run pipeline [pipeline]',
-  summary: 'Run a pipeline once, what it depends on first',
+  summary: 'Run a pipeline once, after the pipelines that it depends on',
   examples: [
     ['run pipeline edges', 'Compute what changed since its last job'],
-    ['run pipeline -f edges.json', 'Make or update it from its spec, and run it'],
-    ['run pipeline -f pipelines/ --branch exp', 'A whole graph, beside production'],
+    ['run pipeline -f edges.json', 'Create or update it from its spec, then run it'],
+    ['run pipeline -f pipelines/ --branch exp', 'Run all pipelines of a folder on a branch beside production'],
     ['run pipeline edges --executor docker --workers 4', 'In containers, four at a time'],
-    ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare'],
+    ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare the results'],
   ],
   json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs',
   options: (yargs) =>
     yargs
       .positional('pipeline', { type: 'string', describe: 'Name of a pipeline' })
-      .option('file', { alias: 'f', type: 'string', describe: 'Specs to make or update first: a file, folder or -' })
+      .option('file', {
+        alias: 'f',
+        type: 'string',
+        describe: 'Create or update pipelines first: a spec file, a folder or -',
+      })
       .option('input', {
         type: 'string',
         array: true,
@@ -59,12 +63,15 @@ export const runPipelineVerb = verb<RunArgs>({
         describe: 'A version to read instead of the newest: images@ID',
       })
       .option('executor', { choices: executorNames, default: 'process', describe: 'What runs the commands' })
-      .option('workers', { type: 'number', describe: 'Datums at a time, instead of what the spec says' })
-      .option('branch', { type: 'string', describe: 'Where all output goes, instead of what the specs say' })
+      .option('workers', {
+        type: 'number',
+        describe: 'Number of datums to run at a time, instead of the number in the spec',
+      })
+      .option('branch', { type: 'string', describe: 'Branch for all output, instead of the branches in the specs' })
       .option('recompute', {
         type: 'number',
         default: 0,
-        describe: 'So many computed datums are run again and compared',
+        describe: 'Run this many computed datums again and compare the results',
       })
       .option('reprocess', {
         type: 'boolean',

@@ -16,9 +16,9 @@ const secretJson = '{name, created, keys}; values are never shown';
 
 export const createSecretVerb = verb<{ file: string }>({
   command: 'create secret',
-  summary: 'Keep a secret on this machine for pipelines to use',
+  summary: 'Store a secret on this machine for pipelines to use',
   examples: [
-    ['create secret -f db.yaml', "From Kubernetes' form of a secret, in JSON or YAML"],
+    ['create secret -f db.yaml', 'From a Kubernetes secret in JSON or YAML'],
     ['create secret -f - < db.yaml', 'From standard input'],
   ],
   json: secretJson,

@@ -12,7 +12,7 @@ const smallPacksMin = 200;
 
 export const statsVerb = verb({
   command: 'stats',
-  summary: 'Show what a project holds, what it takes, and what gc would give back',
+  summary: 'Show the size of a project, the space it takes, and what gc would free',
   examples: [
     ['stats', 'For the project'],
     ['stats -o json', 'For programs'],

@@ -28,31 +28,35 @@ interface SyncArgs {
 
 export const syncVerb = verb<SyncArgs>({
   command: 'sync <folder> <target>',
-  summary: 'Make a folder of a branch equal to one of this machine, as one commit',
+  summary: 'Make a folder of a branch equal to a local folder, as one commit',
   examples: [
-    ['sync ./photos images@master:/photos', 'Add and replace what is new or different'],
-    ['sync ./photos images@master:/photos --delete', 'And delete what is not here'],
-    ['sync ./photos images@master:/photos --delete --dry-run', 'Say what that would change'],
+    ['sync ./photos images@master:/photos', 'Add new files and replace changed ones'],
+    ['sync ./photos images@master:/photos --delete', 'Also delete files that are not in ./photos'],
+    ['sync ./photos images@master:/photos --delete --dry-run', 'Show what would change'],
   ],
   json: `{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}, as put file; with --dry-run ${changeJson}`,
   options: (yargs) =>
     yargs
-      .positional('folder', { type: 'string', demandOption: true, describe: 'A folder of this machine' })
-      .positional('target', { type: 'string', demandOption: true, describe: 'repo@branch[:/path]: the folder there' })
+      .positional('folder', { type: 'string', demandOption: true, describe: 'A local folder' })
+      .positional('target', {
+        type: 'string',
+        demandOption: true,
+        describe: 'repo@branch[:/path]: the folder to make equal',
+      })
       .option('delete', {
         type: 'boolean',
         default: false,
-        describe: 'Delete what is there and not here; the target must have a path then',
+        describe: 'Delete files that are not in the local folder; the target must have a path',
       })
       .option('dry-run', {
         type: 'boolean',
         default: false,
-        describe: 'Store nothing; exit code 10 when something would change',
+        describe: 'Store nothing, show the changes; exit code 10 if there are any',
       })
       .option('reread', {
         type: 'boolean',
         default: false,
-        describe: 'Read also files that look as they did the last time',
+        describe: 'Also read files that look unchanged since the last time',
       })
       .option('skip-unreadable', { type: 'boolean', default: false, describe: skipUnreadableHelp })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
