@@ -1,5 +1,6 @@
 /** The package is installed and used as its users do. With all versions of Node, and from nothing: test/long. */
 import { copyFile } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { install, otherNode, pack, registryEnvironment, useByHand } from '../support/package.ts';
@@ -43,6 +44,15 @@ test('the package holds programs, what is compiled where it is installed, and pa
     'src/cli/guide/mounting.md',
   ])
     expect(names).toContain(`package/${name}`);
+});
+
+test('the bundle needs no package but Node', async () => {
+  const loaded = await packed.must(
+    `tar -xzf *.tgz && cd package/dist/bundle && grep -ohE '\\brequire\\("[^"]+"\\)' *.cjs | cut -d'"' -f2 | sort -u`,
+  );
+  const others = loaded.split('\n').filter((name) => name !== '' && !name.startsWith('./') && !isBuiltin(name));
+  // Colours for what is logged of Docker's client, where there are any: what fails there is caught.
+  expect(others).toEqual(['supports-color']);
 });
 
 test('an ordinary user installs it and uses it, with this Node and with Node 24, and Node 18 is refused', async () => {
