@@ -85,7 +85,7 @@ test("without our helper, libfuse's finds pachmount", async () => {
   expect(stdout).toBe(
     'images@master fuse.pachmount ro,nosuid,nodev,noexec,user_id=0,group_id=0,default_permissions\n1\n',
   );
-  expect(stderr).toMatch(/^mount.fuse.pachmount: colour=red: no such option\ntry: .*\n$/);
+  expect(stderr).toMatch(/^mount.fuse.pachmount: colour=red: no such option\nhint: .*\n$/);
 });
 
 test('lines of /etc/fstab: mounted at boot, once, and by hand', async () => {
