@@ -18,9 +18,9 @@ export function guardWrites(store: Store, writable: () => Promise<Store>): Store
   };
   return {
     url: store.url,
-    read: (key, offset, length) => store.read(key, offset, length),
-    readTail: (key, length) => store.readTail(key, length),
-    readWithToken: (key) => store.readWithToken(key),
+    read: (...of) => store.read(...of),
+    readTail: (...of) => store.readTail(...of),
+    readWithToken: (...of) => store.readWithToken(...of),
     writeIfAbsent: async (key, parts) => (await target()).writeIfAbsent(key, parts),
     writeIfUnchanged: async (key, bytes, token) => (await target()).writeIfUnchanged(key, bytes, token),
     list: (prefix) => store.list(prefix),

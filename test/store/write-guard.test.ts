@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Deadline } from '../../src/base/deadline.ts';
 import { PachError } from '../../src/base/errors.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -27,6 +28,21 @@ test('the first write asks, once; reads never do', async () => {
   await store.delete('a');
   expect(asked).toBe(1);
   expect((await listAll(memory, '')).map(({ key }) => key)).toEqual(['b', 'c', 'd']);
+});
+
+test('reads keep the deadline that they are given', async () => {
+  const given: unknown[] = [];
+  class Noting extends MemoryStore {
+    override read(key: string, offset: number, length: number, deadline?: Deadline): Promise<Uint8Array> {
+      given.push(deadline);
+      return super.read(key, offset, length);
+    }
+  }
+  const memory = new Noting();
+  await memory.writeIfAbsent('a', [Buffer.from('x')]);
+  const deadline = new Deadline();
+  await guardWrites(memory, async () => memory).read('a', 0, 1, deadline);
+  expect(given).toEqual([deadline]);
 });
 
 test('a refusal stops every kind of write, and is asked for again', async () => {
