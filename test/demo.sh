@@ -51,9 +51,10 @@ run() {
 
 here=$(printf %q "$dir") there=$(printf %q "$checkout")
 unmount_quietly
-# What is removed is what an earlier demo made.
+# What is removed is what an earlier demo made. Of root's demo in a user's checkout the folder is the user's (make demo).
 tag=.pachmount-demo
-if [ -L "$dir" ] || { [ -e "$dir" ] && [ ! -O "$dir" ]; } ||
+is_ours() { [ -O "$1" ] || { [ "$EUID" -eq 0 ] && [ "$(stat -c %u "$1")" = "$(stat -c %u "$checkout")" ]; }; }
+if [ -L "$dir" ] || { [ -e "$dir" ] && ! is_ours "$dir"; } ||
   { [ -n "$(ls -A "$dir" 2>/dev/null)" ] && ! [ -f "$dir/$tag" ] && ! [ -f "$dir/store/pachmount" ]; }; then
   fail "$dir holds what no demo made, or is another user's: move it away"
 fi
