@@ -218,7 +218,7 @@ test('a bucket with versioning is named as the reason', async () => {
   await using place = await Place.make('root', { ...env, PACH_STORE: `s3://${Bucket}/p?endpoint=${endpoint}` });
   const refused = await place.run('pach create repo data');
   expect(refused.code).toBe(1);
-  expect(refused.stderr).toMatch(/^pach: s3:.*: its bucket has versioning, .*\ntry: suspend the bucket's versioning/);
+  expect(refused.stderr).toMatch(/^pach: s3:.*: its bucket has versioning, .*\nhint: suspend the bucket's versioning/);
   const examined = await place.run('pach doctor -o json');
   expect(examined.code).toBe(1);
   const check = named(checksOf(examined), 'write if absent');
