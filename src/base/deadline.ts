@@ -27,7 +27,7 @@ export class Deadline {
   }
 
   /** The same deadline; what runs under it ends also when `stop` is aborted. */
-  under(stop: AbortSignal): Deadline {
+  under(stop: AbortSignal | undefined): Deadline {
     return Object.assign(Object.create(Deadline.prototype) as Deadline, { clock: this.clock, stop });
   }
 

@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { PachError, type ErrorCode } from '../base/errors.ts';
 import { quotedName } from '../base/shell.ts';
+import { inSystemWords } from '../base/system-errors.ts';
 import { visible } from '../base/visible.ts';
 import { adviceLines } from './advice.ts';
 import { shortId } from '../model/ids.ts';
@@ -161,8 +162,9 @@ export class Output {
   }
 
   /** Reports an error as the contract says and returns its exit code. */
-  error(error: unknown): number {
+  error(thrown: unknown): number {
     this.endProgress();
+    const error = inSystemWords(thrown);
     if (!(error instanceof PachError)) {
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
       const shown = this.options.verbose && stack !== undefined ? visibleLines(stack) : visible(message);

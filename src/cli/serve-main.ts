@@ -5,6 +5,7 @@
 import { readFileSync, write } from 'node:fs';
 import type { MountPlan } from '../app/mount-plan.ts';
 import { serveMount, type ServeMessage } from '../app/serve-mount.ts';
+import { inSystemWords } from '../base/system-errors.ts';
 import { visibleLines } from './quote.ts';
 
 const beatMs = 5000;
@@ -41,7 +42,8 @@ async function main(): Promise<never> {
     process.exit(0);
   } catch (error) {
     log(error);
-    await report({ failed: error instanceof Error ? error.message : String(error) });
+    const told = inSystemWords(error);
+    await report({ failed: told instanceof Error ? told.message : String(told) });
     process.exit(1);
   }
 }

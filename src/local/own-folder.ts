@@ -26,8 +26,10 @@ export interface FolderKind {
 
 /** Makes or takes a folder for us; what is empty, or holds nothing but ours, gets the tag. Throws `usage`. */
 export async function claimFolder(path: string, kind: FolderKind): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error; // what is there instead is said below
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch(async (error: NodeJS.ErrnoException) => {
+    // On a file system that is read-only, Node says so only of a single folder.
+    if (error.code === 'ENOENT') await mkdir(path, { mode: 0o700 });
+    else if (error.code !== 'EEXIST') throw error; // what is there instead is said below
   });
   await checkFolder(path, kind);
 }

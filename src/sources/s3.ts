@@ -7,6 +7,7 @@ import { mapOrdered } from '../base/async.ts';
 import { nameOfText } from '../model/paths.ts';
 import { nameProblem } from '../model/tree.ts';
 import type { Bucket, BucketObject } from '../store/s3-bucket.ts';
+import { Pages } from '../store/s3-pages.ts';
 import { parseS3Url, type S3Place } from '../store/s3-url.ts';
 import { openResumable, persist } from './resume.ts';
 import { fileTime, type SourceEntry, type SourceFile } from './source.ts';
@@ -73,9 +74,10 @@ export async function* s3Entries(
   const from = await bucket();
   let [count, bytes] = [0, 0];
   async function* pages(): AsyncGenerator<BucketObject[]> {
+    const listing = new Pages(from.shown(prefix));
     for (let next: string | undefined, more = true; more; more = next !== undefined) {
       const start = next;
-      const page = await persist(signal, () => from.list(prefix, start, signal));
+      const page = await persist(signal, () => from.list(prefix, start, signal, listing));
       next = page.next;
       count += page.objects.length;
       bytes += page.objects.reduce((sum, object) => sum + object.size, 0);

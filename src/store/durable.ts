@@ -10,7 +10,7 @@ import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
 import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
-import { errnoOf } from './errno.ts';
+import { errnoOf } from '../base/system-errors.ts';
 import { leftovers, staleMs, temporaryName } from './leftovers.ts';
 import { give, Sharing, type Given } from './sharing.ts';
 

@@ -7,7 +7,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failed, warned, type Check } from './check.ts';
-import { errnoOf } from './errno.ts';
+import { errnoOf } from '../base/system-errors.ts';
 
 const sticky = 0o1000;
 const setGroupId = 0o2000;

@@ -14,7 +14,7 @@ import { assert, PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import { DurableFolders, openRegular, syncFolder } from './durable.ts';
-import { errnoOf, fromErrno } from './errno.ts';
+import { errnoOf, fromErrno } from '../base/system-errors.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
 import { leftovers } from './leftovers.ts';
 import type { DirectSource, Leftovers, ObjectInfo, Store, Token } from './store.ts';

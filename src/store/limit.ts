@@ -24,7 +24,7 @@ export function limitStore(store: Store, requestsMax: number): Store {
     readWithToken: (key, deadline) => within(deadline, (until) => store.readWithToken(key, until)),
     writeIfAbsent: (key, parts) => limit.run(() => store.writeIfAbsent(key, parts)),
     writeIfUnchanged: (key, bytes, token) => limit.run(() => store.writeIfUnchanged(key, bytes, token)),
-    list: (prefix) => store.list(prefix),
+    list: (prefix, signal) => store.list(prefix, signal),
     delete: (key) => limit.run(() => store.delete(key)),
     localPath: (key) => store.localPath(key),
     direct: async (key) => store.direct?.(key),

@@ -105,13 +105,17 @@ export class RetryingStore implements Store {
   }
 
   /** A listing that broke off is made anew; what was already given is left out. */
-  async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+  async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
     const given = new Set<string>();
-    let listing = this.store.list(prefix)[Symbol.asyncIterator]();
+    const begin = (): AsyncIterator<ObjectInfo> => this.store.list(prefix, signal)[Symbol.asyncIterator]();
+    let listing = begin();
     for (;;) {
       const next = await this.persist(
         () => listing.next(),
-        () => (listing = this.store.list(prefix)[Symbol.asyncIterator]()),
+        () => {
+          signal?.throwIfAborted();
+          listing = begin();
+        },
       );
       if (next.done) return;
       if (given.has(next.value.key)) continue;

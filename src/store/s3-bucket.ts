@@ -8,6 +8,7 @@ import { GetObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/
 import { PachError } from '../base/errors.ts';
 import { S3Session } from './s3-client.ts';
 import { fromS3, statusOf } from './s3-errors.ts';
+import { Pages } from './s3-pages.ts';
 import type { S3Place } from './s3-url.ts';
 
 export interface BucketObject {
@@ -36,11 +37,12 @@ export class Bucket {
     return new Bucket({ ...place, prefix: '' }, await S3Session.open(place));
   }
 
-  /** A page of the objects whose key begins with `prefix`, in order, and where the next one begins. */
+  /** A page of the objects whose key begins with `prefix`, in order, and where the next one begins; `pages` are those of one listing. */
   async list(
     prefix: string,
     from: string | undefined,
     signal: AbortSignal,
+    pages = new Pages(this.shown(prefix)),
   ): Promise<{ objects: BucketObject[]; next: string | undefined }> {
     return this.words(prefix, signal, async (client) => {
       const page = await client.send(
@@ -61,7 +63,7 @@ export class Bucket {
         modifiedMs: LastModified?.getTime() ?? 0,
         etag: bare(ETag),
       }));
-      return { objects, next: page.IsTruncated ? page.NextContinuationToken : undefined };
+      return { objects, next: pages.after(page) };
     });
   }
 

@@ -131,6 +131,11 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     const next = 'the credentials need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there';
     return build(object, { code: 'denied', why, next });
   }
+  if (status !== undefined && status >= 300 && status < 400) {
+    const why = `the server sends requests on to another address (status ${status})`;
+    const next = 'name that address itself: ?endpoint=URL and ?region=NAME of the store';
+    return build(bucket, { code: 'usage', why, next });
+  }
   if (status === 404) return build(object, { code: 'not-found', why: 'there is no such object' });
   if (status === 507) return build(bucket, full);
   if (status === 501) return build(object, byName.get('NotImplemented') as Meaning);

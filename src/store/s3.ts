@@ -21,12 +21,15 @@ import { assert, PachError } from '../base/errors.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
 import { S3Session } from './s3-client.ts';
 import { fromS3, statusOf } from './s3-errors.ts';
+import { Pages } from './s3-pages.ts';
 import { parseS3Url, s3UrlOf, type S3Place } from './s3-url.ts';
 import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
 
 /** Larger bodies are sent from where they lie instead of being copied together and signed. */
 const streamedBytesMin = 256 * 1024;
 const signedSeconds = 3600;
+/** A page of a listing has 1,000 names, and may come slowly. */
+const pageMs = 60_000;
 
 interface Answer {
   readonly bytes: Buffer;
@@ -104,26 +107,27 @@ class S3Store implements Store {
     return written && this.tokenOf(written.etag, key);
   }
 
-  async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+  async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
     checkPrefix(prefix);
+    const pages = new Pages(`${this.url}: ${prefix}`);
     let more: string | undefined;
     do {
+      const command = new ListObjectsV2Command({
+        Bucket: this.place.bucket,
+        Prefix: this.place.prefix + prefix,
+        ContinuationToken: more,
+      });
       const page = await this.words(undefined, (client) =>
-        client.send(
-          new ListObjectsV2Command({
-            Bucket: this.place.bucket,
-            Prefix: this.place.prefix + prefix,
-            ContinuationToken: more,
-          }),
-        ),
+        new Deadline(pageMs).under(signal).run(this.url, (abortSignal) => client.send(command, { abortSignal })),
       );
+      signal?.throwIfAborted();
       for (const { Key, Size, LastModified } of page.Contents ?? []) {
         const key = Key?.slice(this.place.prefix.length) ?? '';
         // Consoles mark folders by an object of the prefix's own name.
         if (key === '' || !isListed(key, prefix)) continue;
         yield { key, size: Size ?? 0, modified: LastModified ?? new Date(0) };
       }
-      more = page.IsTruncated ? page.NextContinuationToken : undefined;
+      more = pages.after(page);
     } while (more !== undefined);
   }
 

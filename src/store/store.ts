@@ -48,8 +48,11 @@ export interface Store {
    */
   writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined>;
 
-  /** Objects whose key begins with `prefix`, in any order. */
-  list(prefix: string): AsyncIterable<ObjectInfo>;
+  /**
+   * Objects whose key begins with `prefix`, in any order. A store behind a network ends what is under way
+   * when `signal` is aborted.
+   */
+  list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectInfo>;
 
   /** Removes an object; removing an absent one is no error. */
   delete(key: string): Promise<void>;

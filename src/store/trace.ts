@@ -107,9 +107,9 @@ export function traceStore(store: Store): { store: Store; counts: Trace } {
         () => store.writeIfUnchanged(key, bytes, token),
         () => bytes.length,
       ),
-    async *list(prefix) {
+    async *list(prefix, signal) {
       const noted = counts.noteList(prefix);
-      for await (const info of store.list(prefix)) {
+      for await (const info of store.list(prefix, signal)) {
         noted.amount += 1;
         yield info;
       }

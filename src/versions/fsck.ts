@@ -171,11 +171,13 @@ class Check implements Blobs {
     const { head, table, findings } = this;
     const { store } = this.project.options;
     const packs = new Map(table.packs.map(({ id, kind }) => [id, kind]));
-    this.objects = await listObjects(store, head.project, packs, (key) => {
+    const foreign = (key: string): void => {
       findings
         .warn(`what lies below projects/${head.project}`, 'it is none of ours')
         .affects({ address: key, path: key });
-    });
+    };
+    const { signal } = this.request;
+    this.objects = await listObjects(store, head.project, packs, { foreign, signal });
     const condemned = await readCondemned(store, head).catch((error: unknown) => {
       findings.error(error);
       return [];

@@ -1,6 +1,7 @@
 /**
  * What a collection does with each pack: it stays, or its living blobs are copied and it goes.
  */
+import { heeding } from '../base/async.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import type { BlobTable, PackName } from '../chunks/blob-table.ts';
 import { headKey, objectKey, objectOfKey, projectPrefix, type ObjectKind, type PackKind } from '../model/keys.ts';
@@ -39,10 +40,10 @@ export async function listObjects(
   store: Store,
   project: string,
   packs: ReadonlyMap<PackId, PackKind>,
-  foreign?: (key: string) => void,
+  { foreign, signal }: { foreign?: (key: string) => void; signal?: AbortSignal | undefined } = {},
 ): Promise<Map<string, StoredObject>> {
   const objects = new Map<string, StoredObject>();
-  for await (const { key, size } of store.list(projectPrefix(project))) {
+  for await (const { key, size } of heeding(store.list(projectPrefix(project), signal), signal)) {
     const object = objectOfKey(key, project);
     if (object) objects.set(key, { ...object, bytes: size });
     else if (key !== headKey(project)) foreign?.(key);
@@ -50,6 +51,7 @@ export async function listObjects(
   for (const [id, kind] of packs) {
     const key = objectKey(project, kind, id);
     if (objects.has(key)) continue;
+    signal?.throwIfAborted();
     const found = await store.readTail(key, 1).catch((error: unknown) => {
       if (!isPachError(error, 'not-found')) throw error;
       return undefined;

@@ -111,7 +111,7 @@ class Collection {
     for (const segment of head.indexes.segments) await known.addSegment(segment, this.table);
     for (const [id, kind] of await known.packs()) this.packsSeen.set(id, kind);
     // Listed after the head was read: an object that is in neither was not published then.
-    this.objects = await listObjects(project.options.store, head.project, this.packsSeen);
+    this.objects = await listObjects(project.options.store, head.project, this.packsSeen, request);
     request.progress('looking for what is needed');
     await this.marks.markHead(head, this.since);
     this.plans = planPacks(this.table, this.marks, this.objects, head.project, head.scrub ?? false);

@@ -3,6 +3,7 @@
  * its head. All that a change refers to is durable before the head moves.
  */
 import { randomBytes } from 'node:crypto';
+import { lstat } from 'node:fs/promises';
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
 import { BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
@@ -112,6 +113,7 @@ export class Project {
     const { store, name } = this.options;
     const found = await store.readWithToken(headKey(name));
     if (!found) {
+      await checkNoFolder(store, headKey(name));
       throw new PachError('not-found', {
         what: `project ${name}`,
         why: `there is no such project in ${store.url}`,
@@ -294,6 +296,17 @@ export class Project {
     }
     throw unknown; // a purge has ended history since
   }
+}
+
+/** Throws `damaged` where a folder is in the place of an object: for a store it is no object, and so not there. */
+async function checkNoFolder(store: Store, key: string): Promise<void> {
+  const path = store.localPath(key);
+  if (path === undefined || !(await lstat(path).catch(() => undefined))?.isDirectory()) return;
+  throw new PachError('damaged', {
+    what: path,
+    why: 'it is a folder, where the store has a file',
+    next: 'find out who put it there, and restore the file from a copy of the store',
+  });
 }
 
 /** Handles an error of a kind: there is nothing then. */

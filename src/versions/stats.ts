@@ -52,7 +52,7 @@ export async function projectStats(project: Project, signal?: AbortSignal): Prom
   await known.addFresh(table);
   for (const segment of head.indexes.segments) await known.addSegment(segment, table);
   const knownPacks = await known.packs();
-  const byKey = await listObjects(store, name, knownPacks);
+  const byKey = await listObjects(store, name, knownPacks, { signal });
   const objects = [...byKey.values()];
   const learn = async (id: PackId): Promise<void> => {
     if (knownPacks.get(id) === 'data') await known.addPack({ kind: 'data', id }, table);

@@ -120,6 +120,15 @@ test('what is no document, or too much', async () => {
   ] as const) {
     expect(await said(name, text)).toMatch(/^usage .*nested too deep/);
   }
+  // A kilobyte for each of them would be a gigabyte.
+  for (const [name, text] of [
+    ['x.json', `[${'1,'.repeat(1_000_000)}1]`],
+    ['x.json', `[${'[],'.repeat(330_000)}[]]`],
+    ['y.yaml', `a:\n${'- 1\n'.repeat(500_000)}`],
+    ['y.yaml', '---\n'.repeat(500_000)],
+  ] as const) {
+    expect(await said(name, text)).toBe(`usage ${name}: it has more than 250000 lines, values and names`);
+  }
   expect(await said('x.yaml', '*a')).toMatch(/^usage x\.yaml: Unresolved alias/);
   expect(await said('x.yaml', Buffer.from([0xff, 0xfe, 0x00]))).toBe('usage x.yaml: it is not text in UTF-8');
   expect(await said('x.yaml', '# '.repeat(2 ** 21 + 1))).toBe('usage x.yaml: it has more than 4 MiB');

@@ -11,6 +11,8 @@ import { jsonFault } from './json.ts';
 const fileBytesMax = 4 * 1024 * 1024;
 /** The parser takes a minute for what is nested a million times, before it says so. */
 const depthMax = 1000;
+/** It takes up to a kilobyte for each value, whatever that is. */
+const marksMax = 250_000;
 
 export interface ReadDocument {
   readonly value: unknown;
@@ -24,6 +26,7 @@ export interface ReadDocument {
 export async function parseDocuments(text: string, file: string): Promise<ReadDocument[]> {
   if (extname(file).toLowerCase() === '.json') checkJson(text, file);
   if (depthOf(text) > depthMax) throw wrong(file, 'it is nested too deep');
+  if (hasMoreMarks(text)) throw wrong(file, `it has more than ${marksMax} lines, values and names`);
   // Takes 50 ms to load: those who read no documents do without.
   const { LineCounter, parseAllDocuments, visit } = await import('yaml');
   const lines = new LineCounter();
@@ -67,6 +70,16 @@ function checkJson(text: string, file: string): void {
     if (fault) throw wrong(`${file}:${line + before.length}:${(before.at(-1)?.length ?? 0) + 1}`, fault.why);
     line += before.length - 1;
   }
+}
+
+/** True for a text with more values than the parser should see: about, as what stands in strings counts too. */
+function hasMoreMarks(text: string): boolean {
+  let marks = 0;
+  for (const _ of text.matchAll(/[\n\r[\]{},&*!?]|[-:][ \t]/g)) {
+    marks += 1;
+    if (marks > marksMax) return true;
+  }
+  return false;
 }
 
 /** How deep brackets are nested, or lists and keys on one line: about, as strings count too. */
