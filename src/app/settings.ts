@@ -41,6 +41,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 export function settingsFrom(flags: Flags, environment: Environment): Settings {
   const { home, homeNote } = homeFrom(environment);
+  if (flags.store === '') {
+    // Of a variable that is not set, most often. The default store is not meant.
+    throw new PachError('usage', { what: '--store', why: 'its value is empty' });
+  }
   const named = flags.store ?? environment['PACH_STORE'];
   const project = flags.project ?? (environment['PACH_PROJECT'] || 'default');
   checkName('project', project);

@@ -102,7 +102,7 @@ async function parsed(verb: Verb, words: readonly string[]): Promise<Asked> {
     if (error instanceof Parsed) return { kind: 'verb', verb, args: error.args };
     throw error;
   }
-  return help(`${text}\n`);
+  return help(`${verb.usage === undefined ? text : text.replace(verb.command, verb.usage)}\n`);
 }
 
 /** The parser of one verb, with the options that all verbs have, for the words that follow its name. */
@@ -120,7 +120,7 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
     .wrap(process.stdout.isTTY ? Math.min(110, process.stdout.columns) : null)
     .fail((message: string | undefined, error: Error | undefined) => {
       if (error && error.name !== 'YError') throw error;
-      throw misuse(verb.command, words, parser, message ?? error?.message ?? 'not understood');
+      throw misuse(verb, words, parser, message ?? error?.message ?? 'not understood');
     });
   const positionals = verb.command.slice(name.length);
   parser.command(

@@ -35,10 +35,11 @@ function phrases(verbs: readonly Verb[]): string[] {
   const byNoun = new Map<string, string[]>();
   for (const { command } of verbs) {
     const [first = '', noun = ''] = command.split(' ').filter((word) => /^[a-z]+$/.test(word));
-    const key = noun === '' ? first : noun;
+    // A verb without a noun stands by itself, also where it is a noun of others: stats, and cache stats.
+    const key = noun === '' ? first : ` ${noun}`;
     byNoun.set(key, [...(byNoun.get(key) ?? []), ...(noun === '' ? [] : [first])]);
   }
-  return [...byNoun].map(([noun, firsts]) => (firsts.length === 0 ? noun : `${firsts.join('|')} ${noun}`));
+  return [...byNoun].map(([noun, firsts]) => `${firsts.join('|')}${noun}`);
 }
 
 const lineColumns = 79;

@@ -30,6 +30,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const interrupt = new AbortController();
+  let unfinished = 'nothing was committed';
   const stop = (signal: NodeJS.Signals): void => {
     if (interrupt.signal.aborted) {
       // Asked twice: at once, and as the system does it. exit() would wait for threads that a file system holds.
@@ -37,7 +38,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.kill(process.pid, signal);
       return;
     }
-    interrupt.abort(new PachError('interrupted', { what: 'interrupted', why: 'nothing was committed' }));
+    interrupt.abort(new PachError('interrupted', { what: 'interrupted', why: unfinished }));
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
   // A reader that has seen enough (`| head`) is no error.
@@ -53,6 +54,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       return what.isMissing ? 2 : 0;
     }
     const { verb, args } = what;
+    if (verb.reads === true) unfinished = 'it has not finished';
     const flags = args as unknown as CommonFlags;
     output = new Output({
       format: verb.formats === false ? 'table' : ((flags.output ?? 'table') as Format),
@@ -60,6 +62,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       verbose: flags.verbose ?? false,
       color: flags.color ?? true,
       flags: whereFlags(flags),
+      signal: interrupt.signal,
     });
     const settings = settingsFrom(flags, process.env);
     if (settings.homeNote !== undefined) output.note(settings.homeNote);
@@ -68,9 +71,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     // Who knows what is left says so; what else was broken off is of no interest.
-    return output.error(
-      interrupt.signal.aborted && !isPachError(error, 'interrupted') ? interrupt.signal.reason : error,
-    );
+    const isInterrupted = interrupt.signal.aborted;
+    const code = output.error(isInterrupted && !isPachError(error, 'interrupted') ? interrupt.signal.reason : error);
+    // A reader of a pipe that does not read would keep the process from ending.
+    if (isInterrupted && process.stdout.writableLength > 0) process.exit(code);
+    return code;
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }

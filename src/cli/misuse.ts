@@ -5,6 +5,7 @@ import type { Argv } from 'yargs';
 import { PachError } from '../base/errors.ts';
 import { nearest } from '../pipelines/spec/nearest.ts';
 import { alternatives } from './text.ts';
+import type { Verb } from './verb.ts';
 
 /** What yargs knows of a parser's options, which is not in its types. */
 interface ParserOptions {
@@ -53,17 +54,19 @@ export function unknownNoun(verb: string, word: string, nouns: readonly string[]
 
 /** Undefined for a word that is no option, or one that there is. `of` is what has the options. */
 export function unknownOption(word: string, parser: Argv, of: string): PachError | undefined {
-  const { key, alias } = optionsOf(parser);
+  const { key, alias, choices } = optionsOf(parser);
   const known = [...new Set([...Object.keys(key), ...Object.values(alias).flat(), 'help', 'h'])];
   const next = of === 'pach' ? 'pach --help' : `pach ${of} --help`;
   const [, long] = /^--([^=]+)/.exec(word) ?? [];
   if (long !== undefined) {
     if (known.includes(long) || known.includes(long.replace(/^no-/, ''))) return undefined;
-    const meant = nearest(
+    const near = nearest(
       long,
       known.filter((name) => name.length > 1 && !/[A-Z]/.test(name)),
     );
-    return notThere(`--${long}`, `${of} has no such option`, meant && `--${meant}`, next);
+    const meant = near === undefined ? undefined : `--${near}`;
+    const isFormat = choices['output']?.includes(long) === true;
+    return notThere(`--${long}`, `${of} has no such option`, isFormat ? `-o ${long}` : meant, next);
   }
   const letter = /^-([A-Za-z])/.exec(word)?.[1];
   if (letter === undefined || known.includes(letter)) return undefined;
@@ -75,8 +78,9 @@ export function isTaking(word: string, names: readonly string[]): boolean {
   return names.some((name) => word === (name.length > 1 ? `--${name}` : `-${name}`));
 }
 
-/** What yargs has refused, in our words. `command` as a verb has it, `words` what follows its name. */
-export function misuse(command: string, words: readonly string[], parser: Argv, message: string): PachError {
+/** What yargs has refused, in our words. `words` follow the name of the verb. */
+export function misuse(verb: Verb, words: readonly string[], parser: Argv, message: string): PachError {
+  const { command, usage: shown = command } = verb;
   const name = command.replace(/ *[<[].*/, '');
   const usage = (what: string, why: string): PachError =>
     new PachError('usage', { what, why, next: `pach ${name} --help` });
@@ -88,18 +92,21 @@ export function misuse(command: string, words: readonly string[], parser: Argv, 
   const [, unknown] = /^Unknown arguments?: ([^]*)/.exec(message) ?? [];
   if (unknown !== undefined) {
     const word = surplus(unknown, words);
-    if (word !== undefined) return usage(word, `one word too many for: pach ${command}`);
+    if (word !== undefined) return usage(word, `one word too many for: pach ${shown}`);
     // One of several letters after a dash.
     return usage(dashed(unknown), `${name} has no such option`);
   }
   const [, without] = /^Not enough arguments following: (.*)/.exec(message) ?? [];
   if (without !== undefined) return usage(dashed(without), 'its value is missing');
   const [, option = '', given] = /Argument: ([^,]+), Given: (.*), Choices: /.exec(message) ?? [];
-  if (given !== undefined) return wrongChoice(option, given, optionsOf(parser).choices[option] ?? []);
+  if (given !== undefined) {
+    const isPositional = positionalsOf(command).some((positional) => positional.name === option);
+    return wrongChoice(isPositional ? name : dashed(option), given, optionsOf(parser).choices[option] ?? []);
+  }
   const [, got] = /^Not enough non-option arguments: got (\d+)/.exec(message) ?? [];
-  const needed = positionalsOf(command).filter(({ isNeeded }) => isNeeded);
+  const needed = positionalsOf(shown).filter(({ isNeeded }) => isNeeded);
   const positional = got === undefined ? undefined : needed[Number(got)];
-  if (positional) return usage(name, `<${positional.name}> is missing, as in: pach ${command}`);
+  if (positional) return usage(name, `<${positional.name}> is missing, as in: pach ${shown}`);
   const [, missing] = /^Missing required arguments?: ([^,\n]+)/.exec(message) ?? [];
   if (missing !== undefined) {
     const short = optionsOf(parser).alias[missing]?.find((alias) => alias.length === 1);
@@ -117,12 +124,12 @@ function dashed(option: string): string {
   return option.length > 1 ? `--${option}` : `-${option}`;
 }
 
-function wrongChoice(option: string, given: string, choices: readonly string[]): PachError {
+function wrongChoice(of: string, given: string, choices: readonly string[]): PachError {
   const value = given.replaceAll(/^"|"$/g, '');
   const meant = nearest(value, choices);
   const takes = `it takes ${alternatives(choices)}`;
   return new PachError('usage', {
-    what: `${dashed(option)} ${value}`,
+    what: `${of} ${value}`,
     why: meant === undefined ? takes : `${takes}; did you mean ${meant}?`,
   });
 }

@@ -23,6 +23,8 @@ export interface OutputOptions {
   readonly color: boolean;
   /** Where to work, as the user has said it: options that commands in advice need too. */
   readonly flags?: string;
+  /** Ends the wait for a reader that does not read. */
+  readonly signal?: AbortSignal;
 }
 
 /** What makes text of names, such as those of files, and of ids. */
@@ -84,7 +86,9 @@ export class Output {
   async write(bytes: string | Uint8Array): Promise<void> {
     // A pipe may end in the same terminal, so the progress goes whatever this writes to.
     this.endProgress();
-    if (bytes.length > 0 && !this.stdout.write(bytes)) await once(this.stdout, 'drain');
+    if (bytes.length === 0 || this.stdout.write(bytes)) return;
+    const { signal } = this.options;
+    await once(this.stdout, 'drain', signal ? { signal } : {});
   }
 
   /** An id as it is shown: to people its beginning, which names it as well; in a pipe and in JSON all of it. */

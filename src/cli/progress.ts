@@ -44,7 +44,8 @@ export class FilesProgress implements SourceWatch {
     const seconds = Math.max(0.1, (Date.now() - this.started) / 1000);
     const parts = [countText(this.files, 'file'), sizeText(this.bytes), `${sizeText(this.bytes / seconds)}/s`];
     const done = Math.max(this.came, this.bytes);
-    if (this.total !== undefined && done > 0) {
+    // The first bytes of a large work come late: what they would foretell is many times too long.
+    if (this.total !== undefined && done > 0 && (seconds >= 1 || done >= this.total / 20)) {
       parts.push(`${waitText((Math.max(0, this.total - done) / done) * seconds)} left`);
     }
     return parts.join(', ');

@@ -16,6 +16,8 @@ export interface VerbContext {
 export interface Verb<A = object> {
   /** The command with its positional arguments as yargs writes them: `create repo <repo>`. */
   readonly command: string;
+  /** The same as people read it, where yargs can't take it so. */
+  readonly usage?: string;
   readonly summary: string;
   /** Further forms of the first words that are understood: `ls`. */
   readonly aliases?: readonly string[];
@@ -25,6 +27,8 @@ export interface Verb<A = object> {
   readonly json?: string;
   /** False for verbs where `-o` names a target instead of an output format. */
   readonly formats?: boolean;
+  /** True for verbs that store nothing, and that may take long. */
+  readonly reads?: boolean;
   options?(yargs: Argv): Argv<A>;
   /** Resolves to the exit code, 0 when undefined. */
   run(args: ArgumentsCamelCase<A>, context: VerbContext): Promise<number | void>;

@@ -192,6 +192,11 @@ test('an interrupted put commits nothing, and killed ones lose nothing', async (
     expect(await place.must(script, 30)).toBe('130 pach: interrupted: nothing was committed\n');
   }
   expect((await place.run('pach list file data@master:/x')).code).toBe(3);
+  // What stores nothing says nothing of a commit. Its first bytes have come when it is interrupted.
+  const got = await place.must(`head -c 1000000 /dev/zero | pach put file data@master:/big -f - > out
+    mkfifo held; exec 8<> held; pach get file data:/big > held 2> said & pid=$!
+    head -c 1000 <&8 > out; kill -INT $pid; wait $pid; echo $? $(cat said); pach delete file data@master:/big > out`);
+  expect(got).toBe('130 pach: interrupted: it has not finished\n');
   const kills = 15;
   for (let round = 0; round < kills; round += 1) {
     await place.run(

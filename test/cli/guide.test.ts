@@ -157,7 +157,7 @@ test('pach help lists the pages, shows one, and the help of a verb', async () =>
   expect(page).toMatch(/^# Importing\n\nHow files/);
   expect(page).not.toContain('<!--');
   expect(await place.must('pach help put file')).toBe(await place.must('pach put file --help'));
-  expect(await place.must('pach help mount')).toMatch(/^pach mount <words/);
+  expect(await place.must('pach help mount')).toMatch(/^pach mount \[source..\] <mountpoint>\n/);
 });
 
 test('a page that does not exist is answered with the nearest name', async () => {

@@ -70,6 +70,7 @@ export const cacheClearVerb = verb<CacheArgs>({
 
 export const cacheVerifyVerb = verb<CacheArgs>({
   command: 'cache verify',
+  reads: true,
   summary: 'Check every byte of the disk cache; damaged data is removed and fetched again when it is read',
   examples: [['cache verify', 'Exit code 6 when something was damaged']],
   json: '{dir, items, checkedBytes, damagedItems, damagedBytes}',
@@ -98,6 +99,7 @@ export const cacheVerifyVerb = verb<CacheArgs>({
 
 export const cacheWarmVerb = verb<CacheArgs & { file: string; 'cache-size': string | undefined }>({
   command: 'cache warm <file>',
+  reads: true,
   summary: 'Fetch a file or directory into the disk cache before it is read',
   examples: [['cache warm images@master:/a', 'All below a directory']],
   json: '{files, bytes, fetchedBytes, requests}; fetchedBytes and requests: of large files',

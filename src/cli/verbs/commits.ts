@@ -10,7 +10,7 @@ import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { addressOf, namesWholeRepo } from '../addresses.ts';
 import type { Output } from '../output.ts';
-import { sizeText, timeText } from '../text.ts';
+import { countText, sizeText, timeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
 const commitJson = '{repo, branch, commit, parent, started, finished, message, author, bytes, files, provenance}';
@@ -144,7 +144,7 @@ function describe(commit: Commit, { id }: Pick<Output, 'id'>): string[] {
     `Parent:   ${id(commit.parent ?? '-')}`,
     `Author:   ${commit.author}`,
     `Finished: ${new Date(commit.finished).toISOString()}`,
-    `Size:     ${sizeText(commit.bytes)} in ${commit.files} files`,
+    `Size:     ${sizeText(commit.bytes)} in ${countText(commit.files, 'file')}`,
     ...(commit.message ? ['', ...commit.message.split('\n').map((line) => `    ${line}`)] : []),
   ];
 }

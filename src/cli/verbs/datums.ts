@@ -181,6 +181,7 @@ const pollMs = 200;
 
 export const logsVerb = verb<LogArgs>({
   command: 'logs',
+  reads: true,
   summary: 'Print the logs of a job',
   examples: [
     ['logs -p edges', "A pipeline's newest job"],

@@ -13,6 +13,7 @@ const damagedExitCode = 6;
 
 export const fsckVerb = verb<{ 'read-data': string }>({
   command: 'fsck',
+  reads: true,
   summary: 'Check indexes, metadata and versions of a project, and on request the data of files. Repairs nothing',
   examples: [
     ['fsck', 'Check everything except the data of files'],

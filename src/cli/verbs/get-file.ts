@@ -21,6 +21,7 @@ interface GetArgs {
 
 export const getFileVerb = verb<GetArgs>({
   command: 'get file <file>',
+  reads: true,
   summary: 'Get a file, or a directory with -r',
   examples: [
     ['get file images@master:/a/b.png -o b.png', 'To a file'],

@@ -57,6 +57,7 @@ export const inspectJobVerb = verb<JobArgs>({
 
 export const waitJobVerb = verb<JobArgs>({
   command: 'wait job <job>',
+  reads: true,
   summary: 'Wait until a job ends',
   examples: [['wait job 3f2a', 'Exit code 1 when it did not succeed']],
   json: jobJson,

@@ -29,6 +29,7 @@ interface MountArgs {
 
 export const mountVerb = verb<MountArgs>({
   command: 'mount <words..>',
+  usage: 'mount [source..] <mountpoint>',
   summary: 'Mount versions as a folder, read-only: [SOURCE…] MOUNTPOINT',
   examples: [
     ['mount images@master ~/pfs', 'The newest commit of a branch, as ~/pfs/images'],
