@@ -210,8 +210,12 @@ export class World {
 
   /** Resolves when every actor that lives waits for the world. */
   private async settled(): Promise<void> {
-    // Nothing here waits for threads or files, so all is done when the event loop has turned.
-    await new Promise((resolve) => setImmediate(resolve));
+    // Nothing here waits for threads or files. Long work lets the event loop turn now and then.
+    for (let turns = 0; turns < turnsMax; turns += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const waiting = new Set(this.waiting.map(({ actor }) => actor));
+      if (this.actors.every((actor) => actor.state !== 'runs' || waiting.has(actor))) return;
+    }
   }
 
   private take({ waiting, outcome }: Step): void {
@@ -267,6 +271,9 @@ export class World {
     return String(this.versions) as Token;
   }
 }
+
+/** An actor that neither waits nor ends in so many turns of the event loop never will. */
+const turnsMax = 1000;
 
 /** A stale listing may lack what was written so lately. */
 const recentWrites = 10;
