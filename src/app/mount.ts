@@ -8,6 +8,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
+import { utf8Path } from '../base/utf8-path.ts';
 import { kernelMounts } from '../local/kernel-mounts.ts';
 import { askMount, listMounts, mountLogPath } from '../local/mounts.ts';
 import { parseAddress } from '../model/address.ts';
@@ -73,7 +74,7 @@ export async function mountProject(
 
 /** The absolute path of a mountpoint, with links followed, without touching what may be mounted there. */
 export async function mountpointPath(text: string): Promise<string> {
-  let path = resolve(text);
+  let path = resolve(utf8Path(text));
   for (let links = 0; links < linksMax; links += 1) {
     if (path === '/') throw new PachError('usage', { what: path, why: 'it can not be a mountpoint' });
     const parent = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => error);

@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { utf8Path } from '../base/utf8-path.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
 import { isS3 } from '../store/s3-url.ts';
@@ -48,7 +49,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
   const named = flags.store ?? environment['PACH_STORE'];
   const project = flags.project ?? (environment['PACH_PROJECT'] || 'default');
   checkName('project', project);
-  const storeUrl = named || home.store;
+  const storeUrl = utf8Path(named || home.store);
   if (flags.singleWriter === true && !isS3(storeUrl)) {
     throw new PachError('usage', {
       what: `--single-writer with the store ${storeUrl}`,
@@ -79,7 +80,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
  * in root's own home then.
  */
 function homeFrom(environment: Environment): Pick<Settings, 'home' | 'homeNote'> {
-  const named = environment['PACH_HOME'];
+  const named = environment['PACH_HOME'] && utf8Path(environment['PACH_HOME']);
   const isRoot = process.geteuid?.() === 0;
   const caller = isRoot ? Number(environment['SUDO_UID']) : 0;
   if (named) return { home: new Home(named, caller > 0 ? caller : undefined) };

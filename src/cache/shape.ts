@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isPachError } from '../base/errors.ts';
 import { removeOne } from '../base/remove.ts';
+import { errnoOf, inSystemWords } from '../base/system-errors.ts';
 import { checkFolder, claimFolder, isTagName, makeBelow, type FolderKind } from '../local/own-folder.ts';
 
 const tagStart = `Signature: 8a477f597d28d172789f06886806bc55
@@ -30,6 +31,9 @@ interface Shape {
   readonly files?: RegExp;
   readonly folders?: readonly (readonly [RegExp, Shape])[];
 }
+
+/** Errors of a path at which no folder can be. */
+const impossible = /^(?:ENOENT|ENOTDIR|ELOOP|ENAMETOOLONG)$/;
 
 const storeName = /^[0-9a-f]{32}$/;
 export const extentName = /^(\d+)-(\d+)$/;
@@ -120,5 +124,6 @@ function below({ folders }: Shape, name: string): Shape | undefined {
 
 /** A cache that can't be written is done without. */
 function unlessUnwritable(error: unknown): void {
-  if (isPachError(error) || !(error instanceof Error && 'code' in error)) throw error;
+  const errno = errnoOf(error);
+  if (isPachError(error) || errno === undefined || impossible.test(errno)) throw inSystemWords(error);
 }

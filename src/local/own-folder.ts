@@ -5,10 +5,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, lstat, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { makeFolders } from '../base/folders.ts';
 import { shellWord } from '../base/shell.ts';
 
 export interface FolderKind {
@@ -26,10 +27,9 @@ export interface FolderKind {
 
 /** Makes or takes a folder for us; what is empty, or holds nothing but ours, gets the tag. Throws `usage`. */
 export async function claimFolder(path: string, kind: FolderKind): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch(async (error: NodeJS.ErrnoException) => {
-    // On a file system that is read-only, Node says so only of a single folder.
-    if (error.code === 'ENOENT') await mkdir(path, { mode: 0o700 });
-    else if (error.code !== 'EEXIST') throw error; // what is there instead is said below
+  await makeFolders(path, 0o700).catch((error: NodeJS.ErrnoException) => {
+    // What is there instead is said below.
+    if (error.code !== 'EEXIST' && error.code !== 'ENOTDIR') throw error;
   });
   await checkFolder(path, kind);
 }

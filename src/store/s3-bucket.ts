@@ -63,6 +63,8 @@ export class Bucket {
         modifiedMs: LastModified?.getTime() ?? 0,
         etag: bare(ETag),
       }));
+      const foreign = objects.find(({ key }) => !key.startsWith(prefix));
+      if (foreign) throw pages.outside(foreign.key);
       return { objects, next: pages.after(page) };
     });
   }

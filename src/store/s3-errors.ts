@@ -94,6 +94,11 @@ export function isOfNetwork(error: unknown): boolean {
   return name === 'TimeoutError' || (code !== undefined && network.test(code)) || message === 'aborted';
 }
 
+/** Whether what came is not HTTP: another kind of server, or something on the way that breaks. */
+function isNoHttp(error: unknown): boolean {
+  return (error as { code?: string }).code?.startsWith('HPE_') === true;
+}
+
 /** What a gateway answers in the server's place when it got no answer from it. */
 const gatewayStatuses: ReadonlySet<number> = new Set([502, 504]);
 
@@ -147,10 +152,15 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     const next = 'check that the endpoint speaks https; AWS_CA_BUNDLE names the file of the authorities to trust';
     return build(bucket, { code: 'failed', why: `no trusted connection to ${whereOf(error, place)} (${code})`, next });
   }
-  if (isOfNetwork(error)) {
-    const why = `${whereOf(error, place)} does not answer (${code ?? 'timeout'})`;
+  if (isOfNetwork(error) || isNoHttp(error)) {
+    const why = `${whereOf(error, place)} does not answer${isNoHttp(error) ? ' in HTTP' : ''} (${code ?? 'timeout'})`;
     const next = 'check the endpoint (AWS_ENDPOINT_URL, ?endpoint=) and the network';
     return build(bucket, { code: 'unreachable', why, next });
+  }
+  // The SDK had no error of the server to read.
+  if (status !== undefined && status < 300) {
+    const why = 'the answer is not one that an S3 server gives';
+    return build(bucket, { code: 'unsupported', why, next: `check that ${whereOf(error, place)} is an S3 server` });
   }
   return build(object, { code: 'failed', why: `${name ?? 'error'}: ${message ?? 'no message'}` });
 }

@@ -5,6 +5,7 @@
 import { PachError } from '../base/errors.ts';
 
 interface Page {
+  readonly Name?: string | undefined;
   readonly IsTruncated?: boolean | undefined;
   readonly NextContinuationToken?: string | undefined;
   readonly Contents?: readonly { readonly Key?: string | undefined }[] | undefined;
@@ -12,6 +13,8 @@ interface Page {
 
 /** Pages without a key, one after another, that a server may send: some skip what they have removed. */
 const emptyPagesMax = 1000;
+/** How much of a key messages show. */
+const keyCharactersMax = 200;
 
 export class Pages {
   private readonly shown: string;
@@ -25,7 +28,12 @@ export class Pages {
   }
 
   /** What asks for the page after this one; undefined after the last. Throws `unsupported`. */
-  after({ IsTruncated, NextContinuationToken: token, Contents: [first] = [] }: Page): string | undefined {
+  after({ Name, IsTruncated, NextContinuationToken: token, Contents }: Page): string | undefined {
+    const first = Contents?.[0];
+    // The SDK takes any page of HTML for a listing with nothing in it.
+    if (Name === undefined && IsTruncated === undefined && first === undefined) {
+      throw this.refused('the answer of the server is not a listing');
+    }
     if (first?.Key === undefined) this.empty += 1;
     else if (this.firstKeys.has(first.Key)) throw this.endless('a page of it came twice');
     else {
@@ -40,10 +48,19 @@ export class Pages {
     return token;
   }
 
+  /** The error for a key that was not asked for. */
+  outside(key: string): PachError {
+    return this.refused(`the server lists an object that does not lie there: ${key.slice(0, keyCharactersMax)}`);
+  }
+
   private endless(why: string): PachError {
+    return this.refused(`the server's listing has no end: ${why}`);
+  }
+
+  private refused(why: string): PachError {
     return new PachError('unsupported', {
       what: this.shown,
-      why: `the server's listing has no end: ${why}`,
+      why,
       next: 'check the server, and what stands between it and this machine; nothing was removed',
     });
   }

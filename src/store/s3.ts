@@ -122,6 +122,7 @@ class S3Store implements Store {
       );
       signal?.throwIfAborted();
       for (const { Key, Size, LastModified } of page.Contents ?? []) {
+        if (Key?.startsWith(this.place.prefix + prefix) === false) throw pages.outside(Key);
         const key = Key?.slice(this.place.prefix.length) ?? '';
         // Consoles mark folders by an object of the prefix's own name.
         if (key === '' || !isListed(key, prefix)) continue;

@@ -2,7 +2,7 @@
  * Listings of a server, or of what stands before it, that lead nowhere.
  */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createConnections, type AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { openStore } from '../../src/store/open.ts';
 import { Bucket } from '../../src/store/s3-bucket.ts';
@@ -42,6 +42,9 @@ const endless: readonly [string, (request: number) => string, RegExp][] = [
   ['two tokens in turn', (n) => entry(`a${n}`) + cut(`t${n % 2}`), /the same continuation token came twice/],
   ['no token', () => entry('a') + cut(''), /nothing says where it goes on/],
   ['the same page', (n) => entry('a') + cut(`t${n}`), /a page of it came twice/],
+  ['a key from elsewhere', () => '<Contents><Key>x</Key><Size>1</Size></Contents>', /does not lie there: x/],
+  ['nothing in it', () => '', /is not a listing/],
+  ['what nobody can parse', () => '<a>'.repeat(100_000), /not one that an S3 server gives/],
 ];
 
 test.each(endless)('a listing with %s is refused', async (_, page, why) => {
@@ -79,6 +82,20 @@ test('a listing that gets no answer ends with its signal, and goes no further', 
   await store.close();
 });
 
+test('what does not speak HTTP does not answer', async () => {
+  Object.assign(process.env, keys);
+  const server = createConnections((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH\r\n'));
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const store = await openStore(`s3://bucket/p?endpoint=${endpoint}`, { timeoutMs: 100 });
+  await expect(store.read('projects/default/head', 0, 1)).rejects.toMatchObject({
+    code: 'unreachable',
+    why: expect.stringMatching(/in HTTP/) as string,
+  });
+  await store.close();
+  server.close();
+});
+
 test('what a disk or a path does is said in words, whatever is asked', async () => {
   await using place = await Place.make('root');
   await place.must('echo x > file && ln -s two one && ln -s one two && mkdir ro ro/kept && mkdir full');
@@ -88,6 +105,8 @@ test('what a disk or a path does is said in words, whatever is asked', async () 
     [`$PWD/${long}`, /too long/],
     ['$PWD/one/home', /symbolic link/],
     ['$PWD/ro/home', /read-only/],
+    ['/proc/home', /no such/],
+    [`$PWD/caf\u00e9$(printf '\\351')`, /not UTF-8/],
   ];
   await place.must('mount --bind ro ro && mount -o remount,ro,bind ro');
   try {
@@ -102,6 +121,26 @@ test('what a disk or a path does is said in words, whatever is asked', async () 
   } finally {
     await place.must('umount ro');
   }
+});
+
+test('a mount is nowhere where its name or its cache can not be', async () => {
+  await using place = await Place.make('root');
+  await place.must('pach create repo x && echo x > file && pach put file x@master -f file');
+  const odd = "$(printf 'caf\\351')";
+  const commands: readonly (readonly [string, RegExp])[] = [
+    [`mount x@master ${odd}`, /not UTF-8/],
+    [`unmount ${odd}`, /not UTF-8/],
+    [`mount x@master --cache ${odd} m`, /not UTF-8/],
+    [`--store ${odd} create repo x`, /not UTF-8/],
+    ['mount x@master --cache file/cache m', /part of its path is not a folder/],
+    ['mount x@master --cache /proc/cache m', /no such/],
+  ];
+  for (const [command, why] of commands) {
+    const { code, stderr } = await place.run(`pach ${command}`);
+    expect({ command, stderr }).toEqual({ command, stderr: expect.stringMatching(why) });
+    expect(code).toBeGreaterThan(1);
+  }
+  expect(await place.must('ls; pach mounts')).toBe('file\nhome\n');
 });
 
 test('a folder in the place of a head is damage', async () => {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { openProject } from '../../app/open.ts';
 import type { Settings } from '../../app/settings.ts';
+import { utf8Path } from '../../base/utf8-path.ts';
 import { cachedItems, clearCache, verifyItem } from '../../cache/inventory.ts';
 import { entrySize } from '../../model/tree.ts';
 import { warmFiles } from '../../versions/warm.ts';
@@ -25,7 +26,7 @@ function cacheOption(yargs: Argv): Argv<CacheArgs> {
 }
 
 async function dirOf({ cache }: CacheArgs, { home }: Settings): Promise<string> {
-  if (cache !== undefined) return resolve(cache);
+  if (cache !== undefined) return resolve(utf8Path(cache));
   await home.has(home.cache);
   return home.cache;
 }

@@ -8,6 +8,7 @@ import { mountAt, unmount } from '../../app/unmount.ts';
 import { PachError } from '../../base/errors.ts';
 import { removeTreeAsync } from '../../base/remove.ts';
 import { shellWord } from '../../base/shell.ts';
+import { utf8Path } from '../../base/utf8-path.ts';
 import type { Home } from '../../local/home.ts';
 import { askMount, listMounts, type Mount, type MountRecord } from '../../local/mounts.ts';
 import type { Columns, Output } from '../output.ts';
@@ -97,7 +98,7 @@ export const mountVerb = verb<MountArgs>({
       mountpoint,
       sources: sources.map((source) => source.replace(/\+r$/, '')),
       memoryBytesMax: bytesOf(args.memory, '--memory'),
-      cacheDir: args.cache && resolve(args.cache),
+      cacheDir: args.cache && resolve(utf8Path(args.cache)),
       cacheBytesMax: bytesOf(args['cache-size'], '--cache-size'),
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
