@@ -123,6 +123,17 @@ test('what a disk or a path does is said in words, whatever is asked', async () 
   }
 });
 
+test('in a folder that was removed', async () => {
+  await using place = await Place.make('root');
+  for (const command of ['pach list repo', 'pachmount x@master m']) {
+    const { code, stderr } = await place.run(`mkdir gone && cd gone && rmdir ../gone && ${command}`);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'pach: the current folder: it does not exist any more\ntry: cd\n',
+    });
+  }
+});
+
 test('a mount is nowhere where its name or its cache can not be', async () => {
   await using place = await Place.make('root');
   await place.must('pach create repo x && echo x > file && pach put file x@master -f file');
