@@ -87,7 +87,7 @@ test('what does not speak HTTP does not answer', async () => {
   const server = createConnections((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH\r\n'));
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const store = await openStore(`s3://bucket/p?endpoint=${endpoint}`, { timeoutMs: 100 });
+  const store = await openStore(`s3://bucket/p?endpoint=${endpoint}`, { retry: { firstContactMs: 100 } });
   await expect(store.read('projects/default/head', 0, 1)).rejects.toMatchObject({
     code: 'unreachable',
     why: expect.stringMatching(/in HTTP/) as string,
