@@ -16,9 +16,13 @@ interface Peeked extends AsyncDisposable {
   readonly project: Project;
 }
 
-/** Undefined where there is no store. Nothing is made, and nothing is kept on this machine. */
-export async function peek({ storeUrl, project: name, author }: Settings): Promise<Peeked | undefined> {
+/** Undefined where there is no store. `opened` is called before it is asked. Nothing is made or kept on this machine. */
+export async function peek(
+  { storeUrl, project: name, author }: Settings,
+  opened: () => void,
+): Promise<Peeked | undefined> {
   const store = await openStore(storeUrl);
+  opened();
   if (!(await readHeader(store))) return undefined;
   const extents = new ExtentCache(store, { memoryBytesMax, readAroundBytes });
   const project = new Project({ store, extents, name, author, memoryBytesMax });

@@ -7,7 +7,6 @@
  * shells it is empty.
  */
 import { basename } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { settingsFrom } from '../../app/settings.ts';
 import { namesOf } from './names.ts';
 import { quoted, unquoted } from './quoting.ts';
@@ -24,23 +23,27 @@ export async function complete([shell = '', tail = '', program = '', ...typed]: 
   const plain = shell === 'zsh' ? typed : typed.map((word) => unquoted(word).text);
   const words = basename(program) === 'pachmount' ? ['mount', ...plain] : plain;
   const current = words.pop() ?? '';
-  const soon = new AbortController();
-  const found = await Promise.race([
-    candidates(words, current).catch(() => []),
-    pause(Number(process.env['PACH_COMPLETION_MS']) || answerMsMax, undefined, { signal: soon.signal }),
-  ]);
-  soon.abort();
-  if (!Array.isArray(found)) return undefined;
+  const answerMs = Number(process.env['PACH_COMPLETION_MS']) || answerMsMax;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((over) => void (timer = setTimeout(over, answerMs, undefined)));
+  // What it took to load the client of S3 is no time of the store's.
+  const opened = (): void => void timer?.refresh();
+  const found = await Promise.race([candidates(words, current, opened).catch(() => []), late]);
+  clearTimeout(timer);
+  if (found === undefined) return undefined;
   const raw = typed.at(-1) ?? '';
   const forShell = shell === 'bash' ? found.flatMap((word) => quoted(word, raw, tail) ?? []) : found;
   return forShell.map((word) => `${word}\n`).join('');
 }
 
-async function candidates(words: readonly string[], current: string): Promise<string[]> {
+/** `opened` is called when the store is about to be asked. */
+async function candidates(words: readonly string[], current: string, opened: () => void): Promise<string[]> {
   const wanted = wantedAt(words, current);
   const settings = settingsFrom({ store: wanted.store, project: wanted.project }, process.env);
   const found = [...wanted.words];
-  for (const kind of wanted.kinds) if (kind !== 'local') found.push(...(await namesOf(kind, wanted.begun, settings)));
+  for (const kind of wanted.kinds) {
+    if (kind !== 'local') found.push(...(await namesOf(kind, wanted.begun, settings, opened)));
+  }
   // Control, direction and other invisible characters are not for a terminal.
   const fit = found.filter((word) => word.startsWith(wanted.begun) && !/\p{C}/u.test(word));
   if (fit.length === 0 && wanted.kinds.includes('local')) return [filesWanted];

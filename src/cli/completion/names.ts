@@ -16,11 +16,16 @@ import type { Kind } from './wanted.ts';
 const namesMax = 300;
 
 /** Whole words for what `begun` begins. May throw where there is no such repo, or the store can't be read. */
-export async function namesOf(kind: Exclude<Kind, 'local'>, begun: string, settings: Settings): Promise<string[]> {
+export async function namesOf(
+  kind: Exclude<Kind, 'local'>,
+  begun: string,
+  settings: Settings,
+  opened: () => void,
+): Promise<string[]> {
   if (kind === 'mountpoint') return ownMounts();
   const at = kind === 'project' ? undefined : /^(([\w-]+)\/)?/.exec(begun);
   const named = at?.[2] === undefined ? settings : { ...settings, project: at[2] };
-  await using peeked = await peek(named);
+  await using peeked = await peek(named, opened);
   if (!peeked) return [];
   if (kind === 'project') return await listProjects(peeked.store);
   const snapshot = await peeked.project.snapshot();
