@@ -153,6 +153,7 @@ test('pach help lists the pages, shows one, and the help of a verb', async () =>
   for (const page of ['importing', 'pipelines', 'storage', 'troubleshooting', 'from-pachyderm', 'from-dvc', 'limits']) {
     expect(list).toMatch(new RegExp(`^${page} +[A-Z].*\\.$`, 'm'));
   }
+  expect(list.split('\n').filter((line) => line.length > 80)).toEqual([]);
   const page = await place.must('pach help importing');
   expect(page).toMatch(/^# Importing\n\nHow files/);
   expect(page).not.toContain('<!--');
