@@ -61,7 +61,7 @@ export async function filesAt(project: Project, snapshot: Snapshot, address: Add
   const isOutput = (branch?.provenance.length ?? 0) > 0;
   throw new PachError('not-found', {
     what: shown,
-    why: isOutput ? 'it is empty: its pipeline has not run yet' : emptyText,
+    why: isOutput ? 'it is empty: its pipeline has not succeeded yet' : emptyText,
     next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shellWord(shown)} -r -f FOLDER`,
   });
 }

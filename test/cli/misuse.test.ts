@@ -99,6 +99,14 @@ test('a fresh repo is empty, and a put names the repo that is missing', async ()
         'pach: fresh: it is empty: nothing has been put there yet\ntry: pach put file fresh@master -r -f FOLDER\n',
     });
   }
+  // A pipeline that has run, and failed, is not said to have not run.
+  await place.must(`pach create repo tried; echo x | pach put file tried@master:/a -f -
+    echo '{"pipeline": {"name": "failing"}, "input": {"pfs": {"repo": "tried", "glob": "/"}}, "transform": {"cmd": ["false"]}, "datumTries": 1}' > failing.json
+    ! pach run pipeline -f failing.json 2> said`);
+  expect(await place.run('pach list file failing')).toMatchObject({
+    code: 3,
+    stderr: 'pach: failing: it is empty: its pipeline has not succeeded yet\ntry: pach run pipeline failing\n',
+  });
   expect(await place.run('pachmount fresh@master mounted')).toMatchObject({
     code: 3,
     stderr: expect.stringContaining('it is empty'),
