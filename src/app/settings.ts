@@ -66,10 +66,10 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || systemUser(),
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
-    credentials: credentialsOf(homedir(), environment),
+    credentials: credentialsOf(maybeUserHome() ?? '/', environment),
     commandEnvironment: {
       PATH: environment['PATH'] || '/usr/local/bin:/usr/bin:/bin',
-      HOME: homedir(),
+      HOME: maybeUserHome() ?? '/',
       LANG: environment['LANG'] || 'C.UTF-8',
     },
   };
@@ -84,15 +84,32 @@ function homeFrom(environment: Environment): Pick<Settings, 'home' | 'homeNote'>
   const isRoot = process.geteuid?.() === 0;
   const caller = isRoot ? Number(environment['SUDO_UID']) : 0;
   if (named) return { home: new Home(named, caller > 0 ? caller : undefined) };
-  const usual = join(homedir(), '.pachmount');
-  const owner = isRoot ? (statSync(homedir(), { throwIfNoEntry: false })?.uid ?? 0) : 0;
+  const userHome = maybeUserHome();
+  if (userHome === undefined) {
+    throw new PachError('usage', {
+      what: `user ${process.geteuid?.()}`,
+      why: 'this user has no home folder, and HOME names none',
+      next: 'set PACH_HOME to a folder of this user',
+    });
+  }
+  const usual = join(userHome, '.pachmount');
+  const owner = isRoot ? (statSync(userHome, { throwIfNoEntry: false })?.uid ?? 0) : 0;
   if (owner === 0) return { home: new Home(usual) };
   const home = new Home(join(userInfo().homedir, '.pachmount'));
   if (home.dir === usual) return { home };
   return {
     home,
-    homeNote: `as root: PACH_HOME is ${home.dir}, since ${homedir()} belongs to another user (${owner})`,
+    homeNote: `as root: PACH_HOME is ${home.dir}, since ${userHome} belongs to another user (${owner})`,
   };
+}
+
+/** Undefined for a user that the system does not know, as in containers, where HOME is not set. */
+function maybeUserHome(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The name that the system has for the user, who need not have one. */

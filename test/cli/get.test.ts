@@ -99,10 +99,21 @@ test('times are those that were put, also before 1970', async () => {
     place.must(
       `chmod -R a+rwX "$PACH_HOME" . && echo $RANDOM | ${run} pach put file data@master:/a -f - > /dev/null && pach list commit data -n 1 -o json | grep -o '"author":"[^"]*"'`,
     );
+  const unknown = 'setpriv --reuid=54321 --regid=54321 --clear-groups env -u USER';
   expect(await author('env -u USER -u LOGNAME')).toBe('"author":"root"\n');
+  expect(await author(`${unknown} -u LOGNAME PACH_STORE="$PACH_HOME/store" PACH_HOME=$PWD/other`)).toBe(
+    '"author":"uid-54321"\n',
+  );
+  // Nor need there be a home folder.
   expect(
-    await author(
-      'setpriv --reuid=54321 --regid=54321 --clear-groups env -u USER -u LOGNAME PACH_STORE="$PACH_HOME/store" PACH_HOME=$PWD/other',
+    await place.must(
+      `chmod a+x "$PACH_HOME"; ${unknown} -u HOME PACH_HOME=$PWD/other PACH_STORE="$PACH_HOME/store" pach list repo -o json`,
     ),
-  ).toBe('"author":"uid-54321"\n');
+  ).toMatch('"repo":"data"');
+  expect(await place.run(`${unknown} -u HOME -u PACH_HOME pach list repo`)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr:
+      'pach: user 54321: this user has no home folder, and HOME names none\nhint: set PACH_HOME to a folder of this user\n',
+  });
 });
