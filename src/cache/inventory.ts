@@ -52,7 +52,7 @@ export async function clearCache(dir: string, signal: AbortSignal): Promise<Clea
   const folders: string[] = [];
   for await (const { path, files, others } of cacheFolders(dir)) {
     folders.push(path);
-    cleared.left.push(...others.map((name) => join(path, name)));
+    for (const name of others) cleared.left.push(join(path, name));
     const removals = mapOrdered(files, removalsMax, async (name) => {
       const info = await lstat(join(dir, path, name)).catch(() => undefined);
       await removeOne(dir, join(path, name));

@@ -180,7 +180,11 @@ export async function readSourceList(stream: AsyncIterable<Uint8Array>, what: st
   } catch (error) {
     throw unreadable(what, error);
   }
-  const lines = textOfName(Buffer.concat(parts)).split('\n');
+  const text = textOfName(Buffer.concat(parts));
+  if (text.includes('\0')) {
+    throw new PachError('usage', { what, why: 'it has NUL bytes', next: 'write one name a line' });
+  }
+  const lines = text.split('\n');
   return lines.map((line) => line.replace(/\r$/, '')).filter((line) => line !== '' && !line.startsWith('#'));
 }
 

@@ -163,6 +163,16 @@ test('an archive that is cut or harmful is refused whole', async () => {
   }
 });
 
+test('a list of very many names, and one that is not of lines', async () => {
+  await using place = await Place.make('root');
+  await place.must('pach create repo data && echo x > x');
+  // All of it is read, and then the first name refused.
+  const many = await place.run('{ echo ftp://host/x; yes x | head -n 200000; } | pach put file data@master:/ -i -');
+  expect({ ...many, stdout: '' }).toMatchObject({ code: 2, stderr: expect.stringMatching(/^pach: ftp:/) as string });
+  const { code, stderr } = await place.run('printf "x\\0x\\0" | pach put file data@master:/ -i -');
+  expect({ code, stderr }).toEqual({ code: 2, stderr: 'pach: -: it has NUL bytes\nhint: write one name a line\n' });
+});
+
 test('a list of sources of all kinds, beside -f', async () => {
   await using place = await Place.make('root');
   serve('/web', 'from the web');

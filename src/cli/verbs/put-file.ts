@@ -96,9 +96,11 @@ export const putFileVerb = verb<PutArgs>({
     if ([...file, ...list].filter((name) => name === '-').length > 1) {
       throw new PachError('usage', { what: '-f - and -i -', why: 'standard input can be read once' });
     }
-    const names = [...file];
-    for (const name of list)
-      names.push(...(await readSourceList(name === '-' ? stdin() : localBytes(name, { signal }), name)));
+    const lists: string[][] = [];
+    for (const name of list) {
+      lists.push(await readSourceList(name === '-' ? stdin() : localBytes(name, { signal }), name));
+    }
+    const names = [...file, ...lists.flat()];
     if (names.length === 0) {
       throw new PachError('usage', {
         what: 'put file',
