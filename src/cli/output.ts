@@ -48,7 +48,7 @@ const exitCodes: Record<ErrorCode, number> = {
 
 const tableRowsBuffered = 1000;
 const progressEveryMs = 100;
-/** A longer cell pushes the rest of its own row aside, and no other row. */
+/** A cell that is longer, or for which the terminal is too narrow, pushes the rest of its own row aside, and no other row. */
 const paddedColumnsMax = 80;
 /** Longer lines are hard to read. */
 const pageColumnsMax = 100;
@@ -231,9 +231,15 @@ export class Output {
   private table<T>(rows: readonly T[], columns: Columns<T>, heading: boolean): string {
     const cells = rows.map((row) => columns.map(([, cell]) => visible(cell(row, this))));
     if (heading) cells.unshift(columns.map(([name]) => name));
-    const widths = columns.map((_, column) => {
-      return Math.min(paddedColumnsMax, Math.max(...cells.map((row) => widthOf(row[column] as string))));
-    });
+    const widest = (column: number, max: number): number =>
+      Math.max(0, ...cells.map((row) => widthOf(row[column] as string)).filter((width) => width <= max));
+    const widths = columns.map((_, column) => widest(column, paddedColumnsMax));
+    const total = widths.reduce((sum, width) => sum + width, 2 * (widths.length - 1));
+    const over = this.stdout.isTTY ? total - this.stdout.columns : 0;
+    if (over > 0) {
+      const most = Math.max(...widths);
+      widths[widths.indexOf(most)] = widest(widths.indexOf(most), most - over);
+    }
     const line = (row: string[]): string =>
       row.map((cell, column) => padded(cell, widths[column] as number)).join('  ');
     return cells.map((row) => `${line(row).trimEnd()}\n`).join('');

@@ -102,6 +102,17 @@ test('whatever is printed ends the line of progress', async () => {
   expect(await shows('pach stats')).toMatch(/^Newest commits:/);
 });
 
+test('one long name does not make every row too long for the terminal', async () => {
+  await using place = await Place.make('root');
+  const long = 'l'.repeat(70);
+  await place.must(`mkdir in; touch in/short in/${long}; pach create repo data; pach put file data@master:/ -r -f in`);
+  await using terminal = await place.terminal('pach list file data@master:/in');
+  expect(await terminal.exitCode()).toBe(0);
+  const lines = (await terminal.screen()).split('\n');
+  expect(lines[0]).toMatch(/^NAME +TYPE  SIZE  MODIFIED$/);
+  expect(lines.at(-1)).toMatch(/^\/in\/short  file  0B    \d{4}-\S+Z$/);
+});
+
 test('people see the beginnings of ids, a pipe gets all of them, and both name the same', async () => {
   await using place = await Place.make('root');
   const ids: string[] = [];
