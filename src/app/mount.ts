@@ -6,6 +6,7 @@ import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { lstat, mkdir, readdir, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { timeoutMsDefault } from '../base/deadline.ts';
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
 import { utf8Path } from '../base/utf8-path.ts';
@@ -141,7 +142,10 @@ function noFolder(text: string, path: string, links: number, cause: NodeJS.Errno
 
 /** The head to show. Everything that can be wrong with the sources is said before anything is mounted. */
 async function pinHead(settings: Settings, plan: Omit<MountPlan, 'head'>, typed: string | undefined): Promise<string> {
-  await using opened = await openProject(settings, { cacheDir: plan.cacheDir });
+  await using opened = await openProject(settings, {
+    cacheDir: plan.cacheDir,
+    timeoutMs: Math.min(plan.timeoutMs, timeoutMsDefault),
+  });
   const snapshot = await opened.project.snapshot();
   if (typed !== undefined && (await snapshot.maybeRepo(typed))) throw noMountpoint(typed, plan.sources);
   await ProjectView.open(snapshot, opened.project.reader, await mountSources(snapshot, plan.sources), {

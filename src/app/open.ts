@@ -26,6 +26,8 @@ export interface OpenOptions {
   readonly cacheBytesMax?: number;
   /** How long to wait for a store that does not answer, the first time too; by default less for that. */
   readonly timeoutMs?: number;
+  /** How long a store that never answered is tried, where it is known to be one. */
+  readonly firstContactMs?: number;
   /** Make the store where there is none yet. */
   readonly create?: boolean;
 }
@@ -61,7 +63,10 @@ export interface OpenProject extends AsyncDisposable {
 export async function openProject(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
   const create = (options.create ?? false) || settings.defaultStore;
   if (settings.defaultStore) await settings.home.make(settings.home.store);
-  const { store, header } = await openWritableStore(settings, create, options.timeoutMs);
+  const { store, header } = await openWritableStore(settings, create, {
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    ...(options.firstContactMs === undefined ? {} : { firstContactMs: options.firstContactMs }),
+  });
   try {
     if (!header) {
       throw new PachError('not-found', {

@@ -42,7 +42,13 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   const home = new Home(plan.home);
   const { storeUrl, defaultStore, project: name, author, mountpoint } = plan;
   const { memoryBytesMax, cacheDir, cacheBytesMax, timeoutMs } = plan;
-  const options = { memoryBytesMax, cacheDir, timeoutMs, ...(cacheBytesMax === undefined ? {} : { cacheBytesMax }) };
+  const options = {
+    memoryBytesMax,
+    cacheDir,
+    timeoutMs,
+    firstContactMs: timeoutMs,
+    ...(cacheBytesMax === undefined ? {} : { cacheBytesMax }),
+  };
   await using opened = await openProject({ home, storeUrl, defaultStore, project: name, author }, options);
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const sources = await mountSources(snapshot, plan.sources);

@@ -8,6 +8,7 @@ import type { StoreHeader } from '../model/records/store-header.ts';
 import { openStore } from '../store/open.ts';
 import { conditionalWrites } from '../store/probe.ts';
 import { isS3 } from '../store/s3-url.ts';
+import type { RetryOptions } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
 import { guardWrites } from '../store/write-guard.ts';
 import { createHeader, readHeader } from '../versions/header.ts';
@@ -26,11 +27,10 @@ export const unversion =
 export async function openWritableStore(
   settings: Settings,
   create: boolean,
-  timeoutMs?: number,
+  retry: RetryOptions = {},
 ): Promise<{ store: Store; header: StoreHeader | undefined }> {
   const { home, storeUrl, singleWriter = false } = settings;
-  const retry = timeoutMs === undefined ? {} : { retry: { timeoutMs, firstContactMs: timeoutMs } };
-  const inner = await openStore(storeUrl, retry);
+  const inner = await openStore(storeUrl, { retry });
   try {
     let header = await readHeader(inner);
     const remember = async (): Promise<void> => {

@@ -258,6 +258,10 @@ test('reads end with --timeout where a server hangs or trickles, and work as soo
   // What comes slowly, but comes, is waited for.
   fate = 'slow';
   await place.must('cmp src/big4 pfs/data/big4');
+  // Mounting waits no longer. The client of S3 would give the connection up after ten seconds.
+  fate = 'stalled';
+  const { code, stderr } = await place.run('mkdir other && pachmount data@master --timeout 2s other');
+  expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining('within 2 s') });
 });
 
 test('what a server does not have for a while is asked for again, and not all the time', async () => {
