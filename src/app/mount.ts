@@ -77,7 +77,7 @@ export async function mountProject(
 export async function mountpointPath(text: string): Promise<string> {
   let path = resolve(utf8Path(text));
   for (let links = 0; links < linksMax; links += 1) {
-    if (path === '/') throw new PachError('usage', { what: path, why: 'it can not be a mountpoint' });
+    if (path === '/') throw new PachError('usage', { what: path, why: "it can't be a mountpoint" });
     const parent = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => error);
     if (parent instanceof Error) throw noFolder(text, path, links, parent);
     path = join(parent, basename(path));
@@ -160,7 +160,7 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
     if (!ours || (await askMount(settings.home, mountpoint)) !== undefined) {
       throw new PachError('conflict', {
         what: mountpoint,
-        why: 'something is mounted there already',
+        why: 'something is already mounted there',
         next: `pach unmount ${shellWord(mountpoint)}`,
       });
     }

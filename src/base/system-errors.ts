@@ -11,7 +11,7 @@ interface Meaning {
   readonly next?: string;
 }
 
-const full: Meaning = { code: 'no-space', why: 'the disk is full', next: 'free some space and repeat' };
+const full: Meaning = { code: 'no-space', why: 'the disk is full', next: 'free some space and repeat the command' };
 const forbidden: Meaning = {
   code: 'denied',
   why: 'permission denied',
@@ -23,13 +23,13 @@ const handles: Meaning = { code: 'failed', why: 'too many open files', next: 'ra
 const meanings: ReadonlyMap<string, Meaning> = new Map([
   ['ENOENT', { code: 'not-found', why: 'there is no such object' }],
   ['EISDIR', { code: 'not-found', why: 'it is a folder, not an object' }],
-  ['ENOTDIR', { code: 'not-found', why: 'part of its path is no folder' }],
+  ['ENOTDIR', { code: 'not-found', why: 'part of its path is not a folder' }],
   ['ENOSPC', full],
   ['EDQUOT', { ...full, why: 'the disk quota is used up' }],
   ['EACCES', forbidden],
   ['EPERM', forbidden],
   ['EROFS', { code: 'denied', why: 'the file system is read-only' }],
-  ['EIO', { code: 'failed', why: 'the disk reports an error', next: 'see dmesg, and save what is there' }],
+  ['EIO', { code: 'failed', why: 'the disk reports an error', next: 'see dmesg, and copy the data to another disk' }],
   ['EMFILE', handles],
   ['ENFILE', handles],
   ['ESTALE', gone],
@@ -46,18 +46,18 @@ export function errnoOf(error: unknown): string | undefined {
 /** What they mean outside of a store, where that is something else. */
 const meaningsElsewhere: ReadonlyMap<string, Meaning> = new Map([
   ['ENOENT', { code: 'not-found', why: 'there is no such file or folder' }],
-  ['EISDIR', { code: 'usage', why: 'it is a folder, where a file belongs' }],
+  ['EISDIR', { code: 'usage', why: 'it is a folder, and a file is needed there' }],
   ['ENOTDIR', { code: 'usage', why: 'part of its path is not a folder' }],
-  ['EEXIST', { code: 'conflict', why: 'something is there already' }],
+  ['EEXIST', { code: 'conflict', why: 'something already exists there' }],
   ['ENOTEMPTY', { code: 'conflict', why: 'the folder is not empty' }],
   ['EBUSY', { code: 'conflict', why: 'it is in use' }],
   ['ENAMETOOLONG', { code: 'usage', why: 'its name or path is too long', next: 'use a shorter one' }],
   ['ELOOP', { code: 'usage', why: 'its path leads through too many symbolic links' }],
   ['EACCES', { ...forbidden, next: 'ls -ld PATH' }],
-  ['EPERM', { ...forbidden, why: 'the system does not permit it', next: 'ls -ld PATH' }],
+  ['EPERM', { ...forbidden, why: 'the system does not allow it', next: 'ls -ld PATH' }],
   ['EROFS', { code: 'denied', why: 'the file system is read-only', next: 'use a folder on another one' }],
   ['ENOMEM', { code: 'failed', why: 'the system has no memory left for it' }],
-  ['ECONNREFUSED', { code: 'unreachable', why: 'nobody answers there' }],
+  ['ECONNREFUSED', { code: 'unreachable', why: 'nothing answers there' }],
   ['ECONNRESET', { code: 'unreachable', why: 'the connection was closed by the other side' }],
 ]);
 

@@ -87,8 +87,8 @@ export class Home {
     if (this.caller !== undefined && !existsSync(this.dir) && ownerAbove(this.dir) === this.caller) {
       throw new PachError('usage', {
         what: `PACH_HOME ${this.dir}`,
-        why: `root would make it in a folder of the user who calls it by sudo (${this.caller}), who could not use it`,
-        next: 'run the command without sudo, or name a PACH_HOME of root',
+        why: `sudo would make it as root in a folder of user ${this.caller}, who could not use it`,
+        next: 'run the command without sudo, or set PACH_HOME to a folder of root',
       });
     }
     await claimFolder(this.dir, homeKind);

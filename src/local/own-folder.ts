@@ -55,7 +55,9 @@ export async function checkFolder(path: string, kind: FolderKind): Promise<boole
       // A disk of its own has it from its making on.
       if (name === 'lost+found') continue;
       if (!isTagName(name, kind) && !(await kind.isOurs(path, name))) {
-        return refuse(`it holds what pach did not make (${name}), and has no tag of ours (${kind.tag})`);
+        return refuse(
+          `it holds something that pach did not make (${name}), and not the tag file of pach (${kind.tag})`,
+        );
       }
     }
     await writeTag(path, kind);
@@ -134,7 +136,7 @@ function foreignFolder(what: string, path: string, owner: number, option?: strin
   }
   return new PachError('usage', {
     what,
-    why: 'it belongs to root, as a command that was run by sudo leaves it',
+    why: 'it belongs to root, probably because sudo ran pach',
     next: `sudo chown -R ${shellWord(userForChown())} ${shellWord(resolve(path))}`,
   });
 }
@@ -151,6 +153,6 @@ function userForChown(): string {
 /** What is in place of a folder of ours. */
 function notAFolder(path: string): PachError {
   const isLink = lstatSync(path).isSymbolicLink();
-  const why = isLink ? 'it is a symbolic link, where pach has a folder of its own' : 'it is not a folder';
+  const why = isLink ? 'it is a symbolic link, and pach needs a real folder there' : 'it is not a folder';
   return new PachError('usage', { what: path, why, next: `ls -ld ${shellWord(path)}` });
 }

@@ -44,7 +44,7 @@ export async function createSecret(home: Home, { name, values }: Secret): Promis
     if (!hasCode(error, 'EEXIST')) throw error;
     throw new PachError('conflict', {
       what: `secret ${name}`,
-      why: 'it exists already',
+      why: 'it already exists',
       next: `pach delete secret ${name}`,
       cause: error,
     });
@@ -104,7 +104,7 @@ async function readSecretFile(home: Home, name: string): Promise<SecretFile> {
   } catch {
     // Said below, without the text: it has the values.
   }
-  throw new PachError('damaged', { what: `secret ${name}`, why: `${path} is not as it was written` });
+  throw new PachError('damaged', { what: `secret ${name}`, why: `${path} was damaged or changed by another program` });
 }
 
 /** A name that could be no file here is the name of no secret. */

@@ -208,7 +208,7 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   const repo = await change.snapshot.maybeRepo(name);
   const exists = new PachError('conflict', {
     what: `pipeline ${name}`,
-    why: before ? 'it exists already' : 'it cannot be created because a repo with the same name already exists',
+    why: before ? 'it already exists' : 'it cannot be created because a repo with the same name already exists',
     next: before ? 'pach update pipeline -f SPEC' : 'give the pipeline another name',
   });
   if (before && !options.update) throw exists;

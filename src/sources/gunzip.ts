@@ -57,7 +57,7 @@ async function* gunzip(stream: AsyncIterable<Uint8Array>, shown: string): AsyncG
       if (plain > freeBytes && plain > packed * ratioMax) {
         throw new PachError('failed', {
           what: shown,
-          why: `${packed} packed bytes become more than ${plain}: beyond 1:${ratioMax} it may be made to fill the store, so unpack it only if you trust it`,
+          why: `${packed} packed bytes unpack to more than ${plain} bytes; an archive packed tighter than 1:${ratioMax} may be made to fill the store, so unpack it yourself only if you trust it`,
           next: 'gzip -dc ARCHIVE | pach put file TARGET --untar -f -',
         });
       }

@@ -50,7 +50,7 @@ export function shownUrl(url: URL): string {
 /** The file's name, from the last part of the path. Throws `usage` when that can't be one. */
 export function nameOfUrl(url: URL): Buffer {
   const part = url.pathname.split('/').at(-1) ?? '';
-  let problem: string | undefined = 'its path has a wrong % in it';
+  let problem: string | undefined = 'its path has an invalid % sequence';
   let name = Buffer.alloc(0);
   try {
     name = Buffer.from(decodeURIComponent(part));
@@ -61,7 +61,7 @@ export function nameOfUrl(url: URL): Buffer {
   if (problem === undefined) return name;
   throw new PachError('usage', {
     what: shownUrl(url),
-    why: `the last part of its path is no name for a file: ${problem}`,
+    why: `the last part of its path is not a valid file name: ${problem}`,
     next: 'name the file in the target: repo@branch:/name',
   });
 }
@@ -98,7 +98,8 @@ async function ask(url: URL, { offset, first, signal, idleMs }: Ask): Promise<An
   // Nothing is compressed on the way: offsets and lengths are those of the file.
   const headers: Record<string, string> = { 'user-agent': 'pachmount', 'accept-encoding': 'identity' };
   if (offset > 0) {
-    if (first?.version === undefined) throw broken('the server does not say how to tell whether the rest still fits');
+    if (first?.version === undefined)
+      throw broken('the server gives no ETag or time to check that the rest belongs to the same file');
     headers['range'] = `bytes=${offset}-`;
     headers['if-range'] = first.version;
   }
@@ -109,7 +110,7 @@ async function ask(url: URL, { offset, first, signal, idleMs }: Ask): Promise<An
     if (offset > 0) {
       const changed = etag !== first?.etag;
       if (status === 200 || status === 416 || (status === 206 && changed)) {
-        throw broken('the file has changed since, or the server does not give parts of it');
+        throw broken('the file has changed since, or the server does not send parts of files');
       }
     }
     if (status !== (offset > 0 ? 206 : 200)) throw refused(shown, status);
@@ -117,7 +118,7 @@ async function ask(url: URL, { offset, first, signal, idleMs }: Ask): Promise<An
     if (offset > 0) {
       const [, start, , total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '') ?? [];
       const sameSize = total === '*' || first?.size === undefined || Number(total) === first.size;
-      if (Number(start) !== offset || !sameSize) throw broken('the server sent another part than the one asked for');
+      if (Number(start) !== offset || !sameSize) throw broken('the server sent a different part than was asked for');
     }
     const modified = answer.headers['last-modified'];
     return {
@@ -148,7 +149,7 @@ async function follow(
     const fail = (why: string): PachError => new PachError('failed', { what: shownUrl(url), why });
     if (count === redirectsMax) throw fail(`it is redirected more than ${redirectsMax} times`);
     const next = URL.canParse(location, at.href) ? new URL(location, at.href) : undefined;
-    if (!next) throw fail('it is redirected to what is no address');
+    if (!next) throw fail('it is redirected to an invalid address');
     if (!/^https?:$/.test(next.protocol)) throw fail(`it is redirected to ${next.protocol}, which is not followed`);
     if (at.protocol === 'https:' && next.protocol === 'http:') {
       throw fail(`it is redirected from https to http (${shownUrl(next)}), which is not followed`);
@@ -222,8 +223,14 @@ function fromNetwork(shown: string, cause: NodeJS.ErrnoException & ThroughProxy)
   const why = `${cause.code ?? cause.message}${proxy === undefined ? '' : `, through the proxy ${proxy}`}`;
   if (cause.code === 'EPROXY') return refusedByProxy(shown, cause);
   if (cause.code !== undefined && lasting.test(cause.code)) {
-    const next = 'check that the server speaks this scheme; AWS_CA_BUNDLE names a file of further authorities';
-    return new PachError('failed', { what: shown, why: `no trusted or understood answer (${why})`, next, cause });
+    const next =
+      'check that the server supports this scheme; to trust another certificate authority, set AWS_CA_BUNDLE to its file';
+    return new PachError('failed', {
+      what: shown,
+      why: `the server's answer is not trusted or not understood (${why})`,
+      next,
+      cause,
+    });
   }
   return new PachError('unreachable', { what: shown, why: `the connection failed (${why})`, cause });
 }

@@ -53,7 +53,7 @@ export class Sources implements Disposable {
   async open(signal: AbortSignal): Promise<OpenSource[]> {
     const { names } = this.request;
     if (names.filter((name) => name === '-').length > 1) {
-      throw new PachError('usage', { what: '-f -', why: 'standard input can be read once' });
+      throw new PachError('usage', { what: '-f -', why: 'standard input can be read only once' });
     }
     const sources: OpenSource[] = [];
     let group: EntrySource[] = [];
@@ -174,7 +174,7 @@ export async function readSourceList(stream: AsyncIterable<Uint8Array>, what: st
       parts.push(bytes);
       length += bytes.length;
       if (length > listBytesMax) {
-        throw new PachError('usage', { what, why: `a list of more than ${listBytesMax} bytes is not read` });
+        throw new PachError('usage', { what, why: `the list has more than ${listBytesMax} bytes` });
       }
     }
   } catch (error) {
@@ -227,7 +227,7 @@ function schemeOf(name: string): 'stdin' | 'local' | 'http' | 's3' {
   if (scheme === 's3') return 's3';
   if (scheme === 'http' || scheme === 'https') return 'http';
   const next = 'use a path, http://, https:// or s3://';
-  throw new PachError('usage', { what: `${scheme}://`, why: 'sources of this kind are not known', next });
+  throw new PachError('usage', { what: `${scheme}://`, why: 'this kind of source is unknown', next });
 }
 
 function entriesOf(entries: EntrySource['entries'], ahead = aheadMax): EntrySource {
@@ -269,6 +269,6 @@ function unreadable(what: string, cause: unknown): unknown {
   if (isPachError(cause) || typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return cause;
   if (code === 'ENOENT') return new PachError('not-found', { what, why: 'there is no such file', cause });
   if (code === 'EACCES' || code === 'EPERM')
-    return new PachError('denied', { what, why: 'you may not read it', cause });
+    return new PachError('denied', { what, why: 'you have no permission to read it', cause });
   return new PachError('failed', { what, why: `it can't be read (${code})`, cause });
 }

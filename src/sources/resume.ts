@@ -95,7 +95,10 @@ export async function openResumable<T extends Part>(options: ResumeOptions<T>): 
         for await (const bytes of part.body) {
           offset += bytes.length;
           if (first.size !== undefined && offset > first.size) {
-            throw new PachError('failed', { what: shown, why: `more than the announced ${first.size} bytes came` });
+            throw new PachError('failed', {
+              what: shown,
+              why: `the server sent more than the announced ${first.size} bytes`,
+            });
           }
           if (offset - counted >= progressBytes) {
             counted = offset;
@@ -104,7 +107,7 @@ export async function openResumable<T extends Part>(options: ResumeOptions<T>): 
           yield bytes;
         }
         if (first.size === undefined || offset === first.size) return;
-        const why = `${offset} of the announced ${first.size} bytes came`;
+        const why = `the server sent ${offset} of the announced ${first.size} bytes`;
         throw new PachError('unreachable', { what: shown, why });
       } catch (error) {
         await patience.failed(error);

@@ -28,13 +28,16 @@ export function parseS3Source(text: string): S3Address {
   // The rules for the address of a store are the same but for what its prefix may be.
   const place = parseS3Url(`s3://${bucket}${query === undefined ? '' : `?${query}`}`);
   if (Object.keys(place.writes).length > 0) {
-    const why = 'sse, key and class say how a store is written, and a source is only read';
+    const why = 'sse, key and class say how to write a store, and a source is only read';
     throw new PachError('usage', { what: `s3://${bucket}`, why, next: 'leave them out of the source' });
   }
   try {
     return { place, key: decodeURIComponent(path) };
   } catch {
-    throw new PachError('usage', { what: `s3://${bucket}`, why: 'its key has a wrong % in it (% itself is %25)' });
+    throw new PachError('usage', {
+      what: `s3://${bucket}`,
+      why: 'its key has an invalid % sequence (write % itself as %25)',
+    });
   }
 }
 
@@ -54,8 +57,8 @@ export function s3Entry(
   const shown = `s3://${place.bucket}/${key}`;
   const open = async (signal: AbortSignal): Promise<SourceFile> => {
     if (key === '' || key.endsWith('/')) {
-      const next = 'the same with -r for all that lies below';
-      throw new PachError('usage', { what: shown, why: 'it names no object', next });
+      const next = 'repeat the command with -r to read everything below it';
+      throw new PachError('usage', { what: shown, why: 'it does not name an object', next });
     }
     return openObject(await bucket(), { key, etag: undefined }, signal, sized);
   };
@@ -141,7 +144,7 @@ function namesOf(text: string, shown: string): Buffer[] {
     const name = nameOfText(part);
     const problem = nameProblem(name);
     if (problem === undefined) return name;
-    const why = `its key is no path: ${part === '' ? 'a name in it is empty' : `the name ${JSON.stringify(part)}: ${problem}`}`;
+    const why = `its key is not a valid path: ${part === '' ? 'a name in it is empty' : `the name ${JSON.stringify(part)}: ${problem}`}`;
     throw new PachError('failed', { what: shown, why });
   });
 }

@@ -26,8 +26,8 @@ const refusedTypes: ReadonlyMap<string, string> = new Map([
   ['4', 'a device'],
   ['6', 'a FIFO'],
   ['S', 'a sparse file in the form of GNU (make the archive without --sparse)'],
-  ['M', 'a part of an archive of several volumes'],
-  ['D', 'a directory of an incremental backup'],
+  ['M', 'a part of a multi-volume archive'],
+  ['D', 'a folder of an incremental backup'],
 ]);
 
 /** What stands before a member and says more of it, and how long that is. */
@@ -74,14 +74,14 @@ async function* members(reader: ByteReader, archive: string): AsyncGenerator<Sou
     }
     if (block.every((byte) => byte === 0)) return;
     const header = parseTarHeader(block);
-    if (!header) throw broken(count === 0 ? 'it is no tar archive' : `it is damaged after ${count} members`);
+    if (!header) throw broken(count === 0 ? 'it is not a tar archive' : `it is damaged after ${count} members`);
     count += 1;
     if (count > membersMax) throw broken(`it has more than ${membersMax} members`);
     if ('xgLK'.includes(header.type)) {
       const before = header.type === 'g' ? globalBytes : extras.bytes;
       if (before + header.size > recordBytesMax) {
         const what = header.type === 'g' ? 'all members' : 'a member';
-        throw broken(`what describes ${what} is longer than ${recordBytesMax} bytes`);
+        throw broken(`the extended header of ${what} is longer than ${recordBytesMax} bytes`);
       }
       const bytes = await record(reader, header.size, archive);
       const pax = 'xg'.includes(header.type) ? parsePax(bytes) : empty;
@@ -142,9 +142,9 @@ class Member {
     const path = this.names(this.path, 'its path');
     // Before there was a type for them, directories were files whose name ends in a slash.
     const directory = type === '5' || ('07'.includes(type) && this.path.at(-1) === 0x2f);
-    if ((directory || '12'.includes(type)) && size > 0) throw this.refused(`it is no file, and has ${size} bytes`);
+    if ((directory || '12'.includes(type)) && size > 0) throw this.refused(`it is not a file, but has ${size} bytes`);
     if (directory) return { kind: 'directory', path, shown, ...this.time() };
-    if (path.length === 0) throw this.refused('its path names no file');
+    if (path.length === 0) throw this.refused('its path does not name a file');
     switch (type) {
       case '0':
       case '7': {
@@ -152,14 +152,14 @@ class Member {
         return { kind: 'file', path, shown, size, open: () => Promise.resolve({ ...file, bytes: bytes() }) };
       }
       case '1':
-        return { kind: 'link', path, shown, target: this.names(this.linkName, 'what it is a link to') };
+        return { kind: 'link', path, shown, target: this.names(this.linkName, 'its link target') };
       case '2':
         if (this.linkName.length === 0 || this.linkName.length > pathBytesMax) {
-          throw this.refused(`what it is a link to has ${this.linkName.length} bytes`);
+          throw this.refused(`its link target has ${this.linkName.length} bytes`);
         }
         return { kind: 'symlink', path, shown, target: this.linkName, ...this.time() };
       default:
-        throw this.refused(`it is of a type that is not known (${JSON.stringify(type)})`);
+        throw this.refused(`its type is unknown (${JSON.stringify(type)})`);
     }
   }
 
@@ -169,10 +169,10 @@ class Member {
     if (path.length > pathBytesMax) throw this.refused(`${what} is longer than ${pathBytesMax} bytes`);
     const names = text.split('/').filter((part) => part !== '' && part !== '.');
     return names.map((part) => {
-      if (part === '..') throw this.refused(`${what} leads out of the archive by ..`);
+      if (part === '..') throw this.refused(`${what} leads out of the archive with ..`);
       const name = Buffer.from(part, 'latin1');
       const problem = nameProblem(name);
-      if (problem !== undefined) throw this.refused(`${what} has a name that can't be: ${problem}`);
+      if (problem !== undefined) throw this.refused(`${what} has an invalid name: ${problem}`);
       return name;
     });
   }
@@ -208,7 +208,7 @@ async function record(reader: ByteReader, size: number, archive: string): Promis
   const bytes = await reader.read(size);
   const rest = await reader.read(padding(size));
   if (bytes.length === size && rest.length === padding(size)) return Buffer.from(bytes);
-  throw new PachError('failed', { what: archive, why: 'it ends within what describes a member' });
+  throw new PachError('failed', { what: archive, why: 'it ends inside the header of a member' });
 }
 
 function padding(size: number): number {

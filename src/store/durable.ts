@@ -49,7 +49,7 @@ export async function openRegular(path: string, flags: number): Promise<FileHand
 function notRegular(path: string, cause?: unknown): PachError {
   return new PachError('damaged', {
     what: path,
-    why: 'it is no regular file, but a FIFO, socket or device in the place of one',
+    why: 'it is a FIFO, socket or device, and the store needs a regular file there',
     next: 'find out who put it there, and restore the file from a copy of the store',
     cause,
   });
@@ -221,7 +221,7 @@ async function makeFolder(path: string): Promise<void> {
 async function checkFolder(path: string): Promise<Stats> {
   const found = await lstat(path);
   if (found.isDirectory()) return found;
-  const why = 'it is not a folder, or a symbolic link where the store has a folder of its own';
+  const why = 'it is not a folder, or it is a symbolic link; the store needs a real folder there';
   throw new PachError('usage', { what: path, why, next: `ls -ld ${shellWord(path)}` });
 }
 

@@ -22,17 +22,17 @@ export async function examineRights(root: string): Promise<Omit<Check, 'check'> 
   const found = new Found(own);
   for (const name of ours) await found.look(root, name);
   if (found.faults > 0) {
-    const by = shared ? 'the owners of these, or root, run' : 'root runs';
+    const by = shared ? 'as their owner or as root, run' : 'as root, run';
     return failed(found.text(), `${by}: ${found.commands(shellWord(root))}`);
   }
-  if (!shared) return 'only its owner writes';
+  if (!shared) return 'only its owner can write';
   if ((own.mode & setGroupId) === 0 && process.getegid?.() !== own.gid) {
     return warned(
-      `what other programs make in it gets your group ${process.getegid?.()}, not its group ${own.gid}`,
-      `its owner runs: find ${shellWord(root)} -type d -exec chmod g+s {} +`,
+      `files that other programs make in it get your group ${process.getegid?.()}, not its group ${own.gid}`,
+      `as its owner, run: find ${shellWord(root)} -type d -exec chmod g+s {} +`,
     );
   }
-  return own.mode & 0o002 ? 'all users write' : `members of group ${own.gid} write`;
+  return own.mode & 0o002 ? 'all users can write' : `members of group ${own.gid} can write`;
 }
 
 class Kind {
@@ -59,10 +59,10 @@ class Kind {
 class Found {
   private readonly own: Stats;
   private readonly narrow = new Kind('folders with fewer rights than the store’s own');
-  private readonly unreadable = new Kind('files that others of the store may not read');
-  private readonly otherGroup = new Kind('of another group');
-  private readonly otherOwner = new Kind('of another owner');
-  private readonly stuck = new Kind('folders with the sticky bit, in which nobody replaces what others made');
+  private readonly unreadable = new Kind("files that other users of the store can't read");
+  private readonly otherGroup = new Kind('files or folders of another group');
+  private readonly otherOwner = new Kind('files or folders of another owner');
+  private readonly stuck = new Kind("folders with the sticky bit, in which users can't replace files of other users");
 
   constructor(own: Stats) {
     this.own = own;

@@ -59,7 +59,7 @@ export async function* examineStore(store: Store, { prefix, signal }: ExamineOpt
 }
 
 const conditionsAdvice =
-  'use a folder, AWS S3, MinIO or Ceph; --single-writer when nobody else ever writes at the same time';
+  'use a folder, AWS S3, MinIO or Ceph; --single-writer if there is never more than one writer at a time';
 
 class Probe {
   private readonly store: Store;
@@ -81,9 +81,9 @@ class Probe {
     await this.store.writeIfAbsent(this.key('object'), [bytes.subarray(0, 1000), bytes.subarray(1000)]);
     const read = await this.store.read(this.key('object'), 0, bytes.length + 1);
     const listed = (await this.list('object')).map(({ size }) => size);
-    if (!bytes.equals(read)) return failed('other bytes came back than were written', 'do not keep data there');
+    if (!bytes.equals(read)) return failed('it returned other bytes than were written', 'do not keep data there');
     if (listed.length !== 1 || listed[0] !== bytes.length) {
-      return failed('a listing does not show at once what was written', 'gc and push need a store whose listings do');
+      return failed('a listing does not show a new object at once', 'gc needs a store that lists new objects at once');
     }
     return `${bytes.length} bytes, listed at once`;
   }
@@ -104,14 +104,14 @@ class Probe {
       tail.size === bytes.length;
     return right
       ? 'in the middle, past the end, the last bytes'
-      : failed('other bytes came than those of the range', 'its server must answer range requests as S3 does');
+      : failed('it returned other bytes than those of the range', 'its server must answer range requests as S3 does');
   }
 
   async writeIfAbsent(): Promise<Omit<Check, 'check'> | string> {
     const key = this.key('absent');
     await this.store.writeIfAbsent(key, [Buffer.from('first')]);
     if (await this.store.writeIfAbsent(key, [Buffer.from('second')])) {
-      return failed('an object that existed was written over', conditionsAdvice);
+      return failed('an existing object was overwritten', conditionsAdvice);
     }
     const bodies = bodiesOf(writers);
     const won = await Promise.all(bodies.map((body) => this.store.writeIfAbsent(this.key('race'), [body])));
@@ -142,9 +142,9 @@ class Probe {
     const listed = (await this.list('list/')).map(({ key }) => key);
     const missing = names.filter((name) => !listed.includes(name)).length;
     if (missing > 0) return failed(`${missing} of ${count} objects are missing in it`, 'do not keep data there');
-    if (new Set(listed).size < listed.length) return failed('it names objects twice', 'do not keep data there');
+    if (new Set(listed).size < listed.length) return failed('it lists some objects twice', 'do not keep data there');
     const ordered = listed.every((key, index) => index === 0 || (listed[index - 1] as string) < key);
-    return `${count} objects, all there, ${ordered ? 'in order' : 'in no order (which is not needed)'}`;
+    return `${count} objects, all listed, ${ordered ? 'in order' : 'not in order (order is not needed)'}`;
   }
 
   async deleting(): Promise<Omit<Check, 'check'> | string> {
@@ -153,7 +153,7 @@ class Probe {
     await this.store.delete(key);
     await this.store.delete(key);
     if ((await this.store.readWithToken(key)) !== undefined || (await this.list('gone')).length > 0) {
-      return failed('what was deleted is still there', 'gc can not give back space in this store');
+      return failed('a deleted object is still there', "gc can't free space in this store");
     }
     return 'gone at once';
   }
@@ -164,13 +164,14 @@ class Probe {
     await this.store.writeIfAbsent(this.key('clock'), [Buffer.from('x')]);
     const end = Date.now();
     const [info] = await this.list('clock');
-    if (!info) return failed('what was written is not listed', 'do not keep data there');
+    if (!info) return failed('a new object is not listed', 'do not keep data there');
     const at = info.modified.getTime();
     const skewMs = at < begin - 1000 ? at - begin : at > end + 1000 ? at - end : 0;
     const seconds = (Math.abs(skewMs) / 1000).toFixed(1);
-    if (Math.abs(skewMs) <= skewMsMax) return skewMs === 0 ? 'as here' : `${seconds} s apart`;
-    const advice = 'set this clock (timedatectl set-ntp true), or the server’s; gc judges by it how old objects are';
-    return warned(`the store's is ${seconds} s ${skewMs > 0 ? 'ahead' : 'behind'}`, advice);
+    if (Math.abs(skewMs) <= skewMsMax) return skewMs === 0 ? 'same as here' : `${seconds} s apart`;
+    const advice =
+      'set the clock of this machine (timedatectl set-ntp true) or of the server; gc compares them to tell how old objects are';
+    return warned(`the store's clock is ${seconds} s ${skewMs > 0 ? 'ahead' : 'behind'}`, advice);
   }
 
   async latency(): Promise<Omit<Check, 'check'> | string> {
@@ -188,7 +189,7 @@ class Probe {
     const read = await median((n) => this.store.read(this.key(`small/${n}`), 0, small.length));
     const value = `median: read ${read.toFixed(1)} ms, write ${write.toFixed(1)} ms`;
     const slow = Math.max(read, write) > latencyMsMax;
-    return slow ? warned(value, 'choose a store or an endpoint that is nearer') : value;
+    return slow ? warned(value, 'choose a nearer store or endpoint') : value;
   }
 
   async bandwidth(): Promise<Omit<Check, 'check'> | string> {

@@ -34,7 +34,11 @@ const turns = new Map<string, Semaphore>();
 export async function openFolder(root: string): Promise<Store> {
   try {
     if (!(await stat(root)).isDirectory()) {
-      throw new PachError('usage', { what: root, why: 'it is not a folder', next: 'name a folder, or one to be made' });
+      throw new PachError('usage', {
+        what: root,
+        why: 'it is not a folder',
+        next: 'name a folder, or a path where pach can make one',
+      });
     }
   } catch (error) {
     if (errnoOf(error) === 'ENOTDIR') {
@@ -171,7 +175,7 @@ class FolderStore implements Store {
       if (errnoOf(error) === 'EPERM' || errnoOf(error) === 'ENOTSUP') {
         throw new PachError('unsupported', {
           what: path,
-          why: 'its file system has no hard links, which writing safely needs',
+          why: 'its file system has no hard links, and safe writes need them',
           next: 'put the store on a file system of Linux or macOS',
           cause: error,
         });

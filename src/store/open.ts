@@ -53,7 +53,7 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
     default:
       throw new PachError('usage', {
         what: `store ${scheme?.[0]}`,
-        why: 'this kind of store is not known',
+        why: 'this kind of store is unknown',
         next: 'use a folder, file:///folder or s3://bucket/prefix',
       });
   }

@@ -83,8 +83,8 @@ export class RetryingStore implements Store {
       if (!maybeWritten) return 'lost';
       throw new UnknownOutcome('failed', {
         what: `${this.url}: ${key}`,
-        why: 'the answer to a write got lost, and another writer came after it: it is not known whether it was stored',
-        next: 'look whether your change is there, and repeat it if not',
+        why: 'the answer to a write was lost, and then another writer wrote: it is unknown whether the first write was stored',
+        next: 'check whether your change is there, and repeat the command if it is not',
       });
     };
     return this.persist(

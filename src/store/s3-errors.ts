@@ -20,14 +20,14 @@ const wrongKeys: Meaning = {
 const expired: Meaning = {
   code: 'denied',
   why: 'the credentials have expired',
-  next: 'log in again (aws sso login), or write new ones where the old ones came from',
+  next: 'log in again (aws sso login), or replace the old credentials with new ones',
 };
 const otherRegion: Meaning = {
   code: 'usage',
-  why: 'the bucket lies in another region',
+  why: 'the bucket is in another region',
   next: 'add ?region=NAME to the address, or set AWS_REGION',
 };
-const full: Meaning = { code: 'no-space', why: 'the store is full, or its quota used up' };
+const full: Meaning = { code: 'no-space', why: 'the store is full, or its quota is used up' };
 const noClass: Meaning = {
   code: 'usage',
   why: 'the server does not know the storage class that ?class= asks for',
@@ -35,17 +35,17 @@ const noClass: Meaning = {
 };
 const noKmsKey: Meaning = {
   code: 'denied',
-  why: 'the server can not use the key of KMS',
-  next: 'check ?key= and the rights to it (kms:GenerateDataKey and kms:Decrypt)',
+  why: "the server can't use the KMS key",
+  next: 'check ?key= and your rights to that key (kms:GenerateDataKey and kms:Decrypt)',
 };
 const proxyPassword: Meaning = {
   code: 'denied',
-  why: 'the proxy wants a name and a password',
+  why: 'the proxy needs a name and a password',
   next: 'write them into HTTPS_PROXY (or HTTP_PROXY) as http://NAME:PASSWORD@HOST:PORT',
 };
 const clock: Meaning = {
   code: 'denied',
-  why: "this machine's clock differs from the server's by too much",
+  why: 'the clocks of this machine and of the server differ too much',
   next: 'set the clock (timedatectl set-ntp true)',
 };
 
@@ -64,8 +64,8 @@ const byName: ReadonlyMap<string, Meaning> = new Map([
   ['QuotaExceeded', full],
   ['XMinioStorageFull', full],
   ['InvalidStorageClass', noClass],
-  ['NotImplemented', { code: 'unsupported', why: 'the server does not know this kind of request' }],
-  ['InvalidBucketName', { code: 'usage', why: 'the server does not accept this name of a bucket' }],
+  ['NotImplemented', { code: 'unsupported', why: 'the server does not support this kind of request' }],
+  ['InvalidBucketName', { code: 'usage', why: 'the server does not accept this bucket name' }],
 ]);
 
 /** Errors of TLS do not pass by waiting. */
@@ -137,8 +137,8 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     return build(object, { code: 'denied', why, next });
   }
   if (status !== undefined && status >= 300 && status < 400) {
-    const why = `the server sends requests on to another address (status ${status})`;
-    const next = 'name that address itself: ?endpoint=URL and ?region=NAME of the store';
+    const why = `the server redirects requests to another address (status ${status})`;
+    const next = 'use that address: add ?endpoint=URL and ?region=NAME to the address of the store';
     return build(bucket, { code: 'usage', why, next });
   }
   if (status === 404) return build(object, { code: 'not-found', why: 'there is no such object' });
@@ -149,7 +149,8 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
     return build(bucket, { code: 'unreachable', why: `the server answered ${status} (${name})` });
   }
   if (code !== undefined && untrusted.test(code)) {
-    const next = 'check that the endpoint speaks https; AWS_CA_BUNDLE names the file of the authorities to trust';
+    const next =
+      'check that the endpoint uses https; to trust another certificate authority, set AWS_CA_BUNDLE to its file';
     return build(bucket, { code: 'failed', why: `no trusted connection to ${whereOf(error, place)} (${code})`, next });
   }
   if (isOfNetwork(error) || isNoHttp(error)) {

@@ -78,7 +78,7 @@ function ofProfile({ name, profile, file }: Found, cause: unknown): PachError {
   if (profile['role_arn'] !== undefined) {
     return fail(
       `its role ${profile['role_arn']} gives no credentials: ${message}`,
-      'check role_arn and what it takes its credentials from',
+      'check role_arn and the credentials that the role is taken with',
     );
   }
   if (name === 'default') return noKeys(cause);
@@ -103,7 +103,7 @@ function noProfile(name: string, why: string, { names, configPath, keysPath }: F
 
 function noKeys(cause: unknown): PachError {
   return new PachError('denied', {
-    what: 'credentials of AWS',
+    what: 'AWS credentials',
     why: 'no credentials were found',
     next: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure',
     cause,

@@ -35,13 +35,14 @@ export class Pages {
       throw this.refused('the answer of the server is not a listing');
     }
     if (first?.Key === undefined) this.empty += 1;
-    else if (this.firstKeys.has(first.Key)) throw this.endless('a page of it came twice');
+    else if (this.firstKeys.has(first.Key)) throw this.endless('the same page came twice');
     else {
       this.firstKeys.add(first.Key);
       this.empty = 0;
     }
     if (!IsTruncated) return undefined;
-    if (token === undefined || token === '') throw this.endless('it is cut, and nothing says where it goes on');
+    if (token === undefined || token === '')
+      throw this.endless('a page is not the last one, and it has no continuation token');
     if (this.tokens.has(token)) throw this.endless('the same continuation token came twice');
     if (this.empty > emptyPagesMax) throw this.endless(`${emptyPagesMax} pages without an object came in a row`);
     this.tokens.add(token);

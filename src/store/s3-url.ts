@@ -24,7 +24,7 @@ export interface S3Place {
   readonly writes: S3Writes;
 }
 
-const form = 's3://bucket/prefix, with ?endpoint=http://host:port for what is not AWS';
+const form = 's3://bucket/prefix, with ?endpoint=http://host:port for a server that is not AWS';
 const parameters = ['endpoint', 'region', 'style', 'sse', 'key', 'class'] as const;
 type Parameter = (typeof parameters)[number];
 const encryptions = ['AES256', 'aws:kms', 'aws:kms:dsse'] as const;
@@ -42,14 +42,11 @@ export function parseS3Url(text: string): S3Place {
   const [, bucket, path = '', query = ''] = /^s3:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/is.exec(text) ?? [];
   if (bucket === undefined) throw wrong('s3://', 'it is not a valid address');
   if (bucket.includes('@')) {
-    throw wrong(
-      's3://',
-      'credentials do not belong into an address',
-      'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
-    );
+    throw wrong('s3://', 'an address must not contain credentials', 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
   }
   // What stands before a colon may be a key, with a secret behind it.
-  if (bucket.includes(':')) throw wrong('s3://', 'only the name of a bucket belongs between s3:// and the first /');
+  if (bucket.includes(':'))
+    throw wrong('s3://', 'between s3:// and the first / there must be only the name of a bucket');
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) {
     throw wrong(`s3://${bucket}`, 'it does not name a bucket');
   }
@@ -95,7 +92,8 @@ function parametersOf(query: string, bucket: string): Map<Parameter, string> {
 
 function prefixOf(text: string, bucket: string): string {
   const path = decoded(text)?.replace(/\/$/, '');
-  if (path === undefined) throw wrong(`s3://${bucket}`, 'its prefix has a wrong % in it', 'write % itself as %25');
+  if (path === undefined)
+    throw wrong(`s3://${bucket}`, 'its prefix has an invalid % sequence', 'write % itself as %25');
   if (path === '') return '';
   if (path.split('/').some((segment) => ['', '.', '..'].includes(segment))) {
     throw wrong(`s3://${bucket}`, 'its prefix has an empty part, . or ..');
@@ -112,17 +110,18 @@ function writesOf(given: ReadonlyMap<Parameter, string>, bucket: string): S3Writ
   const [sse, key, storageClass] = [given.get('sse'), given.get('key'), given.get('class')];
   const encryption = encryptions.find((each) => each === sse);
   if (sse !== undefined && encryption === undefined) {
-    throw wrong(what, `parameter sse is none of ${encryptions.join(', ')}`, 'sse=aws:kms&key=KEY, or sse=AES256');
+    throw wrong(what, `parameter sse must be one of ${encryptions.join(', ')}`, 'sse=aws:kms&key=KEY, or sse=AES256');
   }
   if (key !== undefined && (encryption === undefined || encryption === 'AES256')) {
-    throw wrong(what, 'parameter key names a key of KMS, and sse does not ask for KMS', 'sse=aws:kms&key=KEY');
+    throw wrong(what, 'parameter key names a KMS key, but parameter sse does not ask for KMS', 'sse=aws:kms&key=KEY');
   }
-  if (key !== undefined && !/^[\x21-\x7e]{1,2048}$/.test(key)) throw wrong(what, 'parameter key names no key of KMS');
+  if (key !== undefined && !/^[\x21-\x7e]{1,2048}$/.test(key))
+    throw wrong(what, 'parameter key is not the name of a KMS key');
   if (storageClass !== undefined && !/^[A-Za-z0-9_.-]{1,64}$/.test(storageClass)) {
-    throw wrong(what, 'parameter class names no storage class', 'class=STANDARD_IA, for example');
+    throw wrong(what, 'parameter class is not the name of a storage class', 'class=STANDARD_IA, for example');
   }
   if (archives.test(storageClass ?? '')) {
-    const next = 'use a class that is read at once: class=GLACIER_IR, for example';
+    const next = 'use a class whose objects can be read at once: class=GLACIER_IR, for example';
     throw wrong(what, `objects of class ${storageClass} must be restored before they can be read`, next);
   }
   return {
@@ -149,7 +148,7 @@ function parseEndpoint(text: string | undefined, bucket: string): string | undef
     throw wrong(`s3://${bucket}`, 'its endpoint is not an http or https address');
   }
   if (url.username || url.password || /[?#@]/.test(text)) {
-    throw wrong(`s3://${bucket}`, 'its endpoint has more than scheme, host, port and path');
+    throw wrong(`s3://${bucket}`, 'its endpoint may have only a scheme, host, port and path');
   }
   return url.href.replace(/\/$/, '');
 }

@@ -190,7 +190,10 @@ class S3Store implements Store {
       body.destroy();
       const what = `${this.url}: ${key}`;
       if (length !== undefined) {
-        throw new PachError('damaged', { what, why: `${length} bytes come where at most ${bytesMax} belong` });
+        throw new PachError('damaged', {
+          what,
+          why: `the server sends ${length} bytes, and at most ${bytesMax} were expected`,
+        });
       }
       const next = 'check that the endpoint is an S3 server';
       throw new PachError('unsupported', { what, why: 'the server does not answer as S3 does', next });
@@ -204,7 +207,7 @@ class S3Store implements Store {
       deadline.moved(piece.length);
     });
     await finished(body);
-    if (filled !== length) throw this.cut(key, `${filled} of ${length} bytes came`);
+    if (filled !== length) throw this.cut(key, `it sent ${filled} of ${length} bytes`);
     return bytes;
   }
 

@@ -187,7 +187,7 @@ export class Project {
     const upload = this.uploadOn(this.known, 0);
     const { ref } = await applyEdits({ source: this.reader, sink: upload.nodes }, mapFormat, undefined, []);
     if (!(await this.publish({ what: 'create project', refs: ref }, undefined, upload))) {
-      throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it exists already' });
+      throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it already exists' });
     }
   }
 

@@ -14,7 +14,7 @@ export async function createRepo(project: Project, name: string, description: st
   checkName('repo', name);
   await project.update(`create repo ${name}`, async (change) => {
     if (await change.snapshot.maybeRepo(name)) {
-      throw new PachError('conflict', { what: `repo ${name}`, why: 'it exists already' });
+      throw new PachError('conflict', { what: `repo ${name}`, why: 'it already exists' });
     }
     change.setRepo({ name, created: Date.now(), description });
   });
@@ -81,7 +81,7 @@ export async function createBranch(
     await change.snapshot.repo(repo);
     const before = await change.snapshot.maybeBranch(repo, name);
     if (before && !head) {
-      throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it exists already' });
+      throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it already exists' });
     }
     change.setBranch({ provenance: [], ...before, repo, name, head: head && (await headAt(change, head)) });
   });

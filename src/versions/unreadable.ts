@@ -82,7 +82,7 @@ export function unreadable(shown: string, error: unknown): unknown {
       return as('not-found', 'it is not there (any more)');
     case 'EACCES':
     case 'EPERM':
-      return as('denied', 'you may not read it');
+      return as('denied', 'you have no permission to read it');
     case 'ELOOP':
     case 'ENOTDIR':
       return as('failed', 'it became something else while its folder was read');

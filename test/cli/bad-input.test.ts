@@ -39,9 +39,9 @@ test('what is not there, and what is wrongly asked', async () => {
   await fails(place, 'pach put file data@master^:/x -f src/small', 2, /changes go to a branch\b/);
   await fails(place, 'pach put file data@master:/small/x -f src/small', 4, /is a file, not a directory/);
   await fails(place, 'mkdir d; pach put file data@master:/small -r -f d', 4, /a file lies there/);
-  await fails(place, 'pach create repo data', 4, /exists already/);
+  await fails(place, 'pach create repo data', 4, /already exists/);
   await fails(place, "pach create repo 'a b'", 2, /./);
-  await fails(place, 'pach create branch data@master', 4, /exists already/);
+  await fails(place, 'pach create branch data@master', 4, /already exists/);
   await fails(place, 'pach delete branch data@nope', 3, /no such branch/);
   await fails(place, 'pach delete file data@master:/', 2, /directory\ntry: .*-r/);
   await fails(place, 'pach frobnicate', 2, /try: pach --help/);
@@ -154,7 +154,7 @@ test('sources that move, can not be read, or are no files', async () => {
     /growing: it changed while it was read.*\nhint: /,
   );
   await place.must('rm -f stop src/growing; mkfifo src/pipe; echo secret > src/locked; chmod 0 src/locked');
-  await fails(place, 'pach put file data@master -r -f src/', 1, /locked: you may not read it/);
+  await fails(place, 'pach put file data@master -r -f src/', 1, /locked: you have no permission to read it/);
   // What is named itself is read; where it lies in a folder it is left out.
   await fails(place, 'pach put file data@master -f src/pipe', 2, /a pipe needs a file name\nhint: /);
   await place.must('chmod 600 src/locked && pach put file data@master -r -f src/ && pach get file data:/locked');

@@ -191,8 +191,8 @@ test('a server that needs no proxy is asked directly', async () => {
 });
 
 test.each<[Record<string, string>, number, string[]]>([
-  [{ AWS_CA_BUNDLE: '' }, 1, ['no trusted connection to https://localhost', 'AWS_CA_BUNDLE names the file']],
-  [{ HTTPS_PROXY: 'wrong' }, 1, ['the proxy wants a name and a password', 'http://NAME:PASSWORD@HOST:PORT']],
+  [{ AWS_CA_BUNDLE: '' }, 1, ['no trusted connection to https://localhost', 'set AWS_CA_BUNDLE to its file']],
+  [{ HTTPS_PROXY: 'wrong' }, 1, ['the proxy needs a name and a password', 'http://NAME:PASSWORD@HOST:PORT']],
   [{ HTTPS_PROXY: 'socks5://me:hunter2@host' }, 2, ['HTTPS_PROXY: it is not the address of an http or https proxy']],
   [{ HTTPS_PROXY: 'http://me:hunter2@127.0.0.1:9' }, 5, ['through the proxy 127.0.0.1:9']],
 ])('what is wrong is said, and no password: %o', async (wrong, code, words) => {

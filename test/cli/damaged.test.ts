@@ -58,7 +58,8 @@ test('a FIFO, device or folder in the place of an object is told, and nobody wai
       const { code, stderr } = await place.run(`pach ${command}`, 30);
       // What need not read it may do so all the same. fsck has words of its own.
       const isTold = needed[part].includes(command) || code !== 0;
-      const why = isTold && command !== 'fsck' ? 'it is no regular file, but a FIFO, socket or device' : '';
+      const why =
+        isTold && command !== 'fsck' ? 'it is a FIFO, socket or device, and the store needs a regular file' : '';
       expect({ harm, part, command, code }).toEqual({ harm, part, command, code: isTold ? 6 : 0 });
       expect(stderr).toContain(why);
     }

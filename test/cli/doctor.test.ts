@@ -99,7 +99,7 @@ test('a real S3 server: all there, more than a page listed, and nothing left', a
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Check);
   expect(checks.map(({ check }) => check)).toEqual([...before, ...storeChecks, 'checksums']);
-  expect(named(checks, 'listing')?.value).toBe('1010 objects, all there, in order');
+  expect(named(checks, 'listing')?.value).toBe('1010 objects, all listed, in order');
   expect(named(checks, 'write if unchanged')).toEqual({
     check: 'write if unchanged',
     state: 'ok',
@@ -139,7 +139,7 @@ test('a bucket that does not exist, and a server whose clock is wrong', async ()
   plain.skewMs = -3_600_000;
   const behind = checksOf(await place.run(`pach doctor --store '${plain.url}' -o json`));
   expect(named(behind, 'clock')?.state).toBe('warn');
-  expect(named(behind, 'clock')?.value).toMatch(/^the store's is 3[56]\d\d\.\d s behind$/);
+  expect(named(behind, 'clock')?.value).toMatch(/^the store's clock is 3[56]\d\d\.\d s behind$/);
 });
 
 test.each(['ignored', 'refused'] as const)(

@@ -56,7 +56,7 @@ test('an address of a web server: its name, its time, another name', async () =>
   expect(await place.run(`pach put file data@master:/raw/ -f ${url}/`)).toMatchObject({ code: 2 });
   expect(await place.run('pach put file data@master:/raw/ -f ftp://127.0.0.1/x')).toMatchObject({
     code: 2,
-    stderr: 'pach: ftp://: sources of this kind are not known\nhint: use a path, http://, https:// or s3://\n',
+    stderr: 'pach: ftp://: this kind of source is unknown\nhint: use a path, http://, https:// or s3://\n',
   });
   await place.must(
     `pach put file data@master:/file: -f - <<< 'no scheme' && touch file:x && pach put file data@master:/ -f file:x`,
@@ -150,7 +150,7 @@ test('an archive that is cut or harmful is refused whole', async () => {
   );
   for (const [source, message] of [
     ['cut.tgz', 'cut.tgz: its gzip stream ends too early'],
-    ['dots.tar', 'leads out of the archive by ..'],
+    ['dots.tar', 'leads out of the archive with ..'],
     ['pipe.tar', 'pipe.tar: pipe: it is a FIFO, which is not stored'],
     [`${url}/link.tar`, `${url}/link.tar: l/passwd: it needs /l to be a directory: a symlink lies there`],
     ['src', "src: it can't be read (EISDIR)"],
@@ -197,7 +197,7 @@ test('a list of sources of all kinds, beside -f', async () => {
     ['data@master:/x -i list', 'several sources need a folder to go to'],
     ['data@master:/x/ -i /dev/null', 'nothing says what to put'],
     ['data@master:/x/', 'nothing says what to put'],
-    ['data@master:/x/ -i - -f -', 'standard input can be read once'],
+    ['data@master:/x/ -i - -f -', 'standard input can be read only once'],
     ['data@master:/x/ -i nolist', 'nolist: there is no such file'],
   ] as const) {
     const put = await place.run(`pach put file ${args} < /dev/null`);

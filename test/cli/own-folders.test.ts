@@ -35,7 +35,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
   test('a cache folder that pach did not make is refused', async () => {
     expect.hasAssertions();
     await using there = await place(who);
-    const other = /the disk cache .*\/victim: it holds what pach did not make \(.*\nhint: --cache FOLDER/;
+    const other = /the disk cache .*\/victim: it holds something that pach did not make \(.*\nhint: --cache FOLDER/;
     for (const verb of ['cache clear', 'cache verify', 'cache stats', 'cache warm data', 'mount data pfs'])
       await refused(there, `pach ${verb} --cache victim`, other);
     // Others tag their caches, too.
@@ -99,7 +99,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     }
     await there.must('mv "$PACH_HOME" moved; ln -s "$PWD/victim" "$PACH_HOME"');
     await refused(there, 'pach create repo x', /PACH_HOME .*: it is a symbolic link.*\nhint: PACH_HOME=.*\/victim\n/);
-    await refused(there, 'PACH_HOME=victim pach create repo x', /it holds what pach did not make/);
+    await refused(there, 'PACH_HOME=victim pach create repo x', /it holds something that pach did not make/);
   });
 
   test('links within a cache or a store are not followed', async () => {
@@ -110,7 +110,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       pach unmount pfs && ${untouched}`);
     await there.must(`pach cache clear && ${untouched} && test -L "$PACH_HOME"/cache/*/projects`);
     await there.must(`cd "$PACH_HOME"/store; rm -r .tmp; ln -s "$OLDPWD/victim" .tmp`);
-    await refused(there, 'pach create repo more', /store\/\.tmp: it is not a folder, or a symbolic link/);
+    await refused(there, 'pach create repo more', /store\/\.tmp: it is not a folder, or it is a symbolic link/);
   });
 
   test('what is fetched stays in the folder that was named', async () => {
@@ -186,7 +186,7 @@ test.skipIf(!isRoot)('what sudo left to root is named, with the chown that helps
       code: 2,
       stdout: '',
       stderr: expect.stringMatching(
-        /: it belongs to root, as a command that was run by sudo leaves it\ntry: sudo chown -R nobody: /,
+        /: it belongs to root, probably because sudo ran pach\ntry: sudo chown -R nobody: /,
       ),
     });
     const [, advice = ''] = /\ntry: sudo (.*)\n$/.exec(stderr) ?? [];
@@ -217,7 +217,7 @@ test.skipIf(!isRoot)('root leaves nothing of its own in the home of the user who
   const refusedHome = await there.run(`${asSudo}; PACH_HOME=$HOME/deep/state pach create repo x; ls -A theirs`);
   expect(refusedHome.stdout).toBe('');
   expect(refusedHome.stderr).toMatch(
-    /theirs\/deep\/state: root would make it in a folder of the user who calls it by sudo \(65534\)/,
+    /theirs\/deep\/state: sudo would make it as root in a folder of user 65534, who could not use it/,
   );
   // Where root names a folder of its own, it is as for anybody else.
   await there.must(`${asSudo}; PACH_HOME=$PWD/state pach create repo x && ls state/PACH_HOME.TAG`);

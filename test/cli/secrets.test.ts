@@ -20,7 +20,7 @@ test('create, list, inspect and delete', async () => {
   expect(`${made}${shown}${inspected}`).not.toMatch(/hunter2|bob|Ym9i|aHVudGVyMg/);
 
   const again = await place.run(`echo '${manifest}' > db.json; pach create secret -f db.json`);
-  expect(again).toMatchObject({ code: 4, stderr: expect.stringMatching(/^pach: secret db: it exists already\ntry: /) });
+  expect(again).toMatchObject({ code: 4, stderr: expect.stringMatching(/^pach: secret db: it already exists\ntry: /) });
   expect(await place.must('pach delete secret db; pach list secret')).toBe('db\n');
   const gone = await place.run('pach inspect secret db');
   expect(gone).toMatchObject({ code: 3, stderr: expect.stringMatching(/^pach: secret db: there is no such secret/) });

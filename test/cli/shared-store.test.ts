@@ -92,7 +92,7 @@ test.each([
       expect(await team.must(who, umask, 'pach fsck --read-data 100%')).toContain('0 errors, 0 warnings');
       const seen = `mkdir ${who}/m; pachmount data@master ${who}/m; cat ${who}/m/*/c; pach unmount ${who}/m`;
       expect(await team.must(who, umask, seen)).toMatch(/^c$/m);
-      expect(await team.rights(who)).toMatchObject({ state: 'ok', value: `members of group ${group} write` });
+      expect(await team.rights(who)).toMatchObject({ state: 'ok', value: `members of group ${group} can write` });
     }
     expect(await team.root(`find shared/store -type d ! -perm -2775 -o ! -group ${group} -o ! -perm -444`)).toBe('');
     expect(await team.root('find shared/store/.tmp -mindepth 1')).toBe('');
@@ -145,7 +145,7 @@ test('the doctor names what keeps members out, and its commands mend it', async 
   expect(found).toMatchObject({ state: 'fail' });
   expect(found?.value).toContain('of another group: 2 (projects/default/head, projects/default/meta)');
   expect(found?.value).toMatch(/folders with fewer rights than the store’s own: \d+ \(projects\/default, /);
-  expect(found?.value).toContain('files that others of the store may not read: 2 (pachmount, .lock)');
+  expect(found?.value).toContain("files that other users of the store can't read: 2 (pachmount, .lock)");
   expect(found?.value).toContain('(projects/default/data)');
   await team.must('ann', '022', found?.advice?.replace(/^.* run: /, '') ?? 'false');
   expect(await team.rights('bob')).toMatchObject({ state: 'ok' });

@@ -30,7 +30,7 @@ test('nothing is committed, and all that can not be read is counted; or the rest
   expect(whole).toMatchObject({ code: 1, stdout: '' });
   const named = Array.from({ length: 10 }, (_, n) => `src/a/no${n + 10}`).join(', ');
   expect(whole.stderr).toContain(
-    `pach: 14 files or folders: they can't be read, so nothing was committed: ${named}, and 4 more; the first: you may not read it\nhint: the same command with --skip-unreadable commits the rest\n`,
+    `pach: 14 files or folders: they can't be read, so nothing was committed: ${named}, and 4 more; the first: you have no permission to read it\nhint: the same command with --skip-unreadable commits the rest\n`,
   );
   expect(await commits(place)).toBe('0\n');
 
@@ -41,7 +41,7 @@ test('nothing is committed, and all that can not be read is counted; or the rest
   expect(json(rest).unreadable).toHaveLength(14);
   expect(json(rest).unreadable).toEqual(expect.arrayContaining(['src/a/no10', 'src/locked', 'src/z/odd\udcff']));
   expect(rest.stdout).toContain(String.raw`"src/z/odd\udcff"`);
-  expect(rest.stderr.match(/left out: you may not read it/g)).toHaveLength(14);
+  expect(rest.stderr.match(/left out: you have no permission to read it/g)).toHaveLength(14);
   expect(await place.must('pach list file data:/ -r | grep -c .')).toBe('6\n');
   expect(await place.must('pach get file data:/a/good; pach get file data:/z/last')).toBe('good\nz\n');
 
@@ -59,7 +59,7 @@ test('one is an error of its own; single files and the source itself may be left
   const one = await run(place, 'pach put file data@master:/ -f a -f b -f c');
   expect(one).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/^pach: b: you may not read it\nhint: .*unreadable/),
+    stderr: expect.stringMatching(/^pach: b: you have no permission to read it\nhint: .*unreadable/),
   });
   const three = await run(place, 'pach put file data@master:/ -r -f a -f b -f d -f c -f d --skip-unreadable -o json');
   expect(three.code).toBe(1);
@@ -70,7 +70,7 @@ test('one is an error of its own; single files and the source itself may be left
   expect(json(alone)).toMatchObject({ commit: json(three).commit, unreadable: ['b'] });
   expect(await run(place, 'pach put file data@master:/ -f b --append')).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('pach: b: you may not read it\n'),
+    stderr: expect.stringContaining('pach: b: you have no permission to read it\n'),
   });
   expect(await run(place, 'pach put file data@master:/ -f nope --skip-unreadable')).toMatchObject({ code: 3 });
   for (const words of ['-f a --append', '-f a --untar', '-f -', '-f https://localhost/a', '-f a -f s3://b/c']) {
@@ -93,7 +93,7 @@ test('sync --delete keeps what could not be read here', async () => {
   const dry = await run(place, `${sync} --dry-run --skip-unreadable -o json`);
   expect(dry.code).toBe(1);
   expect(dry.stdout.split('\n').filter(Boolean)).toHaveLength(2);
-  expect(dry.stderr).toContain('src/locked: left out: you may not read it');
+  expect(dry.stderr).toContain('src/locked: left out: you have no permission to read it');
   expect(await run(place, `${sync} --dry-run`)).toMatchObject({ code: 1, stdout: '' });
   const done = await run(place, `${sync} --skip-unreadable -o json`);
   expect(done.code).toBe(1);

@@ -38,7 +38,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
        pach create repo more && mkdir links && cd links && ln -s ../nope gone && ln -s ../file file && ln -s round round`,
     );
     const wrong: readonly (readonly [string, number, RegExp])[] = [
-      ['pachmount data@master pfs', 4, /mounted there already\ntry: pach unmount/],
+      ['pachmount data@master pfs', 4, /already mounted there\ntry: pach unmount/],
       ['pachmount data@master no/such/place', 3, /parent folder does not exist\ntry: mkdir -p/],
       ['pachmount data@master full', 4, /in use.*\nhint: /],
       ['pachmount data@master file', 2, /no folder/],

@@ -71,7 +71,7 @@ test('mount -t fuse.pachmount mounts with the options that people know', async (
     '1',
     '',
   ]);
-  expect(stderr).toMatch(/^pach: \S+\/m: something is mounted there already\ntry: .*\n$/);
+  expect(stderr).toMatch(/^pach: \S+\/m: something is already mounted there\ntry: .*\n$/);
   expect(code).toBe(0);
 });
 

@@ -69,7 +69,7 @@ test.each(['create', 'update'])('%s pipeline takes it to production, and the bra
   expect(await here.ran('q')).toMatchObject({ datums: { processed: 0, skipped: 2 } });
   expect((await here.shell('pach diff file q@master q@exp')).stdout).toBe('');
   expect(JSON.parse(await here.must('pach inspect commit q@exp -o json'))).toMatchObject({ commit });
-  expect((await here.shell('pach create pipeline -f q.json')).stderr).toContain('it exists already');
+  expect((await here.shell('pach create pipeline -f q.json')).stderr).toContain('it already exists');
   expect(JSON.parse(await here.must('pach inspect pipeline q --branch exp -o json'))).toMatchObject({ version: 1 });
   expect((await here.shell('pach inspect pipeline q --branch nope')).stderr).toBe(
     'pach: pipeline q: it is nothing of its own on branch nope\ntry: pach inspect pipeline q\n',

@@ -174,8 +174,8 @@ test('nobody writes to outputs, deletes them from under a pipeline, or runs one 
     ['delete file a@master:/1', 'it is the output of a pipeline'],
     ['delete repo a --force', 'it is the output of a pipeline'],
     ['delete pipeline a', 'its output is read by b, c'],
-    ['create pipeline -f g/a.json', 'it exists already'],
-    ['create repo a', 'it exists already'],
+    ['create pipeline -f g/a.json', 'it already exists'],
+    ['create repo a', 'it already exists'],
   ]) {
     const { code, stderr } = await here.shell(`pach ${command}`);
     expect({ command, code }).toEqual({ command, code: 4 });

@@ -86,7 +86,7 @@ test.each<[string, string, (inner: Store) => Partial<Store>]>([
   ],
   [
     'clock',
-    "the store's is 3",
+    "the store's clock is 3",
     (inner) => ({
       async *list(below) {
         for await (const info of inner.list(below)) yield { ...info, modified: new Date(Date.now() + 3_600_000) };

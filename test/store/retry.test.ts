@@ -64,7 +64,7 @@ test('a replacement that may have been done before another came is an error, not
   await memory.writeIfUnchanged('head', Buffer.from('theirs'), first);
   const unknown = scripted(memory, 'lost').writeIfUnchanged('head', Buffer.from('ours'), first);
   await expect(unknown).rejects.toSatisfy((error) => isPachError(error, 'failed'));
-  await expect(unknown).rejects.toThrow('not known whether it was stored');
+  await expect(unknown).rejects.toThrow('unknown whether the first write was stored');
 });
 
 test('whatever fails, a counter counts each success once', async () => {

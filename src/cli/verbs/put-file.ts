@@ -94,7 +94,7 @@ export const putFileVerb = verb<PutArgs>({
     }
     const stdin = () => standardInput(signal);
     if ([...file, ...list].filter((name) => name === '-').length > 1) {
-      throw new PachError('usage', { what: '-f - and -i -', why: 'standard input can be read once' });
+      throw new PachError('usage', { what: '-f - and -i -', why: 'standard input can be read only once' });
     }
     const lists: string[][] = [];
     for (const name of list) {
