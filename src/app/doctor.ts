@@ -40,7 +40,7 @@ async function lookAtHeader(settings: Settings, store: Store): Promise<Omit<Chec
     const parent = dirname(dirname(path));
     if ((await nearestFolder(parent)) !== parent) return failed(`${parent} does not exist`, `mkdir -p ${parent}`);
   }
-  return 'none yet; the first repo makes it';
+  return 'none yet; creating the first repo makes it';
 }
 
 async function lookAtProject({ project }: Settings, store: Store): Promise<Omit<Check, 'check'> | string> {
@@ -56,8 +56,8 @@ async function* examineFolder(root: string, signal: AbortSignal): AsyncGenerator
   if (near === root) yield await checked('rights', () => examineRights(root));
   const folder = await mkdtemp(join(near, '.probe-')).catch((error: NodeJS.ErrnoException) => error);
   if (typeof folder !== 'string') {
-    const owner = `see who owns the folder with: ls -ld ${near}`;
-    const advice = near === root ? `${owner}; its owner shares it with its group by: chmod g+rwxs ${near}` : owner;
+    const owner = `to see who owns the folder, run: ls -ld ${near}`;
+    const advice = near === root ? `${owner}; to share it with its group, its owner runs: chmod g+rwxs ${near}` : owner;
     yield { check: 'write and read back', ...failed(`${near} can't be written (${folder.code})`, advice) };
     return;
   }
@@ -89,8 +89,8 @@ async function* examineBucket(settings: Settings, store: Store, signal: AbortSig
   try {
     yield await checked('checksums', async () =>
       (await refusesWrongChecksum(settings.storeUrl, key))
-        ? 'what arrives wrong is refused'
-        : warned('the server does not check what arrives', 'use https; reads find wrong bytes all the same'),
+        ? 'the server refuses damaged uploads'
+        : warned('the server does not detect damaged uploads', 'use https; reads still detect wrong bytes'),
     );
   } finally {
     await store.delete(key).catch(() => undefined);

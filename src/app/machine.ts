@@ -51,7 +51,7 @@ async function fuse(): Promise<Omit<Check, 'check'> | string> {
     const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     return absent
       ? warned('it is not there', 'for mounts: modprobe fuse; in a container: --device /dev/fuse')
-      : warned('it may not be opened by this user', 'for mounts: ask an administrator for rights on /dev/fuse');
+      : warned('this user has no permission to open it', 'for mounts: ask an administrator for access to /dev/fuse');
   }
 }
 
@@ -72,7 +72,7 @@ async function writable(cacheDir: string): Promise<Omit<Check, 'check'> | string
     return cacheDir;
   } catch (error) {
     const why = `${folder} can't be written (${(error as NodeJS.ErrnoException).code})`;
-    return warned(why, 'nothing is kept on this machine; name another folder by PACH_HOME');
+    return warned(why, "pach can't keep a cache or state on this machine; set PACH_HOME to another folder");
   }
 }
 
@@ -80,5 +80,5 @@ async function freeSpace(cacheDir: string): Promise<Omit<Check, 'check'> | strin
   const { bavail, bsize } = await statfs(await nearestFolder(cacheDir));
   const free = bavail * bsize;
   const value = `${(free / 1e9).toFixed(1)} GB for the cache`;
-  return free < freeBytesMin ? warned(value, 'free some space, or give mounts a smaller --cache-size') : value;
+  return free < freeBytesMin ? warned(value, 'free some space, or mount with a smaller --cache-size') : value;
 }

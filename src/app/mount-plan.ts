@@ -61,8 +61,8 @@ export async function mountSources(snapshot: Snapshot, sources: readonly string[
   if (foreign) {
     throw new PachError('usage', {
       what: foreign.text,
-      why: `a mount shows one project, here ${project}`,
-      next: `say --project ${foreign.address.project}`,
+      why: `a mount shows only one project, and this one shows ${project}`,
+      next: `use --project ${foreign.address.project}`,
     });
   }
   const named = addresses.map(({ text, address }) => {

@@ -89,7 +89,7 @@ export async function mountpointPath(text: string): Promise<string> {
     }
     path = resolve(parent, target);
   }
-  throw new PachError('usage', { what: text, why: 'its symbolic links lead in a circle' });
+  throw new PachError('usage', { what: text, why: 'its symbolic links form a loop' });
 }
 
 /**
@@ -177,11 +177,11 @@ async function checkMountpoint(settings: Settings, mountpoint: string): Promise<
   });
   if (!info) {
     await mkdir(mountpoint).catch((error: NodeJS.ErrnoException) => {
-      throw new PachError('denied', { what: mountpoint, why: `it can't be made (${error.code})`, cause: error });
+      throw new PachError('denied', { what: mountpoint, why: `pach can't make it (${error.code})`, cause: error });
     });
     return;
   }
-  if (!info.isDirectory()) throw new PachError('usage', { what: mountpoint, why: 'it is no folder' });
+  if (!info.isDirectory()) throw new PachError('usage', { what: mountpoint, why: 'it is not a folder' });
   const names = await readdir(mountpoint).catch((error: NodeJS.ErrnoException) => {
     throw new PachError('denied', { what: mountpoint, why: `it can't be read (${error.code})`, cause: error });
   });
@@ -234,9 +234,9 @@ async function serving({ server, ended }: Mounted, plan: MountPlan): Promise<voi
   );
   const message = await Promise.race([
     answer,
-    ended.then((code): ServeMessage => ({ failed: `its server ended with ${code}` })),
+    ended.then((code): ServeMessage => ({ failed: `its server ended with exit code ${code}` })),
   ]);
   if ('failed' in message) {
-    throw new PachError('failed', { what: plan.mountpoint, why: `it could not be served: ${message.failed}` });
+    throw new PachError('failed', { what: plan.mountpoint, why: `the server could not start: ${message.failed}` });
   }
 }

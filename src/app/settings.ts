@@ -53,7 +53,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
   if (flags.singleWriter === true && !isS3(storeUrl)) {
     throw new PachError('usage', {
       what: `--single-writer with the store ${storeUrl}`,
-      why: 'any number of writers may share a folder; this is for S3 servers without conditional writes',
+      why: 'a folder needs no --single-writer; the option is for S3 servers without conditional writes',
       next: 'leave out --single-writer',
     });
   }
@@ -99,7 +99,7 @@ function homeFrom(environment: Environment): Pick<Settings, 'home' | 'homeNote'>
   if (home.dir === usual) return { home };
   return {
     home,
-    homeNote: `as root: PACH_HOME is ${home.dir}, since ${userHome} belongs to another user (${owner})`,
+    homeNote: `this runs as root, and ${userHome} belongs to another user (${owner}), so PACH_HOME is ${home.dir}`,
   };
 }
 

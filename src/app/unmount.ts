@@ -21,10 +21,12 @@ export async function mountAt(home: Home, mountpoint: string): Promise<KernelMou
   const mount = (await kernelMounts()).findLast((each) => each.mountpoint === mountpoint);
   if (!mount) {
     const left = await leftServer(home, mountpoint);
-    const why = 'nothing of ours is mounted there';
+    const why = 'no pachmount mount is there';
     throw new PachError('not-found', {
       what: mountpoint,
-      why: left ? `${why}, but files are open, or another mount namespace has it: process ${left.pid} serves it` : why,
+      why: left
+        ? `${why}, but its server still runs (process ${left.pid}): files are open, or another mount namespace has the mount`
+        : why,
       next: left ? `kill ${left.pid}` : 'pach mounts',
     });
   }
@@ -32,7 +34,7 @@ export async function mountAt(home: Home, mountpoint: string): Promise<KernelMou
   if (user !== 0 && user !== mount.user) {
     throw new PachError('denied', {
       what: mountpoint,
-      why: `it is a mount of another user (${mount.user})`,
+      why: `the mount belongs to another user (${mount.user})`,
       next: `sudo pach unmount ${mountpoint}`,
     });
   }
@@ -50,7 +52,7 @@ export async function unmount(mount: KernelMount, lazy: boolean): Promise<string
     unmountKernel(mount.mountpoint, lazy);
   } catch (cause) {
     if (!isPachError(cause, 'not-found') || !(await seesMount('self', mount.device))) throw cause;
-    const why = 'it was mounted in another mount namespace, and can only be unmounted there';
+    const why = 'it was mounted in another mount namespace; unmount it there';
     throw new PachError('denied', { what: mount.mountpoint, why, cause });
   }
   const running = (): MountServer[] => servers.filter(({ pid, started }) => isRunning(pid, started));
@@ -64,11 +66,11 @@ export async function unmount(mount: KernelMount, lazy: boolean): Promise<string
   const has = `process ${holder?.pid} (${holder?.program}) has it in another mount namespace`;
   if (holder && !lazy) {
     await end(running);
-    return `${mount.mountpoint}: ${has}. The server is ended: what is read there fails from now on`;
+    return `${mount.mountpoint}: ${has}. The server was ended: reads there fail from now on`;
   }
   if (await ended(running, lazy ? lazyEndMsMax : endMsMax)) return undefined;
-  const why = holder ? has : 'files are open, or an overlay or a mount namespace that is not seen from here has it';
-  return `${mount.mountpoint}: ${why}. Its server goes on until that ends: kill ${server.pid} ends it at once`;
+  const why = holder ? has : 'files are open, or an overlay or another mount namespace uses it';
+  return `${mount.mountpoint}: ${why}. Its server runs until that ends. To end it now: kill ${server.pid}`;
 }
 
 /** Ends processes as they want to, or by force: standing still first, so that none starts another one again. */

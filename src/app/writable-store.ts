@@ -15,9 +15,10 @@ import { createHeader, readHeader } from '../versions/header.ts';
 import type { Settings } from './settings.ts';
 
 /** Why writes fail their conditions in a bucket with versioning, and what helps. */
-export const versioned = 'its bucket has versioning, and with that its server does not support conditional writes';
+export const versioned =
+  'its bucket has versioning, and its server does not support conditional writes for such buckets';
 export const unversion =
-  "suspend the bucket's versioning, or use a bucket without; or --single-writer if there is never more than one writer at a time";
+  "suspend the bucket's versioning, or use a bucket without it; or --single-writer if there is never more than one writer at a time";
 
 /**
  * The store and its header. Makes it a store when `create` says so and it is none; the header is
@@ -70,7 +71,7 @@ async function withoutConditions({ url }: Store, storeUrl: string): Promise<Pach
   }
   return new PachError('unsupported', {
     what: url,
-    why: 'it does not support conditional writes, without which two writers could lose data',
+    why: 'it does not support conditional writes; without them two writers could lose data',
     next: 'use a folder, AWS S3, MinIO or Ceph; or --single-writer if there is never more than one writer at a time',
   });
 }

@@ -66,7 +66,7 @@ export class BlobReader {
       this.chunks.delete(key);
       throw new PachError('damaged', {
         what: `chunk ${ref.hash.toString('hex')}`,
-        why: `it has ${found.length} bytes where a version says ${length}`,
+        why: `it has ${found.length} bytes, but a version says ${length}`,
         next: 'put the file again',
       });
     });
@@ -180,7 +180,7 @@ export class BlobReader {
     if (isPachError(failure, 'damaged')) throw failure;
     throw new PachError('damaged', {
       what: ref.place ? `pack ${ref.place.pack}` : `${ref.type} ${ref.hash.toString('hex')}`,
-      why: `a ${ref.type} that a version refers to is missing from the store`,
+      why: `a version refers to it, and it is missing from the store`,
       next: 'restore the object from a copy of the store',
       cause: failure,
     });
@@ -232,7 +232,7 @@ async function guarded<T>(key: string, place: Place, decode: () => T | Promise<T
     if (isPachError(error, 'unsupported')) throw error;
     throw new PachError('damaged', {
       what: `pack ${key}`,
-      why: `its bytes ${place.offset} to ${place.offset + place.length} are not what was stored`,
+      why: `its bytes ${place.offset} to ${place.offset + place.length} are damaged`,
       next: 'restore the object from a copy of the store',
       cause: error,
     });

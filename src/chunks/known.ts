@@ -295,7 +295,7 @@ function addPack(to: BlobRows, { kind, id }: PackName, index: PackIndex): void {
 }
 
 function otherCount(key: string): PachError {
-  return damagedIndex(key, 'it has not as many entries as the head says');
+  return damagedIndex(key, 'it does not have as many entries as the head says');
 }
 
 function damagedIndex(key: string, why: string, cause?: unknown): PachError {

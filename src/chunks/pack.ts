@@ -54,7 +54,7 @@ export function packIndexBytes(blobs: number): number {
 export function packIndexBytesOf(footer: Buffer, where: string): number {
   if (footer.length < packFooterBytes) throw damaged(where, 'it is shorter than a footer');
   const at = footer.length - packFooterBytes;
-  if (footer.toString('latin1', at + 38) !== 'PACHIX') throw damaged(where, 'its footer is not there');
+  if (footer.toString('latin1', at + 38) !== 'PACHIX') throw damaged(where, 'its footer is missing');
   if (footer[at + 36] !== version) {
     throw new PachError('unsupported', {
       what: where,
@@ -102,7 +102,7 @@ export function parsePackIndex(kind: PackKind, tail: Buffer, packBytes: number, 
   ) {
     throw damaged(where, 'its index does not match its hash');
   }
-  if (tail[indexBytes + 37] !== kindNumbers[kind]) throw damaged(where, `it is no ${kind} pack`);
+  if (tail[indexBytes + 37] !== kindNumbers[kind]) throw damaged(where, `it is not a ${kind} pack`);
   let end = packHeaderBytes;
   for (let at = 0; at < indexBytes; at += entryBytes) {
     if (bytes.readUInt32LE(at + 32) !== end) throw damaged(where, 'its blobs do not lie one after another');

@@ -32,7 +32,7 @@ export interface SegmentTail {
 /** Bytes at the end of a segment that `parseSegmentTail` needs; `where` names it in errors. */
 export function segmentTailBytes(segmentBytes: number, entries: number, where: string): number {
   const bytes = segmentBytes - headerBytes - entries * rowBytes;
-  if (bytes < footerBytes || entries > segmentEntriesMax) throw damaged(where, 'so many entries can not be in it');
+  if (bytes < footerBytes || entries > segmentEntriesMax) throw damaged(where, "it can't have that many entries");
   return bytes;
 }
 
@@ -81,7 +81,7 @@ export function encodeSegment(rows: Buffer, packs: readonly PackName[]): Buffer[
 /** Reads and checks the end of a segment; `where` names it in errors. */
 export function parseSegmentTail(tail: Buffer, where: string): SegmentTail {
   const at = tail.length - footerBytes;
-  if (at < 0 || tail.toString('latin1', at + 46) !== 'PACHSG') throw damaged(where, 'its footer is not there');
+  if (at < 0 || tail.toString('latin1', at + 46) !== 'PACHSG') throw damaged(where, 'its footer is missing');
   if (tail[at + 44] !== version) {
     throw new PachError('unsupported', {
       what: where,

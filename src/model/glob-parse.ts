@@ -73,7 +73,7 @@ function wrong(pattern: string, why: string): PachError {
   return new PachError('usage', {
     what: `pattern ${JSON.stringify(pattern)}`,
     why,
-    next: 'write \\ before a character that is meant as it is',
+    next: 'write \\ before a special character to match it literally',
   });
 }
 
@@ -172,7 +172,7 @@ class GlobParser {
     if (this.characters[this.at] !== '-' || beyond === ']' || beyond === undefined) return [from, from];
     this.at += 1;
     const to = this.setCharacter();
-    if (to < from) this.fail('a range of characters is upside down');
+    if (to < from) this.fail('a range of characters is in reverse order');
     return [from, to];
   }
 

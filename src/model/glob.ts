@@ -67,7 +67,7 @@ function literalPrefix(pattern: string, parts: readonly Part[]): Buffer[] {
     if (name === '' || name === '.' || name === '..') {
       throw new PachError('usage', {
         what: `pattern ${JSON.stringify(pattern)}`,
-        why: name === '' ? 'a name in it is empty' : `${name} is not understood in patterns`,
+        why: name === '' ? 'it has an empty name' : `${name} is not understood in patterns`,
         next: 'write patterns from the root of the repo, such as /a/*',
       });
     }

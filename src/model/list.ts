@@ -174,7 +174,7 @@ async function loadList(
     decodedNodes.set(node, decoded);
   }
   if (expected && (decoded.level !== expected.level || decoded.length !== expected.length)) {
-    throw damaged(nameOf(ref), 'it is not what its parent says');
+    throw damaged(nameOf(ref), 'it differs from the entry in its parent');
   }
   return decoded;
 }

@@ -29,7 +29,7 @@ export const mapFormat: OrderedFormat<MapItem> = {
     if (item.value.length > valueBytesMax) {
       throw new PachError('usage', {
         what: item.key.toString(),
-        why: `what is said of it has ${item.value.length} bytes, more than ${valueBytesMax}`,
+        why: `its properties have ${item.value.length} bytes, more than ${valueBytesMax}`,
       });
     }
     assert(item.refs.length <= refsMax, 'a map item has few refs');

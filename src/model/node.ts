@@ -89,7 +89,7 @@ export function decodeNode(bytes: Buffer, expected: Hash): Node {
   const reader: Reader = new Reader(bytes, what);
   const found = reader.u8();
   // Zeros are what is left of bytes that were lost.
-  if (found === 0) reader.fail('they begin with no version');
+  if (found === 0) reader.fail('they do not begin with a version');
   if (found !== version) throw unsupported(what, `version ${found} of the node format`);
   const kind = nodeKinds[reader.u8() - 1] ?? reader.fail('its kind is unknown');
   const level = reader.u8();

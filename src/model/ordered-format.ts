@@ -102,9 +102,10 @@ function checkWithin<Item, S extends Summary>(
   const { inner, after } = within;
   const first = decoded.items?.[0];
   if (decoded.level !== within.parentLevel - 1) throw damaged(what, 'it lies on a wrong level');
-  if (decoded.entries !== inner.summary.entries) throw damaged(what, 'its entries are not as many as its parent says');
+  if (decoded.entries !== inner.summary.entries)
+    throw damaged(what, 'it does not have as many entries as its parent says');
   if (!(lastKey(format, decoded) ?? Buffer.alloc(0)).equals(inner.key)) {
-    throw damaged(what, 'its last key is not the one that its parent says');
+    throw damaged(what, 'its last key differs from the one in its parent');
   }
   if (first !== undefined && after && format.keyOf(first).compare(after) <= 0) {
     throw damaged(what, 'its keys do not follow those before it');

@@ -66,7 +66,7 @@ export function parsePath(text: string): Buffer[] {
     if (!problem) return name;
     throw new PachError('usage', {
       what: `path ${JSON.stringify(text)}`,
-      why: part === '' ? 'a name in it is empty' : `the name ${JSON.stringify(part)} is not allowed: ${problem}`,
+      why: part === '' ? 'it has an empty name' : `the name ${JSON.stringify(part)} is not allowed: ${problem}`,
       next: 'write paths from the root of the repo, such as /a/b',
     });
   });

@@ -36,6 +36,11 @@ export interface TreeEntry {
   readonly content: FileContent | DirectoryContent;
 }
 
+/** The noun for an entry of this kind in messages. */
+export function nounOf(kind: TreeEntry['kind']): string {
+  return kind === 'directory' ? 'folder' : kind;
+}
+
 export interface TreeSummary extends Summary {
   readonly contentHash: Hash;
   readonly files: number;

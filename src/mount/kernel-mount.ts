@@ -27,7 +27,7 @@ export function openKernel(): KernelConnection {
     const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new PachError('denied', {
       what: '/dev/fuse',
-      why: absent ? 'it is not there: this machine or container has no FUSE' : 'you may not open it',
+      why: absent ? 'it does not exist: this machine or container has no FUSE' : 'you have no permission to open it',
       next: absent
         ? 'load it with modprobe fuse as root, or start the container with --device /dev/fuse'
         : 'sudo chmod 666 /dev/fuse',

@@ -90,8 +90,8 @@ function specBytes(spec: PipelineSpec): Buffer {
   if (bytes.length <= chunkBytesMax) return bytes;
   throw new PachError('usage', {
     what: `pipeline ${spec.name}`,
-    why: 'its spec is too large to be stored',
-    next: 'put data into a repo, and code into dev.code',
+    why: 'its spec is too large to store',
+    next: 'move data into a repo, and code into dev.code',
   });
 }
 
@@ -121,7 +121,7 @@ export async function deletePipeline(project: Project, name: string, options: De
     if (readers.length > 0 && !options.keepRepo && !options.force) {
       throw new PachError('conflict', {
         what: `pipeline ${name}`,
-        why: `its output is read by ${readers.join(', ')}`,
+        why: `${readers.join(', ')} ${readers.length === 1 ? 'reads' : 'read'} its output`,
         next: `pach delete pipeline ${name} --force`,
         or: `pach delete pipeline ${name} --keep-repo`,
       });
@@ -129,7 +129,7 @@ export async function deletePipeline(project: Project, name: string, options: De
     for await (const { key, value } of snapshot.items(leaseKey(name, ''))) {
       const lease = decodeLease(value);
       if (await isHeld(lease)) {
-        const why = `it is being run by ${lease.holder}`;
+        const why = `${lease.holder} is running it`;
         throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job ${name}` });
       }
       change.delete(key);
@@ -208,8 +208,8 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   const repo = await change.snapshot.maybeRepo(name);
   const exists = new PachError('conflict', {
     what: `pipeline ${name}`,
-    why: before ? 'it already exists' : 'it cannot be created because a repo with the same name already exists',
-    next: before ? 'pach update pipeline -f SPEC' : 'give the pipeline another name',
+    why: before ? 'it already exists' : 'a repo with this name already exists',
+    next: before ? 'pach update pipeline -f SPEC' : 'choose another name for the pipeline',
   });
   if (before && !options.update) throw exists;
   if (!isKnown && repo) throw exists;
@@ -234,8 +234,8 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   if (branch?.head && branch.provenance.length === 0) {
     throw new PachError('conflict', {
       what: `branch ${name}@${spec.outputBranch}`,
-      why: 'it has commits that are no output',
-      next: 'give the pipeline another output_branch',
+      why: 'it has commits that no pipeline made',
+      next: 'choose another output_branch for the pipeline',
     });
   }
   change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });

@@ -83,7 +83,7 @@ export async function missing(
   const what = `pipeline ${name}`;
   const [first, ...more] = await branchesOf(snapshot, name);
   if (branch !== undefined && (await entryOf(snapshot, name))) {
-    const why = `it is nothing of its own on branch ${branch}`;
+    const why = `it has no version of its own on branch ${branch}`;
     return new PachError('not-found', { what, why, next: `pach ${verb} pipeline ${name}` });
   }
   if (first === undefined) {

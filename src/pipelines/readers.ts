@@ -43,10 +43,15 @@ export async function checkDoomed(snapshot: Snapshot, doomed: Doomed, force: boo
   if (force) return readers;
   const what = branch === undefined ? `repo ${repo}` : `branch ${repo}@${branch}`;
   const next = `pach delete ${branch === undefined ? `repo ${repo}` : `branch ${repo}@${branch}`} --force`;
-  if (readers.length > 0) throw new PachError('conflict', { what, why: `it is read by ${readers.join(', ')}`, next });
+  if (readers.length > 0)
+    throw new PachError('conflict', {
+      what,
+      why: `${readers.join(', ')} ${readers.length === 1 ? 'reads' : 'read'} it`,
+      next,
+    });
   for await (const { pipeline, branch: own } of everyPipeline(snapshot)) {
     if (pipeline.name !== repo || own !== undefined || pipeline.spec.outputBranch !== branch) continue;
-    const why = `it is the output of pipeline ${repo}, which makes it anew when it is run`;
+    const why = `it is the output of pipeline ${repo}, and the next run would make it again`;
     throw new PachError('conflict', { what, why, next, or: `pach delete pipeline ${repo}` });
   }
   return [];

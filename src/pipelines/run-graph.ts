@@ -74,7 +74,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const branch = options.branch ?? pipeline.spec.outputBranch;
     const inputs = await inputsOf(options, await project.snapshot(), pipeline, order);
     if (above !== undefined) {
-      const reason = `job ${failed.get(above)?.id} of pipeline ${above}, whose output it reads, did not succeed`;
+      const reason = `it reads the output of pipeline ${above}, and job ${failed.get(above)?.id} of that pipeline did not succeed`;
       const job = await writeUnrunnable(options, { pipeline, branch, inputs, reason });
       failed.set(pipeline.name, job);
       yield { pipeline, job, result: undefined };
@@ -119,7 +119,7 @@ async function makeBranch(
   if (before && before.provenance.length > 0) return;
   if (before?.head) {
     const what = `branch ${name}@${branch}`;
-    throw new PachError('conflict', { what, why: 'it has commits that are no output', next: 'use another branch' });
+    throw new PachError('conflict', { what, why: 'it has commits that no pipeline made', next: 'use another branch' });
   }
   const provenance = inputs.map(({ repo, branch: from }) => ({ repo, branch: from }));
   await project.update(`create branch ${name}@${branch}`, async (change) => {

@@ -54,7 +54,7 @@ export async function findVersion(
   const newest = Math.max(0, ...jobs.map((each) => each.pipelineVersion));
   throw new PachError('not-found', {
     what: `pipeline ${name}@${version}`,
-    why: version <= newest ? 'no job has run that version, so it was not kept' : 'there is no such version yet',
+    why: version <= newest ? 'it was not kept, because no job ran it' : 'there is no such version yet',
     next: `pach list job -p ${name} -o json`,
   });
 }
@@ -75,8 +75,8 @@ export async function codeOfJob(snapshot: Snapshot, job: Job): Promise<JobCode> 
   if (code) return { spec, code };
   throw new PachError('not-found', {
     what: `the code of job ${job.id}`,
-    why: 'it was run by an older version of this program, which did not keep the code of former versions',
-    ...(job.codeOrigin !== '' && { next: `look where it came from: ${job.codeOrigin}` }),
+    why: 'an older version of this program ran the job and did not keep the code of earlier versions',
+    ...(job.codeOrigin !== '' && { next: `get it from where it came from: ${job.codeOrigin}` }),
   });
 }
 

@@ -144,7 +144,7 @@ function namesOf(text: string, shown: string): Buffer[] {
     const name = nameOfText(part);
     const problem = nameProblem(name);
     if (problem === undefined) return name;
-    const why = `its key is not a valid path: ${part === '' ? 'a name in it is empty' : `the name ${JSON.stringify(part)}: ${problem}`}`;
+    const why = `its key is not a valid path: ${part === '' ? 'it has an empty name' : `the name ${JSON.stringify(part)}: ${problem}`}`;
     throw new PachError('failed', { what: shown, why });
   });
 }

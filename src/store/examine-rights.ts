@@ -12,7 +12,7 @@ import { errnoOf } from '../base/system-errors.ts';
 const sticky = 0o1000;
 const setGroupId = 0o2000;
 const namesShown = 3;
-/** What lies at the top of a store; what others keep beside it is none of ours. */
+/** What lies at the top of a store; other files beside it belong to others. */
 const ours = ['pachmount', 'projects', '.tmp', '.lock'];
 
 /** Changes nothing. `root` is there. */

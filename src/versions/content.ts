@@ -79,7 +79,7 @@ export async function storeFile(
     throw new PachError('failed', {
       what: shown,
       why: 'it changed while it was read, so nothing was committed',
-      next: 'put it again when nothing writes to it',
+      next: 'put it again when no program writes to it',
     });
   }
   const billion = 1_000_000_000n;

@@ -52,7 +52,7 @@ export class Contention {
     throw new PachError('conflict', {
       what: `project ${this.project}`,
       why: `other writers were faster ${attemptsMax} times`,
-      next: 'the same command again',
+      next: 'run the same command again',
     });
   }
 }

@@ -162,7 +162,7 @@ export class Directories {
     if (there && there.content.form !== 'directory') {
       throw new PachError('conflict', {
         what: path.map(textOfName).join('/'),
-        why: `${textOfName(name)} is a ${there.kind}, not a directory`,
+        why: `${textOfName(name)} is a ${there.kind}, not a folder`,
         next: 'choose another path, or delete it first',
       });
     }

@@ -89,14 +89,21 @@ export async function extractFolder(files: Files, root: File, target: string, op
 async function makeFolder(path: Buffer): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there?.isDirectory()) return;
-  if (there) throw new PachError('conflict', { what: path.toString(), why: 'it is in the way of a folder' });
+  if (there)
+    throw new PachError('conflict', {
+      what: path.toString(),
+      why: 'it is not a folder, and a folder must be written there',
+    });
   await mkdir(path);
 }
 
 async function extractEntry(files: FileBytes, entry: TreeEntry, path: Buffer, options: ExtractOptions): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there?.isDirectory()) {
-    throw new PachError('conflict', { what: path.toString(), why: `a folder is in the way of a ${entry.kind}` });
+    throw new PachError('conflict', {
+      what: path.toString(),
+      why: `it is a folder, and a ${entry.kind} must be written there`,
+    });
   }
   const folder = path.subarray(0, path.lastIndexOf(slash) + 1);
   const temporary = Buffer.concat([folder, Buffer.from(`.pach-${randomBytes(8).toString('hex')}`)]);

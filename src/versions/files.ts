@@ -117,7 +117,7 @@ export class Files extends FileBytes {
 
   /**
    * What lies in a directory under names that begin so, in order: the first `most` of them and the last.
-   * Nothing where there is no such directory.
+   * Nothing where there is no such folder.
    */
   async *beginning(path: string, name: string, most: number): AsyncGenerator<File> {
     const names = parsePath(path);

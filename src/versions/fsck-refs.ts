@@ -94,8 +94,7 @@ export class RefsCheck {
       else if (kind === 'job') await this.job(key, value, refs);
       else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
-      else if (kind !== 'jobs')
-        this.findings.warn(`the ref ${key.toString()}`, 'it is of no kind that this program knows');
+      else if (kind !== 'jobs') this.findings.warn(`the ref ${key.toString()}`, 'this program does not know its kind');
     } catch (error) {
       note(this.findings, error, named(address));
     }
@@ -153,9 +152,10 @@ export class RefsCheck {
     if (!ref || refs.length !== 1) return this.wrong(address, 'its entry does not lead to one commit');
     const { kind, refs: roots, body } = await guarded(this.blobs, where).node(ref);
     const [tree] = roots;
-    if (kind !== 'commit' || !tree || roots.length !== 1) return this.wrong(address, 'its entry leads to no commit');
+    if (kind !== 'commit' || !tree || roots.length !== 1)
+      return this.wrong(address, 'its entry does not lead to a commit');
     const { id: own, repo: ownRepo, parent, finished, contentHash, files, bytes }: CommitRecord = decodeCommit(body);
-    if (own !== id || ownRepo !== repo) this.wrong(address, `it says that it is ${ownRepo}@${own}`);
+    if (own !== id || ownRepo !== repo) this.wrong(address, `it names itself ${ownRepo}@${own}`);
     const root: DirectoryContent = { form: 'directory', ref: tree, contentHash, files, bytes };
     this.byAddress.set(address, { repo, id, parent, finished, hash: ref.hash, root });
   }
@@ -171,11 +171,12 @@ export class RefsCheck {
       const id = item.value.toString('hex');
       const found = this.byAddress.get(`${repo}@${id}`);
       if (!found) {
-        this.wrong(address, `its commit ${id} is no commit of the repo that can be read`);
+        this.wrong(address, `its commit ${id} is missing from the repo or can't be read`);
         continue;
       }
-      if (!item.refs[0]?.hash.equals(found.hash)) this.wrong(address, `its commit ${id} is another one by its id`);
-      if (!item.key.equals(timeKey(found.finished))) this.wrong(address, `its commit ${id} is at a wrong time`);
+      if (!item.refs[0]?.hash.equals(found.hash))
+        this.wrong(address, `its commit ${id} has a different hash than the commit with that id`);
+      if (!item.key.equals(timeKey(found.finished))) this.wrong(address, `its commit ${id} has a wrong time`);
       if (last && found.parent !== last.id) this.wrong(address, `its commit ${id} does not follow ${last.id}`);
       last = found;
     }
@@ -190,7 +191,7 @@ export class RefsCheck {
     try {
       const first = await nodes.node(operationRef);
       if (!first.body.equals(encodeOperation(operation)) || !first.refs[0]?.hash.equals(root.hash)) {
-        this.wrong(logOfOperations.address, 'its last one is not what the head says');
+        this.wrong(logOfOperations.address, 'its last entry differs from the head');
       }
       for (let next: Ref | undefined = operationRef; next && this.blobs.knows(next.hash);) {
         this.signal?.throwIfAborted();

@@ -64,8 +64,8 @@ export async function checkProject(project: Project, request: FsckRequest): Prom
   if (result.findings.length > 0 && (await project.readHead()).head.epoch !== head.epoch) {
     throw new PachError('conflict', {
       what: `project ${head.project}`,
-      why: 'its garbage was collected while it was checked',
-      next: 'the same command again',
+      why: 'a garbage collection ran during the check',
+      next: 'run the same command again',
     });
   }
   return result;
@@ -107,7 +107,7 @@ class Check implements Blobs {
     request.progress('reading indexes');
     await new IndexCheck(store, head.project, table, findings).run(head.indexes);
     for (const { kind, id } of table.packs) if (kind === 'data') this.dataPacks.set(id, false);
-    request.progress('looking for what is there');
+    request.progress('listing objects');
     const garbage = await this.checkObjects();
     await this.checkPacks();
     request.progress('checking versions');
@@ -146,7 +146,7 @@ class Check implements Blobs {
     }
     if (row >= 0) return this.lostPacks.get(this.table.packAt(row)) ?? this.lostBlobs.get(row) ?? row;
     const name = `${ref.type} ${ref.hash.toString('hex')}`;
-    const why = 'versions need it, and no index knows it';
+    const why = 'versions need it, and no index has it';
     if (!ref.place) return this.findings.wrong(name, why);
     const key = packKey(this.head.project, ref.type === 'chunk' ? 'data' : 'meta', ref.place.pack);
     const draft = this.findings.wrong(key, `${name} lies in it: ${why}`, 'unknown');
@@ -173,7 +173,7 @@ class Check implements Blobs {
     const packs = new Map(table.packs.map(({ id, kind }) => [id, kind]));
     const foreign = (key: string): void => {
       findings
-        .warn(`what lies below projects/${head.project}`, 'it is none of ours')
+        .warn(`objects below projects/${head.project}`, 'pach did not write them')
         .affects({ address: key, path: key });
     };
     const { signal } = this.request;
@@ -184,7 +184,7 @@ class Check implements Blobs {
     });
     const listed = new Set<PackId>([...packs.keys(), ...head.indexes.segments.map(({ id }) => id)]);
     for (const { kind, id } of condemned) {
-      if (listed.has(id)) findings.wrong(objectKey(head.project, kind, id), 'it is condemned, and an index lists it');
+      if (listed.has(id)) findings.wrong(objectKey(head.project, kind, id), 'it is condemned, but an index lists it');
     }
     table.packs.forEach((pack, number) => {
       const key = objectKey(head.project, pack.kind, pack.id);
@@ -210,7 +210,7 @@ class Check implements Blobs {
       rows[number] = (rows[number] as number) + 1;
       const { offset, length } = table.placeAt(row);
       if (offset + length > (sizes.get(number) ?? Infinity))
-        this.lostBlob(row, 'it ends before a blob that indexes know');
+        this.lostBlob(row, 'it ends before a blob that the indexes list');
     }
     const data = packs.filter(({ kind }) => kind === 'data').toSorted((a, b) => a.order - b.order);
     const chosen = data.slice(0, Math.ceil(data.length * request.readShare));
@@ -241,11 +241,7 @@ class Check implements Blobs {
       readPack(store, name, pack, {
         node: (hash, node) => this.checkNode(pack.number, hash, node),
         damaged: ({ hash, offset, storedLength }) => {
-          const draft = findings.lost(
-            key,
-            `its bytes ${offset} to ${offset + storedLength} are not what was stored`,
-            'blob',
-          );
+          const draft = findings.lost(key, `its bytes ${offset} to ${offset + storedLength} are damaged`, 'blob');
           draft.count(hashKey(hash));
           const row = table.find(hash);
           if (row >= 0 && table.packAt(row) === pack.number) this.lostBlobs.set(row, draft);
@@ -280,13 +276,12 @@ class Check implements Blobs {
       inPack.add(row);
       const place = table.placeAt(row);
       if (place.offset !== offset || place.length !== storedLength || table.plainLengthAt(row) !== plainLength) {
-        this.lostBlob(row, 'a blob of it is not where the indexes say');
+        this.lostBlob(row, 'it has a blob at another place than the indexes say');
       }
     }
     if (inPack.size === rows) return;
     for (let row = 0; row < table.size; row += 1) {
-      if (table.packAt(row) === pack && !inPack.has(row))
-        this.lostBlob(row, 'a blob that the indexes know is not in it');
+      if (table.packAt(row) === pack && !inPack.has(row)) this.lostBlob(row, 'it lacks a blob that the indexes list');
     }
   }
 

@@ -99,7 +99,7 @@ export class BlobCopier {
       .decodeBlob(bytes, chunkBytesMax, 'plain', hash)
       .catch((error: unknown) => {
         const key = packKey(this.project, 'data', this.packOf(row).id);
-        throw damaged(key, `its chunk ${hash.toString('hex')} is not what was stored`, error);
+        throw damaged(key, `its chunk ${hash.toString('hex')} is damaged`, error);
       });
     await this.write('data', row, [bytes], plain.length);
   }

@@ -86,7 +86,7 @@ export function planPacks(
     if (bytes === 0 && live > 0) {
       throw new PachError('damaged', {
         what: `pack ${key}`,
-        why: 'versions need what is in it, and it is missing; nothing was deleted',
+        why: 'it is missing, and versions need data in it; nothing was deleted',
         next: 'pach fsck',
       });
     }

@@ -68,8 +68,8 @@ export async function collectGarbage(project: Project, request: GcRequest): Prom
 function overtaken(project: Project, cause?: unknown): PachError {
   return new PachError('conflict', {
     what: `project ${project.options.name}`,
-    why: 'somebody else collects its garbage at the same time',
-    next: 'the same command again, if it is still needed',
+    why: 'another garbage collection of this project is running',
+    next: 'run the same command again, if it is still needed',
     cause,
   });
 }
@@ -104,7 +104,7 @@ class Collection {
   /** Learns what there is, what of it is needed, and which packs are to go. */
   async look(): Promise<void> {
     const { project, request } = this;
-    request.progress('looking for what is there');
+    request.progress('listing objects');
     this.base = await project.load();
     const { head, known } = this.base;
     await known.addFresh(this.table);
@@ -112,7 +112,7 @@ class Collection {
     for (const [id, kind] of await known.packs()) this.packsSeen.set(id, kind);
     // Listed after the head was read: an object that is in neither was not published then.
     this.objects = await listObjects(project.options.store, head.project, this.packsSeen, request);
-    request.progress('looking for what is needed');
+    request.progress('marking what is needed');
     await this.marks.markHead(head, this.since);
     this.plans = planPacks(this.table, this.marks, this.objects, head.project, head.scrub ?? false);
     this.going = new Set(this.plans.flatMap(({ pack, goes }) => (goes ? [pack.id] : [])));
@@ -158,7 +158,7 @@ class Collection {
     if (!this.gathers) return;
     const { table, marks, request } = this;
     const { store, name } = this.project.options;
-    request.progress('gathering what is needed');
+    request.progress('copying what is needed');
     await this.copier.copy(
       marks.rows.filter((row) => this.going.has(table.packs[table.packAt(row)]?.id as PackId)),
       request.signal,
@@ -205,7 +205,7 @@ class Collection {
     throw new PachError('conflict', {
       what: `project ${name}`,
       why: `other writers were faster ${attemptsMax} times`,
-      next: 'the same command again',
+      next: 'run the same command again',
     });
   }
 

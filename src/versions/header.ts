@@ -16,7 +16,7 @@ export async function readHeader(store: Store): Promise<StoreHeader | undefined>
     throw new PachError('usage', {
       what: store.url,
       why: `it is not a pachmount store: it holds other things (${key})`,
-      next: 'the same command with an empty folder or prefix as --store',
+      next: 'repeat the command with an empty folder or prefix as --store',
     });
   }
   return undefined;
@@ -27,6 +27,6 @@ export async function createHeader(store: Store, now: number): Promise<StoreHead
   const header: StoreHeader = { id: randomBytes(16).toString('hex'), created: now };
   await store.writeIfAbsent(storeHeaderKey, [encodeStoreHeader(header)]);
   const written = await readHeader(store);
-  if (!written) throw new PachError('failed', { what: store.url, why: 'what was written there is gone' });
+  if (!written) throw new PachError('failed', { what: store.url, why: 'the header that pach wrote is gone' });
   return written;
 }

@@ -87,7 +87,7 @@ export class Marks {
     if (row < 0) {
       throw new PachError('damaged', {
         what: `${ref.type} ${ref.hash.toString('hex')}`,
-        why: 'a version refers to it, and no index knows it; nothing was deleted',
+        why: 'a version refers to it, but no index has it; nothing was deleted',
         next: 'pach fsck',
       });
     }

@@ -34,7 +34,7 @@ export class OwnFolders {
   async what(folder: Buffer, names: Pick<Listing, 'has'>): Promise<string | undefined> {
     if (names.has(header)) {
       const [store, place] = [await this.store, await placeOf(folder)];
-      if (store && place && store.dev === place.dev && store.ino === place.ino) return 'the store that is written to';
+      if (store && place && store.dev === place.dev && store.ino === place.ino) return 'the target store';
     }
     for (const kind of kinds) if (names.has(kind.tagName) && (await isTagged(folder, kind))) return kind.name;
     return undefined;
@@ -46,7 +46,11 @@ export class OwnFolders {
       const what = await this.what(nameOfText(folder), { has: () => true });
       if (what !== undefined) {
         const why = `it ${folder === path ? 'is' : `lies in ${folder}:`} ${what}, which is never stored`;
-        throw new PachError('usage', { what: source, why, next: 'copy elsewhere what is to be stored' });
+        throw new PachError('usage', {
+          what: source,
+          why,
+          next: 'copy the files to another folder and put them from there',
+        });
       }
       if (folder === dirname(folder)) return;
     }

@@ -30,7 +30,7 @@ export class PendingTree {
     const folder = this.folder(path.slice(0, -1), shown);
     const key = (path.at(-1) as Buffer).toString('latin1');
     const before = folder.below.get(key);
-    if (before instanceof Folder) throw conflict(shown, `a directory lies at ${pathText(path)} already`);
+    if (before instanceof Folder) throw conflict(shown, `there is already a folder at ${pathText(path)}`);
     if (!before) this.count += 1;
     folder.below.set(key, entry);
   }
@@ -92,7 +92,7 @@ async function applyFolder(
       const before = await old(name);
       const entry = item instanceof Folder ? await directoryOf(options, item, before, [...path, name]) : item;
       if (before && before.kind === 'directory' && entry.kind !== 'directory') {
-        const why = `a directory lies there, and this is a ${entry.kind}`;
+        const why = `there is a folder at this path, and the new entry is a ${entry.kind}`;
         throw conflict(pathText([...path, name]), why);
       }
       if (!before || !sameContent(before, entry)) yield entry;
@@ -116,12 +116,13 @@ async function directoryOf(
 }
 
 function blocked(shown: string, at: Path, kind: string): PachError {
-  const why = kind === 'symlink' ? 'a symlink lies there, and nothing is written through it' : `a ${kind} lies there`;
-  return conflict(shown, `it needs ${pathText(at)} to be a directory: ${why}`);
+  const why =
+    kind === 'symlink' ? 'there is a symlink, and pach does not write through symlinks' : `there is a ${kind}`;
+  return conflict(shown, `${pathText(at)} must be a folder, but ${why}`);
 }
 
 function conflict(what: string, why: string): PachError {
-  return new PachError('conflict', { what, why, next: 'put it elsewhere, or delete what is in the way' });
+  return new PachError('conflict', { what, why, next: 'put it at another path, or delete the entry that is there' });
 }
 
 function pathText(path: Path): string {

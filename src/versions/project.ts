@@ -304,7 +304,7 @@ async function checkNoFolder(store: Store, key: string): Promise<void> {
   if (path === undefined || !(await lstat(path).catch(() => undefined))?.isDirectory()) return;
   throw new PachError('damaged', {
     what: path,
-    why: 'it is a folder, where the store has a file',
+    why: 'it is a folder, and the store needs a file there',
     next: 'find out who put it there, and restore the file from a copy of the store',
   });
 }

@@ -8,7 +8,7 @@ import type { BlobReader } from '../cache/blobs.ts';
 import { PachError } from '../base/errors.ts';
 import { rootPlace } from '../base/place.ts';
 import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
-import { entryHash, type FileContent, type TreeEntry } from '../model/tree.ts';
+import { entryHash, nounOf, type FileContent, type TreeEntry } from '../model/tree.ts';
 import { localBytes } from '../sources/open.ts';
 import { fileTime, type EntrySource } from '../sources/source.ts';
 import { appendStream } from './append.ts';
@@ -50,7 +50,7 @@ export async function putSource(
     if (into || !name) {
       throw new PachError('usage', {
         what: `target ${target || '/'}`,
-        why: 'what comes from standard input or a pipe needs a file name',
+        why: 'data from standard input or a pipe needs a file name',
         next: 'name the file in the target: repo@branch:/name',
       });
     }
@@ -65,7 +65,11 @@ export async function putSource(
       throw new PachError('not-found', { what, why: 'there is no such file or folder', cause: error });
     }
     if (error.code === 'ENOTDIR') {
-      throw new PachError('failed', { what, why: 'it is no folder, or part of its path is none', cause: error });
+      throw new PachError('failed', {
+        what,
+        why: 'it is not a folder, or part of its path is not a folder',
+        cause: error,
+      });
     }
     return leaveOut(options, unreadable(what, error));
   });
@@ -160,8 +164,8 @@ async function replace(
   if (before && before.kind !== entry.kind && (before.kind === 'directory' || entry.kind === 'directory')) {
     throw new PachError('conflict', {
       what: `/${at.join('/')}`,
-      why: `a ${before.kind} lies there, and this is a ${entry.kind}`,
-      next: before.kind === 'directory' ? 'end the target with / to put into it' : 'delete it first',
+      why: `there is a ${nounOf(before.kind)} at this path, and the source is a ${nounOf(entry.kind)}`,
+      next: before.kind === 'directory' ? 'end the target with / to put it into that folder' : 'delete it first',
     });
   }
   return options.directories.set(root, at, entry, Date.now());

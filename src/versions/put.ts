@@ -71,7 +71,7 @@ export async function putFiles(project: Project, request: PutRequest): Promise<P
   if (request.sources.length > 1 && request.target !== '' && !request.target.endsWith('/')) {
     throw new PachError('usage', {
       what: `target ${request.target}`,
-      why: 'several sources need a folder to go to',
+      why: 'several sources need a folder as their target',
       next: `name the folder ${request.target}/`,
     });
   }
@@ -176,7 +176,7 @@ export async function deleteFiles(project: Project, request: DeleteRequest): Pro
       if (entry.kind === 'directory' && !request.recursive) {
         throw new PachError('usage', {
           what,
-          why: 'it is a directory',
+          why: 'it is a folder',
           next: `pach delete file ${shellWord(what)} -r`,
         });
       }
@@ -248,7 +248,7 @@ export function mayChange({ repo, name, provenance }: Branch): void {
   if (provenance.length === 0) return;
   throw new PachError('conflict', {
     what: `${repo}@${name}`,
-    why: 'it is the output of a pipeline, and nobody else commits there',
+    why: 'it is the output of a pipeline, and only the pipeline commits to it',
     next: `pach run pipeline ${repo}`,
   });
 }
@@ -263,8 +263,8 @@ async function mayAppend(
   if (!path) return;
   throw new PachError('conflict', {
     what: `${repo}@${branch}:/${path}`,
-    why: 'somebody else has changed it meanwhile, and nothing was added',
-    next: 'the same command again',
+    why: 'another writer has changed it meanwhile, and nothing was added',
+    next: 'run the same command again',
   });
 }
 

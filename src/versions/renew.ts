@@ -22,8 +22,8 @@ export class CollectedError extends PachError {
   constructor(project: Project, cause?: unknown) {
     super('conflict', {
       what: `project ${project.options.name}`,
-      why: 'a garbage collection has removed what this command had stored and not yet published',
-      next: 'the same command again',
+      why: 'a garbage collection removed data that this command had stored and not yet published',
+      next: 'run the same command again',
       cause,
     });
   }

@@ -35,7 +35,7 @@ export async function resolveVersion(snapshot: Snapshot, address: Address): Prom
         ? branch?.head && (await snapshot.nth(branch.head, step.n))
         : await ancestor(snapshot, branch, from, step.n);
     if (!commit) {
-      const why = step.kind === 'nth' ? `there is no commit number ${step.n}` : 'it has not so many ancestors';
+      const why = step.kind === 'nth' ? `there is no commit number ${step.n}` : 'it does not have that many ancestors';
       missing(address, why);
     }
   }
@@ -79,7 +79,7 @@ async function resolveRef(
   if (time !== undefined) {
     const master = await snapshot.branch(repo, defaultBranch);
     const commit = master.head && (await snapshot.asOf(master.head, time));
-    return { branch: master, commit: commit ?? missing(address, `${repo}@${defaultBranch} has no commit so old`) };
+    return { branch: master, commit: commit ?? missing(address, `${repo}@${defaultBranch} has no commit that old`) };
   }
   for await (const _ of snapshot.branches(repo)) return missing(address, `${repo} has no branch or commit ${ref}`);
   return empty(address, defaultBranch);

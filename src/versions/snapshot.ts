@@ -123,7 +123,7 @@ export class Snapshot {
     const node = await this.reader.node(ref);
     const tree = node.refs[0];
     if (node.kind !== 'commit' || !tree) {
-      throw new PachError('damaged', { what: `commit ${ref.hash.toString('hex')}`, why: 'it is no commit object' });
+      throw new PachError('damaged', { what: `commit ${ref.hash.toString('hex')}`, why: 'it is not a commit object' });
     }
     return { ...decodeCommit(node.body), ref, tree };
   }

@@ -222,7 +222,7 @@ class Taking {
     const name = path.at(-1);
     if (!name) {
       if (entry.kind === 'directory') return; // the root has no time
-      throw new PachError('usage', { what: shown, why: 'the target does not say under which name to put it' });
+      throw new PachError('usage', { what: shown, why: 'the target gives no name for it' });
     }
     switch (entry.kind) {
       case 'directory':

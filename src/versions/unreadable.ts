@@ -79,13 +79,13 @@ export function unreadable(shown: string, error: unknown): unknown {
     new (ofThisProcess.has(code) ? PachError : UnreadableError)(kind, { what: shown, why, cause: error });
   switch (code) {
     case 'ENOENT':
-      return as('not-found', 'it is not there (any more)');
+      return as('not-found', 'it does not exist (any more)');
     case 'EACCES':
     case 'EPERM':
       return as('denied', 'you have no permission to read it');
     case 'ELOOP':
     case 'ENOTDIR':
-      return as('failed', 'it became something else while its folder was read');
+      return as('failed', 'its type changed while pach read its folder');
     default:
       return as('failed', `it can't be read (${code})`);
   }

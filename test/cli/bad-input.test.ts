@@ -29,15 +29,15 @@ test('what is not there, and what is wrongly asked', async () => {
   await fails(place, 'pach list file nope', 3, /repo nope/);
   await fails(place, 'pach list file data@nope', 3, /no branch or commit nope/);
   await fails(place, 'pach list file data@master:/nope', 3, /no such file/);
-  await fails(place, 'pach inspect commit data@master^^^', 3, /not so many ancestors/);
-  await fails(place, 'pach list file data@2001-01-01', 3, /no commit so old/);
+  await fails(place, 'pach inspect commit data@master^^^', 3, /does not have that many ancestors/);
+  await fails(place, 'pach list file data@2001-01-01', 3, /no commit that old/);
   await fails(place, 'pach get file data:/../etc/passwd', 2, /\.\./);
   await fails(place, 'pach put file data@master:/a/../b -f src/small', 2, /\.\./);
   await fails(place, 'pach put file data@master -f nope', 3, /nope: there is no such file/);
   await fails(place, 'pach put file data@master -f src', 2, /a folder\nhint: .*-r/);
   await fails(place, 'pach put file data@master -f - < /dev/null', 2, /needs a file name\nhint: /);
   await fails(place, 'pach put file data@master^:/x -f src/small', 2, /changes go to a branch\b/);
-  await fails(place, 'pach put file data@master:/small/x -f src/small', 4, /is a file, not a directory/);
+  await fails(place, 'pach put file data@master:/small/x -f src/small', 4, /is a file, not a folder/);
   await fails(place, 'mkdir d; pach put file data@master:/small -r -f d', 4, /a file lies there/);
   await fails(place, 'pach create repo data', 4, /already exists/);
   await fails(place, "pach create repo 'a b'", 2, /./);

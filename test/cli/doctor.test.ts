@@ -176,7 +176,7 @@ test('--single-writer is refused where it means nothing, the variable is not', a
   await using place = await Place.make('root', { PACH_SINGLE_WRITER: '1' });
   const { code, stderr } = await place.run('pach create repo data --single-writer');
   expect(code).toBe(2);
-  expect(stderr).toMatch(/^pach: --single-writer with the store .*: any number of writers may share a folder/);
+  expect(stderr).toMatch(/^pach: --single-writer with the store .*: a folder needs no --single-writer; the option/);
   await place.must('pach create repo data');
 });
 

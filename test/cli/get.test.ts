@@ -73,7 +73,7 @@ test('what lies in the target stays, but for what has the same name', async () =
   const blocked = await place.run('pach get file data:/ -r -o out');
   expect(blocked).toMatchObject({
     code: 4,
-    stderr: expect.stringMatching(/out\/small: a folder is in the way/) as string,
+    stderr: expect.stringMatching(/out\/small: it is a folder, and a file must be written there/) as string,
   });
   const file = await place.run('pach get file data:/ -r -o src/one');
   expect(file.code).not.toBe(0);

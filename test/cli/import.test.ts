@@ -152,7 +152,7 @@ test('an archive that is cut or harmful is refused whole', async () => {
     ['cut.tgz', 'cut.tgz: its gzip stream ends too early'],
     ['dots.tar', 'leads out of the archive with ..'],
     ['pipe.tar', 'pipe.tar: pipe: it is a FIFO, which is not stored'],
-    [`${url}/link.tar`, `${url}/link.tar: l/passwd: it needs /l to be a directory: a symlink lies there`],
+    [`${url}/link.tar`, `${url}/link.tar: l/passwd: /l must be a folder, but there is a symlink`],
     ['src', "src: it can't be read (EISDIR)"],
     ['none.tar', 'none.tar: there is no such file'],
   ] as const) {
@@ -194,7 +194,7 @@ test('a list of sources of all kinds, beside -f', async () => {
   });
   expect(await place.run('pach list file data@master:/other')).toMatchObject({ code: 3 });
   for (const [args, why] of [
-    ['data@master:/x -i list', 'several sources need a folder to go to'],
+    ['data@master:/x -i list', 'several sources need a folder as their target'],
     ['data@master:/x/ -i /dev/null', 'nothing says what to put'],
     ['data@master:/x/', 'nothing says what to put'],
     ['data@master:/x/ -i - -f -', 'standard input can be read only once'],

@@ -119,7 +119,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     const { code, stderr } = await there.run('pach get file data@master:/ -r -o out');
     expect({ code, stderr }).toEqual({
       code: 4,
-      stderr: expect.stringMatching(/out\/d: it is in the way of a folder/),
+      stderr: expect.stringMatching(/out\/d: it is not a folder, and a folder must be written there/),
     });
     await there.must(
       `${untouched} && rm out/d && pach get file data@master:/ -r -o out && diff -r src out && test ! -L out/big && ${untouched}`,
@@ -142,7 +142,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     const told = (folder: string): string[] =>
       own.map(
         (name) =>
-          `pach: ${folder}/${name}: left out: it is ${name === 'store' ? 'the store that is written to' : name === 'cache' ? 'the disk cache' : 'PACH_HOME'}`,
+          `pach: ${folder}/${name}: left out: it is ${name === 'store' ? 'the target store' : name === 'cache' ? 'the disk cache' : 'PACH_HOME'}`,
       );
     const put = await within('pach put file data@master:/ -r -f proj/ -o json');
     const { leftOut, commit } = JSON.parse(put.stdout) as { leftOut: string[]; commit: string };
@@ -211,7 +211,7 @@ test.skipIf(!isRoot)('root leaves nothing of its own in the home of the user who
   const named = await there.run(`${asSudo}; pach mounts; ls -A theirs`);
   expect(named).toMatchObject({
     code: 0,
-    stderr: `pach: as root: PACH_HOME is ${userInfo().homedir}/.pachmount, since ${there.dir}/theirs belongs to another user (65534)\n`,
+    stderr: `pach: this runs as root, and ${there.dir}/theirs belongs to another user (65534), so PACH_HOME is ${userInfo().homedir}/.pachmount\n`,
   });
   expect(named.stdout).not.toContain('.pachmount\n');
   const refusedHome = await there.run(`${asSudo}; PACH_HOME=$HOME/deep/state pach create repo x; ls -A theirs`);

@@ -125,7 +125,7 @@ test('a store that the user named gets what parent and umask give; the default o
   expect(refused).toMatchObject({ code: 1 });
   expect(refused.stderr).toContain('permission denied\ntry: ');
   const doctor = await team.run('bob', '002', 'PACH_STORE=shared/other pach doctor');
-  expect(doctor.stdout).toContain('its owner shares it with its group by: chmod g+rwxs');
+  expect(doctor.stdout).toContain('to share it with its group, its owner runs: chmod g+rwxs');
 });
 
 test('the doctor names what keeps members out, and its commands mend it', async () => {

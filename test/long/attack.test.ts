@@ -20,5 +20,5 @@ test('a datum whose processes can not be stopped fails, and the next ones are co
   await here.spec('p', script, { transform: { datum_batching: true }, dev });
   const { lines, stderr } = await here.run('-f p.json');
   expect(lines).toMatchObject([{ state: 'failure', datums: { processed: 2, failed: 1 } }]);
-  expect(stderr).toContain('processes of the command could not be stopped');
+  expect(stderr).toContain('pach could not stop processes of the command');
 });

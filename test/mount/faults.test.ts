@@ -103,7 +103,7 @@ test('without the right to open /dev/fuse it says who can give it', async () => 
     `chown -R nobody . && unshare -m bash -c 'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 600 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse && setpriv --reuid=65534 --regid=65534 --clear-groups pachmount data@master pfs'; code=$?; chown -R root .; exit $code`,
   );
   expect(denied.code).toBe(1);
-  expect(denied.stderr).toMatch(/\/dev\/fuse: you may not open it\ntry: sudo chmod 666/);
+  expect(denied.stderr).toMatch(/\/dev\/fuse: you have no permission to open it\ntry: sudo chmod 666/);
 });
 
 test.each([

@@ -97,7 +97,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     const [mount] = await place.mounts();
     const { stdout, stderr } = await place.run(`${inNamespace(who)}; pach unmount pfs; echo $?
       kill -0 ${mount?.pid} 2>/dev/null || echo ended; ls /proc/$held/root$PWD/pfs 2>&1; kill $held`);
-    expect(stderr).toMatch(/pfs: process \d+ \(sleep\) has it in another mount namespace\. The server is ended/);
+    expect(stderr).toMatch(/pfs: process \d+ \(sleep\) has it in another mount namespace\. The server was ended/);
     expect(stdout).toMatch(/pfs\n0\nended\n(?:.*Transport endpoint is not connected|.*Permission denied)\n$/);
     // Who asked for open files to be kept hears of it, and how to end it.
     const lazy = await place.run(`pachmount data@master pfs && rm held
@@ -106,12 +106,12 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       pach unmount pfs; kill $held; exit $code`);
     expect(lazy).toMatchObject({
       code: 3,
-      stderr: expect.stringMatching(/namespace\. Its server goes on until that ends: kill \d+ ends it/),
+      stderr: expect.stringMatching(/namespace\. Its server runs until that ends\. To end it now: kill \d+/),
     });
     expect(lazy.stderr).toMatch(
-      /but files are open, or another mount namespace has it: process \d+ serves it\ntry: kill \d+\n/,
+      /but its server still runs \(process \d+\): files are open, or another mount namespace has the mount\ntry: kill \d+\n/,
     );
-    expect(lazy.stderr).toMatch(/nothing of ours is mounted there\ntry: pach mounts\n$/);
+    expect(lazy.stderr).toMatch(/no pachmount mount is there\ntry: pach mounts\n$/);
   });
 
   test('in a mount namespace of its own, unmounting leaves the mount to those that have it', async () => {

@@ -58,7 +58,7 @@ export async function attack(who: Who, executor: string, datums: number): Promis
   for (const { why, state } of linesOf<DatumLine>(
     await place.must(`pach list datum ${jobOf('goes-on').job} -o json`),
   )) {
-    if (state === 'failed') expect(why).toMatch(/^its output can't be stored|could not be stopped/);
+    if (state === 'failed') expect(why).toMatch(/^pach can't store its output|pach could not stop/);
   }
   let leaked = '';
   for (const { commit, pipeline } of lines) {

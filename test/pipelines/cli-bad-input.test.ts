@@ -25,11 +25,11 @@ const texts: readonly (readonly [text: string, code: number, why: string])[] = [
   [spec({ transform: { user: 'no-such-user' } }), 1, 'there is no user no-such-user'],
   [spec({ transform: { secrets: [{ name: 'none', key: 'k', env_var: 'K' }] } }), 3, 'secret none'],
   [spec({ egress: { URL: 's3://x' } }), 1, 'egress'],
-  ['no spec at all', 2, 'p.json:1:1: this is no value of JSON'],
+  ['no spec at all', 2, 'p.json:1:1: this is not a JSON value'],
   ['7', 2, 'it must be an object with fields'],
   ['{"pipeline":', 2, ':1: '],
-  ['[]', 2, 'there is no pipeline in it'],
-  ['', 2, 'there is no pipeline in it'],
+  ['[]', 2, 'it has no pipeline'],
+  ['', 2, 'it has no pipeline'],
 ];
 
 test('specs that are wrong', async () => {
@@ -42,7 +42,7 @@ test('specs that are wrong', async () => {
   }
   await here.must(`head -c 5000000 /dev/zero | tr '\\0' ' ' > huge.json; mkdir none`);
   expect((await here.run('-f huge.json')).stderr).toBe('pach: huge.json: it has more than 4 MiB\n');
-  expect((await here.run('-f none')).stderr).toBe('pach: none: there is no pipeline in it\n');
+  expect((await here.run('-f none')).stderr).toBe('pach: none: it has no pipeline\n');
   // Of a text like this the store keeps more than one.
   const large = spec({ transform: { cmd: ['true', 'x'.repeat(3_000_000)] } });
   await writeFile(join(here.place.dir, 'large.json'), large);
@@ -124,7 +124,7 @@ test('pipelines without datums or output say so', async () => {
   expect(lines).toMatchObject([{ output: { removed: 1, becameEmpty: true } }]);
   expect(stderr).toBe('pach: the output of p came out empty, and it used to have files\n');
   const none = await here.shell('pach create repo q; pach create pipeline -f - <<E\n' + spec(undefined, 'q') + '\nE');
-  expect(none).toMatchObject({ code: 4, stderr: expect.stringContaining('a repo with the same name already exists') });
+  expect(none).toMatchObject({ code: 4, stderr: expect.stringContaining('a repo with this name already exists') });
 });
 
 test('datums that write the same path are named with their files', async () => {

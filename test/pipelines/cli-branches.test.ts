@@ -72,7 +72,7 @@ test.each(['create', 'update'])('%s pipeline takes it to production, and the bra
   expect((await here.shell('pach create pipeline -f q.json')).stderr).toContain('it already exists');
   expect(JSON.parse(await here.must('pach inspect pipeline q --branch exp -o json'))).toMatchObject({ version: 1 });
   expect((await here.shell('pach inspect pipeline q --branch nope')).stderr).toBe(
-    'pach: pipeline q: it is nothing of its own on branch nope\ntry: pach inspect pipeline q\n',
+    'pach: pipeline q: it has no version of its own on branch nope\ntry: pach inspect pipeline q\n',
   );
 });
 
@@ -83,7 +83,7 @@ test('what people have put beside its output stays theirs', async () => {
     expect(await here.shell(`pach ${verb} pipeline -f q.json`)).toMatchObject({
       code: 4,
       stderr:
-        'pach: branch q@master: it has commits that are no output\nhint: give the pipeline another output_branch\n',
+        'pach: branch q@master: it has commits that no pipeline made\nhint: choose another output_branch for the pipeline\n',
     });
   }
   expect(await here.must('pach list pipeline')).toBe('');
@@ -102,7 +102,7 @@ test('it is deleted with all that is of it, but not from under those that read i
   await here.spec('r', 'cp $q /pfs/out/', { input: { pfs: { repo: 'q', glob: '/*' } } });
   await here.ran('-f r.json --branch exp');
   for (const [command, why] of [
-    ['delete pipeline q', 'its output is read by r on branch exp'],
+    ['delete pipeline q', 'r on branch exp reads its output'],
     ['delete repo q --force', 'it is the output of a pipeline'],
   ] as const) {
     const { code, stderr } = await here.shell(`pach ${command}`);

@@ -129,7 +129,7 @@ test('what lies in /pfs/out is stored as it is, and links are never followed', a
   expect(lines.filter(({ path }) => path === '/empty-folder')).toMatchObject([{ kind: 'dir' }]);
   // Two lead out of /pfs, which is said: by the job, and in the datum's log.
   expect(ran).toMatchObject([{ state: 'success', outside: 2 }]);
-  const said = /links that lead out of \/pfs: 2, as \/pfs\/out\/(a\/far|shadow) -> .*; what lies there is not stored/;
+  const said = /2 links lead out of \/pfs, for example \/pfs\/out\/(a\/far|shadow) -> .*; the targets are not stored/;
   expect((await here.must('pach logs -p p')).trim()).toMatch(said);
   expect(stderr).toMatch(said);
 });
@@ -274,7 +274,7 @@ test('a command may stay up and ask for its datums', async () => {
   await here.spec('mute', 'echo deaf', batching);
   const mute = await here.run('-f mute.json');
   expect(mute.code).toBe(1);
-  expect(mute.stderr).toContain('the command ended with exit code 0, without a word to next datum');
+  expect(mute.stderr).toContain('the command ended with exit code 0, and never called next datum');
   expect(await log('mute')).toContain('deaf');
 });
 

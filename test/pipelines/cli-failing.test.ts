@@ -37,28 +37,24 @@ test('a failed datum fails the job, and its siblings stay', async () => {
 });
 
 test.each([
-  ['kill -SEGV $$', {}, 'the command was ended by signal SIGSEGV'],
+  ['kill -SEGV $$', {}, 'signal SIGSEGV ended the command'],
   ['exit 255', {}, 'the command ended with exit code 255'],
   ['sleep 60 & sleep 60', { datum_timeout: '1s' }, 'the command took longer than datum_timeout allows'],
   [
     'mkfifo /pfs/out/a-pipe',
     {},
-    "its output can't be stored: /pfs/out/a-pipe: sockets, devices and FIFOs are not stored",
+    "pach can't store its output: /pfs/out/a-pipe: sockets, devices and FIFOs are not stored",
   ],
   [
     'head -c 2000000 /dev/zero > /pfs/out/x',
     { dev: { limits: { output: '1MB' } } },
     'the command wrote more to /pfs/out than dev.limits.output allows',
   ],
-  [
-    '',
-    { transform: { cmd: ['no-such-program'] } },
-    'the command could not be started: there is no program no-such-program',
-  ],
+  ['', { transform: { cmd: ['no-such-program'] } }, 'the command did not start: there is no program no-such-program'],
   [
     '',
     { transform: { cmd: ['true'], working_dir: '/no-such' } },
-    'the command could not be started: there is no folder /no-such',
+    'the command did not start: there is no folder /no-such',
   ],
 ] as const)('%s %j: %s', async (script, more, why) => {
   await using here = await PipelinePlace.make({ a: 'a' });
@@ -125,7 +121,7 @@ test.each(['INT', 'TERM'])('SIG%s in the middle ends it and leaves nothing; the 
   expect(stdout).toBe('code 130\n0\n0\n');
   // It says what is left, and where to go on.
   expect(stderr).toMatch(
-    /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is as it was\ntry: pach run pipeline p\n$/,
+    /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is unchanged\ntry: pach run pipeline p\n$/,
   );
   expect(JSON.parse(await here.must('pach inspect job p -o json'))).toMatchObject({
     state: 'killed',

@@ -87,7 +87,7 @@ test('what has a result can be computed again, all of it or a datum', async () =
   expect(await here.must(`pach why up ${id}`)).toMatch(/^success: since job \w+ differs: salt\n$/);
   await here.must(`pach restart datum up ${id}`);
   expect(await here.ran('up')).toMatchObject({ datums: { processed: 1, skipped: 2 }, commit });
-  expect(await here.must(`pach why up ${id}`)).toContain('whose result was not to be taken');
+  expect(await here.must(`pach why up ${id}`)).toContain('but earlier results were ignored');
   expect(await here.ran('up')).toMatchObject({ datums: { processed: 0, skipped: 3 } });
 
   await here.spec('every', upper, { reprocess_spec: 'every_job' });

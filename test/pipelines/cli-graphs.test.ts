@@ -79,7 +79,7 @@ test('what reads the output of a failed job does not run, and says why', async (
   const { code, lines, stderr } = await here.run('-f g');
   expect(code).toBe(1);
   expect(states(lines)).toEqual(['a success 0+2', 'b failure 1+0', 'c success 0+2', 'd unrunnable 0+0']);
-  const reason = `job ${lines[1]?.job} of pipeline b, whose output it reads, did not succeed`;
+  const reason = `it reads the output of pipeline b, and job ${lines[1]?.job} of that pipeline did not succeed`;
   expect(lines[3]).toMatchObject({ reason, commit: null });
   expect(stderr).toContain(reason);
   expect(await here.read('d@master:/2')).toBe('b2c2');
@@ -139,7 +139,7 @@ test('repos and branches are not deleted from under those that read or write the
   await refused('branch p@master', 'it is read by q\ntry: pach delete branch p@master --force');
   await refused(
     'branch q@master',
-    'it is the output of pipeline q, which makes it anew when it is run\ntry: pach delete branch q@master --force\n or: pach delete pipeline q',
+    'it is the output of pipeline q, and the next run would make it again\ntry: pach delete branch q@master --force\n or: pach delete pipeline q',
   );
   // What an experiment reads of another one beside production is the branch of that name.
   await here.must('pach run pipeline p --branch exp');
@@ -173,7 +173,7 @@ test('nobody writes to outputs, deletes them from under a pipeline, or runs one 
     ['put file a@master:/x -f x', 'it is the output of a pipeline'],
     ['delete file a@master:/1', 'it is the output of a pipeline'],
     ['delete repo a --force', 'it is the output of a pipeline'],
-    ['delete pipeline a', 'its output is read by b, c'],
+    ['delete pipeline a', 'b, c read its output'],
     ['create pipeline -f g/a.json', 'it already exists'],
     ['create repo a', 'it already exists'],
   ]) {
@@ -183,7 +183,7 @@ test('nobody writes to outputs, deletes them from under a pipeline, or runs one 
   }
   // A branch of people stays theirs; an output branch that was deleted comes back as one.
   await here.must('pach put file a@mine:/x -f x; pach delete branch a@master --force');
-  expect((await here.run('a --branch mine')).stderr).toContain('it has commits that are no output');
+  expect((await here.run('a --branch mine')).stderr).toContain('it has commits that no pipeline made');
   expect(await here.ran('a')).toMatchObject({ datums: { skipped: 2 }, output: { added: 2 } });
   expect((await here.shell('pach put file a@master:/x -f x')).code).toBe(4);
 

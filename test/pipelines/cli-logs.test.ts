@@ -62,7 +62,7 @@ test('names that are not UTF-8 are given as they are, in records too', async () 
   await here.spec('fails', 'mkfifo "/pfs/out/$(basename "$in")"');
   expect((await here.run('-f fails.json')).code).toBe(1);
   const why = (await here.datums('fails')).map((datum) => datum.why);
-  expect(why).toContain("its output can't be stored: /pfs/out/x\udcff: sockets, devices and FIFOs are not stored");
+  expect(why).toContain("pach can't store its output: /pfs/out/x\udcff: sockets, devices and FIFOs are not stored");
   const [, odd] = linesOf<{ writer: { files: { path: string }[] } }>(
     await here.must('for f in ok1 ok2; do pach inspect file p@master:/$f --datum -o json; done'),
   );

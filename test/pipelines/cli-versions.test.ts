@@ -49,9 +49,9 @@ test('the code of every version that a job ran stays, and can be had', async () 
   await here.must('echo "echo five" > src/deep/run');
   const five = await here.ran('-f p.json');
   for (const [command, why] of [
-    ['inspect pipeline p@3', 'pipeline p@3: no job has run that version, so it was not kept'],
+    ['inspect pipeline p@3', 'pipeline p@3: it was not kept, because no job ran it'],
     ['inspect pipeline p@9', 'pipeline p@9: there is no such version yet'],
-    ['inspect pipeline p@4 --branch nope', 'pipeline p@4: no job has run that version'],
+    ['inspect pipeline p@4 --branch nope', 'pipeline p@4: it was not kept, because no job ran it'],
     ['inspect pipeline x@1', 'pipeline x: there is no such pipeline'],
     ['get code abc -o x', 'job abc: there is no such job'],
   ] as const) {
@@ -129,7 +129,7 @@ test('pipelines of older programs are read, and go on', async () => {
   expect((await old(`pach get code ${two} -o two && cat two/app/run.sh`)).stdout).toBe('echo two\n');
   expect((await old(`pach get code ${exp} -o exp && cat exp/app/run.sh`)).stdout).toBe('echo three\n');
   const lost = await old(`pach get code ${one} -o one`);
-  expect(lost).toMatchObject({ code: 3, stderr: expect.stringContaining('which did not keep the code') });
+  expect(lost).toMatchObject({ code: 3, stderr: expect.stringContaining('and did not keep the code') });
   expect((await old(`pach why ${two} $(pach list datum ${two} -o json | head -1 | cut -d'"' -f4)`)).stdout).toMatch(
     /^success: since job \w+ differs: code \/app\n$/,
   );

@@ -27,8 +27,8 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
 
   test('a container that is removed or killed in the middle is told of, and another takes its place', async () => {
     for (const end of [
-      { how: 'remove', why: /it was removed from outside|it was ended from outside/ },
-      { how: 'kill', why: /it was ended from outside \(exit code 137\)/ },
+      { how: 'remove', why: /another program removed it|another program ended it/ },
+      { how: 'kill', why: /another program ended it \(exit code 137\)/ },
     ] as const) {
       const options = await place.options(image);
       const worker = await place.executor.open(options);
@@ -157,7 +157,7 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
         // For the engine of the other tests is a daemon among our mounts.
         expect(own.executor.seesMounts).toBe(true);
         const options = await own.options(await busyboxImage(own.engine));
-        const why = "its containers don't see what is mounted here";
+        const why = "its containers can't see the mounts of this machine";
         await expect(own.executor.open(options)).rejects.toMatchObject({ code: 'unsupported', why });
         expect(await own.containers(options.name)).toEqual([]);
         expect(await own.mounts()).toEqual([]);

@@ -55,7 +55,7 @@ test('a pipeline that an engine on another host runs is refused by name, until i
   await using world = await worldWith();
   await setLease(world.project, elsewhere(60_000));
   const refused = await world.run('p').catch((error: unknown) => error);
-  expect(isPachError(refused, 'conflict') && refused.message).toBe('pipeline p: it is being run by eve@far, process 7');
+  expect(isPachError(refused, 'conflict') && refused.message).toBe('pipeline p: eve@far, process 7 is running it');
   expect(await listJobs(await world.project.snapshot())).toEqual([]);
   await setLease(world.project, elsewhere(-1));
   expect((await world.run('p')).job.state).toBe('success');

@@ -28,17 +28,19 @@ test('data in base64, plain data over it, several documents', async () => {
 });
 
 test('what is no secret is refused, and no value is shown', async () => {
-  expect(await said(head)).toBe('db.yaml:1: there is no data in the secret');
+  expect(await said(head)).toBe('db.yaml:1: the secret has no data');
   expect(await said('metadata: {}\n')).toBe('db.yaml:1: metadata.name: a secret needs a name');
   expect(await said('kind: ConfigMap\n')).toBe('db.yaml:1: kind: it must be Secret, not "ConfigMap"');
   expect(await said(`${head}dta: {}\n`)).toBe('db.yaml:6: dta: there is no such field | did you mean data?');
-  expect(await said(head.replace('db', 'a/b'))).toMatch(/metadata\.name: names of secrets have/);
-  expect(await said(`${head}stringData: {'a/b': x}`)).toMatch(/stringData\."a\/b": keys of secrets have/);
+  expect(await said(head.replace('db', 'a/b'))).toMatch(/metadata\.name: names of secrets may have only/);
+  expect(await said(`${head}stringData: {'a/b': x}`)).toMatch(/stringData\."a\/b": keys of secrets may have only/);
   expect(await said(`${head}stringData:\n  pin: 1234\n`)).toBe(
     'db.yaml:7: stringData.pin: it must be text | put it in quotes',
   );
   expect(await said(`${head}data:\n  k: hunter2!\n`)).toBe(
-    'db.yaml:7: data.k: its value is not in base64 | stringData for values as they are',
+    'db.yaml:7: data.k: its value is not in base64 | use stringData for plain values',
   );
-  expect(await said(`${head}stringData: {k: "${'x'.repeat(2 ** 20 + 1)}"}`)).toMatch(/a secret has at most 1048576/);
+  expect(await said(`${head}stringData: {k: "${'x'.repeat(2 ** 20 + 1)}"}`)).toMatch(
+    /a secret may have at most 1048576/,
+  );
 });

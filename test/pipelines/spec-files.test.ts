@@ -75,7 +75,7 @@ test('a folder, in the order of names, by extension only', async () => {
     'usage graph/package.json:1: version: there is no such field',
   );
   await mkdir(join(dir, 'none'));
-  expect(await said('none')).toBe('usage none: there is no pipeline in it');
+  expect(await said('none')).toBe('usage none: it has no pipeline');
 });
 
 test('standard input', async () => {
@@ -109,7 +109,7 @@ test('errors name the file and the line', async () => {
 
 test('what is no document, or too much', async () => {
   expect(await said('none-such.json')).toBe('not-found none-such.json: there is no such file');
-  expect(await said('x.json', '')).toBe('usage x.json: there is no pipeline in it');
+  expect(await said('x.json', '')).toBe('usage x.json: it has no pipeline');
   expect(await said('x.json', '{"a": 1')).toBe('usage x.json:1:8: it ends before a }');
   expect(await said('x.json', '{"a": 1,\n"a": 2}')).toBe('usage x.json:2: Map keys must be unique');
   expect(await said('y.yaml', 'a: 1\nb: {c: 1,\n  c: 2}')).toBe('usage y.yaml:3: Map keys must be unique');
@@ -141,22 +141,22 @@ test('what is no document, or too much', async () => {
 test('a file that is called JSON is that, and YAML may be more', async () => {
   const trailing = `{\n  "pipeline": { "name": "a" },\n  "transform": { "cmd": ["sh", ] }\n}`;
   expect(await said('x.json', trailing)).toBe(
-    'usage x.json:3:30: there is a comma before ], which JSON has only between items',
+    'usage x.json:3:30: there is a comma before ]; JSON allows commas only between items',
   );
   for (const [text, why] of [
-    ['{"a": 1,}', '1:8: there is a comma before }, which JSON has only between items'],
-    ['{"a": 1,,"b": 2}', '1:9: names in JSON are in double quotes'],
-    ['{a: 1}', '1:2: names in JSON are in double quotes'],
-    ['{"a" 1}', '1:6: a name in JSON is followed by :'],
+    ['{"a": 1,}', '1:8: there is a comma before }; JSON allows commas only between items'],
+    ['{"a": 1,,"b": 2}', '1:9: names in JSON must be in double quotes'],
+    ['{a: 1}', '1:2: names in JSON must be in double quotes'],
+    ['{"a" 1}', '1:6: a : is missing after a name'],
     ['{"a": }', '1:7: a value is missing before }'],
-    ['{"a": 01}', '1:7: this is no value of JSON'],
-    ["{'a': 1}", '1:2: names in JSON are in double quotes'],
-    ['{"a": "x\ny"}', '1:7: a text does not end, or has a character that JSON writes with a backslash'],
+    ['{"a": 01}', '1:7: this is not a JSON value'],
+    ["{'a': 1}", '1:2: names in JSON must be in double quotes'],
+    ['{"a": "x\ny"}', '1:7: a text has no closing quote, or has a character that JSON needs written with a backslash'],
     ['[1 2]', '1:4: a comma or a ] is missing'],
-    ['{}\n// more', '2:1: there is more after its end'],
-    ['{\n# a remark\n}', '2:1: JSON has no remarks'],
+    ['{}\n// more', '2:1: there is text after its end'],
+    ['{\n# a remark\n}', '2:1: JSON has no comments'],
     [`${JSON.stringify(spec('a'))}\n---\n[\n1,]`, '4:2: there is a comma before ]'],
-    ['pipeline: { name: a }', '1:1: this is no value of JSON'],
+    ['pipeline: { name: a }', '1:1: this is not a JSON value'],
   ] as const) {
     expect({ text, said: await said('x.JSON', text) }).toEqual({
       text,

@@ -103,14 +103,18 @@ test.each([
   [
     'a symlink of the source',
     [symlink('l', '/etc'), file('l/x', '')],
-    'l/x: it needs /l to be a directory: a symlink lies there',
+    'l/x: /l must be a folder, but there is a symlink',
   ],
-  ['a directory over a symlink', [symlink('l', '/etc'), folder('l')], 'l: it needs /l to be a directory: a symlink'],
-  ['a file of the source', [file('f', ''), file('f/x', '')], 'f/x: it needs /f to be a directory: a file lies there'],
-  ['a file over a directory', [file('d/x', ''), file('d', '')], 'd: a directory lies at /d already'],
-  ['a symlink of the branch', [file('old/link/x', '')], '/old/link: it needs /old/link to be a directory: a symlink'],
-  ['a file of the branch', [file('old/file/x', '')], '/old/file: it needs /old/file to be a directory: a file'],
-  ['a directory of the branch', [file('old', '')], '/old: a directory lies there, and this is a file'],
+  ['a directory over a symlink', [symlink('l', '/etc'), folder('l')], 'l: /l must be a folder, but there is a symlink'],
+  ['a file of the source', [file('f', ''), file('f/x', '')], 'f/x: /f must be a folder, but there is a file'],
+  ['a file over a directory', [file('d/x', ''), file('d', '')], 'd: there is already a folder at /d'],
+  [
+    'a symlink of the branch',
+    [file('old/link/x', '')],
+    '/old/link: /old/link must be a folder, but there is a symlink',
+  ],
+  ['a file of the branch', [file('old/file/x', '')], '/old/file: /old/file must be a folder, but there is a file'],
+  ['a directory of the branch', [file('old', '')], '/old: there is a folder at this path, and the new entry is a file'],
 ])('nothing goes through %s', async (_, entries, message) => {
   const made = await makeTestProject();
   const { commit } = await put(made, source(symlink('old/link', '/etc'), file('old/file', 'f')));

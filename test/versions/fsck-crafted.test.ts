@@ -189,15 +189,16 @@ test('branches and commits that do not fit together', async () => {
     },
     [`data@y: its commit ${three.id} does not follow ${one.id}`]: async (change) =>
       change.setBranch({ ...master, name: 'y', head: { ...masterHead, index: await change.indexOf([one, three]) } }),
-    [`data@master: its commit ${two.id} is another one by its id`]: async (change, upload) =>
+    [`data@master: its commit ${two.id} has a different hash than the commit with that id`]: async (change, upload) =>
       entry(change, two.id, await rewritten(upload, two, { message: 'other' })),
-    [`data@${'0'.repeat(32)}: it says that it is data@${two.id}`]: (change) => entry(change, '0'.repeat(32), two.ref),
-    [`data@${'0'.repeat(32)}: its entry leads to no commit`]: (change) => entry(change, '0'.repeat(32), two.tree),
+    [`data@${'0'.repeat(32)}: it names itself data@${two.id}`]: (change) => entry(change, '0'.repeat(32), two.ref),
+    [`data@${'0'.repeat(32)}: its entry does not lead to a commit`]: (change) =>
+      entry(change, '0'.repeat(32), two.tree),
     [`data@${'0'.repeat(32)}: its parent ${'f'.repeat(32)} is no commit of the repo`]: async (change, upload) => {
       const changes = { id: '0'.repeat(32) as CommitId, parent: 'f'.repeat(32) as CommitId };
       entry(change, changes.id, await rewritten(upload, two, changes));
     },
-    [`data@master: its commit ${one.id} is no commit of the repo that can be read`]: (change) =>
+    [`data@master: its commit ${one.id} is missing from the repo or can't be read`]: (change) =>
       change.delete(commitKey('data', one.id)),
   };
   const { head } = await project.load();

@@ -70,7 +70,7 @@ test('a byte in a chunk is found when its pack is read, with all paths that need
   const result = await check(store, 1);
   expect(errors(result)).toHaveLength(1);
   const { why, affects, next } = findingOf(result, key);
-  expect(why).toMatch(/^its bytes \d+ to \d+ are not what was stored$/);
+  expect(why).toMatch(/^its bytes \d+ to \d+ are damaged$/);
   expect(affects).toEqual([`data@${last}:/big`, `data@${last}:/other/copy`]);
   expect(next).toMatch(/copy of the store/);
 });
@@ -89,8 +89,8 @@ test('a share of the packs is read', async () => {
 
 test.each([
   { how: 'gone', why: /^it is missing from the store$/ },
-  { how: 'short', why: /^it ends before a blob that indexes know, and \d+ more/ },
-  { how: 'another', why: /^a blob that the indexes know is not in it, and \d+ more/, readShare: 1 },
+  { how: 'short', why: /^it ends before a blob that the indexes list, and \d+ more/ },
+  { how: 'another', why: /^it lacks a blob that the indexes list, and \d+ more/, readShare: 1 },
 ])('a data pack that is $how', async ({ how, why, readShare }) => {
   const { project, store } = await collected();
   await put(project, '/later', randomBytes(5_000_000));
@@ -241,7 +241,7 @@ test('a pack that is condemned, and that an index lists', async () => {
   const condemned = await writeCondemned(store, 'default', [{ ...pack, deleting: true, since: 0 }]);
   await project.replace(token, { ...head, condemned });
   const key = packKey('default', pack.kind, pack.id);
-  expect(errors(await check(store))).toEqual([`${key}: it is condemned, and an index lists it`]);
+  expect(errors(await check(store))).toEqual([`${key}: it is condemned, but an index lists it`]);
 });
 
 test('an index that leads elsewhere in a pack', async () => {
@@ -253,11 +253,14 @@ test('an index that leads elsewhere in a pack', async () => {
   expect((await check(store)).findings).toEqual([]);
   const [data, ...others] = (await check(store, 1)).findings;
   expect(others).toEqual([]);
-  expect(data?.why).toMatch(/^a blob of it is not where the indexes say, and \d more like it$/);
+  expect(data?.why).toMatch(/^it has a blob at another place than the indexes say, and \d more like it$/);
   expect(data?.affects).toEqual([`data@${commits[2]}:/big`]);
   await reindex(project, (row) => (row.hash.equals(tree.hash) ? shifted(row) : row));
   const [meta] = (await check(store)).findings;
-  expect(meta).toMatchObject({ why: 'a blob of it is not where the indexes say', affects: [`data@${commits[2]}:/`] });
+  expect(meta).toMatchObject({
+    why: 'it has a blob at another place than the indexes say',
+    affects: [`data@${commits[2]}:/`],
+  });
 });
 
 test('an index that knows a node but not what it refers to', async () => {
@@ -266,7 +269,7 @@ test('an index that knows a node but not what it refers to', async () => {
   await reindex(project, (row) => (row.hash.equals(tree.hash) ? undefined : row));
   const result = await check(store);
   expect(result.findings).toMatchObject([{ severity: 'error', affects: [`data@${commits[2]}:/`] }]);
-  expect(result.findings[0]?.why).toMatch(/^node [0-9a-f]{64} lies in it: versions need it, and no index knows it$/);
+  expect(result.findings[0]?.why).toMatch(/^node [0-9a-f]{64} lies in it: versions need it, and no index has it$/);
   // A collection that can't be sure deletes nothing.
   await expect(projectStats(project)).rejects.toMatchObject({ code: 'damaged' });
   await expect(collect(project, 0)).rejects.toMatchObject({ code: 'damaged' });
@@ -286,7 +289,7 @@ test('chunks need no entry of their own while their pack is known', async () => 
   await reindex(project, (row) => (row.kind === 'data' && row.plainLength >= 10_000 ? undefined : row));
   const { findings } = await check(store);
   expect(findings).toHaveLength(1);
-  expect(findings[0]?.why).toMatch(/^chunk [0-9a-f]{64} lies in it: .* no index knows it, and \d more like it$/);
+  expect(findings[0]?.why).toMatch(/^chunk [0-9a-f]{64} lies in it: .* no index has it, and \d more like it$/);
   expect(findings[0]?.affects).toEqual([`data@${commits[2]}:/big`]);
 });
 
@@ -302,7 +305,7 @@ test('a head whose last operation is another', async () => {
   const other = { ...head, operation: { ...head.operation, what: 'something else' } };
   expect(encodeHead(other)).not.toEqual(encodeHead(head));
   await project.replace(token, other);
-  expect(errors(await check(store))).toEqual(['the log of operations: its last one is not what the head says']);
+  expect(errors(await check(store))).toEqual(['the log of operations: its last entry differs from the head']);
 });
 
 test('a collection meanwhile is no damage', async () => {

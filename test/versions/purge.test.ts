@@ -175,7 +175,7 @@ test('a writer that began before does not bring it back', async () => {
   }
   const sources = [{ kind: 'stream' as const, stream: slow() }];
   const late = putFiles(other, { repo: 'data', branch: 'master', message: '', sources, target: '/new', watch: silent });
-  await expect(late).rejects.toMatchObject({ code: 'conflict', next: 'the same command again' });
+  await expect(late).rejects.toMatchObject({ code: 'conflict', next: 'run the same command again' });
   expect(purged).toBe(true);
   await put(other, '/new', Buffer.from('again'));
   expect(await read(openTestProject(store), 'data', '/new')).toBe(digest(Buffer.from('again')));

@@ -64,7 +64,7 @@ async function infoOf(project: Project, job: Job, datum: JobDatum, { id }: Pick<
   const { outcome } = datum;
   const why =
     outcome.reason ||
-    (state === 'skipped' ? `job ${id(outcome.job)} has computed it from the same` : 'computed by this job');
+    (state === 'skipped' ? `job ${id(outcome.job)} already computed it with the same key` : 'computed by this job');
   return { id: datum.id, state, files: await filesOf(project, job, datum), why };
 }
 

@@ -44,7 +44,7 @@ export const getFileVerb = verb<GetArgs>({
       if (!recursive)
         throw new PachError('usage', {
           what: text,
-          why: 'it is a directory',
+          why: 'it is a folder',
           next: `pach get file ${shellWord(text)} -r -o FOLDER`,
         });
       if (target === undefined || target === '-') {

@@ -122,7 +122,7 @@ export const putFileVerb = verb<PutArgs>({
     }
     const opened = await sources.open(signal);
     if (names.length > 1 && !into) {
-      const why = 'several sources need a folder to go to';
+      const why = 'several sources need a folder as their target';
       throw new PachError('usage', { what: `target ${path}`, why, next: `name the folder ${target}/` });
     }
     if (output.showsProgress) void progress.measure(names, signal);

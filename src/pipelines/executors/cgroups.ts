@@ -128,7 +128,7 @@ async function makeGroup(parent: string, folder: string): Promise<void> {
   try {
     await mkdir(folder);
   } catch (error) {
-    throw new PachError('failed', { what: folder, why: 'the control group could not be made', cause: error });
+    throw new PachError('failed', { what: folder, why: "can't make the control group", cause: error });
   }
 }
 
@@ -138,7 +138,7 @@ async function limit(folder: string, controller: Controller, limits: CgroupLimit
       await writeFile(join(folder, file), value);
     } catch (error) {
       if (need === 'if-there') continue;
-      throw new PachError('failed', { what: join(folder, file), why: 'the limit could not be set', cause: error });
+      throw new PachError('failed', { what: join(folder, file), why: "can't set the limit", cause: error });
     }
   }
 }

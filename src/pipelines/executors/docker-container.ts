@@ -92,8 +92,8 @@ function tmpfs(worker: WorkerOptions): Record<string, string> {
     if (!path.startsWith('/') || folder === '/' || `${folder}/`.startsWith('/pfs/')) {
       throw new PachError('usage', {
         what: `the secret at ${path}`,
-        why: 'a folder in memory is put where a secret lies: it needs one of its own, not / or one in /pfs',
-        next: 'another mount_path, as /run/secrets/name',
+        why: 'a secret needs a folder of its own, because a folder in memory is mounted there; / and folders in /pfs are not allowed',
+        next: 'use another mount_path, such as /run/secrets/name',
       });
     }
     folders[folder] = 'mode=0755,size=64m';

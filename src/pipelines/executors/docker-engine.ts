@@ -40,7 +40,7 @@ function options(address: DockerAddress): { address: string; options: Docker.Doc
   if (url === undefined || !['tcp:', 'http:', 'https:'].includes(url.protocol) || url.hostname === '') {
     throw new PachError('usage', {
       what: host,
-      why: 'this is no address of a Docker engine that can be used here',
+      why: 'it is not the address of a Docker engine that pach can use',
       next: 'unix:///var/run/docker.sock, or tcp://host:2375',
     });
   }
@@ -89,15 +89,15 @@ export function dockerError(engine: DockerEngine, what: string, error: unknown):
   if (['EACCES', 'EPERM'].includes(String((error as Failure).code))) {
     return new PachError('denied', {
       what: `the Docker engine at ${engine.address}`,
-      why: 'you may not use it',
-      next: 'join the group docker, or run as root; or --executor process, which needs no Docker',
+      why: 'you have no permission to use it',
+      next: 'join the group docker or run as root; or use --executor process, which needs no Docker',
       cause: error,
     });
   }
   return new PachError('unreachable', {
     what: `the Docker engine at ${engine.address}`,
     why: `it does not answer (${dockerSays(error)})`,
-    next: 'start it, or say where it is with DOCKER_HOST; or --executor process, which needs no Docker',
+    next: 'start it, or set DOCKER_HOST to its address; or use --executor process, which needs no Docker',
     cause: error,
   });
 }

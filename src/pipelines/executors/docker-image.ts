@@ -25,12 +25,12 @@ export function knownImage({ Id: id, Config: config }: Docker.ImageInspectInfo):
 
 /** The image as the engine has it, pulled when it has none. Throws `not-found` when it is not to be had. */
 export async function findImage(engine: DockerEngine, name: string): Promise<Docker.ImageInspectInfo> {
-  if (!/^\S+$/.test(name)) throw absent(name, 'this is no name of an image');
+  if (!/^\S+$/.test(name)) throw absent(name, 'it is not a valid image name');
   const present = await inspect(engine, name);
   if (present) return present;
   await pull(engine, name);
   const pulled = await inspect(engine, name);
-  if (!pulled) throw absent(name, 'it was pulled, and is gone again');
+  if (!pulled) throw absent(name, 'it was pulled, and then removed');
   return pulled;
 }
 
@@ -39,7 +39,7 @@ async function inspect(engine: DockerEngine, name: string): Promise<Docker.Image
     return await engine.calls.getImage(name).inspect();
   } catch (error) {
     if (dockerStatus(error) === 404) return undefined;
-    if (dockerStatus(error) === 400) throw absent(name, 'this is no name of an image', error);
+    if (dockerStatus(error) === 400) throw absent(name, 'it is not a valid image name', error);
     throw dockerError(engine, `image ${name}`, error);
   }
 }
@@ -65,7 +65,7 @@ async function pull(engine: DockerEngine, name: string): Promise<void> {
 function absent(name: string, why: string, cause?: unknown): PachError {
   return new PachError('not-found', {
     what: `image ${name}`,
-    why: `the engine has none of this name, and can't pull it (${why})`,
+    why: `the engine has no image with this name, and can't pull it (${why})`,
     next: `docker pull ${shellWord(name)}`,
     or: 'docker login',
     cause,

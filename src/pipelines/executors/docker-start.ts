@@ -29,8 +29,8 @@ export function launcherOf(worker: WorkerOptions): string {
 export function seesNoMounts(engine: DockerEngine, cause?: unknown): PachError {
   return new PachError('unsupported', {
     what: `the Docker engine at ${engine.address}`,
-    why: "its containers don't see what is mounted here",
-    next: 'use the engine of this machine, or --executor process',
+    why: "its containers can't see the mounts of this machine",
+    next: 'use an engine on this machine, or --executor process',
     cause,
   });
 }
@@ -61,8 +61,8 @@ async function unseen({ engine, worker, program }: StartOptions, cause: unknown)
   }
   return new PachError('unsupported', {
     what: `the Docker engine at ${engine.address}`,
-    why: `its containers don't see this machine's folders (${dockerSays(cause)})`,
-    next: 'use an engine of this machine, or --executor process',
+    why: `its containers can't see the folders of this machine (${dockerSays(cause)})`,
+    next: 'use an engine on this machine, or --executor process',
     cause,
   });
 }
@@ -108,7 +108,7 @@ async function startContainer({ engine, worker }: StartOptions, container: Docke
       throw new PachError('unsupported', {
         what: worker.name,
         why: `it asks for ${worker.gpus} GPU, and the Docker engine at ${engine.address} gives none (${dockerSays(error)})`,
-        next: "install NVIDIA's container toolkit, or take gpu out of the spec's resource_limits",
+        next: "install NVIDIA's container toolkit, or remove gpu from the spec's resource_limits",
         cause: error,
       });
     }
@@ -133,9 +133,11 @@ async function awaitLauncher(
   const given = new AbortController();
   const ended = container.wait({ abortSignal: given.signal }).then(
     () => 'it has ended',
-    () => 'Docker says nothing of it',
+    () => 'Docker says nothing about it',
   );
-  const late = sleep(launcherMsMax, 'it says nothing', { signal: given.signal, ref: false }).catch(() => 'in time');
+  const late = sleep(launcherMsMax, 'it said nothing in time', { signal: given.signal, ref: false }).catch(
+    () => 'in time',
+  );
   const visitor = await Promise.race([door.visitor, ended, late]);
   given.abort();
   if (typeof visitor !== 'string') return new Launcher(visitor, launcherOf(worker));
@@ -144,7 +146,7 @@ async function awaitLauncher(
   );
   throw new PachError('failed', {
     what: launcherOf(worker),
-    why: `${visitor} before its first word (${plainLog(log) || 'with no message'})`,
+    why: `it did not start: ${visitor} (${plainLog(log) || 'with no message'})`,
   });
 }
 

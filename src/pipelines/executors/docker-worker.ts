@@ -103,7 +103,7 @@ async function mustReach(options: DockerWorkerOptions, container: Docker.Contain
   const { engine, worker } = options;
   if (await reaches(join(worker.slot, 'pfs'), pid, '/pfs')) return;
   if ((await firstProcess(options, container)) === pid && pid > 0) throw seesNoMounts(engine);
-  throw new PachError('failed', { what: launcherOf(worker), why: 'its container was ended from outside' });
+  throw new PachError('failed', { what: launcherOf(worker), why: 'another program ended its container' });
 }
 
 /** As the engine's machine numbers it. */
@@ -177,9 +177,9 @@ class DockerWorker implements Worker {
         const memoryBytesPeak = worker.memoryBytesMax ?? 0;
         return { ending: { kind: 'out-of-memory' }, wallMs: 0, cpuMs: 0, memoryBytesPeak };
       }
-      throw new PachError('failed', { what, why: `it was ended from outside (exit code ${state.ExitCode})` });
+      throw new PachError('failed', { what, why: `another program ended it (exit code ${state.ExitCode})` });
     } catch (found) {
-      if (dockerStatus(found) === 404) throw new PachError('failed', { what, why: 'it was removed from outside' });
+      if (dockerStatus(found) === 404) throw new PachError('failed', { what, why: 'another program removed it' });
       throw dockerError(engine, what, found);
     }
   }

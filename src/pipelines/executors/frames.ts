@@ -147,7 +147,7 @@ export class FrameSplitter {
 }
 
 export function malformed(): PachError {
-  return new PachError('damaged', { what: 'the launcher of a worker', why: 'it said something that has no meaning' });
+  return new PachError('damaged', { what: 'the launcher of a worker', why: 'it sent an invalid message' });
 }
 
 function tooMuch(what: string, why: string): PachError {

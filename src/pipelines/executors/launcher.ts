@@ -262,7 +262,7 @@ export class Launcher implements AsyncDisposable {
     return new PachError('denied', {
       what: this.name,
       why,
-      next: 'as root: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0 (those that this kernel has), or --executor docker',
+      next: 'as root: sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0 (only the settings that this kernel has), or use --executor docker',
     });
   }
 

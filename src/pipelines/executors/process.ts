@@ -54,19 +54,23 @@ export class ProcessExecutor implements Executor {
   unused({ image, user, memoryBytesMax, cpus }: WorkerOptions): readonly string[] {
     const here = 'the process executor';
     return [
-      ...(image !== undefined ? [`image ${image}: ${here} runs commands on this machine as it is`] : []),
+      ...(image !== undefined
+        ? [`image ${image}: ${here} runs commands directly on this machine, without an image`]
+        : []),
       ...(user !== undefined && !isRoot()
         ? [`user ${user}: ${here} runs commands as you, since you are not root`]
         : []),
-      ...(memoryBytesMax !== undefined && !canLimit('memory') ? [`memory: ${here} may not limit it here`] : []),
-      ...(cpus !== undefined && !canLimit('cpu') ? [`cpu: ${here} may not limit it here`] : []),
+      ...(memoryBytesMax !== undefined && !canLimit('memory')
+        ? [`memory: ${here} has no rights to limit it here`]
+        : []),
+      ...(cpus !== undefined && !canLimit('cpu') ? [`cpu: ${here} has no rights to limit it here`] : []),
     ];
   }
 
   /** Throws `denied` where this user may not make namespaces, `unsupported` when there is no GPU. */
   async open(options: WorkerOptions): Promise<Worker> {
     if ((options.gpus ?? 0) > 0 && !existsSync('/dev/nvidia0') && !existsSync('/dev/kfd')) {
-      const next = "remove gpu from the spec's resource_limits, or run it where there is one";
+      const next = "remove gpu from the spec's resource_limits, or run it on a machine with a GPU";
       throw new PachError('unsupported', {
         what: options.name,
         why: 'it asks for a GPU, and this machine has none',

@@ -115,7 +115,7 @@ export class JobWatch implements Disposable {
 function inputGone({ id, pipeline }: Job, version: string): PachError {
   return new PachError('conflict', {
     what: `job ${id}`,
-    why: `${version}, which it reads, was deleted or purged while it ran`,
+    why: `its input ${version} was deleted or purged while it ran`,
     next: `pach run pipeline ${pipeline}`,
   });
 }

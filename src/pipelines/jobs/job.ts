@@ -79,10 +79,10 @@ function interrupted({ pipeline, branch }: JobOptions, { id, counts }: Job): Pac
   const { processed, skipped } = counts;
   const datums = `${processed} ${processed === 1 ? 'datum' : 'datums'}`;
   const kept = processed === 0 ? 'it had computed nothing yet' : `the results of ${datums} that it computed are kept`;
-  const taken = skipped === 0 ? '' : `, beside ${skipped} that were computed before`;
+  const taken = skipped === 0 ? '' : `, as are ${skipped} that were computed before`;
   return new PachError('interrupted', {
     what: `job ${id} of ${pipeline.name}`,
-    why: `it was interrupted: ${kept}${taken}; its output branch is as it was`,
+    why: `it was interrupted: ${kept}${taken}; its output branch is unchanged`,
     next: `pach run pipeline ${pipeline.name}${branch === pipeline.spec.outputBranch ? '' : ` --branch ${branch}`}`,
   });
 }

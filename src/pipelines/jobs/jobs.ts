@@ -127,7 +127,7 @@ export async function findDatum(reader: BlobReader, job: Job, text: string): Pro
   const [only, second] = found;
   if (only && !second) return jobDatumOf(only);
   const ids = found.map(({ key }) => key.toString('hex'));
-  const why = second ? severalBegin('datums', text, ids) : `job ${job.id} has no such datum`;
+  const why = second ? severalBegin('datums', text, ids) : `there is no such datum in job ${job.id}`;
   throw new PachError('not-found', { what: `datum ${text}`, why, next: `pach list datum ${job.id}` });
 }
 

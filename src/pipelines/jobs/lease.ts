@@ -55,7 +55,7 @@ export async function takeLease(change: Change, of: Leased, holder: Holder): Pro
   if (lease && !isOf(lease, holder) && (await isHeld(lease))) {
     throw new PachError('conflict', {
       what: `pipeline ${of.pipeline}`,
-      why: `it is being run by ${lease.holder}`,
+      why: `${lease.holder} is running it`,
       next: `pach list job -p ${of.pipeline}`,
     });
   }
@@ -67,7 +67,7 @@ export function heldUntil(lease: LeaseRecord | undefined, { pipeline }: Leased, 
   if (lease && isOf(lease, holder)) return lease.until;
   throw new PachError('conflict', {
     what: `pipeline ${pipeline}`,
-    why: lease ? `${lease.holder} has taken it over, since this engine did not answer` : 'its lease has been ended',
+    why: lease ? `${lease.holder} has taken it over, because this engine did not answer` : 'its lease has ended',
     next: `pach list job -p ${pipeline}`,
   });
 }

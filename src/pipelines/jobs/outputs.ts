@@ -240,8 +240,8 @@ class Union {
     const names = [a && (await this.nameOf(a)), b && (await this.nameOf(b))];
     return new PachError('conflict', {
       what: `/pfs/out${path}`,
-      why: `${names[0] ?? 'one datum'} and ${names[1] ?? 'another'} have both written it, or one a file and the other a folder`,
-      next: 'let each datum write under names of its own',
+      why: `${names[0] ?? 'one datum'} and ${names[1] ?? 'another'} have both written it, or one wrote a file and the other a folder`,
+      next: 'let each datum write files with different names',
     });
   }
 

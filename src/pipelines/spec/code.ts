@@ -16,7 +16,7 @@ export function buildCode(
   for (const [index, { from, to: text }] of values.entries()) {
     const to = placeOf(text, [...path, index, 'to']);
     const other = uses.find((use) => isWithin(use.to, to) || isWithin(to, use.to));
-    if (other) throw new Fault([...path, index, 'to'], `other code is put at ${other.to}`);
+    if (other) throw new Fault([...path, index, 'to'], `${other.to} is already the target of other code`);
     const absolute = resolve(folder, from);
     if (from === '' || !existsSync(absolute)) {
       throw new Fault([...path, index, 'from'], `there is no ${absolute}`, { code: 'not-found' });

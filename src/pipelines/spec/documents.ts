@@ -125,7 +125,7 @@ function valueOf(document: Document.Parsed, file: string): unknown {
 /** What the parser says, without the place, which is said before. */
 function reasonOf(error: unknown): string {
   const [reason = ''] = error instanceof Error ? error.message.split(/ at line \d|\n/) : [];
-  return reason.startsWith('Maximum call stack') ? 'it is nested too deep' : reason || 'it is not understood';
+  return reason.startsWith('Maximum call stack') ? 'it is nested too deep' : reason || 'it is not valid YAML';
 }
 
 function wrong(what: string, why: string): PachError {

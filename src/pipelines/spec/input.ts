@@ -64,7 +64,8 @@ function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: 
   checkKey({ key: values.groupBy, wanted: context.inGroup, groups, path: [...path, 'groupBy'] });
   const lazy = values.lazy ?? false;
   const emptyFiles = values.emptyFiles ?? false;
-  if (lazy && emptyFiles) throw new Fault([...path, 'lazy'], 'it does not go with empty_files, which have no bytes');
+  if (lazy && emptyFiles)
+    throw new Fault([...path, 'lazy'], "it can't be used together with empty_files, because empty files have no bytes");
   return {
     kind: 'pfs',
     name,
@@ -120,7 +121,7 @@ function checkKey({ key, wanted, groups, path }: Key): void {
     const digits = braced ?? bare;
     if (digits === undefined || (Number(digits) >= 1 && Number(digits) <= groups)) continue;
     const has = groups === 0 ? 'no group' : `${groups} group${groups === 1 ? '' : 's'}`;
-    throw new Fault(path, `there is nothing for ${written}: the glob has ${has} in round brackets`, {
+    throw new Fault(path, `${written} has no value: the glob has ${has} in round brackets`, {
       next: groups === 0 ? 'a glob such as /(*).txt' : `$1${groups > 1 ? ` to $${groups}` : ''}`,
     });
   }
@@ -136,7 +137,7 @@ function checkJoins(input: Input, path: Path): void {
     const leaves = placed(input, path);
     const without = leaves.find(({ leaf }) => leaf.joinOn === undefined);
     if (without && leaves.some(({ leaf }) => leaf.joinOn !== undefined)) {
-      const why = 'an input of a join needs join_on where others of it have one';
+      const why = 'all inputs of a join need join_on, or none of them';
       throw new Fault([...without.path, 'joinOn'], why, { next: 'join_on: $1' });
     }
   }

@@ -26,12 +26,12 @@ export function jsonFault(text: string): JsonFault | undefined {
     const next = text[at];
     const inside = open.at(-1);
     const close = inside === '{' ? '}' : ']';
-    if (expected === 'nothing') return next === undefined ? undefined : { at, why: 'there is more after its end' };
+    if (expected === 'nothing') return next === undefined ? undefined : { at, why: 'there is text after its end' };
     if (next === undefined) return { at, why: inside ? `it ends before a ${close}` : 'it is empty' };
     const begun = at;
     if (inside && next === close && expected !== ':') {
       if (comma !== undefined)
-        return { at: comma, why: `there is a comma before ${close}, which JSON has only between items` };
+        return { at: comma, why: `there is a comma before ${close}; JSON allows commas only between items` };
       if (expected === 'value' && inside === '{') return { at, why: 'a value is missing before }' };
       open.pop();
       at += 1;
@@ -50,7 +50,7 @@ export function jsonFault(text: string): JsonFault | undefined {
       at = after;
       expected = expected === 'name' ? ':' : inside ? ', or end' : 'nothing';
     } else if (expected === ':') {
-      if (next !== ':') return { at, why: 'a name in JSON is followed by :' };
+      if (next !== ':') return { at, why: 'a : is missing after a name' };
       at += 1;
       expected = 'value';
     } else {
@@ -63,9 +63,9 @@ export function jsonFault(text: string): JsonFault | undefined {
 }
 
 function notA(expected: 'value' | 'name', next: string): string {
-  if (next === '"') return 'a text does not end, or has a character that JSON writes with a backslash';
-  if (next === '#' || next === '/') return 'JSON has no remarks';
-  return expected === 'name' ? 'names in JSON are in double quotes' : 'this is no value of JSON';
+  if (next === '"') return 'a text has no closing quote, or has a character that JSON needs written with a backslash';
+  if (next === '#' || next === '/') return 'JSON has no comments';
+  return expected === 'name' ? 'names in JSON must be in double quotes' : 'this is not a JSON value';
 }
 
 /** Where a match that begins at `at` ends. */

@@ -23,22 +23,22 @@ export function checkName(name: string, path: Path): void {
 /** A path in the command's world where something can be put. */
 export function placeOf(text: string, path: Path): string {
   if (!text.startsWith('/')) throw new Fault(path, 'it must be an absolute path', { next: `/${text}` });
-  if (text.split('/').includes('..')) throw new Fault(path, '.. is not understood here');
+  if (text.split('/').includes('..')) throw new Fault(path, '.. is not allowed here');
   const place = posix.normalize(text).replace(/(?<=.)\/$/, '');
-  if (place === '/') throw new Fault(path, 'nothing can be put at /');
+  if (place === '/') throw new Fault(path, "it can't be /");
   const holder = taken.find((each) => isWithin(place, each));
-  if (holder !== undefined) throw new Fault(path, `nothing can be put at or below ${holder}`);
+  if (holder !== undefined) throw new Fault(path, `it can't be ${holder} or lie below it`);
   return place;
 }
 
 /** A place of this machine that a command is not to see. */
 export function hiddenPlaceOf(text: string, path: Path): string {
   if (!/^(\/|~\/|~$)/.test(text)) throw new Fault(path, 'it must be an absolute path, or begin with ~/');
-  if (text.split('/').includes('..')) throw new Fault(path, '.. is not understood here');
+  if (text.split('/').includes('..')) throw new Fault(path, '.. is not allowed here');
   const place = posix.normalize(text).replace(/(?<=.)\/$/, '');
-  if (place === '/') throw new Fault(path, 'nothing would be left to see');
+  if (place === '/') throw new Fault(path, "it can't be /, because everything would be hidden");
   const holder = ['/pfs', '/proc', '/dev'].find((each) => isWithin(place, each));
-  if (holder !== undefined) throw new Fault(path, `what a command sees at ${holder} is its own`);
+  if (holder !== undefined) throw new Fault(path, `a command has its own ${holder}, which can't be hidden`);
   return place;
 }
 

@@ -74,7 +74,7 @@ function checkPipeline({ pipeline }: SpecValues, project: string): void {
     throw new Fault(path, `it has ${name.length} characters, but must have at most ${nameLengthMax}`);
   }
   if (pipeline.project !== undefined && pipeline.project !== '' && pipeline.project !== project) {
-    throw new Fault(['pipeline', 'project'], `the pipeline would be made in the project ${project}`, {
+    throw new Fault(['pipeline', 'project'], `it differs from the current project ${project}`, {
       next: `--project ${pipeline.project}`,
     });
   }
@@ -84,7 +84,7 @@ function checkPipeline({ pipeline }: SpecValues, project: string): void {
 function resourcesOf(values: SpecValues['resourceLimits'], path: Path): Resources {
   const gpus = values?.gpu;
   if (gpus?.type !== undefined && gpus.type !== '' && !gpus.type.includes('nvidia')) {
-    throw new Fault([...path, 'gpu', 'type'], 'this version knows only NVIDIA, such as nvidia.com/gpu', {
+    throw new Fault([...path, 'gpu', 'type'], 'this version supports only NVIDIA, such as nvidia.com/gpu', {
       code: 'unsupported',
     });
   }

@@ -22,7 +22,9 @@ export function readFields<F extends Fields>(fields: F, value: unknown, path: Pa
     const name = canonical(fields, spelled);
     if (name === undefined) throw unknownField(fields, spelled, path);
     if (name !== spelled && Object.hasOwn(value, name)) {
-      throw new Fault([...path, name], `it is there twice, as ${name} and as ${spelled}`, { next: 'take one out' });
+      throw new Fault([...path, name], `it is given twice, as ${name} and as ${spelled}`, {
+        next: 'remove one of them',
+      });
     }
     const read = readField(fields[name] as Field, each, [...path, name]);
     if (read !== undefined) values[name] = read;
@@ -100,7 +102,7 @@ function readText(value: unknown, path: Path, oneOf: readonly string[] | undefin
     const next = typeof value === 'number' || typeof value === 'boolean' ? 'put it in quotes' : undefined;
     throw new Fault(path, `it must be text, not ${shown(value)}`, { next });
   }
-  if (/\0|\p{Surrogate}/u.test(value)) throw new Fault(path, 'it has characters that no text may have');
+  if (/\0|\p{Surrogate}/u.test(value)) throw new Fault(path, 'it has characters that are not allowed in text');
   if (oneOf && !oneOf.includes(value)) {
     const meant = nearest(value, oneOf);
     throw new Fault(path, `it must be ${oneOf.join(' or ')}, not ${shown(value)}`, {
@@ -113,7 +115,7 @@ function readText(value: unknown, path: Path, oneOf: readonly string[] | undefin
 function readMap(value: unknown, path: Path): Readonly<Record<string, string>> {
   if (!isObject(value)) throw new Fault(path, `it must be an object of names and texts, not ${shown(value)}`);
   const entries = Object.entries(value).map(([name, each]) => {
-    if (name === '') throw new Fault(path, 'a name in it is empty');
+    if (name === '') throw new Fault(path, 'it has an empty name');
     // The value is not shown: it may be a secret.
     if (typeof each !== 'string') throw new Fault([...path, name], 'it must be text', { next: 'put it in quotes' });
     return [readText(name, path, undefined), readText(each, [...path, name], undefined)] as const;

@@ -24,7 +24,7 @@ export async function parseSecrets(written: string, file: string): Promise<Parse
 function buildSecret(document: unknown): ParsedSecret {
   const { metadata, data = {}, stringData = {} } = readFields(secretFields, document, []);
   if (!isSecretName(metadata.name)) {
-    throw new Fault(['metadata', 'name'], 'names of secrets have a-z, 0-9, - and . only');
+    throw new Fault(['metadata', 'name'], 'names of secrets may have only a-z, 0-9, - and .');
   }
   const values = new Map<string, Buffer>();
   for (const [key, text] of Object.entries(data)) {
@@ -36,21 +36,20 @@ function buildSecret(document: unknown): ParsedSecret {
     checkKey(key, 'stringData');
     values.set(key, Buffer.from(text));
   }
-  if (values.size === 0) throw new Fault([], 'there is no data in the secret');
+  if (values.size === 0) throw new Fault([], 'the secret has no data');
   const size = [...values.values()].reduce((sum, value) => sum + value.length, 0);
-  if (size > secretBytesMax) throw new Fault([], `a secret has at most ${secretBytesMax} bytes`);
+  if (size > secretBytesMax) throw new Fault([], `a secret may have at most ${secretBytesMax} bytes`);
   return { name: metadata.name, values };
 }
 
 function checkKey(key: string, field: string): void {
-  if (!isSecretKey(key)) throw new Fault([field, key], 'keys of secrets have letters, digits, -, _ and . only');
+  if (!isSecretKey(key)) throw new Fault([field, key], 'keys of secrets may have only letters, digits, -, _ and .');
 }
 
 /** Node takes any text for base64. */
 function fromBase64(text: string, key: string): Buffer {
   const plain = text.replaceAll(/[\r\n]/g, '');
   const whole = plain.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(plain);
-  if (!whole)
-    throw new Fault(['data', key], 'its value is not in base64', { next: 'stringData for values as they are' });
+  if (!whole) throw new Fault(['data', key], 'its value is not in base64', { next: 'use stringData for plain values' });
   return Buffer.from(plain, 'base64');
 }

@@ -39,7 +39,7 @@ export async function readSpecs({ path, project, stdin, signal }: SpecSource): P
       specs.push(parseSpec(value, { file, folder, project, lineOf }));
     }
   }
-  if (specs.length === 0) throw wrong(path, 'there is no pipeline in it');
+  if (specs.length === 0) throw wrong(path, 'it has no pipeline');
   return specs;
 }
 

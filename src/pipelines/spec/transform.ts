@@ -17,7 +17,7 @@ export function buildTransform(values: TransformValues, path: Path): Transform {
   if (values.errCmd && values.errCmd.length > 0) checkCommand(values.errCmd, [...path, 'errCmd']);
   const errCmd = orUndefined(values.errCmd);
   const errStdin = orUndefined(values.errStdin);
-  if (errStdin && !errCmd) throw new Fault([...path, 'errStdin'], 'there is no err_cmd to read it');
+  if (errStdin && !errCmd) throw new Fault([...path, 'errStdin'], 'it needs an err_cmd that reads it');
   const env = values.env ?? {};
   for (const name of Object.keys(env)) checkVariable(name, [...path, 'env', name]);
   const workingDir = values.workingDir || undefined;
@@ -51,7 +51,7 @@ function checkCommand(words: readonly string[], path: Path): void {
 }
 
 function checkVariable(name: string, path: Path): void {
-  if (name.includes('=')) throw new Fault(path, 'names of variables have no =');
+  if (name.includes('=')) throw new Fault(path, "names of variables can't contain =");
 }
 
 type SecretValues = NonNullable<TransformValues['secrets']>[number];
@@ -59,12 +59,12 @@ type SecretValues = NonNullable<TransformValues['secrets']>[number];
 function buildSecret(values: SecretValues, path: Path): SecretUse {
   const { name } = values;
   const [key, mountPath, envVar] = [values.key || undefined, values.mountPath || undefined, values.envVar || undefined];
-  if (!isSecretName(name)) throw new Fault([...path, 'name'], 'names of secrets have a-z, 0-9, - and . only');
+  if (!isSecretName(name)) throw new Fault([...path, 'name'], 'names of secrets may have only a-z, 0-9, - and .');
   if (key !== undefined && !isSecretKey(key)) {
-    throw new Fault([...path, 'key'], 'keys of secrets have letters, digits, -, _ and . only');
+    throw new Fault([...path, 'key'], 'keys of secrets may have only letters, digits, -, _ and .');
   }
   if (mountPath === undefined && envVar === undefined) {
-    throw new Fault(path, 'a secret needs a mount_path or an env_var to be of use');
+    throw new Fault(path, 'a secret needs a mount_path or an env_var');
   }
   if (envVar !== undefined) {
     checkVariable(envVar, [...path, 'envVar']);

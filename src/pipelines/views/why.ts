@@ -47,10 +47,11 @@ export function whyText(
   { computedBy, comparedWith, differs }: Why,
   id: (job: string) => string,
 ): string {
-  if (state === 'skipped') return `job ${id(computedBy)} has computed it from the same`;
+  if (state === 'skipped') return `job ${id(computedBy)} already computed it with the same key`;
   if (comparedWith === undefined) return 'it is new';
-  if (differs.length === 0) return `its key is that of job ${id(comparedWith)}, whose result was not to be taken`;
-  return `since job ${id(comparedWith)} differs: ${differs.join(', ')}`;
+  if (differs.length === 0)
+    return `its key is the same as in job ${id(comparedWith)}, but earlier results were ignored`;
+  return `changed since job ${id(comparedWith)}: ${differs.join(', ')}`;
 }
 
 /** The same datum in the newest job of its pipeline before this one that had it with another key, or with none that counted. */
@@ -86,7 +87,7 @@ function byPlace({ version, code, platform, ...recipe }: RecipeDocument): object
   const places = Object.fromEntries(code.map(({ to, ...entry }) => [`code ${to}`, JSON.stringify(entry)]));
   const world = recipe.executor === 'process' ? { machine: platform } : { image: JSON.stringify(platform) };
   // Programs of another time may put more into a key.
-  return { 'the rules for keys': version, ...recipe, ...world, ...places };
+  return { 'the format of keys': version, ...recipe, ...world, ...places };
 }
 
 function differences(now: KeyParts, before: KeyParts): string[] {

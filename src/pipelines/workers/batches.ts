@@ -121,7 +121,7 @@ class Batch {
     if (this.waiting && !this.hasAsked) {
       this.begin(this.waiting);
       this.waiting = undefined;
-      await this.finish(`${why}, without a word to next datum`);
+      await this.finish(`${why}, and never called next datum`);
     } else await this.finish(why);
     this.waiting ??= await this.take();
   }

@@ -40,7 +40,7 @@ export async function follow(world: World, path: string, target: string): Promis
 
 /** What people are told of links that lead outside. */
 export function outsideText({ links, one }: OutsideLinks): string {
-  return `links that lead out of /pfs: ${links}, as ${one}; what lies there is not stored`;
+  return `${links} ${links === 1 ? 'link leads' : 'links lead'} out of /pfs, for example ${one}; the targets are not stored`;
 }
 
 function isAtOrBelow(path: string, folder: string): boolean {

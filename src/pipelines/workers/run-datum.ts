@@ -118,7 +118,7 @@ export class Attempt {
       });
     } catch (error) {
       if (!isPachError(error, 'failed', 'denied', 'conflict', 'not-found')) throw error;
-      return `its output can't be stored: ${error.what}: ${error.why}`;
+      return `pach can't store its output: ${error.what}: ${error.why}`;
     }
   }
 
@@ -191,7 +191,7 @@ function isAccepted({ transform }: PipelineSpec, ending: Ending): boolean {
 function wentOn(): PachError {
   return new PachError('failed', {
     what: '/pfs/out',
-    why: 'processes of the command ended or went on, though they were stopped, while it was taken in',
+    why: 'processes of the command ended or continued while pach stored its output, although pach had stopped them',
   });
 }
 
@@ -201,7 +201,7 @@ export function describe(ending: Ending): string {
     case 'exit':
       return `the command ended with exit code ${ending.code}`;
     case 'signal':
-      return `the command was ended by signal ${ending.signal}`;
+      return `signal ${ending.signal} ended the command`;
     case 'timeout':
       return 'the command took longer than datum_timeout allows';
     case 'out-of-memory':
@@ -211,9 +211,9 @@ export function describe(ending: Ending): string {
     case 'too-many-processes':
       return 'the command started more processes than dev.limits.processes allows';
     case 'not-stopped':
-      return 'processes of the command could not be stopped, so that its output could not be taken in';
+      return 'pach could not stop processes of the command, so it did not store the output';
     case 'not-started':
-      return `the command could not be started: ${ending.why}`;
+      return `the command did not start: ${ending.why}`;
     case 'aborted':
       return 'the command was stopped';
   }

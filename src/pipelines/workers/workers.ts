@@ -89,7 +89,7 @@ class Lane {
     await using worker = await opening.catch((error: unknown) => broken(first, error));
     const left = ({ datum }: PlannedDatum, path: string): void => {
       this.tellLeft(
-        `worker ${this.name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container, so a new one is started for the next datum, as after each that does so; files in /tmp and /pfs/out cost nothing`,
+        `worker ${this.name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container. The next datum gets a new container, which takes time. Write to /tmp or /pfs/out to avoid this`,
       );
     };
     const run = { ...options, worker, slot, left };
