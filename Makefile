@@ -12,12 +12,12 @@ REPORT := dist/test-report.json
 help: ## what a person can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing and build; a moment when there is nothing to do
+setup: ## install what is missing and build; quick when nothing is missing
 	@native/system.sh build run
 	@$(MAKE) build
 	@echo 'setup: ready: bin/pach, bin/pachmount'
 
-setup-root: ## for an administrator: only the system's part of the set-up (FOR='build run test bench long')
+setup-root: ## for an administrator: only the system packages and settings (FOR='build run test bench long')
 	@native/system.sh $(or $(FOR),build run)
 
 setup-test:
@@ -38,7 +38,7 @@ bundle: deps
 deps:
 	@wanted=$$(cat package-lock.json .npmrc | sha256sum); \
 	if [ "$$(cat node_modules/.stamp 2>/dev/null)" != "$$wanted" ]; then \
-	  if [ ! -w . ]; then echo "setup: $$PWD is not yours to write: its owner, $$(stat -c %U .), can run make setup" >&2; exit 1; fi; \
+	  if [ ! -w . ]; then echo "setup: you have no permission to write to $$PWD: run make setup as its owner, $$(stat -c %U .)" >&2; exit 1; fi; \
 	  echo 'setup: npm ci'; \
 	  npm ci --include=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error && \
 	  echo "$$wanted" > node_modules/.stamp && $(give_back); \
@@ -70,7 +70,7 @@ demo: ## in under a minute: a file larger than memory, versions as paths, pipeli
 	$(MAKE) setup >"$$log" 2>&1 || { status=$$?; cat "$$log"; rm "$$log"; exit $$status; }; rm "$$log"
 	@status=0; test/demo.sh || status=$$?; $(give_back); exit $$status
 
-test: setup setup-test other-nodes ## all tests but the long ones; a skipped one fails (ALLOW_SKIP=1: does not)
+test: setup setup-test other-nodes ## all tests except the long ones; a skipped test is a failure (ALLOW_SKIP=1: it is not)
 	@$(call run_tests,--mode test)
 
 test-long: setup other-nodes ## crash, load and size tests
@@ -80,7 +80,7 @@ test-long: setup other-nodes ## crash, load and size tests
 # Node itself is not built so: the sanitizer comes with it and with nothing else (a node of our own
 # stands before it in PATH for what tests start), and leaks are not looked for.
 SANITIZED := $(CURDIR)/dist/sanitized
-test-native: setup setup-test ## the addons' own tests and those of the mount, with address and undefined-behaviour sanitizers, and their threads with that for threads
+test-native: setup setup-test ## tests of the addons and the mount with address, undefined-behaviour and thread sanitizers
 	@$(MAKE) -s -C native clean && $(MAKE) -s -C native SANITIZE=1
 	@mkdir -p $(SANITIZED); preload=$$(g++ -print-file-name=libasan.so); \
 	printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$$@"\n' "$$preload" "$$(command -v node)" > $(SANITIZED)/node; chmod +x $(SANITIZED)/node; \
@@ -106,7 +106,7 @@ check: deps ## types, lint, format, dead code, layers; under a minute
 format: deps ## write the format that `make check` asks for
 	@$(BIN)/oxfmt src test vitest.config.ts
 
-bench: setup ## ours beside others and the raw disk (BENCH=storage, mount or pipelines, PARTS=…: only that; GATE=1: fail beyond the limits)
+bench: setup ## pachmount compared with others and the raw disk (BENCH=storage, mount or pipelines, PARTS=…: only that; GATE=1: fail beyond the limits)
 	@native/system.sh test bench long
 	@BENCH='$(BENCH)' GATE='$(GATE)' node test/bench/run.mjs
 

@@ -69,7 +69,7 @@ repair_fuse() {
   if [ -c /dev/fuse ] && [ "$(stat -c %a /dev/fuse)" != 666 ]; then chmod 666 /dev/fuse || true; fi
   if fuse_opens; then return 0; fi
   say '/dev/fuse cannot be opened: the kernel lacks FUSE, or this container was started without the device'
-  say 'who started the container can give it: --device /dev/fuse --cap-add SYS_ADMIN'
+  say 'start the container with: --device /dev/fuse --cap-add SYS_ADMIN'
   return 1
 }
 
@@ -102,7 +102,7 @@ if command -v dpkg-query >/dev/null; then
     fi
   done
 else
-  say "not a Debian system: see to these yourself: $(for g in "${groups_wanted[@]}"; do echo -n "${packages[$g]} "; done)"
+  say "not a Debian system: install these yourself: $(for g in "${groups_wanted[@]}"; do echo -n "${packages[$g]} "; done)"
 fi
 if [ ${#missing[@]} -gt 0 ] && may_install; then
   install "${missing[@]}" || { say "apt-get could not install: ${missing[*]}"; failed=1; }

@@ -81,19 +81,19 @@ fetched=$(pach mounts -v -o json | sed 's/.*"fetched":{"requests":[0-9]*,"bytes"
 [ "$fetched" -gt 0 ] && [ "$fetched" -lt 16000000 ] || fail "$fetched bytes were fetched"
 run 0 'pach unmount pfs'
 
-say '2. A second version costs what changed: a line more at the front of 64 MiB'
+say '2. A second version costs only what changed: one more line at the front of 64 MiB'
 run 0 'head -c 64M /dev/urandom > readings'
 run 0 'pach create repo data'
 run 0 'pach put file data@master -f readings -o json' '"newBytes":67108864,'
 run 0 '{ echo "# calibrated"; cat readings; } > next && mv next readings'
 run 0 'pach put file data@master -f readings -o json' '"newBytes":[0-9]{1,7},'
-say "$(sed -E 's/.*"bytes":([0-9]+),"newBytes":([0-9]+).*/\2 of \1 bytes are new, the others are there already/' printed)"
+say "$(sed -E 's/.*"bytes":([0-9]+),"newBytes":([0-9]+).*/\2 of \1 bytes are new, the others are already stored/' printed)"
 
 say '3. The past is a path'
 run 0 'pachmount data@master pfs'
 run 0 'head -n 1 pfs/data/readings' '^# calibrated$'
 run 0 'ls -l pfs/data/readings pfs/data@master^/readings'
-run 0 'tail -c +14 pfs/data/readings | cmp - pfs/data@master^/readings && echo the same but for the line'
+run 0 'tail -c +14 pfs/data/readings | cmp - pfs/data@master^/readings && echo the same except for that line'
 run 10 'pach diff file data@master' '/readings'
 run 0 'pach unmount pfs'
 if is_mounted; then fail "$dir/pfs is still mounted"; fi
@@ -105,7 +105,7 @@ run 0 'pach create repo penguins'
 run 0 'pach put file penguins@master -r -f raw'
 run 0 "cat $there/fixtures/demo/pipelines/seasons.yaml"
 run 0 "pach run pipeline -f $there/fixtures/demo/pipelines/" 'seasons: success: 2 datums: 2 processed'
-say 'One season more: of three datums only the new one runs'
+say 'One more season: only the new one of three datums runs'
 run 0 'pach put file penguins@master:/raw/ -f later/PAL0910.csv'
 run 0 'pach run pipeline report' 'seasons: success: 3 datums: 1 processed, 2 skipped'
 run 0 'pach list datum seasons' 'success  penguins:/raw/PAL0910.csv'

@@ -52,7 +52,7 @@ class ObjectFile {
     if (file_.fd < 0) throw SystemError(errno, "open");
     struct stat found;
     if (fstat(file_.fd, &found) != 0) throw SystemError(errno, "fstat");
-    if (!S_ISREG(found.st_mode)) throw std::runtime_error("the object is no regular file");
+    if (!S_ISREG(found.st_mode)) throw std::runtime_error("the object is not a regular file");
 #ifdef O_DIRECT
     past_.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
 #endif

@@ -58,7 +58,7 @@ std::vector<char*> Pointers(const Texts& texts) {
 
 /** Why a program at `path` could not be run; `error` is what exec said. */
 std::string WhyNot(const std::string& name, const std::string& path, int error) {
-  if (error == ENOENT && access(path.c_str(), F_OK) == 0) return name + " needs an interpreter or loader that is not there";
+  if (error == ENOENT && access(path.c_str(), F_OK) == 0) return name + " needs an interpreter or loader that does not exist";
   if (error == ENOENT || error == ENOTDIR) return "there is no program " + name;
   if (error == EACCES) return "permission denied: " + name + " is not a program that may be run";
   if (error == ENOEXEC) return name + " is not a program: it needs a first line like #!/bin/sh, or is for another kind of machine";

@@ -57,7 +57,7 @@ void Session::KillRest() {
   }
   // Those that the container's engine started are nobody's children here, and can't be waited for.
   for (const uint64_t until = NowUs() + kEndUsMax; is_first_ && !Census::Take().threads.empty(); usleep(kEndLookUs)) {
-    if (NowUs() > until) throw Failure{0, "what a command left doesn't end"};
+    if (NowUs() > until) throw Failure{0, "processes that a command left do not end"};
     kill(-1, SIGKILL);
   }
 }

@@ -4,7 +4,7 @@
 
 namespace launcher {
 
-void Malformed() { throw Failure{0, "the engine said something that has no meaning"}; }
+void Malformed() { throw Failure{0, "the engine sent an invalid message"}; }
 
 const char* Reader::Take(size_t size) {
   if (size > static_cast<size_t>(end_ - at_)) Malformed();

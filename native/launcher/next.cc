@@ -102,7 +102,7 @@ bool IsNextName(const std::string& name) { return BaseName(name) == "next" || Ba
 int AskForNext(int argc, char** argv) {
   const std::string name = BaseName(argv[0]);
   int at = 1;
-  if (name == "pachctl" && (argc <= at || std::strcmp(argv[at++], "next") != 0)) return Complain(name, "only `pachctl next datum` works here: it is no Pachyderm cluster");
+  if (name == "pachctl" && (argc <= at || std::strcmp(argv[at++], "next") != 0)) return Complain(name, "only `pachctl next datum` works here, because this is not a Pachyderm cluster");
   if (argc <= at || std::strcmp(argv[at++], "datum") != 0) return Complain(name, "usage: next datum [--error TEXT]");
   uint8_t failed = 0;
   for (; at < argc; at++) {

@@ -90,7 +90,7 @@ Session::Session(Fd engine, bool namespaces) : engine_(std::move(engine)), names
 }
 
 void Session::Setup(Reader reader) {
-  if (reader.U8() != kVersion) throw Failure{0, "the engine speaks another version of the protocol"};
+  if (reader.U8() != kVersion) throw Failure{0, "the engine uses another version of the protocol"};
   for (char** variable = environ; *variable != nullptr; variable++) {
     if (std::strchr(*variable, '=') != nullptr) manner_.env.push_back(*variable);
   }

@@ -126,7 +126,7 @@ int Watch(int beats) {
       continue;
     }
     if (ready == 0) {
-      std::fprintf(stderr, "supervisor: the server has said nothing for %d s: it is killed\n", kSilenceMs / 1000);
+      std::fprintf(stderr, "supervisor: no answer from the server for %d s: killing it\n", kSilenceMs / 1000);
       kill(server, SIGKILL);
     }
     return WaitForEnd();
@@ -178,9 +178,9 @@ int main(int argc, char** argv) {
     while (!starts.empty() && starts.front() < Now() - kStartsSeconds) starts.pop_front();
     // Who holds the descriptor no longer ends the connection: readers get an error rather than wait.
     if (starts.size() >= kStartsMax) {
-      std::fprintf(stderr, "supervisor: the server ended %zu times within %ld s: given up\n", starts.size(), static_cast<long>(kStartsSeconds));
+      std::fprintf(stderr, "supervisor: the server ended %zu times within %ld s: giving up\n", starts.size(), static_cast<long>(kStartsSeconds));
       return 1;
     }
-    std::fprintf(stderr, "supervisor: the server ended (status %d): it is started again\n", status);
+    std::fprintf(stderr, "supervisor: the server ended (status %d): starting it again\n", status);
   }
 }

@@ -20,7 +20,7 @@ export function addressOf(text: string, settings: Settings): { address: Address;
 export function repoOf(text: string, settings: Settings): { repo: string; settings: Settings } {
   const { address, settings: where } = addressOf(text, settings);
   if (!namesWholeRepo(address)) {
-    throw new PachError('usage', { what: text, why: 'the name of a repo is expected, without a version or path' });
+    throw new PachError('usage', { what: text, why: 'give only the name of a repo, without a version or path' });
   }
   return { repo: address.repo, settings: where };
 }
@@ -45,7 +45,7 @@ export function branchOf(
   ) {
     throw new PachError('usage', {
       what: text,
-      why: 'changes go to a branch; a commit never changes',
+      why: 'you can change only a branch; a commit never changes',
       next: `name a branch, for instance ${address.repo}@${defaultBranch}`,
     });
   }
@@ -61,7 +61,7 @@ export async function filesAt(project: Project, snapshot: Snapshot, address: Add
   const isOutput = (branch?.provenance.length ?? 0) > 0;
   throw new PachError('not-found', {
     what: shown,
-    why: isOutput ? 'it is empty: its pipeline has not succeeded yet' : emptyText,
+    why: isOutput ? 'it is empty, because its pipeline has not succeeded yet' : emptyText,
     next: isOutput ? `pach run pipeline ${address.repo}` : `pach put file ${shellWord(shown)} -r -f FOLDER`,
   });
 }

@@ -197,9 +197,9 @@ function commonOptions(parser: Argv): Argv {
     .option('project', { type: 'string', describe: 'The project to work in' })
     .option('single-writer', {
       type: 'boolean',
-      describe: 'Write to an S3 server that lacks conditional writes; only when nobody else writes at the same time',
+      describe: 'Write to an S3 server that lacks conditional writes; safe only if you are the only writer',
     })
-    .option('quiet', { alias: 'q', type: 'boolean', describe: 'Print results only: no progress, no notes' })
+    .option('quiet', { alias: 'q', type: 'boolean', describe: 'Print only results: no progress, no notes' })
     .option('verbose', { alias: 'v', type: 'boolean', describe: 'Print more, and stack traces of errors' })
     .option('color', { type: 'boolean', default: true, hidden: true });
 }

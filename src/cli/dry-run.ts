@@ -38,15 +38,15 @@ export async function dryRun(
       const above = (upstream.get(spec.name) ?? []).find((name) => name !== spec.name);
       const missing = above !== undefined && !(await snapshot.maybeRepo(above));
       if (missing) {
-        output.note(`${spec.name}: its datums are known when ${above} has run`);
+        output.note(`${spec.name}: run ${above} first: the datums of ${spec.name} depend on its output`);
         continue;
       }
       for await (const step of preview(spec, { project, executor, reprocess, signal })) {
         if (step.kind === 'gone') continue;
         const { datum } = step.planned;
         const files = datum.files.map(({ input, commit, path }) => ({ repo: input.repo, commit, path }));
-        const fresh = reprocess ? 'no result of before is taken' : 'no result yet';
-        const known = step.kind === 'known' ? `job ${step.result.outcome.job} has computed it` : fresh;
+        const fresh = reprocess ? 'earlier results are ignored' : 'no result yet';
+        const known = step.kind === 'known' ? `job ${step.result.outcome.job} already computed it` : fresh;
         yield {
           pipeline: spec.name,
           id: datum.id,

@@ -31,7 +31,7 @@ export async function guidePage(name: string, verbs: readonly string[]): Promise
   const meant = nearest(name, [...names, ...verbs]);
   throw new PachError('not-found', {
     what: `help ${name}`,
-    why: 'there is no such page and no such verb',
+    why: 'there is no such page or verb',
     next: meant === undefined ? 'pach help' : `pach help ${meant}`,
   });
 }

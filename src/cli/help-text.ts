@@ -9,16 +9,16 @@ const titleColumns = 14;
 /** All verbs on one screen, by what a person wants to do. */
 export function allHelp(): string {
   const groups = verbGroups.map(({ title, verbs }) => `  ${title.padEnd(titleColumns)}${indented(phrases(verbs))}`);
-  return `pach keeps versions of files, mounts them lazily, and runs pipelines on them.
+  return `pach keeps versions of files, mounts them on demand, and runs pipelines on them.
 
-  pach create repo images                        make a place for files
+  pach create repo images                        make a repo for files
   pach put file images@master -r -f ./photos     store a folder as a commit
-  pachmount images ~/pfs                         see it as files, read on demand
+  pachmount images ~/pfs                         show it as files, on demand
 
 ${groups.join('\n')}
 
 Options of all commands: --store, --project, -o json|yaml, -q, -v.
-pach help lists the guide; pach VERB --help tells how a command is used.
+pach help lists the guide; pach VERB --help shows how to use a command.
 `;
 }
 
@@ -27,7 +27,7 @@ export function groupHelp(first: string, members: readonly Verb[]): string {
   const lines = members.map(({ command, summary }) => [`  pach ${command}`, summary] as const);
   const columns = Math.max(...lines.map(([form]) => form.length)) + 2;
   const width = lines.map(([form, summary]) => `${form.padEnd(columns)}${summary}`);
-  return `pach ${first} …\n\n${width.join('\n')}\n\npach ${first} NOUN --help tells more.\n`;
+  return `pach ${first} …\n\n${width.join('\n')}\n\npach ${first} NOUN --help shows more.\n`;
 }
 
 /** `create|list repo`: verbs of one noun as one phrase. */

@@ -92,7 +92,7 @@ export function misuse(verb: Verb, words: readonly string[], parser: Argv, messa
   const [, unknown] = /^Unknown arguments?: ([^]*)/.exec(message) ?? [];
   if (unknown !== undefined) {
     const word = surplus(unknown, words);
-    if (word !== undefined) return usage(word, `one word too many for: pach ${shown}`);
+    if (word !== undefined) return usage(word, `too many words for: pach ${shown}`);
     // One of several letters after a dash.
     return usage(dashed(unknown), `${name} has no such option`);
   }

@@ -173,7 +173,7 @@ export class Output {
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
       const shown = this.options.verbose && stack !== undefined ? visibleLines(stack) : visible(message);
       this.stderr.write(`pach: unexpected: ${shown}\n`);
-      if (!this.options.verbose) this.stderr.write('hint: run the same command with -v, and report what it prints\n');
+      if (!this.options.verbose) this.stderr.write('hint: run the same command with -v, and report its output\n');
       return 1;
     }
     this.stderr.write(`pach: ${visible(error.what)}: ${visible(error.why)}\n`);

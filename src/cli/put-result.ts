@@ -20,4 +20,4 @@ export async function printPut(output: Output, result: PutResult): Promise<void>
 
 /** Of the option that put and sync share. */
 export const skipUnreadableHelp =
-  'Commit the rest when something can not be read; what is there for it stays. Exit code 1';
+  "Skip files and folders that can't be read, and commit the rest. The branch keeps its versions of skipped files. Exit code 1";

@@ -39,8 +39,7 @@ export function countText(count: number, noun: string): string {
 /** Bytes from `256MB`, `1GiB` or `4096`; throws `usage` naming the option. */
 export function bytesOf(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?$/.exec(text);
-  if (!match)
-    throw new PachError('usage', { what: `${option} ${text}`, why: 'it takes a size like 256MB, 1GiB or 4096' });
+  if (!match) throw new PachError('usage', { what: `${option} ${text}`, why: 'give a size like 256MB, 1GiB or 4096' });
   const power = ['', 'k', 'm', 'g', 't'].indexOf((match[2] as string).toLowerCase());
   return Math.floor(Number(match[1]) * (match[3] === 'i' ? 1024 : 1000) ** power);
 }

@@ -174,7 +174,7 @@ async function loadList(
     decodedNodes.set(node, decoded);
   }
   if (expected && (decoded.level !== expected.level || decoded.length !== expected.length)) {
-    throw damaged(nameOf(ref), 'it differs from the entry in its parent');
+    throw damaged(nameOf(ref), 'it differs from what its parent says');
   }
   return decoded;
 }

@@ -257,7 +257,7 @@ export class ProjectView implements View {
     if (address?.path !== undefined) {
       const entry = tree && (await this.directories.find(tree, path));
       if (entry?.content.form !== 'directory') {
-        const why = entry ? 'it is no directory' : 'there is no such folder';
+        const why = entry ? 'it is not a folder' : 'there is no such folder';
         throw new PachError('not-found', {
           what: `${name}:${address.path}`,
           why,

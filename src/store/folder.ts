@@ -37,7 +37,7 @@ export async function openFolder(root: string): Promise<Store> {
       throw new PachError('usage', {
         what: root,
         why: 'it is not a folder',
-        next: 'name a folder, or a path where pach can make one',
+        next: 'name a folder, or a path where a folder can be made',
       });
     }
   } catch (error) {

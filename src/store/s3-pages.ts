@@ -51,7 +51,7 @@ export class Pages {
 
   /** The error for a key that was not asked for. */
   outside(key: string): PachError {
-    return this.refused(`the server lists an object that does not lie there: ${key.slice(0, keyCharactersMax)}`);
+    return this.refused(`the server lists an object that is not below this prefix: ${key.slice(0, keyCharactersMax)}`);
   }
 
   private endless(why: string): PachError {
@@ -62,7 +62,7 @@ export class Pages {
     return new PachError('unsupported', {
       what: this.shown,
       why,
-      next: 'check the server, and what stands between it and this machine; nothing was removed',
+      next: 'check the server, and any proxy between it and this machine; nothing was removed',
     });
   }
 }

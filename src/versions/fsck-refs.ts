@@ -73,7 +73,7 @@ export class RefsCheck {
     for (const branch of this.branches) await this.branch(branch);
     for (const { repo, id, parent } of this.byAddress.values()) {
       if (parent !== undefined && !this.byAddress.has(`${repo}@${parent}`)) {
-        this.wrong(`${repo}@${id}`, `its parent ${parent} is no commit of the repo`);
+        this.wrong(`${repo}@${id}`, `its parent ${parent} is not a commit of the repo`);
       }
     }
     await this.operations(head);

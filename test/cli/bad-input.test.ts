@@ -36,18 +36,18 @@ test('what is not there, and what is wrongly asked', async () => {
   await fails(place, 'pach put file data@master -f nope', 3, /nope: there is no such file/);
   await fails(place, 'pach put file data@master -f src', 2, /a folder\nhint: .*-r/);
   await fails(place, 'pach put file data@master -f - < /dev/null', 2, /needs a file name\nhint: /);
-  await fails(place, 'pach put file data@master^:/x -f src/small', 2, /changes go to a branch\b/);
+  await fails(place, 'pach put file data@master^:/x -f src/small', 2, /you can change only a branch\b/);
   await fails(place, 'pach put file data@master:/small/x -f src/small', 4, /is a file, not a folder/);
-  await fails(place, 'mkdir d; pach put file data@master:/small -r -f d', 4, /a file lies there/);
+  await fails(place, 'mkdir d; pach put file data@master:/small -r -f d', 4, /there is a file at this path/);
   await fails(place, 'pach create repo data', 4, /already exists/);
   await fails(place, "pach create repo 'a b'", 2, /./);
   await fails(place, 'pach create branch data@master', 4, /already exists/);
   await fails(place, 'pach delete branch data@nope', 3, /no such branch/);
-  await fails(place, 'pach delete file data@master:/', 2, /directory\ntry: .*-r/);
+  await fails(place, 'pach delete file data@master:/', 2, /it is a folder\ntry: .*-r/);
   await fails(place, 'pach frobnicate', 2, /try: pach --help/);
   await fails(place, 'pach list repo --frob', 2, /frob/);
   await fails(place, 'pach list repo -o xml', 2, /xml/);
-  await fails(place, 'pach get file data:/ -o out', 2, /directory\ntry: .*-r/);
+  await fails(place, 'pach get file data:/ -o out', 2, /it is a folder\ntry: .*-r/);
   await fails(place, 'pach get file data:/small -o no/such/file', 3, /parent folder/);
   expect(await place.must('pach list commit data -o json | wc -l')).toBe('1\n');
 });
@@ -216,7 +216,7 @@ test('get never writes through a link or over a folder', async () => {
     'mkdir -p src/a outside && echo inside > src/a/f && pach create repo data && pach put file data@master -r -f src/',
   );
   await place.must('mkdir out && ln -s ../outside out/a');
-  await fails(place, 'pach get file data:/ -r -o out', 4, /in the way/);
+  await fails(place, 'pach get file data:/ -r -o out', 4, /a folder must be written there/);
   expect(await place.must('ls outside')).toBe('');
   await place.must('rm out/a && mkdir out/a && ln -s ../../outside/x out/a/f && pach get file data:/ -r -o out');
   expect(await place.must('ls outside; cat out/a/f; test -L out/a/f || echo file')).toBe('inside\nfile\n');

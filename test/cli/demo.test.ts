@@ -12,7 +12,7 @@ test('the demo works for an ordinary user, and again where an earlier one was', 
   // A demo that was killed before it was done.
   await place.must('mkdir demo && touch demo/.pachmount-demo demo/scan.raw');
   const shown = await place.must(script, 150);
-  expect(shown).toContain('of three datums only the new one runs');
+  expect(shown).toContain('only the new one of three datums runs');
   // What it says to try next can be pasted.
   const next = shown.slice(shown.indexOf('Three commands')).split('\n').slice(2).join('\n');
   expect(await place.must(`mkdir mine && cd mine && echo hello > file\n${next}`)).toMatch(/^file$/m);

@@ -49,7 +49,9 @@ test('a folder that is no store is examined and stays as it is', async () => {
   const foreign = await place.run('pach doctor');
   expect(foreign.code).toBe(1);
   expect(foreign.stdout).toMatch(/^CHECK +STATE +VALUE +ADVICE\n/);
-  expect(foreign.stdout).toMatch(/\nstore +fail +.*not a pachmount store: it holds other things \(mine\) +the same/);
+  expect(foreign.stdout).toMatch(
+    /\nstore +fail +.*not a pachmount store: it holds other things \(mine\) +repeat the command/,
+  );
   expect(await place.must('find store -mindepth 1')).toBe('store/mine\n');
 
   const typo = await place.run('pach doctor --store no/such/store -o json');

@@ -195,8 +195,8 @@ test('a list of sources of all kinds, beside -f', async () => {
   expect(await place.run('pach list file data@master:/other')).toMatchObject({ code: 3 });
   for (const [args, why] of [
     ['data@master:/x -i list', 'several sources need a folder as their target'],
-    ['data@master:/x/ -i /dev/null', 'nothing says what to put'],
-    ['data@master:/x/', 'nothing says what to put'],
+    ['data@master:/x/ -i /dev/null', 'no source is given'],
+    ['data@master:/x/', 'no source is given'],
     ['data@master:/x/ -i - -f -', 'standard input can be read only once'],
     ['data@master:/x/ -i nolist', 'nolist: there is no such file'],
   ] as const) {

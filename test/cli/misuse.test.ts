@@ -38,7 +38,7 @@ test.each([
   ['put file a -m', '-m: its value is missing', seeHelp('put file')],
   ['put file a -f', '-f: its value is missing', seeHelp('put file')],
   ['list job -n', '-n: its value is missing', seeHelp('list job')],
-  ['put file a b', 'b: one word too many for: pach put file <target>', seeHelp('put file')],
+  ['put file a b', 'b: too many words for: pach put file <target>', seeHelp('put file')],
   ['get file', 'get file: <file> is missing, as in: pach get file <file>', seeHelp('get file')],
   ['why x', 'why: <datum> is missing, as in: pach why <job> <datum>', seeHelp('why')],
   ['create pipeline', 'create pipeline: -f or --file is missing', seeHelp('create pipeline')],
@@ -105,7 +105,7 @@ test('a fresh repo is empty, and a put names the repo that is missing', async ()
     ! pach run pipeline -f failing.json 2> said`);
   expect(await place.run('pach list file failing')).toMatchObject({
     code: 3,
-    stderr: 'pach: failing: it is empty: its pipeline has not succeeded yet\ntry: pach run pipeline failing\n',
+    stderr: 'pach: failing: it is empty, because its pipeline has not succeeded yet\ntry: pach run pipeline failing\n',
   });
   expect(await place.run('pachmount fresh@master mounted')).toMatchObject({
     code: 3,

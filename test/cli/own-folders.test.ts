@@ -63,7 +63,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     expect(cleared.bytes).toBeGreaterThan(2_000_000);
     expect(cleared.left.length).toBe(6);
     expect(cleared).toMatchObject({ left: expect.arrayContaining(['d', '0-5']) });
-    expect(stderr.match(/^pach: left, since pach did not make it: /gm)?.length).toBe(6);
+    expect(stderr.match(/^pach: not removed, because pach did not make it: /gm)?.length).toBe(6);
     await there.must(`for f in $(cd victim; find . -type f); do cmp victim/$f "$PACH_HOME/cache/$f" || exit; done
       grep -q kept "$PACH_HOME"/cache/*/projects/default/files/x`);
     expect(JSON.parse(await there.must('pach cache clear -o json'))).toMatchObject({ bytes: 0, files: 0 });

@@ -24,7 +24,7 @@ describe.each(['folder', 's3'])('%s', (kind) => {
     );
     const before = await json<{ storedBytes: number; reclaimableBytes: number }>(place, 'pach stats');
     expect(before.reclaimableBytes).toBeGreaterThan(9_000_000);
-    expect(await place.must('pach stats')).toMatch(/pach gc would give back about 9\.\d+MB/);
+    expect(await place.must('pach stats')).toMatch(/pach gc would free about 9\.\d+MB/);
     expect(await json(place, 'pach gc --grace 0 --dry-run')).toMatchObject({ bytesBefore: before.storedBytes });
     expect(await json(place, 'pach stats')).toEqual(before);
     const day = await json<{ condemnedBytes: number }>(place, 'pach gc');

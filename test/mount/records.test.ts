@@ -38,7 +38,9 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       expect({ what, code: broken.code, stderr: broken.stderr }).toEqual({
         what,
         code: 0,
-        stderr: expect.stringMatching(/^pach: .*\/mounts\/[0-9a-f]{16}\.json: it was not the record .* is removed\n$/),
+        stderr: expect.stringMatching(
+          /^pach: .*\/mounts\/[0-9a-f]{16}\.json: it was not a valid mount record, so pach removed it\n$/,
+        ),
       });
       // Its server says the same of it.
       const { counters, ...record } = JSON.parse(broken.stdout) as MountInfo;

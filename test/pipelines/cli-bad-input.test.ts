@@ -75,11 +75,11 @@ test('command lines that are wrong', async () => {
     ["inspect job ''", 3, 'there is no such job'],
     ['list datum', 2, 'name a job'],
     ['inspect datum p ffff', 3, 'datum ffff'],
-    ["why p ''", 3, 'has no such datum'],
+    ["why p ''", 3, 'there is no such datum in job'],
     ['logs', 2, 'name a pipeline (-p) or a job (-j)'],
     ['logs --datum 9c01', 2, 'a job (-j)\ntry: pach list job\n or: pach logs -j JOB --datum 9c01\n'],
     ['logs -p p --datum zz', 3, 'datum zz'],
-    ['stop job p', 4, 'it has ended already: success'],
+    ['stop job p', 4, 'it has already ended: success'],
     ['list job -p nope', 3, 'there is no such pipeline'],
     ['logs -p nope', 3, 'pipeline nope: there is no such pipeline'],
     ['stop pipeline nope', 3, 'there is no such pipeline'],
@@ -106,7 +106,7 @@ test('pipelines without datums or output say so', async () => {
   const nothing = { output: { added: 0 }, datums: { total: 0 }, state: 'success' };
   for (const [parts, why] of [
     [{ input: { pfs: { repo: 'in', branch: 'dev', glob: '/*' } } }, 'p has no datums: in@dev has no commits'],
-    [{ input: { pfs: { repo: 'in', glob: '/*.png' } } }, 'p has no datums: nothing in its inputs matches'],
+    [{ input: { pfs: { repo: 'in', glob: '/*.png' } } }, 'p has no datums: no files in its inputs match'],
     [
       { input: { cross: [{ pfs: { repo: 'in', glob: '/*' } }, { pfs: { repo: 'in', name: 'x', glob: '/*.png' } }] } },
       'p has no datums',
@@ -122,7 +122,7 @@ test('pipelines without datums or output say so', async () => {
   await here.spec('p', 'true');
   const { lines, stderr } = await here.run('-f p.json');
   expect(lines).toMatchObject([{ output: { removed: 1, becameEmpty: true } }]);
-  expect(stderr).toBe('pach: the output of p came out empty, and it used to have files\n');
+  expect(stderr).toBe('pach: the output of p is empty, and it had files before\n');
   const none = await here.shell('pach create repo q; pach create pipeline -f - <<E\n' + spec(undefined, 'q') + '\nE');
   expect(none).toMatchObject({ code: 4, stderr: expect.stringContaining('a repo with this name already exists') });
 });

@@ -73,7 +73,7 @@ test('what has a result can be computed again, all of it or a datum', async () =
     );
     return [...new Set(lines.map(({ state, why }) => `${state}: ${why.replace(/job \w+/, 'a job')}`))];
   };
-  const [computed, again] = ['skipped: a job has computed it', 'new: no result of before is taken'];
+  const [computed, again] = ['skipped: a job already computed it', 'new: earlier results are ignored'];
   expect(await dryRun()).toEqual([computed]);
   expect(await dryRun('--reprocess')).toEqual([again]);
   expect(await here.ran('-f up.json --reprocess')).toMatchObject({ datums: { processed: 3 }, output: { changed: 0 } });
@@ -84,7 +84,7 @@ test('what has a result can be computed again, all of it or a datum', async () =
   await here.ran('up');
   const [datum] = await here.datums('up');
   const id = datum?.id.slice(0, 8);
-  expect(await here.must(`pach why up ${id}`)).toMatch(/^success: since job \w+ differs: salt\n$/);
+  expect(await here.must(`pach why up ${id}`)).toMatch(/^success: changed since job \w+: salt\n$/);
   await here.must(`pach restart datum up ${id}`);
   expect(await here.ran('up')).toMatchObject({ datums: { processed: 1, skipped: 2 }, commit });
   expect(await here.must(`pach why up ${id}`)).toContain('but earlier results were ignored');
@@ -108,7 +108,7 @@ test('commands that give something else each time are found', async () => {
     'same in 6',
   ]);
   expect(await here.must('pach run pipeline up --recompute 9')).toContain(
-    'up: run again to compare: 3 datums: 3 same (',
+    'up: computed again to compare: 3 datums: 3 same (',
   );
   expect((await here.ran('up')).recomputed).toBe(null);
   const { code, lines, stderr } = await here.run('random --recompute 2');
@@ -116,10 +116,10 @@ test('commands that give something else each time are found', async () => {
   expect(lines[0]?.recomputed?.map(({ id, now }) => `${id} ${now}`)).toEqual(
     lines[0]?.different.map((id) => `${id} different`),
   );
-  expect(stderr).toMatch(/\(in:\/[abc]\.txt\) gave something else when it was run again\n/);
+  expect(stderr).toMatch(/\(in:\/[abc]\.txt\) gave a different result when it was run again\n/);
   expect(lines).toMatchObject([{ state: 'success', commit, datums: { processed: 0, skipped: 3 } }]);
   expect(lines[0]?.different).toHaveLength(2);
-  expect(stderr.match(/gave something else when it was run again/g)).toHaveLength(2);
+  expect(stderr.match(/gave a different result when it was run again/g)).toHaveLength(2);
 });
 
 test('why tells which part of the key differs', async () => {

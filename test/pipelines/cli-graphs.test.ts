@@ -134,28 +134,32 @@ test('repos and branches are not deleted from under those that read or write the
     expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
     expect(stderr).toBe(`pach: ${what}: ${why}\n`);
   };
-  await refused('repo in', 'it is read by p\ntry: pach delete repo in --force');
-  await refused('branch in@other', 'it is read by p\ntry: pach delete branch in@other --force');
-  await refused('branch p@master', 'it is read by q\ntry: pach delete branch p@master --force');
+  await refused('repo in', 'p reads it\ntry: pach delete repo in --force');
+  await refused('branch in@other', 'p reads it\ntry: pach delete branch in@other --force');
+  await refused('branch p@master', 'q reads it\ntry: pach delete branch p@master --force');
   await refused(
     'branch q@master',
     'it is the output of pipeline q, and the next run would make it again\ntry: pach delete branch q@master --force\n or: pach delete pipeline q',
   );
   // What an experiment reads of another one beside production is the branch of that name.
   await here.must('pach run pipeline p --branch exp');
-  await refused(
-    'branch p@exp',
-    'it is read by q on branch exp, r on branch exp\ntry: pach delete branch p@exp --force',
-  );
+  await refused('branch p@exp', 'q on branch exp, r on branch exp read it\ntry: pach delete branch p@exp --force');
   // Nothing depends on these: another branch, and an experiment that goes with its branch.
   await here.must('pach delete branch in@free; pach delete branch q@exp');
   await here.must('pach delete branch r@exp; pach delete branch p@exp');
 
   const branch = await here.shell('pach delete branch p@master --force -o json');
   expect(JSON.parse(branch.stdout)).toEqual({ repo: 'p', branch: 'master', broken: ['q'] });
-  expect(branch).toMatchObject({ code: 0, stderr: 'pach: broken now, since it was their input: q\n' });
+  expect(branch).toMatchObject({
+    code: 0,
+    stderr: "pach: these pipelines can't run any more, because it was their input: q\n",
+  });
   const repo = await here.shell('pach delete repo in --force');
-  expect(repo).toEqual({ code: 0, stdout: 'in\n', stderr: 'pach: broken now, since it was their input: p\n' });
+  expect(repo).toEqual({
+    code: 0,
+    stdout: 'in\n',
+    stderr: "pach: these pipelines can't run any more, because it was their input: p\n",
+  });
   expect((await here.run('p')).code).toBe(3);
 });
 

@@ -72,13 +72,13 @@ test('code is written to a folder, and through no link in it', async () => {
   const { job } = await here.ran('-f p.json');
   await here.must('mkdir there victim; ln -s ../victim there/app');
   const { code: exit, stderr } = await here.shell('pach get code p -o there');
-  expect({ exit, stderr }).toMatchObject({ exit: 4, stderr: expect.stringContaining('there/app: it is in the way') });
+  expect({ exit, stderr }).toMatchObject({ exit: 4, stderr: expect.stringContaining('there/app: it is not a folder') });
   expect(await here.must('ls -A victim')).toBe('');
   await here.spec('q', 'true');
   const without = await here.ran('-f q.json');
   expect(await here.shell('pach get code q -o x')).toMatchObject({
     code: 3,
-    stderr: `pach: the code of job ${without.job}: version 1 of q, which it ran, has no code (dev.code)\ntry: pach inspect job ${without.job}\n`,
+    stderr: `pach: the code of job ${without.job}: it ran version 1 of q, which has no code (dev.code)\ntry: pach inspect job ${without.job}\n`,
   });
   expect((await here.shell(`pach get code ${job}`)).code).toBe(2);
 });
@@ -131,14 +131,14 @@ test('pipelines of older programs are read, and go on', async () => {
   const lost = await old(`pach get code ${one} -o one`);
   expect(lost).toMatchObject({ code: 3, stderr: expect.stringContaining('and did not keep the code') });
   expect((await old(`pach why ${two} $(pach list datum ${two} -o json | head -1 | cut -d'"' -f4)`)).stdout).toMatch(
-    /^success: since job \w+ differs: code \/app\n$/,
+    /^success: changed since job \w+: code \/app\n$/,
   );
   expect((await old('pach delete repo p --force')).code).toBe(4);
   // Its results are those of another recipe: none is taken, and nothing is lost.
   const again = await old('pach run pipeline p -o json');
   expect(linesOf(again.stdout)).toMatchObject([{ state: 'success', datums: { processed: 2, skipped: 0 } }]);
   expect((await old("pach why p $(pach list datum p -o json | head -1 | cut -d'\"' -f4)")).stdout).toMatch(
-    /^success: since job \w+ differs: the rules for keys, .*\bpipeline, project\b/,
+    /^success: changed since job \w+: the format of keys, .*\bpipeline, project\b/,
   );
   expect((await old('pach gc --grace 0 && pach fsck --read-data 100% && pach purge in:/a')).code).toBe(0);
   expect((await old(`pach gc --grace 0 && pach fsck && pach get code p -o now && cat now/app/run.sh`)).stdout).toMatch(

@@ -72,7 +72,7 @@ const runFrame = (argv: readonly string[]) =>
     .u64(0)
     .u64(0)
     .u8(0);
-const noMeaning = 'the engine said something that has no meaning';
+const noMeaning = 'the engine sent an invalid message';
 
 describe('a launcher', () => {
   test('ends at frames that have no meaning, and says so', async () => {
@@ -295,7 +295,7 @@ describe("the engine's end", () => {
       const failure = run(launcher, 'true').catch((error: unknown) => error);
       toEngine.write(bytes);
       expect(await failure).toMatchObject({ code: 'damaged' });
-      await expect(run(launcher, 'true')).rejects.toThrow('no meaning');
+      await expect(run(launcher, 'true')).rejects.toThrow('invalid message');
     }
   });
 

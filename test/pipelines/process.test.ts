@@ -56,7 +56,7 @@ describe.each(whos)('commands of %s', (who) => {
     await driver.run('echo "#!/nonesuch/sh" > /pfs/out/bare');
     expect((await driver.run('', { argv: ['/pfs/out/bare'] })).ending).toEqual({
       kind: 'not-started',
-      why: '/pfs/out/bare needs an interpreter or loader that is not there',
+      why: '/pfs/out/bare needs an interpreter or loader that does not exist',
     });
     await driver.open({ workingDir: '/nonesuch' }, 'elsewhere');
     expect((await driver.run('pwd', { worker: 'elsewhere' })).ending).toEqual({

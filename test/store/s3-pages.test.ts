@@ -40,9 +40,9 @@ const cut = (token: string) =>
 const endless: readonly [string, (request: number) => string, RegExp][] = [
   ['the same token', (n) => entry(`a${n}`) + cut('same'), /the same continuation token came twice/],
   ['two tokens in turn', (n) => entry(`a${n}`) + cut(`t${n % 2}`), /the same continuation token came twice/],
-  ['no token', () => entry('a') + cut(''), /nothing says where it goes on/],
-  ['the same page', (n) => entry('a') + cut(`t${n}`), /a page of it came twice/],
-  ['a key from elsewhere', () => '<Contents><Key>x</Key><Size>1</Size></Contents>', /does not lie there: x/],
+  ['no token', () => entry('a') + cut(''), /it has no continuation token/],
+  ['the same page', (n) => entry('a') + cut(`t${n}`), /the same page came twice/],
+  ['a key from elsewhere', () => '<Contents><Key>x</Key><Size>1</Size></Contents>', /is not below this prefix: x/],
   ['nothing in it', () => '', /is not a listing/],
   ['what nobody can parse', () => '<a>'.repeat(100_000), /not one that an S3 server gives/],
 ];

@@ -176,7 +176,7 @@ test('branches and commits that do not fit together', async () => {
     [`data@y: its head has another tree than its commit`]: (change) =>
       change.setBranch({ ...master, name: 'y', head: { ...masterHead, tree: one.tree } }),
     [`none@y: there is no such repo`]: (change) => change.setBranch({ ...master, repo: 'none', name: 'y' }),
-    [`data@y: its commit ${three.id} is at a wrong time`]: async (change, { nodes: sink }) => {
+    [`data@y: its commit ${three.id} has a wrong time`]: async (change, { nodes: sink }) => {
       // The last one: a millisecond after another may be the next one's time.
       const items = [one, two, three].map((commit) => ({
         key: timeKey(commit.finished + (commit === three ? 1 : 0)),
@@ -194,7 +194,7 @@ test('branches and commits that do not fit together', async () => {
     [`data@${'0'.repeat(32)}: it names itself data@${two.id}`]: (change) => entry(change, '0'.repeat(32), two.ref),
     [`data@${'0'.repeat(32)}: its entry does not lead to a commit`]: (change) =>
       entry(change, '0'.repeat(32), two.tree),
-    [`data@${'0'.repeat(32)}: its parent ${'f'.repeat(32)} is no commit of the repo`]: async (change, upload) => {
+    [`data@${'0'.repeat(32)}: its parent ${'f'.repeat(32)} is not a commit of the repo`]: async (change, upload) => {
       const changes = { id: '0'.repeat(32) as CommitId, parent: 'f'.repeat(32) as CommitId };
       entry(change, changes.id, await rewritten(upload, two, changes));
     },

@@ -27,25 +27,28 @@ export const createBranchVerb = verb<{ branch: string; head: string | undefined 
   command: 'create branch <branch>',
   summary: 'Create a branch, or move one with --head',
   examples: [
-    ['create branch images@dev', 'A branch without commits'],
-    ['create branch images@dev --head master^', 'A branch that starts one commit before the head of master'],
+    ['create branch images@dev', 'Create a branch without commits'],
+    ['create branch images@dev --head master^', 'Create a branch that starts one commit before the head of master'],
   ],
   json: branchJson,
   options: (yargs) =>
     yargs
       .positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' })
-      .option('head', { type: 'string', describe: 'The commit it points to: a branch or commit of the same repo' }),
+      .option('head', { type: 'string', describe: 'The new head: a branch or commit of the same repo' }),
   async run({ branch: text, head }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
       throw new PachError('usage', {
         what: text,
-        why: 'it names no branch',
+        why: 'it does not name a branch',
         next: `pach create branch ${shellWord(text)}@NAME`,
       });
     const at = head === undefined ? undefined : parseAddress(head.includes('@') ? head : `${repo}@${head}`);
     if (at && at.repo !== repo)
-      throw new PachError('usage', { what: head as string, why: `the head of a branch lies in its own repo, ${repo}` });
+      throw new PachError('usage', {
+        what: head as string,
+        why: `the head of a branch must be a commit of its own repo, ${repo}`,
+      });
     await using opened = await openProject(where);
     await createBranch(opened.project, repo, branch, at);
     const made = await (await opened.project.snapshot()).branch(repo, branch);
@@ -77,21 +80,21 @@ export const listBranchVerb = verb<{ repo: string }>({
 export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
   command: 'delete branch <branch>',
   summary: 'Delete a branch; its commits stay and can be named by id',
-  examples: [['delete branch images@dev', 'The branch dev']],
+  examples: [['delete branch images@dev', 'Delete the branch dev']],
   json: '{repo, branch, broken: [pipeline]}; broken: pipelines that read it',
   options: (yargs) =>
     yargs.positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' }).option('force', {
       alias: 'f',
       type: 'boolean',
       default: false,
-      describe: 'Delete it even if pipelines read or write it',
+      describe: 'Delete the branch even if pipelines read or write it',
     }),
   async run({ branch: text, force }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
       throw new PachError('usage', {
         what: text,
-        why: 'it names no branch',
+        why: 'it does not name a branch',
         next: `pach delete branch ${shellWord(text)}@NAME`,
       });
     await using opened = await openProject(where);
@@ -100,6 +103,7 @@ export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
       broken = await checkDoomed(snapshot, { repo, branch }, force);
     });
     await output.document({ repo, branch, broken }, () => branch);
-    if (broken.length > 0) output.note(`broken now, since it was their input: ${broken.join(', ')}`);
+    if (broken.length > 0)
+      output.note(`these pipelines can't run any more, because it was their input: ${broken.join(', ')}`);
   },
 });

@@ -22,7 +22,7 @@ interface CacheArgs {
 const damagedCode = 6;
 
 function cacheOption(yargs: Argv): Argv<CacheArgs> {
-  return yargs.option('cache', { type: 'string', describe: 'Folder of the disk cache, as for mount' });
+  return yargs.option('cache', { type: 'string', describe: 'Folder of the disk cache (the same as for mount)' });
 }
 
 async function dirOf({ cache }: CacheArgs, { home }: Settings): Promise<string> {
@@ -34,7 +34,7 @@ async function dirOf({ cache }: CacheArgs, { home }: Settings): Promise<string> 
 export const cacheStatsVerb = verb<CacheArgs>({
   command: 'cache stats',
   summary: 'Show what the disk cache of this machine holds',
-  examples: [['cache stats', 'Of all stores']],
+  examples: [['cache stats', 'The cache holds data of all stores']],
   json: '{dir, bytes, files, extents}; files: large files, whole or in part; extents: parts of packs',
   options: cacheOption,
   async run(args, { settings, output }) {
@@ -55,13 +55,13 @@ export const cacheStatsVerb = verb<CacheArgs>({
 export const cacheClearVerb = verb<CacheArgs>({
   command: 'cache clear',
   summary: 'Empty the disk cache; mounts keep working',
-  examples: [['cache clear', 'Of all stores']],
+  examples: [['cache clear', 'The cache holds data of all stores']],
   json: '{dir, bytes, files, left}; bytes and files that were removed; left: paths that pach did not create and did not touch',
   options: cacheOption,
   async run(args, { settings, output, signal }) {
     const dir = await dirOf(args, settings);
     const { bytes, files, left } = await clearCache(dir, signal);
-    for (const path of left) output.note(`left, since pach did not make it: ${join(dir, path)}`);
+    for (const path of left) output.note(`not removed, because pach did not make it: ${join(dir, path)}`);
     await output.document(
       { dir, bytes, files, left },
       () => `${dir}: ${countText(files, 'file')}, ${sizeText(bytes)} removed`,
@@ -72,8 +72,8 @@ export const cacheClearVerb = verb<CacheArgs>({
 export const cacheVerifyVerb = verb<CacheArgs>({
   command: 'cache verify',
   reads: true,
-  summary: 'Check every byte of the disk cache; damaged data is removed and fetched again when it is read',
-  examples: [['cache verify', 'Exit code 6 when something was damaged']],
+  summary: 'Check every byte of the disk cache and remove damaged data; the next read fetches it again',
+  examples: [['cache verify', 'Exit code 6 if something was damaged']],
   json: '{dir, items, checkedBytes, damagedItems, damagedBytes}',
   options: cacheOption,
   async run(args, { settings, output, signal }) {
@@ -101,8 +101,8 @@ export const cacheVerifyVerb = verb<CacheArgs>({
 export const cacheWarmVerb = verb<CacheArgs & { file: string; 'cache-size': string | undefined }>({
   command: 'cache warm <file>',
   reads: true,
-  summary: 'Fetch a file or directory into the disk cache before it is read',
-  examples: [['cache warm images@master:/a', 'All below a directory']],
+  summary: 'Fetch a file or folder into the disk cache before a program reads it',
+  examples: [['cache warm images@master:/a', 'Everything in the folder /a']],
   json: '{files, bytes, fetchedBytes, requests}; fetchedBytes and requests: of large files',
   options: (yargs) =>
     cacheOption(yargs)

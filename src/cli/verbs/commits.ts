@@ -92,7 +92,7 @@ export const listCommitVerb = verb<{ commit: string; number: string | undefined 
   command: 'list commit <commit>',
   summary: 'List commits, newest first',
   examples: [
-    ['list commit images', 'Of all branches'],
+    ['list commit images', 'Commits of all branches'],
     ['list commit images@master -n 20', 'The last 20 commits of a branch'],
   ],
   json: commitJson,
@@ -120,7 +120,7 @@ export const listCommitVerb = verb<{ commit: string; number: string | undefined 
 function countOf(text: string | undefined): number {
   if (text === undefined) return Number.MAX_SAFE_INTEGER;
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new PachError('usage', { what: `-n ${text}`, why: 'it takes a whole number' });
+  throw new PachError('usage', { what: `-n ${text}`, why: 'give a whole number' });
 }
 
 export const inspectCommitVerb = verb<{ commit: string }>({
@@ -151,10 +151,10 @@ function describe(commit: Commit, { id }: Pick<Output, 'id'>): string[] {
 
 export const logVerb = verb<{ commit: string; path: string | undefined; number: string | undefined }>({
   command: 'log <commit> [path]',
-  summary: 'Show the history of a version, or of a path in it',
+  summary: 'Show the commits before a version, or only those that changed a path',
   examples: [
-    ['log images@master', 'Commits with their messages'],
-    ['log images@master -- /a/b.png', 'Commits that changed a path'],
+    ['log images@master', 'List commits with their messages'],
+    ['log images@master -- /a/b.png', 'List commits that changed a path'],
   ],
   json: commitJson,
   options: (yargs) =>

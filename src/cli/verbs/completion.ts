@@ -8,7 +8,7 @@ export const completionVerb = verb<{ shell: Shell }>({
   command: 'completion <shell>',
   summary: 'Print the completion script of a shell, for pach and pachmount',
   examples: [
-    ['completion bash # in ~/.bashrc: source <(pach completion bash)', 'Bash, from the next shell on'],
+    ['completion bash # in ~/.bashrc: source <(pach completion bash)', 'Enable completion in new Bash shells'],
     ['completion zsh # in ~/.zshrc: source <(pach completion zsh)', 'Zsh'],
     ['completion fish # in ~/.config/fish/config.fish: pach completion fish | source', 'Fish'],
   ],

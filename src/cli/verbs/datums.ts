@@ -64,7 +64,7 @@ async function infoOf(project: Project, job: Job, datum: JobDatum, { id }: Pick<
   const { outcome } = datum;
   const why =
     outcome.reason ||
-    (state === 'skipped' ? `job ${id(outcome.job)} already computed it with the same key` : 'computed by this job');
+    (state === 'skipped' ? `job ${id(outcome.job)} already computed it with the same key` : 'this job computed it');
   return { id: datum.id, state, files: await filesOf(project, job, datum), why };
 }
 
@@ -72,8 +72,8 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
   command: 'list datum [job]',
   summary: 'List the datums of a job, or the datums that a spec would create',
   examples: [
-    ['list datum 3f2a', 'What a job computed, and what it reused from earlier jobs'],
-    ['list datum -f edges.json', 'What a spec would compute'],
+    ['list datum 3f2a', 'Show which datums a job computed, and which it reused from earlier jobs'],
+    ['list datum -f edges.json', 'Show what a spec would compute'],
   ],
   json: `${datumJson}; with -f ${stepJson}`,
   options: (yargs) =>
@@ -83,7 +83,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
       .option('executor', {
         choices: ['process', 'docker'],
         default: 'process',
-        describe: 'With -f: the executor whose results count as computed',
+        describe: 'With -f: use the results of this executor',
       }),
   async run({ job: text, file, executor }, { settings, output, signal }) {
     if (file !== undefined) {
@@ -115,7 +115,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
 export const inspectDatumVerb = verb<DatumArgs>({
   command: 'inspect datum <job> <datum>',
   summary: 'Show one datum of a job',
-  examples: [['inspect datum 3f2a 9c01', 'Its input, how it ended and what it took']],
+  examples: [['inspect datum 3f2a 9c01', 'Show its input, its result, and the time and memory it used']],
   json: '{id, state, files, why, job, key, stats: {startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak}, output: {files, bytes, hash} or null}; job: the one that ran it',
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
@@ -136,7 +136,7 @@ export const inspectDatumVerb = verb<DatumArgs>({
 
 export const restartDatumVerb = verb<DatumArgs>({
   command: 'restart datum <job> <datum>',
-  summary: 'Forget the result of a datum: the next run computes it again',
+  summary: 'Forget the result of a datum, so that the next run computes it again',
   examples: [['restart datum 3f2a 9c01', 'Then: pach run pipeline']],
   json: '{id}',
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
@@ -152,7 +152,7 @@ export const restartDatumVerb = verb<DatumArgs>({
 export const whyVerb = verb<DatumArgs>({
   command: 'why <job> <datum>',
   summary: 'Explain why a datum was computed or skipped',
-  examples: [['why 3f2a 9c01', 'Which part of its key differs from the nearest earlier result']],
+  examples: [['why 3f2a 9c01', 'Show which part of its key differs from the nearest earlier result']],
   json: '{id, state, computedBy, comparedWith, differs: [part of the key], why}',
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
@@ -184,9 +184,9 @@ export const logsVerb = verb<LogArgs>({
   reads: true,
   summary: 'Print the logs of a job',
   examples: [
-    ['logs -p edges', "A pipeline's newest job"],
-    ['logs -j 3f2a --datum 9c01', 'One datum'],
-    ['logs -p edges -f', 'Follow until the job ends'],
+    ['logs -p edges', "Logs of a pipeline's newest job"],
+    ['logs -j 3f2a --datum 9c01', 'Logs of one datum'],
+    ['logs -p edges -f', 'Follow the logs until the job ends'],
   ],
   json: '{datum, line} a line',
   options: (yargs) =>

@@ -11,23 +11,26 @@ import { verb } from '../verb.ts';
 
 export const doctorVerb = verb({
   command: 'doctor',
-  summary: 'Check what this store and this machine support',
+  summary: 'Check whether the store and this machine work well',
   examples: [
     ['doctor', 'Check the store and the machine, with advice'],
     ['doctor --store s3://bucket/prefix', 'Check a place before you use it; this creates no store'],
     ['doctor -o json', 'One JSON object for each check'],
-    ['doctor --store s3://bucket/prefix --print-policy reader', 'The least rights that a reader of this store needs'],
+    [
+      'doctor --store s3://bucket/prefix --print-policy reader',
+      'Print the fewest rights that a reader of this store needs',
+    ],
   ],
   options: (yargs) =>
     yargs.option('print-policy', {
       choices: policyRoles,
-      describe: 'Print the policy for AWS that a role needs at this store, and ask no server',
+      describe: 'Print the AWS policy that a role needs for this store; contacts no server',
     }),
   json: '{check, state: "ok"|"warn"|"fail", value, advice?}. Exit code 1 when a check failed, 5 when the store does not answer',
   async run({ printPolicy }, { settings, output, signal }) {
     if (printPolicy !== undefined) {
       await output.write(`${JSON.stringify(policyOf(settings, printPolicy), undefined, 2)}\n`);
-      output.note('attach it to a user or a role; for a policy of the bucket, add a Principal to each statement');
+      output.note('attach it to a user or a role; to use it as a bucket policy, add a Principal to each statement');
       return 0;
     }
     const checks: Check[] = [];

@@ -12,8 +12,8 @@ export const drawVerb = verb<{ format: string }>({
   command: 'draw',
   summary: 'Draw the graph of repos and pipelines',
   examples: [
-    ['draw > graph.svg', 'As a picture'],
-    ['draw --format dot | dot -Tpng > graph.png', 'With Graphviz'],
+    ['draw > graph.svg', 'Write a picture'],
+    ['draw --format dot | dot -Tpng > graph.png', 'Draw it with Graphviz'],
   ],
   options: (yargs) =>
     yargs.option('format', { choices: ['svg', 'dot'], default: 'svg', describe: 'A picture, or text for Graphviz' }),

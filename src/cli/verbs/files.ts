@@ -49,9 +49,9 @@ async function printFiles(
 
 export const listFileVerb = verb<{ file: string; recursive: boolean }>({
   command: 'list file <file>',
-  summary: 'List a directory of a version',
+  summary: 'List a folder of a version',
   examples: [
-    ['list file images@master:/a', 'Files and directories in /a'],
+    ['list file images@master:/a', 'Files and folders in /a'],
     ['list file images@master^ -r', 'All files of the commit before the last'],
   ],
   json: fileJson,
@@ -67,7 +67,7 @@ export const globFileVerb = verb<{ pattern: string }>({
   summary: 'List the files that match a pattern',
   examples: [
     ["glob file 'images@master:/**/*.png'", 'All PNG files'],
-    ["glob file 'images@master:/*'", 'Files and directories at the top'],
+    ["glob file 'images@master:/*'", 'Files and folders at the top'],
   ],
   json: fileJson,
   options: (yargs) =>
@@ -79,14 +79,14 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
   command: 'inspect file <file>',
   summary: 'Show one file',
   examples: [
-    ['inspect file images@master:/a/b.png', 'Its size, hash and time'],
-    ['inspect file edges@master:/b.png --datum', 'Which datum of the pipeline wrote it'],
+    ['inspect file images@master:/a/b.png', 'Show its size, hash and time'],
+    ['inspect file edges@master:/b.png --datum', 'Show which datum of the pipeline wrote it'],
   ],
   json: `${fileJson}; with --datum also writer: {pipeline, job, datum, files: [{repo, commit, path}]} or null`,
   options: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
-      .option('datum', { type: 'boolean', default: false, describe: 'Find the datum that wrote it' }),
+      .option('datum', { type: 'boolean', default: false, describe: 'Also show the datum that wrote it' }),
   async run({ file: text, datum }, { settings, output }) {
     const { address, settings: where } = addressOf(text, settings);
     await using opened = await openProject(where);
@@ -123,14 +123,14 @@ export const diffFileVerb = verb<DiffArgs>({
   command: 'diff file <new> [old]',
   summary: 'Show the differences between two versions (exit code 10 if there are any)',
   examples: [
-    ['diff file images@master', 'What the last commit changed'],
-    ['diff file images@master:/a images@dev:/a --name-only', 'Between two branches, below /a'],
+    ['diff file images@master', 'Show what the last commit changed'],
+    ['diff file images@master:/a images@dev:/a --name-only', 'Compare the folder /a of two branches'],
   ],
   json: changeJson,
   options: (yargs) =>
     yargs
       .positional('new', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .positional('old', { type: 'string', describe: 'The version to compare with, instead of the parent' })
+      .positional('old', { type: 'string', describe: 'The version to compare with; the parent by default' })
       .option('name-only', { type: 'boolean', default: false, describe: 'Print paths only' }),
   async run({ new: newText, old: oldText, 'name-only': nameOnly }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(newText, settings);
@@ -148,7 +148,7 @@ export const diffFileVerb = verb<DiffArgs>({
         throw new PachError('usage', { what: oldText, why: 'both versions must be in one project' });
       }
       if ((old.address.path ?? address.path) !== address.path) {
-        throw new PachError('usage', { what: oldText, why: 'both versions are compared below the same path' });
+        throw new PachError('usage', { what: oldText, why: 'both versions must have the same path' });
       }
       before = await filesAt(opened.project, snapshot, old.address, oldText);
     }

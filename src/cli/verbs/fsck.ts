@@ -14,7 +14,7 @@ const damagedExitCode = 6;
 export const fsckVerb = verb<{ 'read-data': string }>({
   command: 'fsck',
   reads: true,
-  summary: 'Check indexes, metadata and versions of a project, and on request the data of files. Repairs nothing',
+  summary: 'Check the indexes, metadata and versions of a project, and optionally the data of files; repairs nothing',
   examples: [
     ['fsck', 'Check everything except the data of files'],
     ['fsck --read-data 10%', 'Also read a tenth of the data packs, chosen at random'],
@@ -41,7 +41,7 @@ export const fsckVerb = verb<{ 'read-data': string }>({
       await output.lines([
         `Checked ${countText(commits, 'commit')}, ${countText(nodes, 'node')}, ${countText(chunks, 'chunk')} in ${countText(packs, 'pack')}; read ${sizeText(bytesRead)} of data.`,
         ...(garbage.objects > 0
-          ? [`${countText(garbage.objects, 'object')}, ${sizeText(garbage.bytes)}, wait for pach gc.`]
+          ? [`${countText(garbage.objects, 'object')}, ${sizeText(garbage.bytes)}, can be deleted by pach gc.`]
           : []),
         `${countText(errors, 'error')}, ${countText(warnings, 'warning')}.`,
       ]);
@@ -63,7 +63,7 @@ function shareOf(text: string): number {
   if (digits !== undefined && Number(digits) <= 100) return Number(digits) / 100;
   throw new PachError('usage', {
     what: `--read-data ${text}`,
-    why: 'it takes 0% to 100%',
+    why: 'give 0% to 100%',
     next: 'for example --read-data 10%',
   });
 }

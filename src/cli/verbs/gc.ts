@@ -11,8 +11,8 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
   summary: 'Delete data that nothing refers to any more, and merge small packs',
   examples: [
     ['gc --dry-run', 'Show what would be deleted'],
-    ['gc', 'Mark what is not needed; delete what was marked a day ago'],
-    ['gc --grace 0', 'Delete at once; only while nobody else uses the store'],
+    ['gc', 'Mark data that is not needed; delete data that was marked a day ago'],
+    ['gc --grace 0', 'Delete at once; use it only while nobody else uses the store'],
   ],
   json: '{objectsBefore, objectsAfter, bytesBefore, bytesAfter, copiedBytes, condemnedObjects, condemnedBytes, deletedObjects, deletedBytes, leftoverFiles, leftoverBytes}; leftover: what killed writers left in a folder store',
   options: (yargs) =>
@@ -22,7 +22,7 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
         default: '24h',
         describe: 'How long to keep marked data, which mounts and writers may still use: 30m, 24h, 7d',
       })
-      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing' }),
+      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing; show what would happen' }),
   async run({ grace, 'dry-run': dryRun }, { settings, output, signal }) {
     const milliseconds = durationOf('--grace', grace);
     await using opened = await openProject(settings);

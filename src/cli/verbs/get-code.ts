@@ -35,7 +35,7 @@ export const getCodeVerb = verb<GetCodeArgs>({
     const job = await jobNamed(snapshot, text);
     const found = await codeOfJob(snapshot, job);
     if (!found.code) {
-      const why = `version ${job.pipelineVersion} of ${job.pipeline}, which it ran, has no code (dev.code)`;
+      const why = `it ran version ${job.pipelineVersion} of ${job.pipeline}, which has no code (dev.code)`;
       throw new PachError('not-found', { what: `the code of job ${job.id}`, why, next: `pach inspect job ${job.id}` });
     }
     const files = new Files(project.reader, await codeTree(project, found), `the code of job ${job.id}`);

@@ -22,17 +22,22 @@ interface GetArgs {
 export const getFileVerb = verb<GetArgs>({
   command: 'get file <file>',
   reads: true,
-  summary: 'Get a file, or a directory with -r',
+  summary: 'Get a file, or a folder with -r',
   examples: [
-    ['get file images@master:/a/b.png -o b.png', 'To a file'],
-    ['get file notes@master:/today.txt', 'To standard output'],
-    ['get file images@master:/a -r -o ./out', 'The contents of a directory into a folder'],
+    ['get file images@master:/a/b.png -o b.png', 'Write it to a file'],
+    ['get file notes@master:/today.txt', 'Write it to standard output'],
+    ['get file images@master:/a -r -o ./out', 'Write the contents of a folder to a local folder'],
   ],
   formats: false,
   options: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Get a directory' })
+      .option('recursive', {
+        alias: 'r',
+        type: 'boolean',
+        default: false,
+        describe: 'Get a folder with everything in it',
+      })
       .option('output', { alias: 'o', type: 'string', describe: 'File or folder to write to; - is standard output' }),
   async run({ file: text, recursive, output: target }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(text, settings);
@@ -50,7 +55,7 @@ export const getFileVerb = verb<GetArgs>({
       if (target === undefined || target === '-') {
         throw new PachError('usage', {
           what: text,
-          why: 'a directory needs a folder to go to',
+          why: 'a folder needs a local folder as its target (-o FOLDER)',
           next: `pach get file ${shellWord(text)} -r -o FOLDER`,
         });
       }

@@ -13,9 +13,9 @@ export function helpVerb(verbs: () => readonly string[]) {
     command: 'help [page]',
     summary: 'List the pages of the guide, or show one; `pach help VERB` is `pach VERB --help`',
     examples: [
-      ['help', 'All pages'],
-      ['help mounting', 'One of them'],
-      ['help put file', 'How a verb is used'],
+      ['help', 'List all pages'],
+      ['help mounting', 'Show the page mounting'],
+      ['help put file', 'Show how to use a verb'],
     ],
     formats: false,
     options: (yargs) => yargs.positional('page', { type: 'string', describe: 'Name of a page' }),
@@ -23,7 +23,7 @@ export function helpVerb(verbs: () => readonly string[]) {
       if (page) return output.page(await guidePage(page, verbs()));
       await output.rows(await guidePages(), [
         ['PAGE', (row) => row.page],
-        ['WHAT IT TELLS', (row) => row.summary],
+        ['CONTENT', (row) => row.summary],
       ]);
       return undefined;
     },

@@ -24,7 +24,7 @@ const jobOption = { type: 'string', demandOption: true, describe: 'Id of a job, 
 export const listJobVerb = verb<{ pipeline: string | undefined; number: number | undefined }>({
   command: 'list job',
   summary: 'List jobs, newest first',
-  examples: [['list job -p edges', 'Those of one pipeline']],
+  examples: [['list job -p edges', 'List the jobs of one pipeline']],
   json: jobJson,
   options: (yargs) =>
     yargs
@@ -32,7 +32,7 @@ export const listJobVerb = verb<{ pipeline: string | undefined; number: number |
       .option('number', { alias: 'n', type: 'number', describe: 'Show at most this many' }),
   async run({ pipeline, number }, { settings, output }) {
     if (number !== undefined && !(Number.isInteger(number) && number >= 0)) {
-      throw new PachError('usage', { what: '--number', why: 'it takes a whole number from 0' });
+      throw new PachError('usage', { what: '--number', why: 'give a whole number of at least 0' });
     }
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
@@ -45,7 +45,7 @@ export const listJobVerb = verb<{ pipeline: string | undefined; number: number |
 export const inspectJobVerb = verb<JobArgs>({
   command: 'inspect job <job>',
   summary: 'Show one job',
-  examples: [['inspect job 3f2a', 'The job whose id begins so']],
+  examples: [['inspect job 3f2a', 'The job whose id begins with 3f2a']],
   json: jobJson,
   options: (yargs) => yargs.positional('job', jobOption),
   async run({ job: text }, { settings, output }) {
@@ -59,7 +59,7 @@ export const waitJobVerb = verb<JobArgs>({
   command: 'wait job <job>',
   reads: true,
   summary: 'Wait until a job ends',
-  examples: [['wait job 3f2a', 'Exit code 1 when it did not succeed']],
+  examples: [['wait job 3f2a', 'Exit code 1 if it did not succeed']],
   json: jobJson,
   options: (yargs) => yargs.positional('job', jobOption),
   async run({ job: text }, { settings, output, signal }) {
@@ -80,8 +80,8 @@ export const waitJobVerb = verb<JobArgs>({
 
 export const stopJobVerb = verb<JobArgs>({
   command: 'stop job <job>',
-  summary: 'Stop a running job; what it has computed is kept',
-  examples: [['stop job 3f2a', 'The job whose id begins so']],
+  summary: 'Stop a running job; the results that it has computed are kept',
+  examples: [['stop job 3f2a', 'The job whose id begins with 3f2a']],
   json: jobJson,
   options: (yargs) => yargs.positional('job', jobOption),
   async run({ job: text }, { settings, output, signal }) {
@@ -89,7 +89,7 @@ export const stopJobVerb = verb<JobArgs>({
     const { project } = opened;
     const found = await jobNamed(await project.snapshot(), text);
     if (found.state !== 'running') {
-      throw new PachError('conflict', { what: `job ${found.id}`, why: `it has ended already: ${found.state}` });
+      throw new PachError('conflict', { what: `job ${found.id}`, why: `it has already ended: ${found.state}` });
     }
     const job = await stop(project, found, signal);
     const info = jobInfo(job);
@@ -119,17 +119,17 @@ async function stop(project: Project, found: Job, signal: AbortSignal): Promise<
 function engineGone(job: Job): PachError {
   return new PachError('failed', {
     what: `job ${job.id}`,
-    why: 'the engine that ran it is gone; the next run goes on with it',
+    why: 'the engine that ran it is gone; the next run continues its work',
     next: `pach run pipeline ${job.pipeline}`,
   });
 }
 
 export const profileVerb = verb<JobArgs & { format: string }>({
   command: 'profile <job>',
-  summary: "Show where a job's time went",
+  summary: 'Show how long each datum of a job took',
   examples: [
-    ['profile 3f2a', 'The datums that it ran, the longest first'],
-    ['profile 3f2a --format svg > job.svg', 'The same as a timeline'],
+    ['profile 3f2a', 'List the datums that it ran, longest first'],
+    ['profile 3f2a --format svg > job.svg', 'Draw them as a timeline'],
   ],
   json: '{datum, state, totalMs, startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak} a datum, longest first',
   options: (yargs) =>

@@ -44,7 +44,7 @@ export const mountVerb = verb<MountArgs>({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'repo[@ref][:/folder] …, and last the mountpoint',
+        describe: 'Sources (repo[@ref][:/folder]), then the mountpoint',
       })
       .option('repos', {
         alias: 'r',
@@ -52,26 +52,25 @@ export const mountVerb = verb<MountArgs>({
         array: true,
         nargs: 1,
         default: [],
-        describe: 'A source, as for pachctl mount',
+        describe: 'A source, written as for pachctl mount',
       })
       .option('foreground', {
         alias: 'f',
         type: 'boolean',
         default: false,
-        describe: 'Stay in the foreground until it is unmounted; Ctrl-C unmounts',
+        describe: 'Stay in the foreground until the mount ends; Ctrl-C unmounts',
       })
       .option('cache', { type: 'string', describe: 'Folder of the disk cache' })
       .option('cache-size', { type: 'string', default: '20GB', describe: 'Largest size of the disk cache' })
       .option('memory', {
         type: 'string',
         default: '256MB',
-        describe: 'Largest amount of memory for data that is read',
+        describe: 'Most memory to use for data that is read',
       })
       .option('prefetch', {
         type: 'string',
         default: 'auto',
-        describe:
-          'Bytes to read ahead of a sequential reader: auto, off (nothing comes before it is asked for) or a size',
+        describe: 'Bytes to read ahead of a sequential reader: auto, off (fetch only what is read) or a size',
       })
       .option('timeout', {
         type: 'string',
@@ -79,7 +78,7 @@ export const mountVerb = verb<MountArgs>({
         describe: 'How long a read waits for a store that does not answer',
       })
       .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users read the mount' })
-      .option('noexec', { type: 'boolean', default: false, describe: 'Do not allow programs of the mount to be run' }),
+      .option('noexec', { type: 'boolean', default: false, describe: 'Do not allow running programs from the mount' }),
   async run(args, { settings, output, signal }) {
     const last = args.words.at(-1) as string;
     const sources = [...args.repos, ...args.words.slice(0, -1)];
@@ -125,7 +124,7 @@ function prefetchOf(text: string): number | undefined {
 
 export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; lazy: boolean }>({
   command: 'unmount [mountpoint]',
-  summary: 'Unmount a mount, or all of them',
+  summary: 'Unmount one mount, or all of them',
   examples: [
     ['unmount ~/pfs', 'One mount'],
     ['unmount --all', 'All mounts of this PACH_HOME'],
@@ -133,12 +132,12 @@ export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; 
   json: '{mountpoint} a line',
   options: (yargs) =>
     yargs
-      .positional('mountpoint', { type: 'string', describe: 'Where it is mounted' })
+      .positional('mountpoint', { type: 'string', describe: 'The mountpoint' })
       .option('all', { type: 'boolean', default: false, describe: 'All mounts of this PACH_HOME' })
       .option('lazy', {
         type: 'boolean',
         default: false,
-        describe: 'Also while files are open: detach the mount now, end it when they are closed',
+        describe: 'Unmount even while files are open: detach the mount now, and end it when they are closed',
       }),
   async run({ mountpoint, all, lazy }, { settings, output }) {
     if (all === (mountpoint !== undefined)) {
@@ -163,7 +162,7 @@ async function ownMounts(home: Home, output: Output): Promise<readonly Mount[]> 
   const { mounts, broken } = await listMounts(home);
   for (const path of broken) {
     await removeTreeAsync(path);
-    output.note(`${path}: it was not the record of a mount that pach writes, and is removed`);
+    output.note(`${path}: it was not a valid mount record, so pach removed it`);
   }
   return mounts;
 }
@@ -193,7 +192,7 @@ interface MountInfo extends Partial<MountRecord> {
 export const mountsVerb = verb({
   command: 'mounts',
   summary: 'List the mounts of this PACH_HOME (-v: with their counters)',
-  examples: [['mounts -v -o json', 'With the requests that the kernel made']],
+  examples: [['mounts -v -o json', 'Also show counters, such as requests of the kernel']],
   json: "{mountpoint, store?, project?, sources?, pid?, since?, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read",
   async run(args, { settings, output }) {
     const verbose = (args as { verbose?: boolean }).verbose ?? false;
@@ -232,7 +231,7 @@ const counterColumns: Columns<MountInfo> = [
     'KERNEL',
     told(
       ({ passthrough, passthroughOpens, readAheadKib }) =>
-        `reads ${readAheadKib ?? '?'} KiB ahead, ${passthrough ? `${countText(passthroughOpens, 'open')} without us` : 'takes no files from us'}`,
+        `reads ${readAheadKib ?? '?'} KiB ahead, ${passthrough ? `${countText(passthroughOpens, 'open')} without us` : 'reads no files without pach'}`,
     ),
   ],
 ];

@@ -97,7 +97,7 @@ async function set(
   const snapshot = await project.snapshot();
   for (const pipeline of pipelines) await output.document(await infoOf(snapshot, pipeline), () => pipeline.name);
   const [first] = specs;
-  if (first) output.note(`no engine is running: try pach run pipeline ${first.name}`);
+  if (first) output.note(`pipelines run only when you run them: pach run pipeline ${first.name}`);
 }
 
 const fileOption = {
@@ -109,19 +109,19 @@ const fileOption = {
 const dryRunOption = {
   type: 'boolean',
   default: false,
-  describe: 'Create nothing; show the datums and which of them are computed already',
+  describe: 'Create nothing; show the datums, and which of them are already computed',
 } as const;
 const executorOption = {
   choices: ['process', 'docker'],
   default: 'process',
-  describe: 'With --dry-run: the executor whose results count as computed',
+  describe: 'With --dry-run: use the results of this executor',
 } as const;
 
 export const createPipelineVerb = verb<SetArgs>({
   command: 'create pipeline',
   summary: 'Create pipelines from specs',
   examples: [
-    ['create pipeline -f edges.json', 'One pipeline'],
+    ['create pipeline -f edges.json', 'Create one pipeline'],
     ['create pipeline -f pipelines/ --dry-run', 'Show what the pipelines of a folder would compute'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
@@ -134,7 +134,7 @@ export const updatePipelineVerb = verb<SetArgs & { reprocess: boolean }>({
   command: 'update pipeline',
   summary: 'Update pipelines, or create those that do not exist',
   examples: [
-    ['update pipeline -f edges.json', 'The next run computes again what the changes affect'],
+    ['update pipeline -f edges.json', 'The next run computes everything that the changes affect'],
     ['update pipeline -f edges.json --reprocess', 'The next run computes everything again'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
@@ -180,15 +180,15 @@ export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined 
   command: 'inspect pipeline <pipeline>',
   summary: 'Show one pipeline with its spec, now or in an earlier version',
   examples: [
-    ['inspect pipeline edges', 'Everything about the pipeline edges'],
-    ['inspect pipeline edges@2', 'Version 2, which is kept as long as one of its jobs exists'],
-    ['inspect pipeline edges --branch exp', 'As it is on branch exp, after run pipeline -f SPEC --branch exp'],
+    ['inspect pipeline edges', 'Show everything about the pipeline edges'],
+    ['inspect pipeline edges@2', 'Show version 2, which is kept as long as one of its jobs exists'],
+    ['inspect pipeline edges --branch exp', 'Show it on branch exp, after run pipeline -f SPEC --branch exp'],
   ],
   json: `${pipelineJson}; of a version that is not the newest without created, updated and state`,
   options: (yargs) =>
     yargs
       .positional('pipeline', { ...nameOption, describe: 'Name of a pipeline, or NAME@VERSION' })
-      .option('branch', { type: 'string', describe: 'Show what the pipeline is on this branch' }),
+      .option('branch', { type: 'string', describe: 'Show the pipeline of this branch' }),
   async run({ pipeline: text, branch }, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
@@ -206,12 +206,12 @@ async function inspected(snapshot: Snapshot, text: string, branch: string | unde
 export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo': boolean }>({
   command: 'delete pipeline <pipeline>',
   summary: 'Delete a pipeline with its jobs and its output',
-  examples: [['delete pipeline edges --keep-repo', 'Keep what it has computed, as a repo']],
+  examples: [['delete pipeline edges --keep-repo', 'Keep its results as a repo']],
   json: '{pipeline}',
   options: (yargs) =>
     yargs
       .positional('pipeline', nameOption)
-      .option('keep-repo', { type: 'boolean', default: false, describe: 'Keep the output as an ordinary repo' })
+      .option('keep-repo', { type: 'boolean', default: false, describe: 'Keep the results as an ordinary repo' })
       .option('force', {
         type: 'boolean',
         default: false,
@@ -225,7 +225,7 @@ export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo':
 });
 
 export const startPipelineVerb = stopping('start', false, 'Let a stopped pipeline run again');
-export const stopPipelineVerb = stopping('stop', true, 'Keep a pipeline from being run');
+export const stopPipelineVerb = stopping('stop', true, "Stop a pipeline, so that it can't be run");
 
 function stopping(word: string, stopped: boolean, summary: string): ReturnType<typeof verb> {
   return verb<NameArgs>({

@@ -15,24 +15,24 @@ const shownMax = 20;
 
 export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
   command: 'purge <what>',
-  summary: 'Remove a path, or everything of one commit, from history for ever',
+  summary: 'Remove a path, or all files of one commit, from history for ever',
   examples: [
-    ['purge images:/people/ann', 'A file or directory, from every version of the repo'],
-    ['purge images@4a7be2', 'All files of one commit; its id stays'],
-    ['purge images:/people/ann --dry-run', 'Show what would be removed and what was computed from it'],
+    ['purge images:/people/ann', 'Remove a file or folder from every version of the repo'],
+    ['purge images@4a7be2', 'Remove all files of one commit; its id stays'],
+    ['purge images:/people/ann --dry-run', 'Show what would be removed, and which commits were computed from it'],
   ],
   json: '{commits, computed: [{repo, branch, commit}], sameBytes: [{repo, commit, path, whole}]}; computed: commits made from those, sameBytes: other files that keep some of the bytes in the store',
   options: (yargs) =>
     yargs
       .positional('what', { type: 'string', demandOption: true, describe: 'repo:/path, or repo@commit' })
-      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing' }),
+      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing; show what would happen' }),
   async run({ what, 'dry-run': dryRun }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(what, settings);
     const { repo, ref, path } = address;
     if ((ref === undefined) === (path === undefined) || path === '/' || (ref && !/^[0-9a-f]{6,32}$/.test(ref))) {
       throw new PachError('usage', {
         what,
-        why: 'it takes a path of all versions, or one commit by its id',
+        why: 'give a path without a version, or one commit by its id',
         next: `pach purge ${repo}:/PATH`,
         or: `pach purge ${repo}@COMMIT`,
       });
@@ -44,7 +44,7 @@ export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
       if (!id.startsWith(ref ?? ''))
         throw new PachError('usage', {
           what,
-          why: `a branch has that name, whose commit is ${id}`,
+          why: `it is the name of a branch; the id of its commit is ${id}`,
           next: `pach purge ${repo}@${id}`,
         });
       target = { commit: id };
@@ -61,14 +61,14 @@ function describe(
   { id }: Pick<Output, 'id'>,
 ): string[] {
   const lines = [`${dryRun ? 'Would take' : 'Took'} ${what} out of ${countText(commits.length, 'commit')}.`];
-  if (computed.length > 0) lines.push('', 'Computed from them, and not changed:');
+  if (computed.length > 0) lines.push('', 'Commits that were computed from them, and stay unchanged:');
   for (const { repo, commit } of computed.slice(0, shownMax)) lines.push(`  ${repo}@${id(commit)}`);
   if (computed.length > shownMax) lines.push(`  and ${computed.length - shownMax} more`);
-  if (sameBytes.length > 0) lines.push('', 'Other files with the same bytes, which keep them in the store:');
+  if (sameBytes.length > 0) lines.push('', 'Other files that have the same bytes and keep them in the store:');
   for (const { repo, commit, path, whole } of sameBytes.slice(0, shownMax)) {
     lines.push(`  ${repo}@${id(commit)}:${path}${whole ? '' : ' (in part)'}`);
   }
   if (sameBytes.length > shownMax) lines.push(`  and ${sameBytes.length - shownMax} more`);
-  if (!dryRun) lines.push('', 'The bytes leave the store with: pach gc --grace 0');
+  if (!dryRun) lines.push('', 'To delete the bytes from the store: pach gc --grace 0');
   return lines;
 }

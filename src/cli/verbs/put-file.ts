@@ -30,15 +30,15 @@ export const putFileVerb = verb<PutArgs>({
   command: 'put file <target>',
   summary: 'Put files into a branch, as one commit',
   examples: [
-    ['put file images@master:/a/b.png -f b.png', 'One file, with a new name'],
-    ['put file images@master -r -f ./photos', 'A folder, as /photos'],
-    ['put file images@master:/ -r -f ./photos/', 'The contents of a folder'],
-    ['put file notes@master:/today.txt -f -', 'From standard input'],
-    ['put file data@master:/raw/ -f https://example.org/a.csv', 'From a web server'],
-    ['put file data@master:/raw -r -f s3://other/prefix/', 'Everything below a prefix of another bucket'],
-    ['put file src@master:/linux --untar -f linux.tar.gz', 'The contents of an archive'],
+    ['put file images@master:/a/b.png -f b.png', 'Put one file, with a new name'],
+    ['put file images@master -r -f ./photos', 'Put a folder, as /photos'],
+    ['put file images@master:/ -r -f ./photos/', 'Put the contents of a folder'],
+    ['put file notes@master:/today.txt -f -', 'Read standard input'],
+    ['put file data@master:/raw/ -f https://example.org/a.csv', 'Download it from a web server'],
+    ['put file data@master:/raw -r -f s3://other/prefix/', 'Copy everything below a prefix of another bucket'],
+    ['put file src@master:/linux --untar -f linux.tar.gz', 'Put the contents of an archive'],
     ['put file logs@master:/app.log --append -f today.log', 'Append to an existing file'],
-    ['put file data@master:/raw/ -i list.txt', 'Everything that a list names'],
+    ['put file data@master:/raw/ -i list.txt', 'Put everything that a list names'],
   ],
   json: '{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}; newBytes: plain bytes of new chunks, storedBytes: of all objects written, leftOut: paths, where there are any, of what can not be stored (sockets, devices, FIFOs) or never is (the store, PACH_HOME, its cache), unreadable: paths, where there are any, of what could not be read; then the exit code is 1',
   options: (yargs) =>
@@ -46,7 +46,7 @@ export const putFileVerb = verb<PutArgs>({
       .positional('target', {
         type: 'string',
         demandOption: true,
-        describe: 'repo@branch[:/path]; a path that ends in / is a folder to put into',
+        describe: 'repo@branch[:/path]; a path that ends with / is a folder to put into',
       })
       .option('file', {
         alias: 'f',
@@ -64,11 +64,16 @@ export const putFileVerb = verb<PutArgs>({
         default: [],
         describe: 'File with one source per line, or -; lines that begin with # are comments',
       })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Put folders and prefixes' })
+      .option('recursive', {
+        alias: 'r',
+        type: 'boolean',
+        default: false,
+        describe: 'Put folders and prefixes with everything in them',
+      })
       .option('untar', {
         type: 'boolean',
         default: false,
-        describe: `Unpack tar archives, also those packed with gzip (${archiveLimits})`,
+        describe: `Unpack tar archives, plain or packed with gzip (${archiveLimits})`,
       })
       .option('append', {
         type: 'boolean',
@@ -86,10 +91,10 @@ export const putFileVerb = verb<PutArgs>({
     const { target, file, list, recursive, untar, append, reread, 'skip-unreadable': skipUnreadable, message } = args;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
     if (append && (recursive || untar)) {
-      throw new PachError('usage', { what: '--append', why: 'it takes single files, not -r or --untar' });
+      throw new PachError('usage', { what: '--append', why: '--append takes single files, not -r or --untar' });
     }
     if (skipUnreadable && (append || untar)) {
-      const why = 'it is for files and folders, not for --append or --untar';
+      const why = '--skip-unreadable is for files and folders, not for --append or --untar';
       throw new PachError('usage', { what: '--skip-unreadable', why });
     }
     const stdin = () => standardInput(signal);
@@ -104,7 +109,7 @@ export const putFileVerb = verb<PutArgs>({
     if (names.length === 0) {
       throw new PachError('usage', {
         what: 'put file',
-        why: 'nothing says what to put',
+        why: 'no source is given',
         next: `pach put file ${shellWord(target)} -f FILE`,
       });
     }
@@ -113,11 +118,11 @@ export const putFileVerb = verb<PutArgs>({
     using sources = new Sources({ names, into, recursive, untar, stdin, watch: progress });
     const remote = skipUnreadable && names.find((name) => name === '-' || /^[a-z0-9+.-]+:\/\//i.test(name));
     if (remote) {
-      const why = `it is for files and folders of this machine, and ${remote} is neither`;
+      const why = `--skip-unreadable is only for files and folders of this machine, and ${remote} is not`;
       throw new PachError('usage', {
         what: '--skip-unreadable',
         why,
-        next: 'put those with another command',
+        next: 'put that source with another command',
       });
     }
     const opened = await sources.open(signal);
@@ -158,20 +163,20 @@ export const deleteFileVerb = verb<DeleteArgs>({
   summary: 'Delete a file from a branch, as one commit',
   examples: [
     ['delete file images@master:/a/b.png', 'A file'],
-    ['delete file images@master:/a -r', 'A directory with everything in it'],
+    ['delete file images@master:/a -r', 'Delete a folder with everything in it'],
   ],
   json: '{commit}',
   options: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo@branch:/path' })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Delete directories' })
+      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Delete folders' })
       .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
   async run({ file, recursive, message }, { settings, output }) {
     const { repo, branch, path, settings: where } = branchOf(file, settings);
     if (path === '')
       throw new PachError('usage', {
         what: file,
-        why: 'it names no file',
+        why: 'it does not name a file',
         next: `pach delete file ${shellWord(file)}:/PATH`,
       });
     await using opened = await openProject(where);

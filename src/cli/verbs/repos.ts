@@ -79,7 +79,7 @@ export const listRepoVerb = verb({
 export const inspectRepoVerb = verb<RepoArgs>({
   command: 'inspect repo <repo>',
   summary: 'Show one repo',
-  examples: [['inspect repo images', 'Its size and branches']],
+  examples: [['inspect repo images', 'Show its size and branches']],
   json: repoJson,
   options: (yargs) => yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }),
   async run({ repo: text }, { settings, output }) {
@@ -100,14 +100,14 @@ export const inspectRepoVerb = verb<RepoArgs>({
 export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
   command: 'delete repo <repo>',
   summary: 'Delete a repo',
-  examples: [['delete repo images --force', 'With all its branches and commits']],
+  examples: [['delete repo images --force', 'Delete it with all its branches and commits']],
   json: '{repo, broken: [pipeline]}; broken: pipelines that read it',
   options: (yargs) =>
     yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }).option('force', {
       alias: 'f',
       type: 'boolean',
       default: false,
-      describe: 'Delete it even if it has commits or pipelines read it',
+      describe: 'Delete it even if it has commits, or if pipelines read it',
     }),
   async run({ repo: text, force }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
@@ -120,7 +120,8 @@ export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
       },
     });
     await output.document({ repo, broken }, () => repo);
-    if (broken.length > 0) output.note(`broken now, since it was their input: ${broken.join(', ')}`);
+    if (broken.length > 0)
+      output.note(`these pipelines can't run any more, because it was their input: ${broken.join(', ')}`);
   },
 });
 

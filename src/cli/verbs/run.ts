@@ -38,13 +38,13 @@ const namesShown = 5;
 
 export const runPipelineVerb = verb<RunArgs>({
   command: 'run pipeline [pipeline]',
-  summary: 'Run a pipeline once, after the pipelines that it depends on',
+  summary: 'Run the pipelines that a pipeline depends on, then the pipeline itself',
   examples: [
     ['run pipeline edges', 'Compute what changed since its last job'],
     ['run pipeline -f edges.json', 'Create or update it from its spec, then run it'],
     ['run pipeline -f pipelines/ --branch exp', 'Run all pipelines of a folder on a branch beside production'],
-    ['run pipeline edges --executor docker --workers 4', 'In containers, four at a time'],
-    ['run pipeline edges --recompute 10', 'Run ten computed datums again and compare the results'],
+    ['run pipeline edges --executor docker --workers 4', 'Run in Docker containers, four datums at a time'],
+    ['run pipeline edges --recompute 10', 'Compute ten datums again and compare the results'],
   ],
   json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs',
   options: (yargs) =>
@@ -60,14 +60,14 @@ export const runPipelineVerb = verb<RunArgs>({
         array: true,
         nargs: 1,
         default: [],
-        describe: 'A version to read instead of the newest: images@ID',
+        describe: 'An input version to read instead of the newest: images@ID',
       })
       .option('executor', { choices: executorNames, default: 'process', describe: 'What runs the commands' })
       .option('workers', {
         type: 'number',
         describe: 'Number of datums to run at a time, instead of the number in the spec',
       })
-      .option('branch', { type: 'string', describe: 'Branch for all output, instead of the branches in the specs' })
+      .option('branch', { type: 'string', describe: 'Branch for all output, instead of those in the specs' })
       .option('recompute', {
         type: 'number',
         default: 0,
@@ -84,7 +84,7 @@ export const runPipelineVerb = verb<RunArgs>({
       ['recompute', args.recompute, 0],
     ] as const) {
       if (Number.isInteger(value) && value >= least) continue;
-      throw new PachError('usage', { what: `--${name}`, why: `it takes a whole number from ${least}` });
+      throw new PachError('usage', { what: `--${name}`, why: `give a whole number of at least ${least}` });
     }
     if ((args.pipeline === undefined) === (args.file === undefined)) {
       const next = 'pach run pipeline NAME';
@@ -175,7 +175,7 @@ function resultText(step: GraphStep, changes: OutputChanges | undefined, { id }:
       const more = names.length > namesShown ? ', …' : '';
       return `${names.length} ${now}${first.length > 0 ? ` (${first.join(', ')}${more})` : ''}`;
     });
-    lines.push(`${job.pipeline}: run again to compare: ${countText(again.length, 'datum')}: ${shown.join(', ')}`);
+    lines.push(`${job.pipeline}: computed again to compare: ${countText(again.length, 'datum')}: ${shown.join(', ')}`);
   }
   return lines;
 }
@@ -197,7 +197,7 @@ function namesOf(files: Rechecked['files']): string {
 
 function noDatums({ inputs }: Job): string {
   const empty = inputs.find(({ commit }) => isNone(commit));
-  return empty ? `${empty.repo}@${empty.branch} has no commits` : 'nothing in its inputs matches';
+  return empty ? `${empty.repo}@${empty.branch} has no commits` : 'no files in its inputs match';
 }
 
 /** What went wrong, and what is odd, on stderr. */
@@ -222,9 +222,9 @@ async function explain(
     }
   }
   for (const { id, files, now } of differing(step)) {
-    const what = now === 'failed' ? 'failed' : 'gave something else';
+    const what = now === 'failed' ? 'failed' : 'gave a different result';
     note(`datum ${datumText(id)} (${namesOf(files)}) ${what} when it was run again`);
   }
   if (step.result?.outside) note(`output of ${job.pipeline}: ${outsideText(step.result.outside)}`);
-  if (changes?.becameEmpty) note(`the output of ${job.pipeline} came out empty, and it used to have files`);
+  if (changes?.becameEmpty) note(`the output of ${job.pipeline} is empty, and it had files before`);
 }

@@ -18,8 +18,8 @@ export const createSecretVerb = verb<{ file: string }>({
   command: 'create secret',
   summary: 'Store a secret on this machine for pipelines to use',
   examples: [
-    ['create secret -f db.yaml', 'From a Kubernetes secret in JSON or YAML'],
-    ['create secret -f - < db.yaml', 'From standard input'],
+    ['create secret -f db.yaml', 'Read a Kubernetes secret in JSON or YAML'],
+    ['create secret -f - < db.yaml', 'Read standard input'],
   ],
   json: secretJson,
   options: (yargs) =>
@@ -29,7 +29,7 @@ export const createSecretVerb = verb<{ file: string }>({
     const { readText } = await import('../../pipelines/spec/documents.ts');
     const bytes = file === '-' ? standardInput(signal) : localBytes(file, { signal });
     const secrets = await parseSecrets(await readText(bytes, file), file);
-    if (secrets.length === 0) throw new PachError('usage', { what: file, why: 'there is no secret in it' });
+    if (secrets.length === 0) throw new PachError('usage', { what: file, why: 'it has no secret' });
     const made: SecretInfo[] = [];
     for (const secret of secrets) made.push(await createSecret(settings.home, secret));
     for (const info of made) await output.document(info, () => info.name);
@@ -69,7 +69,7 @@ export const inspectSecretVerb = verb<SecretArgs>({
 export const deleteSecretVerb = verb<SecretArgs>({
   command: 'delete secret <name>',
   summary: 'Delete a secret from this machine',
-  examples: [['delete secret db', 'Pipelines that use it cannot run any more']],
+  examples: [['delete secret db', "Pipelines that use it can't run any more"]],
   json: '{name}',
   options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the secret' }),
   async run({ name }, { settings, output }) {

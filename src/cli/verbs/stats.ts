@@ -12,10 +12,10 @@ const smallPacksMin = 200;
 
 export const statsVerb = verb({
   command: 'stats',
-  summary: 'Show the size of a project, the space it takes, and what gc would free',
+  summary: 'Show the size of a project, the space that it takes, and how much gc would free',
   examples: [
-    ['stats', 'For the project'],
-    ['stats -o json', 'For programs'],
+    ['stats', 'Show the numbers of the project'],
+    ['stats -o json', 'Print JSON for programs'],
   ],
   json: '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, leftoverBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits',
   async run(_, { settings, output, signal }) {
@@ -42,7 +42,7 @@ function describe(stats: ProjectStats): string[] {
     `Newest commits: ${sizeText(logicalBytes)} in ${countText(files, 'file')}`,
     `All commits:    ${sizeText(historyBytes)} in ${countText(commits, 'commit')}`,
     `Stored:         ${sizeText(storedBytes)} in ${countText(stats.objects, 'object')} (${countText(stats.packs, 'pack')}, ${countText(stats.chunks, 'chunk')})`,
-    `Ratio:          ${dedupRatio.toFixed(2)} bytes of history for each one that is needed`,
+    `Ratio:          ${dedupRatio.toFixed(2)} bytes of all commits for each byte that is needed`,
     `Reclaimable:    ${sizeText(reclaimableBytes)}, of which condemned ${sizeText(condemnedBytes)}${leftoverBytes > 0 ? `, left by killed writers ${sizeText(leftoverBytes)}` : ''}`,
     '',
     ...stats.repos.map(
@@ -51,7 +51,7 @@ function describe(stats: ProjectStats): string[] {
     ),
   ];
   if (reclaimableBytes > storedBytes * reclaimableShareMin || stats.smallPacks > smallPacksMin) {
-    lines.push('', `pach gc would give back about ${sizeText(reclaimableBytes)}`);
+    lines.push('', `pach gc would free about ${sizeText(reclaimableBytes)}`);
   }
   return lines;
 }

@@ -30,7 +30,7 @@ export const syncVerb = verb<SyncArgs>({
   command: 'sync <folder> <target>',
   summary: 'Make a folder of a branch equal to a local folder, as one commit',
   examples: [
-    ['sync ./photos images@master:/photos', 'Add new files and replace changed ones'],
+    ['sync ./photos images@master:/photos', 'Add new files and replace changed files'],
     ['sync ./photos images@master:/photos --delete', 'Also delete files that are not in ./photos'],
     ['sync ./photos images@master:/photos --delete --dry-run', 'Show what would change'],
   ],
@@ -51,7 +51,7 @@ export const syncVerb = verb<SyncArgs>({
       .option('dry-run', {
         type: 'boolean',
         default: false,
-        describe: 'Store nothing, show the changes; exit code 10 if there are any',
+        describe: 'Store nothing, and show the changes; exit code 10 if there are any',
       })
       .option('reread', {
         type: 'boolean',
@@ -68,7 +68,7 @@ export const syncVerb = verb<SyncArgs>({
       const branchText = target.replace(/:$/, '');
       throw new PachError('usage', {
         what: target,
-        why: '--delete would delete all of the branch that is not in the folder, and the target names no path',
+        why: 'with --delete the target must have a path, because everything else on the branch would be deleted',
         next: `${words} ${shellWord(`${branchText}:/${basename(resolve(folder))}`)} --delete`,
         or: `${words} ${shellWord(`${branchText}:/`)} --delete`,
       });

@@ -7,7 +7,7 @@ import { verb } from '../verb.ts';
 export const versionVerb = verb({
   command: 'version',
   summary: 'Print the version of this program',
-  examples: [['version -o json', 'For programs']],
+  examples: [['version -o json', 'Print JSON for programs']],
   json: '{version, format}; format: the version of the stored format',
   async run(_, { output }) {
     await output.document({ version, format: 1 }, () => version);

@@ -7,11 +7,11 @@ import { snakeCase, type Field, type Fields, type Shape } from './shape.ts';
 
 const head = `# Fields of a pipeline spec
 
-Pachyderm's spec, in JSON or YAML. *mapped*: it does here what it does there. *kept*: it matters on
-Kubernetes only, is checked, and kept for promotion. *refused*: a spec that asks for it is an error,
-with this reason. Names may be written in camelCase (\`datumTries\`) too; null is as good as nothing.
-A list may hold several specs, as may a file with \`---\` between them; a folder of specs is one graph.
-This page is made of the tables in \`spec/\`: change those.
+Pachyderm's spec, in JSON or YAML. *mapped*: it works here as in Pachyderm. *kept*: it matters on
+Kubernetes only, is checked, and kept for promotion. *refused*: a spec that has it is an error,
+with this reason. Names may be written in camelCase (\`datumTries\`) too; null means that the field is left out.
+A list may hold several specs, and so may a file with \`---\` between them. A folder of specs is one graph.
+This page is generated from the tables in \`spec/\`: change those.
 `;
 
 /** The page, with one table for the spec and one for inputs. */
@@ -75,7 +75,7 @@ function shapeText(shape: Shape): string {
 
 function meaningOf(field: Field): string {
   if (field.use === 'refused') return field.why;
-  return field.use === 'mapped' && field.needed !== undefined ? `${field.meaning} (needed)` : field.meaning;
+  return field.use === 'mapped' && field.needed !== undefined ? `${field.meaning} (required)` : field.meaning;
 }
 
 function table(lines: readonly Row[]): string {

@@ -22,17 +22,17 @@ import {
   whole,
 } from './shape.ts';
 
-const unusedInPachyderm = 'Pachyderm itself has no use for it';
+const unusedInPachyderm = 'Pachyderm itself does not use it';
 
 const secretFields = {
-  name: needed(text, 'The secret: `pach create secret` keeps one', 'secret must specify a name'),
+  name: needed(text, 'The name of the secret; `pach create secret` makes one', 'secret must specify a name'),
   key: mapped(text, 'One key of the secret; needed with `envVar`'),
-  mountPath: mapped(text, 'The folder where each key is a file'),
+  mountPath: mapped(text, 'The folder that has a file for each key'),
   envVar: mapped(text, 'The variable that holds the value of `key`'),
 };
 
 const transformFields = {
-  image: mapped(text, 'The container image; `ubuntu:20.04` by default. The process executor has no use for it'),
+  image: mapped(text, 'The container image; `ubuntu:20.04` by default. The process executor ignores it'),
   cmd: needed(texts, 'Program and arguments; no shell', 'invalid pipeline transform, no command specified'),
   errCmd: mapped(texts, 'Runs after each failed try; when it succeeds the datum counts as recovered'),
   env: mapped(map, 'Variables of the command'),
@@ -42,8 +42,8 @@ const transformFields = {
   errStdin: mapped(texts, 'Lines for the standard input of `errCmd`'),
   acceptReturnCode: mapped(listOf(whole(0, 255)), 'Exit codes beside 0 that mean success'),
   debug: refused(unusedInPachyderm),
-  user: mapped(text, "Who runs the command; the image's user by default"),
-  workingDir: mapped(text, "Where the command runs; the image's folder by default"),
+  user: mapped(text, "The user that runs the command; the image's user by default"),
+  workingDir: mapped(text, 'The working folder of the command; that of the image by default'),
   dockerfile: refused(unusedInPachyderm),
   memoryVolume: mapped(flag, 'A scratch folder in memory'),
   datumBatching: mapped(flag, 'The command stays up and asks for datums with `next datum`'),
@@ -74,8 +74,8 @@ const tolerationFields = {
   key: kept(text, 'The taint'),
   operator: kept(text, '`EXISTS` or `EQUAL`'),
   value: kept(text, "The taint's value"),
-  effect: kept(text, 'Which effect of the taint is borne'),
-  tolerationSeconds: kept(whole(0), 'For how long'),
+  effect: kept(text, 'The effect of the taint that pods tolerate'),
+  tolerationSeconds: kept(whole(0), 'How long pods tolerate it'),
 };
 
 const devFields = {
@@ -86,15 +86,15 @@ const devFields = {
         to: needed(text, 'The absolute path where the command sees it', 'it must say where the command sees the code'),
       }),
     ),
-    "Code that is put beside the image's; other code makes every datum run again",
+    "Code that is added to the image's; if it changes, every datum runs again",
   ),
   limits: mapped(
     group({
-      output: mapped(bytes, 'Bytes of /pfs/out of one datum; 100 GB by default'),
+      output: mapped(bytes, 'Most bytes that one datum may write to /pfs/out; 100 GB by default'),
       log: mapped(bytes, "Bytes of one datum's log; 16 MB by default"),
-      processes: mapped(whole(1), 'Processes of one command; 1024 by default'),
+      processes: mapped(whole(1), 'Most processes of one command; 1024 by default'),
     }),
-    'What a command may use up',
+    'Limits of one command',
   ),
   network: mapped(oneOf('default', 'none'), '`none`: the command has no network'),
   hide: mapped(texts, 'Files and folders of this machine that the process executor hides too; `~` is your home'),
@@ -103,15 +103,15 @@ const devFields = {
 export const specFields = {
   pipeline: needed(
     group({
-      project: mapped(text, 'The project: only the one that the pipeline is made in'),
+      project: mapped(text, 'The project; it must be the one that the pipeline is created in'),
       name: needed(text, 'The name of the pipeline and of the repo of its results', 'pipeline must specify a name'),
     }),
-    'What the pipeline is called',
+    'Name and project of the pipeline',
     'invalid pipeline spec: it has no pipeline name',
   ),
-  description: mapped(text, 'A text for people'),
-  transform: needed(group(transformFields), 'What runs', 'pipeline must specify a transform'),
-  input: needed(group(inputFields), 'What it reads', 'no input set'),
+  description: mapped(text, 'A description for people'),
+  transform: needed(group(transformFields), 'What the pipeline runs', 'pipeline must specify a transform'),
+  input: needed(group(inputFields), 'What the pipeline reads', 'no input set'),
   parallelismSpec: mapped(
     group({
       constant: mapped(whole(1), 'Workers; 1 by default'),
@@ -126,23 +126,23 @@ export const specFields = {
       sizeBytes: kept(whole(0), 'Bytes of inputs in a set'),
       perWorker: kept(whole(0), 'Sets for each worker'),
     }),
-    'How many datums a pod takes at a time; here each is taken, and its result kept, by itself',
+    'How many datums a pod takes at a time; here each datum is run and stored by itself',
   ),
-  datumTimeout: mapped(duration, 'For each try of a datum: `10m`, `1h30m`'),
-  jobTimeout: mapped(duration, 'For a whole job'),
-  datumTries: mapped(whole(1), 'Runs of a datum in all before it has failed; 3 by default'),
+  datumTimeout: mapped(duration, 'The time limit of each try of a datum: `10m`, `1h30m`'),
+  jobTimeout: mapped(duration, 'The time limit of a whole job'),
+  datumTries: mapped(whole(1), 'How often a datum is tried before it fails; 3 by default'),
   reprocessSpec: mapped(
     oneOf('until_success', 'every_job'),
     '`every_job`: nothing is skipped; `until_success` by default',
   ),
-  salt: mapped(text, 'Another text makes every datum run again'),
+  salt: mapped(text, 'If this text changes, every datum runs again'),
   outputBranch: mapped(text, 'The branch of the results; `master` by default'),
-  resourceRequests: kept(group(sidecarFields), 'What the scheduler of a cluster sets aside for a worker'),
-  resourceLimits: mapped(group(resourceFields), 'What a worker may use; held with Docker'),
-  sidecarResourceRequests: kept(group(sidecarFields), 'What is set aside for the storage container of a pod'),
-  sidecarResourceLimits: kept(group(sidecarFields), 'What the storage container of a pod may use'),
-  autoscaling: kept(flag, 'Pods only while there is work'),
-  maximumExpectedUptime: kept(duration, 'How long a pipeline that scales itself should be up at most'),
+  resourceRequests: kept(group(sidecarFields), 'Resources that a cluster reserves for a worker'),
+  resourceLimits: mapped(group(resourceFields), 'Resources that a worker may use; enforced with Docker'),
+  sidecarResourceRequests: kept(group(sidecarFields), 'Resources that are reserved for the storage container of a pod'),
+  sidecarResourceLimits: kept(group(sidecarFields), 'Resources that the storage container of a pod may use'),
+  autoscaling: kept(flag, 'Run pods only while there is work'),
+  maximumExpectedUptime: kept(duration, 'The longest time that an autoscaling pipeline should stay up'),
   schedulingSpec: kept(
     group({
       nodeSelector: kept(map, 'Labels of the nodes to run on'),
@@ -150,7 +150,7 @@ export const specFields = {
     }),
     'Where pods run',
   ),
-  tolerations: kept(listOf(group(tolerationFields)), 'Taints of nodes that pods bear'),
+  tolerations: kept(listOf(group(tolerationFields)), 'Taints of nodes that pods tolerate'),
   podSpec: kept(json, 'A merge patch for the pods'),
   podPatch: kept(json, 'A JSON patch for the pods'),
   metadata: kept(
@@ -161,8 +161,8 @@ export const specFields = {
   s3Out: refused(needsGateway),
   service: refused(needsEngine),
   spout: refused(needsEngine),
-  standby: refused(goneSince2('`autoscaling` does its work')),
-  scaleDownThreshold: refused(goneSince2('`autoscaling` does its work')),
+  standby: refused(goneSince2('use `autoscaling` instead')),
+  scaleDownThreshold: refused(goneSince2('use `autoscaling` instead')),
   enableStats: refused(
     goneSince2('they are always kept; leave it out, and see `pach inspect datum` and `pach profile`'),
   ),
@@ -170,17 +170,19 @@ export const specFields = {
   resourceSpec: refused(goneSince2('write `resource_requests` and `resource_limits`')),
   chunkSpec: refused(goneSince2('write `datum_set_spec`')),
   maxQueueSize: refused(goneSince2('each worker takes datum after datum; leave it out')),
-  hashtreeSpec: refused(goneSince2('there is nothing left of it; leave it out')),
+  hashtreeSpec: refused(goneSince2('it has no effect any more; leave it out')),
   cacheSize: refused(goneSince2("the cache is the machine's; leave it out, `pachmount --cache-size` says how large")),
   incremental: refused(
-    goneSince2('only datums that changed are computed, without the output of before; leave it out where that will do'),
+    goneSince2(
+      'only changed datums are computed, and the command does not see its earlier output; leave it out if the command does not need that',
+    ),
   ),
   batch: refused(goneSince2('leave it out, `pach run pipeline` computes what changed')),
   tfJob: refused('Pachyderm does not support it either'),
-  determined: refused('it needs a Determined cluster, which this version knows nothing of'),
+  determined: refused('it needs a Determined cluster, which this version does not support'),
   update: refused('it is no part of a spec: `pach update pipeline` asks for it'),
   reprocess: refused('it is no part of a spec: `pach update pipeline --reprocess` asks for it'),
   dryRun: refused('it is no part of a spec: `pach create pipeline --dry-run` asks for it'),
   specCommit: refused('it is no part of a spec: Pachyderm writes it down itself'),
-  dev: mapped(group(devFields), 'What Pachyderm does not have'),
+  dev: mapped(group(devFields), 'Fields that Pachyderm does not have'),
 };

@@ -4,14 +4,14 @@
 import { flag, group, inputs, mapped, needed, oneOf, refused, text } from './shape.ts';
 
 /** Why a field of Pachyderm 1 is refused, and what does its work. */
-export const goneSince2 = (instead: string): string => `Pachyderm 2 took it out: ${instead}`;
+export const goneSince2 = (instead: string): string => `Pachyderm 2 removed it: ${instead}`;
 
 /** Why what starts by itself is refused. */
 export const needsEngine = 'it needs an engine that stays up, which this version does not have';
 export const needsGateway = 'it needs the S3 gateway, which this version does not have';
 
 const pfsFields = {
-  project: mapped(text, 'The project of the repo: only the one that the pipeline is made in'),
+  project: mapped(text, 'The project of the repo; it must be the one that the pipeline is created in'),
   name: mapped(text, "The folder's name below /pfs; the repo's name by default"),
   repo: needed(text, 'The repo to read', 'input must specify a repo'),
   repoType: mapped(oneOf('user'), 'Only `user`: Pachyderm has repos of its own beside those of users'),
@@ -21,7 +21,7 @@ const pfsFields = {
   glob: needed(text, 'A pattern; each path that it matches is a datum, or part of one', 'input must specify a glob'),
   joinOn: mapped(
     text,
-    'Within a join: the key, with `$1` for what the first group of the glob took; a join without keys is a cross',
+    'Within a join: the key, with `$1` for the text that the first group of the glob matched; a join without keys is a cross',
   ),
   outerJoin: mapped(flag, 'Within a join: files without a partner count too'),
   groupBy: mapped(text, 'Within a group: the key, as in `joinOn`'),
@@ -30,7 +30,7 @@ const pfsFields = {
   s3: refused(needsGateway),
   trigger: refused(needsEngine),
   propagationSpec: refused(`it says which commits start jobs: ${needsEngine}`),
-  reference: mapped(flag, 'Other content of these files does not make a datum run again'),
+  reference: mapped(flag, 'If the content of these files changes, their datums do not run again'),
 };
 
 export const inputFields = {

@@ -9,16 +9,16 @@ export const secretFields = {
   metadata: needed(
     group({
       name: needed(text, 'The name of the secret', 'a secret needs a name'),
-      namespace: kept(text, 'Where it lies in a cluster'),
+      namespace: kept(text, 'The namespace in a cluster'),
       labels: kept(map, 'Labels'),
       annotations: kept(map, 'Annotations'),
-      creationTimestamp: kept(text, 'When it was made in a cluster'),
+      creationTimestamp: kept(text, 'The creation time in a cluster'),
     }),
     'What it is called',
     'a secret needs metadata with its name',
   ),
-  type: mapped(text, 'What Kubernetes takes it for'),
-  immutable: kept(flag, 'Whether Kubernetes lets it change'),
+  type: mapped(text, 'The type of the secret in Kubernetes'),
+  immutable: kept(flag, 'Whether Kubernetes allows changes'),
   data: mapped(map, 'Keys and their values in base64'),
-  stringData: mapped(map, 'Keys and their values as they are'),
+  stringData: mapped(map, 'Keys and their plain values'),
 };
