@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PachError } from '../base/errors.ts';
 import type { OperationId } from '../model/records/operation.ts';
+import type { Token } from '../store/store.ts';
 
 const attemptsMax = 200;
 const pauseMsMax = 500;
@@ -16,16 +17,25 @@ export class Contention {
   private seen: OperationId | undefined;
   private othersMs = 0;
   private attemptMs = 0;
+  /** Token of a head that has a successor; whether the store showed it again nevertheless. */
+  private replaced: Token | undefined;
+  private isStale = false;
 
   /** `project` is for messages. */
   constructor(project: string) {
     this.project = project;
   }
 
-  /** Tells of a head that was read, or that this writer has written. */
-  saw(operation: OperationId, isOwn = false): void {
+  /** Tells of a head that was read, with its token, or that this writer has written. */
+  saw(operation: OperationId, { token, isOwn = false }: { token?: Token; isOwn?: boolean }): void {
+    this.isStale = token !== undefined && token === this.replaced;
     if (this.seen !== undefined && this.seen !== operation && !isOwn) this.othersMs = Date.now();
     this.seen = operation;
+  }
+
+  /** Tells that the store did not write a head, since the one with this token is not the newest. */
+  lost(token: Token | undefined): void {
+    this.replaced = token;
   }
 
   /**
@@ -48,6 +58,13 @@ export class Contention {
       if (done) return done.result;
       // Who has lost often waits less than who has lost once.
       await sleep((Math.random() * Math.min(pauseMsMax, this.attemptMs)) / number);
+    }
+    if (this.isStale) {
+      throw new PachError('unreachable', {
+        what: `project ${this.project}`,
+        why: `the store showed an old head ${attemptsMax} times: a proxy or cache on the way may keep it`,
+        next: 'use the address of the store itself',
+      });
     }
     throw new PachError('conflict', {
       what: `project ${this.project}`,

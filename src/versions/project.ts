@@ -3,7 +3,6 @@
  * its head. All that a change refers to is durable before the head moves.
  */
 import { randomBytes } from 'node:crypto';
-import { lstat } from 'node:fs/promises';
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
 import { BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
@@ -21,6 +20,7 @@ import { UnknownOutcome } from '../store/retry.ts';
 import type { Store, Token } from '../store/store.ts';
 import { Change } from './change.ts';
 import { Contention } from './contention.ts';
+import { missesHead, noHead } from './no-head.ts';
 import { collectedOr, renew } from './renew.ts';
 import { Snapshot } from './snapshot.ts';
 import { Upload, type UploadOptions } from './upload.ts';
@@ -113,16 +113,13 @@ export class Project {
     const { store, name } = this.options;
     const found = await store.readWithToken(headKey(name));
     if (!found) {
-      await checkNoFolder(store, headKey(name));
-      throw new PachError('not-found', {
-        what: `project ${name}`,
-        why: `there is no such project in ${store.url}`,
-        next: `pach create project ${name}`,
-      });
+      const isKnown = await missesHead(store, name);
+      if (isKnown && !again) return this.readHead(true);
+      throw noHead(store, name, isKnown);
     }
     try {
       const head = decodeHead(Buffer.from(found.bytes), headKey(name));
-      this.contention.saw(head.operation.id);
+      this.contention.saw(head.operation.id, { token: found.token });
       return { head, token: found.token, known: this.knownOf(head.indexes) };
     } catch (error) {
       // Bytes that came wrong may come right the next time.
@@ -141,7 +138,9 @@ export class Project {
   /** Replaces the head, unless it has moved meanwhile. True when it was replaced. */
   async replace(token: Token | undefined, head: Head): Promise<boolean> {
     const { store, name } = this.options;
-    return (await store.writeIfUnchanged(headKey(name), encodeHead(head), token)) !== undefined;
+    const isDone = (await store.writeIfUnchanged(headKey(name), encodeHead(head), token)) !== undefined;
+    if (!isDone) this.contention.lost(token);
+    return isDone;
   }
 
   /** The project as it is now, and a place to gather the objects of a change of it, for `update`. */
@@ -278,7 +277,7 @@ export class Project {
     const head = { epoch: 0, scrub: false, ...base?.head, project: name, operation, operationRef, refs, indexes };
     try {
       const isDone = await this.replace(base?.token, { ...head, condemned, scrub: head.scrub || ends });
-      if (isDone) this.contention.saw(operation.id, true);
+      if (isDone) this.contention.saw(operation.id, { isOwn: true });
       return isDone;
     } catch (error) {
       if (!(error instanceof UnknownOutcome) || !base) throw error;
@@ -296,17 +295,6 @@ export class Project {
     }
     throw unknown; // a purge has ended history since
   }
-}
-
-/** Throws `damaged` where a folder is in the place of an object: for a store it is no object, and so not there. */
-async function checkNoFolder(store: Store, key: string): Promise<void> {
-  const path = store.localPath(key);
-  if (path === undefined || !(await lstat(path).catch(() => undefined))?.isDirectory()) return;
-  throw new PachError('damaged', {
-    what: path,
-    why: 'it is a folder, and the store needs a file there',
-    next: 'find out who put it there, and restore the file from a copy of the store',
-  });
 }
 
 /** Handles an error of a kind: there is nothing then. */
