@@ -20,6 +20,9 @@ interface CommonFlags {
   readonly color?: boolean;
 }
 
+/** A key, a program, a terminal that is closed. */
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Runs one command line (without the program's name). Resolves to its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === '__complete') {
@@ -34,13 +37,13 @@ export async function main(argv: readonly string[]): Promise<number> {
   const stop = (signal: NodeJS.Signals): void => {
     if (interrupt.signal.aborted) {
       // Asked twice: at once, and as the system does it. exit() would wait for threads that a file system holds.
-      process.off('SIGINT', stop).off('SIGTERM', stop);
+      for (const each of endings) process.off(each, stop);
       process.kill(process.pid, signal);
       return;
     }
     interrupt.abort(new PachError('interrupted', { what: 'interrupted', why: unfinished }));
   };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  for (const each of endings) process.on(each, stop);
   // A reader that has seen enough (`| head`) is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? 0 : output.error(unprinted(error)));
@@ -77,7 +80,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (isInterrupted && process.stdout.writableLength > 0) process.exit(code);
     return code;
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    for (const each of endings) process.off(each, stop);
   }
 }
 

@@ -137,6 +137,7 @@ test('what is wrong is said, and nothing is mounted', async () => {
   const cases: readonly (readonly [string, number, RegExp])[] = [
     [`images@master m -o colour=red,${home}`, 1, /colour=red: no such option\nhint: one of allow_other, noexec, store/],
     [`images@master m -o store=,${home}`, 1, /store=: it needs a value\nhint: store=VALUE/],
+    [`images@master m -o ${home},store=here`, 1, /store=here: it is a relative path\nhint: store=\/FOLDER/],
     [`images@master m -o allow_other=1,${home}`, 1, /allow_other=1: no such option/],
     [`images@master m -o cache-size=lots,${home}`, 1, /pach: --cache-size lots/],
     [`images@nope m -o ${home}`, 32, /pach: images@nope: .*no branch or commit nope\ntry: /],

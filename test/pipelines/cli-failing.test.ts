@@ -108,31 +108,34 @@ test('a job that takes too long is killed, and its logs stay', async () => {
 const begun = 'until pach logs -p p 2>/dev/null | grep -q begun; do sleep 0.2; done';
 const left = 'find "$PACH_HOME/run" -mindepth 1; grep -c "$PACH_HOME" /proc/self/mounts; pgrep -cxf "sleep 98765"';
 
-test.each(['INT', 'TERM'])('SIG%s in the middle ends it and leaves nothing; the next run goes on', async (signal) => {
-  await using here = await PipelinePlace.make(three, 'user');
-  await here.must('head -c 2000000 /dev/urandom > big; pach put file in@master:/big -f big');
-  const script = 'test ! -s $in; cp $in /pfs/out; case $in in */3) echo begun; sleep 98765;; esac';
-  await here.spec('p', script);
-  const { stdout, stderr } = await here.shell(`
+test.each(['INT', 'TERM', 'HUP'])(
+  'SIG%s in the middle ends it and leaves nothing; the next run goes on',
+  async (signal) => {
+    await using here = await PipelinePlace.make(three, 'user');
+    await here.must('head -c 2000000 /dev/urandom > big; pach put file in@master:/big -f big');
+    const script = 'test ! -s $in; cp $in /pfs/out; case $in in */3) echo begun; sleep 98765;; esac';
+    await here.spec('p', script);
+    const { stdout, stderr } = await here.shell(`
     pach run pipeline -f p.json --workers 4 -o json & run=$!
     ${begun}; sleep 1
     kill -${signal} $run; wait $run; echo code $?
     ${left}`);
-  expect(stdout).toBe('code 130\n0\n0\n');
-  // It says what is left, and where to go on.
-  expect(stderr).toMatch(
-    /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is unchanged\ntry: pach run pipeline p\n$/,
-  );
-  expect(JSON.parse(await here.must('pach inspect job p -o json'))).toMatchObject({
-    state: 'killed',
-    reason: 'it was interrupted',
-  });
-  // What is kept is what the next run does not compute.
-  expect(await here.must('pach create pipeline -f p.json --dry-run -o json | grep -c skipped')).toBe('3\n');
-  await here.spec('p', script.replace('98765', '0'));
-  await here.must('pach update pipeline -f p.json');
-  expect(await here.ran('p')).toMatchObject({ state: 'success', datums: { total: 4 } });
-});
+    expect(stdout).toBe('code 130\n0\n0\n');
+    // It says what is left, and where to go on.
+    expect(stderr).toMatch(
+      /(^|\n)pach: job [0-9a-f]{32} of p: it was interrupted: the results of 3 datums that it computed are kept; its output branch is unchanged\ntry: pach run pipeline p\n$/,
+    );
+    expect(JSON.parse(await here.must('pach inspect job p -o json'))).toMatchObject({
+      state: 'killed',
+      reason: 'it was interrupted',
+    });
+    // What is kept is what the next run does not compute.
+    expect(await here.must('pach create pipeline -f p.json --dry-run -o json | grep -c skipped')).toBe('3\n');
+    await here.spec('p', script.replace('98765', '0'));
+    await here.must('pach update pipeline -f p.json');
+    expect(await here.ran('p')).toMatchObject({ state: 'success', datums: { total: 4 } });
+  },
+);
 
 test('an engine that is killed is followed by one that goes on; two at a time are refused', async () => {
   await using here = await PipelinePlace.make(three);
