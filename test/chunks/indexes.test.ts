@@ -111,7 +111,7 @@ describe('pack index', () => {
   });
 
   test('refuses what is not so', () => {
-    expect(() => parsePackIndex('meta', index, size, 'p')).toThrow(/no meta pack/);
+    expect(() => parsePackIndex('meta', index, size, 'p')).toThrow(/not a meta pack/);
     expect(() => parsePackIndex('data', index, size + 1, 'p')).toThrow(/do not fill it/);
     const newer = Buffer.from(index);
     newer[newer.length - 8] = 9;
