@@ -40,7 +40,7 @@ test.skipIf(process.getuid?.() !== 0)('containers run as the image says, and not
   const [repo = '', tag = 'latest'] = image.split(':');
   await engine.docker.getImage(other).tag({ repo, tag });
   expect(JSON.parse((await run('p')).stdout)).toMatchObject({ datums: { processed: 2 } });
-  expect(await here.must(`pach why p ${datum?.id}`)).toMatch(/differs: image\n$/);
+  expect(await here.must(`pach why p ${datum?.id}`)).toMatch(/changed since job [0-9a-f]{32}: image\n$/);
 
   await here.spec('lost', 'true', { transform: { image: 'pach-test.invalid/no-such:1' } });
   expect(await run('-f lost.json')).toMatchObject({ code: 3, stderr: expect.stringContaining('try: docker pull') });
