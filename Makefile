@@ -55,7 +55,7 @@ give_back = if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u . 2>/dev/null || echo 0)"
 	fi
 
 # Other versions of Node are packages of the npm registry: dist/nodes/node_modules/node24/bin/node.
-OTHER_NODES := 18.20.8 22.23.3 24.21.0
+OTHER_NODES := 18.20.8 24.21.0
 other-nodes: deps
 	@if [ "$$(cat dist/nodes/.stamp 2>/dev/null)" != '$(OTHER_NODES)' ]; then \
 	  echo 'setup: Node $(OTHER_NODES), for tests'; mkdir -p dist/nodes; \
@@ -73,6 +73,7 @@ demo: ## in under a minute: a file larger than memory, versions as paths, pipeli
 test: setup setup-test other-nodes ## all tests except the long ones; a skipped test is a failure (ALLOW_SKIP=1: it is not)
 	@$(call run_tests,--mode test)
 
+test-long: OTHER_NODES += 22.23.3
 test-long: setup other-nodes ## crash, load and size tests
 	@native/system.sh test long
 	@$(call run_tests,--mode long)

@@ -71,11 +71,11 @@ function mustHaveEnded({ name, state }: Actor): void {
 }
 
 /**
- * RUNS runs (2,000) with the seeds from SEED (`seed`) on. Says on standard output what they did.
+ * RUNS runs (`runsDefault`) with the seeds from SEED (`seed`) on. Says on standard output what they did.
  * `SEED=n RUNS=1` repeats one. Resolves to how many.
  */
-export async function simulateMany(seed: number): Promise<number> {
-  const runs = Number(process.env['RUNS'] ?? 2_000);
+export async function simulateMany(seed: number, runsDefault: number): Promise<number> {
+  const runs = Number(process.env['RUNS'] ?? runsDefault);
   const first = Number(process.env['SEED'] ?? seed);
   const sums = { steps: 0, acknowledged: 0, collected: 0, crashed: 0, epochs: 0 };
   for (let at = first; at < first + runs; at += 1) {
