@@ -37,6 +37,12 @@ std::string Field(const std::string& status, const std::string& name) {
   return status.substr(start, status.find('\n', start) - start);
 }
 
+/** Whether a thread, or its process, has a SIGSTOP to obey: the masks of /proc/…/status are in hexadecimal. */
+bool StopPending(const std::string& status) {
+  const auto mask = [&](const char* name) { return std::strtoull(Field(status, name).c_str(), nullptr, 16); };
+  return ((mask("SigPnd") | mask("ShdPnd")) >> (SIGSTOP - 1) & 1) != 0;
+}
+
 }  // namespace
 
 Census Census::Take() {
@@ -52,7 +58,7 @@ Census Census::Take() {
       const std::string state = Field(status, "State");
       // Ended, now or before.
       if (state.empty() || state[0] == 'Z' || state[0] == 'X') return;
-      census.threads[thread] = {process, state[0], Field(status, "voluntary_ctxt_switches") + "+" + Field(status, "nonvoluntary_ctxt_switches")};
+      census.threads[thread] = {process, state[0], StopPending(status), Field(status, "voluntary_ctxt_switches") + "+" + Field(status, "nonvoluntary_ctxt_switches")};
     });
   });
   return census;
@@ -85,7 +91,7 @@ bool Freezer::Obey(Order order) {
 bool Freezer::Freeze() {
   stopped_before_.clear();
   for (const auto& [id, thread] : Census::Take().threads) {
-    if (id == thread.process && thread.state == 'T') stopped_before_.insert(id);
+    if (id == thread.process && (thread.state == 'T' || thread.stop_pending)) stopped_before_.insert(id);
   }
   const uint64_t deadline = NowUs() + kFreezeUs;
   for (uint64_t round = kFirstRoundUs; NowUs() < deadline; round += round / 2) {

@@ -16,6 +16,8 @@ struct Census {
   struct Thread {
     pid_t process;
     char state;
+    /** True when a SIGSTOP was sent that it has not obeyed yet: its state doesn't tell. */
+    bool stop_pending;
     /** How often it was taken off a processor: more when it ran since. */
     std::string switches;
   };

@@ -113,6 +113,19 @@ describe.each(isRoot ? (['process', 'docker'] as const) : (['process'] as const)
     expect({ ending, left }).toEqual({ ending: exited, left: -1 });
   });
 
+  test('who was told to stop and has not come to it yet stays stopped', async () => {
+    const { worker } = await open(name);
+    await using _ = worker;
+    const script = `
+      /app/vfork 200 & parent=$!
+      until grep -q 'State:.D' /proc/$parent/status; do :; done; kill -STOP $parent
+      pachctl next datum
+      until grep State: /proc/$parent/status | grep -v D; do :; done; pachctl next datum`;
+    let left = 1;
+    const { ending, log } = await run(worker, script, { nextDatum: async () => ((left -= 1) >= 0 ? {} : undefined) });
+    expect({ ending, log }).toEqual({ ending: exited, log: 'State:\tT (stopped)\n' });
+  });
+
   test('a command that is ended meanwhile hears of it, and its run ends after the answer', async () => {
     const { worker } = await open(name);
     await using _ = worker;
