@@ -36,7 +36,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const dir = here('../dist/bundle');
 rmSync(dir, { recursive: true, force: true });
 for (const name of ['main', 'serve-main']) {
-  const input = here(`../dist/cli/${name}.js`);
+  const input = here(`../dist/cli/entry/${name}.js`);
   const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth, withoutUnused], logLevel: 'silent' });
   await bundle.write({ dir, format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' });
   await bundle.close();

@@ -11,26 +11,32 @@ import { expect, test } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const src = join(root, 'src');
 
-/** Bottom to top: a room may import itself and what stands before it. */
-const rooms = [
-  'base',
-  'model',
-  'store',
-  'local',
-  'chunks',
-  'cache',
-  'sources',
-  'versions',
-  'mount',
-  'pipelines',
-  'gateway',
-  'console',
-  'app',
-  'cli',
-];
+/**
+ * Bottom to top: a room may import itself and what stands before it. The folders within a room are
+ * listed in the same order; `.` stands for the room's own files.
+ */
+const floors: ReadonlyMap<string, readonly string[]> = new Map([
+  ['base', ['.']],
+  ['model', ['.', 'records']],
+  ['store', ['.']],
+  ['local', ['.']],
+  ['chunks', ['.']],
+  ['cache', ['.']],
+  ['sources', ['.']],
+  ['versions', ['.', 'reading', 'writing', 'upkeep']],
+  ['mount', ['.']],
+  ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing']],
+  ['results', ['.']],
+  ['execution', ['.', 'executors', 'workers']],
+  ['engine', ['.']],
+  ['shown', ['.']],
+  ['app', ['.']],
+  ['cli', ['.', 'verbs', 'parsing', 'completion', 'entry']],
+]);
+const rooms = [...floors.keys()];
 
 /** Rooms side by side: what they share belongs below them. */
-const strangers = new Set(['mount', 'pipelines', 'gateway']);
+const strangers = [['mount', ['pipelines', 'results', 'execution', 'engine']]] as const;
 
 /** The rooms that may use a package; every package of package.json that src imports is here. */
 const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
@@ -43,7 +49,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['yargs', ['cli']],
   ['string-width', ['cli']],
   ['yaml', ['pipelines', 'cli']],
-  ['dockerode', ['pipelines']],
+  ['dockerode', ['execution']],
 ]);
 
 /** The files or rooms that may name a native addon. */
@@ -139,8 +145,19 @@ function fault(path: string, room: string, specifier: string): string | undefine
   if (!existsSync(target)) return 'names no file';
   const other = inside.split('/')[0] ?? '';
   if (rooms.indexOf(other) > rooms.indexOf(room)) return `${other} stands above ${room}`;
-  if (other !== room && strangers.has(other) && strangers.has(room)) return `${other} and ${room} are strangers`;
+  if (strangers.some(([low, highs]) => low === other && (highs as readonly string[]).includes(room))) {
+    return `${other} and ${room} are strangers`;
+  }
+  const within = floors.get(room) ?? [];
+  if (other === room && within.indexOf(folderOf(inside)) > within.indexOf(folderOf(path))) {
+    return `${room}/${folderOf(inside)} stands above ${room}/${folderOf(path)}`;
+  }
   return undefined;
+}
+
+/** The folder within its room that a file lies in; `.` for the room itself. */
+function folderOf(path: string): string {
+  return path.split('/').slice(1, -1).join('/') || '.';
 }
 
 function walk(folder: string): string[] {
@@ -161,11 +178,17 @@ function readSources(): SourceFile[] {
 
 const sources = readSources();
 
-test('every file stands in a room of the table', () => {
+test('every file stands in a room and a folder of the table', () => {
   expect(sources.length).toBeGreaterThan(0);
-  expect(sources.filter((file) => !rooms.includes(file.room) || !file.path.includes('/')).map((f) => f.path)).toEqual(
+  expect(sources.filter(({ room, path }) => !floors.get(room)?.includes(folderOf(path))).map((f) => f.path)).toEqual(
     [],
   );
+});
+
+test('every room and folder of the table is there', () => {
+  const listed = [...floors].flatMap(([room, folders]) => folders.map((folder) => `${room}/${folder}`));
+  const used = new Set(sources.map(({ room, path }) => `${room}/${folderOf(path)}`));
+  expect(listed.filter((folder) => !used.has(folder))).toEqual([]);
 });
 
 test('imports point down, and dependencies have one owner', () => {
@@ -219,6 +242,9 @@ test('the rules refuse what they are there to refuse', () => {
   expect(fault('model/refs.ts', 'model', '../base/errors.ts')).toBeUndefined();
   expect(fault('model/refs.ts', 'model', '../base/absent.ts')).toBe('names no file');
   expect(fault('model/refs.ts', 'model', '../../test/tidy.test.ts')).toBe('leaves src');
+  expect(fault('versions/upload.ts', 'versions', './upkeep/gc.ts')).toBe('versions/upkeep stands above versions/.');
+  expect(fault('versions/upkeep/gc.ts', 'versions', '../upload.ts')).toBeUndefined();
+  expect(fault('engine/x.ts', 'engine', '../mount/view.ts')).toBe('mount and engine are strangers');
   expect(fault('cache/x.ts', 'cache', '@aws-sdk/client-s3')).toBe('@aws-sdk/client-s3 belongs to store');
   expect(fault('cache/x.ts', 'cache', 'lodash/map')).toBe('lodash has no owner in the table');
   expect(fault('chunks/x.ts', 'chunks', '../../native/build/data.node')).toBe(

@@ -2,7 +2,7 @@
  * The executors by name.
  */
 import { fileURLToPath } from 'node:url';
-import type { Executor } from '../pipelines/executor.ts';
+import type { Executor } from '../execution/executor.ts';
 import type { Settings } from './settings.ts';
 
 export const executorNames = ['process', 'docker'] as const;
@@ -15,10 +15,10 @@ export async function openExecutor(
   { docker, commandEnvironment = {} }: Settings,
 ): Promise<Executor> {
   if (name === 'process') {
-    const { ProcessExecutor } = await import('../pipelines/executors/process.ts');
+    const { ProcessExecutor } = await import('../execution/executors/process.ts');
     return new ProcessExecutor({ program: program('launcher'), env: commandEnvironment });
   }
-  const { connectDocker } = await import('../pipelines/executors/docker.ts');
+  const { connectDocker } = await import('../execution/executors/docker.ts');
   return connectDocker({
     launcher: program('launcher'),
     binder: program('binder'),

@@ -14,7 +14,7 @@ import { Notes } from '../cache/notes.ts';
 import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
 import type { Store } from '../store/store.ts';
-import type { LocalFiles } from '../versions/local-content.ts';
+import type { LocalFiles } from '../versions/reading/local-content.ts';
 import { Project } from '../versions/project.ts';
 import type { Settings } from './settings.ts';
 import { openWritableStore } from './writable-store.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import type { Home } from '../local/home.ts';
 import { readSecret } from '../local/secrets.ts';
-import type { SecretFile } from '../pipelines/executor.ts';
-import type { PipelineSpec, SecretUse } from '../pipelines/spec.ts';
+import type { SecretFile } from '../execution/executor.ts';
+import type { PipelineSpec, SecretUse } from '../pipelines/spec/spec.ts';
 
 export interface GivenSecrets {
   readonly files: readonly SecretFile[];

@@ -5,7 +5,7 @@ import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
 import { parseAddress, type Address } from '../model/address.ts';
 import type { Settings } from '../app/settings.ts';
-import { Files } from '../versions/files.ts';
+import { Files } from '../versions/reading/files.ts';
 import type { Project } from '../versions/project.ts';
 import { defaultBranch, emptyText, resolveFiles } from '../versions/resolve.ts';
 import type { Snapshot } from '../versions/snapshot.ts';

@@ -1,7 +1,7 @@
 /**
  * What differs between two versions, as `diff file` and `sync --dry-run` print it.
  */
-import type { FileBytes, FileChange, FileInfo } from '../versions/files.ts';
+import type { FileBytes, FileChange, FileInfo } from '../versions/reading/files.ts';
 import type { Columns } from './output.ts';
 
 export interface ChangeInfo {

@@ -4,8 +4,8 @@
 import { openExecutor, type ExecutorName } from '../app/executors.ts';
 import { openProject } from '../app/open.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
-import { preview } from '../pipelines/views/preview.ts';
-import type { PipelineSpec } from '../pipelines/spec.ts';
+import { preview } from '../shown/preview.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { DatumInfo } from './pipeline-names.ts';
 import type { VerbContext } from './verb.ts';
 

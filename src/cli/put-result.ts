@@ -1,7 +1,7 @@
 /**
  * What a put or sync has stored, as both print it.
  */
-import type { PutResult } from '../versions/put.ts';
+import type { PutResult } from '../versions/writing/put.ts';
 import type { Output } from './output.ts';
 import { countText, sizeText } from './text.ts';
 

@@ -9,8 +9,8 @@ import { parsePath } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectoryContent, FileContent } from '../model/tree.ts';
 import { Directories } from '../versions/directories.ts';
-import { LocalContent, localBytesMin, type LocalFiles } from '../versions/local-content.ts';
-import { readParts } from '../versions/read.ts';
+import { LocalContent, localBytesMin, type LocalFiles } from '../versions/reading/local-content.ts';
+import { readParts } from '../versions/reading/read.ts';
 import type { Shown } from './project-view.ts';
 
 export interface ReplayOptions {

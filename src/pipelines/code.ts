@@ -10,11 +10,11 @@ import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import { Directories } from '../versions/directories.ts';
-import { ingestFile, ingestFolder, type IngestOptions } from '../versions/ingest.ts';
-import { OwnFolders } from '../versions/own-folders.ts';
+import { ingestFile, ingestFolder, type IngestOptions } from '../versions/writing/ingest.ts';
+import { OwnFolders } from '../versions/writing/own-folders.ts';
 import type { Project } from '../versions/project.ts';
 import type { Upload } from '../versions/upload.ts';
-import type { CodeUse } from './spec.ts';
+import type { CodeUse } from './spec/spec.ts';
 
 /** Names that change without the code changing. */
 const leftOut = new Set(['.git', '__pycache__']);

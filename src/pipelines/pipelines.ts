@@ -13,7 +13,7 @@ import type { Change } from '../versions/change.ts';
 import { Directories } from '../versions/directories.ts';
 import { lastPart, pipelineKey } from '../versions/ref-keys.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
-import type { PipelineSpec } from './spec.ts';
+import type { PipelineSpec } from './spec/spec.ts';
 
 export interface Pipeline extends PipelineRecord {
   readonly name: string;

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { adviceLines, isCommand } from '../../src/cli/advice.ts';
-import { verbs } from '../../src/cli/verbs.ts';
+import { verbs } from '../../src/cli/parsing/verbs.ts';
 import { Place } from '../support/place.ts';
 
 const src = resolve(import.meta.dirname, '../../src');

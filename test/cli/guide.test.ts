@@ -11,9 +11,9 @@ import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import yargs from 'yargs';
-import { optionsOf } from '../../src/cli/misuse.ts';
+import { optionsOf } from '../../src/cli/parsing/misuse.ts';
 import type { Verb } from '../../src/cli/verb.ts';
-import { verbs } from '../../src/cli/verbs.ts';
+import { verbs } from '../../src/cli/parsing/verbs.ts';
 import { Place, type Who } from '../support/place.ts';
 import { s3ForTests } from '../support/s3.ts';
 

@@ -2,7 +2,7 @@
  * Command lines that can't be understood, and help.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { verbGroups, verbs } from '../../src/cli/verbs.ts';
+import { verbGroups, verbs } from '../../src/cli/parsing/verbs.ts';
 import { Place } from '../support/place.ts';
 
 let place: Place;

@@ -2,7 +2,7 @@
  * The command line as programs use it, on a folder and on S3.
  */
 import { describe, expect, test } from 'vitest';
-import { verbs } from '../../src/cli/verbs.ts';
+import { verbs } from '../../src/cli/parsing/verbs.ts';
 import { Place } from '../support/place.ts';
 import { s3ForTests } from '../support/s3.ts';
 

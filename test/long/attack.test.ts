@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { attack, nothing, ways } from '../pipelines/attack.ts';
+import { attack, nothing, ways } from '../execution/attack.ts';
 import { PipelinePlace } from '../pipelines/cli-world.ts';
 
 test.each(ways)('reaches nothing of the host, as %s, executor %s', async (who, executor) => {

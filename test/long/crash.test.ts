@@ -3,7 +3,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { killEngines } from '../pipelines/crash-rounds.ts';
+import { killEngines } from '../engine/crash-rounds.ts';
 
 const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
 

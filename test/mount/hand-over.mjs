@@ -19,7 +19,7 @@ const plan = {
   memoryBytesMax: 32 << 20,
   head: readFileSync(`${home}/store/projects/default/head`).toString('base64'),
 };
-const program = fileURLToPath(new URL('../../dist/cli/serve-main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/cli/entry/serve-main.js', import.meta.url));
 const { device, table } = openKernel();
 mountKernel({ device, table }, plan.mountpoint, { source: 'pachmount', allowOther: false, noExec: false });
 

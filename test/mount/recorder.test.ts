@@ -10,7 +10,7 @@ import { ProjectView } from '../../src/mount/project-view.ts';
 import { Recorder } from '../../src/mount/recorder.ts';
 import type { ViewEntry, ViewNode } from '../../src/mount/view.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
-import { putFiles } from '../../src/versions/put.ts';
+import { putFiles } from '../../src/versions/writing/put.ts';
 import { makeTestProject, openTestProject, silent, streamOf } from '../versions/project.ts';
 
 const bytes = 100_000;

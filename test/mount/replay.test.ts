@@ -22,7 +22,7 @@ import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import { traceStore } from '../../src/store/trace.ts';
 import type { Project } from '../../src/versions/project.ts';
-import { putFiles } from '../../src/versions/put.ts';
+import { putFiles } from '../../src/versions/writing/put.ts';
 import { makeTestProject, openTestProject, silent, streamOf } from '../versions/project.ts';
 
 const mebibyte = 1024 * 1024;

@@ -4,9 +4,9 @@
 import { parsePath } from '../../src/model/paths.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import type { TreeEntry } from '../../src/model/tree.ts';
-import type { Datum } from '../../src/pipelines/datum.ts';
+import type { Datum } from '../../src/pipelines/datums/datum.ts';
 import type { InputVersion } from '../../src/pipelines/datums/pfs.ts';
-import type { Input, PfsInput } from '../../src/pipelines/spec.ts';
+import type { Input, PfsInput } from '../../src/pipelines/spec/spec.ts';
 import { planDatums, type VersionOf } from '../../src/pipelines/datums/plan.ts';
 import { Directories, type Directory, type DirectoryEdit } from '../../src/versions/directories.ts';
 import { collect, MemoryNodes } from '../model/nodes.ts';

@@ -3,10 +3,10 @@
  */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Datum } from '../../src/pipelines/datum.ts';
+import type { Datum } from '../../src/pipelines/datums/datum.ts';
 import { inputDocument } from '../../src/pipelines/datums/document.ts';
 import { diffDatums } from '../../src/pipelines/datums/plan.ts';
-import type { Input, PfsInput } from '../../src/pipelines/spec.ts';
+import type { Input, PfsInput } from '../../src/pipelines/spec/spec.ts';
 import { collect } from '../model/nodes.ts';
 import { pfs, readsFrom, World, type Contents } from './datum-world.ts';
 

@@ -4,7 +4,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { InputVersion } from '../../src/pipelines/datums/pfs.ts';
 import { diffDatums, planDatums, type DatumChange } from '../../src/pipelines/datums/plan.ts';
-import type { Input } from '../../src/pipelines/spec.ts';
+import type { Input } from '../../src/pipelines/spec/spec.ts';
 import type { Directory } from '../../src/versions/directories.ts';
 import { collect, must } from '../model/nodes.ts';
 import { directoryEntry, fileEntry, pfs, readsFrom, shown, versionOf, World } from './datum-world.ts';

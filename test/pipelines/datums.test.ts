@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import { inputDocument } from '../../src/pipelines/datums/document.ts';
 import { diffDatums } from '../../src/pipelines/datums/plan.ts';
-import type { Input } from '../../src/pipelines/spec.ts';
+import type { Input } from '../../src/pipelines/spec/spec.ts';
 import { collect, must } from '../model/nodes.ts';
 import { pfs, readsFrom, shown, World, type Contents } from './datum-world.ts';
 

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { graphOf } from '../../src/pipelines/spec/graph.ts';
 import { pfsInputs } from '../../src/pipelines/spec/input.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
-import type { PipelineSpec } from '../../src/pipelines/spec.ts';
+import type { PipelineSpec } from '../../src/pipelines/spec/spec.ts';
 
 function parse(document: unknown): PipelineSpec {
   return parseSpec(document, { file: 'example.json', folder: '/', project: 'default' });

@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { graphOf } from '../../src/pipelines/spec/graph.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
-import type { PipelineSpec } from '../../src/pipelines/spec.ts';
+import type { PipelineSpec } from '../../src/pipelines/spec/spec.ts';
 
 function spec(name: string, reads: readonly string[], fields: object = {}): PipelineSpec {
   const cross = reads.map((text, index) => {

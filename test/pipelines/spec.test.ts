@@ -9,7 +9,7 @@ import { afterAll, expect, test } from 'vitest';
 import { specFields } from '../../src/pipelines/spec/fields.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
 import { snakeCase, type Fields, type Shape } from '../../src/pipelines/spec/shape.ts';
-import type { PipelineSpec } from '../../src/pipelines/spec.ts';
+import type { PipelineSpec } from '../../src/pipelines/spec/spec.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pach-spec-'));
 writeFileSync(join(folder, 'main.py'), '');

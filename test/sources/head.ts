@@ -3,7 +3,7 @@
  */
 import type { CommitId } from '../../src/model/records/commit.ts';
 import type { Directory } from '../../src/versions/directories.ts';
-import { Files } from '../../src/versions/files.ts';
+import { Files } from '../../src/versions/reading/files.ts';
 import { rootOf } from '../../src/versions/snapshot.ts';
 import type { TestProject } from '../versions/project.ts';
 

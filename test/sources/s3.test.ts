@@ -8,7 +8,7 @@ import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Sources } from '../../src/sources/open.ts';
 import { parseS3Source } from '../../src/sources/s3.ts';
-import { putFiles, type PutResult } from '../../src/versions/put.ts';
+import { putFiles, type PutResult } from '../../src/versions/writing/put.ts';
 import { s3ForTests, type TestBucket } from '../support/s3.ts';
 import { headOf } from './head.ts';
 import { makeTestProject, silent, type TestProject } from '../versions/project.ts';

@@ -4,8 +4,8 @@
 import { expect, test } from 'vitest';
 import type { EntrySource, SourceEntry } from '../../src/sources/source.ts';
 import { Directories } from '../../src/versions/directories.ts';
-import { putFiles } from '../../src/versions/put.ts';
-import { takeIn } from '../../src/versions/take-in.ts';
+import { putFiles } from '../../src/versions/writing/put.ts';
+import { takeIn } from '../../src/versions/writing/take-in.ts';
 import { headOf } from './head.ts';
 import { makeTestProject, silent, streamOf, type TestProject } from '../versions/project.ts';
 

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline/promises';
 import { ExtentCache } from '../../dist/cache/extents.js';
 import { openStore } from '../../dist/store/open.js';
 import { Project } from '../../dist/versions/project.js';
-import { putFiles } from '../../dist/versions/put.js';
+import { putFiles } from '../../dist/versions/writing/put.js';
 
 const [url, repo] = process.argv.slice(2);
 const store = await openStore(url);

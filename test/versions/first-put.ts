@@ -9,7 +9,7 @@ import type { SegmentInfo } from '../../src/chunks/known.ts';
 import { writeSegments } from '../../src/chunks/merge-indexes.ts';
 import { randomPackId } from '../../src/model/keys.ts';
 import type { Project } from '../../src/versions/project.ts';
-import { putFiles } from '../../src/versions/put.ts';
+import { putFiles } from '../../src/versions/writing/put.ts';
 import { makeTestProject, openTestProject, silent } from './project.ts';
 
 const mebibyte = 1024 * 1024;

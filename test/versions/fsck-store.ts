@@ -8,11 +8,11 @@ import { parseAddress } from '../../src/model/address.ts';
 import { packKey, type PackKind } from '../../src/model/keys.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
-import { checkProject, type FsckResult } from '../../src/versions/fsck.ts';
-import type { Finding } from '../../src/versions/fsck-findings.ts';
-import { collectGarbage } from '../../src/versions/gc.ts';
+import { checkProject, type FsckResult } from '../../src/versions/upkeep/fsck.ts';
+import type { Finding } from '../../src/versions/upkeep/fsck-findings.ts';
+import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import type { Project } from '../../src/versions/project.ts';
-import { putFiles } from '../../src/versions/put.ts';
+import { putFiles } from '../../src/versions/writing/put.ts';
 import { createBranch } from '../../src/versions/refs.ts';
 import { makeTestProject, openTestProject, silent, streamOf } from './project.ts';
 

@@ -10,10 +10,10 @@ import { condemnedKey, packKey, segmentKey } from '../../src/model/keys.ts';
 import { encodeHead } from '../../src/model/records/head.ts';
 import type { PackId } from '../../src/model/refs.ts';
 import { writeCondemned } from '../../src/versions/condemned.ts';
-import { deleteFiles } from '../../src/versions/put.ts';
+import { deleteFiles } from '../../src/versions/writing/put.ts';
 import { deleteBranch } from '../../src/versions/refs.ts';
 import { resolveCommit } from '../../src/versions/resolve.ts';
-import { projectStats } from '../../src/versions/stats.ts';
+import { projectStats } from '../../src/versions/upkeep/stats.ts';
 import {
   big,
   bytesAt,

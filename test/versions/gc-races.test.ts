@@ -7,7 +7,7 @@ import { isPachError } from '../../src/base/errors.ts';
 import { parseAddress } from '../../src/model/address.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Project } from '../../src/versions/project.ts';
-import { purge } from '../../src/versions/purge.ts';
+import { purge } from '../../src/versions/upkeep/purge.ts';
 import { createBranch, createRepo, deleteBranch, deleteRepo } from '../../src/versions/refs.ts';
 import { CollectedError } from '../../src/versions/renew.ts';
 import { resolveCommit } from '../../src/versions/resolve.ts';

@@ -14,7 +14,7 @@ import { nativeFetch } from '../../src/base/native.ts';
 import type { Filler } from '../../src/cache/filler.ts';
 import { storeHeaderKey } from '../../src/model/keys.ts';
 import type { Store } from '../../src/store/store.ts';
-import type { LocalContent } from '../../src/versions/local-content.ts';
+import type { LocalContent } from '../../src/versions/reading/local-content.ts';
 import { numbers } from '../support/numbers.ts';
 import { openContentOf, servedBy, storeOf, type Fate } from './local-store.ts';
 

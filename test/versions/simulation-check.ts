@@ -11,7 +11,7 @@ import { decodeNode, type Node } from '../../src/model/node.ts';
 import { decodeHead, type Head } from '../../src/model/records/head.ts';
 import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type Ref } from '../../src/model/refs.ts';
 import type { Store } from '../../src/store/store.ts';
-import { Files } from '../../src/versions/files.ts';
+import { Files } from '../../src/versions/reading/files.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { readCondemned } from '../../src/versions/condemned.ts';
 import { rootOf, type Commit } from '../../src/versions/snapshot.ts';

@@ -4,10 +4,10 @@
  */
 import type { CommitId } from '../../src/model/records/commit.ts';
 import type { SourceEntry } from '../../src/sources/source.ts';
-import { collectGarbage, type GcResult } from '../../src/versions/gc.ts';
+import { collectGarbage, type GcResult } from '../../src/versions/upkeep/gc.ts';
 import type { Project } from '../../src/versions/project.ts';
-import { deleteFiles, putFiles } from '../../src/versions/put.ts';
-import type { PutSource } from '../../src/versions/put-source.ts';
+import { deleteFiles, putFiles } from '../../src/versions/writing/put.ts';
+import type { PutSource } from '../../src/versions/writing/put-source.ts';
 import { silent, streamOf } from './project.ts';
 
 /** Milliseconds. */

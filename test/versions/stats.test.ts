@@ -7,8 +7,8 @@ import { packKey, type PackKind } from '../../src/model/keys.ts';
 import type { PackId } from '../../src/model/refs.ts';
 import type { Store } from '../../src/store/store.ts';
 import { deleteBranch, deleteRepo, createRepo } from '../../src/versions/refs.ts';
-import { projectStats } from '../../src/versions/stats.ts';
-import { putFiles } from '../../src/versions/put.ts';
+import { projectStats } from '../../src/versions/upkeep/stats.ts';
+import { putFiles } from '../../src/versions/writing/put.ts';
 import { big, collect, filled, packKeys, put } from './fsck-store.ts';
 import { makeTestProject, silent, streamOf } from './project.ts';
 

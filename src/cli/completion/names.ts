@@ -6,7 +6,7 @@ import type { Settings } from '../../app/settings.ts';
 import { kernelMounts } from '../../local/kernel-mounts.ts';
 import { parseAddress } from '../../model/address.ts';
 import { typedPath, writtenPath } from '../../model/paths.ts';
-import { Files } from '../../versions/files.ts';
+import { Files } from '../../versions/reading/files.ts';
 import { listProjects } from '../../versions/projects.ts';
 import { branchKey, jobKey, lastPart, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
 import { resolveFiles } from '../../versions/resolve.ts';

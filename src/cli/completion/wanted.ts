@@ -1,9 +1,9 @@
 /**
  * What the word at the cursor of a command line may become.
  */
-import { choicesOf, describedOptions, verbAt } from '../command-line.ts';
-import { positionalsOf } from '../misuse.ts';
-import { firstWords, verbs } from '../verbs.ts';
+import { choicesOf, describedOptions, verbAt } from '../parsing/command-line.ts';
+import { positionalsOf } from '../parsing/misuse.ts';
+import { firstWords, verbs } from '../parsing/verbs.ts';
 
 /** Names that the store or this machine has; `local`: a file or folder of this machine. */
 export type Kind = 'repo' | 'branch' | 'commit' | 'file' | 'project' | 'pipeline' | 'job' | 'mountpoint' | 'local';

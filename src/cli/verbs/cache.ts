@@ -8,7 +8,7 @@ import type { Settings } from '../../app/settings.ts';
 import { utf8Path } from '../../base/utf8-path.ts';
 import { cachedItems, clearCache, verifyItem } from '../../cache/inventory.ts';
 import { entrySize } from '../../model/tree.ts';
-import { warmFiles } from '../../versions/warm.ts';
+import { warmFiles } from '../../versions/reading/warm.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
 import { bytesOf, countText, sizeText } from '../text.ts';

@@ -5,7 +5,7 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { parseAddress } from '../../model/address.ts';
 import { typedPath } from '../../model/paths.ts';
-import { Files } from '../../versions/files.ts';
+import { Files } from '../../versions/reading/files.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { addressOf, namesWholeRepo } from '../addresses.ts';

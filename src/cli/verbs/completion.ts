@@ -1,7 +1,7 @@
 /**
  * pach completion.
  */
-import { scripts, shells, type Shell } from '../completion/scripts.ts';
+import { scripts, shells, type Shell } from '../completion-scripts.ts';
 import { verb } from '../verb.ts';
 
 export const completionVerb = verb<{ shell: Shell }>({

@@ -18,9 +18,9 @@ import {
   type JobDatum,
 } from '../../pipelines/jobs/jobs.ts';
 import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
-import { restartDatum } from '../../pipelines/jobs/restart.ts';
+import { restartDatum } from '../../engine/restart.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
-import { whyOf, whyText } from '../../pipelines/views/why.ts';
+import { whyOf, whyText } from '../../shown/why.ts';
 import { textOfName } from '../../model/paths.ts';
 import type { Project } from '../../versions/project.ts';
 import { dryRun, stepJson } from '../dry-run.ts';

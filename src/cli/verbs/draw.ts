@@ -2,7 +2,7 @@
  * draw: the graph of repos and pipelines.
  */
 import { openProject } from '../../app/open.ts';
-import { dotOf, svgOf, type DrawnPipeline } from '../../pipelines/views/draw.ts';
+import { dotOf, svgOf, type DrawnPipeline } from '../../shown/draw.ts';
 import { newestJob } from '../../pipelines/jobs/jobs.ts';
 import { listPipelines } from '../../pipelines/pipelines.ts';
 import { pfsInputs } from '../../pipelines/spec/input.ts';

@@ -3,8 +3,8 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { writerOf } from '../../pipelines/views/writer.ts';
-import { Files, type File, type FileInfo } from '../../versions/files.ts';
+import { writerOf } from '../../shown/writer.ts';
+import { Files, type File, type FileInfo } from '../../versions/reading/files.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';
 import { addressOf, filesAt } from '../addresses.ts';

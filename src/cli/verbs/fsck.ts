@@ -3,8 +3,8 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { checkProject } from '../../versions/fsck.ts';
-import type { Finding } from '../../versions/fsck-findings.ts';
+import { checkProject } from '../../versions/upkeep/fsck.ts';
+import type { Finding } from '../../versions/upkeep/fsck-findings.ts';
 import { adviceLines } from '../advice.ts';
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';

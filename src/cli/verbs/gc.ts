@@ -2,7 +2,7 @@
  * gc: gives back the space of what no version needs any more.
  */
 import { openProject } from '../../app/open.ts';
-import { collectGarbage } from '../../versions/gc.ts';
+import { collectGarbage } from '../../versions/upkeep/gc.ts';
 import { countText, durationOf, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
 

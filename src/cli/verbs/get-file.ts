@@ -8,7 +8,7 @@ import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { nameOfText } from '../../model/paths.ts';
 import { entrySize } from '../../model/tree.ts';
-import { extractFile, extractFolder, writeInto } from '../../versions/extract.ts';
+import { extractFile, extractFolder, writeInto } from '../../versions/reading/extract.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
 import { verb } from '../verb.ts';

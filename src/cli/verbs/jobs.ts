@@ -7,7 +7,7 @@ import { PachError } from '../../base/errors.ts';
 import { datumsOf, findJob, listJobs, setJob, type Job } from '../../pipelines/jobs/jobs.ts';
 import { isHeld, maybeLease } from '../../pipelines/jobs/lease.ts';
 import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
-import { timelineSvg, type ProfileRow } from '../../pipelines/views/profile.ts';
+import { timelineSvg, type ProfileRow } from '../../shown/profile.ts';
 import type { Project } from '../../versions/project.ts';
 import { datumState, jobColumns, jobInfo, jobJson, jobNamed } from '../pipeline-names.ts';
 import { sizeText } from '../text.ts';

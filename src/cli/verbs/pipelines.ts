@@ -2,12 +2,12 @@
  * create|update|list|inspect|delete|start|stop pipeline.
  */
 import { openProject } from '../../app/open.ts';
-import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/edit-pipelines.ts';
+import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/editing/edit-pipelines.ts';
 import { newestJob, type Job } from '../../pipelines/jobs/jobs.ts';
 import { findPipeline, listPipelines, type Pipeline } from '../../pipelines/pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { pfsInputs } from '../../pipelines/spec/input.ts';
-import { findVersion, type OldVersion } from '../../pipelines/versions.ts';
+import { findVersion, type OldVersion } from '../../pipelines/editing/versions.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { dryRun, stepJson } from '../dry-run.ts';
 import { timeText } from '../text.ts';

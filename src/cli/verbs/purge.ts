@@ -4,7 +4,7 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import type { CommitId } from '../../model/records/commit.ts';
-import { purge, type PurgeResult } from '../../versions/purge.ts';
+import { purge, type PurgeResult } from '../../versions/upkeep/purge.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
 import { addressOf } from '../addresses.ts';
 import type { Output } from '../output.ts';

@@ -7,7 +7,7 @@ import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
 import { archiveLimits } from '../../sources/tar.ts';
-import { deleteFiles, putFiles } from '../../versions/put.ts';
+import { deleteFiles, putFiles } from '../../versions/writing/put.ts';
 import { branchOf } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
 import { printPut, skipUnreadableHelp } from '../put-result.ts';

@@ -2,7 +2,7 @@
  * stats: what a project holds and what it takes.
  */
 import { openProject } from '../../app/open.ts';
-import { projectStats, type ProjectStats } from '../../versions/stats.ts';
+import { projectStats, type ProjectStats } from '../../versions/upkeep/stats.ts';
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
 

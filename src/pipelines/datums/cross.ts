@@ -2,7 +2,7 @@
  * The datums of a cross: one of each side, in every combination. What is different costs by the
  * combinations that have something different in them.
  */
-import type { PfsInput } from '../spec.ts';
+import type { PfsInput } from '../spec/spec.ts';
 import { isChanged, isEmpty, isMadeOf, isThere, type Files, type Pair, type Source, type Which } from './source.ts';
 
 /** Of a side that is gone through again and again, so many datums are kept in memory; one that has more is read anew. */

@@ -7,7 +7,7 @@ import { Writer } from '../../model/bytes.ts';
 import type { NodeSource } from '../../model/node.ts';
 import { entryHash, type TreeEntry } from '../../model/tree.ts';
 import { Directories, type Directory } from '../../versions/directories.ts';
-import type { Datum, DatumFile } from '../datum.ts';
+import type { Datum, DatumFile } from './datum.ts';
 
 /** A file or directory as the command sees it. Fields without a value are undefined, and so in no JSON. */
 export interface DocumentFile {

@@ -4,7 +4,7 @@
 import { native } from '../../base/native.ts';
 import { Writer } from '../../model/bytes.ts';
 import { nameOfText } from '../../model/paths.ts';
-import type { DatumFile } from '../datum.ts';
+import type { DatumFile } from './datum.ts';
 
 const context = 'pachmount 2026 datum v1';
 

@@ -3,8 +3,8 @@
  * Pachyderm, datums of a nested input count by their files, one by one.
  */
 import { nameOfText } from '../../model/paths.ts';
-import type { DatumFile } from '../datum.ts';
-import type { PfsInput } from '../spec.ts';
+import type { DatumFile } from './datum.ts';
+import type { PfsInput } from '../spec/spec.ts';
 import { datumId } from './id.ts';
 import { PfsSource } from './pfs.ts';
 import { isChanged, sameLeaf, type Files, type Pair, type Source, type Which } from './source.ts';

@@ -6,9 +6,9 @@ import { parsePath } from '../../model/paths.ts';
 import type { CommitId } from '../../model/records/commit.ts';
 import type { TreeEntry } from '../../model/tree.ts';
 import type { Directories, Directory } from '../../versions/directories.ts';
-import { isMeant, matchFiles } from '../../versions/match.ts';
-import type { DatumFile } from '../datum.ts';
-import type { PfsInput } from '../spec.ts';
+import { isMeant, matchFiles } from '../../versions/reading/match.ts';
+import type { DatumFile } from './datum.ts';
+import type { PfsInput } from '../spec/spec.ts';
 import { isChanged, isThere, sameLeaf, type Files, type Pair, type Source, type Which } from './source.ts';
 
 /** The version that a pfs input reads. */

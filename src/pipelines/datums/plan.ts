@@ -4,8 +4,8 @@
  */
 import type { NodeSource } from '../../model/node.ts';
 import { Directories } from '../../versions/directories.ts';
-import type { Datum } from '../datum.ts';
-import type { Input, PfsInput } from '../spec.ts';
+import type { Datum } from './datum.ts';
+import type { Input, PfsInput } from '../spec/spec.ts';
 import { CrossSource } from './cross.ts';
 import { datumId } from './id.ts';
 import { KeyedSource } from './keyed.ts';

@@ -3,8 +3,8 @@
  * between two plans are one walk. The parts of an input that it is made of are its sources.
  */
 import { sameContent } from '../../versions/directories.ts';
-import type { DatumFile } from '../datum.ts';
-import type { PfsInput } from '../spec.ts';
+import type { DatumFile } from './datum.ts';
+import type { PfsInput } from '../spec/spec.ts';
 
 /** A datum's files, in their order. */
 export type Files = readonly DatumFile[];

@@ -2,7 +2,7 @@
  * The datums of a union: those of one side after the other. A datum that several sides have counts
  * once, as the first of them has it.
  */
-import type { PfsInput } from '../spec.ts';
+import type { PfsInput } from '../spec/spec.ts';
 import { isChanged, isMadeOf, isThere, type Files, type Pair, type Source, type Which } from './source.ts';
 
 export class UnionSource implements Source {

@@ -21,7 +21,7 @@ import type { Ref } from '../../model/refs.ts';
 import { entrySize, type DirectoryContent, type TreeEntry } from '../../model/tree.ts';
 import type { Change } from '../../versions/change.ts';
 import { Directories } from '../../versions/directories.ts';
-import { readRange } from '../../versions/read.ts';
+import { readRange } from '../../versions/reading/read.ts';
 import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 

@@ -10,16 +10,16 @@ import type { Hash } from '../../model/refs.ts';
 import { entryHash } from '../../model/tree.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { canonicalJson } from './canonical.ts';
-import type { Datum } from '../datum.ts';
+import type { Datum } from '../datums/datum.ts';
 import { inputDocument } from '../datums/document.ts';
 import { diffDatums, planDatums, type DatumChange, type VersionOf } from '../datums/plan.ts';
 import { maybeJob, type Job } from './jobs.ts';
 import { readSpec } from '../pipelines.ts';
 import { datumKey, type Recipe } from './recipe.ts';
+import { rowsBytesMax, type PlannedDatum } from './planned.ts';
 import { maybeResult, type Result } from './results.ts';
-import { rowsBytesMax, type PlannedDatum } from '../workers/run-datum.ts';
 import { pfsInputs } from '../spec/input.ts';
-import type { PfsInput, PipelineSpec } from '../spec.ts';
+import type { PfsInput, PipelineSpec } from '../spec/spec.ts';
 
 /** The versions that a job reads, one for each pfs input, in their order. */
 export type JobInputs = readonly {

@@ -7,13 +7,18 @@ import type { Hash } from '../../model/refs.ts';
 import type { TreeEntry } from '../../model/tree.ts';
 import { entryHash } from '../../model/tree.ts';
 import { canonicalJson, hashOf } from './canonical.ts';
-import type { Fingerprint } from '../executor.ts';
-import type { PipelineSpec } from '../spec.ts';
+import type { PipelineSpec } from '../spec/spec.ts';
 
 const context = Buffer.from('pachmount 2026 datum v1');
 
 /** 1 had no names of pipelines and projects. A result under the key of another version is never found. */
 const recipeVersion = 2;
+
+/** What is needed to name the results of commands: all that decides what a command does, but for its task. */
+export interface Fingerprint {
+  /** Names and values, of text only; equal ones mean equal behaviour. */
+  readonly [name: string]: string;
+}
 
 export interface Recipe {
   readonly bytes: Buffer;

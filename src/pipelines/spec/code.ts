@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { CodeUse } from '../spec.ts';
+import type { CodeUse } from './spec.ts';
 import { Fault, type Path } from './fault.ts';
 import { isWithin, placeOf } from './names.ts';
 

@@ -2,7 +2,7 @@
  * Which pipeline reads what another one makes: the order to run them in.
  */
 import { PachError } from '../../base/errors.ts';
-import type { PipelineSpec } from '../spec.ts';
+import type { PipelineSpec } from './spec.ts';
 import { pfsInputs } from './input.ts';
 
 export interface Graph {

@@ -5,7 +5,7 @@ import { isPachError } from '../../base/errors.ts';
 import { parseGlob } from '../../model/glob-parse.ts';
 import { compileParts } from '../../model/glob-program.ts';
 import { compileGlob } from '../../model/glob.ts';
-import type { Input, PfsInput } from '../spec.ts';
+import type { Input, PfsInput } from './spec.ts';
 import { Fault, type Path } from './fault.ts';
 import { checkName } from './names.ts';
 import type { InputValues } from './values.ts';

@@ -1,7 +1,7 @@
 /**
  * A pipeline's spec from a document: read by the table of fields, checked, with its defaults.
  */
-import type { PipelineSpec, Resources } from '../spec.ts';
+import type { PipelineSpec, Resources } from './spec.ts';
 import { buildCode } from './code.ts';
 import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
 import { specFields } from './fields.ts';

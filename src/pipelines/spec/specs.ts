@@ -5,7 +5,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
 import { PachError } from '../../base/errors.ts';
 import { localBytes } from '../../sources/open.ts';
-import type { PipelineSpec } from '../spec.ts';
+import type { PipelineSpec } from './spec.ts';
 import { parseDocuments, readText } from './documents.ts';
 import { parseSpec } from './parse.ts';
 

@@ -1,7 +1,7 @@
 /**
  * What runs: command, environment and secrets of a spec, checked.
  */
-import type { SecretUse, Transform } from '../spec.ts';
+import type { SecretUse, Transform } from './spec.ts';
 import { Fault, type Path } from './fault.ts';
 import type { specFields } from './fields.ts';
 import { placeOf } from './names.ts';

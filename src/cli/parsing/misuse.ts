@@ -1,0 +1,140 @@
+/**
+ * What is wrong with a command line, in one line that names the word and what may have been meant.
+ */
+import type { Argv } from 'yargs';
+import { PachError } from '../../base/errors.ts';
+import { nearest } from '../../pipelines/spec/nearest.ts';
+import { alternatives } from '../text.ts';
+import type { Verb } from '../verb.ts';
+
+/** What yargs knows of a parser's options, which is not in its types. */
+interface ParserOptions {
+  readonly key: Readonly<Record<string, unknown>>;
+  readonly alias: Readonly<Record<string, readonly string[]>>;
+  readonly array: readonly string[];
+  readonly boolean: readonly string[];
+  readonly hiddenOptions: readonly string[];
+  readonly choices: Readonly<Record<string, readonly string[]>>;
+}
+
+export function optionsOf(parser: Argv): ParserOptions {
+  return (parser as unknown as { getOptions(): ParserOptions }).getOptions();
+}
+
+/** The positional arguments of a command as yargs writes them: `<target> [path]`. */
+export function positionalsOf(command: string): { readonly name: string; readonly isNeeded: boolean }[] {
+  return [...command.matchAll(/([<[])([\w-]+)/g)].map(([, bracket, name = '']) => ({
+    name,
+    isNeeded: bracket === '<',
+  }));
+}
+
+/** Words of other programs for what ours are called. */
+const otherWords: Readonly<Record<string, string>> = {
+  add: 'put',
+  cat: 'get',
+  cp: 'put',
+  describe: 'inspect',
+  ls: 'list',
+  new: 'create',
+  rm: 'delete',
+  show: 'inspect',
+};
+
+export function unknownVerb(word: string, verbs: readonly string[]): PachError {
+  const meant = otherWords[word] ?? nearest(word, verbs);
+  return notThere(word, 'no such command', meant, 'pach --help');
+}
+
+export function unknownNoun(verb: string, word: string, nouns: readonly string[]): PachError {
+  const meant = nearest(word, nouns);
+  const why = meant === undefined ? `no such command; ${verb} takes ${alternatives(nouns)}` : 'no such command';
+  return notThere(`${verb} ${word}`, why, meant && `${verb} ${meant}`, `pach ${verb} --help`);
+}
+
+/** Undefined for a word that is no option, or one that there is. `of` is what has the options. */
+export function unknownOption(word: string, parser: Argv, of: string): PachError | undefined {
+  const { key, alias, choices } = optionsOf(parser);
+  const known = [...new Set([...Object.keys(key), ...Object.values(alias).flat(), 'help', 'h'])];
+  const next = of === 'pach' ? 'pach --help' : `pach ${of} --help`;
+  const [, long] = /^--([^=]+)/.exec(word) ?? [];
+  if (long !== undefined) {
+    if (known.includes(long) || known.includes(long.replace(/^no-/, ''))) return undefined;
+    const near = nearest(
+      long,
+      known.filter((name) => name.length > 1 && !/[A-Z]/.test(name)),
+    );
+    const meant = near === undefined ? undefined : `--${near}`;
+    const isFormat = choices['output']?.includes(long) === true;
+    return notThere(`--${long}`, `${of} has no such option`, isFormat ? `-o ${long}` : meant, next);
+  }
+  const letter = /^-([A-Za-z])/.exec(word)?.[1];
+  if (letter === undefined || known.includes(letter)) return undefined;
+  return notThere(`-${letter}`, `${of} has no such option`, undefined, next);
+}
+
+/** True for an option whose value is the next word. */
+export function isTaking(word: string, names: readonly string[]): boolean {
+  return names.some((name) => word === (name.length > 1 ? `--${name}` : `-${name}`));
+}
+
+/** What yargs has refused, in our words. `words` follow the name of the verb. */
+export function misuse(verb: Verb, words: readonly string[], parser: Argv, message: string): PachError {
+  const { command, usage: shown = command } = verb;
+  const name = command.replace(/ *[<[].*/, '');
+  const usage = (what: string, why: string): PachError =>
+    new PachError('usage', { what, why, next: `pach ${name} --help` });
+  const options = words.slice(0, words.includes('--') ? words.indexOf('--') : words.length);
+  for (const word of options) {
+    const unknown = unknownOption(word, parser, name);
+    if (unknown) return unknown;
+  }
+  const [, unknown] = /^Unknown arguments?: ([^]*)/.exec(message) ?? [];
+  if (unknown !== undefined) {
+    const word = surplus(unknown, words);
+    if (word !== undefined) return usage(word, `too many words for: pach ${shown}`);
+    // One of several letters after a dash.
+    return usage(dashed(unknown), `${name} has no such option`);
+  }
+  const [, without] = /^Not enough arguments following: (.*)/.exec(message) ?? [];
+  if (without !== undefined) return usage(dashed(without), 'its value is missing');
+  const [, option = '', given] = /Argument: ([^,]+), Given: (.*), Choices: /.exec(message) ?? [];
+  if (given !== undefined) {
+    const isPositional = positionalsOf(command).some((positional) => positional.name === option);
+    return wrongChoice(isPositional ? name : dashed(option), given, optionsOf(parser).choices[option] ?? []);
+  }
+  const [, got] = /^Not enough non-option arguments: got (\d+)/.exec(message) ?? [];
+  const needed = positionalsOf(shown).filter(({ isNeeded }) => isNeeded);
+  const positional = got === undefined ? undefined : needed[Number(got)];
+  if (positional) return usage(name, `<${positional.name}> is missing, as in: pach ${shown}`);
+  const [, missing] = /^Missing required arguments?: ([^,\n]+)/.exec(message) ?? [];
+  if (missing !== undefined) {
+    const short = optionsOf(parser).alias[missing]?.find((alias) => alias.length === 1);
+    return usage(name, `${short === undefined ? '' : `-${short} or `}--${missing} is missing`);
+  }
+  return usage(name, message.trim().replaceAll(/\s*\n\s*/g, ' '));
+}
+
+/** The first word of those that yargs lists, which may have commas of their own. */
+function surplus(listed: string, words: readonly string[]): string | undefined {
+  return words.find((word) => !word.startsWith('-') && word !== '' && listed.startsWith(word));
+}
+
+function dashed(option: string): string {
+  return option.length > 1 ? `--${option}` : `-${option}`;
+}
+
+function wrongChoice(of: string, given: string, choices: readonly string[]): PachError {
+  const value = given.replaceAll(/^"|"$/g, '');
+  const meant = nearest(value, choices);
+  const takes = `it takes ${alternatives(choices)}`;
+  return new PachError('usage', {
+    what: `${of} ${value}`,
+    why: meant === undefined ? takes : `${takes}; did you mean ${meant}?`,
+  });
+}
+
+function notThere(what: string, why: string, meant: string | undefined, next: string): PachError {
+  if (meant !== undefined) return new PachError('usage', { what, why: `${why}; did you mean ${meant}?` });
+  return new PachError('usage', { what, why, next });
+}

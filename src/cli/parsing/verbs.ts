@@ -1,0 +1,136 @@
+/**
+ * All verbs, as `pach --help` shows them.
+ */
+import type { Verb } from '../verb.ts';
+import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
+import { createBranchVerb, deleteBranchVerb, listBranchVerb } from '../verbs/branches.ts';
+import { inspectCommitVerb, listCommitVerb, logVerb } from '../verbs/commits.ts';
+import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
+import { fsckVerb } from '../verbs/fsck.ts';
+import { gcVerb } from '../verbs/gc.ts';
+import { drawVerb } from '../verbs/draw.ts';
+import { completionVerb } from '../verbs/completion.ts';
+import { doctorVerb } from '../verbs/doctor.ts';
+import { getCodeVerb } from '../verbs/get-code.ts';
+import { getFileVerb } from '../verbs/get-file.ts';
+import { helpVerb } from '../verbs/help.ts';
+import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
+import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
+import { purgeVerb } from '../verbs/purge.ts';
+import {
+  createProjectVerb,
+  createRepoVerb,
+  deleteRepoVerb,
+  inspectRepoVerb,
+  listProjectVerb,
+  listRepoVerb,
+} from '../verbs/repos.ts';
+import { inspectDatumVerb, listDatumVerb, logsVerb, restartDatumVerb, whyVerb } from '../verbs/datums.ts';
+import { inspectJobVerb, listJobVerb, profileVerb, stopJobVerb, waitJobVerb } from '../verbs/jobs.ts';
+import {
+  createPipelineVerb,
+  deletePipelineVerb,
+  inspectPipelineVerb,
+  listPipelineVerb,
+  startPipelineVerb,
+  stopPipelineVerb,
+  updatePipelineVerb,
+} from '../verbs/pipelines.ts';
+import { runPipelineVerb } from '../verbs/run.ts';
+import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
+import { statsVerb } from '../verbs/stats.ts';
+import { syncVerb } from '../verbs/sync.ts';
+import { versionVerb } from '../verbs/version.ts';
+
+interface VerbGroup {
+  readonly title: string;
+  readonly verbs: readonly Verb[];
+}
+
+/** By what a person wants to do. */
+export const verbGroups: readonly VerbGroup[] = [
+  {
+    title: 'Store files',
+    verbs: [
+      createRepoVerb,
+      listRepoVerb,
+      inspectRepoVerb,
+      deleteRepoVerb,
+      putFileVerb,
+      deleteFileVerb,
+      syncVerb,
+      createProjectVerb,
+      listProjectVerb,
+    ],
+  },
+  { title: 'Read files', verbs: [listFileVerb, globFileVerb, inspectFileVerb, getFileVerb] },
+  { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb] },
+  {
+    title: 'History',
+    verbs: [
+      listCommitVerb,
+      inspectCommitVerb,
+      logVerb,
+      diffFileVerb,
+      createBranchVerb,
+      listBranchVerb,
+      deleteBranchVerb,
+    ],
+  },
+  {
+    title: 'Pipelines',
+    verbs: [
+      createPipelineVerb,
+      updatePipelineVerb,
+      runPipelineVerb,
+      listPipelineVerb,
+      inspectPipelineVerb,
+      deletePipelineVerb,
+      startPipelineVerb,
+      stopPipelineVerb,
+      drawVerb,
+      createSecretVerb,
+      listSecretVerb,
+      inspectSecretVerb,
+      deleteSecretVerb,
+    ],
+  },
+  {
+    title: 'Jobs',
+    verbs: [
+      listJobVerb,
+      inspectJobVerb,
+      waitJobVerb,
+      stopJobVerb,
+      logsVerb,
+      listDatumVerb,
+      inspectDatumVerb,
+      restartDatumVerb,
+      whyVerb,
+      profileVerb,
+      getCodeVerb,
+    ],
+  },
+  {
+    title: 'Storage',
+    verbs: [
+      statsVerb,
+      gcVerb,
+      fsckVerb,
+      purgeVerb,
+      cacheWarmVerb,
+      cacheStatsVerb,
+      cacheVerifyVerb,
+      cacheClearVerb,
+      doctorVerb,
+    ],
+  },
+  { title: 'Help', verbs: [helpVerb(() => firstWords()), completionVerb, versionVerb] },
+];
+
+export const verbs: readonly Verb[] = verbGroups.flatMap((group) => group.verbs);
+
+/** What a command line can begin with. */
+export function firstWords(): string[] {
+  return [...new Set(verbs.map((verb) => verb.command.split(' ')[0] as string))];
+}

@@ -1,0 +1,107 @@
+/**
+ * How a job begins: with the lease of its pipeline and an entry of its own, or that of a job which
+ * was broken off and goes on.
+ */
+import type { CommitId } from '../model/records/commit.ts';
+import type { Begun, Project } from '../versions/project.ts';
+import { canonicalJson, hashOf } from '../pipelines/jobs/canonical.ts';
+import type { Executor } from '../execution/executor.ts';
+import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';
+import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
+import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
+
+export interface StartOptions {
+  readonly project: Project;
+  readonly pipeline: Pipeline;
+  readonly branch: string;
+  readonly inputs: JobInputs;
+  readonly executor: Executor;
+}
+
+export interface Started {
+  /** The project as it is with the job in it, and where its end goes: what it comes to rely on stays until then. */
+  readonly begun: Begun;
+  readonly job: Job;
+  readonly recipe: Recipe;
+}
+
+const noCounts = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 };
+
+/** Throws `conflict` when another engine runs the pipeline for the same branch. */
+export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
+  const { project, pipeline, branch, executor } = options;
+  const recipe = await recipeFor(options);
+  const begun = await project.begin();
+  const [recipeRef] = await begun.upload.data.add([recipe]);
+  if (!recipeRef) throw new Error('a recipe was not stored');
+  const inputs = options.inputs.map(({ repo, branch: from, commit }) => {
+    return { repo, branch: from, commit: commit?.id ?? (noCommit as CommitId) };
+  });
+  const job = await project.update(
+    `start job of ${pipeline.name}`,
+    async (change) => {
+      const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
+      await takeLease(change, identity, holder);
+      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
+      const goesOn = newest?.state === 'running' && identityOf(newest).equals(identityOf(identity));
+      if (newest?.state === 'running' && !goesOn) {
+        setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
+      }
+      const next: Job = goesOn
+        ? { ...newest, executor: executor.name, stopping: false }
+        : {
+            ...identity,
+            id: hashOf(identityOf(identity), Buffer.from(`attempt ${count}`)).toString('hex', 0, 16) as CommitId,
+            pipelineVersion: pipeline.version,
+            state: 'running',
+            started: Math.max(Date.now(), (newest?.started ?? 0) + 1),
+            reason: '',
+            counts: noCounts,
+            executor: executor.name,
+            stopping: false,
+            codeOrigin: pipeline.codeOrigin,
+            datums: undefined,
+            hasDatums: false,
+            restarted: false,
+            code: pipeline.code,
+            hasCode: pipeline.code !== undefined,
+          };
+      setJob(change, next);
+      return next;
+    },
+    begun,
+  );
+  return { begun: await project.begin(), job, recipe };
+}
+
+export async function recipeFor({
+  project,
+  pipeline,
+  executor,
+}: Omit<StartOptions, 'inputs' | 'branch'>): Promise<Recipe> {
+  const [code, fingerprint] = await Promise.all([
+    codeEntries(project.reader, pipeline),
+    executor.fingerprint(pipeline.spec.transform.image),
+  ]);
+  const { spec, salt } = pipeline;
+  return recipeOf({ spec, project: project.options.name, executor: executor.name, fingerprint, code, salt });
+}
+
+/** All that makes a job this one and no other, but for how often it was run. */
+function identityOf({
+  pipeline,
+  branch,
+  spec,
+  recipe,
+  inputs,
+}: Pick<Job, 'pipeline' | 'branch' | 'spec' | 'recipe' | 'inputs'>): Buffer {
+  return canonicalJson({
+    pipeline,
+    branch,
+    spec: spec.hash.toString('hex'),
+    recipe: recipe.hash.toString('hex'),
+    inputs,
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * One job: a pipeline's command over all datums of its inputs' versions, and the commit that comes
+ * of it. Whatever dies in the middle, the same job goes on when it is run again, and what was
+ * published of it is not computed twice.
+ */
+import { timerMsMax } from '../base/async.ts';
+import { PachError } from '../base/errors.ts';
+import type { JobId } from '../model/records/pipelines.ts';
+import { CollectedError, collectedOr } from '../versions/renew.ts';
+import { JobRun, type JobOptions, type JobResult } from './job-run.ts';
+import { startJob } from './job-start.ts';
+import type { Job } from '../pipelines/jobs/jobs.ts';
+import { JobWatch } from './job-watch.ts';
+import { leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
+import { baseOf } from '../pipelines/jobs/plan.ts';
+import { Publisher } from '../results/publisher.ts';
+
+/** A job goes on after so many collections of garbage that took away what it relied on. */
+const collectionsMax = 3;
+
+/**
+ * Runs a job to its end. A datum that fails makes a failed job, and one that takes too long a
+ * killed one: both are results. Throws `conflict` when another engine runs the pipeline, the
+ * signal's reason when it was stopped, and what keeps the engine itself from working.
+ */
+export async function runJob(options: JobOptions): Promise<JobResult> {
+  const holder = await leaseHolder(options.project.options.author);
+  for (let left = collectionsMax; ; left -= 1) {
+    try {
+      return await runOnce(options, holder, left > 0);
+    } catch (error) {
+      if (left === 0 || !(error instanceof CollectedError) || options.signal.aborted) throw error;
+    }
+  }
+}
+
+/** Runs it, or goes on with it. `CollectedError` leaves it as it is where it `mayGoOn`. */
+async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): Promise<JobResult> {
+  const { project, pipeline, inputs } = options;
+  const started = await startJob(options, holder);
+  const { job, begun } = started;
+  const base = await baseOf(begun.snapshot, pipeline.name, options.branch);
+  using watch = new JobWatch({ project, job, inputs, holder });
+  const stop = new AbortController();
+  const { jobTimeoutMs } = pipeline.spec;
+  const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(job.id)), Math.min(jobTimeoutMs, timerMsMax));
+  const broken = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal, watch.signal, broken.signal]);
+  const run = new JobRun({ ...options, signal }, { ...started, base }, watch);
+  const publisher = new Publisher({
+    project,
+    what: `results of ${pipeline.name}`,
+    also: (change) => watch.hold(change),
+    failed: (error) => broken.abort(error),
+  });
+  try {
+    await run.datums(publisher);
+    return await run.finish();
+  } catch (thrown) {
+    const isKept = await publisher.flush().then(
+      () => true,
+      () => false, // the error before says more
+    );
+    const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
+    if (watch.isLost || (mayGoOn && error instanceof CollectedError)) throw error;
+    const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
+    const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
+    const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
+    if (ended && isKept && options.signal.aborted) throw interrupted(options, ended);
+    if (!ended || !isStopped || options.signal.aborted) throw error;
+    return { job: ended, before: base?.output, after: undefined, recomputed: undefined, outside: undefined };
+  } finally {
+    clearTimeout(timer || undefined);
+  }
+}
+
+/** What is left of a job that was broken off from outside. */
+function interrupted({ pipeline, branch }: JobOptions, { id, counts }: Job): PachError {
+  const { processed, skipped } = counts;
+  const datums = `${processed} ${processed === 1 ? 'datum' : 'datums'}`;
+  const kept = processed === 0 ? 'it had computed nothing yet' : `the results of ${datums} that it computed are kept`;
+  const taken = skipped === 0 ? '' : `, as are ${skipped} that were computed before`;
+  return new PachError('interrupted', {
+    what: `job ${id} of ${pipeline.name}`,
+    why: `it was interrupted: ${kept}${taken}; its output branch is unchanged`,
+    next: `pach run pipeline ${pipeline.name}${branch === pipeline.spec.outputBranch ? '' : ` --branch ${branch}`}`,
+  });
+}
+
+/** Why a job came to no end, for people who know which job it is. */
+function reasonOf(error: unknown, isStopped: boolean): string {
+  if (error instanceof PachError) return isStopped ? error.why : error.message;
+  return `the engine failed: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function tooLong(job: JobId): PachError {
+  return new PachError('failed', { what: `job ${job}`, why: 'it took longer than job_timeout allows' });
+}

@@ -1,0 +1,178 @@
+/**
+ * A pipeline and all that it depends on, run once each, in order.
+ */
+import { PachError } from '../base/errors.ts';
+import { checkBranchName } from '../model/address.ts';
+import type { CommitId } from '../model/records/commit.ts';
+import type { Project } from '../versions/project.ts';
+import type { Commit, Snapshot } from '../versions/snapshot.ts';
+import { canonicalJson, hashOf } from '../pipelines/jobs/canonical.ts';
+import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
+import { runJob } from './job.ts';
+import type { JobOptions, JobResult } from './job-run.ts';
+import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
+import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
+import { graphOf } from '../pipelines/spec/graph.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
+
+export interface GraphOptions {
+  readonly project: Project;
+  /** Pipelines to run, with what they depend on. */
+  readonly names: readonly string[];
+  /** Where all outputs go, instead of the branches that the specs name: a name that a branch may have. */
+  readonly branch: string | undefined;
+  /** Versions to read instead of branches' heads, by repo. */
+  readonly pinned: ReadonlyMap<string, Commit>;
+  /** What a job of a pipeline needs beside its inputs. */
+  jobOptions(pipeline: Pipeline): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs'>>;
+  /** Told of each job as it begins. */
+  begins(pipeline: Pipeline): void;
+}
+
+/** One pipeline's run; without a result it was not runnable. */
+export interface GraphStep {
+  readonly pipeline: Pipeline;
+  readonly job: Job;
+  readonly result: JobResult | undefined;
+}
+
+/** The pipelines of a graph in the order to run them, as they are on `branch`. Throws `not-found` and `usage`. */
+export async function graphFor(
+  snapshot: Snapshot,
+  names: readonly string[],
+  branch: string | undefined,
+): Promise<{ order: Pipeline[]; upstream: ReadonlyMap<string, readonly string[]> }> {
+  const all = await listPipelines(snapshot, branch);
+  const unknown = names.find((each) => !all.some(({ name }) => name === each));
+  if (unknown !== undefined) throw await missing(snapshot, unknown, { verb: 'run' });
+  const { order, upstream } = graphOf(all.map(({ spec }) => spec));
+  const wanted = new Set<string>();
+  const waiting = [...names];
+  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    if (wanted.has(name)) continue;
+    wanted.add(name);
+    waiting.push(...(upstream.get(name) ?? []));
+  }
+  const byName = new Map(all.map((pipeline) => [pipeline.name, pipeline]));
+  return { order: order.flatMap(({ name }) => (wanted.has(name) ? [byName.get(name) as Pipeline] : [])), upstream };
+}
+
+/** Runs one after another. What reads the output of a job that failed is not run. Throws `usage` for a name that no branch may have. */
+export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
+  const { project } = options;
+  if (options.branch !== undefined) checkBranchName(options.branch);
+  const { order, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
+  const stopped = order.find((pipeline) => pipeline.stopped)?.name;
+  if (stopped !== undefined) {
+    const next = `pach start pipeline ${stopped}`;
+    throw new PachError('conflict', { what: `pipeline ${stopped}`, why: 'it is stopped', next });
+  }
+  const failed = new Map<string, Job>();
+  for (const pipeline of order) {
+    const above = (upstream.get(pipeline.name) ?? []).find((name) => failed.has(name));
+    const branch = options.branch ?? pipeline.spec.outputBranch;
+    const inputs = await inputsOf(options, await project.snapshot(), pipeline, order);
+    if (above !== undefined) {
+      const reason = `it reads the output of pipeline ${above}, and job ${failed.get(above)?.id} of that pipeline did not succeed`;
+      const job = await writeUnrunnable(options, { pipeline, branch, inputs, reason });
+      failed.set(pipeline.name, job);
+      yield { pipeline, job, result: undefined };
+      continue;
+    }
+    options.begins(pipeline);
+    await makeBranch(options, pipeline, branch, inputs);
+    const result = await runJob({ ...(await options.jobOptions(pipeline)), project, pipeline, branch, inputs });
+    if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
+    yield { pipeline, job: result.job, result };
+  }
+}
+
+/** The versions that a pipeline's inputs have now. Throws `not-found` for a repo or branch that is not there. */
+export async function inputsOf(
+  { branch, pinned }: Pick<GraphOptions, 'branch' | 'pinned'>,
+  snapshot: Snapshot,
+  { spec }: Pipeline,
+  graph: readonly Pipeline[],
+): Promise<JobInputs> {
+  const inputs: JobInputs[number][] = [];
+  for (const input of pfsInputs(spec.input)) {
+    const { repo } = input;
+    const made = graph.find(({ name, spec: other }) => name === repo && other.outputBranch === input.branch);
+    const from = (made && branch) ?? input.branch;
+    const pin = pinned.get(repo);
+    await snapshot.repo(repo);
+    const head = pin ? undefined : (await snapshot.maybeBranch(repo, from))?.head;
+    inputs.push({ repo, branch: pin?.branch ?? from, commit: pin ?? (head && (await snapshot.commitAt(head.commit))) });
+  }
+  return inputs;
+}
+
+/** A branch of the output's repo that follows the same branches as its inputs do. Throws `conflict` for one that people commit to. */
+async function makeBranch(
+  { project }: GraphOptions,
+  { name, spec }: Pipeline,
+  branch: string,
+  inputs: JobInputs,
+): Promise<void> {
+  const before = await (await project.snapshot()).maybeBranch(name, branch);
+  if (before && before.provenance.length > 0) return;
+  if (before?.head) {
+    const what = `branch ${name}@${branch}`;
+    throw new PachError('conflict', { what, why: 'it has commits that no pipeline made', next: 'use another branch' });
+  }
+  const provenance = inputs.map(({ repo, branch: from }) => ({ repo, branch: from }));
+  await project.update(`create branch ${name}@${branch}`, async (change) => {
+    change.setBranch({ repo: name, name: branch, provenance: provenance.length > 0 ? provenance : provenanceOf(spec) });
+  });
+}
+
+async function writeUnrunnable(
+  { project }: GraphOptions,
+  of: { readonly pipeline: Pipeline; readonly branch: string; readonly inputs: JobInputs; readonly reason: string },
+): Promise<Job> {
+  const { pipeline, branch, reason } = of;
+  const begun = await project.begin();
+  const bytes = canonicalJson({});
+  const [recipe] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
+  if (!recipe) throw new Error('a recipe was not stored');
+  const inputs = of.inputs.map((input) => {
+    return { repo: input.repo, branch: input.branch, commit: input.commit?.id ?? (noCommit as CommitId) };
+  });
+  return project.update(
+    `job of ${pipeline.name}`,
+    async (change) => {
+      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
+      const now = Math.max(Date.now(), (newest?.started ?? 0) + 1);
+      const job: Job = {
+        id: hashOf(canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason })).toString(
+          'hex',
+          0,
+          16,
+        ) as CommitId,
+        pipeline: pipeline.name,
+        pipelineVersion: pipeline.version,
+        branch,
+        state: 'unrunnable',
+        started: now,
+        finished: now,
+        reason,
+        counts: { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 },
+        inputs,
+        executor: '',
+        stopping: false,
+        codeOrigin: pipeline.codeOrigin,
+        hasDatums: false,
+        restarted: false,
+        hasCode: pipeline.code !== undefined,
+        spec: pipeline.specRef,
+        recipe,
+        datums: undefined,
+        code: pipeline.code,
+      };
+      setJob(change, job);
+      return job;
+    },
+    begun,
+  );
+}

@@ -1,0 +1,225 @@
+/**
+ * One datum through its tries: input in, command, output taken in.
+ */
+import { join } from 'node:path';
+import { isPachError, PachError } from '../../base/errors.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { encodeRows, type DatumStats, type JobId, type Outcome } from '../../model/records/pipelines.ts';
+import type { Hash } from '../../model/refs.ts';
+import { entrySize } from '../../model/tree.ts';
+import type { Directory } from '../../versions/directories.ts';
+import { rowsBytesMax, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
+import { datumVariables } from './environment.ts';
+import type { Ending, Exit, Task, Worker } from '../executor.ts';
+import { outsideText } from '../../results/links.ts';
+import { DatumLog } from '../../results/log.ts';
+import type { Publisher } from '../../results/publisher.ts';
+import type { Result } from '../../pipelines/jobs/results.ts';
+import type { Slot } from './slot.ts';
+import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
+import { storeResult, takeOut, type Output } from '../../results/take-out.ts';
+
+export interface RunOptions {
+  readonly spec: PipelineSpec;
+  readonly job: JobId;
+  readonly worker: Worker;
+  readonly slot: Slot;
+  readonly reader: BlobReader;
+  readonly publisher: Publisher;
+  /** A folder for the logs of datums that run. */
+  readonly logs: string;
+  readonly signal: AbortSignal;
+  /** Told of a datum whose command left something in its world, and where. */
+  left(planned: PlannedDatum, path: string): void;
+}
+
+/** A reason may have a path or a program's name in it, as long as anybody likes; the log has all of it. */
+const reasonLengthMax = 1000;
+
+/** Throws when the worker broke or the job was aborted; a command that fails is a result. */
+export async function runDatum(options: RunOptions, planned: PlannedDatum): Promise<Result> {
+  const attempt = new Attempt(options, planned);
+  for (let left = options.spec.datumTries; ; left -= 1) {
+    const done = await attempt.run(left === 1);
+    if (done) return done;
+  }
+}
+
+/** What came of a datum that never ran a command of its own: it asked for the next one, or ended. */
+export class Attempt {
+  readonly log: DatumLog;
+  private readonly options: RunOptions;
+  private readonly planned: PlannedDatum;
+  private readonly started = Date.now();
+  private downloadMs = 0;
+  private processMs = 0;
+  private uploadMs = 0;
+  private cpuMs = 0;
+  private memoryBytesPeak = 0;
+
+  constructor(options: RunOptions, planned: PlannedDatum) {
+    this.options = options;
+    this.planned = planned;
+    this.log = new DatumLog(join(options.logs, planned.datum.id), options.spec.bounds.logBytesMax);
+  }
+
+  /** The variables of the command for this datum. */
+  get variables(): Readonly<Record<string, string>> {
+    return datumVariables(this.planned.datum);
+  }
+
+  /** One try. Undefined when it failed and there are more to come. */
+  async run(isLast: boolean): Promise<Result | undefined> {
+    const { spec, slot } = this.options;
+    const { cmd, stdin, errCmd, errStdin } = spec.transform;
+    try {
+      const binds = await this.fill();
+      const { ending } = await this.command(cmd, stdin, binds);
+      const failed = isAccepted(spec, ending) ? await this.succeed() : describe(ending);
+      if (typeof failed !== 'string') return failed;
+      this.log.remark(`failed: ${failed}`);
+      const handled = errCmd && (await this.command(errCmd, errStdin, binds));
+      if (!isLast) return undefined;
+      const recovered = handled !== undefined && isAccepted(spec, handled.ending);
+      return await this.end(recovered ? 'recovered' : 'failed', failed);
+    } finally {
+      slot.empty();
+    }
+  }
+
+  async fill(): Promise<Task['binds']> {
+    const begun = performance.now();
+    const binds = await this.options.slot.fill(this.planned.datum);
+    this.downloadMs += performance.now() - begun;
+    return binds;
+  }
+
+  /** Takes in what the command wrote; what is wrong with it when it can't be. `held`: see `Task.nextDatum`. */
+  async succeed(held?: () => Promise<boolean>): Promise<Result | string> {
+    const { reader, slot, signal } = this.options;
+    const { datum } = this.planned;
+    const begun = performance.now();
+    try {
+      return await this.options.publisher.write(async (upload) => {
+        const out = await takeOut({ reader, upload, datum, folder: slot.out, signal });
+        if (held && !(await held())) throw wentOn();
+        this.uploadMs += performance.now() - begun;
+        return this.store(upload, 'success', '', out);
+      });
+    } catch (error) {
+      if (!isPachError(error, 'failed', 'denied', 'conflict', 'not-found')) throw error;
+      return `pach can't store its output: ${error.what}: ${error.why}`;
+    }
+  }
+
+  /** Stores that it failed, or recovered, with its log and no output. */
+  end(state: 'failed' | 'recovered', reason: string): Promise<Result> {
+    return this.options.publisher.write((upload) => this.store(upload, state, reason, undefined));
+  }
+
+  /** Counts what a command took. */
+  count({ wallMs, cpuMs, memoryBytesPeak }: Exit): void {
+    this.processMs += wallMs;
+    this.cpuMs += cpuMs;
+    this.memoryBytesPeak = Math.max(this.memoryBytesPeak, memoryBytesPeak);
+  }
+
+  private async command(
+    argv: readonly string[],
+    stdin: readonly string[] | undefined,
+    binds: Task['binds'],
+  ): Promise<Exit> {
+    const { spec, worker, signal } = this.options;
+    const exit = await worker.run({
+      argv,
+      stdin: stdin && Buffer.from(stdin.map((line) => `${line}\n`).join('')),
+      env: this.variables,
+      binds,
+      timeoutMs: spec.datumTimeoutMs,
+      outputBytesMax: spec.bounds.outputBytesMax,
+      log: (bytes) => this.log.add(bytes),
+      signal,
+    });
+    this.count(exit);
+    if (exit.left !== undefined) this.options.left(this.planned, exit.left);
+    signal.throwIfAborted();
+    return exit;
+  }
+
+  private async store(
+    upload: Parameters<typeof storeResult>[1],
+    state: Outcome['state'],
+    reason: string,
+    out: Output | undefined,
+  ): Promise<{ key: Hash; result: Result; keep: boolean }> {
+    const { reader, job, spec } = this.options;
+    const { key, rows, isRecheck = false } = this.planned;
+    const encoded = encodeRows(rows);
+    const files = encoded.length > rowsBytesMax ? encoded : undefined;
+    if (out?.outside) this.log.remark(outsideText(out.outside));
+    const tree = await storeResult(reader, upload, { out: out?.directory, log: await this.log.end(), files });
+    const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
+    const { outside, mayHaveEmptyFolders = false } = out ?? {};
+    const stats = this.stats(out?.directory);
+    const outcome = { state, job, pipeline: spec.name, reason: shown, stats, outside, mayHaveEmptyFolders };
+    return { key, result: { outcome, tree }, keep: state === 'success' && !isRecheck };
+  }
+
+  private stats(out: Directory | undefined): DatumStats {
+    const { started: startedMs, downloadMs, processMs, uploadMs, cpuMs, memoryBytesPeak } = this;
+    const inputBytes = this.planned.datum.files.reduce((sum, { entry }) => sum + entrySize(entry), 0);
+    const outputBytes = out?.bytes ?? 0;
+    return { startedMs, downloadMs, processMs, uploadMs, cpuMs, memoryBytesPeak, inputBytes, outputBytes };
+  }
+}
+
+function isAccepted({ transform }: PipelineSpec, ending: Ending): boolean {
+  return ending.kind === 'exit' && (ending.code === 0 || transform.acceptReturnCode.includes(ending.code));
+}
+
+/** Whatever was read may be half of one state and half of another. */
+function wentOn(): PachError {
+  return new PachError('failed', {
+    what: '/pfs/out',
+    why: 'processes of the command ended or continued while pach stored its output, although pach had stopped them',
+  });
+}
+
+/** How a command failed, for people. */
+export function describe(ending: Ending): string {
+  switch (ending.kind) {
+    case 'exit':
+      return `the command ended with exit code ${ending.code}`;
+    case 'signal':
+      return `signal ${ending.signal} ended the command`;
+    case 'timeout':
+      return 'the command took longer than datum_timeout allows';
+    case 'out-of-memory':
+      return 'the command ran out of memory: resource_limits.memory is too small for it';
+    case 'too-much-output':
+      return 'the command wrote more to /pfs/out than dev.limits.output allows';
+    case 'too-many-processes':
+      return 'the command started more processes than dev.limits.processes allows';
+    case 'not-stopped':
+      return 'pach could not stop processes of the command, so it did not store the output';
+    case 'not-started':
+      return `the command did not start: ${ending.why}`;
+    case 'aborted':
+      return 'the command was stopped';
+  }
+}
+
+/** That the worker is of no use any more, and which datum it had. */
+export class BrokenWorker extends Error {
+  readonly planned: PlannedDatum;
+
+  constructor(planned: PlannedDatum, cause: unknown) {
+    super('a worker broke', { cause });
+    this.planned = planned;
+  }
+}
+
+/** Throws what came of a datum whose worker broke. */
+export function broken(planned: PlannedDatum, error: unknown): never {
+  throw isPachError(error, 'failed', 'unreachable') ? new BrokenWorker(planned, error) : error;
+}

@@ -1,0 +1,250 @@
+/**
+ * Making, changing and deleting pipelines, each in one operation.
+ */
+import { randomBytes } from 'node:crypto';
+import { PachError } from '../../base/errors.ts';
+import { decodeLease, decodeOutcome } from '../../model/records/pipelines.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { chunkBytesMax, type Ref } from '../../model/refs.ts';
+import type { Change } from '../../versions/change.ts';
+import type { IngestOptions } from '../../versions/writing/ingest.ts';
+import type { Project } from '../../versions/project.ts';
+import {
+  branchKey,
+  jobKey,
+  jobTimePrefix,
+  lastPart,
+  leaseKey,
+  pipelineKey,
+  repoKey,
+  resultsPrefix,
+} from '../../versions/ref-keys.ts';
+import { maybeJob, setJob } from '../jobs/jobs.ts';
+import { isHeld } from '../jobs/lease.ts';
+import { hashOf } from '../jobs/canonical.ts';
+import { originOf, storeCode } from '../code.ts';
+import {
+  findPipeline,
+  hasPipeline,
+  listPipelines,
+  maybePipeline,
+  missing,
+  setPipeline,
+  type Pipeline,
+} from '../pipelines.ts';
+import { readersOf } from '../readers.ts';
+import { graphOf } from '../spec/graph.ts';
+import { pfsInputs } from '../spec/input.ts';
+import type { PipelineSpec } from '../spec/spec.ts';
+import { codeBytes, newestVersion } from './versions.ts';
+
+export interface SetOptions {
+  /** Only what the pipelines are on a branch of their own changes. */
+  readonly branch?: string | undefined;
+  /** Pipelines that are there already are changed; otherwise they are a conflict. */
+  readonly update: boolean;
+  /** Results so far are not taken any more. */
+  readonly reprocess: boolean;
+  readonly signal: AbortSignal;
+  /** Told of what of the code is left out. */
+  readonly skipped: IngestOptions['skipped'];
+}
+
+interface Prepared {
+  readonly spec: PipelineSpec;
+  readonly specRef: Ref;
+  readonly code: Ref | undefined;
+  readonly codeOrigin: string;
+}
+
+/** Makes or changes pipelines, all or none. Resolves to them as they are now. */
+export async function setPipelines(
+  project: Project,
+  specs: readonly PipelineSpec[],
+  options: SetOptions,
+): Promise<Pipeline[]> {
+  const begun = await project.begin();
+  const prepared: Prepared[] = [];
+  for (const spec of specs) {
+    const bytes = specBytes(spec);
+    const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
+    const code = await storeCode(project, begun.upload, spec.code, options);
+    if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
+  }
+  const names = specs.map(({ name }) => name).join(', ');
+  return project.update(
+    `${options.update ? 'update' : 'create'} pipeline ${names}`,
+    async (change) => {
+      await checkGraph(change, specs, options.branch);
+      const pipelines: Pipeline[] = [];
+      for (const each of prepared) pipelines.push(await setOne(change, each, options));
+      return pipelines;
+    },
+    begun,
+  );
+}
+
+/** A spec as it is stored: one chunk. */
+function specBytes(spec: PipelineSpec): Buffer {
+  const bytes = Buffer.from(JSON.stringify(spec));
+  if (bytes.length <= chunkBytesMax) return bytes;
+  throw new PachError('usage', {
+    what: `pipeline ${spec.name}`,
+    why: 'its spec is too large to store',
+    next: 'move data into a repo, and code into dev.code',
+  });
+}
+
+/** Stops a pipeline, or lets it run again. */
+export async function stopPipeline(project: Project, name: string, stopped: boolean): Promise<Pipeline> {
+  return project.update(`${stopped ? 'stop' : 'start'} pipeline ${name}`, async (change) => {
+    const pipeline = { ...(await findPipeline(change.snapshot, name)), stopped };
+    setPipeline(change, pipeline);
+    return pipeline;
+  });
+}
+
+export interface DeleteOptions {
+  /** Also while others read its output. */
+  readonly force: boolean;
+  /** Its output repo stays, as a repo like any other. */
+  readonly keepRepo: boolean;
+}
+
+/** Deletes a pipeline with its jobs and results, and its output unless that is to stay. */
+export async function deletePipeline(project: Project, name: string, options: DeleteOptions): Promise<void> {
+  await project.update(`delete pipeline ${name}`, async (change) => {
+    const { snapshot } = change;
+    if (!(await hasPipeline(snapshot, name))) throw await missing(snapshot, name);
+    for await (const { key } of snapshot.items(pipelineKey(name, ''))) change.delete(key);
+    const readers = await readersOf(snapshot, { repo: name });
+    if (readers.length > 0 && !options.keepRepo && !options.force) {
+      throw new PachError('conflict', {
+        what: `pipeline ${name}`,
+        why: `${readers.join(', ')} ${readers.length === 1 ? 'reads' : 'read'} its output`,
+        next: `pach delete pipeline ${name} --force`,
+        or: `pach delete pipeline ${name} --keep-repo`,
+      });
+    }
+    for await (const { key, value } of snapshot.items(leaseKey(name, ''))) {
+      const lease = decodeLease(value);
+      if (await isHeld(lease)) {
+        const why = `${lease.holder} is running it`;
+        throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job ${name}` });
+      }
+      change.delete(key);
+    }
+    change.delete(pipelineKey(name));
+    for await (const { key } of snapshot.items(jobTimePrefix(name))) {
+      const job = options.keepRepo ? await maybeJob(snapshot, lastPart(key)) : undefined;
+      // A commit that stays is explained by its job, which has its spec and code.
+      if (job && (await snapshot.maybeCommit(name, job.id))) setJob(change, { ...job, datums: undefined });
+      else {
+        change.delete(key);
+        change.delete(jobKey(lastPart(key)));
+      }
+    }
+    for await (const { key, value } of snapshot.items(resultsPrefix)) {
+      if (decodeOutcome(value).pipeline === name) change.delete(key);
+    }
+    for await (const branch of snapshot.branches(name)) {
+      if (options.keepRepo) change.setBranch({ ...branch, provenance: [] });
+      else change.delete(branchKey(name, branch.name));
+    }
+    if (options.keepRepo) return;
+    for await (const { key } of snapshot.commitItems(name)) change.delete(key);
+    change.delete(repoKey(name));
+  });
+}
+
+/** The branches that a pipeline's output is computed from. */
+export function provenanceOf(spec: PipelineSpec): { repo: string; branch: string }[] {
+  const read = pfsInputs(spec.input).map(({ repo, branch }) => ({ repo, branch }));
+  return read.filter((each, index) => {
+    return read.findIndex(({ repo, branch }) => repo === each.repo && branch === each.branch) === index;
+  });
+}
+
+/** Nothing is made that reads its own results, or a repo that is not there. */
+async function checkGraph(
+  { snapshot }: Change,
+  specs: readonly PipelineSpec[],
+  branch: string | undefined,
+): Promise<void> {
+  const made = new Set(specs.map(({ name }) => name));
+  const others = (await listPipelines(snapshot, branch)).filter(({ name }) => !made.has(name));
+  graphOf([...specs, ...others.map(({ spec }) => spec)]);
+  for (const spec of specs) {
+    for (const { repo } of pfsInputs(spec.input)) {
+      if (made.has(repo) || (await snapshot.maybeRepo(repo))) continue;
+      throw new PachError('not-found', {
+        what: `repo ${repo}`,
+        why: `pipeline ${spec.name} reads it, and there is no such repo in project ${snapshot.head.project}`,
+        next: `pach create repo ${repo}`,
+      });
+    }
+  }
+}
+
+/** Lets the next run of a pipeline ignore its results so far; it stays the version that it is. */
+export async function forgetResults(project: Project, name: string, branch: string | undefined): Promise<void> {
+  await project.update(`reprocess pipeline ${name}`, async (change) => {
+    const own = branch === undefined ? undefined : await maybePipeline(change.snapshot, name, branch);
+    const pipeline = own ?? (await findPipeline(change.snapshot, name));
+    setPipeline(change, { ...pipeline, salt: newSalt() }, own && branch);
+  });
+}
+
+function newSalt(): string {
+  return randomBytes(8).toString('hex');
+}
+
+async function setOne(change: Change, prepared: Prepared, options: SetOptions): Promise<Pipeline> {
+  const { spec, specRef, code, codeOrigin } = prepared;
+  const { name } = spec;
+  const { branch: own } = options;
+  const before = await maybePipeline(change.snapshot, name, own);
+  const isKnown = await hasPipeline(change.snapshot, name);
+  const repo = await change.snapshot.maybeRepo(name);
+  const exists = new PachError('conflict', {
+    what: `pipeline ${name}`,
+    why: before ? 'it already exists' : 'a repo with this name already exists',
+    next: before ? 'pach update pipeline -f SPEC' : 'choose another name for the pipeline',
+  });
+  if (before && !options.update) throw exists;
+  if (!isKnown && repo) throw exists;
+  if (before && !options.reprocess && (await isSame(change.snapshot.reader, before, prepared))) return before;
+  const now = Date.now();
+  const pipeline: Pipeline = {
+    name,
+    spec,
+    specRef,
+    code,
+    codeOrigin,
+    version: (await newestVersion(change.snapshot, name)) + 1,
+    created: before?.created ?? now,
+    updated: now,
+    stopped: before?.stopped ?? false,
+    salt: options.reprocess ? newSalt() : (before?.salt ?? ''),
+  };
+  setPipeline(change, pipeline, own);
+  if (!repo) change.setRepo({ name, created: now, description: spec.description });
+  if (own !== undefined) return pipeline; // its branch is made when it runs
+  const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);
+  if (branch?.head && branch.provenance.length === 0) {
+    throw new PachError('conflict', {
+      what: `branch ${name}@${spec.outputBranch}`,
+      why: 'it has commits that no pipeline made',
+      next: 'choose another output_branch for the pipeline',
+    });
+  }
+  change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });
+  return pipeline;
+}
+
+/** True when a version would do what the one before does: times of code files are no change. */
+async function isSame(reader: BlobReader, before: Pipeline, { spec, specRef, code }: Prepared): Promise<boolean> {
+  if (!before.specRef.hash.equals(specRef.hash)) return false;
+  const [old, now] = await Promise.all([codeBytes(reader, before), codeBytes(reader, { spec, code })]);
+  return old.equals(now);
+}

@@ -1,0 +1,294 @@
+/**
+ * Checks a project: that all that versions need is there and is what was stored. Reads from the
+ * store itself, past caches, and changes nothing. First the indexes, then packs, then versions,
+ * newest first, so that what is lost is told with the paths that need it.
+ */
+import { mapOrdered } from '../../base/async.ts';
+import { PachError } from '../../base/errors.ts';
+import { BlobReader } from '../../cache/blobs.ts';
+import { ExtentCache } from '../../cache/extents.ts';
+import { BlobTable, type PackName } from '../../chunks/blob-table.ts';
+import { KnownBlobs } from '../../chunks/known.ts';
+import { packEntry, type PackIndex } from '../../chunks/pack.ts';
+import { objectKey, packKey } from '../../model/keys.ts';
+import type { Node } from '../../model/node.ts';
+import type { Head } from '../../model/records/head.ts';
+import { hashKey, type Hash, type PackId, type Ref } from '../../model/refs.ts';
+import { readCondemned } from '../condemned.ts';
+import { checkForm, readPack } from './fsck-data.ts';
+import { Findings, type Draft, type Finding } from './fsck-findings.ts';
+import { IndexCheck } from './fsck-indexes.ts';
+import { RefsCheck } from './fsck-refs.ts';
+import { TreeCheck, VersionPath, type Blobs } from './fsck-tree.ts';
+import { listObjects, type StoredObject } from './gc-plan.ts';
+import type { Project } from '../project.ts';
+
+export interface FsckRequest {
+  /** Which share of the data packs is read whole, 0 to 1. Metadata always is. */
+  readonly readShare: number;
+  /** Numbers from 0 to 1, for the choice of packs. */
+  random(): number;
+  progress(what: string): void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FsckResult {
+  readonly findings: readonly Finding[];
+  readonly checked: {
+    readonly commits: number;
+    readonly nodes: number;
+    /** Different ones that versions need. */
+    readonly chunks: number;
+    readonly packs: number;
+    /** Bytes of data packs that were read whole. */
+    readonly bytesRead: number;
+  };
+  /** Objects that nothing refers to: they wait for a collection. */
+  readonly garbage: { readonly objects: number; readonly bytes: number };
+}
+
+const mebibyte = 1024 * 1024;
+const memoryBytes = 64 * mebibyte;
+/** Packs that are in memory at a time. */
+const packsAhead = 2;
+/** No pack is larger, so that reading one whole is safe. */
+const packBytesMax = 64 * mebibyte;
+
+/**
+ * Throws `conflict` when things were deleted meanwhile, and `damaged` when the head itself can't be
+ * read; what is wrong below it is found, one after another.
+ */
+export async function checkProject(project: Project, request: FsckRequest): Promise<FsckResult> {
+  const { head } = await project.readHead();
+  const result = await new Check(project, head, request).run();
+  if (result.findings.length > 0 && (await project.readHead()).head.epoch !== head.epoch) {
+    throw new PachError('conflict', {
+      what: `project ${head.project}`,
+      why: 'a garbage collection ran during the check',
+      next: 'run the same command again',
+    });
+  }
+  return result;
+}
+
+class Check implements Blobs {
+  private readonly project: Project;
+  private readonly head: Head;
+  private readonly request: FsckRequest;
+  private readonly findings = new Findings();
+  private readonly table = new BlobTable();
+  private readonly reader: BlobReader;
+  private readonly packIndexes: KnownBlobs;
+  private objects: ReadonlyMap<string, StoredObject> = new Map();
+  /** Data packs that the indexes know; true when their own index has been looked at too. */
+  private readonly dataPacks = new Map<PackId, boolean>();
+  /** What was found of packs that are lost as a whole, by their number. */
+  private readonly lostPacks = new Map<number, Draft>();
+  /** What was found of single blobs, by row. */
+  private readonly lostBlobs = new Map<number, Draft>();
+  private nodes = 0;
+  private bytesRead = 0;
+
+  constructor(project: Project, head: Head, request: FsckRequest) {
+    const { store, name } = project.options;
+    this.project = project;
+    this.head = head;
+    this.request = request;
+    const extents = new ExtentCache(store, { memoryBytesMax: memoryBytes, readAroundBytes: mebibyte });
+    // Whatever is read has a place: that of the indexes.
+    const known = { find: () => Promise.resolve(undefined) };
+    this.reader = new BlobReader({ extents, project: name, known, memoryBytesMax: memoryBytes });
+    this.packIndexes = new KnownBlobs(store, name, { segments: [], fresh: [] });
+  }
+
+  async run(): Promise<FsckResult> {
+    const { head, table, findings, request } = this;
+    const { store } = this.project.options;
+    request.progress('reading indexes');
+    await new IndexCheck(store, head.project, table, findings).run(head.indexes);
+    for (const { kind, id } of table.packs) if (kind === 'data') this.dataPacks.set(id, false);
+    request.progress('listing objects');
+    const garbage = await this.checkObjects();
+    await this.checkPacks();
+    request.progress('checking versions');
+    const refs = new RefsCheck(this, findings, request.signal);
+    await refs.run(head);
+    const trees = new TreeCheck(this, findings, request.signal);
+    for (const { repo, id, root } of refs.commits.toSorted((a, b) => b.finished - a.finished)) {
+      await trees.directory(root, new VersionPath(repo, id));
+    }
+    for (const { ref, where } of refs.others) {
+      await (ref.type === 'node' ? trees.root(ref, where) : trees.blob(ref, where));
+    }
+    return {
+      findings: findings.all,
+      checked: {
+        commits: refs.commits.length,
+        nodes: this.nodes,
+        chunks: trees.chunkCount,
+        packs: table.packs.length,
+        bytesRead: this.bytesRead,
+      },
+      garbage,
+    };
+  }
+
+  async row(ref: Ref): Promise<number | Draft> {
+    let row = this.table.find(ref.hash);
+    // Of a data pack that is known, all chunks are (FORMAT.md section 8).
+    if (row < 0 && ref.type === 'chunk' && ref.place && this.dataPacks.get(ref.place.pack) === false) {
+      const { pack } = ref.place;
+      this.dataPacks.set(pack, true);
+      await this.packIndexes.addPack({ kind: 'data', id: pack }, this.table).catch((error: unknown) => {
+        this.findings.error(error);
+      });
+      row = this.table.find(ref.hash);
+    }
+    if (row >= 0) return this.lostPacks.get(this.table.packAt(row)) ?? this.lostBlobs.get(row) ?? row;
+    const name = `${ref.type} ${ref.hash.toString('hex')}`;
+    const why = 'versions need it, and no index has it';
+    if (!ref.place) return this.findings.wrong(name, why);
+    const key = packKey(this.head.project, ref.type === 'chunk' ? 'data' : 'meta', ref.place.pack);
+    const draft = this.findings.wrong(key, `${name} lies in it: ${why}`, 'unknown');
+    draft.count(hashKey(ref.hash));
+    return draft;
+  }
+
+  knows(hash: Hash): boolean {
+    return this.table.find(hash) >= 0;
+  }
+
+  plainLengthAt(row: number): number {
+    return this.table.plainLengthAt(row);
+  }
+
+  node({ type, hash }: Ref, row: number): Promise<Node> {
+    return this.reader.node({ type, hash, place: this.table.placeAt(row) });
+  }
+
+  /** Holds what the indexes know against the objects that are there. Resolves to what nobody knows. */
+  private async checkObjects(): Promise<FsckResult['garbage']> {
+    const { head, table, findings } = this;
+    const { store } = this.project.options;
+    const packs = new Map(table.packs.map(({ id, kind }) => [id, kind]));
+    const foreign = (key: string): void => {
+      findings
+        .warn(`objects below projects/${head.project}`, 'pach did not write them')
+        .affects({ address: key, path: key });
+    };
+    const { signal } = this.request;
+    this.objects = await listObjects(store, head.project, packs, { foreign, signal });
+    const condemned = await readCondemned(store, head).catch((error: unknown) => {
+      findings.error(error);
+      return [];
+    });
+    const listed = new Set<PackId>([...packs.keys(), ...head.indexes.segments.map(({ id }) => id)]);
+    for (const { kind, id } of condemned) {
+      if (listed.has(id)) findings.wrong(objectKey(head.project, kind, id), 'it is condemned, but an index lists it');
+    }
+    table.packs.forEach((pack, number) => {
+      const key = objectKey(head.project, pack.kind, pack.id);
+      if (!this.objects.has(key)) this.lostPacks.set(number, findings.lost(key, 'it is missing from the store'));
+    });
+    if (head.condemned) listed.add(head.condemned.id);
+    // Others may be storing some of these just now.
+    const garbage = [...this.objects.values()].filter(({ id }) => !listed.has(id));
+    return { objects: garbage.length, bytes: garbage.reduce((sum, { bytes }) => sum + bytes, 0) };
+  }
+
+  /** Reads packs with metadata, and some of those with data, and looks where the indexes say that blobs lie. */
+  private async checkPacks(): Promise<void> {
+    const { table, request, lostPacks } = this;
+    const packs = table.packs.flatMap((pack, number) => {
+      const size = this.objects.get(objectKey(this.head.project, pack.kind, pack.id))?.bytes ?? 0;
+      return lostPacks.has(number) ? [] : [{ ...pack, number, size, order: request.random() }];
+    });
+    const sizes = new Map(packs.map(({ number, size }) => [number, size]));
+    const rows = new Uint32Array(table.packs.length);
+    for (let row = 0; row < table.size; row += 1) {
+      const number = table.packAt(row);
+      rows[number] = (rows[number] as number) + 1;
+      const { offset, length } = table.placeAt(row);
+      if (offset + length > (sizes.get(number) ?? Infinity))
+        this.lostBlob(row, 'it ends before a blob that the indexes list');
+    }
+    const data = packs.filter(({ kind }) => kind === 'data').toSorted((a, b) => a.order - b.order);
+    const chosen = data.slice(0, Math.ceil(data.length * request.readShare));
+    const all = [...packs.filter(({ kind }) => kind === 'meta'), ...chosen];
+    let done = 0;
+    const read = mapOrdered(all, packsAhead, async (pack) => {
+      request.signal?.throwIfAborted();
+      await this.checkPack(pack, rows[pack.number] as number);
+      if (pack.kind === 'data') this.bytesRead += pack.size;
+      done += 1;
+      request.progress(`reading packs: ${done} of ${all.length}`);
+    });
+    for await (const _ of read);
+  }
+
+  private async checkPack(
+    pack: PackName & { readonly number: number; readonly size: number },
+    rows: number,
+  ): Promise<void> {
+    const { store, name } = this.project.options;
+    const key = packKey(name, pack.kind, pack.id);
+    const { table, findings } = this;
+    if (pack.size > packBytesMax) {
+      this.lostPacks.set(pack.number, findings.lost(key, 'it is larger than any pack'));
+      return;
+    }
+    const read = (): Promise<PackIndex> =>
+      readPack(store, name, pack, {
+        node: (hash, node) => this.checkNode(pack.number, hash, node),
+        damaged: ({ hash, offset, storedLength }) => {
+          const draft = findings.lost(key, `its bytes ${offset} to ${offset + storedLength} are damaged`, 'blob');
+          draft.count(hashKey(hash));
+          const row = table.find(hash);
+          if (row >= 0 && table.packAt(row) === pack.number) this.lostBlobs.set(row, draft);
+        },
+      });
+    const index = await read().catch((error: unknown) => {
+      // Without its own index its blobs can be read still, where the segments know them.
+      findings.error(error);
+      return undefined;
+    });
+    if (index) this.comparePlaces(pack.number, index, rows);
+  }
+
+  /** A node that is what was stored must be of the form of its kind, and what it refers to must be known. */
+  private async checkNode(pack: number, hash: Hash, node: Node): Promise<void> {
+    const row = this.table.find(hash);
+    // What no index knows is not referred to any more.
+    if (row < 0 || this.table.packAt(row) !== pack) return;
+    this.nodes += 1;
+    await checkForm(hash, node).catch((error: unknown) => this.findings.error(error));
+    if (node.kind !== 'operation') for (const ref of node.refs) await this.row(ref);
+  }
+
+  /** Holds the places that the indexes know against a pack's own index; `rows` of them are in this pack. */
+  private comparePlaces(pack: number, index: PackIndex, rows: number): void {
+    const { table } = this;
+    const inPack = new Set<number>();
+    for (let n = 0; n < index.count; n += 1) {
+      const { hash, offset, storedLength, plainLength } = packEntry(index, n);
+      const row = table.find(hash);
+      if (row < 0 || table.packAt(row) !== pack) continue;
+      inPack.add(row);
+      const place = table.placeAt(row);
+      if (place.offset !== offset || place.length !== storedLength || table.plainLengthAt(row) !== plainLength) {
+        this.lostBlob(row, 'it has a blob at another place than the indexes say');
+      }
+    }
+    if (inPack.size === rows) return;
+    for (let row = 0; row < table.size; row += 1) {
+      if (table.packAt(row) === pack && !inPack.has(row)) this.lostBlob(row, 'it lacks a blob that the indexes list');
+    }
+  }
+
+  private lostBlob(row: number, why: string): void {
+    const { kind, id } = this.table.packs[this.table.packAt(row)] as PackName;
+    const draft = this.findings.lost(packKey(this.head.project, kind, id), why);
+    draft.count(hashKey(this.table.hashAt(row)));
+    this.lostBlobs.set(row, draft);
+  }
+}

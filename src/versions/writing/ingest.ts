@@ -1,0 +1,314 @@
+/**
+ * A folder of this machine to a directory of a version. Walks in the order of names, so that
+ * neighbours lie side by side in packs, and builds each directory once, bottom up.
+ */
+import { mapOrdered } from '../../base/async.ts';
+import { PachError } from '../../base/errors.ts';
+import { listFolder, type FileStat, type Listing } from '../../base/listing.ts';
+import { native, type SmallFile } from '../../base/native.ts';
+import { fullPath, OpenFile, placeBelow, type Place } from '../../base/place.ts';
+import { inlineBytesMax, nameBytesMax, type Hash } from '../../model/refs.ts';
+import type { FileContent, TreeEntry } from '../../model/tree.ts';
+import { storeFile, storeSmall, storeStream, type ContentSink, type ReadFile } from '../content.ts';
+import { sameContent, type Directories, type Directory, type DirectoryEdit, type OldEntries } from '../directories.ts';
+import type { OwnFolders } from './own-folders.ts';
+import { Unread, type Seen } from './unread.ts';
+import { leaveOut, shownPath, unreadable, type Unreadable } from './unreadable.ts';
+
+export interface IngestOptions {
+  readonly sink: ContentSink;
+  readonly directories: Directories;
+  /** Told of bytes and files as they are read. */
+  progress(bytes: number, files: number): void;
+  /** Told of what is left out: what can't be stored (sockets, devices, FIFOs), and `own`. */
+  skipped(path: string, why: string): void;
+  /** Takes what can't be read. Without it the first such thing is thrown. */
+  readonly unreadable?: Unreadable | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What this machine remembers of the folder from the last time. */
+  readonly seen?: Seen | undefined;
+  /** What lies in the version and not in the folder is deleted. */
+  readonly deleteOthers?: boolean;
+  /** What is left out wherever it lies below the folder, and told of as the rest. */
+  readonly own?: OwnFolders | undefined;
+  /** True for what is left out without a word. */
+  leaveOut?(name: Buffer): boolean;
+  /** What to store for a symlink at `path` (below the source's root) instead of the link, or the link's other target; undefined for the link. */
+  resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | Buffer | undefined>;
+  /** Told of each folder below the source's root in which nothing lies. */
+  emptyFolder?(): void;
+}
+
+/** Files up to this size are one chunk whatever they hold, and are read many at a time. */
+const smallBytesMax = 256 * 1024;
+const batchFilesMax = 512;
+const batchBytesMax = 4 * 1024 * 1024;
+
+/**
+ * Stores what lies in `folder` over `base`: a time stays where the content does. Names there and
+ * not here stay, unless the options say that they go; so does what lies there and can't be read here.
+ * Throws `failed` or `denied` naming the folder when it can't be read itself, or, unless the options
+ * take that, anything in it.
+ */
+export async function ingestFolder(
+  options: IngestOptions,
+  folder: Place,
+  base: Directory | undefined,
+): Promise<Directory> {
+  return ingestListed(options, folder, base, await listed(options, folder));
+}
+
+function listed(options: IngestOptions, folder: Place): Promise<Listing> {
+  options.signal?.throwIfAborted();
+  return listFolder(folder, options.seen?.settledMs).catch((error: unknown) => {
+    throw unreadable(shownPath(folder), error);
+  });
+}
+
+async function ingestListed(
+  options: IngestOptions,
+  folder: Place,
+  base: Directory | undefined,
+  listing: Listing,
+): Promise<Directory> {
+  if (listing.count === 0 && folder.path.length > 0) options.emptyFolder?.();
+  const unread = await Unread.of(options, fullPath(folder), { listing, base });
+  if (base && unread.all && !options.deleteOthers) {
+    options.progress(listing.bytes, listing.count);
+    await unread.keep(base);
+    return base;
+  }
+  const old = options.directories.merge(base);
+  const ahead = options.directories.merge(base);
+  const entries = changed(old, stored({ options, folder, listing, unread, old, ahead }));
+  const deletes = options.deleteOthers && !options.unreadable?.counts;
+  const edits = deletes && base ? withDeletions(options, base, listing, entries) : entries;
+  const directory = await options.directories.apply(base, edits);
+  await unread.keep(directory);
+  return directory;
+}
+
+/** Leaves out what is stored the same already, so that an unchanged folder keeps its node. */
+async function* changed(old: OldEntries, entries: AsyncIterable<TreeEntry>): AsyncGenerator<TreeEntry> {
+  for await (const entry of entries) {
+    const before = await old(entry.name);
+    if (!before || !sameContent(before, entry)) yield entry;
+  }
+}
+
+/** Adds, in order, the removal of all names of `base` that the folder does not have. */
+async function* withDeletions(
+  options: IngestOptions,
+  base: Directory,
+  listing: Listing,
+  entries: AsyncIterable<TreeEntry>,
+): AsyncGenerator<DirectoryEdit> {
+  const sets = entries[Symbol.asyncIterator]();
+  let set = await sets.next();
+  let n = 0;
+  const before = (a: Buffer, b: Buffer): boolean => a.compare(b) < 0;
+  for await (const { name } of options.directories.reader(base).items()) {
+    for (; !set.done && before(set.value.name, name); set = await sets.next()) yield set.value;
+    while (n < listing.count && before(listing.at(n).name, name)) n += 1;
+    if (n >= listing.count || !listing.at(n).name.equals(name)) yield { name };
+  }
+  for (; !set.done; set = await sets.next()) yield set.value;
+}
+
+interface Folder {
+  readonly options: IngestOptions;
+  readonly folder: Place;
+  readonly listing: Listing;
+  readonly unread: Unread;
+  readonly old: OldEntries;
+  /** The same for what is decided before the files in front of it are read. */
+  readonly ahead: OldEntries;
+}
+
+/** The entries of a folder that may have changed, in the order of its names. */
+async function* stored(of: Folder): AsyncGenerator<TreeEntry> {
+  const { options, folder, unread } = of;
+  const read = (group: readonly Candidate[]) => readBatch(options, folder, group);
+  for await (const { batch, files } of mapOrdered(batches(candidates(of)), 2, read)) {
+    options.signal?.throwIfAborted();
+    const entries: (TreeEntry | undefined)[] = files
+      ? await storeBatch(options, folder, batch, files)
+      : [await storeOne(of, batch[0] as Candidate).catch((error: unknown) => leaveOut(options, error))];
+    for (const [index, entry] of entries.entries()) {
+      const { file } = batch[index] as Candidate;
+      unread.read(file, entry);
+      if (entry) yield entry;
+    }
+  }
+}
+
+/** A name that must be looked at; `file` is its number among the folder's regular files. */
+interface Candidate extends FileStat {
+  readonly file: number | undefined;
+}
+
+/** What lies in a folder, without the files that need not be read. */
+async function* candidates({ options, listing, unread, ahead }: Folder): AsyncGenerator<Candidate> {
+  let files = 0;
+  for (let n = 0; n < listing.count; n += 1) {
+    const stat = listing.at(n);
+    if (options.leaveOut?.(stat.name)) continue;
+    const isFile = stat.kind === 'file' && !stat.error;
+    const file = isFile ? files : undefined;
+    if (isFile) files += 1;
+    if (file !== undefined && unread.mayBeSame(file)) {
+      if (unread.isSame(file, unread.whole ? undefined : await ahead(stat.name))) {
+        options.progress(stat.size, 1);
+        continue;
+      }
+    }
+    yield { ...stat, file };
+  }
+}
+
+/** Groups neighbours that are small files; everything else is a group of its own. */
+async function* batches(stats: AsyncIterable<Candidate>): AsyncGenerator<Candidate[]> {
+  let group: Candidate[] = [];
+  let bytes = 0;
+  for await (const stat of stats) {
+    const small = stat.kind === 'file' && stat.size <= smallBytesMax && !stat.error;
+    if (group.length > 0 && (!small || group.length >= batchFilesMax || bytes + stat.size > batchBytesMax)) {
+      yield group;
+      group = [];
+      bytes = 0;
+    }
+    if (small) {
+      group.push(stat);
+      bytes += stat.size;
+    } else yield [stat];
+  }
+  if (group.length > 0) yield group;
+}
+
+/** Of files that are only counted, those with something in them are opened and not read: `EFBIG`. */
+async function readBatch(
+  options: IngestOptions,
+  folder: Place,
+  batch: readonly Candidate[],
+): Promise<{ batch: readonly Candidate[]; files: SmallFile[] | undefined }> {
+  const first = batch[0] as Candidate;
+  if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { batch, files: undefined };
+  const names = batch.map((stat) => stat.name);
+  const files = await native()
+    .readSmallFiles(folder.root, folder.path, names, options.unreadable?.counts ? 0 : smallBytesMax)
+    .catch((error: unknown) => {
+      throw unreadable(shownPath(folder), error);
+    });
+  return { batch, files };
+}
+
+async function storeBatch(
+  options: IngestOptions,
+  folder: Place,
+  batch: readonly FileStat[],
+  files: readonly SmallFile[],
+): Promise<(TreeEntry | undefined)[]> {
+  const whole = files.flatMap(({ bytes, hash }) => (bytes && hash ? [{ bytes, hash: hash as Hash }] : []));
+  const contents = await storeSmall(options.sink, whole);
+  const entries: (TreeEntry | undefined)[] = [];
+  let next = 0;
+  for (const [index, stat] of batch.entries()) {
+    const file = files[index] as SmallFile;
+    const path = placeBelow(folder, stat.name);
+    checkName(stat.name, path);
+    if (file.error === 'EFBIG') {
+      const read = await maybeFile(options, path);
+      entries.push(read && { name: stat.name, kind: 'file', ...read });
+      continue;
+    }
+    if (file.error) {
+      leaveOut(options, unreadable(shownPath(path), file.error));
+      entries.push(undefined);
+      continue;
+    }
+    const content = contents[next] as FileContent;
+    next += 1;
+    options.progress(file.bytes?.length ?? 0, 1);
+    const { executable, mtimeSeconds, mtimeNanoseconds } = file;
+    entries.push({ name: stat.name, kind: 'file', executable, mtimeSeconds, mtimeNanoseconds, content });
+  }
+  return entries;
+}
+
+async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promise<TreeEntry | undefined> {
+  const path = placeBelow(folder, stat.name);
+  checkName(stat.name, path);
+  const { name, mtimeSeconds, mtimeNanoseconds } = stat;
+  if (stat.error) throw unreadable(shownPath(path), stat.error);
+  switch (stat.kind) {
+    case 'other':
+      options.skipped(shownPath(path), 'sockets, devices and FIFOs are not stored');
+      return undefined;
+    case 'symlink': {
+      options.progress(0, 1);
+      const target = await native()
+        .readLink(folder.root, folder.path, name)
+        .catch((error: unknown) => {
+          throw unreadable(shownPath(path), error);
+        });
+      const instead = await options.resolveLink?.(path.path, target);
+      if (instead && !Buffer.isBuffer(instead)) return { ...instead, name };
+      const content = await storeLink(options, instead ?? target);
+      return { name, kind: 'symlink', executable: false, mtimeSeconds, mtimeNanoseconds, content };
+    }
+    case 'directory': {
+      const before = await old(name);
+      const base = before?.content.form === 'directory' ? before.content : undefined;
+      const listing = await listed(options, path);
+      const own = await options.own?.what(fullPath(path), listing);
+      if (own !== undefined) {
+        options.skipped(shownPath(path), `it is ${own}`);
+        return undefined;
+      }
+      const content = await ingestListed(options, path, base, listing);
+      return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds, content };
+    }
+    case 'file': {
+      const read = await maybeFile(options, path);
+      return read && { name, kind: 'file', ...read };
+    }
+  }
+}
+
+async function storeLink(options: IngestOptions, target: Buffer): Promise<FileContent> {
+  if (target.length <= inlineBytesMax) return { form: 'inline', bytes: target };
+  const stream = async function* (): AsyncGenerator<Buffer> {
+    yield target;
+  };
+  return storeStream(options.sink, stream());
+}
+
+/** Stores one file, unless it can't be read and the options take that, or all is only counted. */
+export async function maybeFile(options: IngestOptions, path: Place): Promise<ReadFile | undefined> {
+  try {
+    if (!options.unreadable?.counts) return await ingestFile(options, path);
+    await using _ = await OpenFile.at(path);
+  } catch (error) {
+    leaveOut(options, unreadable(shownPath(path), error));
+  }
+  return undefined;
+}
+
+/** Stores one file of any size. Throws `failed`, `denied` or `not-found` naming it when it can't be read. */
+export async function ingestFile(options: IngestOptions, path: Place): Promise<ReadFile> {
+  const shown = shownPath(path);
+  const file = await storeFile(options.sink, path, shown, (bytes) => {
+    options.signal?.throwIfAborted();
+    options.progress(bytes, 0);
+  }).catch((error: unknown) => {
+    throw unreadable(shown, error);
+  });
+  options.progress(0, 1);
+  return file;
+}
+
+function checkName(name: Buffer, path: Place): void {
+  if (name.length > nameBytesMax) {
+    throw new PachError('failed', { what: shownPath(path), why: `its name is longer than ${nameBytesMax} bytes` });
+  }
+}

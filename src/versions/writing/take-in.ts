@@ -1,0 +1,264 @@
+/**
+ * Entries of a source to files of a version: several are read at a time, small ones are stored in
+ * batches, and each directory is written once for many of its entries.
+ */
+import { setMaxListeners } from 'node:events';
+import { mapOrdered, Semaphore } from '../../base/async.ts';
+import { PachError } from '../../base/errors.ts';
+import { native } from '../../base/native.ts';
+import { rootPlace } from '../../base/place.ts';
+import { textOfName } from '../../model/paths.ts';
+import { inlineBytesMax, type Hash } from '../../model/refs.ts';
+import type { FileContent, TreeEntry } from '../../model/tree.ts';
+import type { EntrySource, FileTime, SourceEntry, SourceFile } from '../../sources/source.ts';
+import { storeSmall, storeStream } from '../content.ts';
+import type { Directory } from '../directories.ts';
+import { maybeFile, type IngestOptions } from './ingest.ts';
+import { PendingTree } from './pending-tree.ts';
+
+export interface TakeInOptions extends IngestOptions {
+  /** Makes what was stored so far readable from the store. */
+  finish(): Promise<unknown>;
+  /** Entries held in memory before they are applied. Default 20,000. */
+  readonly pendingMax?: number;
+}
+
+/** Files up to this size are one chunk whatever they hold. */
+const smallBytesMax = 256 * 1024;
+const batchEntriesMax = 512;
+const batchBytesMax = 4 * 1024 * 1024;
+/** Files above that size, or of unknown size, that are read at a time. */
+const largeMax = 6;
+/** What one call of the cutter is fed. */
+const pieceBytes = 1024 * 1024;
+
+/** An entry that was read: with content that is stored, or small enough to be stored with others. */
+interface Taken {
+  readonly entry: SourceEntry;
+  readonly file?: FileTime & { readonly executable: boolean };
+  readonly small?: Buffer;
+  readonly content?: FileContent;
+}
+
+/**
+ * The version `root` with a source's entries at the folder `at`. What is there and not in the
+ * source stays. Throws the source's error when it breaks, `conflict` where a file and a directory
+ * meet or a way leads through a symlink.
+ */
+export async function takeIn(
+  options: TakeInOptions,
+  root: Directory | undefined,
+  at: readonly Buffer[],
+  source: EntrySource,
+): Promise<Directory | undefined> {
+  const failure = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
+  setMaxListeners(0, signal);
+  const taking = new Taking(options, root, at);
+  /** What fails stops what runs beside it. */
+  const guard = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      failure.abort(error);
+      throw error;
+    }
+  };
+  const entries = source.entries(signal)[Symbol.asyncIterator]();
+  const guarded = { next: () => guard(() => entries.next()), return: async () => (await entries.return?.()) as never };
+  const large = new Semaphore(largeMax);
+  const read = (entry: SourceEntry): Promise<Taken | undefined> =>
+    guard(() => readEntry(options, entry, { signal, large }));
+  try {
+    for await (const taken of mapOrdered({ [Symbol.asyncIterator]: () => guarded }, source.ahead, read)) {
+      signal.throwIfAborted();
+      if (taken) await guard(() => taking.add(taken));
+    }
+    return await taking.finish();
+  } catch (error) {
+    throw failure.signal.aborted ? failure.signal.reason : error;
+  }
+}
+
+interface Reading {
+  readonly signal: AbortSignal;
+  readonly large: Semaphore;
+}
+
+/** Undefined for what is left out. */
+async function readEntry(
+  options: IngestOptions,
+  entry: SourceEntry,
+  { signal, large }: Reading,
+): Promise<Taken | undefined> {
+  if (options.unreadable?.counts && entry.kind !== 'local') return undefined;
+  switch (entry.kind) {
+    case 'file': {
+      const read = async (): Promise<Taken> => {
+        const file = await entry.open(signal);
+        return { entry, file, ...(await readContent(options, file)) };
+      };
+      const isSmall = entry.size !== undefined && entry.size <= smallBytesMax;
+      return isSmall ? read() : large.run(read);
+    }
+    case 'local':
+      return large.run(async () => {
+        const read = await maybeFile(options, rootPlace(entry.file));
+        return read && { entry, file: read, content: read.content };
+      });
+    case 'symlink': {
+      options.progress(0, 1);
+      const { target } = entry;
+      if (target.length <= inlineBytesMax) return { entry, content: { form: 'inline', bytes: Buffer.from(target) } };
+      const bytes = async function* (): AsyncGenerator<Buffer> {
+        yield target;
+      };
+      return { entry, content: await storeStream(options.sink, bytes()) };
+    }
+    case 'directory':
+    case 'link':
+      return { entry };
+  }
+}
+
+/** The content of a file when it is large, its bytes when it is small. */
+async function readContent(
+  options: IngestOptions,
+  { bytes }: SourceFile,
+): Promise<{ content: FileContent } | { small: Buffer }> {
+  const pieces = gathered(options, bytes);
+  try {
+    const first = (await pieces.next()).value ?? Buffer.alloc(0);
+    if (first.length <= smallBytesMax) {
+      // What is shorter than a piece is all there is; the rest of the source may tell that it broke.
+      await pieces.next();
+      return { small: first };
+    }
+    async function* all(): AsyncGenerator<Buffer> {
+      yield first;
+      yield* pieces;
+    }
+    return { content: await storeStream(options.sink, all()) };
+  } finally {
+    await pieces.return(undefined);
+    options.progress(0, 1);
+  }
+}
+
+/** The same bytes in pieces that are worth a call of the cutter: only the last one is shorter. */
+async function* gathered(
+  options: IngestOptions,
+  stream: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Buffer, undefined, undefined> {
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const bytes of stream) {
+    options.signal?.throwIfAborted();
+    options.progress(bytes.length, 0);
+    parts.push(bytes);
+    length += bytes.length;
+    if (length < pieceBytes) continue;
+    yield Buffer.concat(parts);
+    parts = [];
+    length = 0;
+  }
+  if (length > 0) yield Buffer.concat(parts);
+  return undefined;
+}
+
+/** Puts what was read where it belongs, in order. */
+class Taking {
+  private readonly options: TakeInOptions;
+  private readonly at: readonly Buffer[];
+  private root: Directory | undefined;
+  private tree = new PendingTree();
+  private batch: Taken[] = [];
+  private batchBytes = 0;
+
+  constructor(options: TakeInOptions, root: Directory | undefined, at: readonly Buffer[]) {
+    this.options = options;
+    this.root = root;
+    this.at = at;
+  }
+
+  async add(taken: Taken): Promise<void> {
+    this.batch.push(taken);
+    this.batchBytes += taken.small?.length ?? 0;
+    if (this.batch.length < batchEntriesMax && this.batchBytes < batchBytesMax) return;
+    await this.place();
+    if (this.tree.count < (this.options.pendingMax ?? 20_000)) return;
+    await this.apply();
+    // The next round reads what this one has written, and memory may have let go of it by then.
+    await this.options.finish();
+  }
+
+  async finish(): Promise<Directory | undefined> {
+    await this.place();
+    if (this.tree.count > 0) await this.apply();
+    return this.root;
+  }
+
+  private async apply(): Promise<void> {
+    this.root = await this.tree.apply(this.options.directories, this.root, Date.now());
+    this.tree = new PendingTree();
+  }
+
+  private async place(): Promise<void> {
+    const { batch } = this;
+    this.batch = [];
+    this.batchBytes = 0;
+    const plain = batch.flatMap((taken) => (taken.small ? [taken.small] : []));
+    const small = plain.map(async (bytes) => ({ bytes, hash: (await native().hashAsync('plain', bytes)) as Hash }));
+    const stored = (await storeSmall(this.options.sink, await Promise.all(small))).values();
+    for (const taken of batch) {
+      const content = taken.small ? (stored.next().value as FileContent) : taken.content;
+      await this.set(taken, content);
+    }
+  }
+
+  private async set({ entry, file }: Taken, content: FileContent | undefined): Promise<void> {
+    const { shown } = entry;
+    const path = [...this.at, ...entry.path];
+    const name = path.at(-1);
+    if (!name) {
+      if (entry.kind === 'directory') return; // the root has no time
+      throw new PachError('usage', { what: shown, why: 'the target gives no name for it' });
+    }
+    switch (entry.kind) {
+      case 'directory':
+        return this.tree.setDirectory(path, timeOf(entry), shown);
+      case 'link': {
+        const before = await this.find([...this.at, ...entry.target]);
+        if (!before || before.kind === 'directory') {
+          const to = entry.target.map(textOfName).join('/');
+          throw new PachError('failed', { what: shown, why: `it is a hard link to ${to}, and there is no such file` });
+        }
+        this.options.progress(0, 1);
+        return this.tree.set(path, { ...before, name }, shown);
+      }
+      case 'symlink':
+        return this.tree.set(path, made(name, 'symlink', { ...timeOf(entry), executable: false }, content), shown);
+      case 'file':
+      case 'local':
+        return this.tree.set(path, made(name, 'file', file, content), shown);
+    }
+  }
+
+  private async find(path: readonly Buffer[]): Promise<TreeEntry | undefined> {
+    return this.tree.get(path) ?? (this.root && (await this.options.directories.find(this.root, path)));
+  }
+}
+
+function timeOf({ mtimeSeconds, mtimeNanoseconds }: FileTime): FileTime {
+  return { mtimeSeconds, mtimeNanoseconds };
+}
+
+function made(
+  name: Buffer,
+  kind: 'file' | 'symlink',
+  file: Taken['file'],
+  content: FileContent | undefined,
+): TreeEntry {
+  if (!file || !content) throw new Error('a file that was read has its content');
+  return { name, kind, executable: file.executable, ...timeOf(file), content };
+}

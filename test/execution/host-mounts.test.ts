@@ -1,0 +1,96 @@
+/** Mounts on the host, made and taken away by the helper. Needs root. */
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { HostMounts } from '../../src/execution/executors/host-mounts.ts';
+
+const binder = resolve(import.meta.dirname, '../../native/build/binder');
+const isRoot = process.getuid?.() === 0;
+
+let dir: string;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'pach mounts-'));
+  for (const name of ['own', 'shown/in', 'from/deep']) await mkdir(join(dir, name), { recursive: true });
+  await writeFile(join(dir, 'from/deep/a'), 'hello');
+  await writeFile(join(dir, 'shown/file'), '');
+});
+afterEach(async () => {
+  const left = await mountsOf();
+  if (left.length > 0) throw new Error(`mounts are left: ${left.join(', ')}`);
+  await rm(dir, { recursive: true, force: true });
+});
+
+/** The points below the test's folder, with their options. */
+async function mountsOf(): Promise<string[]> {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).replaceAll(String.raw`\040`, '_').split('\n');
+  const inside = lines.filter((line) => line.includes(`${dir.replaceAll(' ', '_')}/`));
+  return inside.map((line) =>
+    line
+      .split(' ')
+      .slice(4, 6)
+      .join(' ')
+      .slice(dir.length + 1),
+  );
+}
+
+test.skipIf(!isRoot)('a folder and a file are shown read-only, and gone when told', async () => {
+  await using mounts = await HostMounts.open(binder, join(dir, 'own'));
+  await mounts.share(join(dir, 'shown'));
+  await mounts.bind([{ from: join(dir, 'from/deep'), to: join(dir, 'shown/in') }]);
+  await mounts.bind([{ from: join(dir, 'from/deep/a'), to: join(dir, 'shown/file') }]);
+  expect(await readFile(join(dir, 'shown/in/a'), 'utf8')).toBe('hello');
+  expect(await readFile(join(dir, 'shown/file'), 'utf8')).toBe('hello');
+  await expect(writeFile(join(dir, 'shown/in/b'), '')).rejects.toThrow('EROFS');
+  await expect(writeFile(join(dir, 'shown/file'), 'no')).rejects.toThrow('EROFS');
+  await writeFile(join(dir, 'from/deep/b'), 'the source stays writable');
+  await mounts.unbind([join(dir, 'shown/in')]);
+  await mounts.unbind([join(dir, 'shown/file')]);
+  expect((await mountsOf()).length).toBe(1);
+});
+
+test.skipIf(!isRoot)('a busy mount goes too', async () => {
+  await using mounts = await HostMounts.open(binder, join(dir, 'own'));
+  await mounts.bind([{ from: join(dir, 'from/deep'), to: join(dir, 'shown/in') }]);
+  const { open } = await import('node:fs/promises');
+  await using file = await open(join(dir, 'shown/in/a'));
+  await mounts.unbind([join(dir, 'shown/in')]);
+  expect(await mountsOf()).toEqual([]);
+  expect((await file.readFile()).toString()).toBe('hello');
+});
+
+test.skipIf(!isRoot)('what is left is unmounted at the end, and what others left on demand', async () => {
+  execFileSync('mount', ['--bind', join(dir, 'from'), join(dir, 'shown/in')]);
+  execFileSync('mount', ['--bind', join(dir, 'from'), join(dir, 'shown/in/deep')]);
+  {
+    await using mounts = await HostMounts.open(binder, join(dir, 'own'));
+    await mounts.clear([join(dir, 'shown')]);
+    expect(await mountsOf()).toEqual([]);
+    await mounts.share(join(dir, 'shown'));
+    await mounts.bind([{ from: join(dir, 'from'), to: join(dir, 'shown/in') }]);
+    expect((await mountsOf()).length).toBe(2);
+  }
+  expect(await mountsOf()).toEqual([]);
+});
+
+test.skipIf(!isRoot)('what is not there can not be shown, and is named', async () => {
+  await using mounts = await HostMounts.open(binder, join(dir, 'own'));
+  await expect(mounts.bind([{ from: join(dir, 'nothing'), to: join(dir, 'shown/in') }])).rejects.toMatchObject({
+    code: 'failed',
+    message: `${join(dir, 'nothing')}: it can't be shown in a container (ENOENT)`,
+  });
+  const half = [
+    { from: join(dir, 'from'), to: join(dir, 'shown/in') },
+    { from: join(dir, 'from'), to: join(dir, 'shown/file') },
+  ];
+  await expect(mounts.bind(half)).rejects.toThrow('ENOTDIR');
+  expect(await mountsOf()).toEqual([]);
+  await mounts.bind([{ from: join(dir, 'from'), to: join(dir, 'shown/in') }]);
+});
+
+test.skipIf(!isRoot)('a helper that is not there is an error', async () => {
+  await using mounts = await HostMounts.open(join(dir, 'no-program'), join(dir, 'own'));
+  await expect(mounts.share(join(dir, 'shown'))).rejects.toThrow('EPIPE');
+});
