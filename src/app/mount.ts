@@ -15,7 +15,7 @@ import { askMount, listMounts, mountLogPath } from '../local/mounts.ts';
 import { parseAddress } from '../model/address.ts';
 import { encodeHead } from '../model/records/head.ts';
 import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
-import type { MountOptions } from '../mount/fuse-native.ts';
+import type { MountOptions } from '../mount/fuse-addon.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { isS3 } from '../store/s3-url.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';

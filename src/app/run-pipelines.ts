@@ -148,7 +148,7 @@ async function worldOf(
   { spec, executor }: { readonly spec: PipelineSpec; readonly executor: ExecutorName },
   hidden: readonly string[],
 ): Promise<Omit<WorkerOptions, 'slot' | 'name' | 'code'>> {
-  const { transform, limits } = spec;
+  const { transform, resourceLimits } = spec;
   const { files, env } = await secretsOf(settings.home, spec);
   const isNamed = 'image' in ((spec.document as { transform?: object }).transform ?? {});
   return {
@@ -158,10 +158,10 @@ async function worldOf(
     env,
     user: transform.user,
     workingDir: transform.workingDir,
-    memoryBytesMax: limits.memoryBytes,
-    cpus: limits.cpu,
-    gpus: limits.gpus,
-    processesMax: spec.bounds.processesMax,
+    memoryBytesMax: resourceLimits.memoryBytes,
+    cpus: resourceLimits.cpu,
+    gpus: resourceLimits.gpus,
+    processesMax: spec.devLimits.processesMax,
     network: spec.network,
     memoryVolume: transform.memoryVolume,
     hidden: [...hidden, ...spec.hide.map((path) => path.replace(/^~/, () => homedir()))],

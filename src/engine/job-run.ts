@@ -28,7 +28,7 @@ import { runAll, type PoolOptions } from '../execution/workers/workers.ts';
 /** `branch` is where its output goes. */
 export interface JobOptions extends StartOptions {
   readonly workers: number;
-  /** Code, secrets, bounds: but for the job's own variables. */
+  /** Code, secrets, limits: but for the job's own variables. */
   readonly world: PoolOptions['world'];
   /** A folder of this machine for slots. */
   readonly folder: string;

@@ -1,7 +1,7 @@
 /**
  * Files of the disk cache that native threads answer reads from: so many at a time, those used last.
  */
-import type { FuseSession } from './fuse-native.ts';
+import type { FuseSession } from './fuse-addon.ts';
 import type { LocalView, View, ViewNode } from './view.ts';
 
 export class AttachedFiles {

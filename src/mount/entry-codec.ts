@@ -2,7 +2,7 @@
  * Entries on their way into the native inode table, and nodes out of it (native/fuse/entries.h).
  */
 import type { Hash, PackId, Ref } from '../model/refs.ts';
-import type { TableNode } from './fuse-native.ts';
+import type { TableNode } from './fuse-addon.ts';
 import type { ViewEntry, ViewNode } from './view.ts';
 
 const headBytes = 90;

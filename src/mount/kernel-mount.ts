@@ -5,7 +5,7 @@ import { closeSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
-import { fuseAddon, type MountOptions } from './fuse-native.ts';
+import { fuseAddon, type MountOptions } from './fuse-addon.ts';
 
 /** Descriptors that a server needs, and that any process may hand to its successor. */
 export interface KernelConnection {

@@ -9,7 +9,7 @@ import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-
 import { errnoOf } from './errno.ts';
 import { FailedReads } from './failed-reads.ts';
 import type { Recorder } from './recorder.ts';
-import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-native.ts';
+import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-addon.ts';
 import { Walk, type Ahead } from './walk.ts';
 import { smallBytesMax, type NodeOf, type Piece, type View, type ViewEntry, type ViewNode } from './view.ts';
 

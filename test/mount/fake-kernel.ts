@@ -4,7 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
-import { fuseAddon } from '../../src/mount/fuse-native.ts';
+import { fuseAddon } from '../../src/mount/fuse-addon.ts';
 import { serverOf, type Server } from './synthetic.ts';
 
 export interface Answer {

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { chownSync, closeSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { FuseCounters } from '../../src/mount/fuse-native.ts';
+import type { FuseCounters } from '../../src/mount/fuse-addon.ts';
 import { mountKernel, openKernel, type KernelConnection } from '../../src/mount/kernel-mount.ts';
 import { withoutPreload } from '../support/place.ts';
 

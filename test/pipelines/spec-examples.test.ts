@@ -161,5 +161,5 @@ test.each([
 test('what else the examples say', () => {
   expect(parse(wordCount[0]).transform.acceptReturnCode).toEqual([4, 5, 6, 7, 8]);
   expect(parse(errors[0])).toMatchObject({ datumTries: 1, transform: { errCmd: ['bash'], errStdin: ['if'] } });
-  expect(parse(gpus[0]).limits).toEqual({ cpu: 1, memoryBytes: 10e9, gpus: 1 });
+  expect(parse(gpus[0]).resourceLimits).toEqual({ cpu: 1, memoryBytes: 10e9, gpus: 1 });
 });

@@ -59,7 +59,7 @@ function readsSeveral(kind: string, fields: object): Partial<PipelineSpec> {
 }
 
 const none = { cpu: undefined, memoryBytes: undefined, gpus: undefined };
-const bounds = { outputBytesMax: 100e9, logBytesMax: 16e6, processesMax: 1024 };
+const devLimits = { outputBytesMax: 100e9, logBytesMax: 16e6, processesMax: 1024 };
 const code = { from: join(folder, 'main.py'), to: '/app/main.py' };
 
 /** By the field's path in the table: what is given, and what comes of it. */
@@ -120,18 +120,18 @@ const cases: Readonly<Record<string, Case>> = {
   reprocessSpec: [{ reprocess_spec: 'every_job' }, { reprocess: 'every_job' }],
   salt: [{ salt: 'x' }, { salt: 'x' }],
   outputBranch: [{ output_branch: 'dev' }, { outputBranch: 'dev' }],
-  'resourceLimits.cpu': [{ resource_limits: { cpu: 1.5 } }, { limits: { ...none, cpu: 1.5 } }],
-  'resourceLimits.memory': [{ resource_limits: { memory: '64M' } }, { limits: { ...none, memoryBytes: 64e6 } }],
+  'resourceLimits.cpu': [{ resource_limits: { cpu: 1.5 } }, { resourceLimits: { ...none, cpu: 1.5 } }],
+  'resourceLimits.memory': [{ resource_limits: { memory: '64M' } }, { resourceLimits: { ...none, memoryBytes: 64e6 } }],
   'resourceLimits.gpu.type': [
     { resource_limits: { gpu: { type: 'nvidia.com/gpu', number: 1 } } },
-    { limits: { ...none, gpus: 1 } },
+    { resourceLimits: { ...none, gpus: 1 } },
   ],
-  'resourceLimits.gpu.number': [{ resource_limits: { gpu: { number: 2 } } }, { limits: { ...none, gpus: 2 } }],
+  'resourceLimits.gpu.number': [{ resource_limits: { gpu: { number: 2 } } }, { resourceLimits: { ...none, gpus: 2 } }],
   'dev.code.from': [{ dev: { code: [{ from: './main.py', to: code.to }] } }, { code: [code] }],
   'dev.code.to': [{ dev: { code: [{ from: '.', to: '/app/' }] } }, { code: [{ from: folder, to: '/app' }] }],
-  'dev.limits.output': [{ dev: { limits: { output: '10GB' } } }, { bounds: { ...bounds, outputBytesMax: 10e9 } }],
-  'dev.limits.log': [{ dev: { limits: { log: 4096 } } }, { bounds: { ...bounds, logBytesMax: 4096 } }],
-  'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { bounds: { ...bounds, processesMax: 8 } }],
+  'dev.limits.output': [{ dev: { limits: { output: '10GB' } } }, { devLimits: { ...devLimits, outputBytesMax: 10e9 } }],
+  'dev.limits.log': [{ dev: { limits: { log: 4096 } } }, { devLimits: { ...devLimits, logBytesMax: 4096 } }],
+  'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { devLimits: { ...devLimits, processesMax: 8 } }],
   'dev.network': [{ dev: { network: 'none' } }, { network: 'none' }],
   'dev.hide': [{ dev: { hide: ['~/keys/', '/srv//x', '~'] } }, { hide: ['~/keys', '/srv/x', '~'] }],
 };
@@ -237,7 +237,7 @@ test('defaults', () => {
     outputBranch: 'master',
     limits: none,
     code: [],
-    bounds,
+    devLimits,
     network: 'default',
     hide: [],
     document: minimal,

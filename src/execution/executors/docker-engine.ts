@@ -25,7 +25,7 @@ export interface DockerEngine {
   /** Calls that are answered soon. */
   readonly calls: Docker;
   /** Calls that may be silent for long: pulls. */
-  readonly patient: Docker;
+  readonly withoutTimeout: Docker;
 }
 
 /** Every field is set: what is left out, dockerode takes from the environment. */
@@ -56,7 +56,7 @@ export function dockerEngine(where: DockerAddress): DockerEngine {
     address,
     socketPath: way.socketPath,
     calls: new Docker({ ...way, timeout: silenceMsMax }),
-    patient: new Docker(way),
+    withoutTimeout: new Docker(way),
   };
 }
 

@@ -51,10 +51,12 @@ function withTag(name: string): string {
 
 async function pull(engine: DockerEngine, name: string): Promise<void> {
   try {
-    const progress = await engine.patient.pull(withTag(name));
+    const progress = await engine.withoutTimeout.pull(withTag(name));
     await new Promise<void>((resolve, reject) => {
       // A pull that fails half-way says so in its progress.
-      engine.patient.modem.followProgress(progress, (error: Error | null) => (error ? reject(error) : resolve()));
+      engine.withoutTimeout.modem.followProgress(progress, (error: Error | null) =>
+        error ? reject(error) : resolve(),
+      );
     });
   } catch (error) {
     const asked = dockerStatus(error) !== undefined || (error as { code?: unknown }).code === undefined;

@@ -7,7 +7,7 @@ import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
 import type { WorkerOptions } from '../executor.ts';
 import { changesPath, containerOptions, type ContainerPlan } from './docker-container.ts';
-import { openDoor, type Door } from './docker-door.ts';
+import { listenForLauncher, type LauncherListener } from './docker-listener.ts';
 import { ask, dockerError, dockerSays, type DockerEngine } from './docker-engine.ts';
 import { showChanges } from './docker-helpers.ts';
 import { holdsFiles } from './docker-image.ts';
@@ -74,12 +74,12 @@ async function unseen({ engine, worker, program }: StartOptions, cause: unknown)
 export async function startLauncher(options: StartOptions, create: () => Promise<Docker.Container>): Promise<Launcher> {
   const { engine, worker } = options;
   // Docker wants what it shows to be there.
-  await using door = await openDoor(options.helpers.socket);
+  await using listener = await listenForLauncher(options.helpers.socket);
   const container = await create();
   const cleared = await clearedFolders(options, container);
   await showChanges(options.helpers, await ask(engine, `the container of ${worker.name}`, () => container.inspect()));
   await startContainer(options, container);
-  const launcher = await awaitLauncher(options, container, door);
+  const launcher = await awaitLauncher(options, container, listener);
   try {
     const { secrets, workingDir, processesMax } = worker;
     const user = worker.user ?? options.image.user;
@@ -128,7 +128,7 @@ async function clearedFolders({ engine, worker }: StartOptions, container: Docke
 async function awaitLauncher(
   { engine, worker }: StartOptions,
   container: Docker.Container,
-  door: Door,
+  listener: LauncherListener,
 ): Promise<Launcher> {
   const given = new AbortController();
   const ended = container.wait({ abortSignal: given.signal }).then(
@@ -138,15 +138,15 @@ async function awaitLauncher(
   const late = sleep(launcherMsMax, 'it said nothing in time', { signal: given.signal, ref: false }).catch(
     () => 'in time',
   );
-  const visitor = await Promise.race([door.visitor, ended, late]);
+  const connected = await Promise.race([listener.connected, ended, late]);
   given.abort();
-  if (typeof visitor !== 'string') return new Launcher(visitor, launcherOf(worker));
+  if (typeof connected !== 'string') return new Launcher(connected, launcherOf(worker));
   const log = await ask(engine, `the container of ${worker.name}`, () =>
     container.logs({ stdout: true, stderr: true, tail: 20 }),
   );
   throw new PachError('failed', {
     what: launcherOf(worker),
-    why: `it did not start: ${visitor} (${plainLog(log) || 'with no message'})`,
+    why: `it did not start: ${connected} (${plainLog(log) || 'with no message'})`,
   });
 }
 

@@ -57,7 +57,7 @@ class Batch {
         stdin: stdin && Buffer.from(stdin.map((line) => `${line}\n`).join('')),
         env: {},
         binds: [],
-        outputBytesMax: spec.bounds.outputBytesMax,
+        outputBytesMax: spec.devLimits.outputBytesMax,
         log: (bytes) => this.print(bytes),
         signal: AbortSignal.any([signal, this.timeout.signal]),
         nextDatum: (failed, held) => this.next(failed, held),
@@ -108,7 +108,7 @@ class Batch {
     const kept = this.early.reduce((sum, { length }) => sum + length, 0);
     if (this.current) this.current.attempt.log.add(bytes);
     // One piece more than fits, so that the log says that something is left out.
-    else if (kept <= this.options.spec.bounds.logBytesMax) this.early.push(Buffer.from(bytes));
+    else if (kept <= this.options.spec.devLimits.logBytesMax) this.early.push(Buffer.from(bytes));
   }
 
   private async take(): Promise<Waiting | undefined> {

@@ -60,7 +60,7 @@ export class Attempt {
   constructor(options: RunOptions, planned: PlannedDatum) {
     this.options = options;
     this.planned = planned;
-    this.log = new DatumLog(join(options.logs, planned.datum.id), options.spec.bounds.logBytesMax);
+    this.log = new DatumLog(join(options.logs, planned.datum.id), options.spec.devLimits.logBytesMax);
   }
 
   /** The variables of the command for this datum. */
@@ -136,7 +136,7 @@ export class Attempt {
       env: this.variables,
       binds,
       timeoutMs: spec.datumTimeoutMs,
-      outputBytesMax: spec.bounds.outputBytesMax,
+      outputBytesMax: spec.devLimits.outputBytesMax,
       log: (bytes) => this.log.add(bytes),
       signal,
     });

@@ -63,7 +63,7 @@ export function recipeOf({ spec, project, executor, fingerprint, code, salt }: R
     memoryVolume: transform.memoryVolume,
     network: spec.network,
     hide: spec.hide.length > 0 ? spec.hide : undefined,
-    gpu: (spec.limits.gpus ?? 0) > 0,
+    gpu: (spec.resourceLimits.gpus ?? 0) > 0,
     code: codeDocument(spec, code),
     salt: [spec.salt ?? '', salt],
   });

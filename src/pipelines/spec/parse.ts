@@ -52,9 +52,9 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     reprocess: values.reprocessSpec ?? 'until_success',
     salt: values.salt === '' ? undefined : values.salt,
     outputBranch: values.outputBranch ?? 'master',
-    limits: resourcesOf(values.resourceLimits, ['resourceLimits']),
+    resourceLimits: resourcesOf(values.resourceLimits, ['resourceLimits']),
     code: buildCode(dev?.code ?? [], ['dev', 'code'], where.folder),
-    bounds: {
+    devLimits: {
       outputBytesMax: dev?.limits?.output ?? outputBytesDefault,
       logBytesMax: dev?.limits?.log ?? logBytesDefault,
       processesMax: dev?.limits?.processes ?? processesDefault,

@@ -73,7 +73,7 @@ export interface Resources {
   readonly gpus?: number | undefined;
 }
 
-export interface Limits {
+export interface DevLimits {
   /** Of /pfs/out of one datum. */
   readonly outputBytesMax: number;
   /** Of one datum's log; what is beyond is left out, and said so. */
@@ -95,9 +95,9 @@ export interface PipelineSpec {
   /** Another value, other results: part of every key when it is there. */
   readonly salt?: string | undefined;
   readonly outputBranch: string;
-  readonly limits: Resources;
+  readonly resourceLimits: Resources;
   readonly code: readonly CodeUse[];
-  readonly bounds: Limits;
+  readonly devLimits: DevLimits;
   readonly network: 'default' | 'none';
   /** Places of this machine that the process executor hides: absolute, or in the home folder (`~/…`). */
   readonly hide: readonly string[];

@@ -200,7 +200,7 @@ class Collection {
         return this.result(condemned, own);
       }
       if (next.condemned) await store.delete(condemnedKey(name, next.condemned.id));
-      await this.takeIn(await this.project.load());
+      await this.adoptHead(await this.project.load());
     }
     throw new PachError('conflict', {
       what: `project ${name}`,
@@ -214,7 +214,7 @@ class Collection {
   }
 
   /** What others have published since: it may refer to what we took for garbage. */
-  private async takeIn(base: Base): Promise<void> {
+  private async adoptHead(base: Base): Promise<void> {
     if (base.head.epoch !== this.base.head.epoch) throw overtaken(this.project);
     this.base = base;
     if (!this.gathers) return;

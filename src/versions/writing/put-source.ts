@@ -15,7 +15,7 @@ import { appendStream } from './append.ts';
 import { storeStream } from '../content.ts';
 import { sameContent, type Directory } from '../directories.ts';
 import { ingestFolder, maybeFile, type IngestOptions } from './ingest.ts';
-import { takeIn, type TakeInOptions } from './take-in.ts';
+import { putEntries, type PutEntriesOptions } from './put-entries.ts';
 import { leaveOut, unreadable } from './unreadable.ts';
 
 export type PutSource =
@@ -29,7 +29,7 @@ export type PutSource =
   | { readonly kind: 'stream'; readonly stream: AsyncIterable<Uint8Array> }
   | EntrySource;
 
-export interface PutSourceOptions extends TakeInOptions {
+export interface PutSourceOptions extends PutEntriesOptions {
   /** Adds to the file that is there instead of replacing it. Where given, reads what is there. */
   readonly appendTo?: BlobReader | undefined;
 }
@@ -44,7 +44,7 @@ export async function putSource(
   const into = target === '' || target.endsWith('/');
   const names = parsePath(target);
   const now = Date.now();
-  if (source.kind === 'entries') return takeIn(options, root, names, source);
+  if (source.kind === 'entries') return putEntries(options, root, names, source);
   if (source.kind === 'stream') {
     const name = names.at(-1);
     if (into || !name) {

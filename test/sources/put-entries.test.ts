@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import type { EntrySource, SourceEntry } from '../../src/sources/source.ts';
 import { Directories } from '../../src/versions/directories.ts';
 import { putFiles } from '../../src/versions/writing/put.ts';
-import { takeIn } from '../../src/versions/writing/take-in.ts';
+import { putEntries } from '../../src/versions/writing/put-entries.ts';
 import { headOf } from './head.ts';
 import { makeTestProject, silent, streamOf, type TestProject } from '../versions/project.ts';
 
@@ -162,7 +162,7 @@ test('more entries than are kept in memory give the same version', async () => {
     rounds += 1;
     return upload.finish();
   };
-  const parts = await takeIn({ ...options, finish }, undefined, names('whole'), many);
+  const parts = await putEntries({ ...options, finish }, undefined, names('whole'), many);
   expect(rounds).toBe(5);
   const whole = (await headOf(made))?.root;
   expect(parts?.files).toBe(3001);

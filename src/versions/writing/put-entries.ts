@@ -16,7 +16,7 @@ import type { Directory } from '../directories.ts';
 import { maybeFile, type IngestOptions } from './ingest.ts';
 import { PendingTree } from './pending-tree.ts';
 
-export interface TakeInOptions extends IngestOptions {
+export interface PutEntriesOptions extends IngestOptions {
   /** Makes what was stored so far readable from the store. */
   finish(): Promise<unknown>;
   /** Entries held in memory before they are applied. Default 20,000. */
@@ -33,7 +33,7 @@ const largeMax = 6;
 const pieceBytes = 1024 * 1024;
 
 /** An entry that was read: with content that is stored, or small enough to be stored with others. */
-interface Taken {
+interface ReadEntry {
   readonly entry: SourceEntry;
   readonly file?: FileTime & { readonly executable: boolean };
   readonly small?: Buffer;
@@ -45,8 +45,8 @@ interface Taken {
  * source stays. Throws the source's error when it breaks, `conflict` where a file and a directory
  * meet or a way leads through a symlink.
  */
-export async function takeIn(
-  options: TakeInOptions,
+export async function putEntries(
+  options: PutEntriesOptions,
   root: Directory | undefined,
   at: readonly Buffer[],
   source: EntrySource,
@@ -54,7 +54,7 @@ export async function takeIn(
   const failure = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
   setMaxListeners(0, signal);
-  const taking = new Taking(options, root, at);
+  const placer = new EntryPlacer(options, root, at);
   /** What fails stops what runs beside it. */
   const guard = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -67,14 +67,14 @@ export async function takeIn(
   const entries = source.entries(signal)[Symbol.asyncIterator]();
   const guarded = { next: () => guard(() => entries.next()), return: async () => (await entries.return?.()) as never };
   const large = new Semaphore(largeMax);
-  const read = (entry: SourceEntry): Promise<Taken | undefined> =>
+  const readOne = (entry: SourceEntry): Promise<ReadEntry | undefined> =>
     guard(() => readEntry(options, entry, { signal, large }));
   try {
-    for await (const taken of mapOrdered({ [Symbol.asyncIterator]: () => guarded }, source.ahead, read)) {
+    for await (const read of mapOrdered({ [Symbol.asyncIterator]: () => guarded }, source.ahead, readOne)) {
       signal.throwIfAborted();
-      if (taken) await guard(() => taking.add(taken));
+      if (read) await guard(() => placer.add(read));
     }
-    return await taking.finish();
+    return await placer.finish();
   } catch (error) {
     throw failure.signal.aborted ? failure.signal.reason : error;
   }
@@ -90,11 +90,11 @@ async function readEntry(
   options: IngestOptions,
   entry: SourceEntry,
   { signal, large }: Reading,
-): Promise<Taken | undefined> {
+): Promise<ReadEntry | undefined> {
   if (options.unreadable?.counts && entry.kind !== 'local') return undefined;
   switch (entry.kind) {
     case 'file': {
-      const read = async (): Promise<Taken> => {
+      const read = async (): Promise<ReadEntry> => {
         const file = await entry.open(signal);
         return { entry, file, ...(await readContent(options, file)) };
       };
@@ -167,23 +167,23 @@ async function* gathered(
 }
 
 /** Puts what was read where it belongs, in order. */
-class Taking {
-  private readonly options: TakeInOptions;
+class EntryPlacer {
+  private readonly options: PutEntriesOptions;
   private readonly at: readonly Buffer[];
   private root: Directory | undefined;
   private tree = new PendingTree();
-  private batch: Taken[] = [];
+  private batch: ReadEntry[] = [];
   private batchBytes = 0;
 
-  constructor(options: TakeInOptions, root: Directory | undefined, at: readonly Buffer[]) {
+  constructor(options: PutEntriesOptions, root: Directory | undefined, at: readonly Buffer[]) {
     this.options = options;
     this.root = root;
     this.at = at;
   }
 
-  async add(taken: Taken): Promise<void> {
-    this.batch.push(taken);
-    this.batchBytes += taken.small?.length ?? 0;
+  async add(read: ReadEntry): Promise<void> {
+    this.batch.push(read);
+    this.batchBytes += read.small?.length ?? 0;
     if (this.batch.length < batchEntriesMax && this.batchBytes < batchBytesMax) return;
     await this.place();
     if (this.tree.count < (this.options.pendingMax ?? 20_000)) return;
@@ -207,16 +207,16 @@ class Taking {
     const { batch } = this;
     this.batch = [];
     this.batchBytes = 0;
-    const plain = batch.flatMap((taken) => (taken.small ? [taken.small] : []));
+    const plain = batch.flatMap((read) => (read.small ? [read.small] : []));
     const small = plain.map(async (bytes) => ({ bytes, hash: (await native().hashAsync('plain', bytes)) as Hash }));
     const stored = (await storeSmall(this.options.sink, await Promise.all(small))).values();
-    for (const taken of batch) {
-      const content = taken.small ? (stored.next().value as FileContent) : taken.content;
-      await this.set(taken, content);
+    for (const read of batch) {
+      const content = read.small ? (stored.next().value as FileContent) : read.content;
+      await this.set(read, content);
     }
   }
 
-  private async set({ entry, file }: Taken, content: FileContent | undefined): Promise<void> {
+  private async set({ entry, file }: ReadEntry, content: FileContent | undefined): Promise<void> {
     const { shown } = entry;
     const path = [...this.at, ...entry.path];
     const name = path.at(-1);
@@ -256,7 +256,7 @@ function timeOf({ mtimeSeconds, mtimeNanoseconds }: FileTime): FileTime {
 function made(
   name: Buffer,
   kind: 'file' | 'symlink',
-  file: Taken['file'],
+  file: ReadEntry['file'],
   content: FileContent | undefined,
 ): TreeEntry {
   if (!file || !content) throw new Error('a file that was read has its content');
