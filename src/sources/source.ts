@@ -1,7 +1,7 @@
 /**
  * What a source outside of the store gives, whatever it is: entries, in an order of its own, with
  * bytes that are opened when somebody is ready for them. The seam between those who read sources
- * and who stores them (versions/take-in).
+ * and who stores them (versions/writing/put-entries).
  */
 
 /** Since 1970, with 0 to 999,999,999 nanoseconds more. */

@@ -235,7 +235,7 @@ test('defaults', () => {
     reprocess: 'until_success',
     salt: undefined,
     outputBranch: 'master',
-    limits: none,
+    resourceLimits: none,
     code: [],
     devLimits,
     network: 'default',
