@@ -86,7 +86,8 @@ export async function* runPipelines(
         if (!said.has(line)) request.note(line);
         said.add(line);
       }
-      const mount = executor.seesMounts ? lazyMount(settings, join(dir, 'mnt'), mounts, request.signal) : undefined;
+      const mount =
+        executor.inputMounts !== 'none' ? lazyMount(settings, join(dir, 'mnt'), mounts, request.signal) : undefined;
       return {
         executor,
         workers: request.workers ?? spec.parallelism,

@@ -86,7 +86,8 @@ export async function recipeFor({
     executor.fingerprint(pipeline.spec.transform.image),
   ]);
   const { spec, salt } = pipeline;
-  return recipeOf({ spec, project: project.options.name, executor: executor.name, fingerprint, code, salt });
+  const { resultsClass } = executor;
+  return recipeOf({ spec, project: project.options.name, resultsClass, fingerprint, code, salt });
 }
 
 /** All that makes a job this one and no other, but for how often it was run. */

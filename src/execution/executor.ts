@@ -101,9 +101,19 @@ export interface Worker extends AsyncDisposable {
 }
 
 export interface Executor extends AsyncDisposable {
-  readonly name: 'process' | 'docker';
-  /** True when mounts of this process's machine can be shown to its commands. */
-  readonly seesMounts: boolean;
+  /** What a user types for it. */
+  readonly name: string;
+  /**
+   * Part of every datum key. Executors of one class give the same results for the same fingerprint:
+   * whatever runs images is of the class `docker`.
+   */
+  readonly resultsClass: 'process' | 'docker';
+  /**
+   * How a mount of this machine is shown to a command. `bound`: each command gets its own set of
+   * mounts, made when it starts. `inserted`: it is mounted into a worker that runs already. `none`:
+   * not at all; inputs are written out as files.
+   */
+  readonly inputMounts: 'bound' | 'inserted' | 'none';
   /** Throws `not-found` for an image that is not to be had, with what to do. `image` is ignored where there are none. */
   fingerprint(image: string): Promise<Fingerprint>;
   /** Lines worth saying once on stderr: fields of the spec that this executor has no use for. */

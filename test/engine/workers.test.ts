@@ -74,3 +74,18 @@ test('a worker that breaks in a batch is replaced too', async () => {
   expect(broken).toBe(2);
   expect(await world.files('p')).toEqual({ 'data/a': '1', 'data/b': '2', 'data/c': '3', 'data/d': '4' });
 });
+
+test('executors of one class find the results of each other, another class does not', async () => {
+  await using world = await worldWith(copy);
+  const { executor } = world;
+  executor.resultsClass = 'docker';
+  const kinds = async (): Promise<object> => {
+    const { job } = await world.run('p');
+    return { executor: job.executor, processed: job.counts.processed, skipped: job.counts.skipped };
+  };
+  expect(await kinds()).toEqual({ executor: 'function', processed: 4, skipped: 0 });
+  executor.name = 'cluster';
+  expect(await kinds()).toEqual({ executor: 'cluster', processed: 0, skipped: 4 });
+  executor.resultsClass = 'process';
+  expect(await kinds()).toEqual({ executor: 'cluster', processed: 4, skipped: 0 });
+});

@@ -37,8 +37,9 @@ const success: Ending = { kind: 'exit', code: 0 };
 
 /** Runs such a command; counts what it ran. */
 export class FunctionExecutor implements Executor {
-  readonly name = 'process';
-  readonly seesMounts = false;
+  name = 'function';
+  resultsClass: Executor['resultsClass'] = 'process';
+  readonly inputMounts = 'none';
   /** The command, which a test may exchange. */
   command: Command;
   /** What every run saw, in order. */

@@ -135,7 +135,7 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
     await new Promise<void>((resolve) => sockets.listen(0, '127.0.0.1', resolve));
     const host = `tcp://127.0.0.1:${(sockets.address() as AddressInfo).port}`;
     const executor = await connectDocker({ host, ...programs });
-    expect(executor.seesMounts).toBe(false);
+    expect(executor.inputMounts).toBe('none');
     const options = await place.options(image);
     const worker = await executor.open(options);
     expect(await place.mounts()).toEqual([]);
@@ -155,7 +155,7 @@ describe.skipIf(!isRoot)('engines and containers that end', () => {
       try {
         await using own = await DockerPlace.make(await ownEngine(dir, ['unshare', '--mount', ...words]));
         // For the engine of the other tests is a daemon among our mounts.
-        expect(own.executor.seesMounts).toBe(true);
+        expect(own.executor.inputMounts).toBe('inserted');
         const options = await own.options(await busyboxImage(own.engine));
         const why = "its containers can't see the mounts of this machine";
         await expect(own.executor.open(options)).rejects.toMatchObject({ code: 'unsupported', why });

@@ -124,7 +124,7 @@ describe.skipIf(!isRoot)('commands in containers', () => {
   });
 
   test('what is mounted for a command is seen by it alone, read-only, and is gone after it', async () => {
-    expect(place.executor.seesMounts).toBe(true);
+    expect(place.executor.inputMounts).toBe('inserted');
     const from = join(place.dir, 'data');
     await mkdir(join(from, 'deep'), { recursive: true });
     await writeFile(join(from, 'deep/a'), 'lazy');

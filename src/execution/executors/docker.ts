@@ -31,7 +31,8 @@ export async function connectDocker(options: DockerExecutorOptions): Promise<Exe
 
 class DockerExecutor implements Executor {
   readonly name = 'docker';
-  readonly seesMounts: boolean;
+  readonly resultsClass = 'docker';
+  readonly inputMounts: 'inserted' | 'none';
   private readonly engine: DockerEngine;
   private readonly program: string;
   private readonly binder: string;
@@ -46,7 +47,7 @@ class DockerExecutor implements Executor {
     this.program = launcher;
     this.binder = binder;
     this.processors = processors;
-    this.seesMounts = sharesMounts(engine);
+    this.inputMounts = sharesMounts(engine) ? 'inserted' : 'none';
   }
 
   async fingerprint(image: string): Promise<Fingerprint> {
@@ -63,7 +64,7 @@ class DockerExecutor implements Executor {
     const { engine, owner, inUse, program, binder, processors } = this;
     const image = await this.image(worker);
     await removeLeftovers(engine, worker.name, { owner, inUse });
-    const showsMounts = this.seesMounts;
+    const showsMounts = this.inputMounts === 'inserted';
     return openDockerWorker({ engine, worker, image, owner, inUse, program, binder, processors, showsMounts });
   }
 

@@ -29,7 +29,8 @@ const isRoot = (): boolean => process.geteuid?.() === 0;
 
 export class ProcessExecutor implements Executor {
   readonly name = 'process';
-  readonly seesMounts = true;
+  readonly resultsClass = 'process';
+  readonly inputMounts = 'bound';
   private readonly options: ProcessExecutorOptions;
   private readonly workers = new Set<ProcessWorker>();
 
@@ -42,7 +43,7 @@ export class ProcessExecutor implements Executor {
     const release = await firstOf(['/etc/os-release', '/usr/lib/os-release']);
     const field = (name: string): string => new RegExp(`^${name}="?([^"\n]*)`, 'm').exec(release)?.[1] ?? '';
     return {
-      executor: this.name,
+      executor: this.resultsClass,
       platform: `${platform()}/${arch()}`,
       distribution: `${field('ID')} ${field('VERSION_ID')}`,
       machine: (await firstOf(['/etc/machine-id', '/var/lib/dbus/machine-id'])).trim(),

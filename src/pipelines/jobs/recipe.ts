@@ -29,7 +29,8 @@ export interface RecipeParts {
   readonly spec: PipelineSpec;
   /** The project's name. */
   readonly project: string;
-  readonly executor: string;
+  /** Of the executor. Its name is not part of the recipe: another one of the class finds the same results. */
+  readonly resultsClass: 'process' | 'docker';
   readonly fingerprint: Fingerprint;
   /** What lies at each place of `spec.code`. */
   readonly code: readonly TreeEntry[];
@@ -42,13 +43,13 @@ export interface RecipeParts {
  * commits), parallelism, limits of time and memory, and values of secrets. ARCHITECTURE.md has the
  * table of all that a command is given.
  */
-export function recipeOf({ spec, project, executor, fingerprint, code, salt }: RecipeParts): Recipe {
+export function recipeOf({ spec, project, resultsClass, fingerprint, code, salt }: RecipeParts): Recipe {
   const { transform } = spec;
   const bytes = canonicalJson({
     version: recipeVersion,
     pipeline: spec.name,
     project,
-    executor,
+    executor: resultsClass,
     platform: fingerprint,
     cmd: transform.cmd,
     stdin: transform.stdin,
