@@ -5,7 +5,7 @@
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTreeAsync } from '../base/remove.ts';
-import { isRunning, processStart } from '../base/processes.ts';
+import { isAlive, localText, ownIdentity, parseLocal } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
 
@@ -19,11 +19,11 @@ export interface RunFolder extends AsyncDisposable {
 export async function openRunFolder(home: Home): Promise<RunFolder> {
   const all = await home.make(home.run);
   for (const name of await readdir(all)) {
-    const [, pid, started] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
-    if (pid !== undefined && !isRunning(Number(pid), started)) await clear(join(all, name));
+    const engine = parseLocal(name);
+    if (engine && !isAlive(engine)) await clear(join(all, name));
   }
   await clearLogs(home);
-  const dir = await home.make(join(all, `${process.pid}.${processStart(process.pid)}`));
+  const dir = await home.make(join(all, localText(ownIdentity())));
   return { dir, [Symbol.asyncDispose]: () => clear(dir) };
 }
 

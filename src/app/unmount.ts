@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
-import { isRunning } from '../base/processes.ts';
+import { isAlive } from '../base/processes.ts';
 import { holderOf, seesMount, type MountServer } from '../local/mount-servers.ts';
 import { leftServer, serversOf } from '../local/mounts.ts';
 import { kernelMounts, type KernelMount } from '../local/kernel-mounts.ts';
@@ -55,7 +55,7 @@ export async function unmount(mount: KernelMount, lazy: boolean): Promise<string
     const why = 'it was mounted in another mount namespace; unmount it there';
     throw new PachError('denied', { what: mount.mountpoint, why, cause });
   }
-  const running = (): MountServer[] => servers.filter(({ pid, started }) => isRunning(pid, started));
+  const running = (): MountServer[] => servers.filter((server) => isAlive(server));
   const [server] = running();
   if (!server) return undefined;
   if (await seesMount(server.pid, mount.device)) {

@@ -8,6 +8,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Semaphore } from '../base/async.ts';
 import { native, nativeFetch, type CacheFile } from '../base/native.ts';
+import { ownIdentity } from '../base/processes.ts';
 import { removeOne } from '../base/remove.ts';
 import { makeBelow } from '../local/own-folder.ts';
 import { projectPrefix } from '../model/keys.ts';
@@ -297,9 +298,7 @@ export function bootId(): Buffer {
 }
 
 function bootText(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
-  } catch {
-    return `${process.pid} ${Date.now()}`;
-  }
+  const { host, pid, started } = ownIdentity();
+  // The line's end belongs to it: files of earlier programs say so.
+  return host.boot ? `${host.boot}\n` : `${pid} ${started} ${Date.now()}`;
 }

@@ -24,7 +24,7 @@ const collectionsMax = 3;
  * signal's reason when it was stopped, and what keeps the engine itself from working.
  */
 export async function runJob(options: JobOptions): Promise<JobResult> {
-  const holder = await leaseHolder(options.project.options.author);
+  const holder = leaseHolder(options.project.options.author);
   for (let left = collectionsMax; ; left -= 1) {
     try {
       return await runOnce(options, holder, left > 0);

@@ -3,14 +3,11 @@
  * name of the mount. So nobody has to believe a process id that a file holds.
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
-import { processStart } from '../base/processes.ts';
+import { identityOf, type ProcessIdentity } from '../base/processes.ts';
 import { kernelMounts } from './kernel-mounts.ts';
 
 /** A server, or the supervisor that holds the kernel's descriptors with it. */
-export interface MountServer {
-  readonly pid: number;
-  /** When it started, which tells it from a later process of the same number. */
-  readonly started: string;
+export interface MountServer extends ProcessIdentity {
   /** The folder of its log, without links. */
   readonly folder: string;
   /** Of the files of its mount, in that folder. */
@@ -63,8 +60,8 @@ async function serverOf(pid: number, user: number): Promise<MountServer | undefi
     const log = /^(.*)\/([0-9a-f]{16})\.log(?: \(deleted\))?$/.exec(await readlink(`/proc/${pid}/fd/2`));
     if (!log || (await readlink(`/proc/${pid}/fd/${deviceFd}`)) !== '/dev/fuse') return undefined;
     if ((await stat(`/proc/${pid}`)).uid !== user) return undefined;
-    const started = processStart(pid);
-    return started === undefined ? undefined : { pid, started, folder: log[1] as string, name: log[2] as string };
+    const identity = identityOf(pid);
+    return identity && { ...identity, folder: log[1] as string, name: log[2] as string };
   } catch {
     return undefined; // it has ended, or is another user's
   }

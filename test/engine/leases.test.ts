@@ -2,11 +2,13 @@
  * What others do to a job while it runs: they hold its pipeline, take it over, stop it, purge what
  * it reads, collect garbage. A command of a test does it in the middle of a datum.
  */
+import { readlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
 import { encodeLease, type LeaseRecord } from '../../src/model/records/pipelines.ts';
 import { findJob, listJobs, setJob, type Job } from '../../src/pipelines/jobs/jobs.ts';
-import { leaseHolder, maybeLease } from '../../src/pipelines/jobs/lease.ts';
+import { isHeld, leaseHolder, maybeLease } from '../../src/pipelines/jobs/lease.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
@@ -64,9 +66,23 @@ test('a pipeline that an engine on another host runs is refused by name, until i
 
 test('an engine of this host that died is in nobody’s way', async () => {
   await using world = await worldWith();
-  const holder = await leaseHolder('tester');
+  const holder = leaseHolder('tester');
   await setLease(world.project, { ...holder, pidStarted: `${holder.pidStarted}1`, until: Date.now() + 60_000 });
   expect((await world.run('p')).job.state).toBe('success');
+});
+
+test('a lease names its process as engines before did, and counts as long as that may live', async () => {
+  const own = leaseHolder('tester');
+  const host = `${hostname()} ${await readlink('/proc/self/ns/pid')}`;
+  expect(own).toEqual({ holder: own.holder, host, pid: process.pid, pidStarted: own.pidStarted });
+  // Far ahead, as after a clock that went back: only whether the process lives matters.
+  const lease: LeaseRecord = { ...own, until: Date.now() + 1e12 };
+  expect(isHeld(lease)).toBe(true);
+  expect(isHeld({ ...lease, pidStarted: `${own.pidStarted}1` })).toBe(false);
+  for (const other of [`x${host}`, `${hostname()} pid:[1]`, `${hostname()} `, 'here']) {
+    expect(isHeld({ ...lease, host: other, pidStarted: '1' })).toBe(true);
+  }
+  expect(isHeld({ ...lease, until: Date.now() - 1 })).toBe(false);
 });
 
 test('one process does not run a pipeline twice at a time', async () => {

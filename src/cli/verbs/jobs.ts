@@ -69,7 +69,7 @@ export const waitJobVerb = verb<JobArgs>({
     while (job.state === 'running') {
       const lease = await maybeLease(await project.snapshot(), job);
       job = await findJob(await project.snapshot(), job.id);
-      if (job.state === 'running' && !(lease && (await isHeld(lease)))) throw engineGone(job);
+      if (job.state === 'running' && !(lease && isHeld(lease))) throw engineGone(job);
       if (job.state === 'running') await sleep(pollMs, undefined, { signal });
     }
     const info = jobInfo(job);
@@ -104,7 +104,7 @@ async function stop(project: Project, found: Job, signal: AbortSignal): Promise<
       const now = await findJob(change.snapshot, found.id);
       const lease = await maybeLease(change.snapshot, now);
       if (now.state !== 'running') return now;
-      const isAlive = lease !== undefined && (await isHeld(lease));
+      const isAlive = lease !== undefined && isHeld(lease);
       const next: Job = isAlive
         ? { ...now, stopping: true }
         : { ...now, state: 'killed', reason: 'its engine is gone', finished: Date.now() };

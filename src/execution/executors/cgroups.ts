@@ -7,7 +7,7 @@ import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PachError } from '../../base/errors.ts';
-import { isRunning, processStart } from '../../base/processes.ts';
+import { identityOf, isAlive, localText, ownIdentity, parseLocal } from '../../base/processes.ts';
 
 export interface CgroupLimits {
   readonly memoryBytesMax?: number | undefined;
@@ -37,7 +37,7 @@ export class Cgroups implements AsyncDisposable {
 
   /** Groups for as much of the limits as can be set here: `canLimit` tells. */
   static async make(limits: CgroupLimits): Promise<Cgroups> {
-    const name = `${prefix}${process.pid}.${processStart(process.pid)}-${++Cgroups.made}`;
+    const name = `${prefix}${localText(ownIdentity())}-${++Cgroups.made}`;
     const wanted = (['memory', 'cpu', 'pids'] as const).filter(
       (controller) => filesFor(controller, limits).length > 0 && canLimit(controller),
     );
@@ -146,10 +146,11 @@ async function limit(folder: string, controller: Controller, limits: CgroupLimit
 /** Groups of engines that were killed. */
 async function removeStale(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
-    const [, pid, started] = /^pachmount-(\d+)(?:\.(\d+))?-\d+$/.exec(name) ?? [];
+    const engine = /^pachmount-(\d+(?:\.\d+)?)-\d+$/.exec(name)?.[1];
+    if (engine === undefined) continue;
     // Older programs did not say when they started.
-    const lives = pid === undefined || isRunning(Number(pid), started ?? processStart(Number(pid)));
-    if (!lives) await rmdir(join(parent, name)).catch(() => undefined);
+    const identity = parseLocal(engine) ?? identityOf(Number(engine));
+    if (!identity || !isAlive(identity)) await rmdir(join(parent, name)).catch(() => undefined);
   }
 }
 

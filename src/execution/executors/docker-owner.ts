@@ -3,12 +3,11 @@
  * engine left is found by that, and nothing else is touched.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
-import { isRunning, processStart } from '../../base/processes.ts';
+import { identityText, isAlive, ownIdentity, parseIdentity } from '../../base/processes.ts';
 
-/** One executor of one process: start of the machine, world of process ids, process, its start, a number. */
+/** One executor of one process: the process and a number. */
 export function newOwner(): string {
-  return [...machine(), process.pid, processStart(process.pid), randomBytes(4).toString('hex')].join('/');
+  return `${identityText(ownIdentity())}/${randomBytes(4).toString('hex')}`;
 }
 
 /**
@@ -16,14 +15,8 @@ export function newOwner(): string {
  * nothing is known. `state` is the container's.
  */
 export function mayLive(owner: string, state: string): boolean {
-  const [boot, world, pid, start] = owner.split('/');
-  const [ourBoot, ourWorld] = machine();
+  const identity = parseIdentity(owner);
   // What ran when a machine went down is there still, and does not run.
-  if (boot !== ourBoot) return state !== 'exited';
-  return world !== ourWorld || isRunning(Number(pid), start);
-}
-
-function machine(): readonly [boot: string, world: string] {
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return [boot, readlinkSync('/proc/self/ns/pid').replaceAll(/\D/g, '')];
+  if (!identity || identity.host.boot !== ownIdentity().host.boot) return state !== 'exited';
+  return isAlive(identity) !== false;
 }

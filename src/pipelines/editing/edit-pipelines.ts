@@ -128,7 +128,7 @@ export async function deletePipeline(project: Project, name: string, options: De
     }
     for await (const { key, value } of snapshot.items(leaseKey(name, ''))) {
       const lease = decodeLease(value);
-      if (await isHeld(lease)) {
+      if (isHeld(lease)) {
         const why = `${lease.holder} is running it`;
         throw new PachError('conflict', { what: `pipeline ${name}`, why, next: `pach stop job ${name}` });
       }

@@ -2,10 +2,8 @@
  * One engine a pipeline and branch: whoever runs it holds its lease in the store, and renews it with all that
  * it publishes. A lease whose engine died on this host is free at once, others when their time is up.
  */
-import { readlink } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { PachError } from '../../base/errors.ts';
-import { isRunning, processStart } from '../../base/processes.ts';
+import { isAlive, ownIdentity, type Host, type ProcessIdentity } from '../../base/processes.ts';
 import { decodeLease, encodeLease, type LeaseRecord } from '../../model/records/pipelines.ts';
 import type { Change } from '../../versions/change.ts';
 import { leaseKey } from '../../versions/ref-keys.ts';
@@ -26,16 +24,11 @@ export type Holder = Omit<LeaseRecord, 'until'>;
 let runs = 0;
 
 /** One run of this engine, as leases name it: no two are the same. */
-export async function leaseHolder(author: string): Promise<Holder> {
-  const { pid } = process;
+export function leaseHolder(author: string): Holder {
+  const { host, pid, started } = ownIdentity();
   runs += 1;
-  const holder = `${author}@${hostname()}, process ${pid}${runs > 1 ? `, run ${runs}` : ''}`;
-  return { holder, host: await hostName(), pid, pidStarted: processStart(pid) ?? '' };
-}
-
-/** Where a process's number says which it is: containers of a host have numbers of their own. */
-async function hostName(): Promise<string> {
-  return `${hostname()} ${await readlink('/proc/self/ns/pid').catch(() => '')}`;
+  const holder = `${author}@${host.name}, process ${pid}${runs > 1 ? `, run ${runs}` : ''}`;
+  return { holder, host: hostText(host), pid, pidStarted: started };
 }
 
 export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Leased): Promise<LeaseRecord | undefined> {
@@ -44,15 +37,14 @@ export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Lease
 }
 
 /** True while the engine that holds it is not known to be gone. */
-export async function isHeld(lease: LeaseRecord): Promise<boolean> {
-  if (lease.until <= Date.now()) return false;
-  return lease.host !== (await hostName()) || isRunning(lease.pid, lease.pidStarted);
+export function isHeld(lease: LeaseRecord): boolean {
+  return lease.until > Date.now() && isAlive(engineOf(lease)) !== false;
 }
 
 /** Takes it. Throws `conflict` naming who else holds it. */
 export async function takeLease(change: Change, of: Leased, holder: Holder): Promise<void> {
   const lease = await maybeLease(change.snapshot, of);
-  if (lease && !isOf(lease, holder) && (await isHeld(lease))) {
+  if (lease && !isOf(lease, holder) && isHeld(lease)) {
     throw new PachError('conflict', {
       what: `pipeline ${of.pipeline}`,
       why: `${lease.holder} is running it`,
@@ -80,6 +72,16 @@ export function endLease(change: Change, { pipeline, branch }: Leased): void {
 export function setLease(change: Change, { pipeline, branch }: Leased, holder: Holder): void {
   const value = encodeLease({ ...holder, until: Date.now() + leaseMs });
   change.set({ key: leaseKey(pipeline, branch), value, refs: [] });
+}
+
+/** The process that a lease names. */
+function engineOf({ host, pid, pidStarted }: LeaseRecord): ProcessIdentity {
+  const [, name = host, namespace = ''] = /^(.*) (?:pid:\[(\d+)\])?$/.exec(host) ?? [];
+  return { host: { name, namespace }, pid, started: pidStarted };
+}
+
+function hostText({ name, namespace }: Host): string {
+  return `${name} ${namespace && `pid:[${namespace}]`}`;
 }
 
 function isOf(lease: LeaseRecord, { holder, host, pid, pidStarted }: Holder): boolean {
