@@ -48,6 +48,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['https-proxy-agent', ['store']],
   ['yargs', ['cli']],
   ['string-width', ['cli']],
+  ['ignore', ['pipelines']],
   ['yaml', ['pipelines', 'cli']],
   ['dockerode', ['execution']],
 ]);

@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { realpath, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { rootPlace } from '../base/place.ts';
+import { rootPlace, type Place } from '../base/place.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
@@ -14,10 +14,9 @@ import { ingestFile, ingestFolder, type IngestOptions } from '../versions/writin
 import { OwnFolders } from '../versions/writing/own-folders.ts';
 import type { Project } from '../versions/project.ts';
 import type { Upload } from '../versions/upload.ts';
+import { CodeIgnore, type LeftOut } from './code-ignore.ts';
 import type { CodeUse } from './spec/spec.ts';
 
-/** Names that change without the code changing. */
-const leftOut = new Set(['.git', '__pycache__']);
 const gitMsMax = 5000;
 
 /** Stores the code; undefined where there is none. Throws what can't be read, by name. */
@@ -36,7 +35,6 @@ export async function storeCode(
     directories,
     progress: () => undefined,
     own,
-    leaveOut: (name) => leftOut.has(name.toString()),
     skipped: watch.skipped,
     signal: watch.signal,
   };
@@ -47,7 +45,9 @@ export async function storeCode(
     await own.refuse(from, textOfName(await realpath(path, { encoding: 'buffer' })));
     const times = { mtimeSeconds: 0, mtimeNanoseconds: 0 };
     if ((await stat(path)).isDirectory()) {
-      const content = await ingestFolder(options, rootPlace(path), undefined);
+      const ignored = await CodeIgnore.open(from);
+      const leaveOut = (folder: Place): Promise<LeftOut> => ignored.of(folder);
+      const content = await ingestFolder({ ...options, leaveOut }, rootPlace(path), undefined);
       entries.push({ name, kind: 'directory', executable: false, ...times, content });
     } else entries.push({ name, kind: 'file', ...(await ingestFile(options, rootPlace(path))), ...times });
   }

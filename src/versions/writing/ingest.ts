@@ -31,8 +31,8 @@ export interface IngestOptions {
   readonly deleteOthers?: boolean;
   /** What is left out wherever it lies below the folder, and told of as the rest. */
   readonly own?: OwnFolders | undefined;
-  /** True for what is left out without a word. */
-  leaveOut?(name: Buffer): boolean;
+  /** Asked once for each folder: which of its names are left out without a word. */
+  leaveOut?(folder: Place): Promise<(name: Buffer, isFolder: boolean) => boolean>;
   /** What to store for a symlink at `path` (below the source's root) instead of the link, or the link's other target; undefined for the link. */
   resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | Buffer | undefined>;
   /** Told of each folder below the source's root in which nothing lies. */
@@ -148,11 +148,12 @@ interface Candidate extends FileStat {
 }
 
 /** What lies in a folder, without the files that need not be read. */
-async function* candidates({ options, listing, unread, ahead }: Folder): AsyncGenerator<Candidate> {
+async function* candidates({ options, folder, listing, unread, ahead }: Folder): AsyncGenerator<Candidate> {
+  const isLeftOut = await options.leaveOut?.(folder);
   let files = 0;
   for (let n = 0; n < listing.count; n += 1) {
     const stat = listing.at(n);
-    if (options.leaveOut?.(stat.name)) continue;
+    if (isLeftOut?.(stat.name, stat.kind === 'directory')) continue;
     const isFile = stat.kind === 'file' && !stat.error;
     const file = isFile ? files : undefined;
     if (isFile) files += 1;
