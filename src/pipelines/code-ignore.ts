@@ -54,7 +54,7 @@ export class CodeIgnore {
     const holders = ['', ...parts.map((_, index) => parts.slice(0, index + 1).join('/'))];
     const levels = [
       ...this.above,
-      ...holders.map((each) => this.levels.get(each)).filter((level) => level !== undefined),
+      ...holders.map((holder) => this.levels.get(holder)).filter((each) => each !== undefined),
     ];
     return (name, isFolder) => {
       const text = textOfName(name);
