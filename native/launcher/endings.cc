@@ -1,4 +1,4 @@
-// How a command ended, when nothing of it runs any more.
+// How a command ended. The first step kills what it left, so that nothing of it runs any more.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,13 +28,13 @@ void Session::ReadReports() {
   while (read(run_->started.reports.get(), &report, sizeof report) == static_cast<ssize_t>(sizeof report)) KeepReport(report);
 }
 
-/** The command's own process speaks before the one that waits for it. */
+/** Keeps the first report: the command's own process writes before the process that waits for it, and knows more. */
 void Session::KeepReport(Report report) {
   report.why[sizeof report.why - 1] = '\0';
   if (!report_) report_ = report;
 }
 
-/** Beside a world: all that the command left. In a world the kernel has done so. */
+/** Kills all that the command left, and waits for it. In a world the kernel has done so with the first process. */
 void Session::KillRest() {
   if (manner_.has_world) return;
   for (;;) {
@@ -55,7 +55,7 @@ void Session::KillRest() {
     if (pid > 0) Account(usage);
     else if (errno != EINTR) break;
   }
-  // Those that the container's engine started are nobody's children here, and can't be waited for.
+  // Processes that the container engine started (docker exec) are not children of this one, so wait(2) does not tell of them.
   for (const uint64_t until = NowUs() + kEndUsMax; is_first_ && !Census::Take().threads.empty(); usleep(kEndLookUs)) {
     if (NowUs() > until) throw Failure{0, "processes that a command left do not end"};
     kill(-1, SIGKILL);
@@ -102,7 +102,7 @@ void Session::Finish() {
   const std::string why = kind == Kind::kNotStarted ? report_->why : "";
   GiveOutput();
   const std::string left = traces_.Clear();
-  Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Text(left).Done());
+  stream_.Queue(Writer(kExit).U8(static_cast<uint8_t>(kind)).U32(value).Text(why).U64(wall_us).U64(run.cpu_us).U64(run.rss_bytes).Text(left).Done());
   run_.reset();
 }
 

@@ -37,7 +37,7 @@ std::string Field(const std::string& status, const std::string& name) {
   return status.substr(start, status.find('\n', start) - start);
 }
 
-/** Whether a thread, or its process, has a SIGSTOP to obey: the masks of /proc/…/status are in hexadecimal. */
+/** True when a SIGSTOP is pending for a thread or its process. The masks in /proc/…/status are hexadecimal. */
 bool StopPending(const std::string& status) {
   const auto mask = [&](const char* name) { return std::strtoull(Field(status, name).c_str(), nullptr, 16); };
   return ((mask("SigPnd") | mask("ShdPnd")) >> (SIGSTOP - 1) & 1) != 0;
@@ -56,7 +56,7 @@ Census Census::Take() {
     EachNumber(tasks, [&](pid_t thread) {
       const std::string status = ReadFile((tasks + "/" + std::to_string(thread) + "/status").c_str());
       const std::string state = Field(status, "State");
-      // Ended, now or before.
+      // It has ended.
       if (state.empty() || state[0] == 'Z' || state[0] == 'X') return;
       census.threads[thread] = {process, state[0], StopPending(status), Field(status, "voluntary_ctxt_switches") + "+" + Field(status, "nonvoluntary_ctxt_switches")};
     });
@@ -99,14 +99,14 @@ bool Freezer::Freeze() {
     for (useconds_t pause = kFirstLookUs; NowUs() < until; pause = std::min(2 * pause, kLookUsMax)) {
       kill(-1, SIGSTOP);
       const Census first = Census::Take();
-      // Only two looks with nothing in between show one moment at which all were stopped.
+      // A look takes time. Two that are the same show that at one moment all were stopped.
       if (first.AllStopped()) {
         frozen_ = Census::Take();
         if (frozen_.Continues(first)) return true;
       }
       usleep(pause);
     }
-    // What waits for one that is stopped, as the parent of a vfork does, can't stop: it gets a moment to go on.
+    // The parent of a vfork can't stop while its child is stopped: both get a moment to go on.
     Thaw();
     usleep(static_cast<useconds_t>(round / 10));
   }
