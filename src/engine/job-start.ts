@@ -4,7 +4,7 @@
  */
 import type { CommitId } from '../model/records/commit.ts';
 import type { Begun, Project } from '../versions/project.ts';
-import { canonicalJson, hashOf } from '../pipelines/jobs/canonical.ts';
+import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { Executor } from '../execution/executor.ts';
 import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';

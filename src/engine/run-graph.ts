@@ -6,7 +6,7 @@ import { checkBranchName } from '../model/address.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
-import { canonicalJson, hashOf } from '../pipelines/jobs/canonical.ts';
+import { canonicalJson, hashOf } from '../model/canonical.ts';
 import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
 import { runJob } from './job.ts';
 import type { JobOptions, JobResult } from './job-run.ts';

@@ -6,6 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { link, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { errnoOf } from '../base/system-errors.ts';
+import { syncFolder } from '../store/durable.ts';
 import type { Home } from './home.ts';
 
 export interface Secret {
@@ -41,7 +43,7 @@ export async function createSecret(home: Home, { name, values }: Secret): Promis
     // Unlike a rename, a link never takes the place of a file that is there.
     await link(temporary, pathOf(home, name));
   } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error;
+    if (errnoOf(error) !== 'EEXIST') throw error;
     throw new PachError('conflict', {
       what: `secret ${name}`,
       why: 'it already exists',
@@ -51,7 +53,7 @@ export async function createSecret(home: Home, { name, values }: Secret): Promis
   } finally {
     await rm(temporary, { force: true });
   }
-  await sync(folder);
+  await syncFolder(folder);
   return { name, created, keys: [...values.keys()].sort() };
 }
 
@@ -88,15 +90,15 @@ export async function deleteSecret(home: Home, name: string): Promise<void> {
   try {
     await rm(pathOf(home, name));
   } catch (error) {
-    throw hasCode(error, 'ENOENT') ? missing(name) : error;
+    throw errnoOf(error) === 'ENOENT' ? missing(name) : error;
   }
-  await sync(home.secrets);
+  await syncFolder(home.secrets);
 }
 
 async function readSecretFile(home: Home, name: string): Promise<SecretFile> {
   const path = pathOf(home, name);
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw hasCode(error, 'ENOENT') ? missing(name) : error;
+    throw errnoOf(error) === 'ENOENT' ? missing(name) : error;
   });
   try {
     const { created, data } = JSON.parse(text) as SecretFile;
@@ -125,13 +127,4 @@ async function writeDurably(path: string, text: string): Promise<void> {
   await using file = await open(path, 'wx', 0o600);
   await file.writeFile(text);
   await file.sync();
-}
-
-async function sync(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

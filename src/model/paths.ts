@@ -72,6 +72,11 @@ export function parsePath(text: string): Buffer[] {
   });
 }
 
+/** Names as an absolute path. */
+export function pathOf(names: readonly Buffer[]): string {
+  return `/${names.map(textOfName).join('/')}`;
+}
+
 /**
  * A path as people write it: `\udc80` to `\udcff` are bytes that are not UTF-8, as JSON has them.
  * Before such a thing a backslash is written as two.

@@ -3,6 +3,7 @@
  * all below, so that what a directory holds is known without reading it.
  */
 import { assert } from '../base/errors.ts';
+import type { FileTime } from '../base/file-time.ts';
 import { native } from '../base/native.ts';
 import { addTotals, Writer, type Reader } from './bytes.ts';
 import type { Inner, OrderedFormat, Summary, TakeRef } from './ordered-format.ts';
@@ -23,15 +24,12 @@ export interface DirectoryContent {
   readonly ref: Ref;
 }
 
-export interface TreeEntry {
+export interface TreeEntry extends FileTime {
   /** 1 to 255 bytes, see `nameProblem`. */
   readonly name: Buffer;
   readonly kind: 'file' | 'directory' | 'symlink';
   /** Only files are. */
   readonly executable: boolean;
-  /** Since 1970, with 0 to 999,999,999 nanoseconds more. */
-  readonly mtimeSeconds: number;
-  readonly mtimeNanoseconds: number;
   /** A directory's for directories, a file's for the others. */
   readonly content: FileContent | DirectoryContent;
 }
@@ -67,6 +65,17 @@ export function nameProblem(name: Buffer): string | undefined {
   if (name.includes(slash)) return 'there is a / in it';
   if (name.includes(0)) return 'there is a NUL byte in it';
   return undefined;
+}
+
+/** The content of an entry that is a directory. */
+export function directoryOf(entry: TreeEntry | undefined): DirectoryContent | undefined {
+  return entry?.content.form === 'directory' ? entry.content : undefined;
+}
+
+/** The content of a file or symlink. The caller knows that it is one. */
+export function fileContentOf({ content }: TreeEntry): FileContent {
+  assert(content.form !== 'directory', 'a directory has no bytes');
+  return content;
 }
 
 /** Bytes of a file, of a symlink's target, or of all that is in a directory. */

@@ -4,11 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { isPachError, PachError } from '../base/errors.ts';
+import { fileTime } from '../base/file-time.ts';
 import { shellWord } from '../base/shell.ts';
 import { parseAddress, type Address } from '../model/address.ts';
 import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
-import { entryHash, entrySize, type FileContent, type TreeEntry } from '../model/tree.ts';
+import { entryHash, entrySize, type FileContent, fileContentOf, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { Directories } from '../versions/directories.ts';
 import { LocalContent, type LocalFiles } from '../versions/reading/local-content.ts';
@@ -275,9 +276,7 @@ export class ProjectView implements View {
   private async contentOf(node: ViewNode, nodeOf: NodeOf): Promise<FileContent> {
     const { ref, size } = node;
     if (ref) return ref.type === 'chunk' ? { form: 'chunk', size, ref } : { form: 'list', size, ref };
-    const entry = await this.entryOf(node, nodeOf);
-    if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
-    return entry.content;
+    return fileContentOf(await this.entryOf(node, nodeOf));
   }
 
   private async entryOf(node: ViewNode, nodeOf: NodeOf): Promise<TreeEntry> {
@@ -297,8 +296,7 @@ function ordinalOf(name: string): number {
 }
 
 function directoryEntry(name: Buffer, ordinal: number, time: number, ref: Ref | undefined): ViewEntry {
-  const mtime = { mtimeSeconds: Math.floor(time / 1000), mtimeNanoseconds: (time % 1000) * 1_000_000 };
-  return { name, ordinal, kind: 'directory', executable: false, size: 0, ...mtime, ref };
+  return { name, ordinal, kind: 'directory', executable: false, size: 0, ...fileTime(time), ref };
 }
 
 function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FirstRead } from '../cache/first-reads.ts';
 import type { NodeSource } from '../model/node.ts';
-import { textOfName } from '../model/paths.ts';
+import { pathOf } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
 import type { Shown } from './project-view.ts';
@@ -80,7 +80,7 @@ export class Recorder {
           names.push(entry.name);
         }
         if (asked.name) names.push(asked.name);
-        const path = `/${names.map(textOfName).join('/')}`;
+        const path = pathOf(names);
         if (list.add({ kind, path, from, to })) this.hear();
       })
       .catch(() => undefined)

@@ -4,13 +4,13 @@
  * with something in it or empty.
  */
 import { PachError } from '../base/errors.ts';
+import { fileTime } from '../base/file-time.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { diffOrdered } from '../model/ordered-diff.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
-import type { DirectoryContent, TreeEntry } from '../model/tree.ts';
-import { fileTime } from '../sources/source.ts';
+import { type DirectoryContent, directoryOf, type TreeEntry } from '../model/tree.ts';
 import { Directories, sameContent, type Directory, type DirectoryEdit } from '../versions/directories.ts';
 import type { Upload } from '../versions/upload.ts';
 import { datumMap, jobDatumOf, readResult, rowsOf, type JobDatum } from '../pipelines/jobs/jobs.ts';
@@ -192,7 +192,7 @@ class Union {
     path: string,
   ): Promise<DirectoryEdit | undefined> {
     const { added, removed, below } = edits;
-    const folder = before?.content.form === 'directory' ? before.content : undefined;
+    const folder = directoryOf(before);
     if (before && !folder && !removed && adds(edits)) throw await this.taken(path, edits);
     // An empty folder from which nothing was taken is an unchanged datum's.
     const stays = edits.empty !== undefined || (folder !== undefined && !removes(edits));

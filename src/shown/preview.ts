@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Project } from '../versions/project.ts';
 import { storeCode } from '../pipelines/code.ts';
-import { hashOf } from '../pipelines/jobs/canonical.ts';
+import { hashOf } from '../model/canonical.ts';
 import type { Executor } from '../execution/executor.ts';
 import { recipeFor } from '../engine/job-start.ts';
 import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';

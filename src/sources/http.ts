@@ -5,10 +5,11 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { PachError } from '../base/errors.ts';
+import { fileTime } from '../base/file-time.ts';
 import { nameProblem } from '../model/tree.ts';
 import type { Agents, ThroughProxy } from '../store/network.ts';
 import { openResumable } from './resume.ts';
-import { fileTime, type SourceFile } from './source.ts';
+import type { SourceFile } from './source.ts';
 
 export interface HttpOptions {
   /** Told of the size in bytes when the server says it. */

@@ -4,13 +4,14 @@
  */
 import { PachError } from '../base/errors.ts';
 import { mapOrdered } from '../base/async.ts';
+import { fileTime } from '../base/file-time.ts';
 import { nameOfText } from '../model/paths.ts';
 import { nameProblem } from '../model/tree.ts';
 import type { Bucket, BucketObject } from '../store/s3-bucket.ts';
 import { Pages } from '../store/s3-pages.ts';
 import { parseS3Url, type S3Place } from '../store/s3-url.ts';
 import { openResumable, persist } from './resume.ts';
-import { fileTime, type SourceEntry, type SourceFile } from './source.ts';
+import type { SourceEntry, SourceFile } from './source.ts';
 
 export interface S3Address {
   readonly place: S3Place;

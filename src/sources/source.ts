@@ -3,12 +3,7 @@
  * bytes that are opened when somebody is ready for them. The seam between those who read sources
  * and who stores them (versions/writing/put-entries).
  */
-
-/** Since 1970, with 0 to 999,999,999 nanoseconds more. */
-export interface FileTime {
-  readonly mtimeSeconds: number;
-  readonly mtimeNanoseconds: number;
-}
+import type { FileTime } from '../base/file-time.ts';
 
 /** A file whose bytes can be had, once. Throws while it is read when it breaks or is not whole. */
 export interface SourceFile extends FileTime {
@@ -54,10 +49,4 @@ export interface SourceWatch {
   expected(bytes: number): void;
   /** Bytes that came. */
   arrived(bytes: number): void;
-}
-
-/** Milliseconds since 1970 as a file's time. */
-export function fileTime(ms: number): FileTime {
-  const mtimeSeconds = Math.floor(ms / 1000);
-  return { mtimeSeconds, mtimeNanoseconds: Math.round(ms - mtimeSeconds * 1000) * 1_000_000 };
 }

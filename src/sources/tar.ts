@@ -4,11 +4,12 @@
  */
 import { heeding } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
+import type { FileTime } from '../base/file-time.ts';
 import { textOfName } from '../model/paths.ts';
 import { nameProblem } from '../model/tree.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ratioMax, unpacked } from './gunzip.ts';
-import type { FileTime, SourceEntry } from './source.ts';
+import type { SourceEntry } from './source.ts';
 import { blockBytes, parsePax, parsePaxTime, parseTarHeader, type PaxRecords, type TarHeader } from './tar-header.ts';
 
 const membersMax = 10_000_000;

@@ -3,6 +3,7 @@
  * refers to them (FORMAT.md section 5). The result depends on the bytes alone.
  */
 import { PachError } from '../base/errors.ts';
+import type { FileTime } from '../base/file-time.ts';
 import { native, type CutPiece } from '../base/native.ts';
 import { OpenFile, type Place } from '../base/place.ts';
 import type { BlobWriter } from '../chunks/blob-writer.ts';
@@ -20,12 +21,16 @@ export interface ContentSink {
 }
 
 /** A source file as it was when it was read. */
-export interface ReadFile {
+export interface ReadFile extends FileTime {
   readonly content: FileContent;
   readonly executable: boolean;
-  readonly mtimeSeconds: number;
-  readonly mtimeNanoseconds: number;
 }
+
+/** Files up to this size are one chunk whatever they hold, and are read and stored in groups. */
+export const smallBytesMax = 256 * 1024;
+/** What a group of small files holds at most. */
+export const groupFilesMax = 512;
+export const groupBytesMax = 4 * 1024 * 1024;
 
 const readBytes = 8 * 1024 * 1024;
 

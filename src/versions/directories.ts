@@ -3,13 +3,21 @@
  * changing one gives another that shares all that stayed.
  */
 import { PachError } from '../base/errors.ts';
+import { fileTime } from '../base/file-time.ts';
 import type { NodeSink, NodeSource } from '../model/node.ts';
 import { diffOrdered, type Difference } from '../model/ordered-diff.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
 import { OrderedReader } from '../model/ordered.ts';
-import { textOfName } from '../model/paths.ts';
+import { pathOf, textOfName } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
-import { entryHash, treeFormat, type DirectoryContent, type TreeEntry, type TreeSummary } from '../model/tree.ts';
+import {
+  type DirectoryContent,
+  directoryOf,
+  entryHash,
+  type TreeEntry,
+  treeFormat,
+  type TreeSummary,
+} from '../model/tree.ts';
 
 /** A directory's content: its tree and totals. */
 export type Directory = DirectoryContent;
@@ -123,7 +131,7 @@ export class Directories {
       const there = await current(change.key);
       if (!change.new) edits.push({ name: change.key });
       else if (change.new.content.form === 'directory' && there?.content.form === 'directory') {
-        const old = change.old?.content.form === 'directory' ? change.old.content : undefined;
+        const old = directoryOf(change.old);
         const content = await this.rebase(old, change.new.content, there.content);
         edits.push({ ...change.new, content });
       } else edits.push(change.new);
@@ -137,7 +145,7 @@ export class Directories {
     for await (const { key, new: mine } of this.diff(before, a)) {
       const [base, theirs] = [await old(key), await there(key)];
       if (mine?.content.form === 'directory' && theirs?.content.form === 'directory') {
-        const below = base?.content.form === 'directory' ? base.content : undefined;
+        const below = directoryOf(base);
         const path = await this.conflict(below, mine.content, theirs.content);
         if (path) return `${textOfName(key)}/${path}`;
       } else if (!same(base, theirs)) return textOfName(key);
@@ -161,12 +169,12 @@ export class Directories {
     const there = base && (await this.reader(base).find(name));
     if (there && there.content.form !== 'directory') {
       throw new PachError('conflict', {
-        what: path.map(textOfName).join('/'),
+        what: pathOf(path).slice(1),
         why: `${textOfName(name)} is a ${there.kind}, not a folder`,
         next: 'choose another path, or delete it first',
       });
     }
-    const below = there?.content.form === 'directory' ? there.content : undefined;
+    const below = directoryOf(there);
     const content = await this.set(below, rest, entry, now);
     return this.apply(base, [there ? { ...there, content } : { ...madeDirectory(name, now), content }]);
   }
@@ -182,6 +190,5 @@ function rootEntry(content: Directory): TreeEntry {
 }
 
 function madeDirectory(name: Buffer, now: number): Omit<TreeEntry, 'content'> {
-  const mtimeSeconds = Math.floor(now / 1000);
-  return { name, kind: 'directory', executable: false, mtimeSeconds, mtimeNanoseconds: (now % 1000) * 1_000_000 };
+  return { name, kind: 'directory', executable: false, ...fileTime(now) };
 }

@@ -4,10 +4,10 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { compileGlob } from '../../src/model/glob.ts';
-import { parsePath } from '../../src/model/paths.ts';
+import { parsePath, pathOf } from '../../src/model/paths.ts';
 import type { TreeEntry } from '../../src/model/tree.ts';
 import { Directories, sameContent, type Directory } from '../../src/versions/directories.ts';
-import { matchFiles, pathOf, type Match } from '../../src/versions/reading/match.ts';
+import { matchFiles, type Match } from '../../src/versions/reading/match.ts';
 import { collect, MemoryNodes, must } from '../model/nodes.ts';
 
 const nodes = new MemoryNodes();

@@ -2,8 +2,8 @@
  * What of a datum's inputs decides its result: the part of its key that says what the command sees.
  * Commits, repos and branches are not in it, so that results are found again from other branches.
  */
-import { native } from '../../base/native.ts';
 import { Writer } from '../../model/bytes.ts';
+import { hashOf } from '../../model/canonical.ts';
 import type { NodeSource } from '../../model/node.ts';
 import { entryHash, type TreeEntry } from '../../model/tree.ts';
 import { Directories, type Directory } from '../../versions/directories.ts';
@@ -73,7 +73,7 @@ async function structureHash(directories: Directories, directory: Directory): Pr
     writer.str(`${entry.kind} ${entry.executable}`);
     if (entry.content.form === 'directory') writer.raw(await structureHash(directories, entry.content));
     else if (entry.kind === 'symlink') writer.raw(entryHash(entry));
-    hash = native().hash('plain', writer.finish());
+    hash = hashOf(writer.finish());
   }
   return hash;
 }

@@ -1,8 +1,8 @@
 /**
  * What names a datum: where its files come from, not what is in them.
  */
-import { native } from '../../base/native.ts';
 import { Writer } from '../../model/bytes.ts';
+import { hashOf } from '../../model/canonical.ts';
 import { nameOfText } from '../../model/paths.ts';
 import type { DatumFile } from './datum.ts';
 
@@ -16,5 +16,5 @@ export function datumId(files: readonly DatumFile[]): string {
     for (const text of [input.name, input.repo, input.branch]) writer.str(text);
     writer.bytes(nameOfText(path));
   }
-  return native().hash('plain', writer.finish()).toString('hex');
+  return hashOf(writer.finish()).toString('hex');
 }

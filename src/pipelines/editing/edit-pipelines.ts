@@ -21,7 +21,7 @@ import {
 } from '../../versions/ref-keys.ts';
 import { maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
-import { hashOf } from '../jobs/canonical.ts';
+import { hashOf } from '../../model/canonical.ts';
 import { originOf, storeCode } from '../code.ts';
 import {
   findPipeline,

@@ -9,7 +9,7 @@ import type { Ref } from '../../model/refs.ts';
 import { Directories, type Directory } from '../../versions/directories.ts';
 import type { Project } from '../../versions/project.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
-import { canonicalJson } from '../jobs/canonical.ts';
+import { canonicalJson } from '../../model/canonical.ts';
 import { listJobs, type Job } from '../jobs/jobs.ts';
 import { codeDocument } from '../jobs/recipe.ts';
 import { codeEntries, everyPipeline, hasPipeline, missing, readSpec, type Pipeline } from '../pipelines.ts';

@@ -18,7 +18,7 @@ import {
   type JobRefs,
 } from '../../model/records/pipelines.ts';
 import type { Ref } from '../../model/refs.ts';
-import { entrySize, type DirectoryContent, type TreeEntry } from '../../model/tree.ts';
+import { type DirectoryContent, directoryOf, entrySize, fileContentOf, type TreeEntry } from '../../model/tree.ts';
 import type { Change } from '../../versions/change.ts';
 import { Directories } from '../../versions/directories.ts';
 import { readRange } from '../../versions/reading/read.ts';
@@ -141,7 +141,7 @@ export interface ResultTree {
 export async function readResult(reader: BlobReader, result: Ref): Promise<ResultTree> {
   const entries = new Directories(reader).readerAt(result);
   const [out, log, files] = await Promise.all(['out', 'log', 'files'].map((name) => entries.find(Buffer.from(name))));
-  return { out: out?.content.form === 'directory' ? out.content : undefined, log, files };
+  return { out: directoryOf(out), log, files };
 }
 
 /** The files of a datum, wherever they are kept. */
@@ -153,7 +153,6 @@ export async function rowsOf(reader: BlobReader, datum: JobDatum): Promise<Datum
 
 /** All bytes of a file of a result. */
 export async function bytesOf(reader: BlobReader, entry: TreeEntry): Promise<Buffer> {
-  if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
-  const parts = await readRange(reader, entry.content, 0, entrySize(entry));
+  const parts = await readRange(reader, fileContentOf(entry), 0, entrySize(entry));
   return Buffer.concat(parts.map((part) => part.bytes ?? Buffer.alloc(part.zeros)));
 }

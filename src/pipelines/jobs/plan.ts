@@ -9,7 +9,7 @@ import { encodeDatum, encodeRows, type DatumRow, type JobId } from '../../model/
 import type { Hash } from '../../model/refs.ts';
 import { entryHash } from '../../model/tree.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
-import { canonicalJson } from './canonical.ts';
+import { canonicalJson } from '../../model/canonical.ts';
 import type { Datum } from '../datums/datum.ts';
 import { inputDocument } from '../datums/document.ts';
 import { diffDatums, planDatums, type DatumChange, type VersionOf } from '../datums/plan.ts';

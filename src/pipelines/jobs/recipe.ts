@@ -6,7 +6,7 @@
 import type { Hash } from '../../model/refs.ts';
 import type { TreeEntry } from '../../model/tree.ts';
 import { entryHash } from '../../model/tree.ts';
-import { canonicalJson, hashOf } from './canonical.ts';
+import { canonicalJson, hashOf } from '../../model/canonical.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
 
 const context = Buffer.from('pachmount 2026 datum v1');

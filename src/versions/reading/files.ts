@@ -5,11 +5,11 @@ import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { compileGlob } from '../../model/glob.ts';
-import { nameOfText, parsePath, textOfName } from '../../model/paths.ts';
+import { nameOfText, parsePath, pathOf, textOfName } from '../../model/paths.ts';
 import { nameBytesMax } from '../../model/refs.ts';
-import { entryHash, entrySize, type TreeEntry } from '../../model/tree.ts';
+import { directoryOf, entryHash, entrySize, fileContentOf, type TreeEntry } from '../../model/tree.ts';
 import { Directories, sameContent, type Directory } from '../directories.ts';
-import { matchFiles, pathOf } from './match.ts';
+import { matchFiles } from './match.ts';
 import { readParts, type FilePart } from './read.ts';
 
 /** A file, directory or symlink of a version. */
@@ -47,8 +47,7 @@ export class FileBytes {
 
   /** The parts of a file or a symlink's target, holes apart. */
   parts(entry: TreeEntry): AsyncGenerator<FilePart> {
-    if (entry.content.form === 'directory') throw new Error('a directory has no bytes');
-    return readParts(this.reader, entry.content);
+    return readParts(this.reader, fileContentOf(entry));
   }
 
   /** The bytes of a file or a symlink's target. */
@@ -176,8 +175,8 @@ export async function* changesOf(
   after: TreeEntry | undefined,
 ): AsyncGenerator<FileChange> {
   if (before && after && sameContent(before, after)) return;
-  const old = before?.content.form === 'directory' ? before.content : undefined;
-  const now = after?.content.form === 'directory' ? after.content : undefined;
+  const old = directoryOf(before);
+  const now = directoryOf(after);
   if (before && !old && after && !now) yield { path, change: 'changed', old: before, new: after };
   else if (before && !old) yield { path, change: 'removed', old: before };
   if (old || now) {

@@ -3,8 +3,8 @@
  * what differs.
  */
 import type { Glob } from '../../model/glob.ts';
-import { textOfName } from '../../model/paths.ts';
-import type { TreeEntry } from '../../model/tree.ts';
+import { pathOf, textOfName } from '../../model/paths.ts';
+import { directoryOf, type TreeEntry } from '../../model/tree.ts';
 import { sameContent, type Directories, type Directory } from '../directories.ts';
 
 /** A path that matches in one of the versions or in both. */
@@ -34,11 +34,6 @@ export async function* matchFiles(directories: Directories, options: MatchOption
   yield* matchBelow(directories, options, { path: pathOf(prefix), before, after });
 }
 
-/** Names as an absolute path. */
-export function pathOf(names: readonly Buffer[]): string {
-  return `/${names.map(textOfName).join('/')}`;
-}
-
 /** True when a pattern that matches the path of an entry means it. */
 export function isMeant(glob: Glob, { kind }: TreeEntry): boolean {
   return !(glob.filesOnly && kind === 'directory');
@@ -59,8 +54,4 @@ async function* matchBelow(directories: Directories, options: MatchOptions, at: 
     const below = { path: start + textOfName(entry.key), before: entry.old, after: entry.new };
     yield* matchBelow(directories, options, below);
   }
-}
-
-function directoryOf(entry: TreeEntry | undefined): Directory | undefined {
-  return entry?.content.form === 'directory' ? entry.content : undefined;
 }

@@ -8,8 +8,17 @@ import { listFolder, type FileStat, type Listing } from '../../base/listing.ts';
 import { native, type SmallFile } from '../../base/native.ts';
 import { fullPath, OpenFile, placeBelow, type Place } from '../../base/place.ts';
 import { inlineBytesMax, nameBytesMax, type Hash } from '../../model/refs.ts';
-import type { FileContent, TreeEntry } from '../../model/tree.ts';
-import { storeFile, storeSmall, storeStream, type ContentSink, type ReadFile } from '../content.ts';
+import { directoryOf, type FileContent, type TreeEntry } from '../../model/tree.ts';
+import {
+  type ContentSink,
+  groupBytesMax,
+  groupFilesMax,
+  type ReadFile,
+  smallBytesMax,
+  storeFile,
+  storeSmall,
+  storeStream,
+} from '../content.ts';
 import { sameContent, type Directories, type Directory, type DirectoryEdit, type OldEntries } from '../directories.ts';
 import type { OwnFolders } from './own-folders.ts';
 import { Unread, type Seen } from './unread.ts';
@@ -38,11 +47,6 @@ export interface IngestOptions {
   /** Told of each folder below the source's root in which nothing lies. */
   emptyFolder?(): void;
 }
-
-/** Files up to this size are one chunk whatever they hold, and are read many at a time. */
-const smallBytesMax = 256 * 1024;
-const batchFilesMax = 512;
-const batchBytesMax = 4 * 1024 * 1024;
 
 /**
  * Stores what lies in `folder` over `base`: a time stays where the content does. Names there and
@@ -128,14 +132,14 @@ interface Folder {
 /** The entries of a folder that may have changed, in the order of its names. */
 async function* stored(of: Folder): AsyncGenerator<TreeEntry> {
   const { options, folder, unread } = of;
-  const read = (group: readonly Candidate[]) => readBatch(options, folder, group);
-  for await (const { batch, files } of mapOrdered(batches(candidates(of)), 2, read)) {
+  const read = (group: readonly Candidate[]) => readGroup(options, folder, group);
+  for await (const { group, files } of mapOrdered(groups(candidates(of)), 2, read)) {
     options.signal?.throwIfAborted();
     const entries: (TreeEntry | undefined)[] = files
-      ? await storeBatch(options, folder, batch, files)
-      : [await storeOne(of, batch[0] as Candidate).catch((error: unknown) => leaveOut(options, error))];
+      ? await storeGroup(options, folder, group, files)
+      : [await storeOne(of, group[0] as Candidate).catch((error: unknown) => leaveOut(options, error))];
     for (const [index, entry] of entries.entries()) {
-      const { file } = batch[index] as Candidate;
+      const { file } = group[index] as Candidate;
       unread.read(file, entry);
       if (entry) yield entry;
     }
@@ -168,12 +172,12 @@ async function* candidates({ options, folder, listing, unread, ahead }: Folder):
 }
 
 /** Groups neighbours that are small files; everything else is a group of its own. */
-async function* batches(stats: AsyncIterable<Candidate>): AsyncGenerator<Candidate[]> {
+async function* groups(stats: AsyncIterable<Candidate>): AsyncGenerator<Candidate[]> {
   let group: Candidate[] = [];
   let bytes = 0;
   for await (const stat of stats) {
     const small = stat.kind === 'file' && stat.size <= smallBytesMax && !stat.error;
-    if (group.length > 0 && (!small || group.length >= batchFilesMax || bytes + stat.size > batchBytesMax)) {
+    if (group.length > 0 && (!small || group.length >= groupFilesMax || bytes + stat.size > groupBytesMax)) {
       yield group;
       group = [];
       bytes = 0;
@@ -187,33 +191,33 @@ async function* batches(stats: AsyncIterable<Candidate>): AsyncGenerator<Candida
 }
 
 /** Of files that are only counted, those with something in them are opened and not read: `EFBIG`. */
-async function readBatch(
+async function readGroup(
   options: IngestOptions,
   folder: Place,
-  batch: readonly Candidate[],
-): Promise<{ batch: readonly Candidate[]; files: SmallFile[] | undefined }> {
-  const first = batch[0] as Candidate;
-  if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { batch, files: undefined };
-  const names = batch.map((stat) => stat.name);
+  group: readonly Candidate[],
+): Promise<{ group: readonly Candidate[]; files: SmallFile[] | undefined }> {
+  const first = group[0] as Candidate;
+  if (first.kind !== 'file' || first.size > smallBytesMax || first.error) return { group, files: undefined };
+  const names = group.map((stat) => stat.name);
   const files = await native()
     .readSmallFiles(folder.root, folder.path, names, options.unreadable?.counts ? 0 : smallBytesMax)
     .catch((error: unknown) => {
       throw unreadable(shownPath(folder), error);
     });
-  return { batch, files };
+  return { group, files };
 }
 
-async function storeBatch(
+async function storeGroup(
   options: IngestOptions,
   folder: Place,
-  batch: readonly FileStat[],
+  group: readonly FileStat[],
   files: readonly SmallFile[],
 ): Promise<(TreeEntry | undefined)[]> {
   const whole = files.flatMap(({ bytes, hash }) => (bytes && hash ? [{ bytes, hash: hash as Hash }] : []));
   const contents = await storeSmall(options.sink, whole);
   const entries: (TreeEntry | undefined)[] = [];
   let next = 0;
-  for (const [index, stat] of batch.entries()) {
+  for (const [index, stat] of group.entries()) {
     const file = files[index] as SmallFile;
     const path = placeBelow(folder, stat.name);
     checkName(stat.name, path);
@@ -259,7 +263,7 @@ async function storeOne({ options, folder, old }: Folder, stat: FileStat): Promi
     }
     case 'directory': {
       const before = await old(name);
-      const base = before?.content.form === 'directory' ? before.content : undefined;
+      const base = directoryOf(before);
       const listing = await listed(options, path);
       const own = await options.own?.what(fullPath(path), listing);
       if (own !== undefined) {

@@ -3,9 +3,9 @@
  * directory once. Nothing in it lies below what is no directory.
  */
 import { PachError } from '../../base/errors.ts';
-import { textOfName } from '../../model/paths.ts';
-import type { TreeEntry } from '../../model/tree.ts';
-import { fileTime, type FileTime } from '../../sources/source.ts';
+import { fileTime, type FileTime } from '../../base/file-time.ts';
+import { pathOf } from '../../model/paths.ts';
+import { directoryOf, type TreeEntry } from '../../model/tree.ts';
 import { sameContent, type Directories, type Directory } from '../directories.ts';
 
 class Folder {
@@ -30,7 +30,7 @@ export class PendingTree {
     const folder = this.folder(path.slice(0, -1), shown);
     const key = (path.at(-1) as Buffer).toString('latin1');
     const before = folder.below.get(key);
-    if (before instanceof Folder) throw conflict(shown, `there is already a folder at ${pathText(path)}`);
+    if (before instanceof Folder) throw conflict(shown, `there is already a folder at ${pathOf(path)}`);
     if (!before) this.count += 1;
     folder.below.set(key, entry);
   }
@@ -90,10 +90,10 @@ async function applyFolder(
       const item = folder.below.get(key) as Folder | TreeEntry;
       const name = Buffer.from(key, 'latin1');
       const before = await old(name);
-      const entry = item instanceof Folder ? await directoryOf(options, item, before, [...path, name]) : item;
+      const entry = item instanceof Folder ? await applyDirectory(options, item, before, [...path, name]) : item;
       if (before && before.kind === 'directory' && entry.kind !== 'directory') {
         const why = `there is a folder at this path, and the new entry is a ${entry.kind}`;
-        throw conflict(pathText([...path, name]), why);
+        throw conflict(pathOf([...path, name]), why);
       }
       if (!before || !sameContent(before, entry)) yield entry;
     }
@@ -101,14 +101,14 @@ async function applyFolder(
   return options.directories.apply(base, edits());
 }
 
-async function directoryOf(
+async function applyDirectory(
   options: Applying,
   folder: Folder,
   before: TreeEntry | undefined,
   path: Path,
 ): Promise<TreeEntry> {
-  if (before && before.content.form !== 'directory') throw blocked(pathText(path), path, before.kind);
-  const base = before?.content.form === 'directory' ? before.content : undefined;
+  if (before && before.content.form !== 'directory') throw blocked(pathOf(path), path, before.kind);
+  const base = directoryOf(before);
   const content = await applyFolder(options, folder, base, path);
   const { mtimeSeconds, mtimeNanoseconds } = folder.time ?? before ?? fileTime(options.now);
   const name = path.at(-1) as Buffer;
@@ -118,13 +118,9 @@ async function directoryOf(
 function blocked(shown: string, at: Path, kind: string): PachError {
   const why =
     kind === 'symlink' ? 'there is a symlink, and pach does not write through symlinks' : `there is a ${kind}`;
-  return conflict(shown, `${pathText(at)} must be a folder, but ${why}`);
+  return conflict(shown, `${pathOf(at)} must be a folder, but ${why}`);
 }
 
 function conflict(what: string, why: string): PachError {
   return new PachError('conflict', { what, why, next: 'put it at another path, or delete the entry that is there' });
-}
-
-function pathText(path: Path): string {
-  return `/${path.map(textOfName).join('/')}`;
 }

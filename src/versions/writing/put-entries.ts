@@ -1,17 +1,18 @@
 /**
  * Entries of a source to files of a version: several are read at a time, small ones are stored in
- * batches, and each directory is written once for many of its entries.
+ * groups, and each directory is written once for many of its entries.
  */
 import { setMaxListeners } from 'node:events';
 import { mapOrdered, Semaphore } from '../../base/async.ts';
 import { PachError } from '../../base/errors.ts';
+import type { FileTime } from '../../base/file-time.ts';
 import { native } from '../../base/native.ts';
 import { rootPlace } from '../../base/place.ts';
-import { textOfName } from '../../model/paths.ts';
+import { pathOf } from '../../model/paths.ts';
 import { inlineBytesMax, type Hash } from '../../model/refs.ts';
 import type { FileContent, TreeEntry } from '../../model/tree.ts';
-import type { EntrySource, FileTime, SourceEntry, SourceFile } from '../../sources/source.ts';
-import { storeSmall, storeStream } from '../content.ts';
+import type { EntrySource, SourceEntry, SourceFile } from '../../sources/source.ts';
+import { groupBytesMax, groupFilesMax, smallBytesMax, storeSmall, storeStream } from '../content.ts';
 import type { Directory } from '../directories.ts';
 import { maybeFile, type IngestOptions } from './ingest.ts';
 import { PendingTree } from './pending-tree.ts';
@@ -23,11 +24,7 @@ export interface PutEntriesOptions extends IngestOptions {
   readonly pendingMax?: number;
 }
 
-/** Files up to this size are one chunk whatever they hold. */
-const smallBytesMax = 256 * 1024;
-const batchEntriesMax = 512;
-const batchBytesMax = 4 * 1024 * 1024;
-/** Files above that size, or of unknown size, that are read at a time. */
+/** Files above `smallBytesMax`, or of unknown size, that are read at a time. */
 const largeMax = 6;
 /** What one call of the cutter is fed. */
 const pieceBytes = 1024 * 1024;
@@ -172,8 +169,8 @@ class EntryPlacer {
   private readonly at: readonly Buffer[];
   private root: Directory | undefined;
   private tree = new PendingTree();
-  private batch: ReadEntry[] = [];
-  private batchBytes = 0;
+  private group: ReadEntry[] = [];
+  private groupBytes = 0;
 
   constructor(options: PutEntriesOptions, root: Directory | undefined, at: readonly Buffer[]) {
     this.options = options;
@@ -182,9 +179,9 @@ class EntryPlacer {
   }
 
   async add(read: ReadEntry): Promise<void> {
-    this.batch.push(read);
-    this.batchBytes += read.small?.length ?? 0;
-    if (this.batch.length < batchEntriesMax && this.batchBytes < batchBytesMax) return;
+    this.group.push(read);
+    this.groupBytes += read.small?.length ?? 0;
+    if (this.group.length < groupFilesMax && this.groupBytes < groupBytesMax) return;
     await this.place();
     if (this.tree.count < (this.options.pendingMax ?? 20_000)) return;
     await this.apply();
@@ -204,13 +201,13 @@ class EntryPlacer {
   }
 
   private async place(): Promise<void> {
-    const { batch } = this;
-    this.batch = [];
-    this.batchBytes = 0;
-    const plain = batch.flatMap((read) => (read.small ? [read.small] : []));
+    const { group } = this;
+    this.group = [];
+    this.groupBytes = 0;
+    const plain = group.flatMap((read) => (read.small ? [read.small] : []));
     const small = plain.map(async (bytes) => ({ bytes, hash: (await native().hashAsync('plain', bytes)) as Hash }));
     const stored = (await storeSmall(this.options.sink, await Promise.all(small))).values();
-    for (const read of batch) {
+    for (const read of group) {
       const content = read.small ? (stored.next().value as FileContent) : read.content;
       await this.set(read, content);
     }
@@ -230,7 +227,7 @@ class EntryPlacer {
       case 'link': {
         const before = await this.find([...this.at, ...entry.target]);
         if (!before || before.kind === 'directory') {
-          const to = entry.target.map(textOfName).join('/');
+          const to = pathOf(entry.target).slice(1);
           throw new PachError('failed', { what: shown, why: `it is a hard link to ${to}, and there is no such file` });
         }
         this.options.progress(0, 1);

@@ -4,13 +4,14 @@
 import type { Stats } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
+import { type FileTime, fileTime } from '../../base/file-time.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { PachError } from '../../base/errors.ts';
 import { rootPlace } from '../../base/place.ts';
-import { nameOfText, parsePath, textOfName } from '../../model/paths.ts';
-import { entryHash, nounOf, type FileContent, type TreeEntry } from '../../model/tree.ts';
+import { nameOfText, parsePath, pathOf, textOfName } from '../../model/paths.ts';
+import { directoryOf, entryHash, type FileContent, nounOf, type TreeEntry } from '../../model/tree.ts';
 import { localBytes } from '../../sources/open.ts';
-import { fileTime, type EntrySource } from '../../sources/source.ts';
+import type { EntrySource } from '../../sources/source.ts';
 import { appendStream } from './append.ts';
 import { storeStream } from '../content.ts';
 import { sameContent, type Directory } from '../directories.ts';
@@ -56,8 +57,7 @@ export async function putSource(
     }
     const content = await storeBehind(options, root, names, counted(source.stream, options));
     options.progress(0, 1);
-    const mtime = { mtimeSeconds: Math.floor(now / 1000), mtimeNanoseconds: (now % 1000) * 1_000_000 };
-    return replace(options, root, names, { name, kind: 'file', executable: false, ...mtime, content });
+    return replace(options, root, names, { name, kind: 'file', executable: false, ...fileTime(now), content });
   }
   const info = await stat(nameOfText(source.path)).catch((error: NodeJS.ErrnoException) => {
     const what = source.path;
@@ -124,7 +124,7 @@ async function storeBehind(
   return appendStream(options.sink, options.appendTo, before.content, stream);
 }
 
-function factsOf({ mode, mtimeMs }: Stats): Pick<TreeEntry, 'executable' | 'mtimeSeconds' | 'mtimeNanoseconds'> {
+function factsOf({ mode, mtimeMs }: Stats): Pick<TreeEntry, 'executable'> & FileTime {
   return { executable: (mode & 0o111) !== 0, ...fileTime(mtimeMs) };
 }
 
@@ -136,19 +136,18 @@ async function putFolder(
   now: number,
 ): Promise<Directory | undefined> {
   const before = root && (await options.directories.find(root, at));
-  const base = before?.content.form === 'directory' ? before.content : undefined;
+  const base = directoryOf(before);
   const content = await ingestFolder(options, rootPlace(path), base).catch((error: unknown) => {
     leaveOut(options, error);
   });
   if (!content) return root;
   const name = at.at(-1);
   if (!name) return content;
-  const mtime = { mtimeSeconds: Math.floor(now / 1000), mtimeNanoseconds: (now % 1000) * 1_000_000 };
   return replace(
     options,
     root,
     at,
-    before && base ? { ...before, content } : { name, kind: 'directory', executable: false, ...mtime, content },
+    before && base ? { ...before, content } : { name, kind: 'directory', executable: false, ...fileTime(now), content },
   );
 }
 
@@ -163,7 +162,7 @@ async function replace(
   if (root && before && sameContent(before, entry) && sameNode(before, entry)) return root;
   if (before && before.kind !== entry.kind && (before.kind === 'directory' || entry.kind === 'directory')) {
     throw new PachError('conflict', {
-      what: `/${at.join('/')}`,
+      what: pathOf(at),
       why: `there is a ${nounOf(before.kind)} at this path, and the source is a ${nounOf(entry.kind)}`,
       next: before.kind === 'directory' ? 'end the target with / to put it into that folder' : 'delete it first',
     });

@@ -1,8 +1,8 @@
 /**
  * Documents that are named by their hash: JSON without blanks, names of objects in ascending order.
  */
-import { native } from '../../base/native.ts';
-import type { Hash } from '../../model/refs.ts';
+import { native } from '../base/native.ts';
+import type { Hash } from './refs.ts';
 
 export function canonicalJson(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(sorted(value)));
