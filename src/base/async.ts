@@ -64,6 +64,12 @@ export async function* mapOrdered<T, R>(
   }
 }
 
+/** All results, as `Promise.all` gives them; but a failure is told only when none of them is under way any more. */
+export async function allEnded<A, B>(work: readonly [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}
+
 /** How long a stream that is always ready may keep everything else waiting, signals to the process among it. */
 const turnMs = 20;
 

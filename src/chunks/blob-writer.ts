@@ -99,6 +99,11 @@ export class BlobWriter {
     return this.packs.finish();
   }
 
+  /** Gives up what is not stored: when it resolves no write is under way, and none begins any more. */
+  stop(): Promise<void> {
+    return this.packs.stop();
+  }
+
   /** From now on relies on `known`, and on its own packs, instead of what it knew before. */
   relyOn(known: KnownBlobs): void {
     const before = this.placed;

@@ -46,6 +46,7 @@ export class PackWriter {
   private readonly pending = new Set<Promise<void>>();
   private open: OpenPack | undefined;
   private failure: { error: unknown } | undefined;
+  private readonly stopped = new AbortController();
 
   constructor(store: Store, project: string, kind: PackKind, told: PackWatch = {}) {
     this.store = store;
@@ -82,6 +83,14 @@ export class PackWriter {
     return packs;
   }
 
+  /** Gives up what is not stored: when it resolves no write is under way, and none begins any more. */
+  async stop(): Promise<void> {
+    this.failure ??= { error: new Error('nothing is stored any more: the writer was stopped') };
+    this.open = undefined;
+    this.stopped.abort();
+    await Promise.all(this.pending);
+  }
+
   private begin(): OpenPack {
     const id = randomPackId();
     this.ids.add(id);
@@ -97,7 +106,7 @@ export class PackWriter {
     this.closed.push(closed);
     this.told.closed?.(closed, indexOf(index));
     const upload = this.store
-      .writeIfAbsent(packKey(this.project, this.kind, pack.id), parts)
+      .writeIfAbsent(packKey(this.project, this.kind, pack.id), parts, this.stopped.signal)
       .then(() => this.told.stored?.(closed))
       .catch((error: unknown) => {
         this.failure ??= { error };

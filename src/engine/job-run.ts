@@ -9,6 +9,7 @@ import { applyEdits } from '../model/ordered-edit.ts';
 import type { DatumCounts, JobId, OutsideLinks } from '../model/records/pipelines.ts';
 import type { Ref } from '../model/refs.ts';
 import type { Directory } from '../versions/directories.ts';
+import { commitFiles, committed } from '../versions/edit.ts';
 import { rootOf, type Commit } from '../versions/snapshot.ts';
 import { Counting } from './counts.ts';
 import { jobVariables } from '../execution/workers/environment.ts';
@@ -171,13 +172,13 @@ export class JobRun {
         const ended = { ...this.start.job, state, reason, counts, finished, datums, withEmptyFolders } as const;
         const provenance = usedCommits(this.start.job.inputs);
         const message = `job of ${pipeline.name}, version ${pipeline.version}`;
-        const commit = { id: ended.id, repo: pipeline.name, branch, tree, message, provenance };
+        const { id, started } = ended;
+        const commit = { id, repo: pipeline.name, branch, message, provenance, started };
         let after = before;
-        if (!commit.tree) after = undefined;
-        else if (state === 'failure')
-          after = await change.commitAside({ ...commit, tree: commit.tree, started: ended.started });
-        else if (!before || !this.isSame(before, commit.tree)) {
-          after = await change.commit({ ...commit, tree: commit.tree, started: ended.started });
+        if (!tree) after = undefined;
+        else if (state === 'failure') after = await change.commitAside({ ...commit, tree });
+        else if (!before || !this.isSame(before, tree)) {
+          after = committed(await commitFiles(change, commit, { kind: 'output', tree }));
         }
         const baseNow = base && (await maybeJob(change.snapshot, base.job.id));
         // A datum that was restarted since this job began is for the next one.

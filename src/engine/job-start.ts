@@ -21,7 +21,7 @@ export interface StartOptions {
 }
 
 export interface Started {
-  /** The project as it is with the job in it, and where its end goes: what it comes to rely on stays until then. */
+  /** The project as it is with the job in it, and where its end goes: what it comes to rely on stays until then. Its scope is the job's. */
   readonly begun: Begun;
   readonly job: Job;
   readonly recipe: Recipe;
@@ -33,7 +33,7 @@ const noCounts = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 }
 export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
   const { project, pipeline, branch, executor } = options;
   const recipe = await recipeFor(options);
-  const begun = await project.begin();
+  await using begun = await project.begin();
   const [recipeRef] = await begun.upload.data.add([recipe]);
   if (!recipeRef) throw new Error('a recipe was not stored');
   const inputs = options.inputs.map(({ repo, branch: from, commit }) => {

@@ -38,7 +38,8 @@ export async function runJob(options: JobOptions): Promise<JobResult> {
 async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): Promise<JobResult> {
   const { project, pipeline, inputs } = options;
   const started = await startJob(options, holder);
-  const { job, begun } = started;
+  const { job } = started;
+  await using begun = started.begun;
   const base = await baseOf(begun.snapshot, pipeline.name, options.branch);
   using watch = new JobWatch({ project, job, inputs, holder });
   const stop = new AbortController();

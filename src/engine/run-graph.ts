@@ -132,14 +132,14 @@ async function writeUnrunnable(
   of: { readonly pipeline: Pipeline; readonly branch: string; readonly inputs: JobInputs; readonly reason: string },
 ): Promise<Job> {
   const { pipeline, branch, reason } = of;
-  const begun = await project.begin();
+  await using begun = await project.begin();
   const bytes = canonicalJson({});
   const [recipe] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
   if (!recipe) throw new Error('a recipe was not stored');
   const inputs = of.inputs.map((input) => {
     return { repo: input.repo, branch: input.branch, commit: input.commit?.id ?? (noCommit as CommitId) };
   });
-  return project.update(
+  return await project.update(
     `job of ${pipeline.name}`,
     async (change) => {
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);

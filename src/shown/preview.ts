@@ -25,7 +25,7 @@ export async function* preview(
   spec: PipelineSpec,
   { project, executor, reprocess, signal }: PreviewOptions,
 ): AsyncGenerator<Step> {
-  const begun = await project.begin(); // never published
+  await using begun = await project.begin(); // never published
   const before = await maybePipeline(begun.snapshot, spec.name);
   const bytes = Buffer.from(JSON.stringify(spec));
   const now = Date.now();

@@ -22,7 +22,7 @@ export function limitStore(store: Store, requestsMax: number): Store {
     read: (key, offset, length, deadline) => read(deadline, length, (until) => store.read(key, offset, length, until)),
     readTail: (key, length, deadline) => read(deadline, length, (until) => store.readTail(key, length, until)),
     readWithToken: (key, deadline) => within(deadline, (until) => store.readWithToken(key, until)),
-    writeIfAbsent: (key, parts) => limit.run(() => store.writeIfAbsent(key, parts)),
+    writeIfAbsent: (key, parts, signal) => limit.run(() => store.writeIfAbsent(key, parts, signal), signal),
     writeIfUnchanged: (key, bytes, token) => limit.run(() => store.writeIfUnchanged(key, bytes, token)),
     list: (prefix, signal) => store.list(prefix, signal),
     delete: (key) => limit.run(() => store.delete(key)),

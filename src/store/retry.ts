@@ -60,15 +60,17 @@ export class RetryingStore implements Store {
     return this.persistRead(given, (deadline) => this.store.readWithToken(key, deadline));
   }
 
-  writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
+  writeIfAbsent(key: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean> {
     let failed = false;
     return this.persist(
       async () => {
-        if (await this.store.writeIfAbsent(key, parts)) return true;
+        signal?.throwIfAborted();
+        if (await this.store.writeIfAbsent(key, parts, signal)) return true;
         // What exists may be what an earlier try of ours has written.
         return failed && (await this.holds(key, parts));
       },
       () => (failed = true),
+      { signal },
     );
   }
 
@@ -142,14 +144,14 @@ export class RetryingStore implements Store {
 
   private persistRead<T>(given: Deadline | undefined, read: (deadline: Deadline) => Promise<T>): Promise<T> {
     const deadline = given ?? new Deadline(this.timeoutMs);
-    return this.persist(() => read(deadline), undefined, deadline);
+    return this.persist(() => read(deadline), undefined, { deadline });
   }
 
   /** Tries until it works, fails for good or takes too long; tells `onFailure` of each failure that may pass. */
   private async persist<T>(
     work: () => Promise<T>,
     onFailure?: (error: PachError) => void,
-    deadline?: Deadline,
+    { deadline, signal }: { readonly deadline?: Deadline; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<T> {
     const begin = performance.now();
     for (let pauseMs = this.delayMs; ; pauseMs = Math.min(pauseMs * 2, delayMsMax)) {
@@ -170,7 +172,7 @@ export class RetryingStore implements Store {
         const jitteredMs = pauseMs * (0.5 + Math.random() / 2);
         if (jitteredMs >= leftMs) throw error;
         onFailure?.(error);
-        await sleep(jitteredMs);
+        await sleep(jitteredMs, undefined, { signal });
       }
     }
   }

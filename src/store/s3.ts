@@ -98,8 +98,8 @@ class S3Store implements Store {
     }
   }
 
-  async writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
-    return (await this.put(key, parts, undefined)) !== undefined;
+  async writeIfAbsent(key: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean> {
+    return (await this.put(key, parts, undefined, signal)) !== undefined;
   }
 
   async writeIfUnchanged(key: string, bytes: Uint8Array, token: Token | undefined): Promise<Token | undefined> {
@@ -216,6 +216,7 @@ class S3Store implements Store {
     key: string,
     parts: readonly Uint8Array[],
     token: Token | undefined,
+    signal?: AbortSignal,
   ): Promise<{ etag: string | undefined } | undefined> {
     const target = this.target(key);
     return this.words(key, async (client) => {
@@ -223,7 +224,7 @@ class S3Store implements Store {
       const condition = token === undefined ? { IfNoneMatch: '*' } : { IfMatch: token };
       const input = { ...target, ...this.place.writes, ...(this.singleWriter ? {} : condition), ...bodyOf(parts) };
       try {
-        const output = await client.send(new PutObjectCommand(input));
+        const output = await client.send(new PutObjectCommand(input), signal && { abortSignal: signal });
         return { etag: output.ETag };
       } catch (error) {
         const absent = statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket';

@@ -34,9 +34,10 @@ export interface Store {
   /**
    * Stores an object of these parts, one after another, unless the key exists. True when it was
    * written, false when it was there. Durable when it resolves; all or nothing; idempotent for
-   * equal bytes.
+   * equal bytes. A store behind a network ends what is under way when `signal` is aborted, and throws;
+   * whether the object is there is unknown then.
    */
-  writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean>;
+  writeIfAbsent(key: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean>;
 
   /**
    * Replaces the object if its version is still `token` (undefined: if it is absent). Resolves to

@@ -93,11 +93,11 @@ export function traceStore(store: Store): { store: Store; counts: Trace } {
         () => store.readWithToken(key),
         (found) => found?.bytes.length ?? 0,
       ),
-    writeIfAbsent: (key, parts) =>
+    writeIfAbsent: (key, parts, signal) =>
       counts.note(
         'writeIfAbsent',
         key,
-        () => store.writeIfAbsent(key, parts),
+        () => store.writeIfAbsent(key, parts, signal),
         () => parts.reduce((total, part) => total + part.length, 0),
       ),
     writeIfUnchanged: (key, bytes, token) =>

@@ -20,6 +20,8 @@ export interface NewCommit {
   readonly message: string;
   /** Milliseconds since 1970. */
   readonly started: number;
+  /** Where it is somebody else than who makes the change. */
+  readonly author?: string | undefined;
   /** The commits that it was computed from. */
   readonly provenance?: readonly CommitProvenance[];
 }
@@ -28,7 +30,8 @@ export class Change {
   readonly snapshot: Snapshot;
   /** Keyed by the key's bytes as latin1; undefined deletes. */
   readonly edits = new Map<string, MapItem | undefined>();
-  private readonly upload: Upload;
+  /** Where the nodes of the change go. */
+  readonly upload: Upload;
   private readonly author: string;
   private historyEnded = false;
 
@@ -93,7 +96,7 @@ export class Change {
       started: commit.started,
       finished: Math.max(Date.now(), commit.started, (parent?.finished ?? 0) + 1),
       message: commit.message,
-      author: this.author,
+      author: commit.author ?? this.author,
       provenance: commit.provenance ?? [],
       contentHash: commit.tree.contentHash,
       files: commit.tree.files,

@@ -139,18 +139,21 @@ export class Directories {
     return this.apply(onto, edits);
   }
 
-  /** A path at which both `a` and `b` differ from `before`; undefined when there is none. */
-  async conflict(before: Directory | undefined, a: Directory, b: Directory | undefined): Promise<string | undefined> {
+  /** The paths at which both `a` and `b` differ from `before`, in order, and what `b` has there. */
+  async *conflicts(
+    before: Directory | undefined,
+    a: Directory,
+    b: Directory | undefined,
+  ): AsyncGenerator<{ readonly path: readonly Buffer[]; readonly entry: TreeEntry | undefined }> {
     const [old, there] = [this.merge(before), this.merge(b)];
     for await (const { key, new: mine } of this.diff(before, a)) {
       const [base, theirs] = [await old(key), await there(key)];
       if (mine?.content.form === 'directory' && theirs?.content.form === 'directory') {
-        const below = directoryOf(base);
-        const path = await this.conflict(below, mine.content, theirs.content);
-        if (path) return `${textOfName(key)}/${path}`;
-      } else if (!same(base, theirs)) return textOfName(key);
+        for await (const { path, entry } of this.conflicts(directoryOf(base), mine.content, theirs.content)) {
+          yield { path: [key, ...path], entry };
+        }
+      } else if (!same(base, theirs)) yield { path: [key], entry: theirs };
     }
-    return undefined;
   }
 
   /**

@@ -3,6 +3,7 @@
  * its head. All that a change refers to is durable before the head moves.
  */
 import { randomBytes } from 'node:crypto';
+import { allEnded } from '../base/async.ts';
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
 import { BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
@@ -29,7 +30,7 @@ export interface ProjectOptions {
   readonly store: Store;
   readonly extents: ExtentCache;
   readonly name: string;
-  /** Who is written into operations and commits. */
+  /** Who is written into operations and commits, unless a change says who makes it. */
   readonly author: string;
   /** Bytes of memory for what is read, at most. */
   readonly memoryBytesMax: number;
@@ -42,11 +43,21 @@ export interface Base {
   readonly known: KnownBlobs;
 }
 
-/** A change that has begun: what it began with, and where its objects go. */
-export interface Begun {
+/** A change that has begun: what it began with, who makes it, and where its objects go. Its scope is the upload's. */
+export interface Begun extends AsyncDisposable {
   readonly base: Base;
   readonly snapshot: Snapshot;
+  readonly author: string;
   readonly upload: Upload;
+}
+
+/** What an operation says, and the refs that it leads to. */
+interface Publication {
+  readonly what: string;
+  readonly author: string;
+  readonly refs: Ref;
+  /** There is no way back to what was before. */
+  readonly ends?: boolean;
 }
 
 /** That a head is not there, or damaged, is told for so long to all who miss something. */
@@ -144,12 +155,13 @@ export class Project {
   }
 
   /** The project as it is now, and a place to gather the objects of a change of it, for `update`. */
-  async begin(): Promise<Begun> {
+  async begin(author = this.options.author): Promise<Begun> {
     await this.contention.giveWay();
     const base = await this.load();
     base.known.prepare();
     const upload = this.uploadOn(base.known, base.head.epoch);
-    return { base, snapshot: new Snapshot(base.head, this.reader), upload };
+    const snapshot = new Snapshot(base.head, this.reader);
+    return { base, snapshot, author, upload, [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose]() };
   }
 
   /**
@@ -158,34 +170,44 @@ export class Project {
    * it changes nothing.
    */
   async update<T>(what: string, apply: (change: Change) => Promise<T>, begun?: Begun): Promise<T> {
-    const { base: first, upload: begunUpload } = begun ?? (await this.begin());
-    let upload = begunUpload;
+    const { base: first, author, upload: given } = begun ?? (await this.begin());
+    let upload = given;
     // A long upload has moved the head itself.
     let next: Base | undefined = upload.hasAnnounced ? undefined : first;
-    return this.contention.retry(async () => {
+    const attempt = async (): Promise<{ result: T } | undefined> => {
       const base = next ?? (await this.load());
       next = undefined;
-      if (!begun && base.head.epoch !== upload.epoch) upload = this.uploadOn(base.known, base.head.epoch);
+      if (!begun && base.head.epoch !== upload.epoch) {
+        await upload[Symbol.asyncDispose]();
+        upload = this.uploadOn(base.known, base.head.epoch);
+      }
       try {
-        const change = new Change(new Snapshot(base.head, this.reader), upload, this.options.author);
+        const change = new Change(new Snapshot(base.head, this.reader), upload, author);
         const result = await apply(change);
         if (change.edits.size === 0) return { result };
         const refs = await change.refs();
-        return (await this.publish({ what, refs, ends: change.endsHistory }, base, upload)) ? { result } : undefined;
+        const ends = change.endsHistory;
+        return (await this.publish({ what, author, refs, ends }, base, upload)) ? { result } : undefined;
       } catch (error) {
         // A garbage collection may have deleted what this was about to read.
         if (!isPachError(error, 'damaged')) throw error;
         if ((await this.load()).token !== base.token) return undefined;
         throw await collectedOr(this, upload, error);
       }
-    });
+    };
+    try {
+      return await this.contention.retry(attempt);
+    } finally {
+      if (!begun) await upload[Symbol.asyncDispose]();
+    }
   }
 
   /** Makes the project. Throws `conflict` when it exists. */
   async create(): Promise<void> {
-    const upload = this.uploadOn(this.known, 0);
+    await using upload = this.uploadOn(this.known, 0);
     const { ref } = await applyEdits({ source: this.reader, sink: upload.nodes }, mapFormat, undefined, []);
-    if (!(await this.publish({ what: 'create project', refs: ref }, undefined, upload))) {
+    const { author } = this.options;
+    if (!(await this.publish({ what: 'create project', author, refs: ref }, undefined, upload))) {
       throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it already exists' });
     }
   }
@@ -198,7 +220,7 @@ export class Project {
   private uploadOn(known: KnownBlobs, epoch: number): Upload {
     const { store, name: project } = this.options;
     const { reader, indexes } = this;
-    const announce: UploadOptions['announce'] = (packs, at) => this.announce(packs, at);
+    const announce: UploadOptions['announce'] = (...of) => this.announce(...of);
     return new Upload({ store, project, reader, indexes, known, epoch, announce });
   }
 
@@ -233,11 +255,11 @@ export class Project {
     return base;
   }
 
-  private announce(packs: readonly StoredPack[], epoch: number): Promise<boolean> {
+  private announce(packs: readonly StoredPack[], epoch: number, signal: AbortSignal): Promise<boolean> {
     const { store, extents, name } = this.options;
     return this.contention.retry(async () => {
       const { head, token } = await this.load();
-      if (head.epoch !== epoch) return { result: false };
+      if (head.epoch !== epoch || signal.aborted) return { result: false };
       const { segments, fresh } = head.indexes;
       const indexes = await mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...packs] }, this.indexes);
       return (await this.replace(token, { ...head, indexes })) ? { result: true } : undefined;
@@ -245,11 +267,11 @@ export class Project {
   }
 
   private async publish(
-    { what, refs, ends = false }: { readonly what: string; readonly refs: Ref; readonly ends?: boolean },
+    { what, author, refs, ends = false }: Publication,
     base: Base | undefined,
     upload: Upload,
   ): Promise<boolean> {
-    const { store, extents, name, author } = this.options;
+    const { store, extents, name } = this.options;
     const operation = {
       id: randomBytes(16).toString('hex') as OperationId,
       time: Math.max(Date.now(), (base?.head.operation.time ?? 0) + 1),
@@ -273,7 +295,7 @@ export class Project {
       await upload.finish();
       return merge();
     });
-    const [indexes] = await Promise.all([merging, upload.finish()]);
+    const [indexes] = await allEnded([merging, upload.finish()]);
     const head = { epoch: 0, scrub: false, ...base?.head, project: name, operation, operationRef, refs, indexes };
     try {
       const isDone = await this.replace(base?.token, { ...head, condemned, scrub: head.scrub || ends });

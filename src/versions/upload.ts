@@ -22,10 +22,11 @@ export interface UploadOptions {
   /** Where the indexes of new packs are kept for a while. */
   readonly indexes: IndexCache;
   /** Adds packs to the project's indexes; false when its epoch is another by now. */
-  readonly announce: (packs: readonly StoredPack[], epoch: number) => Promise<boolean>;
+  readonly announce: (packs: readonly StoredPack[], epoch: number, signal: AbortSignal) => Promise<boolean>;
 }
 
-export class Upload {
+/** Its scope is the change's: at the end nothing of it is being written any more, whatever became of the change. */
+export class Upload implements AsyncDisposable {
   readonly data: BlobWriter;
   readonly nodes: NodeSink;
   private readonly meta: BlobWriter;
@@ -35,6 +36,7 @@ export class Upload {
   private unannounced: StoredPack[] = [];
   private announcing: Promise<void> | undefined;
   private finishing = false;
+  private readonly ended = new AbortController();
   /** True once it has come to rely on another epoch than it began with. */
   isRenewed = false;
   private readonly announced = new Set<PackId>();
@@ -106,6 +108,13 @@ export class Upload {
     this.announced.clear();
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.finishing = true;
+    this.unannounced = [];
+    this.ended.abort();
+    await Promise.all([this.data.stop(), this.meta.stop(), this.announcing]);
+  }
+
   /** Announces packs while more are to come; what `finish` stores is published a moment later. */
   private stored(pack: StoredPack): void {
     if (this.finishing) return;
@@ -120,7 +129,7 @@ export class Upload {
     while (this.unannounced.length > 0) {
       const packs = this.unannounced;
       this.unannounced = [];
-      const listed = await this.options.announce(packs, this.epochRelied).catch(() => false);
+      const listed = await this.options.announce(packs, this.epochRelied, this.ended.signal).catch(() => false);
       if (listed) for (const { id } of packs) this.announced.add(id);
     }
   }

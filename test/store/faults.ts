@@ -82,7 +82,7 @@ export function faultyStore(store: Store, next: (verb: Verb, key: string) => Out
         () => store.readWithToken(key),
         (outcome, found) => found && { ...found, bytes: damaged(outcome, found.bytes) },
       ),
-    writeIfAbsent: (key, parts) => call('writeIfAbsent', key, () => store.writeIfAbsent(key, parts)),
+    writeIfAbsent: (key, parts, signal) => call('writeIfAbsent', key, () => store.writeIfAbsent(key, parts, signal)),
     writeIfUnchanged: (key, bytes, token) =>
       call('writeIfUnchanged', key, () => store.writeIfUnchanged(key, bytes, token)),
     async *list(prefix) {

@@ -63,7 +63,7 @@ export async function setPipelines(
   specs: readonly PipelineSpec[],
   options: SetOptions,
 ): Promise<Pipeline[]> {
-  const begun = await project.begin();
+  await using begun = await project.begin();
   const prepared: Prepared[] = [];
   for (const spec of specs) {
     const bytes = specBytes(spec);
@@ -72,7 +72,7 @@ export async function setPipelines(
     if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
   }
   const names = specs.map(({ name }) => name).join(', ');
-  return project.update(
+  return await project.update(
     `${options.update ? 'update' : 'create'} pipeline ${names}`,
     async (change) => {
       await checkGraph(change, specs, options.branch);

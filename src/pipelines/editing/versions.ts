@@ -97,7 +97,8 @@ export async function codeBytes(reader: BlobReader, pipeline: Pick<Pipeline, 'sp
 
 /** Code as commands see it: a directory with each of its places at its path. Nothing of it is published. */
 export async function codeTree(project: Project, { spec, code }: JobCode): Promise<Directory> {
-  const { upload } = await project.begin();
+  await using begun = await project.begin();
+  const { upload } = begun;
   const directories = new Directories(project.reader, upload.nodes);
   let root = await directories.apply(undefined, []);
   for (const [index, entry] of (await codeEntries(project.reader, { code })).entries()) {

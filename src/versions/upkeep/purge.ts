@@ -52,7 +52,7 @@ interface Rewritten {
 /** Throws `not-found` when no version has it. */
 export async function purge(project: Project, request: PurgeRequest): Promise<PurgeResult> {
   if (request.dryRun) return look(project.reader, await project.snapshot(), request);
-  const begun = await project.begin();
+  await using begun = await project.begin();
   const shown = 'path' in request.what ? 'a path' : 'a commit';
   const apply = async (change: Change): Promise<PurgeResult> => {
     const result = await look(project.reader, change.snapshot, request);
@@ -61,7 +61,7 @@ export async function purge(project: Project, request: PurgeRequest): Promise<Pu
     change.endHistory();
     return result;
   };
-  return project.update(`purge ${shown} of ${request.repo}`, apply, begun);
+  return await project.update(`purge ${shown} of ${request.repo}`, apply, begun);
 }
 
 /** Takes away all results, and what jobs keep of their datums. */

@@ -6,28 +6,21 @@ import { resolve } from 'node:path';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { StatCache } from '../../local/stat-cache.ts';
-import { parsePath } from '../../model/paths.ts';
+import { parsePath, textOfName } from '../../model/paths.ts';
 import type { CommitId } from '../../model/records/commit.ts';
-import { newCommitId, type Change } from '../change.ts';
-import { Directories, type Directory } from '../directories.ts';
+import { commitEdit, committed, type BranchName, type Conflict, type Edit } from '../edit.ts';
 import type { IngestOptions } from './ingest.ts';
 import type { Project } from '../project.ts';
 import { putSource, type PutSource } from './put-source.ts';
-import { CollectedError, collectedOr } from '../renew.ts';
+import { CollectedError } from '../renew.ts';
 import { OwnFolders } from './own-folders.ts';
-import { rootOf, type Branch, type Commit, type Snapshot } from '../snapshot.ts';
+import type { Commit } from '../snapshot.ts';
 import type { Seen } from './unread.ts';
 import { Unreadable } from './unreadable.ts';
-import type { Upload } from '../upload.ts';
 
 /** A file that changed so lately may change again and show the same times: file systems round them. */
 const timesSettleMs = 2000;
 const attemptsMax = 3;
-
-export interface BranchName {
-  readonly repo: string;
-  readonly branch: string;
-}
 
 export interface PutRequest extends BranchName {
   readonly message: string;
@@ -96,7 +89,11 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   const unreadable = new Unreadable(request.skipUnreadable ?? false, request.watch.skipped);
   const watch = { ...request.watch, progress, skipped, unreadable, own: new OwnFolders(project.options.store) };
   await using seen = new SeenFolders(project, request);
-  const { commit, isUnchanged, upload } = await commitEdit(project, request, async (directories, base, writing) => {
+  // What was added to a file makes sense behind the bytes that it was added to, and nowhere else.
+  const precondition = { kind: request.append ? 'paths' : 'none' } as const;
+  const { repo, branch, message } = request;
+  const change = { repo, branch, message, precondition };
+  const { result, costs } = await commitEdit(project, change, async (directories, base, writing) => {
     const inlined = (more: number): void => void (inlineBytes += more);
     const sink = { data: writing.data, nodes: writing.nodes, inlined };
     const appendTo = request.append ? project.reader : undefined;
@@ -110,18 +107,27 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
     unreadable.check();
     return root;
   });
+  if (result.kind === 'conflicts') throw notAppended(request, result.conflicts);
   await seen.keep();
   return {
-    commit: commit.id,
-    isUnchanged,
+    commit: result.commit.id,
+    isUnchanged: result.isUnchanged,
     files,
     bytes,
-    newBytes: upload.data.newBytes,
-    savedBytes: Math.max(0, bytes - upload.data.newBytes - inlineBytes),
-    storedBytes: upload.storedBytes,
+    ...costs,
+    savedBytes: Math.max(0, bytes - costs.newBytes - inlineBytes),
     ...(leftOut.length > 0 && { leftOut }),
     ...(unreadable.paths.length > 0 && { unreadable: unreadable.paths }),
   };
+}
+
+function notAppended({ repo, branch }: BranchName, [conflict]: readonly Conflict[]): PachError {
+  const path = conflict?.kind === 'path' ? conflict.path.map(textOfName).join('/') : '';
+  return new PachError('conflict', {
+    what: `${repo}@${branch}:/${path}`,
+    why: 'another writer has changed it meanwhile, and nothing was added',
+    next: 'run the same command again',
+  });
 }
 
 type SeenRequest = BranchName & Pick<PutRequest, 'target' | 'seenFolder'>;
@@ -187,7 +193,9 @@ export async function deleteFiles(project: Project, request: DeleteRequest): Pro
     }
     return root;
   };
-  return (await repeated(() => commitEdit(project, request, deletion))).commit;
+  const { repo, branch, message } = request;
+  const { result } = await repeated(() => commitEdit(project, { repo, branch, message }, deletion));
+  return committed(result);
 }
 
 /** Runs again what a garbage collection came in the way of. */
@@ -199,85 +207,4 @@ async function repeated<T>(work: () => Promise<T>): Promise<T> {
       if (!(error instanceof CollectedError) || attempt >= attemptsMax) throw error;
     }
   }
-}
-
-type Edit = (directories: Directories, base: Directory | undefined, upload: Upload) => Promise<Directory | undefined>;
-
-/** Commits what `edit` makes of a branch's files; the head stays when that is the same. */
-async function commitEdit(
-  project: Project,
-  where: BranchName & { readonly message: string; readonly append?: boolean },
-  edit: Edit,
-): Promise<{ commit: Commit; isUnchanged: boolean; upload: Upload }> {
-  const started = Date.now();
-  const id = newCommitId();
-  const begun = await project.begin();
-  const { snapshot, upload } = begun;
-  const directories = new Directories(project.reader, upload.nodes);
-  let base: Directory | undefined;
-  let edited: Directory;
-  const apply = async (change: Change): Promise<Commit> => {
-    const [branch] = await Promise.all([
-      change.snapshot.maybeBranch(where.repo, where.branch),
-      change.snapshot.repo(where.repo),
-    ]);
-    if (branch) mayChange(branch);
-    const head = branch?.head;
-    const before = head && (await change.snapshot.commitAt(head.commit));
-    const current = before && rootOf(before);
-    const unmoved = (current && base && current.ref.hash.equals(base.ref.hash)) || (!current && !base);
-    // What is compared below must be readable from the store, however large it was.
-    if (!unmoved) await upload.finish();
-    if (!unmoved && where.append) await mayAppend(directories, { base, edited, current }, where);
-    const tree = unmoved ? edited : await directories.rebase(base, edited, current);
-    if (before && tree.ref.hash.equals(before.tree.hash)) return before;
-    return change.commit({ ...where, id, tree, started });
-  };
-  try {
-    [base] = await Promise.all([filesOf(snapshot, where, id), snapshot.repo(where.repo)]);
-    edited = (await edit(directories, base, upload)) ?? (await directories.apply(undefined, []));
-    const commit = await project.update(`put ${where.repo}@${where.branch}`, apply, begun);
-    return { commit, isUnchanged: commit.id !== id, upload };
-  } catch (error) {
-    throw await collectedOr(project, upload, error);
-  }
-}
-
-/** Only its pipeline writes to a branch that follows others. */
-export function mayChange({ repo, name, provenance }: Branch): void {
-  if (provenance.length === 0) return;
-  throw new PachError('conflict', {
-    what: `${repo}@${name}`,
-    why: 'it is the output of a pipeline, and only the pipeline commits to it',
-    next: `pach run pipeline ${repo}`,
-  });
-}
-
-/** Bytes were added to what `base` had: that must be what is there now. */
-async function mayAppend(
-  directories: Directories,
-  { base, edited, current }: Record<'base' | 'current', Directory | undefined> & { readonly edited: Directory },
-  { repo, branch }: BranchName,
-): Promise<void> {
-  const path = await directories.conflict(base, edited, current);
-  if (!path) return;
-  throw new PachError('conflict', {
-    what: `${repo}@${branch}:/${path}`,
-    why: 'another writer has changed it meanwhile, and nothing was added',
-    next: 'run the same command again',
-  });
-}
-
-async function filesOf(
-  snapshot: Snapshot,
-  { repo, branch }: BranchName,
-  next: CommitId,
-): Promise<Directory | undefined> {
-  // All that a new commit will read is asked for at once: round trips are what it costs.
-  snapshot.prefetchEntry(repo, next);
-  const head = (await snapshot.maybeBranch(repo, branch))?.head;
-  if (!head) return undefined;
-  snapshot.prefetch(head.tree);
-  snapshot.prefetchNewest(head);
-  return rootOf(await snapshot.commitAt(head.commit));
 }
