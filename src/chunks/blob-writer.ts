@@ -17,6 +17,7 @@ import {
 import type { Store } from '../store/store.ts';
 import { BlobTable } from './blob-table.ts';
 import type { KnownBlobs } from './known.ts';
+import { packEntry, type PackIndex } from './pack.ts';
 import { encodeStored, PackWriter, type PackWatch, type StoredPack } from './pack-writer.ts';
 
 export interface PlainBlob {
@@ -38,6 +39,8 @@ export class BlobWriter {
   private known: KnownBlobs;
   /** Where blobs lie that this writer was asked for. */
   private placed = new BlobTable();
+  /** Packs of others that are published with those of this writer. */
+  private readonly adopted = new Set<PackId>();
   /** The same for those that are on their way. */
   private readonly pending = new Map<string, Promise<Place>>();
   /** Plain bytes of the blobs that were not known before. */
@@ -83,10 +86,20 @@ export class BlobWriter {
     });
   }
 
-  /** True when this writer has stored the blob itself, in a pack of its own. */
+  /** Takes a pack that was stored elsewhere for one of its own: what is in it is not stored again. */
+  adopt(id: PackId, index: PackIndex): void {
+    this.adopted.add(id);
+    const number = this.placed.pack(this.kind, id);
+    for (let n = 0; n < index.count; n += 1) {
+      const { hash, offset, storedLength, plainLength } = packEntry(index, n);
+      this.placed.add(hash, number, offset, storedLength, plainLength);
+    }
+  }
+
+  /** True when the blob is in a pack of this writer's own, or in one that it has adopted. */
   has(hash: Hash): boolean {
     const row = this.placed.find(hash);
-    return row >= 0 && this.packs.ids.has(this.placed.placeAt(row).pack);
+    return row >= 0 && this.isOwn(this.placed.placeAt(row).pack);
   }
 
   /** Begins to store what is still open. All packs of this writer; they are durable after `finish`. */
@@ -107,15 +120,18 @@ export class BlobWriter {
   /** From now on relies on `known`, and on its own packs, instead of what it knew before. */
   relyOn(known: KnownBlobs): void {
     const before = this.placed;
-    const own: ReadonlySet<PackId> = this.packs.ids;
     this.placed = new BlobTable();
     this.known = known;
     for (let row = 0; row < before.size; row += 1) {
       const { pack, offset, length } = before.placeAt(row);
-      if (!own.has(pack)) continue;
+      if (!this.isOwn(pack)) continue;
       const number = this.placed.pack(this.kind, pack);
       this.placed.add(before.hashAt(row), number, offset, length, before.plainLengthAt(row));
     }
+  }
+
+  private isOwn(pack: PackId): boolean {
+    return this.packs.ids.has(pack) || this.adopted.has(pack);
   }
 
   /** Settles each of them, and never throws. */

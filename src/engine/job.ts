@@ -48,7 +48,7 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal, watch.signal, broken.signal]);
   const run = new JobRun({ ...options, signal }, { ...started, base }, watch);
-  const publisher = new Publisher({
+  await using publisher = new Publisher({
     project,
     what: `results of ${pipeline.name}`,
     also: (change) => watch.hold(change),

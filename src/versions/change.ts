@@ -9,7 +9,7 @@ import { applyEdits } from '../model/ordered-edit.ts';
 import type { Ref } from '../model/refs.ts';
 import type { Directory } from './directories.ts';
 import { branchKey, commitKey, repoKey, timeKey } from './ref-keys.ts';
-import type { Branch, BranchHead, Commit, Repo, Snapshot } from './snapshot.ts';
+import { branchOf, type Branch, type BranchHead, type Commit, type Repo, type Snapshot } from './snapshot.ts';
 import type { Upload } from './upload.ts';
 
 export interface NewCommit {
@@ -43,6 +43,14 @@ export class Change {
 
   setRepo(repo: Repo): void {
     this.set({ key: repoKey(repo.name), value: encodeRepo(repo), refs: [] });
+  }
+
+  /** A branch as it is with this change. */
+  async maybeBranch(repo: string, name: string): Promise<Branch | undefined> {
+    const key = branchKey(repo, name).toString('latin1');
+    if (!this.edits.has(key)) return this.snapshot.maybeBranch(repo, name);
+    const item = this.edits.get(key);
+    return item && branchOf(item);
   }
 
   setBranch(branch: Branch): void {
@@ -86,7 +94,7 @@ export class Change {
 
   private async add(commit: NewCommit): Promise<{ made: Commit; branch: Branch }> {
     const { repo, branch: name } = commit;
-    const branch = (await this.snapshot.maybeBranch(repo, name)) ?? { repo, name, provenance: [] };
+    const branch = (await this.maybeBranch(repo, name)) ?? { repo, name, provenance: [] };
     const parent = branch.head && (await this.snapshot.commitAt(branch.head.commit));
     const record = {
       id: commit.id,

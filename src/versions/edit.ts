@@ -115,7 +115,7 @@ export type NewFiles =
 /** Commits files as a part of `change`, into which their nodes are stored. An edit that changes nothing makes no commit. */
 export async function commitFiles(change: Change, commit: BranchCommit, files: NewFiles): Promise<EditResult> {
   const { snapshot } = change;
-  const branch = await branchFor(snapshot, commit, files);
+  const branch = await branchFor(change, commit, files);
   const { precondition } = commit;
   if (precondition?.kind === 'head' && precondition.commit !== branch?.head?.id) {
     return { kind: 'conflicts', conflicts: [{ kind: 'head', commit: branch?.head?.id }] };
@@ -140,12 +140,12 @@ export async function commitFiles(change: Change, commit: BranchCommit, files: N
 }
 
 async function branchFor(
-  snapshot: Snapshot,
+  change: Change,
   { repo, branch: name }: BranchName,
   { kind }: NewFiles,
 ): Promise<Branch | undefined> {
-  if (kind === 'output') return snapshot.maybeBranch(repo, name);
-  const [branch] = await Promise.all([snapshot.maybeBranch(repo, name), snapshot.repo(repo)]);
+  if (kind === 'output') return change.maybeBranch(repo, name);
+  const [branch] = await Promise.all([change.maybeBranch(repo, name), change.snapshot.repo(repo)]);
   if (branch) mayChange(branch);
   return branch;
 }

@@ -216,7 +216,8 @@ function repoOf({ key, value }: MapItem): Repo {
   return { name: lastPart(key), ...decodeRepo(value) };
 }
 
-function branchOf({ key, value, refs }: MapItem): Branch {
+/** A branch as its item of the map of refs has it. */
+export function branchOf({ key, value, refs }: MapItem): Branch {
   const [, repo = '', name = ''] = key.toString().split('/');
   const { head: id, ...record } = decodeBranch(value);
   const [commit, tree, index] = refs;

@@ -3,14 +3,25 @@
  * upload are announced in the head as they come, so that nothing of it need be stored again when
  * it breaks off.
  */
+import { mapOrdered } from '../base/async.ts';
+import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
+import { BlobTable } from '../chunks/blob-table.ts';
 import { BlobWriter } from '../chunks/blob-writer.ts';
 import type { IndexCache } from '../chunks/index-cache.ts';
 import type { KnownBlobs } from '../chunks/known.ts';
 import type { PackWatch, StoredPack } from '../chunks/pack-writer.ts';
+import { packKey } from '../model/keys.ts';
 import { encodeNode, type Node, type NodeSink } from '../model/node.ts';
 import type { Hash, PackId, Ref } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
+
+/** Packs that one process has stored for another one to publish: plain data. */
+export interface StoredParts {
+  readonly packs: readonly StoredPack[];
+  /** Of the head whose indexes were relied on when they were stored. */
+  readonly epoch: number;
+}
 
 export interface UploadOptions {
   readonly store: Store;
@@ -25,6 +36,8 @@ export interface UploadOptions {
   readonly announce: (packs: readonly StoredPack[], epoch: number, signal: AbortSignal) => Promise<boolean>;
 }
 
+const readsMax = 16;
+
 /** Its scope is the change's: at the end nothing of it is being written any more, whatever became of the change. */
 export class Upload implements AsyncDisposable {
   readonly data: BlobWriter;
@@ -33,6 +46,7 @@ export class Upload implements AsyncDisposable {
   private readonly options: UploadOptions;
   private epochRelied: number;
   private packs: readonly StoredPack[] = [];
+  private readonly adopted = new Map<PackId, StoredPack>();
   private unannounced: StoredPack[] = [];
   private announcing: Promise<void> | undefined;
   private finishing = false;
@@ -77,7 +91,7 @@ export class Upload implements AsyncDisposable {
   /** Begins to make everything durable. All packs so far. */
   seal(): readonly StoredPack[] {
     this.finishing = true;
-    this.packs = [...this.data.seal(), ...this.meta.seal()];
+    this.packs = [...this.data.seal(), ...this.meta.seal(), ...this.adopted.values()];
     return this.packs;
   }
 
@@ -89,12 +103,43 @@ export class Upload implements AsyncDisposable {
     return this.packs;
   }
 
+  /** Makes everything durable, for an upload in another process to adopt and publish. */
+  async handOver(): Promise<StoredParts> {
+    return { packs: await this.finish(), epoch: this.epochRelied };
+  }
+
+  /**
+   * Takes packs that another process has handed over for its own: they are published with the rest.
+   * Until then they are as an upload's own packs: a collection may condemn them, and deletes them when
+   * nobody publishes them for a grace period. Throws `damaged` when one is not there any more, or not what was handed
+   * over.
+   */
+  async adopt({ packs, epoch }: StoredParts): Promise<void> {
+    const { known, project } = this.options;
+    const reads = mapOrdered(packs, readsMax, ({ kind, id }) => known.addPack({ kind, id }, new BlobTable()));
+    let n = 0;
+    for await (const { pack: found, index } of reads) {
+      const given = packs[n] as StoredPack;
+      n += 1;
+      if (found.bytes !== given.bytes || found.blobs !== given.blobs) {
+        throw new PachError('damaged', {
+          what: packKey(project, given.kind, given.id),
+          why: `it has ${found.bytes} bytes and ${found.blobs} blobs, not ${given.bytes} and ${given.blobs}`,
+        });
+      }
+      (found.kind === 'data' ? this.data : this.meta).adopt(found.id, index);
+      this.adopted.set(found.id, found);
+    }
+    // What relied on an older head's indexes is made sure of before it is published (renew.ts).
+    this.epochRelied = Math.min(this.epochRelied, epoch);
+  }
+
   /** Packs that the head's indexes do not list yet, as far as this upload knows. */
   unlisted(): readonly StoredPack[] {
     return this.packs.filter(({ id }) => !this.announced.has(id));
   }
 
-  /** True when this upload has stored the blob itself. */
+  /** True when the blob is in a pack of this upload, adopted ones among them. */
   has(ref: { readonly type: 'chunk' | 'node'; readonly hash: Hash }): boolean {
     return (ref.type === 'chunk' ? this.data : this.meta).has(ref.hash);
   }
