@@ -146,6 +146,11 @@ export class Project {
     return base;
   }
 
+  /** Runs `attempt`, which tries to replace the head, until it resolves to something. Throws `conflict` after many attempts. */
+  retry<T>(attempt: () => Promise<{ readonly result: T } | undefined>): Promise<T> {
+    return this.contention.retry(attempt);
+  }
+
   /** Replaces the head, unless it has moved meanwhile. True when it was replaced. */
   async replace(token: Token | undefined, head: Head): Promise<boolean> {
     const { store, name } = this.options;

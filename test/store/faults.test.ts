@@ -112,6 +112,25 @@ test('a server that stops in the middle of an answer, or before it, is given up 
   expect(await place.store.writeIfAbsent('other', [bytes])).toBe(true);
 }, 120_000);
 
+test('a write that is broken off is under way no more, and none of those behind it begins', async () => {
+  const { next, say } = script();
+  await using place = await broken(next);
+  await place.plain.writeIfAbsent('there', []);
+  await place.store.readWithToken('there');
+  const store = await openStore(place.url, { retry: { delayMs: 5 }, requestsMax: 2 });
+  const stop = new AbortController();
+  place.way.requests.length = 0;
+  say('stalled', 'stalled');
+  const bytes = randomBytes(600_000);
+  const writes = Promise.allSettled(['a', 'b', 'c'].map((key) => store.writeIfAbsent(key, [bytes], stop.signal)));
+  await vi.waitFor(() => expect(place.way.requests).toHaveLength(2), { timeout: 20_000 });
+  stop.abort(new Error('enough'));
+  expect((await writes).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+  await vi.waitFor(() => expect(place.way.open).toBe(0), { timeout: 20_000 });
+  expect(place.way.requests).toEqual(['PUT', 'PUT']);
+  await store.close();
+});
+
 test('a read ends at its deadline: its attempts, its second request, its body, and its turn in the queue', async () => {
   const { next, say } = script();
   await using place = await broken(next);

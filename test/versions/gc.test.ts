@@ -7,7 +7,11 @@ import { decodeOperation } from '../../src/model/records/operation.ts';
 import type { Ref } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
+import { readCondemned } from '../../src/versions/condemned.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
+import { carryOut } from '../../src/versions/upkeep/gc-carry-out.ts';
+import { planCollection } from '../../src/versions/upkeep/gc-plan.ts';
+import { Survey } from '../../src/versions/upkeep/gc-survey.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { putFiles, type PutResult } from '../../src/versions/writing/put.ts';
 import { createRepo, deleteRepo } from '../../src/versions/refs.ts';
@@ -170,6 +174,50 @@ test('a dry run changes nothing and foretells', async () => {
   const idle = await objects(store);
   await collect(openTestProject(store), 0);
   expect(await objects(store)).toEqual(idle);
+});
+
+test('a plan is made without a write, and says what carrying it out condemns', async () => {
+  const { project, store, counts } = await makeTestProject();
+  await createRepo(project, 'temp', '');
+  for (let n = 0; n < 12; n += 1) await put(project, n % 2 ? 'temp' : 'data', 'master', { [`/${n}`]: n % 8 });
+  await deleteRepo(project, 'temp', { force: true });
+  pass(moment);
+  const collector = openTestProject(store);
+  const request = { grace: day, progress: () => undefined };
+  counts.reset();
+  const survey = await Survey.of(collector, await collector.load(), request);
+  const plan = await planCollection(survey);
+  expect(counts.count('writeIfAbsent', 'writeIfUnchanged', 'delete')).toBe(0);
+  expect(plan.isIdle).toBe(false);
+  expect(plan.going.size).toBeGreaterThan(8);
+  await carryOut(survey, plan);
+  const condemned = await readCondemned(store, (await collector.load()).head);
+  expect(condemned.map(({ id }) => id).toSorted()).toEqual(plan.condemned.map(({ id }) => id).toSorted());
+  const next = await Survey.of(collector, await collector.load(), request);
+  expect(await planCollection(next)).toMatchObject({ isIdle: true, condemned: plan.condemned });
+});
+
+test('a collection among many writers tries as long as any writer does', async () => {
+  const { project, store } = await makeTestProject();
+  await createRepo(project, 'temp', '');
+  await deleteRepo(project, 'temp', { force: true });
+  pass(moment);
+  let losses = 60;
+  const busy: Store = {
+    ...delegating(store),
+    async writeIfUnchanged(...of) {
+      if (losses > 0) await createRepo(project, `repo${(losses -= 1)}`, '');
+      return store.writeIfUnchanged(...of);
+    },
+  };
+  expect((await collect(openTestProject(busy), 0)).deletedObjects).toBeGreaterThan(0);
+  expect(losses).toBe(0);
+  await readAll(store);
+  for (let n = 0; n < 2; n += 1) {
+    pass(100 * moment);
+    await collect(openTestProject(store), 0);
+  }
+  expectOnlyNeeded(await readAll(store));
 });
 
 test('of a pack that is mostly dead the rest is copied; one that is mostly alive stays', async () => {

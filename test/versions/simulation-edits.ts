@@ -4,7 +4,8 @@
  */
 import type { CommitId } from '../../src/model/records/commit.ts';
 import type { SourceEntry } from '../../src/sources/source.ts';
-import { collectGarbage, type GcResult } from '../../src/versions/upkeep/gc.ts';
+import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
+import type { GcResult } from '../../src/versions/upkeep/gc-result.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { deleteFiles, putFiles } from '../../src/versions/writing/put.ts';
 import type { PutSource } from '../../src/versions/writing/put-source.ts';

@@ -20,7 +20,7 @@ import { Findings, type Draft, type Finding } from './fsck-findings.ts';
 import { IndexCheck } from './fsck-indexes.ts';
 import { RefsCheck } from './fsck-refs.ts';
 import { TreeCheck, VersionPath, type Blobs } from './fsck-tree.ts';
-import { listObjects, type StoredObject } from './gc-plan.ts';
+import { listObjects, type StoredObject } from './objects.ts';
 import type { Project } from '../project.ts';
 
 export interface FsckRequest {

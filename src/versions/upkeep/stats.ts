@@ -4,7 +4,8 @@
 import { BlobTable } from '../../chunks/blob-table.ts';
 import type { PackId } from '../../model/refs.ts';
 import { readCondemned } from '../condemned.ts';
-import { isSmallPack, listObjects, planPacks } from './gc-plan.ts';
+import { isSmallPack, planPacks } from './gc-plan.ts';
+import { listObjects } from './objects.ts';
 import { Marks } from './marks.ts';
 import type { Project } from '../project.ts';
 import { Snapshot } from '../snapshot.ts';
