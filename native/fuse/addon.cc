@@ -1,4 +1,4 @@
-// The face to JavaScript: src/mount/fuse-native.ts says what each function means.
+// The face to JavaScript: src/mount/fuse-addon.ts says what each function means.
 #include "addon.h"
 
 #include <cerrno>

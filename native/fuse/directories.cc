@@ -1,4 +1,4 @@
-// Directories: answers from what JavaScript hands over, and from stored leaves without it.
+// The part of EntryWriter that writes directories, from the entries of JavaScript or from stored leaves.
 #include <dirent.h>
 #include <sys/uio.h>
 
@@ -6,24 +6,12 @@
 #include <system_error>
 
 #include "../common/tree_node.h"
-#include "entries.h"
-#include "session.h"
+#include "entry_writer.h"
 
 namespace {
 
-/** What READDIR says of entries that have no number yet. */
+/** The number that READDIR gives entries that have none yet. */
 constexpr uint64_t kUnknownIno = UINT32_MAX;
-constexpr uint8_t kDirectoryKind = 1, kNodeRef = 2;
-
-/** All of it is looked at before anything is said. */
-bool IsSound(const uint8_t* bytes, size_t length) {
-  TreeLeaf leaf(bytes, length);
-  if (!leaf.Begin()) return false;
-  TreeLeaf::Entry entry;
-  while (leaf.Next(&entry)) {
-  }
-  return leaf.Sound();
-}
 
 Node NodeOf(const TreeLeaf::Entry& read, uint64_t ordinal) {
   Node node{};
@@ -47,57 +35,17 @@ Node NodeOf(const TreeLeaf::Entry& read, uint64_t ordinal) {
 
 }  // namespace
 
-void Session::ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length) {
-  uint64_t unique;
-  if (!Take(request.id, &unique)) return;
-  EntryReader reader(entries, length);
-  WriteDirectory(request, unique, parent_ino, [&](Entry* entry) { return reader.Next(entry); });
-}
-
-bool Session::ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first) {
-  if (!IsSound(bytes, length)) return false;
-  uint64_t unique;
-  if (Take(request.id, &unique)) WriteLeaf(request, unique, parent_ino, bytes, length, first);
-  return true;
-}
-
-bool Session::KeepLeaf(const uint8_t* hash, const uint8_t* bytes, size_t length) {
-  if (!IsSound(bytes, length)) return false;
-  leaves_.Keep(hash, bytes, length);
-  return true;
-}
-
-bool Session::ReplyKept(const Request& request) {
-  Kept kept;
-  uint64_t unique;
-  if (!FindKept(request.ino, &kept)) return false;
-  if (Take(request.id, &unique)) WriteKept(request, unique, kept);
-  return true;
-}
-
-bool Session::AnswerKept(uint64_t unique, const Request& request) {
-  Kept kept;
-  if (!FindKept(request.ino, &kept)) return false;
-  counters.kept_answers += 1;
-  WriteKept(request, unique, kept);
-  return true;
-}
-
-bool Session::FindKept(uint64_t ino, Kept* kept) {
-  Node node;
-  if (!table_->Get(ino, &node) || node.kind != kDirectoryKind || node.ref != kNodeRef) return false;
-  kept->parent = node.parent;
-  kept->leaf = leaves_.Get(node.hash);
-  return kept->leaf != nullptr;
-}
-
-void Session::WriteKept(const Request& request, uint64_t unique, const Kept& kept) {
-  const std::vector<uint8_t>& bytes = *kept.leaf;
-  if (request.opcode != fuse::kLookup) {
-    WriteLeaf(request, unique, kept.parent, bytes.data(), bytes.size(), 0);
-    return;
+bool IsSoundLeaf(const uint8_t* bytes, size_t length) {
+  TreeLeaf leaf(bytes, length);
+  if (!leaf.Begin()) return false;
+  TreeLeaf::Entry entry;
+  while (leaf.Next(&entry)) {
   }
-  TreeLeaf leaf(bytes.data(), bytes.size());
+  return leaf.Sound();
+}
+
+void EntryWriter::SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length) {
+  TreeLeaf leaf(bytes, length);
   leaf.Begin();
   TreeLeaf::Entry entry;
   for (uint64_t ordinal = 0; leaf.Next(&entry); ++ordinal) {
@@ -106,19 +54,19 @@ void Session::WriteKept(const Request& request, uint64_t unique, const Kept& kep
     if (order < 0) continue;
     Node node = NodeOf(entry, ordinal);
     node.parent = request.ino;
-    return WriteEntry(unique, &node);
+    return SendEntry(unique, &node);
   }
-  WriteEntry(unique, nullptr);
+  SendEntry(unique, nullptr);
 }
 
-void Session::WriteLeaf(const Request& request, uint64_t unique, uint64_t parent_ino, const uint8_t* bytes, size_t length,
-                        uint64_t first) {
+void EntryWriter::SendLeaf(uint64_t unique, const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length,
+                           uint64_t first) {
   TreeLeaf leaf(bytes, length);
   leaf.Begin();
   TreeLeaf::Entry read;
   uint64_t ordinal = first;
   const uint64_t from = request.offset < 2 ? 0 : request.offset - 2;
-  WriteDirectory(request, unique, parent_ino, [&](Entry* entry) {
+  SendDirectory(unique, request, parent_ino, [&](Entry* entry) {
     do {
       if (!leaf.Next(&read)) return false;
     } while (ordinal++ < from);
@@ -129,8 +77,8 @@ void Session::WriteLeaf(const Request& request, uint64_t unique, uint64_t parent
   });
 }
 
-void Session::WriteDirectory(const Request& request, uint64_t unique, uint64_t parent_ino,
-                             const std::function<bool(Entry*)>& next) {
+void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_t parent_ino,
+                                const std::function<bool(Entry*)>& next) {
   bool plus = request.opcode == fuse::kReaddirplus;
   size_t head = (plus ? sizeof(fuse::EntryOut) : 0) + sizeof(fuse::Dirent);
   std::vector<uint8_t> out;
@@ -171,7 +119,7 @@ void Session::WriteDirectory(const Request& request, uint64_t unique, uint64_t p
   } catch (const std::system_error& error) {
     failed = error.code().value();
   }
-  bool taken = Send(unique, failed, out.data(), failed == 0 ? out.size() : 0);
+  bool taken = channel_.Send(unique, failed, out.data(), failed == 0 ? out.size() : 0);
   if (taken && failed == 0) return;
-  for (uint64_t ino : interned) table_->Forget(ino, 1);
+  for (uint64_t ino : interned) files_.Forget(ino, 1);
 }

@@ -1,6 +1,5 @@
-// Signals of processes that wait for an answer. The kernel tells of any signal, once a request, and
-// what we answer reaches the program as it is: a harmless one (a child that ended, a timer, a
-// profiler) must not become an error of read(2). So only those that ask a program to end count.
+#include "interrupts.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -11,8 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-
-#include "session.h"
 
 namespace {
 
@@ -26,7 +23,7 @@ uint64_t Mask(const char* status, const char* field) {
   return at == nullptr ? 0 : std::strtoull(at + std::strlen(field), nullptr, 16);
 }
 
-/** True when a signal that ends programs waits for thread `pid`, or nobody can know. */
+/** True when a signal that ends programs is pending for thread `pid`, and when that can't be found out. */
 bool WantsOut(uint32_t pid) {
   int fd = open(("/proc/" + std::to_string(pid) + "/status").c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return true;
@@ -41,38 +38,45 @@ bool WantsOut(uint32_t pid) {
 
 }  // namespace
 
-bool Session::LetGo(uint64_t unique, bool known_before) {
-  uint64_t id = 0;
-  uint32_t pid = 0;
+void Interrupts::Add(uint64_t unique) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [key, asker] : pending_) {
-      if (asker.unique != unique) continue;
-      id = key;
-      pid = asker.pid;
-    }
+    added_.push_back(unique);
   }
-  // Not there: it may be on its way through another reader, so it gets a second look.
-  if (id == 0) return known_before;
-  if (WantsOut(pid)) ReplyError(id, EINTR);
+  ready_.notify_one();
+}
+
+void Interrupts::Close() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+  }
+  ready_.notify_all();
+}
+
+bool Interrupts::IsDone(uint64_t unique, bool seen_before) {
+  const std::optional<Requests::Asker> asker = requests_.FindAsker(unique);
+  if (!asker) return seen_before;
+  if (!WantsOut(asker->pid)) return false;
+  // Another thread may have answered meanwhile. The next look removes it, in either case.
+  if (requests_.Take(asker->id)) channel_.Send(unique, EINTR, nullptr, 0);
   return false;
 }
 
-void Session::InterruptLoop() {
+void Interrupts::Run() {
   std::vector<uint64_t> watched;
   size_t seen = 0;  // the first so many were looked at before
-  std::unique_lock<std::mutex> lock(interrupt_mutex_);
-  auto ready = [this] { return interrupts_closed_ || !interrupted_.empty(); };
+  std::unique_lock<std::mutex> lock(mutex_);
+  auto ready = [this] { return closed_ || !added_.empty(); };
   for (;;) {
-    // One signal may follow another while the answer takes its time, and of that the kernel is silent.
-    if (watched.empty()) interrupt_ready_.wait(lock, ready);
-    else interrupt_ready_.wait_for(lock, kLookAgain, ready);
-    if (interrupts_closed_) return;
-    watched.insert(watched.end(), interrupted_.begin(), interrupted_.end());
-    interrupted_.clear();
+    if (watched.empty()) ready_.wait(lock, ready);
+    else ready_.wait_for(lock, kLookAgain, ready);
+    if (closed_) return;
+    watched.insert(watched.end(), added_.begin(), added_.end());
+    added_.clear();
     lock.unlock();
     size_t at = 0;
-    auto done = [&](uint64_t unique) { return LetGo(unique, at++ < seen); };
+    auto done = [&](uint64_t unique) { return IsDone(unique, at++ < seen); };
     watched.erase(std::remove_if(watched.begin(), watched.end(), done), watched.end());
     seen = watched.size();
     lock.lock();

@@ -1,193 +1,81 @@
-// What the kernel asks: taken apart, answered where no decision is needed, else put in the ring.
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <utility>
+#include "requests.h"
 
-#include "session.h"
+#include <iterator>
+#include <utility>
 
 namespace {
 
-/** The body of a request, without the extensions at its end. */
-class Body {
- public:
-  Body(const fuse::InHeader& header, const uint8_t* bytes, size_t length) : at_(bytes), left_(length) {
-    size_t extensions = size_t{header.total_extlen} * 8;
-    left_ = extensions <= left_ ? left_ - extensions : 0;
-  }
-
-  template <class T>
-  bool Take(T* into) {
-    if (left_ < sizeof *into) return false;
-    std::memcpy(into, at_, sizeof *into);
-    at_ += sizeof *into;
-    left_ -= sizeof *into;
-    return true;
-  }
-
-  /** The name that ends at the next NUL; empty when there is none. */
-  std::string TakeName() const {
-    const char* name = reinterpret_cast<const char*>(at_);
-    size_t length = strnlen(name, left_);
-    return length < left_ ? std::string(name, length) : std::string();
-  }
-
-  /** As much as there is, at least `least`: structures grew over the years. */
-  template <class T>
-  bool TakeUpTo(T* into, size_t least) {
-    if (left_ < least) return false;
-    std::memcpy(into, at_, std::min(left_, sizeof *into));
-    return true;
-  }
-
- private:
-  const uint8_t* at_;
-  size_t left_;
-};
-
-/** Bytes of an INIT before protocol 7.36. */
-constexpr size_t kOldInitBytes = 16;
+/** Unanswered requests at once. The kernel's own queue holds what is beyond. */
+constexpr size_t kUnansweredMax = 1024;
 
 }  // namespace
 
-void Session::Handle(const uint8_t* bytes, size_t length) {
-  fuse::InHeader header;
-  if (length < sizeof header) return;
-  std::memcpy(&header, bytes, sizeof header);
-  if (header.len != length) return;
-  Body body(header, bytes + sizeof header, length - sizeof header);
-  counters.requests[std::min<uint32_t>(header.opcode, 63)] += 1;
-  auto fail = [&](int error) { Send(header.unique, error, nullptr, 0); };
-  Request request{header.opcode, 0, 0, header.nodeid, 0, {}};
-  switch (header.opcode) {
-    case fuse::kInit: {
-      fuse::InitIn in{};
-      if (!body.TakeUpTo(&in, kOldInitBytes)) return fail(EPROTO);
-      return Negotiate(header, in);
-    }
-    case fuse::kForget: {
-      uint64_t lookups = 0;
-      if (body.Take(&lookups)) Forget(header.nodeid, lookups);
-      return;
-    }
-    case fuse::kBatchForget: {
-      fuse::BatchForgetIn in{};
-      if (!body.Take(&in)) return;
-      fuse::ForgetOne one;
-      for (; in.count > 0 && body.Take(&one); --in.count) Forget(one.nodeid, one.nlookup);
-      return;
-    }
-    case fuse::kGetattr: {
-      Node node;
-      if (!table_->Get(header.nodeid, &node)) return fail(ESTALE);
-      fuse::AttrOut out{fuse::kForEver, 0, 0, AttrOf(header.nodeid, node)};
-      Send(header.unique, 0, &out, sizeof out);
-      return;
-    }
-    case fuse::kStatfs: {
-      fuse::StatfsOut out{};
-      out.bsize = out.frsize = 4096;
-      out.namelen = fuse::kNameMax;
-      out.blocks = std::max<uint64_t>(1, (options_.total_bytes + 4095) / 4096);
-      out.files = options_.total_files;
-      Send(header.unique, 0, &out, sizeof out);
-      return;
-    }
-    case fuse::kInterrupt: {
-      uint64_t unique = 0;
-      if (!body.Take(&unique)) return;
-      counters.interrupts += 1;
-      {
-        std::lock_guard<std::mutex> lock(interrupt_mutex_);
-        interrupted_.push_back(unique);
-      }
-      interrupt_ready_.notify_one();
-      return;
-    }
-    case fuse::kDestroy:
-      return fail(0);
-    case fuse::kLookup:
-      request.name = body.TakeName();
-      if (request.name.empty()) return fail(EINVAL);
-      if (request.name.size() > fuse::kNameMax) return fail(ENAMETOOLONG);
-      if (AnswerKept(header.unique, request)) return;
-      return Enqueue(std::move(request), header);
-    case fuse::kGetxattr:
-    case fuse::kListxattr: {
-      fuse::GetxattrIn in{};
-      if (!body.Take(&in)) return fail(EINVAL);
-      request.size = in.size;
-      if (header.opcode == fuse::kGetxattr) {
-        request.name = body.TakeName();
-        if (request.name.empty()) return fail(EINVAL);
-      }
-      return Enqueue(std::move(request), header);
-    }
-    case fuse::kOpen:
-      return Open(header);
-    case fuse::kRelease: {
-      fuse::ReleaseIn in{};
-      if (body.Take(&in) && in.fh == kCounted) Release(header.nodeid);
-      return fail(0);
-    }
-    case fuse::kRead:
-    case fuse::kReaddir:
-    case fuse::kReaddirplus: {
-      fuse::ReadIn in{};
-      if (!body.Take(&in)) return fail(EINVAL);
-      request.size = std::min(in.size, fuse::kReadBytesMax);
-      request.offset = in.offset;
-      if (header.opcode != fuse::kRead) {
-        if (AnswerKept(header.unique, request)) return;
-      } else if (ReadLocally(header.unique, request) || ReadKept(header.unique, request)) {
-        return;
-      }
-      return Enqueue(std::move(request), header);
-    }
-    case fuse::kReadlink:
-      return Enqueue(std::move(request), header);
-    default:
-      // Flushes and the like need nothing of us: the kernel asks once and never again.
-      return fail(ENOSYS);
+void Requests::Add(Request request, const fuse::InHeader& header) {
+  bool first;
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    room_.wait(lock, [this] { return unanswered_.size() < kUnansweredMax || closed_; });
+    if (closed_) return;
+    request.id = next_id_++;
+    unanswered_.emplace(request.id, Waiting{header.unique, header.pid});
+    queue_.push_back(std::move(request));
+    if (queue_.size() > counters_.ring_max) counters_.ring_max = queue_.size();
+    first = queue_.size() == 1;
   }
+  if (first) wake_();
 }
 
-void Session::Negotiate(const fuse::InHeader& header, const fuse::InitIn& in) {
-  fuse::InitOut out{};
-  out.major = fuse::kMajor;
-  out.minor = std::min(in.minor, fuse::kMinor);
-  // A kernel of a later major is told ours and asks again.
-  if (in.major > fuse::kMajor) {
-    Send(header.unique, 0, &out, sizeof out);
-    return;
-  }
-  if (in.major < fuse::kMajor || in.minor < fuse::kMinorNeeded) {
-    Send(header.unique, EPROTO, nullptr, 0);
-    return End(EPROTONOSUPPORT);
-  }
-  uint64_t offered = in.flags;
-  if ((offered & fuse::kInitExt) != 0) offered |= uint64_t{in.flags2} << 32;
-  constexpr uint64_t kWanted = fuse::kAsyncRead | fuse::kDoReaddirplus | fuse::kNoOpenSupport | fuse::kParallelDirops |
-                               fuse::kAbortError | fuse::kMaxPages | fuse::kCacheSymlinks | fuse::kNoOpendirSupport |
-                               fuse::kInitExt | fuse::kHasResend | fuse::kPassthrough;
-  uint64_t flags = kWanted & offered;
-  if (options_.stack_depth == 0) flags &= ~fuse::kPassthrough;
-  passthrough_ = (flags & fuse::kPassthrough) != 0;
-  if (passthrough_) out.max_stack_depth = options_.stack_depth;
-  out.flags = static_cast<uint32_t>(flags);
-  out.flags2 = static_cast<uint32_t>(flags >> 32);
-  out.max_readahead = in.max_readahead;
-  out.max_background = 128;
-  out.congestion_threshold = 96;
-  out.max_write = fuse::kMaxWrite;
-  out.max_pages = fuse::kReadBytesMax / 4096;
-  out.time_gran = 1;
-  // First, because once the kernel has the answer a successor gets no INIT.
-  table_->SetNegotiated(out.minor, flags);
-  Send(header.unique, 0, &out, sizeof out);
+void Requests::AddAgain(Request request) {
+  bool first;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    ready_ = true;
+    queue_.push_back(std::move(request));
+    first = queue_.size() == 1;
   }
-  wake_();
+  if (first) wake_();
+}
+
+std::vector<Request> Requests::Drain() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Request> batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
+  queue_.clear();
+  return batch;
+}
+
+std::optional<uint64_t> Requests::Find(uint64_t id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = unanswered_.find(id);
+  if (found == unanswered_.end()) return std::nullopt;
+  return found->second.unique;
+}
+
+std::optional<uint64_t> Requests::Take(uint64_t id) {
+  uint64_t unique;
+  bool was_full;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = unanswered_.find(id);
+    if (found == unanswered_.end()) return std::nullopt;
+    unique = found->second.unique;
+    was_full = unanswered_.size() >= kUnansweredMax;
+    unanswered_.erase(found);
+  }
+  if (was_full) room_.notify_one();
+  return unique;
+}
+
+std::optional<Requests::Asker> Requests::FindAsker(uint64_t unique) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [id, waiting] : unanswered_) {
+    if (waiting.unique == unique) return Asker{id, waiting.pid};
+  }
+  return std::nullopt;
+}
+
+void Requests::Close() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+  }
+  room_.notify_all();
 }

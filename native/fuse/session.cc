@@ -2,59 +2,61 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <iterator>
+#include <optional>
 #include <thread>
 #include <utility>
 
 namespace {
 
-/** Requests that wait or are being answered at once. Beyond, the kernel's own queue holds them. */
-constexpr size_t kPendingMax = 1024;
 /** They also read from the disk. */
 constexpr unsigned kReaders = 8;
 constexpr unsigned kWriters = 2;
 constexpr size_t kBufferBytes = fuse::kMaxWrite + 8192;
-constexpr size_t kLeafBytesMax = 8 << 20, kChunkBytesMax = 8 << 20;
 
 }  // namespace
 
-Session::Session(const Options& options, std::shared_ptr<InodeTable> table, std::function<void()> wake)
-    : options_(options), table_(std::move(table)), wake_(std::move(wake)), leaves_(kLeafBytesMax), chunks_(kChunkBytesMax) {}
-
-/** Signals are for the threads of JavaScript. */
-template <class Loop>
-void Session::StartThread(Loop loop) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread([self = shared_from_this(), loop] { (self.get()->*loop)(); }).detach();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
+Session::Session(const Options& options, std::shared_ptr<InodeTable> table, Wake wake)
+    : options_(options),
+      table_(std::move(table)),
+      wake_(std::move(wake)),
+      channel_(options.device, counters),
+      requests_(counters, wake_),
+      files_(*table_, channel_, counters, wake_),
+      entries_(*table_, files_, channel_, options.uid, options.gid),
+      kept_(*table_, entries_, channel_, counters),
+      opens_(*table_, files_, channel_, counters),
+      writers_(requests_, files_, channel_, counters, wake_),
+      interrupts_(requests_, channel_) {}
 
 void Session::Start() {
   uint32_t minor;
   uint64_t flags;
   if (table_->Negotiated(&minor, &flags)) {
-    ready_ = true;
-    passthrough_ = (flags & fuse::kPassthrough) != 0;
-    fuse::OutHeader resend{sizeof resend, fuse::kNotifyResend, 0};
-    iovec part{&resend, sizeof resend};
-    if ((flags & fuse::kHasResend) != 0) SendParts(&part, 1);
+    opens_.SetPassthrough((flags & fuse::kPassthrough) != 0);
+    SetReady();
+    if ((flags & fuse::kHasResend) != 0) channel_.Notify(fuse::kNotifyResend);
   }
-  for (unsigned i = 0; i < kReaders; ++i) StartThread(&Session::ReadLoop);
-  for (unsigned i = 0; i < kWriters; ++i) StartThread(&Session::WriteLoop);
-  StartThread(&Session::InterruptLoop);
+  for (unsigned i = 0; i < kReaders; ++i) StartThread(&Session::ReadRequests);
+  for (unsigned i = 0; i < kWriters; ++i) StartThread(&Session::WriteData);
+  StartThread(&Session::WatchInterrupts);
 }
 
-void Session::ReadLoop() {
+/** All signals are blocked in it: they are for the threads of JavaScript. */
+void Session::StartThread(void (Session::*run)()) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread([self = shared_from_this(), run] { (self.get()->*run)(); }).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Session::ReadRequests() {
   std::vector<uint8_t> buffer(kBufferBytes);
   for (;;) {
-    ssize_t got = read(options_.device, buffer.data(), buffer.size());
+    ssize_t got = read(channel_.device(), buffer.data(), buffer.size());
     if (got > 0) {
       Handle(buffer.data(), static_cast<size_t>(got));
     } else if (got == 0) {
@@ -66,51 +68,24 @@ void Session::ReadLoop() {
   }
 }
 
+void Session::SetReady() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ready_ = true;
+  }
+  wake_();
+}
+
+/** Each reading thread comes here; the first one counts. */
 void Session::End(int error) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (std::exchange(ended_, true)) return;
     error_ = error;
   }
-  {
-    std::lock_guard<std::mutex> lock(interrupt_mutex_);
-    interrupts_closed_ = true;
-  }
-  interrupt_ready_.notify_all();
-  room_.notify_all();
+  interrupts_.Close();
+  requests_.Close();
   wake_();
-}
-
-void Session::Enqueue(Request request, const fuse::InHeader& header) {
-  bool first;
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    room_.wait(lock, [this] { return pending_.size() < kPendingMax || ended_; });
-    if (ended_) return;
-    request.id = next_id_++;
-    pending_.emplace(request.id, Asker{header.unique, header.pid});
-    ring_.push_back(std::move(request));
-    if (ring_.size() > counters.ring_max) counters.ring_max = ring_.size();
-    first = ring_.size() == 1;
-  }
-  if (first) wake_();
-}
-
-std::vector<Request> Session::Drain() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<Request> batch(std::make_move_iterator(ring_.begin()), std::make_move_iterator(ring_.end()));
-  ring_.clear();
-  return batch;
-}
-
-std::vector<uint64_t> Session::DrainWritten() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return std::exchange(written_, {});
-}
-
-std::vector<Progress> Session::DrainProgress() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return std::exchange(progress_, {});
 }
 
 bool Session::Ready() {
@@ -124,63 +99,39 @@ bool Session::Ended(int* error) {
   return ended_;
 }
 
-bool Session::Take(uint64_t id, uint64_t* unique) {
-  bool was_full;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    auto found = pending_.find(id);
-    if (found == pending_.end()) return false;
-    *unique = found->second.unique;
-    was_full = pending_.size() >= kPendingMax;
-    pending_.erase(found);
-  }
-  if (was_full) room_.notify_one();
+void Session::ReplyError(uint64_t id, int error) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) channel_.Send(*unique, error, nullptr, 0);
+}
+
+void Session::ReplyBytes(uint64_t id, const void* bytes, size_t length) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) channel_.Send(*unique, 0, bytes, length);
+}
+
+void Session::ReplyEntry(uint64_t id, const Node* node) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) entries_.SendEntry(*unique, node);
+}
+
+void Session::ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length) {
+  const std::optional<uint64_t> unique = requests_.Take(request.id);
+  if (!unique) return;
+  EntryReader reader(entries, length);
+  entries_.SendDirectory(*unique, request, parent_ino, [&](Entry* entry) { return reader.Next(entry); });
+}
+
+bool Session::ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first) {
+  if (!IsSoundLeaf(bytes, length)) return false;
+  const std::optional<uint64_t> unique = requests_.Take(request.id);
+  if (unique) entries_.SendLeaf(*unique, request, parent_ino, bytes, length, first);
   return true;
 }
 
-void Session::ReplyPieces(uint64_t id, std::vector<Piece> pieces, uint64_t tag) {
-  {
-    std::lock_guard<std::mutex> lock(reply_mutex_);
-    replies_.push_back({id, tag, std::move(pieces), nullptr});
-  }
-  reply_ready_.notify_one();
+bool Session::ReplyKept(const Request& request) {
+  const std::optional<KeptAnswers::Directory> directory = kept_.Find(request.ino);
+  if (!directory) return false;
+  if (const std::optional<uint64_t> unique = requests_.Take(request.id)) kept_.Send(*unique, request, *directory);
+  return true;
 }
 
-void Session::WriteLoop() {
-  std::vector<uint8_t> scratch;
-  std::unique_lock<std::mutex> lock(reply_mutex_);
-  for (;;) {
-    reply_ready_.wait(lock, [this] { return closed_ || !replies_.empty(); });
-    if (closed_) return;
-    DataReply reply = std::move(replies_.front());
-    replies_.pop_front();
-    writing_ += 1;
-    lock.unlock();
-    if (reply.local) {
-      WriteLocal(&reply);
-      lock.lock();
-      if (--writing_ == 0) reply_idle_.notify_all();
-      continue;
-    }
-    WriteData(reply, &scratch);
-    for (const Piece& piece : reply.pieces) {
-      if (piece.fd >= 0) close(piece.fd);
-    }
-    bool first;
-    {
-      std::lock_guard<std::mutex> guard(mutex_);
-      written_.push_back(reply.tag);
-      first = written_.size() == 1;
-    }
-    if (first) wake_();
-    lock.lock();
-    if (--writing_ == 0) reply_idle_.notify_all();
-  }
-}
-
-void Session::CloseReplies() {
-  std::unique_lock<std::mutex> lock(reply_mutex_);
-  closed_ = true;
-  reply_ready_.notify_all();
-  reply_idle_.wait(lock, [this] { return writing_ == 0; });
+void Session::ReplyOpen(uint64_t id, uint64_t ino) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) opens_.Send(*unique, ino);
 }

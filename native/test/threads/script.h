@@ -45,17 +45,17 @@ class Script {
   }
 
   void Deliver() {
-    for (uint64_t tag : session_->DrainWritten()) held_.erase(tag);
-    for (const Progress& progress : session_->DrainProgress()) session_->SetMark(progress.ino, progress.offset + 500'000);
+    for (uint64_t tag : session_->writers().DrainWritten()) held_.erase(tag);
+    for (const Progress& progress : session_->files().DrainProgress()) session_->files().SetMark(progress.ino, progress.offset + 500'000);
     if (session_->counters.reply_errors != 0) Fail("a reply was refused");
-    std::vector<Request> batch = session_->Drain(), filled;
+    std::vector<Request> batch = session_->requests().Drain(), filled;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       filled.swap(filled_);
     }
     for (Request& request : batch) Answer(std::move(request));
-    for (Request& request : filled) session_->ReplyLocal(std::move(request));
-    if (random_() % 64 == 0) session_->Detach(2 + random_() % kFiles);
+    for (Request& request : filled) session_->writers().AddLocal(std::move(request));
+    if (random_() % 64 == 0) session_->files().Detach(2 + random_() % kFiles);
     if (random_() % 64 == 0) files_->Of(random_() % kLargeFiles)->Drop(random_() % 2'900'000, 9'000);
     if (random_() % 256 == 0) table_->Count();
   }
@@ -90,18 +90,18 @@ class Script {
   /** The leaf is kept late, so that the other ways come first. */
   bool IsKept(const Request& request) {
     if (++asked_ < 200) return false;
-    return session_->KeepLeaf(Root().hash, leaf_.data(), leaf_.size()) && session_->ReplyKept(request);
+    return session_->kept().KeepLeaf(Root().hash, leaf_.data(), leaf_.size()) && session_->ReplyKept(request);
   }
 
   void Attach(uint64_t ino, const Node& node) {
-    if (node.ordinal >= kLargeFiles || session_->IsAttached(ino)) return;
-    session_->Attach(ino, files_->Of(node.ordinal), node.hash);
-    session_->SetMark(ino, 100'000);
+    if (node.ordinal >= kLargeFiles || session_->files().IsAttached(ino)) return;
+    session_->files().Attach(ino, files_->Of(node.ordinal), node.hash);
+    session_->files().SetMark(ino, 100'000);
   }
 
   void Read(Request request, const Node& node) {
     const uint64_t file = node.ordinal, end = std::min<uint64_t>(node.size, request.offset + request.size);
-    if (request.offset >= end) return session_->ReplyPieces(request.id, {}, 0);
+    if (request.offset >= end) return session_->writers().Add(request.id, {}, 0);
     if (file < kLargeFiles && request.tries < 3) {
       Attach(request.ino, node);
       const uint64_t from = request.offset;
@@ -116,9 +116,9 @@ class Script {
     const uint64_t tag = next_tag_++;
     const std::vector<uint8_t>& bytes = held_[tag] = BytesOf(file, request.offset, end);
     if (file >= kLargeFiles && request.offset == 0 && bytes.size() == node.size && random_() % 8 == 0) {
-      session_->KeepChunk(node.hash, bytes.data(), bytes.size());
+      session_->kept().KeepChunk(node.hash, bytes.data(), bytes.size());
     }
-    session_->ReplyPieces(request.id, {{bytes.data(), -1, 0, bytes.size()}}, tag);
+    session_->writers().Add(request.id, {{bytes.data(), -1, 0, bytes.size()}}, tag);
   }
 
   Files* const files_;
