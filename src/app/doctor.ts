@@ -72,8 +72,8 @@ async function* examineFolder(root: string, signal: AbortSignal): AsyncGenerator
 
 async function* examineBucket(settings: Settings, store: Store, signal: AbortSignal): AsyncGenerator<Check> {
   const prefix = `.probe/${randomBytes(16).toString('hex')}/`;
-  const { keepsVersions } = await import('../store/s3-versioning.ts');
-  const { refusesWrongChecksum } = await import('../store/s3-checksum.ts');
+  const { keepsVersions } = await import('../store/s3/versioning.ts');
+  const { refusesWrongChecksum } = await import('../store/s3/checksum.ts');
   for await (const found of examineStore(store, { prefix, signal })) {
     if (found.state !== 'fail' || !found.check.startsWith('write if')) {
       yield found;

@@ -17,7 +17,7 @@ import { encodeHead } from '../model/records/head.ts';
 import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
 import type { MountOptions } from '../mount/fuse-addon.ts';
 import { ProjectView } from '../mount/project-view.ts';
-import { isS3 } from '../store/s3-url.ts';
+import { isS3 } from '../store/s3/url.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { openProject } from './open.ts';
 import type { ServeMessage } from './serve-mount.ts';

@@ -9,7 +9,7 @@ import { PachError } from '../base/errors.ts';
 import { utf8Path } from '../base/utf8-path.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
-import { isS3 } from '../store/s3-url.ts';
+import { isS3 } from '../store/s3/url.ts';
 import { credentialsOf } from './credentials.ts';
 
 export interface Settings {

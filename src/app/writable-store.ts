@@ -7,7 +7,7 @@ import { isProbed, rememberProbed } from '../local/probed.ts';
 import type { StoreHeader } from '../model/records/store-header.ts';
 import { openStore } from '../store/open.ts';
 import { conditionalWrites } from '../store/probe.ts';
-import { isS3 } from '../store/s3-url.ts';
+import { isS3 } from '../store/s3/url.ts';
 import type { RetryOptions } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
 import { guardWrites } from '../store/write-guard.ts';
@@ -60,7 +60,7 @@ export async function openWritableStore(
 
 async function withoutConditions({ url }: Store, storeUrl: string): Promise<PachError> {
   if (isS3(storeUrl)) {
-    const { keepsVersions } = await import('../store/s3-versioning.ts');
+    const { keepsVersions } = await import('../store/s3/versioning.ts');
     if (await keepsVersions(storeUrl)) {
       return new PachError('unsupported', {
         what: url,

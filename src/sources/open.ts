@@ -10,7 +10,7 @@ import { addAbortSignal, type Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { isPachError, PachError } from '../base/errors.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
-import type { Bucket } from '../store/s3-bucket.ts';
+import type { Bucket } from '../store/s3/bucket.ts';
 import { nameOfUrl, openHttp, parseHttpUrl, shownUrl } from './http.ts';
 import { nameOfS3, parseS3Source, s3Entries, s3Entry, type S3Address } from './s3.ts';
 import type { EntrySource, SourceEntry, SourceWatch } from './source.ts';
@@ -147,7 +147,7 @@ export class Sources implements Disposable {
   /** Connections to one place are shared by all that lies there. */
   private bucket({ place }: S3Address): Promise<Bucket> {
     const key = JSON.stringify(place);
-    const open = this.buckets.get(key) ?? import('../store/s3-bucket.ts').then((module) => module.Bucket.open(place));
+    const open = this.buckets.get(key) ?? import('../store/s3/bucket.ts').then((module) => module.Bucket.open(place));
     this.buckets.set(key, open);
     return open;
   }

@@ -7,9 +7,9 @@ import { mapOrdered } from '../base/async.ts';
 import { fileTime } from '../base/file-time.ts';
 import { nameOfText } from '../model/paths.ts';
 import { nameProblem } from '../model/tree.ts';
-import type { Bucket, BucketObject } from '../store/s3-bucket.ts';
-import { Pages } from '../store/s3-pages.ts';
-import { parseS3Url, type S3Place } from '../store/s3-url.ts';
+import type { Bucket, BucketObject } from '../store/s3/bucket.ts';
+import { Pages } from '../store/s3/pages.ts';
+import { parseS3Url, type S3Place } from '../store/s3/url.ts';
 import { openResumable, persist } from './resume.ts';
 import type { SourceEntry, SourceFile } from './source.ts';
 

@@ -43,8 +43,8 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
     case 'memory':
       return wrap(new MemoryStore());
     case 's3': {
-      const { openS3 } = await import('./s3.ts');
-      const { mayHaveHappened } = await import('./s3-errors.ts');
+      const { openS3 } = await import('./s3/s3-store.ts');
+      const { mayHaveHappened } = await import('./s3/errors.ts');
       return overNetwork(wrap(await openS3(url, options)), {
         ...options,
         retry: { mayHaveHappened, ...options.retry },

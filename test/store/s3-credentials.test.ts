@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
 import { openStore } from '../../src/store/open.ts';
-import { Bucket } from '../../src/store/s3-bucket.ts';
-import { parseS3Url } from '../../src/store/s3-url.ts';
+import { Bucket } from '../../src/store/s3/bucket.ts';
+import { parseS3Url } from '../../src/store/s3/url.ts';
 import { faultyWay, type FaultyWay } from '../support/faulty-way.ts';
 import { s3ForTests, type TestBucket } from '../support/s3.ts';
 

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { createServer as createConnections, type AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { openStore } from '../../src/store/open.ts';
-import { Bucket } from '../../src/store/s3-bucket.ts';
+import { Bucket } from '../../src/store/s3/bucket.ts';
 import { parseS3Source, s3Entries } from '../../src/sources/s3.ts';
 import { Place } from '../support/place.ts';
 import { listAll } from './contract.ts';

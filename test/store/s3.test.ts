@@ -8,7 +8,7 @@ import { isPachError, type ErrorCode } from '../../src/base/errors.ts';
 import { parseS3Source } from '../../src/sources/s3.ts';
 import { openStore } from '../../src/store/open.ts';
 import { conditionalWrites } from '../../src/store/probe.ts';
-import { parseS3Url, s3UrlOf } from '../../src/store/s3-url.ts';
+import { parseS3Url, s3UrlOf } from '../../src/store/s3/url.ts';
 import { traceStore, type Trace } from '../../src/store/trace.ts';
 import { faultyWay } from '../support/faulty-way.ts';
 import { s3ForTests, s3Stranger, type TestBucket } from '../support/s3.ts';

@@ -5,8 +5,8 @@ import { examine } from '../../app/doctor.ts';
 import type { Settings } from '../../app/settings.ts';
 import { PachError } from '../../base/errors.ts';
 import type { Check } from '../../store/check.ts';
-import { policyFor, policyRoles, type PolicyRole } from '../../store/s3-policy.ts';
-import { isS3 } from '../../store/s3-url.ts';
+import { policyFor, policyRoles, type PolicyRole } from '../../store/s3/policy.ts';
+import { isS3 } from '../../store/s3/url.ts';
 import { verb } from '../verb.ts';
 
 export const doctorVerb = verb({

@@ -16,14 +16,14 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { Deadline } from '../base/deadline.ts';
-import { assert, PachError } from '../base/errors.ts';
-import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
-import { S3Session } from './s3-client.ts';
-import { fromS3, statusOf } from './s3-errors.ts';
-import { Pages } from './s3-pages.ts';
-import { parseS3Url, s3UrlOf, type S3Place } from './s3-url.ts';
-import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
+import { Deadline } from '../../base/deadline.ts';
+import { assert, PachError } from '../../base/errors.ts';
+import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from '../keys.ts';
+import { S3Session } from './client.ts';
+import { fromS3, statusOf } from './errors.ts';
+import { Pages } from './pages.ts';
+import { parseS3Url, s3UrlOf, type S3Place } from './url.ts';
+import type { DirectSource, ObjectInfo, Store, Token } from '../store.ts';
 
 /** Larger bodies are sent from where they lie instead of being copied together and signed. */
 const streamedBytesMin = 256 * 1024;

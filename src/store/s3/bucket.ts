@@ -5,11 +5,11 @@
  */
 import { addAbortSignal, type Readable } from 'node:stream';
 import { GetObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
-import { PachError } from '../base/errors.ts';
-import { S3Session } from './s3-client.ts';
-import { fromS3, statusOf } from './s3-errors.ts';
-import { Pages } from './s3-pages.ts';
-import type { S3Place } from './s3-url.ts';
+import { PachError } from '../../base/errors.ts';
+import { S3Session } from './client.ts';
+import { fromS3, statusOf } from './errors.ts';
+import { Pages } from './pages.ts';
+import type { S3Place } from './url.ts';
 
 export interface BucketObject {
   /** From the bucket's root. */

@@ -2,9 +2,9 @@
  * What an S3 server or the way to it can answer, as operating errors. Messages name bucket, key
  * and endpoint, never credentials.
  */
-import { PachError, type ErrorCode } from '../base/errors.ts';
-import { ProxyRefusal, type ThroughProxy } from './network.ts';
-import type { S3Place } from './s3-url.ts';
+import { PachError, type ErrorCode } from '../../base/errors.ts';
+import { ProxyRefusal, type ThroughProxy } from '../network.ts';
+import type { S3Place } from './url.ts';
 
 interface Meaning {
   readonly code: ErrorCode;
@@ -79,8 +79,8 @@ export function statusOf(error: unknown): number | undefined {
   return metadata?.httpStatusCode;
 }
 
-/** Whether the server does not accept the keys. An answer without a body (HEAD) does not say why it refuses. */
-export function refusesKeys(error: unknown): boolean {
+/** Whether the server does not accept the credentials. An answer without a body (HEAD) does not say why it refuses. */
+export function refusesCredentials(error: unknown): boolean {
   const { name = '' } = error as { name?: string };
   const meaning = byName.get(name);
   if (meaning) return meaning === wrongKeys || meaning === expired;

@@ -3,7 +3,7 @@
  * apart by hand: a parser of URLs would silently drop tabs and fragments and resolve `..`.
  */
 import type { StorageClass } from '@aws-sdk/client-s3';
-import { PachError } from '../base/errors.ts';
+import { PachError } from '../../base/errors.ts';
 
 /** How objects are written; means nothing for reading, and for what store it is. */
 export interface S3Writes {

@@ -2,9 +2,9 @@
  * Whether an S3 server checks the checksums that are sent with objects.
  */
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { S3Session } from './s3-client.ts';
-import { fromS3, statusOf } from './s3-errors.ts';
-import { parseS3Url } from './s3-url.ts';
+import { S3Session } from './client.ts';
+import { fromS3, statusOf } from './errors.ts';
+import { parseS3Url } from './url.ts';
 
 /** Sends an object at `key` (below the store's prefix) with a wrong CRC-32; true when it is refused. */
 export async function refusesWrongChecksum(url: string, key: string): Promise<boolean> {

@@ -2,7 +2,7 @@
  * The pages of a listing, one after another. A server whose answers lead back to a page that was there
  * would be asked for ever: that ends in an error.
  */
-import { PachError } from '../base/errors.ts';
+import { PachError } from '../../base/errors.ts';
 
 interface Page {
   readonly Name?: string | undefined;

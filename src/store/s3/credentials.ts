@@ -1,11 +1,11 @@
 /**
- * The keys that sign requests, from the environment and the profile of AWS. Short-lived keys are
- * replaced while a mount lives, so keys that the server refuses are looked up again, past every
- * cache of the SDK.
+ * The credentials that sign requests, from the environment and the profile of AWS. Short-lived ones
+ * are replaced while a mount lives, so credentials that the server refuses are looked up again, past
+ * every cache of the SDK.
  */
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
-import { isPachError, type PachError } from '../base/errors.ts';
-import { whyNoKeys } from './s3-no-keys.ts';
+import { isPachError, type PachError } from '../../base/errors.ts';
+import { whyNoCredentials } from './no-credentials.ts';
 
 type Settings = NonNullable<Parameters<typeof defaultProvider>[0]>;
 type Provider = ReturnType<typeof defaultProvider>;
@@ -14,7 +14,7 @@ type KeyPair = Awaited<ReturnType<Provider>>;
 /** A look-up that failed or brought nothing new is not repeated for so long: it may run a program or ask a person. */
 const pauseMs = 5_000;
 
-export class Keys {
+export class Credentials {
   /** For the SDK; `memoized` keeps it from a cache of its own. */
   readonly provide = Object.assign(() => this.lookUp(), { memoized: true });
   private readonly settings: () => Settings;
@@ -25,19 +25,19 @@ export class Keys {
   private quietUntil = 0;
   private renewing: Promise<void> | undefined;
 
-  /** `settings` are for the clients that the SDK makes to get keys. */
+  /** `settings` are for the clients that the SDK makes to get credentials. */
   constructor(settings: () => Settings) {
     this.settings = settings;
   }
 
-  /** Names the keys of now. Throws `denied` or `unreachable` saying why there are none. */
+  /** The number of the credentials that hold now, for `renew`. Throws `denied` or `unreachable` saying why there are none. */
   async current(): Promise<number> {
     await this.lookUp();
     return this.generation;
   }
 
   /**
-   * The server refused the keys that `used` names. True when there are others now. Those who ask at
+   * The server refused the credentials of number `used`. True when there are others now. Callers at
    * the same time share one look-up. Throws as `current` does.
    */
   async renew(used: number): Promise<boolean> {
@@ -68,7 +68,7 @@ export class Keys {
     } catch (error) {
       // One that has failed may keep what it read of the profile.
       if (this.provider === provider) this.provider = undefined;
-      const failure = isPachError(error) ? error : await whyNoKeys(error);
+      const failure = isPachError(error) ? error : await whyNoCredentials(error);
       this.failure = failure;
       this.quietUntil = Date.now() + pauseMs;
       throw failure;

@@ -2,8 +2,8 @@
  * Whether a bucket keeps old versions of its objects: some servers drop conditions of writes then.
  */
 import { GetBucketVersioningCommand } from '@aws-sdk/client-s3';
-import { S3Session } from './s3-client.ts';
-import { parseS3Url } from './s3-url.ts';
+import { S3Session } from './client.ts';
+import { parseS3Url } from './url.ts';
 
 /** False where versioning is suspended, with which conditions hold, and where the server does not say. */
 export async function keepsVersions(url: string): Promise<boolean> {

@@ -2,11 +2,11 @@
  * The SDK's client, set up so that it works with every S3 server.
  */
 import { GetObjectCommand, S3Client, type GetObjectCommandInput, type S3ClientConfig } from '@aws-sdk/client-s3';
-import { refusesKeys } from './s3-errors.ts';
-import { agentsFor, networkOf, type Agents, type Network } from './network.ts';
-import { Keys } from './s3-keys.ts';
-import type { S3Place } from './s3-url.ts';
-import type { DirectSource } from './store.ts';
+import { refusesCredentials } from './errors.ts';
+import { agentsFor, networkOf, type Agents, type Network } from '../network.ts';
+import { Credentials } from './credentials.ts';
+import type { S3Place } from './url.ts';
+import type { DirectSource } from '../store.ts';
 
 /** A connection that moves no byte for so long is given up. */
 const socketTimeoutMs = 10_000;
@@ -24,15 +24,15 @@ interface Setup {
   readonly agents: Agents;
 }
 
-/** Requests to the server of a place, signed with the keys that hold at the time. */
+/** Requests to the server of a place, signed with the credentials that hold at the time. */
 export class S3Session {
   private readonly client: S3Client;
-  private readonly keys: Keys;
+  private readonly credentials: Credentials;
   private readonly network: Network;
 
-  private constructor(client: S3Client, keys: Keys, network: Network) {
+  private constructor(client: S3Client, credentials: Credentials, network: Network) {
     this.client = client;
-    this.keys = keys;
+    this.credentials = credentials;
     this.network = network;
   }
 
@@ -54,24 +54,24 @@ export class S3Session {
   }
 
   private static construct(setup: Setup): S3Session {
-    const keys: Keys = new Keys(() => {
+    const credentials: Credentials = new Credentials(() => {
       const { region: inRegion, requestHandler } = client.config;
       return { parentClientConfig: { region: inRegion, requestHandler } };
     });
-    const client = construct(setup, keys);
-    return new S3Session(client, keys, setup.network);
+    const client = construct(setup, credentials);
+    return new S3Session(client, credentials, setup.network);
   }
 
   /**
-   * Carries out `work`, and once more when the server refuses the keys and there are others by
-   * now. Throws the SDK's errors, and a PachError where there are no keys.
+   * Carries out `work`, and once more when the server refuses the credentials and there are others by
+   * now. Throws the SDK's errors, and a PachError where there are no credentials.
    */
   async run<T>(work: (client: S3Client) => Promise<T>): Promise<T> {
-    const used = await this.keys.current();
+    const used = await this.credentials.current();
     try {
       return await work(this.client);
     } catch (error) {
-      if (!refusesKeys(error) || !(await this.keys.renew(used))) throw error;
+      if (!refusesCredentials(error) || !(await this.credentials.renew(used))) throw error;
     }
     return work(this.client);
   }
@@ -79,11 +79,11 @@ export class S3Session {
   /** An address at which an object can be read for some time. */
   async sign(object: GetObjectCommandInput, seconds: number): Promise<DirectSource> {
     const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
-    const used = await this.keys.current();
+    const used = await this.credentials.current();
     const url = await getSignedUrl(this.client, new GetObjectCommand(object), { expiresIn: seconds });
     const proxy = this.network.proxyTo(new URL(url))?.href ?? '';
     const certificates = this.network.authorities?.path ?? '';
-    return { url, proxy, certificates, refused: () => this.keys.renew(used) };
+    return { url, proxy, certificates, refused: () => this.credentials.renew(used) };
   }
 
   close(): void {
@@ -91,9 +91,9 @@ export class S3Session {
   }
 }
 
-function construct({ place, region, agents }: Setup, keys: Keys): S3Client {
+function construct({ place, region, agents }: Setup, credentials: Credentials): S3Client {
   const config: S3ClientConfig = {
-    credentials: keys.provide,
+    credentials: credentials.provide,
     // As a rule: buckets as part of the host name need DNS entries that own servers rarely have.
     forcePathStyle: place.style === 'path',
     followRegionRedirects: true,

@@ -3,8 +3,8 @@
  * next step. What a credential_process printed is never repeated, since it may be the secret.
  */
 import { getHomeDir, getProfileName, loadConfig, loadSharedConfigFiles } from '@smithy/core/config';
-import { PachError, type ErrorCode } from '../base/errors.ts';
-import { isOfNetwork } from './s3-errors.ts';
+import { PachError, type ErrorCode } from '../../base/errors.ts';
+import { isOfNetwork } from './errors.ts';
 
 type Profile = Readonly<Record<string, string | undefined>>;
 type Profiles = Readonly<Record<string, Profile>>;
@@ -18,7 +18,7 @@ interface Found {
 const namesMax = 10;
 
 /** Of an error of the SDK's providers. */
-export async function whyNoKeys(cause: unknown): Promise<PachError> {
+export async function whyNoCredentials(cause: unknown): Promise<PachError> {
   const [configPath, keysPath] = await Promise.all([
     pathOf('AWS_CONFIG_FILE', 'config'),
     pathOf('AWS_SHARED_CREDENTIALS_FILE', 'credentials'),

@@ -1,7 +1,7 @@
 /**
  * The least rights that a role needs at a store in a bucket, as a policy of AWS's language.
  */
-import { parseS3Url } from './s3-url.ts';
+import { parseS3Url } from './url.ts';
 
 export const policyRoles = ['reader', 'writer', 'gc'] as const;
 export type PolicyRole = (typeof policyRoles)[number];
