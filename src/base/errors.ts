@@ -45,6 +45,18 @@ export class PachError extends Error {
   }
 }
 
+/** What a kind of failure means to a user, whatever it is about. */
+export interface Meaning {
+  readonly code: ErrorCode;
+  readonly why: string;
+  readonly next?: string | undefined;
+}
+
+/** An operating error about `what` with this meaning. */
+export function errorWith(what: string, { code, why, next }: Meaning, cause: unknown): PachError {
+  return new PachError(code, { what, why, next, cause });
+}
+
 /** True when `error` is an operating error with one of `codes` (any code when none is given). */
 export function isPachError(error: unknown, ...codes: readonly ErrorCode[]): error is PachError {
   return error instanceof PachError && (codes.length === 0 || codes.includes(error.code));

@@ -2,14 +2,8 @@
  * Errors of the system, in words: what a disk or the network does is no defect of this program.
  */
 import { constants } from 'node:os';
-import { PachError, type ErrorCode } from './errors.ts';
+import { errorWith, PachError, type Meaning } from './errors.ts';
 import { shellWord } from './shell.ts';
-
-interface Meaning {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly next?: string;
-}
 
 const full: Meaning = { code: 'no-space', why: 'the disk is full', next: 'free some space and repeat the command' };
 const forbidden: Meaning = {
@@ -69,25 +63,18 @@ export function inSystemWords(error: unknown): unknown {
     dest?: string;
     address?: string;
   };
-  const meaning = meaningsElsewhere.get(errno) ?? meanings.get(errno);
   const what = dest ?? path ?? address ?? syscall ?? 'the system';
-  return new PachError(meaning?.code ?? 'failed', {
-    what,
-    why: meaning?.why ?? message,
-    ...(meaning?.next === undefined ? {} : { next: meaning.next.replaceAll('PATH', shellWord(what)) }),
-    cause: error,
-  });
+  const { next, ...meaning } = meaningsElsewhere.get(errno) ?? meanings.get(errno) ?? unknown(message);
+  return errorWith(what, { ...meaning, next: next?.replaceAll('PATH', shellWord(what)) }, error);
 }
 
 /** What failed at `path`, as an operating error; defects are given back as they are. */
 export function fromErrno(error: unknown, path: string): unknown {
   const errno = errnoOf(error);
   if (errno === undefined || error instanceof PachError || !('syscall' in (error as Error))) return error;
-  const meaning = meanings.get(errno);
-  return new PachError(meaning?.code ?? 'failed', {
-    what: path,
-    why: meaning?.why ?? (error as Error).message,
-    ...(meaning?.next === undefined ? {} : { next: meaning.next }),
-    cause: error,
-  });
+  return errorWith(path, meanings.get(errno) ?? unknown((error as Error).message), error);
+}
+
+function unknown(why: string): Meaning {
+  return { code: 'failed', why };
 }

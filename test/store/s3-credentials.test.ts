@@ -11,6 +11,7 @@ import { isPachError } from '../../src/base/errors.ts';
 import { openStore } from '../../src/store/open.ts';
 import { Bucket } from '../../src/store/s3/bucket.ts';
 import { parseS3Url } from '../../src/store/s3/url.ts';
+import type { Store } from '../../src/store/store.ts';
 import { faultyWay, type FaultyWay } from '../support/faulty-way.ts';
 import { s3ForTests, type TestBucket } from '../support/s3.ts';
 
@@ -115,15 +116,20 @@ describe('keys that are replaced while a store is open', () => {
     await store.close();
   });
 
-  test('many requests that fail at once share one look-up', async () => {
-    await using way = await wayThatRefuses();
-    const { refused, url } = way;
+  /** A store that has used the token `old`, which the server refuses from now on. */
+  async function refusedStore(way: Awaited<ReturnType<typeof wayThatRefuses>>): Promise<Store> {
     writeProcess();
     writeFileSync(join(dir, 'token'), 'old');
-    const store = await openStore(url);
+    const store = await openStore(way.url);
     await store.writeIfAbsent('key', [Buffer.from('x')]);
     expect(calls()).toBe(1);
-    refused.add('old');
+    way.refused.add('old');
+    return store;
+  }
+
+  test('many requests that fail at once share one look-up', async () => {
+    await using way = await wayThatRefuses();
+    const store = await refusedStore(way);
     writeFileSync(join(dir, 'token'), 'new');
     await Promise.all(Array.from({ length: 20 }, () => store.read('key', 0, 1)));
     expect(calls()).toBe(2);
@@ -132,12 +138,7 @@ describe('keys that are replaced while a store is open', () => {
 
   test('keys that stay wrong are looked up once, and nothing is sent again', async () => {
     await using way = await wayThatRefuses();
-    const { refused, url } = way;
-    writeProcess();
-    writeFileSync(join(dir, 'token'), 'old');
-    const store = await openStore(url);
-    await store.writeIfAbsent('key', [Buffer.from('x')]);
-    refused.add('old');
+    const store = await refusedStore(way);
     way.requests.length = 0;
     const reads = Array.from({ length: 20 }, () => store.read('key', 0, 1).catch((error: unknown) => error));
     for (const error of await Promise.all(reads)) {

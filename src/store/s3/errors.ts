@@ -2,52 +2,40 @@
  * What an S3 server or the way to it can answer, as operating errors. Messages name bucket, key
  * and endpoint, never credentials.
  */
-import { PachError, type ErrorCode } from '../../base/errors.ts';
+import { errorWith, PachError, type Meaning } from '../../base/errors.ts';
 import { ProxyRefusal, type ThroughProxy } from '../network.ts';
 import type { S3Place } from './url.ts';
 
-interface Meaning {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly next?: string;
-}
+const denied = (why: string, next: string): Meaning => ({ code: 'denied', why, next });
+const usage = (why: string, next?: string): Meaning => ({ code: 'usage', why, next });
 
-const wrongKeys: Meaning = {
-  code: 'denied',
-  why: 'the server does not accept the credentials',
-  next: 'check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in use',
-};
-const expired: Meaning = {
-  code: 'denied',
-  why: 'the credentials have expired',
-  next: 'log in again (aws sso login), or replace the old credentials with new ones',
-};
-const otherRegion: Meaning = {
-  code: 'usage',
-  why: 'the bucket is in another region',
-  next: 'add ?region=NAME to the address, or set AWS_REGION',
-};
+const wrongKeys = denied(
+  'the server does not accept the credentials',
+  'check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in use',
+);
+const expired = denied(
+  'the credentials have expired',
+  'log in again (aws sso login), or replace the old credentials with new ones',
+);
+const otherRegion = usage('the bucket is in another region', 'add ?region=NAME to the address, or set AWS_REGION');
 const full: Meaning = { code: 'no-space', why: 'the store is full, or its quota is used up' };
-const noClass: Meaning = {
-  code: 'usage',
-  why: 'the server does not know the storage class that ?class= asks for',
-  next: 'leave ?class= out, or name a class of this server',
-};
-const noKmsKey: Meaning = {
-  code: 'denied',
-  why: "the server can't use the KMS key",
-  next: 'check ?key= and your rights to that key (kms:GenerateDataKey and kms:Decrypt)',
-};
-const proxyPassword: Meaning = {
-  code: 'denied',
-  why: 'the proxy needs a name and a password',
-  next: 'write them into HTTPS_PROXY (or HTTP_PROXY) as http://NAME:PASSWORD@HOST:PORT',
-};
-const clock: Meaning = {
-  code: 'denied',
-  why: 'the clocks of this machine and of the server differ too much',
-  next: 'set the clock (timedatectl set-ntp true)',
-};
+const noClass = usage(
+  'the server does not know the storage class that ?class= asks for',
+  'leave ?class= out, or name a class of this server',
+);
+const noKmsKey = denied(
+  "the server can't use the KMS key",
+  'check ?key= and your rights to that key (kms:GenerateDataKey and kms:Decrypt)',
+);
+const proxyPassword = denied(
+  'the proxy needs a name and a password',
+  'write them into HTTPS_PROXY (or HTTP_PROXY) as http://NAME:PASSWORD@HOST:PORT',
+);
+const clock = denied(
+  'the clocks of this machine and of the server differ too much',
+  'set the clock (timedatectl set-ntp true)',
+);
+const notSupported: Meaning = { code: 'unsupported', why: 'the server does not support this kind of request' };
 
 const byName: ReadonlyMap<string, Meaning> = new Map([
   ['InvalidAccessKeyId', wrongKeys],
@@ -64,8 +52,8 @@ const byName: ReadonlyMap<string, Meaning> = new Map([
   ['QuotaExceeded', full],
   ['XMinioStorageFull', full],
   ['InvalidStorageClass', noClass],
-  ['NotImplemented', { code: 'unsupported', why: 'the server does not support this kind of request' }],
-  ['InvalidBucketName', { code: 'usage', why: 'the server does not accept this bucket name' }],
+  ['NotImplemented', notSupported],
+  ['InvalidBucketName', usage('the server does not accept this bucket name')],
 ]);
 
 /** Errors of TLS do not pass by waiting. */
@@ -114,8 +102,7 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
   const { name, code, message } = error as { name?: string; code?: string; message?: string };
   const bucket = `s3://${place.bucket}`;
   const object = `${bucket}/${place.prefix}${key ?? ''}`;
-  const build = (what: string, { code: kind, why, next }: Meaning) =>
-    new PachError(kind, { what, why, ...(next === undefined ? {} : { next }), cause: error });
+  const build = (what: string, meaning: Meaning): PachError => errorWith(what, meaning, error);
 
   const status = statusOf(error);
   if (status === 407) return build(bucket, proxyPassword);
@@ -143,7 +130,7 @@ export function fromS3(error: unknown, place: S3Place, key: string | undefined):
   }
   if (status === 404) return build(object, { code: 'not-found', why: 'there is no such object' });
   if (status === 507) return build(bucket, full);
-  if (status === 501) return build(object, byName.get('NotImplemented') as Meaning);
+  if (status === 501) return build(object, notSupported);
   // 409: two conditional writes met, and this one was not carried out.
   if (status === 409 || status === 429 || name === 'RequestTimeout' || (status !== undefined && status >= 500)) {
     return build(bucket, { code: 'unreachable', why: `the server answered ${status} (${name})` });
