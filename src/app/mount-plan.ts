@@ -32,7 +32,7 @@ export interface MountPlan {
   readonly keepsFirstReads?: boolean;
 }
 
-/** What a plan says of the store. The server runs in another folder: what was said relative to this one must hold there. */
+/** The store and this machine's state, for a plan. Paths become absolute, since the server runs in another folder. */
 export function whereOf({
   home,
   storeUrl,

@@ -93,15 +93,15 @@ export async function mountpointPath(text: string): Promise<string> {
 }
 
 /**
- * The last word of a command line, in case that it is a repo and the mountpoint was forgotten: the name that a
- * repo might have, undefined for what is a path. Throws `usage` for the address of a version.
+ * The last word of a command line, which may be a repo when the mountpoint was forgotten: the name of that
+ * repo, or undefined when the word is a path. Throws `usage` for the address of a version.
  */
 export function maybeRepoName(word: string, sources: readonly string[]): string | undefined {
   const repoIn = (text: string): string => text.split(/[@:]/)[0] as string;
   const name = repoIn(word);
   if (/^\.{0,2}\//.test(word) || (name.includes('/') && isThere(dirname(name))) || isThere(word)) return undefined;
   if (name === word) {
-    // Who shows a repo may well do so in a folder of its name.
+    // The repo itself may be shown in a folder of its name.
     return /^[\w-]+$/.test(word) && !sources.some((source) => repoIn(source) === word) ? word : undefined;
   }
   try {
@@ -112,7 +112,7 @@ export function maybeRepoName(word: string, sources: readonly string[]): string 
   throw noMountpoint(word, sources);
 }
 
-/** True when there is something, which is not asked: a server that hangs would not answer. */
+/** True when the name exists. Does not stat what is mounted there: a server that hangs would not answer. */
 function isThere(path: string): boolean {
   try {
     readlinkSync(path);
@@ -206,7 +206,7 @@ function sourceName(sources: readonly string[]): string {
 function startServer({ device, table }: KernelConnection, storeUrl: string, logPath: string): Mounted {
   const entry = fileURLToPath(new URL('../bundle/serve-main.cjs', import.meta.url));
   const supervisor = fileURLToPath(new URL('../../native/build/supervisor', import.meta.url));
-  // Node reads further authorities as it starts, 80 ms for a system's whole list, of no use to a folder.
+  // Node reads these authorities as it starts, which takes 80 ms. A folder store needs none.
   const { NODE_EXTRA_CA_CERTS: _authorities, ...environment } = process.env;
   const log = openSync(logPath, 'a', 0o600);
   try {

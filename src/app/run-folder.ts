@@ -1,6 +1,6 @@
 /**
- * The folder of an engine that runs jobs on this machine: slots, code, a mount. What an engine left
- * that was killed is cleared away by the next one, but for the logs, which are kept for a while.
+ * The folder of an engine that runs jobs on this machine: slots, code, a mount. The next engine clears
+ * away the folder of one that was killed. Logs are kept for a while.
  */
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ async function clearLogs(home: Home): Promise<void> {
   }
 }
 
-/** Nothing is removed through a mount: they go first, the innermost before those that they lie in. */
+/** Unmounts what is mounted below first, innermost first, so that nothing is removed through a mount. */
 async function clear(dir: string): Promise<void> {
   const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
   const places = table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);

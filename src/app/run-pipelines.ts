@@ -34,7 +34,7 @@ import { secretsOf } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
 export interface RunRequest {
-  /** Pipelines, which what they depend on is run before. */
+  /** Pipelines to run, after those that they depend on. */
   readonly names: readonly string[];
   /** Where all output goes: a name that a branch may have. */
   readonly branch: string | undefined;
@@ -108,7 +108,7 @@ export async function* runPipelines(
   }
 }
 
-/** What the datums of these jobs printed is in the store now. Logs of a job that was broken off are nowhere else. */
+/** Removes the local logs of jobs that ended: the store has them now. Those of an interrupted job are nowhere else. */
 async function clearLogs({ home }: Settings, project: OpenProject['project']): Promise<void> {
   const snapshot = await project.snapshot();
   for (const name of await jobsWithLogs(home)) {
@@ -153,7 +153,7 @@ async function worldOf(
   const { files, env } = await secretsOf(settings.home, spec);
   const isNamed = 'image' in ((spec.document as { transform?: object }).transform ?? {});
   return {
-    // Nobody need be told of a default that is of no use.
+    // A default that does not matter is not reported.
     image: isNamed || executor === 'docker' ? transform.image : undefined,
     secrets: files,
     env,

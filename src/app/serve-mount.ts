@@ -1,6 +1,6 @@
 /**
- * The process that serves one mount. It gets the kernel's descriptors from whoever mounted, never
- * touches the mount itself, and ends when the mount does.
+ * The process that serves one mount. It gets the kernel's descriptors from the command that mounted,
+ * never touches the mount itself, and ends when the mount does.
  */
 import { preloadFetch } from '../base/native.ts';
 import { removeTreeAsync } from '../base/remove.ts';
@@ -31,7 +31,7 @@ export interface ServeCalls {
   readonly report: (message: ServeMessage) => void;
   /** Begins to tell the supervisor, over and over, that this process is alive. */
   readonly beat: () => void;
-  /** Keeps what went wrong for whoever looks for it later. */
+  /** Writes what went wrong to the server's log. */
   readonly log: (error: unknown) => void;
 }
 
@@ -92,7 +92,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     record,
   }));
   await writeMountRecord(home, record);
-  // What is mounted goes and ends the connection; where it is gone already, another mount namespace keeps that.
+  // Unmounting ends the connection to the kernel, unless another mount namespace still has the mount.
   const stopped = new Promise<void>((resolve) => {
     const stop = async (): Promise<void> => {
       const isMounted = (await kernelMounts()).some((mount) => mount.device === device);
@@ -120,7 +120,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   }
 }
 
-/** What was read first, for who brings and who keeps it; undefined where nothing of it is kept. */
+/** Options for replaying and recording first reads; undefined when they are not kept. */
 function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number): FirstReadsOptions | undefined {
   const { name } = project.options;
   return (
@@ -134,7 +134,7 @@ function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number
   );
 }
 
-/** Whoever of this user connects gets what `document` says then, as JSON. */
+/** Answers each connection of this user with what `document` returns then, as JSON. */
 async function answerWith(path: string, document: () => object): Promise<Listener> {
   await removeTreeAsync(path);
   return listenAt(path, (connection) => {

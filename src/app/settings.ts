@@ -22,7 +22,7 @@ export interface Settings {
   readonly project: string;
   /** Who is written into commits. */
   readonly author: string;
-  /** The user's word that nobody else writes to a store without conditional writes. */
+  /** The user promises that nobody else writes to the store, which has no conditional writes. */
   readonly singleWriter?: boolean;
   /** Where the Docker engine is, when it is not where it usually is. */
   readonly docker?: string | undefined;
@@ -43,7 +43,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function settingsFrom(flags: Flags, environment: Environment): Settings {
   const { home, homeNote } = homeFrom(environment);
   if (flags.store === '') {
-    // Of a variable that is not set, most often. The default store is not meant.
+    // Mostly an unset variable of a shell: the user did not mean the default store.
     throw new PachError('usage', { what: '--store', why: 'its value is empty' });
   }
   const named = flags.store ?? environment['PACH_STORE'];
@@ -76,8 +76,8 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
 }
 
 /**
- * `sudo` may leave HOME to root as the user has it. What root made there the user could not use, so root's state is
- * in root's own home then.
+ * `sudo` may leave root the user's HOME. The user could not use what root made there, so root's state is in root's
+ * own home then.
  */
 function homeFrom(environment: Environment): Pick<Settings, 'home' | 'homeNote'> {
   const named = environment['PACH_HOME'] && utf8Path(environment['PACH_HOME']);

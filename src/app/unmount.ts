@@ -11,7 +11,7 @@ import { kernelMounts, type KernelMount } from '../local/kernel-mounts.ts';
 import type { Home } from '../local/home.ts';
 import { unmountKernel } from '../mount/kernel-mount.ts';
 
-/** A server that ends still writes to its cache, on a disk that may be slow; with files open it goes on. */
+/** A server that ends still writes to its cache, maybe on a slow disk. One with open files runs on. */
 const endMsMax = 10_000;
 const lazyEndMsMax = 2000;
 const pollMs = 20;
@@ -73,7 +73,7 @@ export async function unmount(mount: KernelMount, lazy: boolean): Promise<string
   return `${mount.mountpoint}: ${why}. Its server runs until that ends. To end it now: kill ${server.pid}`;
 }
 
-/** Ends processes as they want to, or by force: standing still first, so that none starts another one again. */
+/** Ends processes: by SIGTERM, then by SIGKILL. SIGSTOP comes before that, so that no supervisor starts another server. */
 async function end(running: () => readonly MountServer[]): Promise<void> {
   const signal = (name: NodeJS.Signals): void => {
     for (const { pid } of running()) {

@@ -70,12 +70,12 @@ export async function allEnded<A, B>(work: readonly [Promise<A>, Promise<B>]): P
   return Promise.all(work);
 }
 
-/** How long a stream that is always ready may keep everything else waiting, signals to the process among it. */
+/** How long a stream that is always ready may block the event loop, and with it signals to the process. */
 const turnMs = 20;
 
 /**
  * The same stream, which throws the reason of `signal` soon after that is aborted. A loop over
- * bytes that are in memory takes no turn of the event loop by itself, and would hear nothing.
+ * bytes in memory never returns to the event loop by itself, so nothing could abort the signal.
  */
 export async function* heeding<T>(stream: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
   let turn = performance.now();
@@ -89,5 +89,5 @@ export async function* heeding<T>(stream: AsyncIterable<T>, signal: AbortSignal 
   }
 }
 
-/** A longer timer would run off at once: Node counts its milliseconds in 31 bits. */
+/** Node counts a timer's milliseconds in 31 bits: a longer one would fire at once. */
 export const timerMsMax = 2 ** 31 - 1;

@@ -1,13 +1,13 @@
 /**
- * The time that somebody waits at most for another machine. It is made where the waiting begins, and
- * every attempt, queue and body below hears it. Data that really moves renews it.
+ * How long a caller waits at most for another machine. The caller makes it, and passes it down to
+ * every attempt, queue and body. It begins anew whenever enough data has arrived.
  */
 import { timerMsMax } from './async.ts';
 import { PachError } from './errors.ts';
 
-/** How long a read waits for a store that does not answer, where nobody says otherwise. */
+/** How long a read waits for a store that does not answer, by default. */
 export const timeoutMsDefault = 30_000;
-/** A read that gets so many bytes within its time has as much time again. */
+/** A read that receives this many bytes within its window gets another window. */
 const movedBytesMin = 64 * 1024;
 
 interface Clock {
@@ -31,7 +31,7 @@ export class Deadline {
     return Object.assign(Object.create(Deadline.prototype) as Deadline, { clock: this.clock, stop });
   }
 
-  /** Notes bytes that came for who waits, or for those before him in a queue. */
+  /** Notes bytes that arrived, for the caller itself or for requests before it in a queue. */
   moved(bytes: number): void {
     this.clock.bytes += bytes;
   }
@@ -54,7 +54,7 @@ export class Deadline {
 
   /**
    * The result of `work`. Throws `unreachable` of `what` when the deadline is over first. The signal that
-   * `work` gets is aborted at the end, however that comes: nothing goes on that nobody waits for.
+   * `work` gets is aborted when this returns or throws, so that no request goes on for nobody.
    */
   async run<T>(what: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.isOver) throw this.error(what);
@@ -86,5 +86,5 @@ export class Deadline {
   }
 }
 
-/** One for all: a reason made at each abort would cost its stack. */
+/** One error for every abort: making one each time would cost a stack trace. */
 const ended = new Error('nobody waits for it any more');

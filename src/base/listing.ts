@@ -28,7 +28,7 @@ export class Listing {
   readonly count: number;
   /**
    * For each regular file, in order, 16 bytes that change whenever name, inode, size, mode or times
-   * do; zeros for one that changed so lately that its times need not show the next change.
+   * do. Zeros for a file that changed so lately that its next change may leave the times as they are.
    */
   readonly fingerprints: Buffer;
   private readonly native: NativeListing;
@@ -42,7 +42,7 @@ export class Listing {
     this.rows = new DataView(rows.buffer, rows.byteOffset, rows.length);
   }
 
-  /** Bytes of all that is there. */
+  /** The sizes of all entries, added up. */
   get bytes(): number {
     let sum = 0;
     for (let at = 0; at < this.rows.byteLength; at += rowBytes) sum += this.rows.getFloat64(at + 8, true);

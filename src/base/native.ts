@@ -13,7 +13,7 @@ export type CutPiece =
   | { readonly length: number; readonly bytes?: undefined; readonly hash?: undefined }
   | { readonly length: number; readonly bytes: Buffer; readonly hash: Buffer };
 
-/** Cuts one byte stream into chunks and holes (FORMAT.md section 2). Calls must not overlap; after an error it is over. */
+/** Cuts one byte stream into chunks and holes (FORMAT.md section 2). Calls must not overlap. Useless after an error. */
 export interface Cutter {
   /** Feeds the next bytes; resolves to the pieces that are now certain. */
   push(bytes: Uint8Array): Promise<CutPiece[]>;
@@ -49,37 +49,37 @@ export interface SmallFile {
 }
 
 /**
- * A large file's plain bytes on this machine's disk, and which of them are there. Processes that
- * open the same two files share what each of them has put there. All in bytes.
+ * A large file's plain bytes on this machine's disk, and which of them are present. Processes that
+ * open the same two files (bytes and checksums) share what each of them has stored. All in bytes.
  */
 export interface CacheFile {
-  /** The end of what is there from `offset` on, at most `limit`; `offset` where there is nothing. */
+  /** Where the bytes that are present from `offset` on end, at most `limit`; `offset` when none are. */
   presentUntil(offset: number, limit: number): number;
   /**
-   * True when all of a chunk is there, also where it shares a block of 4 KiB with a chunk that is not,
-   * so that nobody can read that block.
+   * True when all of a chunk is present. It may still share a block of 4 KiB with a chunk that is
+   * not, and then that block can't be read yet.
    */
   has(offset: number, length: number): boolean;
   /**
-   * Keeps a chunk that the caller has verified. `left` and `right` say that a hole or an end of the
-   * file is beside it. A chunk inside of one block is only kept where both are. Rejects with `code`
-   * when the disk does not take it.
+   * Stores a chunk that the caller has verified. `left` and `right`: a hole or an end of the file is
+   * on that side. A chunk within a single block is stored only when both are true. Rejects with
+   * `code` when the disk refuses it.
    */
   put(offset: number, bytes: Uint8Array, left: boolean, right: boolean): Promise<void>;
   /** The bytes, checked; undefined when not all are there or some were damaged. Damaged blocks are forgotten. */
   read(offset: number, length: number): Promise<Buffer | undefined>;
   drop(offset: number, length: number): void;
   /**
-   * Says to other processes that this one fetches a range; false when another fetches a part of it.
-   * Ends with `unclaim`, or with the process.
+   * Tells other processes that this one fetches a range; false when another fetches a part of it.
+   * The claim ends with `unclaim`, or with the process.
    */
   claim(offset: number, length: number): boolean;
   unclaim(offset: number, length: number): void;
   /** True when every byte is there, as the checksums say. */
   whole(): boolean;
   /**
-   * Reads a range back: bytes that are there, and those that were damaged. Damaged blocks are
-   * forgotten. `past`: what the page cache does not have is left out of it.
+   * Reads a range back and counts the bytes that are right and those that are damaged. Damaged blocks
+   * are forgotten. `past`: reads past the page cache what it does not have.
    */
   check(offset: number, length: number, past: boolean): Promise<{ checked: number; damaged: number }>;
   /** Writes all to the disk; resolves to what the file looks like then. */
@@ -95,8 +95,8 @@ export interface CacheFile {
   /** This file for another addon; undefined once it is closed. */
   readonly shared: object | undefined;
   /**
-   * Gives its descriptors back, once what is under way in threads has ended: nobody can wait for the
-   * garbage collector with those. From then on nothing is there, and nothing can be put.
+   * Closes its descriptors once its threads are done, since they are too scarce to wait for the
+   * garbage collector. From then on it holds nothing and takes nothing.
    */
   close(): void;
 }
@@ -104,11 +104,11 @@ export interface CacheFile {
 /** Threads that fetch chunks into cache files. */
 export interface Fetcher {
   /**
-   * Begins a transfer of one range of an object. `pieces` are rows of 64 bytes: doubles for where the
-   * chunk is stored in the object and, at 16, 32-bit lengths stored and plain; at 8 a double for its
-   * offset in the file; at 24 and 25 `left` and `right` of `put`; at 32 its hash. Ascending.
-   * `urgent`: it goes before what is not; `held`: somebody will read it here, so that it may stay in
-   * memory until then. The result gives it up: it ends soon, unless all of it is there.
+   * Begins a transfer of one range of an object. `pieces` are ascending rows of 64 bytes, a chunk each:
+   * at 0 a double, its offset in the object; at 8 a double, its offset in the file; at 16 and 20 its
+   * stored and plain length (u32); at 24 and 25 `left` and `right` of `put`; at 32 its hash.
+   * `urgent`: goes before transfers that are not. `held`: this process will read it, so it may stay in
+   * memory until then. The function that is returned cancels it; it ends soon, unless it is complete.
    */
   fetch(
     id: number,
@@ -129,9 +129,10 @@ export interface Fetcher {
 }
 
 /**
- * Told when a transfer begins (`count` is -1), now and then of the `bytes` that came (`count` is -1 again), of each piece that can be read (`count` is its
- * number), and once of the end, when the file has what landed: then `count` pieces did, `bytes` came, and `failure` says what
- * went wrong, if anything: "refused" when the server does not accept the address.
+ * Called when a transfer begins and now and then with the `bytes` that came so far (`count` is -1),
+ * for each piece that can be read (`count` is its number), and once at the end, when the file holds what
+ * arrived: `count` pieces, `bytes` bytes. `failure` says what went wrong, if anything: "refused" when the
+ * server does not accept the address.
  */
 export type FetchHandler = (id: number, ended: boolean, count: number, bytes: number, failure: string) => void;
 
@@ -144,8 +145,8 @@ export interface NativeData {
   verifyNode(bytes: Uint8Array, hash: Uint8Array): boolean;
   createCutter(): Cutter;
   /**
-   * Blobs (FORMAT.md section 3: codec byte and payload) of plain bytes, in one call; undefined for a
-   * long one that is the byte 0 and the plain bytes themselves, which then need no copy.
+   * Blobs (FORMAT.md section 3: codec byte and payload) of plain bytes, in one call. Undefined for a
+   * long blob that does not compress: it is the byte 0 and the plain bytes, which need no copy.
    */
   encodeBlobs(plain: readonly Uint8Array[]): Promise<(Buffer | undefined)[]>;
   /**
@@ -189,7 +190,7 @@ export interface NativeData {
    * first stays. Resolves to the number of rows left, which are the first ones in `rows`.
    */
   sortRows(rows: Uint8Array, rowBytes: number): Promise<number>;
-  /** Loads a shared library for the rest of the process, so that who needs it finds it there; false where that fails. */
+  /** Loads a shared library for the rest of the process, so that later users find it loaded; false when that fails. */
   preload(path: Buffer): Promise<boolean>;
   /** Takes an exclusive flock(2) if that can be had now; false when others have one. */
   tryLock(fd: number): boolean;
@@ -199,8 +200,8 @@ export interface NativeData {
 
 export interface NativeFetch {
   /**
-   * `data` and `sums` are descriptors, which stay the caller's. `size`: undefined for that which the
-   * checksums name. `content` is the hash that names the content, `boot` 16 bytes that differ from one
+   * `data` and `sums` are descriptors, which the caller still owns. `size`: undefined to take the size
+   * from the checksums. `content` is the hash that names the content, `boot` 16 bytes that differ from one
    * start of the machine to the next. Errors carry `code`: ESTALE when the checksums are of another
    * file or content, EPROTONOSUPPORT when they name no size that is understood.
    */
@@ -212,8 +213,8 @@ export interface NativeFetch {
     boot: Uint8Array,
   ) => CacheFile;
   /**
-   * `memory`: bytes for what is between the store and its readers. Consecutive chunks lie there until
-   * they are written and read; where it is full, and for single ones, bytes are read back from the file.
+   * `memory`: bytes for chunks on their way from the store to their readers. Consecutive chunks stay
+   * there until they are written and read; single chunks, and all when it is full, are read back from the file.
    */
   readonly Fetcher: new (threads: number, memory: number, handler: FetchHandler) => Fetcher;
 }
@@ -229,13 +230,13 @@ export function native(): NativeData {
   return data;
 }
 
-/** The one that fetches, with libcurl: loaded by what reads large files. */
+/** The addon that fetches with libcurl. Only readers of large files load it. */
 export function nativeFetch(): NativeFetch {
   fetching ??= require('../../native/build/fetch.node') as NativeFetch;
   return fetching;
 }
 
-/** Loads it beside what goes on: with all that libcurl wants, a cold disk takes a fifth of a second for it. */
+/** Loads it in the background: from a cold disk, with the libraries of libcurl, that takes 0.2 s. */
 export async function preloadFetch(): Promise<void> {
   await native().preload(Buffer.from(require.resolve('../../native/build/fetch.node')));
 }

@@ -1,12 +1,12 @@
 /**
- * How long requests of one kind take, so that one which takes far longer than its peers can be told.
+ * How long requests of one kind take. It tells when a request takes far longer than its peers.
  */
 
-/** Before so many are known, none is far slower than the others. */
+/** With fewer answers than this, no request counts as slow. */
 const countMin = 8;
 const newestWeight = 1 / 8;
 const timesSlower = 4;
-const patienceMsMin = 1000;
+const hedgeAfterMsMin = 1000;
 
 export class Pace {
   private count = 0;
@@ -22,8 +22,8 @@ export class Pace {
   }
 
   /** Milliseconds after which a request for so many bytes is far slower than its peers. */
-  patienceMs(bytes: number): number {
+  hedgeAfterMs(bytes: number): number {
     if (this.count < countMin) return Infinity;
-    return Math.max(patienceMsMin, timesSlower * this.ms * Math.max(1, bytes / this.bytes));
+    return Math.max(hedgeAfterMsMin, timesSlower * this.ms * Math.max(1, bytes / this.bytes));
   }
 }

@@ -38,7 +38,7 @@ export class OpenFile implements AsyncDisposable {
     this.fd = fd;
   }
 
-  /** Waits for nothing, whatever it is: a FIFO opens at once. Errors carry `code`. */
+  /** Never blocks: also a FIFO opens at once. Errors carry `code`. */
   static async at({ root, path }: Place): Promise<OpenFile> {
     return new OpenFile(await native().openFile(root, path));
   }

@@ -1,5 +1,5 @@
 /**
- * A bounded queue between who makes items and who takes them.
+ * A bounded queue between a producer and a consumer.
  */
 
 export class Queue<T> {
@@ -35,7 +35,7 @@ export class Queue<T> {
     for (const go of [...this.takers.splice(0), ...this.makers.splice(0)]) go();
   }
 
-  /** Ends, and nobody takes what is left. */
+  /** Ends, and drops what is left. */
   drop(): void {
     this.items.length = 0;
     this.end();

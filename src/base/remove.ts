@@ -1,7 +1,7 @@
 /**
- * Removing folders with all in them. The native side walks them by descriptors: no link is followed,
- * whoever swaps a folder for one meanwhile, and no other mount is entered. It also gets folders whose
- * owner took rights away, or that lie deeper than any path leads.
+ * Removing folders with all in them. The native side walks them by descriptors: it follows no link,
+ * even if somebody swaps a folder for one meanwhile, and enters no other mount. It also removes folders
+ * whose owner took rights away, and those that lie deeper than a path can name.
  */
 import { native } from './native.ts';
 
@@ -12,12 +12,12 @@ const slash = 0x2f;
  * way to it are followed: see `removeOne`. Throws the system's error for what can't be removed.
  */
 export function removeTree(path: Buffer): void {
-  native().remove(...parted(path), 'tree');
+  native().remove(...split(path), 'tree');
 }
 
 /** The same, off the main thread. */
 export async function removeTreeAsync(path: string): Promise<void> {
-  await native().removeAsync(...parted(Buffer.from(path)), 'tree');
+  await native().removeAsync(...split(Buffer.from(path)), 'tree');
 }
 
 /** Removes what lies below a folder, which stays, and its extended attributes. Throws ENOTDIR when it is a link. */
@@ -35,7 +35,7 @@ export async function removeOne(folder: string, path: string): Promise<void> {
 }
 
 /** The folder that a path lies in, with a slash at its end so that it may be a link, and the name. */
-function parted(path: Buffer): [Buffer, Buffer] {
+function split(path: Buffer): [Buffer, Buffer] {
   const whole = withoutSlash(path);
   const end = whole.lastIndexOf(slash) + 1;
   return [end === 0 ? Buffer.from('./') : whole.subarray(0, end), whole.subarray(end)];

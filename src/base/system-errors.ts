@@ -37,7 +37,7 @@ export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** What they mean outside of a store, where that is something else. */
+/** Meanings outside of a store, where they differ. */
 const meaningsElsewhere: ReadonlyMap<string, Meaning> = new Map([
   ['ENOENT', { code: 'not-found', why: 'there is no such file or folder' }],
   ['EISDIR', { code: 'usage', why: 'it is a folder, and a file is needed there' }],
@@ -55,7 +55,7 @@ const meaningsElsewhere: ReadonlyMap<string, Meaning> = new Map([
   ['ECONNRESET', { code: 'unreachable', why: 'the connection was closed by the other side' }],
 ]);
 
-/** An error of the system that nobody has put in words, as an operating error; defects are given back as they are. */
+/** An error of the system as an operating error, in words. Operating errors and defects come back unchanged. */
 export function inSystemWords(error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined || error instanceof PachError || !(errno in constants.errno)) return error;
@@ -68,7 +68,7 @@ export function inSystemWords(error: unknown): unknown {
   return errorWith(what, { ...meaning, next: next?.replaceAll('PATH', shellWord(what)) }, error);
 }
 
-/** What failed at `path`, as an operating error; defects are given back as they are. */
+/** The same for what failed at `path` in a store. */
 export function fromErrno(error: unknown, path: string): unknown {
   const errno = errnoOf(error);
   if (errno === undefined || error instanceof PachError || !('syscall' in (error as Error))) return error;

@@ -1,6 +1,6 @@
 /**
- * Unix sockets at paths of any length. The kernel takes 107 bytes of one, and what is longer is cut off
- * silently; so a socket is named through a descriptor of its folder.
+ * Unix sockets at paths of any length. The kernel takes 107 bytes of a path, and Node cuts off the rest
+ * silently. So a socket is named through a descriptor of its folder.
  */
 import { open, type FileHandle } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -12,9 +12,9 @@ export interface Listener {
 }
 
 /** Listens at `path`, where nothing may be yet. Throws the system's error. */
-export async function listenAt(path: string, visited: (socket: Socket) => void): Promise<Listener> {
+export async function listenAt(path: string, connected: (socket: Socket) => void): Promise<Listener> {
   const folder = await open(dirname(path));
-  const server = createServer(visited);
+  const server = createServer(connected);
   // The socket is removed by its path, which goes through the descriptor.
   const close = (): Promise<void> => {
     server.close();

@@ -1,5 +1,5 @@
 /**
- * Text of others in a line of ours: characters that are not seen, or that move what is, are shown.
+ * Foreign text within a line of ours: characters that are invisible, or that move others, are escaped.
  */
 
 /** Control and format characters (bidirectional overrides, zero width), line separators, bytes that are not UTF-8. */

@@ -153,8 +153,8 @@ export class Transfers {
     for (const transfer of this.sent.values()) {
       const { file, begun, heard, isHedged, count, source, deadline, stop } = transfer;
       const chunks = transfer.chunks.slice(count);
-      const patienceMs = this.pace.patienceMs(storedBytes(chunks));
-      if (begun === 0 || isHedged || chunks.length === 0 || now - heard < patienceMs) continue;
+      const hedgeAfterMs = this.pace.hedgeAfterMs(storedBytes(chunks));
+      if (begun === 0 || isHedged || chunks.length === 0 || now - heard < hedgeAfterMs) continue;
       transfer.isHedged = true;
       this.counters.hedged += 1;
       const nothing = (): void => undefined;

@@ -17,7 +17,7 @@ export interface PackName {
   readonly id: PackId;
 }
 
-/** What takes blobs, whose packs it numbers. */
+/** Rows of blobs. Packs are numbered, and rows name them by number. */
 export abstract class BlobRows {
   /** The packs that rows name by their index here. */
   readonly packs: PackName[] = [];
@@ -155,7 +155,7 @@ function writePlace(row: Buffer, at: number, pack: number, offset: number, store
   row.writeUInt32LE(plain, at + 44);
 }
 
-/** Hashes are as good as random: four of their bytes spread them. */
+/** Hashes are as good as random, so four of their bytes are a slot's hash. */
 function firstWord(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) |

@@ -1,5 +1,5 @@
 /**
- * Indexes that were read or written a moment ago, for all heads that list them: they never change.
+ * Indexes that were read or written lately, shared by all heads that list them. They never change.
  */
 import { Lru } from '../base/lru.ts';
 import type { PackId } from '../model/refs.ts';

@@ -39,13 +39,13 @@ export interface IndexList {
   readonly fresh: readonly StoredPack[];
 }
 
-/** The part of a store, or of a cache before it, that indexes are read through. */
+/** What indexes are read through: a store, or a cache in front of it. */
 export interface IndexReader extends Pick<Store, 'read' | 'readTail'> {
-  /** Of a cache: forgets what it keeps of an object, so that the store is asked again. */
+  /** Of a cache: drops what it has of an object, so that the store is asked again. */
   forget?(key: string): Promise<void>;
 }
 
-/** A segment of which all but the blocks has been read. */
+/** A segment whose end has been read: all but its blocks. */
 interface OpenSegment {
   readonly key: string;
   readonly id: PackId;
@@ -54,13 +54,13 @@ interface OpenSegment {
 
 const readsAhead = 8;
 const searchesMax = 16;
-/** Packs whose own index is kept, because something in them was found a moment ago. */
+/** Packs whose own index is kept in memory, because something in them was found lately. */
 const recentPacksMax = 16;
 const packTailBytes = 64 * 1024;
 const blockCacheBytes = 16 * 1024 * 1024;
 /** Blocks of a segment that is read whole come in reads of about 4 MiB. */
 const blocksPerRead = 85;
-/** What the store did not have, or had damaged, is asked for again after so long. */
+/** An index that was missing or damaged is asked for again after this time. */
 const failureMs = 1000;
 
 export class KnownBlobs {
@@ -80,9 +80,9 @@ export class KnownBlobs {
     this.cache = cache;
   }
 
-  /** Begins to read what answers need, for who knows that they will ask. */
+  /** Begins to read the indexes, for a caller that will need them soon. */
   prepare(): void {
-    // Whoever asks meets the error.
+    // `find` throws the error.
     Promise.all([this.fresh.get(), this.segments.get()]).catch(() => undefined);
   }
 
@@ -242,8 +242,8 @@ export class KnownBlobs {
   }
 
   /**
-   * What `read` makes of an object that the head lists: that it is not there is damage, whoever
-   * asks. What a cache has kept wrongly is read anew.
+   * What `read` makes of an object that the head lists. An absent object is damage. When a cache
+   * gave damaged bytes, the store is asked.
    */
   private async parsed<T>(key: string, read: () => Promise<T>): Promise<T> {
     try {
@@ -259,7 +259,7 @@ export class KnownBlobs {
   }
 }
 
-/** What is loaded once. A failure is told to all who ask soon after; then it is loaded again. */
+/** Loaded once. A failure is thrown to all callers for a while; then it is loaded again. */
 class Loaded<T> {
   private readonly load: () => Promise<T>;
   private loading: Promise<T> | undefined;
@@ -274,7 +274,7 @@ class Loaded<T> {
     this.failedAt = Infinity;
     this.loading = this.load();
     this.loading.catch((error: unknown) => {
-      // A store that does not answer has let all wait already.
+      // A store that does not answer made callers wait already: the next one may try at once.
       this.failedAt = isPachError(error, 'unreachable') ? -Infinity : performance.now();
     });
     return this.loading;

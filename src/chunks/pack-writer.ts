@@ -22,7 +22,7 @@ export interface StoredPack {
   readonly blobs: number;
 }
 
-/** Who is told of packs: when one is complete and its index known, and when it is durable. */
+/** Told of each pack: when it is complete and its index known, and when it is durable. */
 export interface PackWatch {
   closed?(pack: StoredPack, index: PackIndex): void;
   stored?(pack: StoredPack): void;

@@ -17,7 +17,7 @@ const footerBytes = 52;
 const rowsPerLine = 32;
 const lineBytes = 64;
 const bitsPerRow = 8;
-/** The first bytes of hashes are alike in a segment that holds a part of a sorted sequence. */
+/** Offset of the bytes of a hash that choose a line of the filter. The first bytes are alike in a segment that holds a part of a sorted sequence. */
 const lineAt = 20;
 export const segmentEntriesMax = 524_288;
 
@@ -138,7 +138,7 @@ export function blockCount(segment: SegmentTail): number {
   return Math.ceil(segment.entries / rowsPerBlock);
 }
 
-/** Holds a block's bytes against its fence; `where` names the segment in errors. */
+/** Checks a block's bytes against the hash in its fence; `where` names the segment in errors. */
 export function checkBlock(segment: SegmentTail, block: number, bytes: Buffer, where: string): void {
   const fence = segment.fences.subarray(block * fenceBytes + 32, (block + 1) * fenceBytes);
   if (!native().hash('plain', bytes).subarray(0, 16).equals(fence)) {

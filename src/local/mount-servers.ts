@@ -1,6 +1,6 @@
 /**
- * The processes that serve mounts, found by the log they write, which lies in their PACH_HOME under the
- * name of the mount. So nobody has to believe a process id that a file holds.
+ * The processes that serve mounts. They are found by the log that they have open, which lies in their
+ * PACH_HOME under the name of the mount. So no process id that stands in a file is ever trusted.
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { identityOf, type ProcessIdentity } from '../base/processes.ts';
@@ -10,7 +10,7 @@ import { kernelMounts } from './kernel-mounts.ts';
 export interface MountServer extends ProcessIdentity {
   /** The folder of its log, without links. */
   readonly folder: string;
-  /** Of the files of its mount, in that folder. */
+  /** Of the mount's files in that folder, without their ending. */
   readonly name: string;
 }
 

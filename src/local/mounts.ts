@@ -1,6 +1,6 @@
 /**
  * The mounts of a PACH_HOME. What is mounted is what the kernel says; the server of a mount adds a record
- * of what it shows, a JSON file. The record of a mount that is gone is removed by whoever lists.
+ * of what it shows, a JSON file. Listing removes the records of mounts that are gone.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -29,14 +29,14 @@ export interface MountRecord {
 }
 
 export interface Mount extends KernelMount {
-  /** Undefined where neither its file nor the server tells. */
+  /** Undefined when neither the file nor the server gives it. */
   readonly record: MountRecord | undefined;
 }
 
 export interface Mounts {
   /** By mountpoint. */
   readonly mounts: readonly Mount[];
-  /** Paths of what lies in place of a record and is none. */
+  /** Paths of files that have the name of a record and hold none. */
   readonly broken: readonly string[];
 }
 
@@ -85,7 +85,7 @@ export async function askMount(home: Home, mountpoint: string): Promise<MountAns
 
 /**
  * The mounts of this PACH_HOME that the kernel has: those with a record, those whose server writes its log
- * here, and those without a server of which any file is here.
+ * here, and those without a server that have any file here.
  */
 export async function listMounts(home: Home): Promise<Mounts> {
   const files = (await home.has(home.mounts)) ? await readdir(home.mounts) : [];
@@ -107,7 +107,7 @@ export async function listMounts(home: Home): Promise<Mounts> {
       if (here) listed.push({ ...mount, record: await toldRecord(home, mount) });
     }
     for (const [name] of stale) {
-      // A mount namespace that this process isn't in may have it.
+      // Another mount namespace may have the mount: then its server lives.
       const served = servers.some((server) => server.folder === folder && server.name === name);
       if (!served) await rm(join(home.mounts, `${name}.json`), { force: true });
     }
@@ -120,7 +120,7 @@ export async function serversOf(mount: KernelMount): Promise<MountServer[]> {
   return among(await mountServers(mount.user), mount);
 }
 
-/** A process that still serves what is no longer mounted there, in this PACH_HOME and mount namespace. */
+/** A server of this PACH_HOME and mount namespace that still runs though nothing is mounted there any more. */
 export async function leftServer(home: Home, mountpoint: string): Promise<MountServer | undefined> {
   const folder = await realpath(home.mounts).catch(() => home.mounts);
   const namespace = await namespaceOf('self');
@@ -141,7 +141,7 @@ function ownUser(): number {
   return process.geteuid?.() ?? 0;
 }
 
-/** The records, by name, and the paths of what can't be one. */
+/** The records, by name, and the paths of files that are none. */
 async function readRecords(
   home: Home,
   files: readonly string[],
@@ -170,7 +170,7 @@ async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** The record that the server of a mount tells where its file is gone. */
+/** The record as the server of a mount tells it, for when its file is gone. */
 async function toldRecord(home: Home, mount: KernelMount): Promise<MountRecord | undefined> {
   const record = recordFrom((await askMount(home, mount.mountpoint))?.record);
   return record?.device === mount.device && record.mountpoint === mount.mountpoint ? record : undefined;

@@ -19,16 +19,16 @@ export interface FolderKind {
   /** The tag's content, which begins with `tagStart`. */
   readonly tagText: string;
   readonly tagStart: string;
-  /** What a path is written after to name another one: `--cache `. */
+  /** The option, with a blank behind it, that chooses another folder: `--cache `. */
   readonly option: string;
-  /** Whether we made what lies there under this name: of what was there before tags were. */
+  /** Whether this program made what lies in it under this name: for folders that are older than tags. */
   isOurs(folder: string, name: string): Promise<boolean>;
 }
 
-/** Makes or takes a folder for us; what is empty, or holds nothing but ours, gets the tag. Throws `usage`. */
+/** Makes the folder, or tags one that is empty or holds only what this program made. Throws `usage` for others. */
 export async function claimFolder(path: string, kind: FolderKind): Promise<void> {
   await makeFolders(path, 0o700).catch((error: NodeJS.ErrnoException) => {
-    // What is there instead is said below.
+    // Something else is there: the error comes below.
     if (error.code !== 'EEXIST' && error.code !== 'ENOTDIR') throw error;
   });
   await checkFolder(path, kind);
@@ -52,7 +52,7 @@ export async function checkFolder(path: string, kind: FolderKind): Promise<boole
   if (info.uid !== process.geteuid?.()) throw foreignFolder(`${kind.name} ${path}`, path, info.uid, kind.option);
   if (!(await isTagged(path, kind))) {
     for (const name of await readdir(path)) {
-      // A disk of its own has it from its making on.
+      // A file system's own folder: a disk that is mounted here has one.
       if (name === 'lost+found') continue;
       if (!isTagName(name, kind) && !(await kind.isOurs(path, name))) {
         return refuse(
@@ -83,7 +83,7 @@ export function isTagName(name: string, { tag }: FolderKind): boolean {
   return name === tag || (name.startsWith(`${tag}.`) && /^[0-9a-f]{16}$/.test(name.slice(tag.length + 1)));
 }
 
-/** Where it can't be written, nothing else can, or what is put there is known by its names the next time. */
+/** A failure is ignored: either nothing can be written there anyway, or `isOurs` recognises it the next time. */
 async function writeTag(path: string, { tag, tagText }: FolderKind): Promise<void> {
   const temporary = join(path, `${tag}.${randomBytes(8).toString('hex')}`);
   try {
@@ -114,7 +114,7 @@ export function makeBelow(root: string, path: string): string {
   return folder;
 }
 
-/** Somebody has removed all of it. */
+/** For a root that somebody has removed meanwhile. */
 function makeAnew(root: string, path: string): string {
   mkdirSync(root, { recursive: true, mode: 0o700 });
   return makeBelow(root, path);

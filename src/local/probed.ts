@@ -1,6 +1,6 @@
 /**
  * The stores that were found to support conditional writes, so that each is probed once: an empty
- * file for each pair of store id and URL. A store that lacks them is not remembered; it may learn.
+ * file for each pair of store id and URL. A store that lacks them is not remembered: a newer server may have them.
  */
 import { createHash } from 'node:crypto';
 import { access, writeFile } from 'node:fs/promises';
@@ -21,7 +21,7 @@ export async function isProbed(home: Home, store: ProbedStore): Promise<boolean>
   );
 }
 
-/** Where nothing can be kept the store is probed again: no error. */
+/** Where it can't be written, the store is probed again the next time: no error. */
 export async function rememberProbed(home: Home, store: ProbedStore): Promise<void> {
   try {
     await writeFile(join(await home.make(home.probed), nameOf(store)), '', { mode: 0o600 });

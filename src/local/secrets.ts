@@ -32,7 +32,7 @@ interface SecretFile {
 
 const extension = '.json';
 
-/** Keeps a secret; lasting when it resolves. Throws `conflict` when there is one of that name. */
+/** Stores a secret; durable when it resolves. Throws `conflict` when there is one of that name. */
 export async function createSecret(home: Home, { name, values }: Secret): Promise<SecretInfo> {
   const folder = await home.make(home.secrets);
   const data = Object.fromEntries([...values].map(([key, value]) => [key, value.toString('base64')]));
@@ -104,12 +104,12 @@ async function readSecretFile(home: Home, name: string): Promise<SecretFile> {
     const { created, data } = JSON.parse(text) as SecretFile;
     if (typeof created === 'string' && typeof data === 'object') return { created, data };
   } catch {
-    // Said below, without the text: it has the values.
+    // The error comes below. JSON's own would show the text, and so the values.
   }
   throw new PachError('damaged', { what: `secret ${name}`, why: `${path} was damaged or changed by another program` });
 }
 
-/** A name that could be no file here is the name of no secret. */
+/** A name that no file here can have is `not-found`. */
 function pathOf(home: Home, name: string): string {
   if (name.startsWith('.') || /[/\0]/.test(name)) throw missing(name);
   return join(home.secrets, name + extension);

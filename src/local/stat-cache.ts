@@ -19,7 +19,7 @@ const entryBytes = 58;
 const tailBytes = 28;
 const magic = Buffer.from('PACHSC');
 const writeBytes = 1024 * 1024;
-/** The least recently used ones go beyond so many. */
+/** Beyond this many, the least recently used files are removed. */
 const filesMax = 64;
 
 /** What is known of one folder's regular files, in the order of their names. */
@@ -55,7 +55,7 @@ export class StatCache implements AsyncDisposable {
     this.freshPath = `${path}.${randomBytes(6).toString('hex')}`;
   }
 
-  /** Opens what was kept under `name` in a folder; what is not there or not whole knows nothing. */
+  /** Opens what was kept under `name` in a folder; empty when there is none or it is damaged. */
   static async open(folder: string, name: string): Promise<StatCache> {
     const path = join(folder, native().hash('plain', Buffer.from(name)).toString('hex', 0, 16));
     const file = await open(path, 'r').catch(() => undefined);

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { assert, PachError } from '../base/errors.ts';
 
-/** The one way in which stored bytes are refused. */
+/** The error for stored bytes that no writer writes. */
 export function damaged(what: string, why: string): PachError {
   return new PachError('damaged', {
     what,
@@ -15,7 +15,7 @@ export function damaged(what: string, why: string): PachError {
   });
 }
 
-/** What a program says of bytes that only a newer one understands. */
+/** The error for bytes that only a newer program understands. */
 export function unsupported(what: string, needed: string): PachError {
   return new PachError('unsupported', {
     what,

@@ -10,11 +10,11 @@ type Op =
   /** One character but `/`, or with `slash` any one. */
   | { readonly op: 'character'; readonly slash: boolean }
   | { readonly op: 'set'; readonly set: CharacterSet }
-  /** Goes on at `first`, and should that fail at `second`. */
+  /** Tries `first`, then `second` when that fails. */
   | { op: 'split'; first: number; second: number }
   | { op: 'jump'; to: number }
   | { readonly op: 'save'; readonly slot: number }
-  /** Takes a part of a name that the program at `start` does not match. */
+  /** Consumes a part of a name that the program at `start` does not match. */
   | { op: 'not'; start: number; next: number }
   | { readonly op: 'match' };
 
@@ -27,7 +27,7 @@ export interface Program {
   readonly captures: number;
 }
 
-/** What makes a run succeed: a match of the whole text, or getting to its end alive. */
+/** What makes a run succeed: a match of the whole text, or reaching its end with any state left. */
 export type Goal = 'whole' | 'reach';
 
 export function compileParts(parts: readonly Part[]): Program {
@@ -163,7 +163,7 @@ interface Run {
   readonly from: number;
   /** Where the text ends for this run. */
   readonly limit: number;
-  /** `ends`: all ends of matches are told to `ended`. */
+  /** `ends`: `ended` is called with the end of every match. */
   readonly goal: Goal | 'ends';
   readonly ended?: (at: number) => void;
 }

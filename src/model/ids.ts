@@ -11,7 +11,7 @@ export function shortId(id: string): string {
   return id.slice(0, shownDigits);
 }
 
-/** Why a beginning names none: several ids have it, of which these are the first, one more than are shown. */
+/** The error text for a beginning that several ids have. `ids`: the first of them, one more than are shown. */
 export function severalBegin(nouns: string, beginning: string, ids: readonly string[]): string {
   const shown = ids.slice(0, candidatesMax).map(shortId).join(', ');
   return `several ${nouns} begin with ${beginning}: ${shown}${ids.length > candidatesMax ? ', …' : ''}`;

@@ -25,10 +25,10 @@ export interface Sealed<Inner> {
 
 interface Level<Item, Inner> {
   open: (Item | Inner)[];
-  /** Nodes of this level so far; for those hidden in a larger part that was taken whole, "many". */
+  /** Nodes of this level so far. A larger part that was adopted whole counts as "many". */
   nodes: number;
   last: Inner | undefined;
-  /** True when `last` was taken whole. */
+  /** True when `last` is a node of the old tree that was adopted whole. */
   whole: boolean;
 }
 
@@ -59,8 +59,8 @@ export class LevelBuilder<Item, Inner extends { readonly ref: Ref }> {
   }
 
   /**
-   * Ends the sequence. The root is the first level that is one node; where one that was taken
-   * `whole` is all there is, it may be one of the levels below it.
+   * Ends the sequence. The root is the first level with a single node. When that node was adopted
+   * `whole`, the real root may be on a level below it.
    */
   async finish(): Promise<{ readonly root: Inner; readonly whole: boolean }> {
     for (let level = 0; ; level += 1) {

@@ -159,7 +159,7 @@ function indexAt(starts: readonly number[], offset: number): number {
   return low;
 }
 
-/** Decoded nodes live as long as the nodes, which their source keeps or not. */
+/** A decoded form is kept as long as its node, which the source may cache. */
 const decodedNodes = new WeakMap<Node, DecodedList>();
 
 async function loadList(

@@ -31,7 +31,7 @@ export interface NodeSource {
   node(ref: Ref): Promise<Node>;
 }
 
-/** Reads nodes without taking them apart, verified all the same. */
+/** Reads the plain bytes of nodes, verified but not decoded. */
 export interface PlainNodeSource {
   nodeBytes(ref: Ref): Promise<Buffer>;
 }
@@ -88,7 +88,7 @@ export function decodeNode(bytes: Buffer, expected: Hash): Node {
   if (bytes.length > nodeBytesMax) throw damaged(what, 'they are too many');
   const reader: Reader = new Reader(bytes, what);
   const found = reader.u8();
-  // Zeros are what is left of bytes that were lost.
+  // A zero is what a crashed disk leaves of lost bytes: damage, not another version.
   if (found === 0) reader.fail('they do not begin with a version');
   if (found !== version) throw unsupported(what, `version ${found} of the node format`);
   const kind = nodeKinds[reader.u8() - 1] ?? reader.fail('its kind is unknown');

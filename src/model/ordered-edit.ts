@@ -48,7 +48,10 @@ function summaryOf<Item, S extends Summary>(format: OrderedFormat<Item, S>, node
   return node.items ? format.summarizeItems(node.items) : format.summarizeNodes(node.level, node.nodes);
 }
 
-/** Below a node that was taken over whole, and may have had neighbours: the first that can be a root. */
+/**
+ * The root of a tree of which a single old node is left, which was adopted whole: the first node from
+ * there down that is a leaf or has several children.
+ */
 async function highestFork<Item, S extends Summary>(
   source: NodeSource,
   format: OrderedFormat<Item, S>,
@@ -113,7 +116,7 @@ class PendingEdits<Item> {
     this.iterator = Symbol.asyncIterator in edits ? edits[Symbol.asyncIterator]() : edits[Symbol.iterator]();
   }
 
-  /** Lets a generator of edits clean up when not all of them were taken. */
+  /** Ends the generator of edits when not all of them were consumed. */
   async close(): Promise<void> {
     if (this.current) await this.iterator.return?.();
   }

@@ -22,7 +22,7 @@ export interface Inner<S extends Summary> {
   readonly summary: S;
 }
 
-/** Hands out the refs of a node one after another; ends in `damaged` when the next is no such one. */
+/** Hands out the refs of a node one after another. Throws `damaged` when the next one has another type. */
 export type TakeRef = (type?: RefType) => Ref;
 
 interface KeyRules {
@@ -63,7 +63,7 @@ export interface Branch<S extends Summary> {
 
 export type Decoded<Item, S extends Summary> = Leaf<Item> | Branch<S>;
 
-/** A node's place in the tree it was reached in: what must be true of it. */
+/** What its parent says of a node, which must be true of it. */
 export interface Within<S extends Summary> {
   readonly parentLevel: number;
   readonly inner: Inner<S>;
@@ -71,7 +71,7 @@ export interface Within<S extends Summary> {
   readonly after: Buffer | undefined;
 }
 
-/** Decoded nodes live as long as the nodes, which their source keeps or not. */
+/** A decoded form is kept as long as its node, which the source may cache. */
 const decodedNodes = new WeakMap<Node, Decoded<unknown, Summary>>();
 
 /** Reads and decodes a node; checks it against its parent, so that levels sink and keys ascend. */
@@ -166,7 +166,7 @@ function readKey(reader: Reader, rules: KeyRules, before: Buffer | undefined): B
   const suffix = reader.bytes(rules.keyBytesMax);
   if (shared > (before?.length ?? 0)) reader.fail('a key shares more than there is');
   const next = before?.[shared];
-  // Ascending, and as much shared as there is: the first other byte is the larger one.
+  // Keys ascend and share as long a prefix as they can, so the first byte that differs must be larger.
   if (before && (next === undefined ? suffix.length === 0 : (suffix[0] ?? -1) <= next)) {
     reader.fail('its keys are not in order');
   }

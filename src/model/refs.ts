@@ -17,7 +17,7 @@ export interface Place {
 
 export type RefType = 'chunk' | 'node';
 
-/** What (hash) and perhaps where (place). */
+/** Names a blob by its hash, and maybe says where it lies (`place`). */
 export interface Ref {
   readonly type: RefType;
   readonly hash: Hash;

@@ -1,5 +1,5 @@
 /**
- * Which pipelines need a repo or branch that somebody is about to delete.
+ * Which pipelines need a repo or branch that is about to be deleted.
  */
 import { PachError } from '../base/errors.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -7,13 +7,13 @@ import { everyPipeline, type Pipeline } from './pipelines.ts';
 import { pfsInputs } from './spec/input.ts';
 
 /** Data to be deleted: a repo, or one branch of it. */
-export interface Doomed {
+export interface Deletion {
   readonly repo: string;
   readonly branch?: string;
 }
 
 /** Pipelines that read a repo or branch; those that do it only on a branch of their own with that branch. */
-export async function readersOf(snapshot: Snapshot, { repo, branch }: Doomed): Promise<string[]> {
+export async function readersOf(snapshot: Snapshot, { repo, branch }: Deletion): Promise<string[]> {
   const all: { readonly pipeline: Pipeline; readonly branch: string | undefined }[] = [];
   for await (const each of everyPipeline(snapshot)) all.push(each);
   const readers = new Set<string>();
@@ -37,9 +37,9 @@ export async function readersOf(snapshot: Snapshot, { repo, branch }: Doomed): P
  * The pipelines that can't run any more when this is deleted. Throws `conflict` naming them, and
  * for the branch that a pipeline writes, unless `force` says that it is meant.
  */
-export async function checkDoomed(snapshot: Snapshot, doomed: Doomed, force: boolean): Promise<string[]> {
-  const { repo, branch } = doomed;
-  const readers = await readersOf(snapshot, doomed);
+export async function checkDeletion(snapshot: Snapshot, deletion: Deletion, force: boolean): Promise<string[]> {
+  const { repo, branch } = deletion;
+  const readers = await readersOf(snapshot, deletion);
   if (force) return readers;
   const what = branch === undefined ? `repo ${repo}` : `branch ${repo}@${branch}`;
   const next = `pach delete ${branch === undefined ? `repo ${repo}` : `branch ${repo}@${branch}`} --force`;

@@ -6,12 +6,12 @@ import { createGunzip } from 'node:zlib';
 import { PachError } from '../base/errors.ts';
 import { ByteReader } from './byte-reader.ts';
 
-/** Beyond this many bytes, what comes out may be so many times as long as what went in. */
+/** Up to this many unpacked bytes the ratio is not checked. */
 const freeBytes = 64 * 1024 * 1024;
 export const ratioMax = 200;
 
-/** How others begin, and what unpacks them. */
-const strangers: readonly (readonly [magic: string, program: string])[] = [
+/** The first bytes of other formats, and the program that unpacks them. */
+const otherFormats: readonly (readonly [magic: string, program: string])[] = [
   ['fd377a585a00', 'xz'],
   ['28b52ffd', 'zstd'],
   ['425a68', 'bzip2'],
@@ -27,7 +27,7 @@ export async function* unpacked(stream: AsyncIterable<Uint8Array>, shown: string
     const head = await reader.read(6);
     reader.unread(head);
     const hex = head.toString('hex');
-    for (const [magic, program] of strangers) {
+    for (const [magic, program] of otherFormats) {
       if (!hex.startsWith(magic)) continue;
       const next = `${program} -dc ARCHIVE | pach put file TARGET --untar -f -`;
       throw new PachError('unsupported', { what: shown, why: `it is packed with ${program}`, next });

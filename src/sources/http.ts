@@ -23,7 +23,7 @@ export interface HttpOptions {
 interface Answer {
   readonly size: number | undefined;
   readonly body: AsyncIterable<Uint8Array>;
-  /** What says that the rest is of the same version: a strong ETag or the time of the last change. */
+  /** The version, for If-Range: a strong ETag or the time of the last change. */
   readonly version: string | undefined;
   readonly etag: string | undefined;
   readonly modified: string | undefined;
@@ -32,7 +32,7 @@ interface Answer {
 const redirectsMax = 10;
 const redirects = new Set([301, 302, 303, 307, 308]);
 const passing = new Set([408, 425, 429, 500, 502, 503, 504]);
-/** Neither an untrusted certificate nor an answer that is not HTTP passes by waiting. */
+/** Errors that trying again does not mend: an untrusted certificate, an answer that is not HTTP. */
 const lasting = /^(?:ERR_TLS_|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|EPROTO|ERR_SSL_|HPE_|ERR_INVALID|ERR_UNESCAPED)/;
 
 /** Throws `usage` for what is no address of a web server; the message does not repeat it. */
@@ -57,7 +57,7 @@ export function nameOfUrl(url: URL): Buffer {
     name = Buffer.from(decodeURIComponent(part));
     problem = nameProblem(name);
   } catch {
-    // Said below.
+    // The error comes below.
   }
   if (problem === undefined) return name;
   throw new PachError('usage', {
@@ -184,14 +184,14 @@ async function send(
 
 let agentsOnce: Promise<Agents | undefined> | undefined;
 
-/** The same ones for all requests, so that connections are used again; undefined for Node's own. */
+/** One set of agents for all requests, so that connections are reused; undefined for Node's own. */
 function theAgents(): Promise<Agents | undefined> {
   agentsOnce ??= (async () => {
     const { agentsFor, networkOf } = await import('../store/network.ts');
     const { rootCertificates } = process.getBuiltinModule('node:tls');
     const network = await networkOf();
     if (network.isPlain) return undefined;
-    // Beside those that are trusted anyhow: other servers than those of the company are read, too.
+    // In addition to the usual authorities: not only servers of the company are read.
     const trusted = network.authorities && { ca: [...rootCertificates, network.authorities.pem] };
     return agentsFor(network, { keepAlive: true, ...trusted });
   })();
@@ -202,7 +202,7 @@ async function* bodyOf(answer: IncomingMessage, shown: string, idleMs: number): 
   const pieces = answer[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   try {
     for (;;) {
-      // Only our waiting counts: while nobody asks for more, a silent connection is no fault.
+      // The timer runs only while the reader waits: otherwise a silent connection is no fault.
       const timer = setTimeout(() => answer.destroy(silence(idleMs)), idleMs);
       const next = await pieces.next().finally(() => clearTimeout(timer));
       if (next.done) return;

@@ -35,7 +35,7 @@ export type OpenSource =
   | { readonly kind: 'path'; readonly path: string; readonly recursive: boolean }
   | { readonly kind: 'stream'; readonly stream: AsyncIterable<Uint8Array> };
 
-/** What is read from afar waits most of the time. */
+/** Entries read at a time from servers, which mostly wait. */
 const aheadMax = 32;
 const listBytesMax = 64 * 1024 * 1024;
 
@@ -99,9 +99,9 @@ export class Sources implements Disposable {
         return file(into ? [nameOfUrl(url)] : [], (path) => this.webEntry(url, path));
       }
       case 'local': {
-        // One by one they are put as they always are; many are gathered.
+        // A folder, or a single file, is put as a path. Several files are gathered into one source.
         const found = await stat(nameOfText(name)).catch(() => undefined);
-        // Named by a shell for the output of a command: `<(…)`, `/dev/stdin`.
+        // A FIFO, as a shell makes one for `<(…)`, is a stream.
         if (found?.isFIFO()) return { kind: 'stream', stream: localBytes(name, { signal: ending }) };
         if (names.length === 1 || !found?.isFile()) return { kind: 'path', path: name, recursive };
         const own = nameOfText(basename(resolve(name)));
@@ -144,7 +144,7 @@ export class Sources implements Disposable {
     );
   }
 
-  /** Connections to one place are shared by all that lies there. */
+  /** All objects of one place share its connections. */
   private bucket({ place }: S3Address): Promise<Bucket> {
     const key = JSON.stringify(place);
     const open = this.buckets.get(key) ?? import('../store/s3/bucket.ts').then((module) => module.Bucket.open(place));
@@ -212,8 +212,8 @@ export async function* localBytes(path: string, { signal, sized }: LocalReading)
 }
 
 /**
- * A FIFO whose writer may come late, or never. Opened in the usual way it would hold a thread until
- * then, and with it the end of this process.
+ * A FIFO whose writer may come late, or never. A plain open(2) would block a thread until then, and
+ * this process could not end.
  */
 async function openFifo(path: string): Promise<Readable> {
   const fd = await promisify(openDescriptor)(nameOfText(path), constants.O_RDONLY | constants.O_NONBLOCK);

@@ -1,6 +1,6 @@
 /**
- * A stream from afar that goes on where it broke off. What was given stays given: a source whose
- * rest is of another version is an error of who opens it.
+ * A stream from a server that resumes where it broke off. Bytes that were yielded can't be taken back,
+ * so `open` must throw when the rest would be of another version.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
@@ -27,15 +27,15 @@ interface ResumeOptions<T extends Part> {
 
 /** Before the server has answered at all: then the address is likely wrong. */
 const firstTriesMax = 5;
-/** In a row, without progress. */
+/** Failures in a row without progress. */
 const triesMax = 8;
-/** Less than this is none: a connection that breaks after each byte must come to an end. */
+/** Fewer bytes are no progress: a connection that breaks after each byte must fail in the end. */
 const progressBytes = 64 * 1024;
 const delayMsDefault = 200;
 const delayMsMax = 5_000;
 
 /** Counts failures, and waits between tries. */
-class Patience {
+class Retries {
   private readonly signal: AbortSignal;
   private readonly delayMs: number;
   private failures = 0;
@@ -73,7 +73,7 @@ class Patience {
 
 /** Tries again what fails as `unreachable`, a bounded number of times. */
 export function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  return new Patience(signal).persist(work);
+  return new Retries(signal).persist(work);
 }
 
 /**
@@ -82,9 +82,9 @@ export function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise
  */
 export async function openResumable<T extends Part>(options: ResumeOptions<T>): Promise<T> {
   const { shown, signal, open, delayMs } = options;
-  const patience = new Patience(signal, delayMs);
-  const first = await patience.persist(() => open(0, undefined));
-  patience.progressed();
+  const retries = new Retries(signal, delayMs);
+  const first = await retries.persist(() => open(0, undefined));
+  retries.progressed();
 
   async function* body(): AsyncGenerator<Uint8Array> {
     let part = first;
@@ -102,7 +102,7 @@ export async function openResumable<T extends Part>(options: ResumeOptions<T>): 
           }
           if (offset - counted >= progressBytes) {
             counted = offset;
-            patience.progressed();
+            retries.progressed();
           }
           yield bytes;
         }
@@ -110,9 +110,9 @@ export async function openResumable<T extends Part>(options: ResumeOptions<T>): 
         const why = `the server sent ${offset} of the announced ${first.size} bytes`;
         throw new PachError('unreachable', { what: shown, why });
       } catch (error) {
-        await patience.failed(error);
+        await retries.failed(error);
       }
-      part = await patience.persist(() => open(offset, first));
+      part = await retries.persist(() => open(offset, first));
     }
   }
   return { ...first, body: body() };

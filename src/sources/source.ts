@@ -1,11 +1,11 @@
 /**
- * What a source outside of the store gives, whatever it is: entries, in an order of its own, with
- * bytes that are opened when somebody is ready for them. The seam between those who read sources
- * and who stores them (versions/writing/put-entries).
+ * What any source outside of the store gives: entries, in an order of its own. Their bytes are opened
+ * when the consumer is ready for them. The seam between the readers of sources and the code that stores
+ * them (versions/writing/put-entries).
  */
 import type { FileTime } from '../base/file-time.ts';
 
-/** A file whose bytes can be had, once. Throws while it is read when it breaks or is not whole. */
+/** A file whose bytes can be read once. Reading throws when the stream breaks or is not complete. */
 export interface SourceFile extends FileTime {
   readonly executable: boolean;
   readonly bytes: AsyncIterable<Uint8Array>;

@@ -14,7 +14,7 @@ import { blockBytes, parsePax, parsePaxTime, parseTarHeader, type PaxRecords, ty
 
 const membersMax = 10_000_000;
 const pathBytesMax = 4096;
-/** Of what describes a member (long names and pax records), and of what describes all. */
+/** Bytes of the records that describe a member (long names, pax), and of those that describe all members. */
 const recordBytesMax = 1024 * 1024;
 const secondsMax = 2 ** 40;
 /** For people. */
@@ -31,7 +31,7 @@ const refusedTypes: ReadonlyMap<string, string> = new Map([
   ['D', 'a folder of an incremental backup'],
 ]);
 
-/** What stands before a member and says more of it, and how long that is. */
+/** Records before a member's header that add to it, and how many bytes they have. */
 interface Extras {
   readonly pax: PaxRecords;
   readonly name: Buffer | undefined;
@@ -54,7 +54,7 @@ export async function* untar(
   const reader = new ByteReader(heeding(unpacked(stream, archive), signal));
   try {
     yield* members(reader, archive);
-    // The rest too must be sound: a packed stream has its checksum at the end.
+    // The rest is read too: a packed stream has its checksum at the end.
     for await (const _ of reader.rest());
   } finally {
     await reader.close();
@@ -104,7 +104,7 @@ async function* members(reader: ByteReader, archive: string): AsyncGenerator<Sou
     if (header.type === 'V') continue; // a label of the archive
     const left = { bytes: member.size };
     yield member.entry(() => content(reader, left, member.shown));
-    // What nobody wanted to have is passed over.
+    // Bytes that the consumer did not read are skipped.
     for await (const _ of content(reader, left, member.shown));
     await reader.read(padding(member.size));
   }

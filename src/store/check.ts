@@ -1,5 +1,5 @@
 /**
- * What an examination finds out, one thing after another.
+ * The checks that an examination (`pach doctor`) makes, one after another.
  */
 import { PachError } from '../base/errors.ts';
 
@@ -15,8 +15,8 @@ export interface Check {
 }
 
 /**
- * Carries out a check, in which an error is a failure. What does not answer is thrown: nothing that
- * comes after it could be found out.
+ * Carries out a check; an error in it is a failed check. Only `unreachable` is thrown on, since no
+ * later check could be carried out either.
  */
 export async function checked(
   check: string,

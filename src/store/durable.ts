@@ -12,7 +12,7 @@ import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import { errnoOf } from '../base/system-errors.ts';
 import { leftovers, staleMs, temporaryName } from './leftovers.ts';
-import { give, Sharing, type Given } from './sharing.ts';
+import { setRights, Sharing, type Rights } from './sharing.ts';
 
 /** Files of this length on are written past the page cache, and without being put together first. */
 const largeBytesMin = 1024 * 1024;
@@ -59,20 +59,20 @@ function notRegular(path: string, cause?: unknown): PachError {
 async function writeNew(
   path: string,
   parts: readonly Uint8Array[],
-  given: Given | undefined,
+  rights: Rights | undefined,
 ): Promise<AsyncDisposable> {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   if (length >= largeBytesMin) {
-    const fd = await native().writeNewFile(Buffer.from(path), parts, given?.mode, given?.group);
+    const fd = await native().writeNewFile(Buffer.from(path), parts, rights?.mode, rights?.group);
     return { [Symbol.asyncDispose]: () => promisify(close)(fd) };
   }
   const file = await open(path, 'wx', objectMode);
   try {
-    // Without locks, others take it for dead when it is old.
+    // Where locks don't work, others consider it abandoned once it is old.
     await native()
       .lockExclusive(file.fd)
       .catch(() => undefined);
-    if (given) await give(file, given);
+    if (rights) await setRights(file, rights);
     await file.writeFile(Buffer.concat(parts));
     await file.datasync();
     return file;
@@ -82,10 +82,10 @@ async function writeNew(
   }
 }
 
-/** What this process gives to what it makes below the root. */
+/** The rights that this process sets on what it makes below the root. */
 interface Prepared {
-  readonly ofFolders: Given | undefined;
-  readonly ofObjects: Given | undefined;
+  readonly ofFolders: Rights | undefined;
+  readonly ofObjects: Rights | undefined;
 }
 
 /** The folders of one store, made when first needed. */
@@ -101,7 +101,7 @@ export class DurableFolders {
     this.temporary = join(root, '.tmp');
   }
 
-  /** Makes the root, as its parent and the umask will have it. Its parent must exist: a typing error must not grow a tree. */
+  /** Makes the root, with the rights that its parent and the umask give. The parent must exist, so that a typing error makes no tree. */
   private async makeRoot(): Promise<Prepared> {
     this.prepared ??= this.prepare();
     try {
@@ -115,13 +115,13 @@ export class DurableFolders {
   /** Makes `folder` (below the root) and those above it. */
   async make(folder: string): Promise<void> {
     if (this.durable.has(folder)) return;
-    const { ofFolders: given } = await this.makeRoot();
+    const { ofFolders: rights } = await this.makeRoot();
     if (folder === this.root) return;
     await this.make(dirname(folder));
-    if (!given) await makeFolder(folder);
-    else if (!(await lstat(folder).catch(absent))) await this.makeWith(folder, given);
+    if (!rights) await makeFolder(folder);
+    else if (!(await lstat(folder).catch(absent))) await this.makeWith(folder, rights);
     await checkFolder(folder);
-    // Also when another process made it: that one may have died before its own sync.
+    // Also when another process made the folder: it may have died before its own sync.
     await syncFolder(dirname(folder));
     this.durable.add(folder);
   }
@@ -132,14 +132,14 @@ export class DurableFolders {
     try {
       return await openRegular(path, constants.O_RDWR);
     } catch (error) {
-      // Others may have made it, and flock(2) wants no rights, but on NFS.
+      // Another user may have made it. Except on NFS, flock(2) needs no right to write.
       if (errnoOf(error) === 'EACCES') return openRegular(path, constants.O_RDONLY);
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
     const sharing = await Sharing.of(this.root);
     const file = await openRegular(path, constants.O_RDWR | constants.O_CREAT);
-    const given = sharing.file(lockMode, sharing.root);
-    if (given) await give(file, given);
+    const rights = sharing.file(lockMode, sharing.root);
+    if (rights) await setRights(file, rights);
     return file;
   }
 
@@ -154,10 +154,10 @@ export class DurableFolders {
    * The temporary name is gone afterwards, whatever happens.
    */
   async withTemporary<T>(parts: readonly Uint8Array[], place: (path: string) => Promise<T>): Promise<T> {
-    const { ofObjects: given } = await this.makeRoot();
+    const { ofObjects: rights } = await this.makeRoot();
     const path = join(this.temporary, temporaryName());
     try {
-      await using _ = await writeNew(path, parts, given);
+      await using _ = await writeNew(path, parts, rights);
       return await place(path);
     } finally {
       await unlink(path).catch(() => undefined);
@@ -177,14 +177,14 @@ export class DurableFolders {
         cause: error,
       });
     }
-    // Who may make the root may as a rule, but need not, read its parent.
+    // A user who may make the root may not be allowed to read its parent.
     await syncFolder(dirname(this.root)).catch(() => undefined);
     const sharing = await Sharing.of(this.root);
     await makeFolder(this.temporary);
     let temporary = await checkFolder(this.temporary);
-    const given = sharing.folder(sharing.root);
-    if (given && lacks(temporary, given)) {
-      await giveFolder(this.temporary, given);
+    const rights = sharing.folder(sharing.root);
+    if (rights && lacks(temporary, rights)) {
+      await setFolderRights(this.temporary, rights);
       temporary = await checkFolder(this.temporary);
     }
     await leftovers(this.temporary, staleMs, true);
@@ -192,18 +192,18 @@ export class DurableFolders {
   }
 
   /**
-   * Makes a folder that needs more than mkdir(2) gives. It gets that under a name that nobody knows, so
-   * that root can't be led to give rights to another folder, and nobody finds it without them.
+   * Makes a folder that needs more rights than mkdir(2) gives. It gets them under a random name before
+   * it gets its own. So nobody can trick root into changing another folder, or find this one without its rights.
    */
-  private async makeWith(folder: string, given: Given): Promise<void> {
+  private async makeWith(folder: string, rights: Rights): Promise<void> {
     const path = join(this.temporary, temporaryName());
     await mkdir(path);
     try {
-      await giveFolder(path, given);
+      await setFolderRights(path, rights);
       await rename(path, folder);
     } catch (error) {
       await removeOne(this.temporary, basename(path)).catch(() => undefined);
-      // Somebody else was faster; what is there is looked at by who called.
+      // Another process made it first. The caller checks what is there.
       if (!['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
     }
   }
@@ -225,15 +225,15 @@ async function checkFolder(path: string): Promise<Stats> {
   throw new PachError('usage', { what: path, why, next: `ls -ld ${shellWord(path)}` });
 }
 
-async function giveFolder(path: string, given: Given): Promise<void> {
+async function setFolderRights(path: string, rights: Rights): Promise<void> {
   await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  await give(folder, given);
+  await setRights(folder, rights);
 }
 
-/** True for a folder of ours that needs more. */
-function lacks({ uid, gid, mode }: Stats, given: Given): boolean {
+/** True for a folder of this user's that lacks some of these rights. */
+function lacks({ uid, gid, mode }: Stats, rights: Rights): boolean {
   if (uid !== process.geteuid?.()) return false;
-  return ((given.mode ?? 0) & ~mode) !== 0 || (given.group ?? gid) !== gid;
+  return ((rights.mode ?? 0) & ~mode) !== 0 || (rights.group ?? gid) !== gid;
 }
 
 function absent(error: unknown): undefined {

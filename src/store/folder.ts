@@ -63,7 +63,7 @@ class FolderStore implements Store {
   }
 
   async read(key: string, offset: number, length: number): Promise<Uint8Array> {
-    // An empty range reads a byte all the same: only that tells a folder from a file.
+    // Also an empty range reads a byte, since only read(2) tells a folder from a file.
     const bytes = await this.withFile(key, (file) => readRange(file, offset, Math.max(1, length)));
     return bytes.subarray(0, length);
   }
@@ -127,10 +127,10 @@ class FolderStore implements Store {
     const path = this.localPath(key);
     await this.inWords(path, async () => {
       try {
-        // Under the lock, so that a replacement that was decided does not bring it back.
+        // Under the lock: a writer that has checked its condition must not bring it back.
         await this.locked(() => removeOne(`${this.url}/`, key));
       } catch (error) {
-        // Where a name on the way is an object, there is none of this key.
+        // A part of the path is an object: then there is none of this key.
         if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
       }
     });
@@ -154,7 +154,7 @@ class FolderStore implements Store {
     // Nothing is kept open between calls.
   }
 
-  /** Gives a finished file its name unless that exists; either way what stands there is durable then. */
+  /** Gives a finished file its name unless that exists. The object of that name is durable then, either way. */
   private async linkAt(temporary: string, path: string): Promise<boolean> {
     await this.folders.make(dirname(path));
     let written = true;
@@ -181,7 +181,7 @@ class FolderStore implements Store {
         });
       }
       if (errnoOf(error) !== 'ENOENT') throw error;
-      // Somebody has removed the folder since.
+      // Another process has removed the folder.
       this.folders.forget();
       await this.folders.make(dirname(path));
       await link(temporary, path);
@@ -191,7 +191,7 @@ class FolderStore implements Store {
   /** Runs `work` while no other process replaces or deletes objects. */
   private locked<T>(work: () => Promise<T>): Promise<T> {
     return this.turn.run(async () => {
-      // Closing gives the lock back, and so does death.
+      // Closing the descriptor releases the lock, and so does the death of this process.
       await using file = await this.folders.openLock();
       await native().lockExclusive(file.fd);
       return await work();

@@ -11,7 +11,7 @@ import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import type { Leftovers } from './store.ts';
 
-/** Longer than any write lasts: this old, a file goes where nobody can tell whether it is locked, and an empty one. */
+/** Longer than any write lasts. Beyond this age, empty files and files whose lock can't be checked are abandoned too. */
 export const staleMs = 24 * 3600 * 1000;
 
 const shape = /^\d+-[0-9a-f]{16}$/;
@@ -22,32 +22,32 @@ export function temporaryName(): string {
 }
 
 /**
- * What dead writers left in the folder `.tmp` that was not touched for `untouchedMs`; 0: at whatever time,
- * since clocks jump. Removes it when it is to; what can't be removed is not counted then.
+ * What dead writers left in the folder `.tmp` and nobody touched for `untouchedMs`. With 0 times are not
+ * looked at, since clocks jump. With `remove` it is removed, and what can't be removed is not counted.
  */
 export async function leftovers(temporary: string, untouchedMs: number, remove: boolean): Promise<Leftovers> {
   let files = 0;
   let bytes = 0;
   const root = `${dirname(temporary)}/`;
-  // Not through a link that lies in its place.
+  // A link in its place is not followed.
   const folder = await lstat(temporary).catch(() => undefined);
   for (const name of folder?.isDirectory() ? await readdir(temporary) : []) {
     if (!shape.test(name)) continue;
     const path = join(temporary, name);
-    // Others clean up at the same time.
+    // Others may clean up at the same time.
     const found = await lstat(path).catch(() => undefined);
     const ageMs = Date.now() - (found?.mtimeMs ?? 0);
     if (!found || (untouchedMs > 0 && ageMs < untouchedMs) || !(await isDead(path, found, ageMs >= staleMs))) continue;
     const gone = !remove || (await removed(root, join(basename(temporary), name)));
     if (!gone || !found.isFile()) continue;
     files += 1;
-    // A writer may have been killed when the file had its name already.
+    // Killed after link(2): then the bytes belong to an object.
     if (found.nlink === 1) bytes += found.size;
   }
   return { files, bytes };
 }
 
-/** Without rights in the folder it stays. */
+/** False when the user has no right to remove it. */
 function removed(root: string, path: string): Promise<boolean> {
   return removeOne(root, path).then(
     () => true,

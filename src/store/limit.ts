@@ -1,6 +1,6 @@
 /**
  * Decorator for stores behind a network: at most so many requests at a time, others wait in order;
- * and a read that takes far longer than its peers is made a second time, the first answer counts.
+ * and a read that takes far longer than its peers is made a second time (hedged): the first answer counts.
  * Pages of a listing are not counted, as its consumer may make requests between them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,10 +40,10 @@ async function hedge<T>(pace: Pace, bytes: number, work: () => Promise<T>): Prom
     return result;
   };
   const first = work();
-  const patienceMs = pace.patienceMs(bytes);
-  if (patienceMs === Infinity) return noted(await first);
+  const hedgeAfterMs = pace.hedgeAfterMs(bytes);
+  if (hedgeAfterMs === Infinity) return noted(await first);
   const answered = new AbortController();
-  const slow = sleep(patienceMs, true, { signal: answered.signal }).catch(() => false);
+  const slow = sleep(hedgeAfterMs, true, { signal: answered.signal }).catch(() => false);
   try {
     const ended = first.then(
       () => false,

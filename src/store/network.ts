@@ -11,7 +11,7 @@ import { PachError } from '../base/errors.ts';
 
 /** How servers of a scheme are reached. */
 export interface Network {
-  /** The proxy to a server; undefined for a direct way. Secret. */
+  /** The proxy to a server; undefined for a direct connection. Secret. */
   proxyTo(server: URL): URL | undefined;
   /** The file of the authorities that are trusted, and what is in it. */
   readonly authorities: { readonly path: string; readonly pem: string } | undefined;
@@ -96,16 +96,16 @@ interface Way {
 }
 
 function throughProxies<A extends HttpAgent>(agent: A, { network, options, scheme, make }: Way): A {
-  const agents = new Map<string, Adding>();
-  const agentOf = (proxy: URL): Adding => {
-    const found = agents.get(proxy.href) ?? (make(proxy) as Adding);
+  const agents = new Map<string, AgentInternals>();
+  const agentOf = (proxy: URL): AgentInternals => {
+    const found = agents.get(proxy.href) ?? (make(proxy) as AgentInternals);
     agents.set(proxy.href, found);
     return found;
   };
-  const direct = agent as unknown as Adding;
+  const direct = agent as unknown as AgentInternals;
   const [addDirect, destroyDirect] = [direct.addRequest.bind(agent), agent.destroy.bind(agent)];
   return Object.assign(agent, {
-    // Decided before anything of the request is written: a proxy is asked with another first line.
+    // Decided before the request is written, since its first line is another one for a proxy.
     addRequest(request: ClientRequest, to: Target): void {
       const host = isIP(to.host) === 6 ? `[${to.host}]` : to.host;
       const proxy = network.proxyTo(new URL(`${scheme}//${host}:${to.port}`));
@@ -128,8 +128,8 @@ interface Target {
   readonly port: number;
 }
 
-/** What Node calls of an agent, of which its types do not know. */
-interface Adding {
+/** A method that Node calls on agents and that its types leave out. */
+interface AgentInternals {
   addRequest(request: ClientRequest, to: Target & { secureEndpoint?: boolean }): void;
   destroy(): void;
 }
@@ -139,7 +139,7 @@ function proxyOf(text: string | undefined, variable: string): URL | undefined {
   const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url && url.hostname !== '' && /^https?:$/.test(url.protocol)) return url;
-  // It is not repeated: there may be a password in it.
+  // The value is not shown: there may be a password in it.
   const why = 'it is not the address of an http or https proxy';
   throw new PachError('usage', { what: variable, why, next: `write it as http://host:port` });
 }

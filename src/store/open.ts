@@ -17,7 +17,7 @@ export interface OpenStoreOptions {
   readonly requestsMax?: number;
   /** For servers without conditional writes: nobody else writes. Means nothing for other stores. */
   readonly singleWriter?: boolean;
-  /** Goes around the store itself, below the decorators: a view of single tries, for tests. */
+  /** Wraps the store itself, below the decorators, so that tests see single tries. */
   readonly wrap?: (store: Store) => Store;
 }
 
@@ -59,7 +59,7 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
   }
 }
 
-/** Who waits for another try holds no place among the requests under way. */
+/** Retries lie outside of the limit, so that a request that waits for its next try takes no place. */
 function overNetwork(store: Store, options: OpenStoreOptions): Store {
   return new RetryingStore(limitStore(store, options.requestsMax ?? requestsMaxDefault), options.retry);
 }

@@ -1,7 +1,7 @@
 /**
- * Decorator: tries again what failed for want of an answer, for a bounded time. It also keeps the
- * promise of conditional writes when an answer was lost: after a failed try nothing is concluded
- * from "it exists" or "it has changed" before the object was read back.
+ * Decorator: repeats requests that got no answer, for a bounded time. It also keeps the promise of
+ * conditional writes when an answer was lost: after a failed try, "it exists" or "it has changed" may
+ * be our own write, so the object is read back before anything is concluded.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Deadline, timeoutMsDefault } from '../base/deadline.ts';
@@ -27,7 +27,7 @@ export interface RetryOptions {
 
 const delayMsMax = 5_000;
 
-/** A conditional write of which nobody can tell from the object itself whether it was carried out. */
+/** A conditional write that may or may not have been carried out: the object itself does not tell. */
 export class UnknownOutcome extends PachError {}
 
 export class RetryingStore implements Store {
@@ -66,7 +66,7 @@ export class RetryingStore implements Store {
       async () => {
         signal?.throwIfAborted();
         if (await this.store.writeIfAbsent(key, parts, signal)) return true;
-        // What exists may be what an earlier try of ours has written.
+        // An earlier try of ours may have written what exists.
         return failed && (await this.holds(key, parts));
       },
       () => (failed = true),
@@ -106,7 +106,7 @@ export class RetryingStore implements Store {
     );
   }
 
-  /** A listing that broke off is made anew; what was already given is left out. */
+  /** A listing that broke off begins again, and leaves out what was yielded already. */
   async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
     const given = new Set<string>();
     const begin = (): AsyncIterator<ObjectInfo> => this.store.list(prefix, signal)[Symbol.asyncIterator]();

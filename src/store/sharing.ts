@@ -10,8 +10,8 @@ import { readFile, stat, type FileHandle } from 'node:fs/promises';
 const setGroupId = 0o2000;
 const allBits = 0o777;
 
-/** What a new file or folder must be given that it does not have by itself. */
-export interface Given {
+/** Rights that a new file or folder needs beyond those that it gets by itself. */
+export interface Rights {
   /** For chmod. */
   readonly mode?: number | undefined;
   /** For chown. */
@@ -35,21 +35,21 @@ export class Sharing {
     return new Sharing(await stat(root), await currentUmask());
   }
 
-  /** For a folder; undefined when mkdir(2) in `parent` gives it all by itself. */
-  folder(parent: Owned): Given | undefined {
+  /** For a folder; undefined when mkdir(2) in `parent` gives all of them by itself. */
+  folder(parent: Owned): Rights | undefined {
     const group = this.groupIn(parent);
     const missing = this.bits & (this.umask | (setGroupId & ~parent.mode));
     return group === undefined && missing === 0 ? undefined : { mode: (allBits & ~this.umask) | this.bits, group };
   }
 
-  /** For a file made with the rights `asked`; undefined when open(2) in `parent` gives it all by itself. */
-  file(asked: number, parent: Owned): Given | undefined {
+  /** For a file made with the mode `asked`; undefined when open(2) in `parent` gives all of them by itself. */
+  file(asked: number, parent: Owned): Rights | undefined {
     const group = this.groupIn(parent);
     const missing = asked & this.bits & this.umask;
     return group === undefined && missing === 0 ? undefined : { mode: asked & (this.bits | ~this.umask), group };
   }
 
-  /** The sticky bit is for the store's own folder alone: below it, others must replace what they did not make. */
+  /** Without the sticky bit, which only the store's own folder may have: below it, users must replace what others made. */
   private get bits(): number {
     return this.root.mode & (allBits | setGroupId);
   }
@@ -64,14 +64,14 @@ export class Sharing {
   }
 }
 
-/** Gives it; what the system refuses `pach doctor` names. */
-export async function give(file: FileHandle, { mode, group }: Given): Promise<void> {
-  // The group first: to change it takes the bit that hands it on.
+/** Sets them. Ignores what the system refuses: `pach doctor` finds that. */
+export async function setRights(file: FileHandle, { mode, group }: Rights): Promise<void> {
+  // The group first: chown(2) may clear the setgid bit.
   if (group !== undefined) await file.chown(-1, group).catch(() => undefined);
   if (mode !== undefined) await file.chmod(mode).catch(() => undefined);
 }
 
-/** Where the system does not say, it may take away any right. process.umask() would change it for a moment, for all threads. */
+/** All bits where the system does not say. Not process.umask(), which changes it for a moment, for all threads. */
 async function currentUmask(): Promise<number> {
   const status = await readFile('/proc/self/status', 'latin1').catch(() => '');
   const umask = /^Umask:\s*([0-7]+)$/m.exec(status)?.[1];

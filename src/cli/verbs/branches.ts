@@ -5,7 +5,7 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { parseAddress } from '../../model/address.ts';
-import { checkDoomed } from '../../pipelines/readers.ts';
+import { checkDeletion } from '../../pipelines/readers.ts';
 import { createBranch, deleteBranch } from '../../versions/refs.ts';
 import type { Branch } from '../../versions/snapshot.ts';
 import { branchOf, repoOf } from '../addresses.ts';
@@ -100,7 +100,7 @@ export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
     await using opened = await openProject(where);
     let broken: string[] = [];
     await deleteBranch(opened.project, repo, branch, async (snapshot) => {
-      broken = await checkDoomed(snapshot, { repo, branch }, force);
+      broken = await checkDeletion(snapshot, { repo, branch }, force);
     });
     await output.document({ repo, branch, broken }, () => branch);
     if (broken.length > 0)

@@ -3,7 +3,7 @@
  */
 import { openProject } from '../../app/open.ts';
 import { checkName } from '../../model/address.ts';
-import { checkDoomed } from '../../pipelines/readers.ts';
+import { checkDeletion } from '../../pipelines/readers.ts';
 import { createRepo, deleteRepo } from '../../versions/refs.ts';
 import type { Repo, Snapshot } from '../../versions/snapshot.ts';
 import { listProjects } from '../../versions/projects.ts';
@@ -116,7 +116,7 @@ export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
     await deleteRepo(opened.project, repo, {
       force,
       async mayGo(snapshot) {
-        broken = await checkDoomed(snapshot, { repo }, force);
+        broken = await checkDeletion(snapshot, { repo }, force);
       },
     });
     await output.document({ repo, broken }, () => repo);

@@ -1,11 +1,11 @@
 /**
- * The datums of a cross: one of each side, in every combination. What is different costs by the
- * combinations that have something different in them.
+ * The datums of a cross: every combination of one datum of each side. A difference costs as much as
+ * there are combinations with something different in them.
  */
 import type { PfsInput } from '../spec/spec.ts';
 import { isChanged, isEmpty, isMadeOf, isThere, type Files, type Pair, type Source, type Which } from './source.ts';
 
-/** Of a side that is gone through again and again, so many datums are kept in memory; one that has more is read anew. */
+/** Datums of a side that are kept in memory, as a side is walked many times. A side with more is read anew each time. */
 const heldMax = 10_000;
 
 export class CrossSource implements Source {
@@ -19,12 +19,12 @@ export class CrossSource implements Source {
   }
 
   async *pairs(which: Which): AsyncGenerator<Pair> {
-    const all = this.sides.map((side) => new Again(() => side.pairs('all')));
+    const all = this.sides.map((side) => new Repeatable(() => side.pairs('all')));
     if (which === 'all') yield* combineAll(all);
     else {
-      // Combinations by the first side that differs in them.
+      // Each changed combination once: under the first side that is changed in it.
       for (const [index, side] of this.sides.entries()) {
-        const changed = new Again(() => side.pairs('changed'));
+        const changed = new Repeatable(() => side.pairs('changed'));
         if (await isEmpty(changed)) continue;
         yield* combineAll([...all.slice(0, index).map(unchanged), changed, ...all.slice(index + 1)]);
       }
@@ -44,8 +44,8 @@ export class CrossSource implements Source {
   }
 }
 
-/** Goes through pairs as often as it is asked, from memory when they are few. */
-class Again implements AsyncIterable<Pair> {
+/** Pairs that can be walked many times, from memory when they are few. */
+class Repeatable implements AsyncIterable<Pair> {
   private readonly open: () => AsyncIterable<Pair>;
   private held: readonly Pair[] | undefined;
 
@@ -78,7 +78,7 @@ function unchanged(pairs: AsyncIterable<Pair>): AsyncIterable<Pair> {
 
 /** Every combination of one of each side that was or is there; the last side changes fastest. */
 async function* combineAll(sides: readonly AsyncIterable<Pair>[]): AsyncGenerator<Pair> {
-  // Else a side with nothing in it would be asked for each combination of those before it.
+  // Otherwise an empty side would be walked for each combination of the sides before it.
   for (const side of sides) if (await isEmpty(side)) return;
   yield* combine(sides, { before: [], after: [] });
 }

@@ -1,6 +1,6 @@
 /**
- * What of a datum's inputs decides its result: the part of its key that says what the command sees.
- * Commits, repos and branches are not in it, so that results are found again from other branches.
+ * The part of a datum's key that describes its inputs as the command sees them. Commits, repos and
+ * branches are not in it, so that results are found again from other branches.
  */
 import { Writer } from '../../model/bytes.ts';
 import { hashOf } from '../../model/canonical.ts';

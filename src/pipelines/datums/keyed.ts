@@ -1,6 +1,6 @@
 /**
- * The datums of joins and groups: files of one key, which is what the files' own inputs say. As in
- * Pachyderm, datums of a nested input count by their files, one by one.
+ * The datums of joins and groups: files with the same key, which their inputs define. As in Pachyderm,
+ * the datums of a nested input count as their single files.
  */
 import { nameOfText } from '../../model/paths.ts';
 import type { DatumFile } from './datum.ts';
@@ -100,7 +100,7 @@ export class KeyedSource implements Source {
     if (!sides) return [];
     if (this.kind === 'group') return [sides.flat()];
     if (sides.every((files) => files.length > 0)) return choices(sides.map((files) => files.map((file) => [file])));
-    // A side has none: of the others only outer ones remain, whatever they were joined with.
+    // One side has no file of this key: only sides with an outer join remain.
     return choices(sides.filter((files) => files.length > 0).map(outerChoices));
   }
 }
@@ -123,7 +123,7 @@ function inOrder(files: Files, leaves: readonly PfsInput[]): DatumFile[] {
     file,
     leaf: leaves.findIndex((leaf) => sameLeaf(leaf, file.input)),
     side: leaves.indexOf(file.input),
-    // A slash is less than all that names are made of: as directories are walked.
+    // A slash sorts before every byte of a name: the order in which directories are walked.
     path: nameOfText(file.path.replaceAll('/', '\0')),
   }));
   placed.sort((a, b) => a.leaf - b.leaf || a.path.compare(b.path) || a.side - b.side);

@@ -28,7 +28,7 @@ export class UnionSource implements Source {
     return whole;
   }
 
-  /** Of a side whose datums others may have too, those that no earlier one gives. */
+  /** Datums of this side that no earlier side has yielded; other sides may have the same ones. */
   private async *shared(from: Source, which: Which): AsyncGenerator<Pair> {
     for await (const pair of from.pairs(which)) {
       const whole = await this.merge(pair, from, which);
@@ -36,7 +36,7 @@ export class UnionSource implements Source {
     }
   }
 
-  /** What becomes of a pair of one side beside the others; undefined when an earlier one gives it. */
+  /** A pair of one side, merged with the same datum of the others; undefined when an earlier side has yielded it. */
   private async merge(pair: Pair, from: Source, which: Which): Promise<Pair | undefined> {
     let whole: Pair = {};
     let isEarlier = true;

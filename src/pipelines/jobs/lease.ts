@@ -1,6 +1,6 @@
 /**
- * One engine a pipeline and branch: whoever runs it holds its lease in the store, and renews it with all that
- * it publishes. A lease whose engine died on this host is free at once, others when their time is up.
+ * One engine at a time runs a pipeline to a branch: it holds the lease in the store, and renews it with
+ * everything that it publishes. A lease whose engine died on this host is free at once, any other when its time is up.
  */
 import { PachError } from '../../base/errors.ts';
 import { isAlive, ownIdentity, type Host, type ProcessIdentity } from '../../base/processes.ts';

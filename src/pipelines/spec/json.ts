@@ -1,6 +1,6 @@
 /**
- * Where a text stops being JSON. The YAML parser, which knows lines, takes much that is none: a
- * comma after the last item, names without quotes, remarks.
+ * Finds where a text stops being JSON. The YAML parser, which reports lines, also accepts much that is
+ * not JSON: a comma after the last item, names without quotes, comments.
  */
 
 /** What is wrong in a text, and at which character. */

@@ -6,8 +6,8 @@ import { Fault, type Path } from './fault.ts';
 
 const nameLengthMax = 100;
 
-/** Where the command's world has something of its own. */
-const taken = ['/pfs', '/proc', '/sys', '/dev'];
+/** Paths that the command's environment has a use for itself. */
+const reserved = ['/pfs', '/proc', '/sys', '/dev'];
 
 /** Checks the name of a pipeline, repo, branch or input. */
 export function checkName(name: string, path: Path): void {
@@ -20,13 +20,13 @@ export function checkName(name: string, path: Path): void {
   if (name.length > nameLengthMax) throw new Fault(path, `names have at most ${nameLengthMax} characters`);
 }
 
-/** A path in the command's world where something can be put. */
+/** A path, as the command sees it, where something can be mounted. */
 export function placeOf(text: string, path: Path): string {
   if (!text.startsWith('/')) throw new Fault(path, 'it must be an absolute path', { next: `/${text}` });
   if (text.split('/').includes('..')) throw new Fault(path, '.. is not allowed here');
   const place = posix.normalize(text).replace(/(?<=.)\/$/, '');
   if (place === '/') throw new Fault(path, "it can't be /");
-  const holder = taken.find((each) => isWithin(place, each));
+  const holder = reserved.find((each) => isWithin(place, each));
   if (holder !== undefined) throw new Fault(path, `it can't be ${holder} or lie below it`);
   return place;
 }

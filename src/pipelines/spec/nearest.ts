@@ -1,5 +1,5 @@
 /**
- * Which name was meant: for what is said of one that is not known.
+ * Which name was probably meant, for errors about an unknown one.
  */
 
 /** The name most like `name`, or undefined when none is like it. Case and `_` count for nothing. */

@@ -9,7 +9,7 @@ import { snakeCase, type Field, type Fields, type Shape } from './shape.ts';
 import { bytesOf, coresOf, durationMsOf } from './units.ts';
 import type { ValuesOf } from './values.ts';
 
-/** Inputs may be nested in inputs so far. */
+/** How deep inputs may be nested. */
 const depthMax = 64;
 const shownMax = 40;
 

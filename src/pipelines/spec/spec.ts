@@ -30,7 +30,7 @@ export interface Transform {
   readonly workingDir?: string | undefined;
   /** The command stays up and asks for datums with `next datum`. */
   readonly datumBatching: boolean;
-  /** A tmpfs at /dev/shm's side: scratch in memory. */
+  /** Mounts a tmpfs for scratch, beside /dev/shm. */
   readonly memoryVolume: boolean;
 }
 
@@ -89,10 +89,10 @@ export interface PipelineSpec {
   readonly parallelism: number;
   readonly datumTimeoutMs?: number | undefined;
   readonly jobTimeoutMs?: number | undefined;
-  /** Runs of a datum in all, before it has failed. */
+  /** How often a datum is run before it counts as failed. */
   readonly datumTries: number;
   readonly reprocess: 'until_success' | 'every_job';
-  /** Another value, other results: part of every key when it is there. */
+  /** Part of every datum key, if there is one: another value makes all datums run again. */
   readonly salt?: string | undefined;
   readonly outputBranch: string;
   readonly resourceLimits: Resources;

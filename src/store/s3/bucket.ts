@@ -22,7 +22,7 @@ export interface BucketObject {
   readonly etag: string;
 }
 
-/** One try a call; what no answer came for is `unreachable`. */
+/** Each call is a single try. No answer is `unreachable`. */
 export class Bucket {
   private readonly place: S3Place;
   private readonly session: S3Session;

@@ -66,7 +66,7 @@ export class Credentials {
       this.last = found;
       return found;
     } catch (error) {
-      // One that has failed may keep what it read of the profile.
+      // A provider that failed may have cached the profile, so the next look-up makes a new one.
       if (this.provider === provider) this.provider = undefined;
       const failure = isPachError(error) ? error : await whyNoCredentials(error);
       this.failure = failure;

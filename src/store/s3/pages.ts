@@ -1,6 +1,6 @@
 /**
- * The pages of a listing, one after another. A server whose answers lead back to a page that was there
- * would be asked for ever: that ends in an error.
+ * The pages of a listing, one after another. A server may answer with a page that was there before;
+ * that is an error, as the listing would never end.
  */
 import { PachError } from '../../base/errors.ts';
 
@@ -11,7 +11,7 @@ interface Page {
   readonly Contents?: readonly { readonly Key?: string | undefined }[] | undefined;
 }
 
-/** Pages without a key, one after another, that a server may send: some skip what they have removed. */
+/** Empty pages in a row that a server may send. Some servers send them for keys that were removed. */
 const emptyPagesMax = 1000;
 /** How much of a key messages show. */
 const keyCharactersMax = 200;

@@ -1,6 +1,6 @@
 /**
- * A store in a bucket of S3, MinIO, Ceph or what else speaks S3. Each call is one try; what no
- * answer came for is `unreachable`, and the decorators of open.ts decide what follows.
+ * A store in a bucket of S3, MinIO, Ceph or another server of that protocol. Each call is a single
+ * try. No answer is `unreachable`, and the decorators of open.ts decide what follows.
  *
  * Loads the SDK, which takes its time: import this file only where a bucket is used.
  */
@@ -41,8 +41,8 @@ interface Answer {
 
 /**
  * Asks nothing of the server yet. Throws `usage` for a wrong address. With `singleWriter` it sends
- * no conditions, for servers that know none: it looks what is there and then writes, so that a
- * second writer who comes between the two is written over.
+ * no conditions, for servers that know none: it looks what is there and then writes. What a second
+ * writer stores between these two requests is lost.
  */
 export async function openS3(url: string, { singleWriter = false } = {}): Promise<Store> {
   const place = parseS3Url(url);
@@ -64,7 +64,7 @@ class S3Store implements Store {
 
   async read(key: string, offset: number, length: number, deadline?: Deadline): Promise<Uint8Array> {
     assert(offset >= 0 && length >= 0, 'a range of an object');
-    // There is no empty range, yet an absent key must be told.
+    // HTTP has no empty range, and an absent key must be noticed: so a byte is asked for.
     const asked = length === 0 ? 'bytes=0-0' : `bytes=${offset}-${offset + length - 1}`;
     const answer = await this.get(key, asked, Math.max(1, length), deadline);
     if (!answer || length === 0) return Buffer.alloc(0);
@@ -238,7 +238,7 @@ class S3Store implements Store {
     try {
       return this.tokenOf((await client.send(new HeadObjectCommand(this.target(key)))).ETag, key);
     } catch (error) {
-      // This answer has no body that could tell an absent bucket; the write will.
+      // A HEAD has no body, so an absent bucket looks like an absent key. The write will tell.
       if (statusOf(error) === 404) return undefined;
       throw error;
     }

@@ -19,7 +19,7 @@ export interface ExtractOptions {
 }
 
 const slash = Buffer.from('/');
-/** How often it is looked whether a FIFO has a reader. */
+/** How often to check whether a FIFO has a reader. */
 const readerLookMs = 50;
 
 /** Writes one file or symlink to `target`, replacing what is there unless it is a folder. */
@@ -49,7 +49,7 @@ export async function writeInto(files: Files, file: File, target: string, option
   }
 }
 
-/** To open a FIFO waits for its reader, in a way that nothing ends: so it is opened when there is one. */
+/** open(2) of a FIFO waits for a reader and can't be interrupted. So it is opened once there is one. */
 async function openInto(target: string, signal: AbortSignal | undefined): Promise<FileHandle> {
   for (;;) {
     try {
@@ -137,7 +137,7 @@ async function writeContent(files: FileBytes, entry: TreeEntry, path: Buffer, op
   await file.utimes(utimesTime(entry), utimesTime(entry));
 }
 
-/** A disk that is filling takes a part first, and says why when it gets the rest. */
+/** A disk that is nearly full writes a part. The next write throws the reason. */
 async function writeAt(file: FileHandle, bytes: Buffer, offset: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;

@@ -11,7 +11,7 @@ import { listRange } from '../../model/list.ts';
 import type { Ref } from '../../model/refs.ts';
 import type { FileContent } from '../../model/tree.ts';
 
-/** Where large files are kept, and who fills them. */
+/** The cache of large files, and the filler that fetches into it. */
 export interface LocalFiles {
   readonly cache: FileCache;
   readonly filler: Filler;
@@ -21,7 +21,7 @@ export interface LocalFiles {
 export const localBytesMin = 1024 * 1024;
 const blockBytes = 4096;
 const triesMax = 4;
-/** Who needs a block of which a part is in memory waits so long for the disk: the rest of a run may come slowly. */
+/** How long a reader waits for a chunk in memory to reach the disk, when it shares its block: the rest of the run may come slowly. */
 const writtenMs = 2000;
 
 type LargeContent = Exclude<FileContent, { form: 'inline' }>;
@@ -44,7 +44,7 @@ export class LocalContent {
     this.content = content;
   }
 
-  /** Until it is closed it has its file open. Undefined for content that is not kept so, or where the disk can't. */
+  /** Keeps its file open until it is closed. Undefined for content that is not kept as a file, and when the disk refuses. */
   static async open(
     { cache, filler }: LocalFiles,
     reader: BlobReader,
@@ -57,7 +57,7 @@ export class LocalContent {
     return file && new LocalContent(file, reader, filler, project, content);
   }
 
-  /** What is under way goes on to its end. */
+  /** Fetches that have begun go on to their end. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -65,7 +65,7 @@ export class LocalContent {
     this.file.release();
   }
 
-  /** Calls `gone` when the file leaves the disk, whose room is free only once this is closed. */
+  /** Calls `gone` when the cache drops the file. Its space is free only once this is closed. */
   onGone(gone: () => void): void {
     if (this.gone) this.file.watchers.delete(this.gone);
     this.gone = gone;
@@ -73,8 +73,8 @@ export class LocalContent {
   }
 
   /**
-   * True once the bytes can be read from the file. False when they never will be: holes are not kept, a disk
-   * may be full, and it may be closed. Rejects when the store does not give them.
+   * True once the bytes can be read from the file. False when they never will be: they are a hole, the disk
+   * is full, or this is closed. Rejects when the store fails to give them.
    */
   async ensure(offset: number, length: number): Promise<boolean> {
     return !this.closed && this.holding(() => this.bring(offset, length));
@@ -86,7 +86,7 @@ export class LocalContent {
     return !this.closed && this.file.bytes.presentUntil(from, to) >= to;
   }
 
-  /** The range of whole blocks that has a range in it. */
+  /** The smallest range of whole blocks around a range. */
   private blocks(offset: number, length: number): [number, number] {
     const to = Math.min(this.file.size, Math.ceil((offset + length) / blockBytes) * blockBytes);
     return [Math.floor(offset / blockBytes) * blockBytes, to];
@@ -100,7 +100,7 @@ export class LocalContent {
       if (stretch.chunks.slice(stretch.from, stretch.to).some(({ ref }) => !ref)) return false;
       try {
         if (tries === 0) await this.filler.fill(this.reader, this.project, this.file, stretch, 'read');
-        // A block that two share counts when both are on the disk.
+        // A block that two chunks share can be read when both are on the disk.
         else if (tries === 1) {
           const enough = sleep(writtenMs, undefined, { ref: false });
           await Promise.race([this.filler.written(this.file, stretch), enough]);
@@ -114,7 +114,7 @@ export class LocalContent {
     return true;
   }
 
-  /** Fetches what will be read soon, after what somebody waits for. */
+  /** Fetches what will be read soon, with less urgency than what a reader waits for. */
   async prefetch(offset: number, length: number): Promise<void> {
     if (!this.refused && !this.closed) await this.fetch(offset, length, 'ahead');
   }
@@ -128,7 +128,7 @@ export class LocalContent {
         const stretch = await this.stretch(offset, to);
         await this.filler.fill(this.reader, this.project, this.file, stretch, purpose);
         await this.filler.written(this.file, stretch);
-        // What others had under way may not be on the disk for all that.
+        // What others were fetching may not have reached the disk: then it is fetched again.
         if (purpose === 'keep') await this.filler.fill(this.reader, this.project, this.file, stretch, purpose);
       });
     } catch (error) {
@@ -167,7 +167,7 @@ export class LocalContent {
     return { chunks, from: index, to: index + inside.length };
   }
 
-  /** Those that a range, which is not empty, has bytes of. */
+  /** The chunks that a range has bytes of. The range is not empty. */
   private async chunks(list: Ref, from: number, to: number): Promise<FileChunk[]> {
     const found: FileChunk[] = [];
     for await (const chunk of listRange(this.reader, list, from, to - from)) found.push(chunk);

@@ -39,7 +39,7 @@ export async function* readParts(
     window.push(span);
     windowBytes += span.length;
     if (windowBytes < aheadBytes) continue;
-    // Half a window is asked for at a time, so that neighbours come with one request.
+    // Prefetches half a window at a time, so that one request brings neighbours together.
     prefetch(reader, window);
     while (windowBytes > aheadBytes / 2) {
       const next = window.shift() as Span;

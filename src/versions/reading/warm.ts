@@ -9,7 +9,7 @@ import { LocalContent, type LocalFiles } from './local-content.ts';
 import type { Project } from '../project.ts';
 
 export interface WarmWatch {
-  /** Bytes and files that are here now, more than before. */
+  /** Called with the bytes and files that were added to the cache. */
   progress(bytes: number, files: number): void;
   readonly signal: AbortSignal;
 }
@@ -78,7 +78,7 @@ async function* everything(files: Files, path: string): AsyncGenerator<File> {
 
 async function warmLarge(local: LocalContent, watch: WarmWatch): Promise<void> {
   await fetchLarge(local, watch);
-  // What was here before may have been damaged: then it comes again.
+  // What was cached before may be damaged. Then it is fetched again.
   if (!(await local.file.seal())) await local.fetch(0, local.file.size);
   await local.file.seal();
   watch.progress(0, 1);
@@ -90,7 +90,7 @@ async function fetchLarge(local: LocalContent, watch: WarmWatch): Promise<void> 
     watch.signal.throwIfAborted();
     const length = Math.min(stepBytes, size - offset);
     const fetched = local.fetch(offset, length);
-    // Not as for a reader, whom it would wait for in memory.
+    // The next step begins already. It is fetched to be kept: for a reader it would stay in memory until it is read.
     void local.fetch(offset + length, stepBytes).catch(() => undefined);
     await fetched;
     watch.progress(length, 0);

@@ -77,7 +77,7 @@ export class Findings {
     return this.draft({ severity: 'warning', what, why }, why);
   }
 
-  /** What reading has met; throws it again when it says nothing of what is stored. */
+  /** An error of reading; thrown again when it says nothing about what is stored. */
   error(error: unknown): Draft {
     if (!isPachError(error, 'damaged', 'unsupported', 'not-found')) throw error;
     const { what, why, next }: PachError = error;

@@ -64,7 +64,7 @@ export function guarded(blobs: Blobs, where: Where): NodeSource {
   };
 }
 
-/** Takes what reading guarded nodes has met. */
+/** Adds an error of reading guarded nodes to the findings; a lost node is there already. */
 export function note(findings: Findings, error: unknown, where: Where): void {
   if (!(error instanceof Lost)) findings.error(error).affects(where);
 }
@@ -204,12 +204,12 @@ export class TreeCheck {
     return undefined;
   }
 
-  /** These, in order, while the nodes of those that follow are being read. */
+  /** Yields the items in order, while the nodes of the next ones are being read. */
   private ahead<T>(items: readonly T[], nodeFor: (item: T) => Ref | undefined): AsyncIterable<T> {
     return mapOrdered(items, readsAhead, async (item) => {
       const ref = nodeFor(item);
       const row = ref && (await this.blobs.row(ref));
-      // Whoever looks at it meets the error.
+      // The error is thrown when this item's turn comes.
       if (ref && typeof row === 'number' && !this.seen.has(row)) {
         await this.blobs.node(ref, row).catch(() => undefined);
       }

@@ -95,7 +95,7 @@ class Check implements Blobs {
     this.head = head;
     this.request = request;
     const extents = new ExtentCache(store, { memoryBytesMax: memoryBytes, readAroundBytes: mebibyte });
-    // Whatever is read has a place: that of the indexes.
+    // Refs get their places from the indexes, so nothing must be looked up.
     const known = { find: () => Promise.resolve(undefined) };
     this.reader = new BlobReader({ extents, project: name, known, memoryBytesMax: memoryBytes });
     this.packIndexes = new KnownBlobs(store, name, { segments: [], fresh: [] });
@@ -166,7 +166,7 @@ class Check implements Blobs {
     return this.reader.node({ type, hash, place: this.table.placeAt(row) });
   }
 
-  /** Holds what the indexes know against the objects that are there. Resolves to what nobody knows. */
+  /** Compares the indexes with the objects that are there. Resolves to the objects that no index knows. */
   private async checkObjects(): Promise<FsckResult['garbage']> {
     const { head, table, findings } = this;
     const { store } = this.project.options;
@@ -191,7 +191,7 @@ class Check implements Blobs {
       if (!this.objects.has(key)) this.lostPacks.set(number, findings.lost(key, 'it is missing from the store'));
     });
     if (head.condemned) listed.add(head.condemned.id);
-    // Others may be storing some of these just now.
+    // A writer may be storing some of these at the moment.
     const garbage = [...this.objects.values()].filter(({ id }) => !listed.has(id));
     return { objects: garbage.length, bytes: garbage.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
@@ -258,7 +258,7 @@ class Check implements Blobs {
   /** A node that is what was stored must be of the form of its kind, and what it refers to must be known. */
   private async checkNode(pack: number, hash: Hash, node: Node): Promise<void> {
     const row = this.table.find(hash);
-    // What no index knows is not referred to any more.
+    // A node that no index knows is garbage.
     if (row < 0 || this.table.packAt(row) !== pack) return;
     this.nodes += 1;
     await checkForm(hash, node).catch((error: unknown) => this.findings.error(error));

@@ -44,7 +44,7 @@ export class Marks {
   async markHead(head: Head, since: number): Promise<void> {
     await this.mark([head.refs]);
     for (let next: Ref | undefined = head.operationRef; next;) {
-      // Beyond some operation history has been forgotten.
+      // Older operations have been forgotten.
       const row = this.table.find(next.hash);
       if (row < 0 || this.operations.has(row)) break;
       this.operations.add(row);
@@ -52,7 +52,7 @@ export class Marks {
       const { refs, body }: { refs: readonly Ref[]; body: Buffer } = await this.source.node(next);
       const { time, hasParent } = decodeOperation(body);
       const [root, parent] = refs;
-      // A collection with less grace may have taken what this operation left.
+      // An earlier collection with a shorter grace period may have removed this operation's refs.
       if (root && time >= since && this.table.find(root.hash) >= 0) await this.mark([root]);
       next = hasParent ? parent : undefined;
     }
@@ -75,7 +75,7 @@ export class Marks {
     }
   }
 
-  /** A chunk that no segment has may be known by others of its pack (FORMAT.md section 8). */
+  /** A chunk that is in no segment may be in the own index of its pack (FORMAT.md section 8). */
   private async learnChunks(refs: readonly Ref[]): Promise<void> {
     for (const { type, hash, place } of refs) {
       if (type === 'chunk' && place && this.table.find(hash) < 0) await this.options.learn(place.pack);

@@ -17,7 +17,7 @@ export interface SamePath {
   readonly whole: boolean;
 }
 
-/** More would not be read. */
+/** Nobody would read a longer list. */
 const foundMax = 10_000;
 
 export class SameBytes {
@@ -27,7 +27,7 @@ export class SameBytes {
   /** Content hashes of files, and names of chunks, that are looked for. */
   private readonly files = new Set<string>();
   private readonly chunks = new Set<string>();
-  /** Directories at a path that were looked through, and lists with what came of it. */
+  /** Directories, by path and hash, and lists that were searched already, with the result. */
   private readonly seen = new Set<string>();
   private readonly lists = new Map<string, boolean>();
   readonly found: SamePath[] = [];

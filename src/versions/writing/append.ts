@@ -9,7 +9,7 @@ import type { FileContent } from '../../model/tree.ts';
 import { cutStream, listItems, storeStream, type ContentSink } from '../content.ts';
 import { readParts } from '../reading/read.ts';
 
-/** More than the last chunk and a run of zeros before it that is too short for a hole. */
+/** Longer than the last chunk together with a run of zeros that is too short for a hole. */
 const lookBackBytes = 16 * 1024 * 1024;
 
 /** Stores `before` and `more` behind it as one content. */

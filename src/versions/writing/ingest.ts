@@ -31,14 +31,14 @@ export interface IngestOptions {
   progress(bytes: number, files: number): void;
   /** Told of what is left out: what can't be stored (sockets, devices, FIFOs), and `own`. */
   skipped(path: string, why: string): void;
-  /** Takes what can't be read. Without it the first such thing is thrown. */
+  /** Collects what can't be read. Without it the first error is thrown. */
   readonly unreadable?: Unreadable | undefined;
   readonly signal?: AbortSignal | undefined;
   /** What this machine remembers of the folder from the last time. */
   readonly seen?: Seen | undefined;
   /** What lies in the version and not in the folder is deleted. */
   readonly deleteOthers?: boolean;
-  /** What is left out wherever it lies below the folder, and told of as the rest. */
+  /** Folders that are left out wherever they lie, and reported by `skipped`. */
   readonly own?: OwnFolders | undefined;
   /** Asked once for each folder: which of its names are left out without a word. */
   leaveOut?(folder: Place): Promise<(name: Buffer, isFolder: boolean) => boolean>;
@@ -49,10 +49,9 @@ export interface IngestOptions {
 }
 
 /**
- * Stores what lies in `folder` over `base`: a time stays where the content does. Names there and
- * not here stay, unless the options say that they go; so does what lies there and can't be read here.
- * Throws `failed` or `denied` naming the folder when it can't be read itself, or, unless the options
- * take that, anything in it.
+ * Stores what lies in `folder` over `base`. An entry with equal content keeps its time. Names that only
+ * `base` has stay, unless `deleteOthers`; so do those that can't be read in `folder`. Throws `failed` or
+ * `denied` naming the folder when it can't be read, or anything in it, without `unreadable`.
  */
 export async function ingestFolder(
   options: IngestOptions,
@@ -92,7 +91,7 @@ async function ingestListed(
   return directory;
 }
 
-/** Leaves out what is stored the same already, so that an unchanged folder keeps its node. */
+/** Drops entries that are the same in `old`, so that an unchanged folder keeps its node. */
 async function* changed(old: OldEntries, entries: AsyncIterable<TreeEntry>): AsyncGenerator<TreeEntry> {
   for await (const entry of entries) {
     const before = await old(entry.name);
@@ -125,7 +124,7 @@ interface Folder {
   readonly listing: Listing;
   readonly unread: Unread;
   readonly old: OldEntries;
-  /** The same for what is decided before the files in front of it are read. */
+  /** A second pass over the old entries, which runs ahead: it decides what must be read. */
   readonly ahead: OldEntries;
 }
 
@@ -190,7 +189,7 @@ async function* groups(stats: AsyncIterable<Candidate>): AsyncGenerator<Candidat
   if (group.length > 0) yield group;
 }
 
-/** Of files that are only counted, those with something in them are opened and not read: `EFBIG`. */
+/** When files are only counted, their content is not read: all that are not empty come back as `EFBIG`. */
 async function readGroup(
   options: IngestOptions,
   folder: Place,

@@ -1,6 +1,6 @@
 /**
- * Folders that no put takes in, wherever they lie in what is put: the store that is written to, which
- * would grow with each put, and our state, with its secrets.
+ * Folders that a put leaves out, wherever they lie: the store that is written to, which would grow with
+ * each put, and our own state, with its secrets.
  */
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -30,7 +30,7 @@ export class OwnFolders {
     this.store = path === undefined ? Promise.resolve(undefined) : placeOf(dirname(path));
   }
 
-  /** What a folder is, if it is not to be taken in; `names` are those that it may have. */
+  /** What kind of folder this is, if it must be left out. `names`: what lies in it. */
   async what(folder: Buffer, names: Pick<Listing, 'has'>): Promise<string | undefined> {
     if (names.has(header)) {
       const [store, place] = [await this.store, await placeOf(folder)];

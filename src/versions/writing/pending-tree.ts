@@ -1,6 +1,6 @@
 /**
- * Entries that came in an order of their own, gathered until they are applied to a version, each
- * directory once. Nothing in it lies below what is no directory.
+ * Entries that come in any order, gathered until they are applied to a version, so that each directory
+ * is written once. No entry lies below a file or symlink.
  */
 import { PachError } from '../../base/errors.ts';
 import { fileTime, type FileTime } from '../../base/file-time.ts';
@@ -9,9 +9,9 @@ import { directoryOf, type TreeEntry } from '../../model/tree.ts';
 import { sameContent, type Directories, type Directory } from '../directories.ts';
 
 class Folder {
-  /** Undefined for one that was only made for what lies in it. */
+  /** Undefined for a folder that no entry names, which was made for what lies in it. */
   time: FileTime | undefined;
-  /** By the names' bytes as latin1, whose order is theirs. */
+  /** Keyed by the names' bytes as latin1, which sorts as the bytes do. */
   readonly below = new Map<string, Folder | TreeEntry>();
 }
 

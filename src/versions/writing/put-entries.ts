@@ -52,7 +52,7 @@ export async function putEntries(
   const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
   setMaxListeners(0, signal);
   const placer = new EntryPlacer(options, root, at);
-  /** What fails stops what runs beside it. */
+  /** A failure aborts everything that runs beside it. */
   const guard = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
@@ -127,7 +127,7 @@ async function readContent(
   try {
     const first = (await pieces.next()).value ?? Buffer.alloc(0);
     if (first.length <= smallBytesMax) {
-      // What is shorter than a piece is all there is; the rest of the source may tell that it broke.
+      // Shorter than a piece: there are no more bytes. Reading on shows whether the source broke.
       await pieces.next();
       return { small: first };
     }
@@ -185,7 +185,7 @@ class EntryPlacer {
     await this.place();
     if (this.tree.count < (this.options.pendingMax ?? 20_000)) return;
     await this.apply();
-    // The next round reads what this one has written, and memory may have let go of it by then.
+    // The next round reads what this one has written, which may have left memory by then.
     await this.options.finish();
   }
 

@@ -7,7 +7,7 @@ import { contentBytes, type SeenFolder, type StatCache } from '../../local/stat-
 import { entryHash, type TreeEntry } from '../../model/tree.ts';
 import type { Directory } from '../directories.ts';
 
-/** A memory of files, and since when (milliseconds since 1970) a file's times can't be relied on. */
+/** What is remembered of files, and the time (milliseconds since 1970) from which a file's times can't be relied on. */
 export interface Seen {
   readonly cache: StatCache;
   readonly settledMs: number;
@@ -63,7 +63,7 @@ export class Unread {
     return new Unread(seen, folder, known, looked);
   }
 
-  /** True when there is nothing but files, and none of them need be read. */
+  /** True when the folder holds only files, and none of them must be read. */
   get all(): boolean {
     if (!this.whole || this.listing.count * fingerprintBytes !== this.fingerprints.length) return false;
     for (let file = 0; file < this.listing.count; file += 1) if (this.isUnsettled(file)) return false;
@@ -86,7 +86,7 @@ export class Unread {
     return true;
   }
 
-  /** Remembers what a file that was read became. What became nothing is read the next time, whatever it looks like. */
+  /** Remembers the entry that a file became. A file that gave no entry is read again the next time. */
   read(file: number | undefined, entry: TreeEntry | undefined): void {
     if (!this.seen || file === undefined) return;
     if (!entry) this.fingerprints.fill(0, file * fingerprintBytes, (file + 1) * fingerprintBytes);

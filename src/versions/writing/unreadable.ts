@@ -1,20 +1,20 @@
 /**
- * What can't be read of the folders and files that are put. Either it is left out and the rest is
- * committed, or nothing is: then the rest is still looked at, unread, so that all of it can be told at once.
+ * Files and folders of a put that can't be read. Either they are left out and the rest is committed, or
+ * nothing is committed. Then the rest is still opened, but not read, so that one message names all of them.
  */
 import { PachError, type ErrorCode } from '../../base/errors.ts';
 import { fullPath, type Place } from '../../base/place.ts';
 import { textOfName } from '../../model/paths.ts';
 
 const namesShown = 10;
-/** Says nothing of the file: what comes next fails too. */
+/** Errors of this process, not of the file: the next file fails too. */
 const ofThisProcess = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 
 /** A file or folder of this machine can't be read. */
 class UnreadableError extends PachError {}
 
 export class Unreadable {
-  /** Of all that was left out, or of the first ones. */
+  /** Paths that were left out: all, or the first of them. */
   readonly paths: string[] = [];
   private readonly skips: boolean;
   private readonly tell: (path: string, why: string) => void;
