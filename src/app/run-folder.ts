@@ -2,12 +2,13 @@
  * The folder of an engine that runs jobs on this machine: slots, code, a mount. The next engine clears
  * away the folder of one that was killed. Logs are kept for a while.
  */
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTreeAsync } from '../base/remove.ts';
 import { isAlive, localText, ownIdentity, parseLocal } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
+import { mountTable } from '../local/kernel-mounts.ts';
 
 /** How long the logs of a job that was broken off are kept. */
 const logsKeptMs = 7 * 24 * 60 * 60 * 1000;
@@ -20,7 +21,7 @@ export async function openRunFolder(home: Home): Promise<RunFolder> {
   const all = await home.make(home.run);
   for (const name of await readdir(all)) {
     const engine = parseLocal(name);
-    if (engine && !isAlive(engine)) await clear(join(all, name));
+    if (engine && isAlive(engine) === false) await clear(join(all, name));
   }
   await clearLogs(home);
   const dir = await home.make(join(all, localText(ownIdentity())));
@@ -43,8 +44,7 @@ async function clearLogs(home: Home): Promise<void> {
 
 /** Unmounts what is mounted below first, innermost first, so that nothing is removed through a mount. */
 async function clear(dir: string): Promise<void> {
-  const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
-  const places = table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);
+  const places = (await mountTable()).map(({ mountpoint }) => mountpoint);
   unmountAll(places.filter((place) => place.startsWith(`${dir}/`)).toReversed());
   try {
     await removeTreeAsync(dir);

@@ -150,7 +150,7 @@ async function removeStale(parent: string): Promise<void> {
     if (engine === undefined) continue;
     // Older programs did not say when they started.
     const identity = parseLocal(engine) ?? identityOf(Number(engine));
-    if (!identity || !isAlive(identity)) await rmdir(join(parent, name)).catch(() => undefined);
+    if (!identity || isAlive(identity) === false) await rmdir(join(parent, name)).catch(() => undefined);
   }
 }
 

@@ -4,13 +4,14 @@
  * when this process is no more. Needs root.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { getSystemErrorName } from 'node:util';
 import { PachError } from '../../base/errors.ts';
+import { mountTable, type MountEntry } from '../../local/kernel-mounts.ts';
 
 export class HostMounts implements AsyncDisposable {
   private readonly helper: ChildProcessByStdio<Writable, Readable, null>;
@@ -89,39 +90,21 @@ export class HostMounts implements AsyncDisposable {
   }
 }
 
-/** True when what is mounted below the shared `folder` appears below `point` in the world of process `pid`. */
+/** True when what is mounted below the shared `folder` appears below `point` for process `pid`. */
 export async function reaches(folder: string, pid: number, point: string): Promise<boolean> {
-  const [ours, theirs] = await Promise.all([mountsOf('self'), mountsOf(String(pid)).catch(() => [])]);
-  const shared = ours.findLast((mount) => mount.point === folder)?.group('shared');
-  return shared !== undefined && theirs.findLast((mount) => mount.point === point)?.group('master') === shared;
+  const [ours, theirs] = await Promise.all([mountTable(), mountTable(pid)]);
+  const shared = groupOf(ours, folder, 'shared');
+  return shared !== undefined && groupOf(theirs, point, 'master') === shared;
 }
 
-interface KernelMount {
-  readonly point: string;
-  /** The number of the group from which (`master`) or with which (`shared`) it has mounts. */
-  group(kind: 'shared' | 'master'): string | undefined;
-}
-
-/** A process's mounts, the newest last. */
-async function mountsOf(pid: string): Promise<KernelMount[]> {
-  const lines = (await readFile(`/proc/${pid}/mountinfo`, 'utf8')).split('\n').filter(Boolean);
-  return lines.map((line) => {
-    const fields = line.split(' ');
-    const groups = fields.slice(6, fields.indexOf('-'));
-    return {
-      point: plain(fields[4] ?? ''),
-      group: (kind) => groups.find((group) => group.startsWith(`${kind}:`))?.slice(kind.length + 1),
-    };
-  });
+/** The number of the group with which (`shared`) or from which (`master`) the newest mount at a place gets mounts. */
+function groupOf(table: readonly MountEntry[], place: string, kind: 'shared' | 'master'): string | undefined {
+  const mount = table.findLast(({ mountpoint }) => mountpoint === place);
+  return mount?.propagation.find((group) => group.startsWith(`${kind}:`))?.slice(kind.length + 1);
 }
 
 /** Mount points at one of `roots` or below it, the newest last. */
 async function mountsBelow(roots: readonly string[]): Promise<string[]> {
-  const points = (await mountsOf('self')).map(({ point }) => point);
+  const points = (await mountTable()).map(({ mountpoint }) => mountpoint);
   return points.filter((point) => roots.some((root) => point === root || point.startsWith(`${root}/`)));
-}
-
-/** The kernel writes blanks, newlines and backslashes as octal numbers. */
-function plain(point: string): string {
-  return point.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8)));
 }
