@@ -1,5 +1,5 @@
 /** Nodes in memory, stored as a store would: encoded, verified and decoded at each read. */
-import { PachError } from '../../src/base/errors.ts';
+import { isPachError, PachError } from '../../src/base/errors.ts';
 import { native } from '../../src/base/native.ts';
 import { decodeNode, encodeNode, type Node, type NodeSink, type NodeSource } from '../../src/model/node.ts';
 import { hashKey, type Hash, type PackId, type Ref } from '../../src/model/refs.ts';
@@ -54,4 +54,15 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
   return all;
+}
+
+/** Code of the operating error that `body` ends in, if it ends in one; other errors are thrown on. */
+export function codeOf(body: () => unknown): string | undefined {
+  try {
+    body();
+  } catch (error) {
+    if (!isPachError(error)) throw error;
+    return error.code;
+  }
+  return undefined;
 }

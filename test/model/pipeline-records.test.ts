@@ -4,7 +4,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isPachError } from '../../src/base/errors.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import {
   decodeDatum,
@@ -29,7 +28,7 @@ import {
   type PipelineRecord,
 } from '../../src/model/records/pipelines.ts';
 import type { Ref } from '../../src/model/refs.ts';
-import { hashOf, must, renamed } from './nodes.ts';
+import { codeOf, hashOf, must, renamed } from './nodes.ts';
 
 const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
 const time = 1_700_000_000_000;
@@ -269,15 +268,4 @@ describe('records of pipelines', () => {
 /** A field as stored. */
 function field(tag: number, required: boolean): Buffer {
   return Buffer.concat([Buffer.from([tag * 2 + (required ? 1 : 0), 3]), Buffer.from('new')]);
-}
-
-/** Code of the operating error that `body` ends in, if it ends in one; other errors are thrown on. */
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    if (!isPachError(error)) throw error;
-    return error.code;
-  }
-  return undefined;
 }

@@ -1,13 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isPachError } from '../../src/base/errors.ts';
 import { decodeCommit, encodeCommit, type CommitId, type CommitRecord } from '../../src/model/records/commit.ts';
 import { decodeHead, encodeHead, type Head } from '../../src/model/records/head.ts';
 import { decodeOperation, encodeOperation, type OperationId } from '../../src/model/records/operation.ts';
 import { decodeBranch, decodeRepo, encodeBranch, encodeCommitEntry, encodeRepo } from '../../src/model/records/refs.ts';
 import { decodeStoreHeader, encodeStoreHeader } from '../../src/model/records/store-header.ts';
 import type { PackId } from '../../src/model/refs.ts';
-import { chunkRef, hashOf, must, packA, renamed } from './nodes.ts';
+import { codeOf, chunkRef, hashOf, must, packA, renamed } from './nodes.ts';
 
 const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
 
@@ -114,14 +113,3 @@ describe('records', () => {
     );
   });
 });
-
-/** Code of the operating error that `body` ends in, if it ends in one; other errors are thrown on. */
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    if (!isPachError(error)) throw error;
-    return error.code;
-  }
-  return undefined;
-}
