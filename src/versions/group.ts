@@ -24,6 +24,8 @@ export interface GroupOptions {
   readonly what: string;
   /** A part of every publication, before the others; what it throws keeps all of it from being published. */
   readonly also?: Part;
+  /** Told of how many parts each publication has made known. */
+  published?(parts: number): void;
   /** Told when something could not be published: nothing will be any more. */
   failed(error: unknown): void;
 }
@@ -110,6 +112,7 @@ export class ChangeGroup implements AsyncDisposable {
       await this.end(current);
     }
     this.tookMs = Date.now() - begunMs;
+    if (batch.parts.length > 0) this.options.published?.(batch.parts.length);
   }
 
   private async end(batch: Promise<Batch>): Promise<void> {

@@ -63,7 +63,9 @@ test('what many writers store moves the head once, and each of them is told what
   const { project, store, counts } = await makeTestProject();
   const failures: unknown[] = [];
   let renewals = 0;
-  const options = { project, what: 'many', also: () => void (renewals += 1) };
+  const published: number[] = [];
+  const told = { published: (parts: number) => void published.push(parts) };
+  const options = { project, what: 'many', also: () => void (renewals += 1), ...told };
   await using group = new ChangeGroup({ ...options, failed: (error) => void failures.push(error) });
   const results = new Map<string, EditResult>();
   const put = (name: string, precondition: Precondition = { kind: 'none' }) =>
@@ -81,7 +83,7 @@ test('what many writers store moves the head once, and each of them is told what
   expect(counts.count('writeIfUnchanged')).toBe(0);
   await group.flush();
   expect(counts.count('writeIfUnchanged')).toBe(1);
-  expect({ renewals, failures }).toEqual({ renewals: 1, failures: [] });
+  expect({ renewals, failures, published }).toEqual({ renewals: 1, failures: [], published: [21] });
   // The last one is held against what the first one has put, a moment before in the same change.
   expect(results.get('0')).toMatchObject({
     kind: 'conflicts',
