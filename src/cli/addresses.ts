@@ -3,7 +3,7 @@
  */
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
-import { parseAddress, type Address } from '../model/address.ts';
+import { namesWholeRepo, parseAddress, type Address } from '../model/address.ts';
 import type { Settings } from '../app/settings.ts';
 import { Files } from '../versions/reading/files.ts';
 import type { Project } from '../versions/project.ts';
@@ -23,11 +23,6 @@ export function repoOf(text: string, settings: Settings): { repo: string; settin
     throw new PachError('usage', { what: text, why: 'give only the name of a repo, without a version or path' });
   }
   return { repo: address.repo, settings: where };
-}
-
-/** True when an address names a repo, and no version of it. */
-export function namesWholeRepo({ ref, ancestry, path }: Address): boolean {
-  return ref === undefined && ancestry.length === 0 && path === undefined;
 }
 
 /** An address that must name a branch and nothing else of a version: where changes go. */

@@ -105,6 +105,11 @@ function wrong(text: string, why: string): never {
   throw new PachError('usage', { what: `address ${JSON.stringify(text)}`, why, next: `write ${form}` });
 }
 
+/** True when an address names a repo, and no version of it. */
+export function namesWholeRepo({ ref, ancestry, path }: Address): boolean {
+  return ref === undefined && ancestry.length === 0 && path === undefined;
+}
+
 /** The address as text; `parseAddress` gives it back. */
 export function formatAddress({ project, repo, ref, ancestry, path }: Address): string {
   const steps = ancestry.map(({ kind, n }) => (kind === 'nth' ? `.${n}` : n === 1 ? '^' : `^${n}`));

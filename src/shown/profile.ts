@@ -1,13 +1,31 @@
 /**
  * Where a job's time went: a row for each datum that it ran, longest first, and a timeline.
  */
+import type { BlobReader } from '../cache/blobs.ts';
 import type { DatumStats } from '../model/records/pipelines.ts';
+import { datumsOf, type Job } from '../pipelines/jobs/jobs.ts';
+import { datumState } from './datums.ts';
 import { svgText } from './svg.ts';
 
 export interface ProfileRow extends DatumStats {
   readonly datum: string;
   readonly state: string;
   readonly totalMs: number;
+}
+
+export const profileJson =
+  '{datum, state, totalMs, startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak} a datum, longest first';
+
+/** The datums that a job ran itself, longest first. */
+export async function profileOf(reader: BlobReader, job: Job): Promise<ProfileRow[]> {
+  const rows: ProfileRow[] = [];
+  for await (const datum of datumsOf(reader, job)) {
+    if (datum.outcome.job !== job.id) continue;
+    const { stats } = datum.outcome;
+    const totalMs = stats.downloadMs + stats.processMs + stats.uploadMs;
+    rows.push({ datum: datum.id, state: datumState(job, datum), totalMs, ...stats });
+  }
+  return rows.sort((a, b) => b.totalMs - a.totalMs);
 }
 
 const rowHeight = 18;

@@ -7,8 +7,9 @@ import type { Snapshot } from '../versions/snapshot.ts';
 import { datumMap, jobDatumOf, listJobs, rowsOf, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 import { readSpec } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
+import { datumState, type IdText } from './datums.ts';
 
-export interface Why {
+interface Why {
   /** The job that ran it, which may be an earlier one. */
   readonly computedBy: string;
   /** The job of the nearest earlier result; undefined where there is none. */
@@ -32,7 +33,7 @@ interface KeyParts {
   readonly inputs: ReadonlyMap<string, string>;
 }
 
-export async function whyOf(snapshot: Snapshot, job: Job, datum: JobDatum): Promise<Why> {
+async function whyOf(snapshot: Snapshot, job: Job, datum: JobDatum): Promise<Why> {
   const { reader } = snapshot;
   const computedBy = datum.outcome.job;
   const earlier = await earlierResult(snapshot, job, datum);
@@ -41,12 +42,26 @@ export async function whyOf(snapshot: Snapshot, job: Job, datum: JobDatum): Prom
   return { computedBy, comparedWith: earlier.job.id, differs: differences(now, before) };
 }
 
-/** One line for people, with ids as `id` shows them. */
-export function whyText(
-  state: string,
-  { computedBy, comparedWith, differs }: Why,
-  id: (job: string) => string,
-): string {
+export interface WhyInfo {
+  readonly id: string;
+  readonly state: string;
+  readonly computedBy: string;
+  readonly comparedWith: string | null;
+  readonly differs: readonly string[];
+  /** All of it in one line. */
+  readonly why: string;
+}
+
+export const whyJson = '{id, state, computedBy, comparedWith, differs: [part of the key], why}';
+
+export async function whyInfo(snapshot: Snapshot, job: Job, datum: JobDatum, id: IdText): Promise<WhyInfo> {
+  const state = datumState(job, datum);
+  const why = await whyOf(snapshot, job, datum);
+  const { computedBy, comparedWith = null, differs } = why;
+  return { id: datum.id, state, computedBy, comparedWith, differs, why: whyText(state, why, id) };
+}
+
+function whyText(state: string, { computedBy, comparedWith, differs }: Why, id: IdText): string {
   if (state === 'skipped') return `job ${id(computedBy)} already computed it with the same key`;
   if (comparedWith === undefined) return 'it is new';
   if (differs.length === 0)

@@ -4,15 +4,18 @@
 import { parsePath } from '../model/paths.ts';
 import { Directories } from '../versions/directories.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
-import { datumsOf, maybeJob, readResult, rowsOf } from '../pipelines/jobs/jobs.ts';
+import { datumsOf, maybeJob, readResult } from '../pipelines/jobs/jobs.ts';
+import { datumFiles, type DatumFile } from './datums.ts';
 
 export interface Writer {
   readonly pipeline: string;
   /** The job that ran it. */
   readonly job: string;
   readonly datum: string;
-  readonly files: readonly { readonly repo: string; readonly commit: string; readonly path: string }[];
+  readonly files: readonly DatumFile[];
 }
+
+export const writerJson = 'writer: {pipeline, job, datum, files: [{repo, commit, path}]} or null';
 
 /**
  * The datum that wrote the file at a path of a commit; undefined where no job made the commit or
@@ -28,11 +31,7 @@ export async function writerOf(snapshot: Snapshot, commit: string, path: string)
     const { out } = await readResult(reader, datum.result);
     const entry = out && (await directories.find(out, names));
     if (!entry || entry.kind === 'directory') continue;
-    const rows = await rowsOf(reader, datum);
-    const files = rows.map(({ input, path: from }) => {
-      const { repo = '', commit: read = '' } = job.inputs[input] ?? {};
-      return { repo, commit: read, path: from };
-    });
+    const files = await datumFiles(reader, job, datum);
     return { pipeline: job.pipeline, job: datum.outcome.job, datum: datum.id, files };
   }
   return undefined;

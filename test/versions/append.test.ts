@@ -8,6 +8,7 @@ import { native } from '../../src/base/native.ts';
 import { buildList, type ListItem } from '../../src/model/list.ts';
 import type { Hash } from '../../src/model/refs.ts';
 import { parseAddress } from '../../src/model/address.ts';
+import { fileInfo } from '../../src/shown/files.ts';
 import { newCommitId } from '../../src/versions/change.ts';
 import { Directories } from '../../src/versions/directories.ts';
 import { Files } from '../../src/versions/reading/files.ts';
@@ -140,7 +141,7 @@ test('a list of a million chunks is opened and added to without reading it', { t
     'data',
   );
   const { entry: found } = await files.find('/huge');
-  expect(await files.info({ path: '/huge', entry: found })).toMatchObject({ bytes: size });
+  expect(await fileInfo(files, { path: '/huge', entry: found })).toMatchObject({ bytes: size });
   expect(counts.bytesRead).toBeLessThan(mebibyte);
 
   counts.reset();

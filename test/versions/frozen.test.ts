@@ -16,6 +16,7 @@ import { deleteFiles, putFiles } from '../../src/versions/writing/put.ts';
 import { createBranch, createRepo } from '../../src/versions/refs.ts';
 import { rootOf, type Commit } from '../../src/versions/snapshot.ts';
 import { parseAddress } from '../../src/model/address.ts';
+import { fileInfo } from '../../src/shown/files.ts';
 import { makeTestProject, openTestProject, silent, streamOf } from './project.ts';
 
 const frozen = 'fixtures/format/store';
@@ -94,7 +95,7 @@ async function summary(project: Project, commit: Commit): Promise<object> {
   const listing = createHash('sha256');
   const all = new Files(project.reader, rootOf(commit), commit.repo);
   for await (const file of all.list('/', true)) {
-    listing.update(JSON.stringify(await all.info(file)));
+    listing.update(JSON.stringify(await fileInfo(all, file)));
     if (file.entry.content.form === 'directory') continue;
     for await (const part of all.read(file.entry)) listing.update(part);
   }

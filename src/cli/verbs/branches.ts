@@ -6,22 +6,10 @@ import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { parseAddress } from '../../model/address.ts';
 import { checkDeletion } from '../../pipelines/readers.ts';
+import { branchInfo, branchInfos, branchJson } from '../../shown/repos.ts';
 import { createBranch, deleteBranch } from '../../versions/refs.ts';
-import type { Branch } from '../../versions/snapshot.ts';
 import { branchOf, repoOf } from '../addresses.ts';
 import { verb } from '../verb.ts';
-
-const branchJson = '{repo, branch, head, provenance}';
-
-function infoOf(branch: Branch): {
-  repo: string;
-  branch: string;
-  head: string | null;
-  provenance: Branch['provenance'];
-} {
-  const { repo, name, head, provenance } = branch;
-  return { repo, branch: name, head: head?.id ?? null, provenance };
-}
 
 export const createBranchVerb = verb<{ branch: string; head: string | undefined }>({
   command: 'create branch <branch>',
@@ -52,7 +40,7 @@ export const createBranchVerb = verb<{ branch: string; head: string | undefined 
     await using opened = await openProject(where);
     await createBranch(opened.project, repo, branch, at);
     const made = await (await opened.project.snapshot()).branch(repo, branch);
-    await output.document(infoOf(made), () => branch);
+    await output.document(branchInfo(made), () => branch);
   },
 });
 
@@ -66,11 +54,7 @@ export const listBranchVerb = verb<{ repo: string }>({
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where);
     const snapshot = await opened.project.snapshot();
-    await snapshot.repo(repo);
-    async function* rows(): AsyncGenerator<ReturnType<typeof infoOf>> {
-      for await (const branch of snapshot.branches(repo)) yield infoOf(branch);
-    }
-    await output.rows(rows(), [
+    await output.rows(branchInfos(snapshot, repo), [
       ['BRANCH', (row) => row.branch],
       ['HEAD', (row, { id }) => id(row.head ?? '-')],
     ]);

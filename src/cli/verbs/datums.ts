@@ -1,31 +1,23 @@
 /**
  * list|inspect|restart datum, why, logs.
  */
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { executorNames } from '../../app/executors.ts';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
-import {
-  bytesOf,
-  datumsOf,
-  findDatum,
-  findJob,
-  readResult,
-  rowsOf,
-  type Job,
-  type JobDatum,
-} from '../../pipelines/jobs/jobs.ts';
-import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
 import { restartDatum } from '../../engine/restart.ts';
+import { findDatum, jobNamed, type Job, type JobDatum } from '../../pipelines/jobs/jobs.ts';
+import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
-import { whyOf, whyText } from '../../shown/why.ts';
-import { textOfName } from '../../model/paths.ts';
+import { datumDetails, datumDetailsJson, datumInfos, datumJson } from '../../shown/datums.ts';
+import { logJson, logLines } from '../../shown/logs.ts';
+import { previewJson } from '../../shown/preview.ts';
+import { whyInfo, whyJson } from '../../shown/why.ts';
 import type { Project } from '../../versions/project.ts';
-import { dryRun, stepJson } from '../dry-run.ts';
-import { datumJson, datumState, jobNamed, type DatumInfo } from '../pipeline-names.ts';
-import type { Output } from '../output.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
+import { dryRun } from '../dry-run.ts';
+import { datumColumns, datumText } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
@@ -46,26 +38,10 @@ async function datumNamed(
   project: Project,
   text: string,
   id: string,
-): Promise<{ project: Project; job: Job; datum: JobDatum }> {
-  const job = await jobNamed(await project.snapshot(), text);
-  return { project, job, datum: await findDatum(project.reader, job, id) };
-}
-
-async function filesOf(project: Project, job: Job, datum: JobDatum): Promise<DatumInfo['files']> {
-  const rows = await rowsOf(project.reader, datum);
-  return rows.map(({ input, path }) => {
-    const { repo = '', commit = '' } = job.inputs[input] ?? {};
-    return { repo, commit, path };
-  });
-}
-
-async function infoOf(project: Project, job: Job, datum: JobDatum, { id }: Pick<Output, 'id'>): Promise<DatumInfo> {
-  const state = datumState(job, datum);
-  const { outcome } = datum;
-  const why =
-    outcome.reason ||
-    (state === 'skipped' ? `job ${id(outcome.job)} already computed it with the same key` : 'this job computed it');
-  return { id: datum.id, state, files: await filesOf(project, job, datum), why };
+): Promise<{ snapshot: Snapshot; job: Job; datum: JobDatum }> {
+  const snapshot = await project.snapshot();
+  const job = await jobNamed(snapshot, text);
+  return { snapshot, job, datum: await findDatum(project.reader, job, id) };
 }
 
 export const listDatumVerb = verb<{ job: string | undefined; file: string | undefined; executor: string }>({
@@ -75,13 +51,13 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
     ['list datum 3f2a', 'Show which datums a job computed, and which it reused from earlier jobs'],
     ['list datum -f edges.json', 'Show what a spec would compute'],
   ],
-  json: `${datumJson}; with -f ${stepJson}`,
+  json: `${datumJson}; with -f ${previewJson}`,
   options: (yargs) =>
     yargs
       .positional('job', { type: 'string', describe: 'Id of a job, or a pipeline: its newest job' })
       .option('file', { alias: 'f', type: 'string', describe: 'Specs: a file, folder or -' })
       .option('executor', {
-        choices: ['process', 'docker'],
+        choices: executorNames,
         default: 'process',
         describe: 'With -f: use the results of this executor',
       }),
@@ -100,15 +76,7 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
     await using opened = await openProject(settings);
     const { project } = opened;
     const job = await jobNamed(await project.snapshot(), text);
-    async function* rows(): AsyncGenerator<DatumInfo> {
-      for await (const datum of datumsOf(project.reader, job)) yield infoOf(project, job, datum, output);
-    }
-    await output.rows(rows(), [
-      ['DATUM', (row, { id }) => id(row.id.slice(0, 16))],
-      ['STATE', (row) => row.state],
-      ['FILES', (row, { name }) => row.files.map(({ repo, path }) => name(`${repo}:${path}`)).join(' ')],
-      ['WHY', (row) => row.why],
-    ]);
+    await output.rows(datumInfos(project.reader, job, output.id), [...datumColumns, ['WHY', (row) => row.why]]);
   },
 });
 
@@ -116,21 +84,13 @@ export const inspectDatumVerb = verb<DatumArgs>({
   command: 'inspect datum <job> <datum>',
   summary: 'Show one datum of a job',
   examples: [['inspect datum 3f2a 9c01', 'Show its input, its result, and the time and memory it used']],
-  json: '{id, state, files, why, job, key, stats: {startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak}, output: {files, bytes, hash} or null}; job: the one that ran it',
+  json: datumDetailsJson,
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
-    const { project, job, datum } = await datumNamed(opened.project, text, id);
-    const { out } = await readResult(project.reader, datum.result);
-    const { outcome, key } = datum;
-    const info = {
-      ...(await infoOf(project, job, datum, output)),
-      job: outcome.job,
-      key: key.toString('hex'),
-      stats: outcome.stats,
-      output: out ? { files: out.files, bytes: out.bytes, hash: out.contentHash.toString('hex') } : null,
-    };
-    await output.fields(info);
+    const { project } = opened;
+    const { job, datum } = await datumNamed(project, text, id);
+    await output.fields(await datumDetails(project.reader, job, datum, output.id));
   },
 });
 
@@ -142,8 +102,8 @@ export const restartDatumVerb = verb<DatumArgs>({
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
-    const { project, job, datum } = await datumNamed(opened.project, text, id);
-    await restartDatum(project, job, datum);
+    const { job, datum } = await datumNamed(opened.project, text, id);
+    await restartDatum(opened.project, job, datum);
     await output.document({ id: datum.id }, () => output.id(datum.id));
     output.note(`the next run computes it: pach run pipeline ${job.pipeline}`);
   },
@@ -153,20 +113,13 @@ export const whyVerb = verb<DatumArgs>({
   command: 'why <job> <datum>',
   summary: 'Explain why a datum was computed or skipped',
   examples: [['why 3f2a 9c01', 'Show which part of its key differs from the nearest earlier result']],
-  json: '{id, state, computedBy, comparedWith, differs: [part of the key], why}',
+  json: whyJson,
   options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
-    const { project } = opened;
-    const snapshot = await project.snapshot();
-    const job = await jobNamed(snapshot, text);
-    const datum = await findDatum(project.reader, job, id);
-    const state = datumState(job, datum);
-    const why = await whyOf(snapshot, job, datum);
-    const shown = whyText(state, why, output.id);
-    const { computedBy, comparedWith = null, differs } = why;
-    const row = { id: datum.id, state, computedBy, comparedWith, differs, why: shown };
-    await output.document(row, () => `${state}: ${shown}`);
+    const { snapshot, job, datum } = await datumNamed(opened.project, text, id);
+    const info = await whyInfo(snapshot, job, datum, output.id);
+    await output.document(info, () => `${info.state}: ${info.why}`);
   },
 });
 
@@ -177,8 +130,6 @@ interface LogArgs {
   readonly follow: boolean;
 }
 
-const pollMs = 200;
-
 export const logsVerb = verb<LogArgs>({
   command: 'logs',
   reads: true,
@@ -188,7 +139,7 @@ export const logsVerb = verb<LogArgs>({
     ['logs -j 3f2a --datum 9c01', 'Logs of one datum'],
     ['logs -p edges -f', 'Follow the logs until the job ends'],
   ],
-  json: '{datum, line} a line',
+  json: logJson,
   options: (yargs) =>
     yargs
       .option('pipeline', { alias: 'p', type: 'string', describe: 'Logs of the newest job of this pipeline' })
@@ -210,58 +161,11 @@ export const logsVerb = verb<LogArgs>({
     const { project } = opened;
     const snapshot = await project.snapshot();
     if (id === undefined && !(await hasPipeline(snapshot, text))) throw await missing(snapshot, text);
-    let job = await jobNamed(snapshot, text);
-    const lines = new LogLines(async (row) => {
-      if (output.format === 'table') await output.log(output.id(row.datum.slice(0, 16)), row.line);
-      else await output.rows([row], []);
-    });
+    const job = await jobNamed(snapshot, text);
     const folder = join(settings.home.logs, job.id);
-    while (job.state === 'running') {
-      if (!follow) return await spooled(folder, datum, lines.whole);
-      await spooled(folder, datum, lines.growing);
-      await sleep(pollMs, undefined, { signal });
-      job = await findJob(await project.snapshot(), job.id);
-    }
-    if (!job.datums) return await spooled(folder, datum, lines.whole);
-    const chosen = datum === undefined ? datumsOf(project.reader, job) : [await findDatum(project.reader, job, datum)];
-    for await (const each of chosen) {
-      const { log } = await readResult(project.reader, each.result);
-      if (log && (datum !== undefined || each.outcome.job === job.id)) {
-        await lines.whole(each.id, await bytesOf(project.reader, log));
-      }
+    for await (const row of logLines(project, job, { folder, datum, follow, signal })) {
+      if (output.format === 'table') await output.log(output.id(datumText(row.datum)), row.line);
+      else await output.rows([row], []);
     }
   },
 });
-
-/** What datums have printed of a job that runs or was broken off, as far as this machine ran them. */
-async function spooled(folder: string, datum: string | undefined, add: LogLines['whole']): Promise<void> {
-  for (const name of (await readdir(folder).catch((): string[] => [])).sort()) {
-    if (datum === undefined || name.startsWith(datum)) {
-      await add(name, await readFile(join(folder, name)).catch(() => Buffer.alloc(0)));
-    }
-  }
-}
-
-/** Prints the lines of logs, each once, though they are read again and again. */
-class LogLines {
-  private readonly print: (row: { readonly datum: string; readonly line: string }) => Promise<void>;
-  private readonly printed = new Map<string, number>();
-
-  constructor(print: (row: { readonly datum: string; readonly line: string }) => Promise<void>) {
-    this.print = print;
-  }
-
-  /** A log of which more may come: a line that has not ended waits. */
-  readonly growing = (datum: string, log: Buffer): Promise<void> => this.add(datum, log, log.lastIndexOf('\n') + 1);
-
-  /** All of a log: its last line may have no end. */
-  readonly whole = (datum: string, log: Buffer): Promise<void> => this.add(datum, log, log.length);
-
-  private async add(datum: string, log: Buffer, end: number): Promise<void> {
-    const from = this.printed.get(datum) ?? 0;
-    if (end <= from) return;
-    this.printed.set(datum, end);
-    const text = textOfName(log.subarray(from, end)).replace(/\n$/, '');
-    for (const line of text.split('\n')) await this.print({ datum, line });
-  }
-}

@@ -2,10 +2,8 @@
  * draw: the graph of repos and pipelines.
  */
 import { openProject } from '../../app/open.ts';
-import { dotOf, svgOf, type DrawnPipeline } from '../../shown/draw.ts';
-import { newestJob } from '../../pipelines/jobs/jobs.ts';
-import { listPipelines } from '../../pipelines/pipelines.ts';
-import { pfsInputs } from '../../pipelines/spec/input.ts';
+import { dotOf, svgOf } from '../../shown/draw.ts';
+import { drawingOf } from '../../shown/pipelines.ts';
 import { verb } from '../verb.ts';
 
 export const drawVerb = verb<{ format: string }>({
@@ -20,12 +18,7 @@ export const drawVerb = verb<{ format: string }>({
   formats: false,
   async run({ format }, { settings, output }) {
     await using opened = await openProject(settings);
-    const snapshot = await opened.project.snapshot();
-    const pipelines: DrawnPipeline[] = [];
-    for (const { name, spec, stopped } of await listPipelines(snapshot)) {
-      const state = stopped ? 'stopped' : (await newestJob(snapshot, name, spec.outputBranch)).job?.state;
-      pipelines.push({ name, inputs: pfsInputs(spec.input), state });
-    }
-    await output.write(format === 'dot' ? dotOf({ pipelines }) : svgOf({ pipelines }));
+    const drawing = await drawingOf(await opened.project.snapshot());
+    await output.write(format === 'dot' ? dotOf(drawing) : svgOf(drawing));
   },
 });

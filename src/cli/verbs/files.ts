@@ -3,18 +3,18 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { writerOf } from '../../shown/writer.ts';
-import { Files, type File, type FileInfo } from '../../versions/reading/files.ts';
+import { changeInfo, changeJson, fileInfo, fileJson, type ChangeInfo, type FileInfo } from '../../shown/files.ts';
+import { writerJson, writerOf } from '../../shown/writer.ts';
+import { Files, type File } from '../../versions/reading/files.ts';
+import { parentOf } from '../../versions/reading/history.ts';
 import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
 import { rootOf } from '../../versions/snapshot.ts';
 import { addressOf, filesAt } from '../addresses.ts';
-import { changeColumns, changeInfo, changeJson, type ChangeInfo } from '../changes.ts';
+import { changeColumns } from '../changes.ts';
 import type { Output } from '../output.ts';
 import { cut } from '../quote.ts';
 import { sizeText, timeText } from '../text.ts';
 import { verb, type VerbContext } from '../verb.ts';
-
-const fileJson = '{path, kind: "file"|"dir"|"symlink", bytes, hash, modified, executable, target?} a line';
 
 /** What a link leads to is shown as far as this; JSON and `inspect file` give all of it. */
 const targetColumnsMax = 60;
@@ -41,7 +41,7 @@ async function printFiles(
   async function* rows(): AsyncGenerator<FileInfo> {
     for await (const file of find(files, address.path ?? '/')) {
       signal.throwIfAborted();
-      yield files.info(file);
+      yield fileInfo(files, file);
     }
   }
   await output.rows(rows(), fileColumns);
@@ -82,7 +82,7 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
     ['inspect file images@master:/a/b.png', 'Show its size, hash and time'],
     ['inspect file edges@master:/b.png --datum', 'Show which datum of the pipeline wrote it'],
   ],
-  json: `${fileJson}; with --datum also writer: {pipeline, job, datum, files: [{repo, commit, path}]} or null`,
+  json: `${fileJson}; with --datum also ${writerJson}`,
   options: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
@@ -92,7 +92,7 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
     await using opened = await openProject(where);
     const snapshot = await opened.project.snapshot();
     const files = await filesAt(opened.project, snapshot, address, text);
-    const info = await files.info(await files.find(address.path ?? '/'));
+    const info = await fileInfo(files, await files.find(address.path ?? '/'));
     const { id } = await resolveCommit(snapshot, address);
     const writer = datum ? ((await writerOf(snapshot, id, info.path)) ?? null) : undefined;
     const read = writer?.files.map(({ repo, commit, path }) => `${repo}@${output.id(commit)}:${path}`) ?? [];
@@ -140,7 +140,7 @@ export const diffFileVerb = verb<DiffArgs>({
     let before: Files | undefined;
     if (oldText === undefined) {
       const { commit } = await resolveVersion(snapshot, address);
-      const parent = commit?.parent && (await snapshot.maybeCommit(commit.repo, commit.parent));
+      const parent = commit && (await parentOf(snapshot, commit));
       before = parent && new Files(opened.project.reader, rootOf(parent), `${newText}^`);
     } else {
       const old = addressOf(oldText, settings);

@@ -5,9 +5,9 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { entrySize } from '../../model/tree.ts';
 import { codeOfJob, codeTree } from '../../pipelines/editing/versions.ts';
+import { jobNamed } from '../../pipelines/jobs/jobs.ts';
 import { extractFolder } from '../../versions/reading/extract.ts';
 import { Files } from '../../versions/reading/files.ts';
-import { jobNamed } from '../pipeline-names.ts';
 import { FilesProgress } from '../progress.ts';
 import { verb } from '../verb.ts';
 

@@ -1,19 +1,15 @@
 /**
  * list|inspect|wait|stop job, draw and profile of them.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
-import { datumsOf, findJob, listJobs, setJob, type Job } from '../../pipelines/jobs/jobs.ts';
-import { isHeld, maybeLease } from '../../pipelines/jobs/lease.ts';
+import { stopJob, waitForJob } from '../../engine/stop.ts';
+import { jobNamed, listJobs } from '../../pipelines/jobs/jobs.ts';
 import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
-import { timelineSvg, type ProfileRow } from '../../shown/profile.ts';
-import type { Project } from '../../versions/project.ts';
-import { datumState, jobColumns, jobInfo, jobJson, jobNamed } from '../pipeline-names.ts';
-import { sizeText } from '../text.ts';
+import { jobInfo, jobJson } from '../../shown/jobs.ts';
+import { profileJson, profileOf, timelineSvg } from '../../shown/profile.ts';
+import { jobColumns, profileColumns } from '../pipeline-columns.ts';
 import { verb } from '../verb.ts';
-
-const pollMs = 500;
 
 interface JobArgs {
   readonly job: string;
@@ -65,13 +61,7 @@ export const waitJobVerb = verb<JobArgs>({
   async run({ job: text }, { settings, output, signal }) {
     await using opened = await openProject(settings);
     const { project } = opened;
-    let job = await jobNamed(await project.snapshot(), text);
-    while (job.state === 'running') {
-      const lease = await maybeLease(await project.snapshot(), job);
-      job = await findJob(await project.snapshot(), job.id);
-      if (job.state === 'running' && !(lease && isHeld(lease))) throw engineGone(job);
-      if (job.state === 'running') await sleep(pollMs, undefined, { signal });
-    }
+    const job = await waitForJob(project, await jobNamed(await project.snapshot(), text), signal);
     const info = jobInfo(job);
     await output.document(info, () => `${output.id(info.job)} ${info.state}`);
     return job.state === 'success' ? 0 : 1;
@@ -87,42 +77,11 @@ export const stopJobVerb = verb<JobArgs>({
   async run({ job: text }, { settings, output, signal }) {
     await using opened = await openProject(settings);
     const { project } = opened;
-    const found = await jobNamed(await project.snapshot(), text);
-    if (found.state !== 'running') {
-      throw new PachError('conflict', { what: `job ${found.id}`, why: `it has already ended: ${found.state}` });
-    }
-    const job = await stop(project, found, signal);
+    const job = await stopJob(project, await jobNamed(await project.snapshot(), text), signal);
     const info = jobInfo(job);
     await output.document(info, () => `${output.id(info.job)} ${info.state}`);
   },
 });
-
-/** Asks the engine to stop, and waits until it has; a job whose engine is gone is ended here. */
-async function stop(project: Project, found: Job, signal: AbortSignal): Promise<Job> {
-  for (;;) {
-    const job = await project.update(`stop job ${found.id}`, async (change) => {
-      const now = await findJob(change.snapshot, found.id);
-      const lease = await maybeLease(change.snapshot, now);
-      if (now.state !== 'running') return now;
-      const isAlive = lease !== undefined && isHeld(lease);
-      const next: Job = isAlive
-        ? { ...now, stopping: true }
-        : { ...now, state: 'killed', reason: 'its engine is gone', finished: Date.now() };
-      if (!isAlive || !now.stopping) setJob(change, next);
-      return next;
-    });
-    if (job.state !== 'running') return job;
-    await sleep(pollMs, undefined, { signal });
-  }
-}
-
-function engineGone(job: Job): PachError {
-  return new PachError('failed', {
-    what: `job ${job.id}`,
-    why: 'the engine that ran it is gone; the next run continues its work',
-    next: `pach run pipeline ${job.pipeline}`,
-  });
-}
 
 export const profileVerb = verb<JobArgs & { format: string }>({
   command: 'profile <job>',
@@ -131,7 +90,7 @@ export const profileVerb = verb<JobArgs & { format: string }>({
     ['profile 3f2a', 'List the datums that it ran, longest first'],
     ['profile 3f2a --format svg > job.svg', 'Draw them as a timeline'],
   ],
-  json: '{datum, state, totalMs, startedMs, downloadMs, processMs, uploadMs, cpuMs, inputBytes, outputBytes, memoryBytesPeak} a datum, longest first',
+  json: profileJson,
   options: (yargs) =>
     yargs
       .positional('job', { type: 'string', demandOption: true, describe: 'Id of a job, or a pipeline: its newest job' })
@@ -140,27 +99,8 @@ export const profileVerb = verb<JobArgs & { format: string }>({
     await using opened = await openProject(settings);
     const { project } = opened;
     const job = await jobNamed(await project.snapshot(), text);
-    const rows: ProfileRow[] = [];
-    for await (const datum of datumsOf(project.reader, job)) {
-      const state = datumState(job, datum);
-      const { stats } = datum.outcome;
-      const totalMs = stats.downloadMs + stats.processMs + stats.uploadMs;
-      if (datum.outcome.job === job.id) rows.push({ datum: datum.id, state, totalMs, ...stats });
-    }
-    rows.sort((a, b) => b.totalMs - a.totalMs);
+    const rows = await profileOf(project.reader, job);
     if (format === 'svg') return await output.write(timelineSvg(`job ${job.id} of ${job.pipeline}`, job.started, rows));
-    const seconds = (ms: number): string => (ms / 1000).toFixed(3);
-    await output.rows(rows, [
-      ['DATUM', (row, { id }) => id(row.datum.slice(0, 16))],
-      ['STATE', (row) => row.state],
-      ['SECONDS', (row) => seconds(row.totalMs)],
-      ['INPUT', (row) => seconds(row.downloadMs)],
-      ['COMMAND', (row) => seconds(row.processMs)],
-      ['OUTPUT', (row) => seconds(row.uploadMs)],
-      ['CPU', (row) => seconds(row.cpuMs)],
-      ['IN', (row) => sizeText(row.inputBytes)],
-      ['OUT', (row) => sizeText(row.outputBytes)],
-      ['MEMORY', (row) => sizeText(row.memoryBytesPeak)],
-    ]);
+    await output.rows(rows, profileColumns);
   },
 });

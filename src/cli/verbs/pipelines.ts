@@ -1,77 +1,16 @@
 /**
  * create|update|list|inspect|delete|start|stop pipeline.
  */
+import { executorNames } from '../../app/executors.ts';
 import { openProject } from '../../app/open.ts';
 import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/editing/edit-pipelines.ts';
-import { newestJob, type Job } from '../../pipelines/jobs/jobs.ts';
-import { findPipeline, listPipelines, type Pipeline } from '../../pipelines/pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
-import { pfsInputs } from '../../pipelines/spec/input.ts';
-import { findVersion, type OldVersion } from '../../pipelines/editing/versions.ts';
-import type { Snapshot } from '../../versions/snapshot.ts';
-import { dryRun, stepJson } from '../dry-run.ts';
-import { timeText } from '../text.ts';
+import { pipelineInfo, pipelineInfos, pipelineJson, pipelineNamed } from '../../shown/pipelines.ts';
+import { previewJson } from '../../shown/preview.ts';
+import { dryRun } from '../dry-run.ts';
+import { pipelineColumns } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
 import { verb, type VerbContext } from '../verb.ts';
-
-const pipelineJson =
-  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob}], outputBranch, lastJob: {job, state}, code: {origin, to: [path]} or null, spec}; state: running (it is ready) or stopped';
-
-/** `own`: the branch on which it is this, and where its output goes then. */
-async function infoOf(snapshot: Snapshot, pipeline: Pipeline, own?: string): Promise<PipelineInfo> {
-  const { name, spec, version, created, updated, stopped } = pipeline;
-  const outputBranch = own ?? spec.outputBranch;
-  const { job } = await newestJob(snapshot, name, outputBranch);
-  return {
-    pipeline: name,
-    version,
-    created: new Date(created).toISOString(),
-    updated: new Date(updated).toISOString(),
-    state: stopped ? 'stopped' : 'running',
-    ...versionInfo(pipeline, outputBranch, job),
-  };
-}
-
-/** Of a version that is not the newest there is what its jobs have kept. */
-function oldInfo({ version, spec, job }: OldVersion): OldInfo {
-  const { pipeline, branch, codeOrigin } = job;
-  return { pipeline, version, ...versionInfo({ spec, codeOrigin }, branch, job) };
-}
-
-function versionInfo(
-  { spec, codeOrigin }: Pick<Pipeline, 'spec' | 'codeOrigin'>,
-  outputBranch: string,
-  job: Job | undefined,
-): VersionInfo {
-  return {
-    image: spec.transform.image,
-    inputs: pfsInputs(spec.input).map(({ name, repo, branch, glob }) => ({ name, repo, branch, glob })),
-    outputBranch,
-    lastJob: job ? { job: job.id, state: job.state } : null,
-    code: spec.code.length > 0 ? { origin: codeOrigin || null, to: spec.code.map(({ to }) => to) } : null,
-    spec: spec.document,
-  };
-}
-
-interface VersionInfo {
-  readonly image: string;
-  readonly inputs: readonly object[];
-  readonly outputBranch: string;
-  readonly lastJob: { readonly job: string; readonly state: string } | null;
-  readonly code: { readonly origin: string | null; readonly to: readonly string[] } | null;
-  readonly spec: object;
-}
-
-interface OldInfo extends VersionInfo {
-  readonly pipeline: string;
-  readonly version: number;
-}
-
-interface PipelineInfo extends OldInfo {
-  readonly created: string;
-  readonly updated: string;
-  readonly state: string;
-}
 
 interface SetArgs {
   readonly file: string;
@@ -95,7 +34,7 @@ async function set(
   const skipped = (what: string, why: string): void => output.note(`${what}: left out: ${why}`);
   const pipelines = await setPipelines(project, specs, { ...how, signal, skipped });
   const snapshot = await project.snapshot();
-  for (const pipeline of pipelines) await output.document(await infoOf(snapshot, pipeline), () => pipeline.name);
+  for (const pipeline of pipelines) await output.document(await pipelineInfo(snapshot, pipeline), () => pipeline.name);
   const [first] = specs;
   if (first) output.note(`pipelines run only when you run them: pach run pipeline ${first.name}`);
 }
@@ -112,7 +51,7 @@ const dryRunOption = {
   describe: 'Create nothing; show the datums, and which of them are already computed',
 } as const;
 const executorOption = {
-  choices: ['process', 'docker'],
+  choices: executorNames,
   default: 'process',
   describe: 'With --dry-run: use the results of this executor',
 } as const;
@@ -124,7 +63,7 @@ export const createPipelineVerb = verb<SetArgs>({
     ['create pipeline -f edges.json', 'Create one pipeline'],
     ['create pipeline -f pipelines/ --dry-run', 'Show what the pipelines of a folder would compute'],
   ],
-  json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
+  json: `${pipelineJson} a pipeline; with --dry-run ${previewJson} a datum`,
   options: (yargs) =>
     yargs.option('file', fileOption).option('dry-run', dryRunOption).option('executor', executorOption),
   run: (args, context) => set(args, context, { update: false, reprocess: false }),
@@ -137,7 +76,7 @@ export const updatePipelineVerb = verb<SetArgs & { reprocess: boolean }>({
     ['update pipeline -f edges.json', 'The next run computes everything that the changes affect'],
     ['update pipeline -f edges.json --reprocess', 'The next run computes everything again'],
   ],
-  json: `${pipelineJson} a pipeline; with --dry-run ${stepJson} a datum`,
+  json: `${pipelineJson} a pipeline; with --dry-run ${previewJson} a datum`,
   options: (yargs) =>
     yargs
       .option('file', fileOption)
@@ -159,14 +98,7 @@ export const listPipelineVerb = verb({
   async run(_, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
-    const rows = await Promise.all((await listPipelines(snapshot)).map((each) => infoOf(snapshot, each)));
-    await output.rows(rows, [
-      ['NAME', (row) => row.pipeline],
-      ['VERSION', (row) => String(row.version)],
-      ['UPDATED', (row) => timeText(row.updated)],
-      ['STATE', (row) => row.state],
-      ['LAST JOB', (row) => row.lastJob?.state ?? '-'],
-    ]);
+    await output.rows(await pipelineInfos(snapshot), pipelineColumns);
   },
 });
 
@@ -192,16 +124,9 @@ export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined 
   async run({ pipeline: text, branch }, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
-    await output.fields(await inspected(snapshot, text, branch));
+    await output.fields(await pipelineNamed(snapshot, text, branch));
   },
 });
-
-async function inspected(snapshot: Snapshot, text: string, branch: string | undefined): Promise<object> {
-  const [, name, version] = /^([^@]+)@(\d{1,15})$/.exec(text) ?? [];
-  if (name === undefined) return infoOf(snapshot, await findPipeline(snapshot, text, branch), branch);
-  const found = await findVersion(snapshot, name, { version: Number(version), branch });
-  return 'old' in found ? oldInfo(found.old) : infoOf(snapshot, found.pipeline, found.own);
-}
 
 export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo': boolean }>({
   command: 'delete pipeline <pipeline>',
@@ -237,7 +162,7 @@ function stopping(word: string, stopped: boolean, summary: string): ReturnType<t
     async run({ pipeline: name }, { settings, output }) {
       await using opened = await openProject(settings);
       const pipeline = await stopPipeline(opened.project, name, stopped);
-      await output.document(await infoOf(await opened.project.snapshot(), pipeline), () => name);
+      await output.document(await pipelineInfo(await opened.project.snapshot(), pipeline), () => name);
     },
   });
 }

@@ -4,8 +4,8 @@
 import { openProject } from '../../app/open.ts';
 import { checkName } from '../../model/address.ts';
 import { checkDeletion } from '../../pipelines/readers.ts';
+import { repoInfo, repoInfos, repoJson } from '../../shown/repos.ts';
 import { createRepo, deleteRepo } from '../../versions/refs.ts';
-import type { Repo, Snapshot } from '../../versions/snapshot.ts';
 import { listProjects } from '../../versions/projects.ts';
 import { repoOf } from '../addresses.ts';
 import { sizeText, timeText } from '../text.ts';
@@ -14,28 +14,6 @@ import { verb } from '../verb.ts';
 interface RepoArgs {
   readonly repo: string;
 }
-
-interface RepoInfo {
-  readonly repo: string;
-  readonly created: string;
-  readonly description: string;
-  /** Bytes at the heads of all branches together. */
-  readonly bytes: number;
-  readonly branches: readonly string[];
-}
-
-async function infoOf(snapshot: Snapshot, repo: Repo): Promise<RepoInfo> {
-  const branches: string[] = [];
-  let bytes = 0;
-  for await (const branch of snapshot.branches(repo.name)) {
-    branches.push(branch.name);
-    if (branch.head) bytes += (await snapshot.commitAt(branch.head.commit)).bytes;
-  }
-  const { name, created, description } = repo;
-  return { repo: name, created: new Date(created).toISOString(), description, bytes, branches };
-}
-
-const repoJson = '{repo, created, description, bytes, branches}; bytes: at the heads of all branches';
 
 export const createRepoVerb = verb<RepoArgs & { description: string }>({
   command: 'create repo <repo>',
@@ -51,7 +29,7 @@ export const createRepoVerb = verb<RepoArgs & { description: string }>({
     await using opened = await openProject(where, { create: true });
     await createRepo(opened.project, repo, description);
     const snapshot = await opened.project.snapshot();
-    const info = await infoOf(snapshot, await snapshot.repo(repo));
+    const info = await repoInfo(snapshot, await snapshot.repo(repo));
     await output.document(info, () => repo);
   },
 });
@@ -64,10 +42,7 @@ export const listRepoVerb = verb({
   async run(_, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
-    async function* rows(): AsyncGenerator<RepoInfo> {
-      for await (const repo of snapshot.repos()) yield infoOf(snapshot, repo);
-    }
-    await output.rows(rows(), [
+    await output.rows(repoInfos(snapshot), [
       ['NAME', (row) => row.repo],
       ['CREATED', (row) => timeText(row.created)],
       ['SIZE', (row) => sizeText(row.bytes)],
@@ -86,7 +61,7 @@ export const inspectRepoVerb = verb<RepoArgs>({
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where);
     const snapshot = await opened.project.snapshot();
-    const info = await infoOf(snapshot, await snapshot.repo(repo));
+    const info = await repoInfo(snapshot, await snapshot.repo(repo));
     await output.document(info, () => [
       `Name:        ${info.repo}`,
       `Description: ${info.description}`,

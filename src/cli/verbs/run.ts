@@ -17,7 +17,7 @@ import type { Rechecked } from '../../results/recheck.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
 import type { Output } from '../output.ts';
-import { secondsOf } from '../pipeline-names.ts';
+import { secondsOf } from '../../shown/jobs.ts';
 import { countText, sizeText } from '../text.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';

@@ -24,6 +24,7 @@ import { Directories } from '../../versions/directories.ts';
 import { readRange } from '../../versions/reading/read.ts';
 import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
+import { hasPipeline } from '../pipelines.ts';
 
 /** Which references it has is said by them, whatever `hasDatums` and `hasCode` say. */
 export type Job = JobRecord & JobRefs;
@@ -68,6 +69,15 @@ export async function findJob(snapshot: Snapshot, text: string): Promise<Job> {
   const ids = found.map(({ key }) => lastPart(key));
   const why = second ? severalBegin('jobs', text, ids) : 'there is no such job';
   throw new PachError('not-found', { what: `job ${text}`, why, next: 'pach list job' });
+}
+
+/** The job that a text names: as `findJob`, or the newest one of a pipeline. */
+export async function jobNamed(snapshot: Snapshot, text: string): Promise<Job> {
+  if (await hasPipeline(snapshot, text)) {
+    const [newest] = await listJobs(snapshot, text);
+    if (newest) return newest;
+  }
+  return findJob(snapshot, text);
 }
 
 /** Jobs of one pipeline, or of all, newest first. */

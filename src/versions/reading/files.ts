@@ -7,7 +7,7 @@ import type { BlobReader } from '../../cache/blobs.ts';
 import { compileGlob } from '../../model/glob.ts';
 import { nameOfText, parsePath, pathOf, textOfName } from '../../model/paths.ts';
 import { nameBytesMax } from '../../model/refs.ts';
-import { directoryOf, entryHash, entrySize, fileContentOf, type TreeEntry } from '../../model/tree.ts';
+import { directoryOf, entryHash, fileContentOf, type TreeEntry } from '../../model/tree.ts';
 import { Directories, sameContent, type Directory } from '../directories.ts';
 import { matchFiles } from './match.ts';
 import { readParts, type FilePart } from './read.ts';
@@ -24,17 +24,6 @@ export interface FileChange {
   readonly change: 'added' | 'removed' | 'changed';
   readonly old?: TreeEntry | undefined;
   readonly new?: TreeEntry | undefined;
-}
-
-/** What `list file -o json` prints of a file. */
-export interface FileInfo {
-  readonly path: string;
-  readonly kind: 'file' | 'dir' | 'symlink';
-  readonly bytes: number;
-  readonly hash: string;
-  readonly modified: string;
-  readonly executable: boolean;
-  readonly target?: string;
 }
 
 /** The bytes of entries, whatever version they are of. */
@@ -56,23 +45,6 @@ export class FileBytes {
       if (part.bytes) yield part.bytes;
       else yield* zeros(part.zeros);
     }
-  }
-
-  async info({ path, entry }: File): Promise<FileInfo> {
-    const { executable } = entry;
-    const kind = entry.kind === 'directory' ? 'dir' : entry.kind;
-    const info: FileInfo = {
-      path,
-      kind,
-      bytes: entrySize(entry),
-      hash: entryHash(entry).toString('hex'),
-      modified: modifiedOf(entry),
-      executable,
-    };
-    if (kind !== 'symlink') return info;
-    const parts: Buffer[] = [];
-    for await (const bytes of this.read(entry)) parts.push(bytes);
-    return { ...info, target: textOfName(Buffer.concat(parts)) };
   }
 }
 
@@ -188,13 +160,6 @@ export async function* changesOf(
 }
 
 /** RFC 3339 with as many digits as the time has. */
-function modifiedOf({ mtimeSeconds, mtimeNanoseconds }: TreeEntry): string {
-  const seconds = new Date(mtimeSeconds * 1000);
-  if (Number.isNaN(seconds.getTime())) return new Date(0).toISOString();
-  const digits = String(mtimeNanoseconds).padStart(9, '0').replace(/0+$/, '');
-  return seconds.toISOString().replace('.000Z', digits ? `.${digits}Z` : 'Z');
-}
-
 function* zeros(length: number): Generator<Buffer> {
   const block = Buffer.alloc(Math.min(length, 1024 * 1024));
   for (let left = length; left > 0; left -= block.length) yield block.subarray(0, Math.min(left, block.length));

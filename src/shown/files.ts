@@ -1,0 +1,62 @@
+/**
+ * Files of a version, and what differs between two versions, as programs are shown them.
+ */
+import { textOfName } from '../model/paths.ts';
+import { entryHash, entrySize, type TreeEntry } from '../model/tree.ts';
+import type { File, FileBytes, FileChange } from '../versions/reading/files.ts';
+
+export interface FileInfo {
+  readonly path: string;
+  readonly kind: 'file' | 'dir' | 'symlink';
+  readonly bytes: number;
+  readonly hash: string;
+  readonly modified: string;
+  readonly executable: boolean;
+  /** What a symlink leads to. */
+  readonly target?: string;
+}
+
+export const fileJson = '{path, kind: "file"|"dir"|"symlink", bytes, hash, modified, executable, target?} a line';
+
+/** `files` reads the target of a symlink. */
+export async function fileInfo(files: FileBytes, { path, entry }: File): Promise<FileInfo> {
+  const kind = entry.kind === 'directory' ? 'dir' : entry.kind;
+  const info: FileInfo = {
+    path,
+    kind,
+    bytes: entrySize(entry),
+    hash: entryHash(entry).toString('hex'),
+    modified: modifiedOf(entry),
+    executable: entry.executable,
+  };
+  if (kind !== 'symlink') return info;
+  const parts: Buffer[] = [];
+  for await (const bytes of files.read(entry)) parts.push(bytes);
+  return { ...info, target: textOfName(Buffer.concat(parts)) };
+}
+
+export interface ChangeInfo {
+  readonly path: string;
+  readonly change: FileChange['change'];
+  readonly old: FileInfo | undefined;
+  readonly new: FileInfo | undefined;
+}
+
+export const changeJson = '{path, change: "added"|"removed"|"changed", old, new} a line; old and new as in list file';
+
+export async function changeInfo(files: FileBytes, { path, change, old, new: now }: FileChange): Promise<ChangeInfo> {
+  return {
+    path,
+    change,
+    old: old && (await fileInfo(files, { path, entry: old })),
+    new: now && (await fileInfo(files, { path, entry: now })),
+  };
+}
+
+/** RFC 3339, with as many digits as the time has. */
+function modifiedOf({ mtimeSeconds, mtimeNanoseconds }: TreeEntry): string {
+  const seconds = new Date(mtimeSeconds * 1000);
+  if (Number.isNaN(seconds.getTime())) return new Date(0).toISOString();
+  const digits = String(mtimeNanoseconds).padStart(9, '0').replace(/0+$/, '');
+  return seconds.toISOString().replace('.000Z', digits ? `.${digits}Z` : 'Z');
+}
