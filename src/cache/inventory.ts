@@ -37,6 +37,22 @@ export async function* cachedItems(dir: string): AsyncGenerator<CachedItem> {
   }
 }
 
+/** What a cache folder holds, in bytes of disk. */
+export interface CacheStats {
+  readonly bytes: number;
+  readonly files: number;
+  readonly extents: number;
+}
+
+export async function cacheStats(dir: string): Promise<CacheStats> {
+  const stats = { bytes: 0, files: 0, extents: 0 };
+  for await (const { kind, bytes } of cachedItems(dir)) {
+    stats.bytes += bytes;
+    stats[kind === 'file' ? 'files' : 'extents'] += 1;
+  }
+  return stats;
+}
+
 export interface Cleared {
   /** Bytes of disk that are free now. */
   readonly bytes: number;
@@ -67,6 +83,31 @@ export async function clearCache(dir: string, signal: AbortSignal): Promise<Clea
   }
   for (const path of folders.toReversed()) if (path !== '') await removeOne(dir, path);
   return cleared;
+}
+
+export interface Verified {
+  readonly items: number;
+  readonly checkedBytes: number;
+  readonly damagedItems: number;
+  readonly damagedBytes: number;
+}
+
+/** Reads all that is kept; what is damaged is forgotten. What goes away meanwhile counts as nothing. */
+export async function verifyCache(
+  dir: string,
+  { signal, progress }: { readonly signal: AbortSignal; readonly progress: (bytes: number) => void },
+): Promise<Verified> {
+  const found = { items: 0, checkedBytes: 0, damagedItems: 0, damagedBytes: 0 };
+  for await (const item of cachedItems(dir)) {
+    signal.throwIfAborted();
+    const { checked, damaged } = await verifyItem(item).catch(() => ({ checked: 0, damaged: 0 }));
+    found.items += 1;
+    found.checkedBytes += checked;
+    found.damagedBytes += damaged;
+    if (damaged > 0) found.damagedItems += 1;
+    progress(checked);
+  }
+  return found;
 }
 
 /** Reads what is kept; what is damaged is forgotten. Resolves to bytes that were checked, and that were damaged. */

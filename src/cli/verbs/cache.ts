@@ -6,8 +6,9 @@ import type { Argv } from 'yargs';
 import { openProject } from '../../app/open.ts';
 import type { Settings } from '../../app/settings.ts';
 import { utf8Path } from '../../base/utf8-path.ts';
-import { cachedItems, clearCache, verifyItem } from '../../cache/inventory.ts';
+import { cacheStats, clearCache, verifyCache } from '../../cache/inventory.ts';
 import { entrySize } from '../../model/tree.ts';
+import { cacheClearedJson, cacheStatsJson, cacheVerifiedJson } from '../../shown/upkeep.ts';
 import { warmFiles } from '../../versions/reading/warm.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
@@ -35,15 +36,11 @@ export const cacheStatsVerb = verb<CacheArgs>({
   command: 'cache stats',
   summary: 'Show what the disk cache of this machine holds',
   examples: [['cache stats', 'The cache holds data of all stores']],
-  json: '{dir, bytes, files, extents}; files: large files, whole or in part; extents: parts of packs',
+  json: cacheStatsJson,
   options: cacheOption,
   async run(args, { settings, output }) {
     const dir = await dirOf(args, settings);
-    const stats = { dir, bytes: 0, files: 0, extents: 0 };
-    for await (const { kind, bytes } of cachedItems(dir)) {
-      stats.bytes += bytes;
-      stats[kind === 'file' ? 'files' : 'extents'] += 1;
-    }
+    const stats = { dir, ...(await cacheStats(dir)) };
     await output.document(
       stats,
       () =>
@@ -56,7 +53,7 @@ export const cacheClearVerb = verb<CacheArgs>({
   command: 'cache clear',
   summary: 'Empty the disk cache; mounts keep working',
   examples: [['cache clear', 'The cache holds data of all stores']],
-  json: '{dir, bytes, files, left}; bytes and files that were removed; left: paths that pach did not create and did not touch',
+  json: cacheClearedJson,
   options: cacheOption,
   async run(args, { settings, output, signal }) {
     const dir = await dirOf(args, settings);
@@ -74,21 +71,13 @@ export const cacheVerifyVerb = verb<CacheArgs>({
   reads: true,
   summary: 'Check every byte of the disk cache and remove damaged data; the next read fetches it again',
   examples: [['cache verify', 'Exit code 6 if something was damaged']],
-  json: '{dir, items, checkedBytes, damagedItems, damagedBytes}',
+  json: cacheVerifiedJson,
   options: cacheOption,
   async run(args, { settings, output, signal }) {
     const dir = await dirOf(args, settings);
     const progress = new FilesProgress(output);
-    const found = { dir, items: 0, checkedBytes: 0, damagedItems: 0, damagedBytes: 0 };
-    for await (const item of cachedItems(dir)) {
-      signal.throwIfAborted();
-      const { checked, damaged } = await verifyItem(item).catch(() => ({ checked: 0, damaged: 0 }));
-      found.items += 1;
-      found.checkedBytes += checked;
-      found.damagedBytes += damaged;
-      if (damaged > 0) found.damagedItems += 1;
-      progress.add(checked, 1);
-    }
+    const watch = { signal, progress: (bytes: number): void => progress.add(bytes, 1) };
+    const found = { dir, ...(await verifyCache(dir, watch)) };
     await output.document(
       found,
       () =>

@@ -4,6 +4,7 @@
 import { examine } from '../../app/doctor.ts';
 import type { Settings } from '../../app/settings.ts';
 import { PachError } from '../../base/errors.ts';
+import { checkJson } from '../../shown/upkeep.ts';
 import type { Check } from '../../store/check.ts';
 import { policyFor, policyRoles, type PolicyRole } from '../../store/s3/policy.ts';
 import { isS3 } from '../../store/s3/url.ts';
@@ -26,7 +27,7 @@ export const doctorVerb = verb({
       choices: policyRoles,
       describe: 'Print the AWS policy that a role needs for this store; contacts no server',
     }),
-  json: '{check, state: "ok"|"warn"|"fail", value, advice?}. Exit code 1 when a check failed, 5 when the store does not answer',
+  json: checkJson,
   async run({ printPolicy }, { settings, output, signal }) {
     if (printPolicy !== undefined) {
       await output.write(`${JSON.stringify(policyOf(settings, printPolicy), undefined, 2)}\n`);

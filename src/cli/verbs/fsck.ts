@@ -3,6 +3,7 @@
  */
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { fsckJson, fsckSummary } from '../../shown/upkeep.ts';
 import { checkProject } from '../../versions/upkeep/fsck.ts';
 import type { Finding } from '../../versions/upkeep/fsck-findings.ts';
 import { adviceLines } from '../advice.ts';
@@ -20,21 +21,22 @@ export const fsckVerb = verb<{ 'read-data': string }>({
     ['fsck --read-data 10%', 'Also read a tenth of the data packs, chosen at random'],
     ['fsck --read-data 100% --project p', 'Read all data, in another project'],
   ],
-  json: 'one object a finding: {severity: "error"|"warning", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead}, garbage: {objects, bytes}, errors, warnings}; exit code 6 when there are errors',
+  json: fsckJson,
   options: (yargs) =>
     yargs.option('read-data', { type: 'string', default: '0%', describe: 'Also read this share of the data packs' }),
   async run({ 'read-data': share }, { settings, output, signal }) {
     const readShare = shareOf(share);
     await using opened = await openProject(settings);
-    const { findings, checked, garbage } = await checkProject(opened.project, {
+    const result = await checkProject(opened.project, {
       readShare,
       random: Math.random,
       signal,
       progress: (what) => output.progress(what),
     });
-    const errors = findings.filter(({ severity }) => severity === 'error').length;
-    const warnings = findings.length - errors;
-    if (output.format !== 'table') await output.rows([...findings, { checked, garbage, errors, warnings }], []);
+    const { findings } = result;
+    const summary = fsckSummary(result);
+    const { checked, garbage, errors, warnings } = summary;
+    if (output.format !== 'table') await output.rows([...findings, summary], []);
     else {
       for (const finding of findings) await output.lines(describe(finding));
       const { commits, nodes, chunks, packs, bytesRead } = checked;

@@ -2,6 +2,7 @@
  * gc: gives back the space of what no version needs any more.
  */
 import { openProject } from '../../app/open.ts';
+import { gcInfo, gcJson } from '../../shown/upkeep.ts';
 import { collectGarbage } from '../../versions/upkeep/gc.ts';
 import { countText, durationOf, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
@@ -14,7 +15,7 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
     ['gc', 'Mark data that is not needed; delete data that was marked a day ago'],
     ['gc --grace 0', 'Delete at once; use it only while nobody else uses the store'],
   ],
-  json: '{objectsBefore, objectsAfter, bytesBefore, bytesAfter, copiedBytes, condemnedObjects, condemnedBytes, deletedObjects, deletedBytes, leftoverFiles, leftoverBytes}; leftover: what killed writers left in a folder store',
+  json: gcJson,
   options: (yargs) =>
     yargs
       .option('grace', {
@@ -35,7 +36,7 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
       progress: (what) => output.progress(what),
     });
     const leftovers = `${countText(left.files, 'file')} of killed writers, ${sizeText(left.bytes)}.`;
-    await output.document({ ...result, leftoverFiles: left.files, leftoverBytes: left.bytes }, () => [
+    await output.document(gcInfo(result, left), () => [
       `${dryRun ? 'Would delete' : 'Deleted'} ${countText(result.deletedObjects, 'object')}, ${sizeText(result.deletedBytes)}.`,
       ...(left.files > 0 ? [`${dryRun ? 'Would delete' : 'Deleted'} ${leftovers}`] : []),
       `Condemned and kept for ${grace}: ${countText(result.condemnedObjects, 'object')}, ${sizeText(result.condemnedBytes)}.`,

@@ -10,7 +10,8 @@ import { removeTreeAsync } from '../../base/remove.ts';
 import { shellWord } from '../../base/shell.ts';
 import { utf8Path } from '../../base/utf8-path.ts';
 import type { Home } from '../../local/home.ts';
-import { askMount, listMounts, type Mount, type MountRecord } from '../../local/mounts.ts';
+import { listMounts, type Mount } from '../../local/mounts.ts';
+import { countedMountInfo, mountInfo, mountJson, type MountCounters, type MountInfo } from '../../shown/mounts.ts';
 import type { Columns, Output } from '../output.ts';
 import { bytesOf, countText, durationOf, sizeText, timeText } from '../text.ts';
 import { verb } from '../verb.ts';
@@ -167,39 +168,16 @@ async function ownMounts(home: Home, output: Output): Promise<readonly Mount[]> 
   return mounts;
 }
 
-/** What a server says of itself. Bytes, milliseconds. */
-interface MountCounters {
-  readonly requests: readonly number[];
-  readonly inodes: number;
-  readonly localReads: number;
-  readonly waits: number;
-  readonly waitMs: number;
-  readonly waitMsMax: number;
-  readonly passthrough: boolean;
-  readonly passthroughOpens: number;
-  readonly readAheadKib?: number;
-  readonly fetched: { readonly requests: number; readonly bytes: number };
-  readonly memoryBytes: number;
-}
-
-/** Of a mount whose record is lost and whose server does not answer only the place is known. */
-interface MountInfo extends Partial<MountRecord> {
-  readonly mountpoint: string;
-  readonly device: string;
-  readonly counters?: MountCounters | undefined;
-}
-
 export const mountsVerb = verb({
   command: 'mounts',
   summary: 'List the mounts of this PACH_HOME (-v: with their counters)',
   examples: [['mounts -v -o json', 'Also show counters, such as requests of the kernel']],
-  json: "{mountpoint, store?, project?, sources?, pid?, since?, device, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read",
+  json: mountJson,
   async run(args, { settings, output }) {
     const verbose = (args as { verbose?: boolean }).verbose ?? false;
     const rows: MountInfo[] = [];
-    for (const { mountpoint, device, record } of await ownMounts(settings.home, output)) {
-      const info = record ?? { mountpoint, device };
-      rows.push(verbose ? { ...info, counters: await countersOf(settings.home, mountpoint) } : info);
+    for (const mount of await ownMounts(settings.home, output)) {
+      rows.push(verbose ? await countedMountInfo(settings.home, mount) : mountInfo(mount));
     }
     await output.rows(rows, [
       ['MOUNTPOINT', (row, { name }) => name(row.mountpoint)],
@@ -235,10 +213,3 @@ const counterColumns: Columns<MountInfo> = [
     ),
   ],
 ];
-
-async function countersOf(home: Home, mountpoint: string): Promise<MountCounters | undefined> {
-  const answer = await askMount(home, mountpoint);
-  if (answer === undefined) return undefined;
-  const { record: _record, ...counters } = answer;
-  return counters as MountCounters;
-}

@@ -4,6 +4,7 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import type { CommitId } from '../../model/records/commit.ts';
+import { purgeJson } from '../../shown/upkeep.ts';
 import { purge, type PurgeResult } from '../../versions/upkeep/purge.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
 import { addressOf } from '../addresses.ts';
@@ -21,7 +22,7 @@ export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
     ['purge images@4a7be2', 'Remove all files of one commit; its id stays'],
     ['purge images:/people/ann --dry-run', 'Show what would be removed, and which commits were computed from it'],
   ],
-  json: '{commits, computed: [{repo, branch, commit}], sameBytes: [{repo, commit, path, whole}]}; computed: commits made from those, sameBytes: other files that keep some of the bytes in the store',
+  json: purgeJson,
   options: (yargs) =>
     yargs
       .positional('what', { type: 'string', demandOption: true, describe: 'repo:/path, or repo@commit' })

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
+import { putJson } from '../../shown/stored.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
 import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/writing/put.ts';
@@ -40,7 +41,7 @@ export const putFileVerb = verb<PutArgs>({
     ['put file logs@master:/app.log --append -f today.log', 'Append to an existing file'],
     ['put file data@master:/raw/ -i list.txt', 'Put everything that a list names'],
   ],
-  json: '{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}; newBytes: plain bytes of new chunks, storedBytes: of all objects written, leftOut: paths, where there are any, of what can not be stored (sockets, devices, FIFOs) or never is (the store, PACH_HOME, its cache), unreadable: paths, where there are any, of what could not be read; then the exit code is 1',
+  json: putJson,
   options: (yargs) =>
     yargs
       .positional('target', {

@@ -2,6 +2,7 @@
  * stats: what a project holds and what it takes.
  */
 import { openProject } from '../../app/open.ts';
+import { statsJson } from '../../shown/upkeep.ts';
 import { projectStats, type ProjectStats } from '../../versions/upkeep/stats.ts';
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
@@ -17,7 +18,7 @@ export const statsVerb = verb({
     ['stats', 'Show the numbers of the project'],
     ['stats -o json', 'Print JSON for programs'],
   ],
-  json: '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, leftoverBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits',
+  json: statsJson,
   async run(_, { settings, output, signal }) {
     await using opened = await openProject(settings);
     output.progress('reading metadata');
