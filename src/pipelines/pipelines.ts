@@ -110,12 +110,24 @@ export async function codeEntries(reader: BlobReader, { code }: Pick<Pipeline, '
   return entries.sort((a, b) => Number(a.name.toString()) - Number(b.name.toString()));
 }
 
+/** Fields that have other names where they are stored: stores of all programs have those. */
+const storedNames: Readonly<Record<string, string>> = { resourceLimits: 'limits', devLimits: 'bounds' };
+const namesOfStored = new Map(Object.entries(storedNames).map(([name, stored]) => [stored, name]));
+
 /** Fields that specs of older programs do not have. */
 const addedLater: Partial<PipelineSpec> = { hide: [] };
 
+/** A spec as it is stored: one chunk. */
+export function specBytes(spec: PipelineSpec): Buffer {
+  const fields = Object.entries(spec).map(([name, value]) => [storedNames[name] ?? name, value as unknown]);
+  return Buffer.from(JSON.stringify(Object.fromEntries(fields)));
+}
+
 /** The spec that a chunk holds, as it was understood when it was stored. */
 export async function readSpec(reader: BlobReader, ref: Ref): Promise<PipelineSpec> {
-  return { ...addedLater, ...(JSON.parse((await reader.plainChunk(ref)).toString()) as PipelineSpec) };
+  const stored = JSON.parse((await reader.plainChunk(ref)).toString()) as Record<string, unknown>;
+  const fields = Object.entries(stored).map(([name, value]) => [namesOfStored.get(name) ?? name, value]);
+  return { ...addedLater, ...(Object.fromEntries(fields) as PipelineSpec) };
 }
 
 /** `edges@exp` names no pipeline, though the key of one on a branch ends so. */

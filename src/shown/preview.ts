@@ -7,7 +7,7 @@ import { storeCode } from '../pipelines/code.ts';
 import { hashOf } from '../model/canonical.ts';
 import type { Executor } from '../execution/executor.ts';
 import { recipeFor } from '../engine/job-start.ts';
-import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
+import { maybePipeline, specBytes, type Pipeline } from '../pipelines/pipelines.ts';
 import { planJob, type Step } from '../pipelines/jobs/plan.ts';
 import { inputsOf } from '../engine/run-graph.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
@@ -66,12 +66,11 @@ async function* preview(
 ): AsyncGenerator<Step> {
   await using begun = await project.begin(); // never published
   const before = await maybePipeline(begun.snapshot, spec.name);
-  const bytes = Buffer.from(JSON.stringify(spec));
   const now = Date.now();
   const draft: Pipeline = {
     name: spec.name,
     spec,
-    specRef: { type: 'chunk', hash: hashOf(bytes) },
+    specRef: { type: 'chunk', hash: hashOf(specBytes(spec)) },
     code: await storeCode(project, begun.upload, spec.code, { signal, skipped: () => undefined }),
     codeOrigin: '',
     version: 0,

@@ -30,6 +30,7 @@ import {
   maybePipeline,
   missing,
   setPipeline,
+  specBytes,
   type Pipeline,
 } from '../pipelines.ts';
 import { readersOf } from '../readers.ts';
@@ -66,7 +67,7 @@ export async function setPipelines(
   await using begun = await project.begin();
   const prepared: Prepared[] = [];
   for (const spec of specs) {
-    const bytes = specBytes(spec);
+    const bytes = checkedBytes(spec);
     const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
     const code = await storeCode(project, begun.upload, spec.code, options);
     if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
@@ -84,9 +85,9 @@ export async function setPipelines(
   );
 }
 
-/** A spec as it is stored: one chunk. */
-function specBytes(spec: PipelineSpec): Buffer {
-  const bytes = Buffer.from(JSON.stringify(spec));
+/** A spec as it is stored. Throws `usage` for what does not fit a chunk. */
+function checkedBytes(spec: PipelineSpec): Buffer {
+  const bytes = specBytes(spec);
   if (bytes.length <= chunkBytesMax) return bytes;
   throw new PachError('usage', {
     what: `pipeline ${spec.name}`,
