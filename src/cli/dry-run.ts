@@ -9,7 +9,7 @@ import { datumColumns } from './pipeline-columns.ts';
 import type { VerbContext } from './verb.ts';
 
 export interface DryRunOptions {
-  readonly executor: string;
+  readonly executor: ExecutorName;
   /** Results so far are not taken. */
   readonly reprocess: boolean;
 }
@@ -21,7 +21,7 @@ export async function dryRun(
   { executor: name, reprocess }: DryRunOptions,
 ): Promise<void> {
   await using opened = await openProject(settings);
-  await using executor = await openExecutor(name as ExecutorName, settings);
+  await using executor = await openExecutor(name, settings);
   const { project } = opened;
   async function* rows(): AsyncGenerator<PreviewInfo> {
     for await (const each of previews(specs, { project, executor, reprocess, signal })) {

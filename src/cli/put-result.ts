@@ -17,7 +17,3 @@ export async function printPut(output: Output, result: PutResult): Promise<void>
     return `${read} (${stored}): commit ${output.id(commit)}`;
   });
 }
-
-/** Of the option that put and sync share. */
-export const skipUnreadableHelp =
-  "Skip files and folders that can't be read, and commit the rest. The branch keeps its versions of skipped files. Exit code 1";

@@ -1,9 +1,9 @@
 /**
- * What a verb is: one file of `verbs/` each, put together in `verbs.ts`.
+ * What a verb is: a few of one subject in a file of `verbs/`, put together in `parsing/verbs.ts`.
  */
-import type { Argv, ArgumentsCamelCase } from 'yargs';
 import type { Settings } from '../app/settings.ts';
 import type { Output } from './output.ts';
+import { checkValues, type Conflict, type Parameters, type ValuesOf } from './parameters.ts';
 
 /** What every verb gets beside its own arguments. */
 export interface VerbContext {
@@ -13,14 +13,20 @@ export interface VerbContext {
   readonly signal: AbortSignal;
 }
 
-export interface Verb<A = object> {
-  /** The command with its positional arguments as yargs writes them: `create repo <repo>`. */
-  readonly command: string;
-  /** The same as people read it, where yargs can't take it so. */
+/** What the parser gives beside the values of arguments and options. */
+interface Parsed {
+  /** Words that no argument took: those after `--`. */
+  readonly _: readonly (string | number)[];
+  /** Of the options that all verbs have. */
+  readonly verbose?: boolean;
+}
+
+interface Told {
+  /** The words that name it: `create repo`. */
+  readonly name: string;
+  /** The name and the arguments as people read them, where that differs from what is parsed. */
   readonly usage?: string;
   readonly summary: string;
-  /** Further forms of the first words that are understood: `ls`. */
-  readonly aliases?: readonly string[];
   /** Pairs of a command line (without `pach`) and what it does. */
   readonly examples: readonly (readonly [string, string])[];
   /** Fields of the JSON that `-o json` prints, for `--help`. */
@@ -29,12 +35,40 @@ export interface Verb<A = object> {
   readonly formats?: boolean;
   /** True for verbs that store nothing, and that may take long. */
   readonly reads?: boolean;
-  options?(yargs: Argv): Argv<A>;
-  /** Resolves to the exit code, 0 when undefined. */
-  run(args: ArgumentsCamelCase<A>, context: VerbContext): Promise<number | void>;
+  readonly conflicts?: readonly Conflict[];
 }
 
-/** Keeps the type of a verb's arguments while verbs of all types lie in one list. */
-export function verb<A>(definition: Verb<A>): Verb {
-  return definition;
+export interface Verb extends Told {
+  /** The name and the arguments as yargs writes them: `create repo <repo>`. */
+  readonly command: string;
+  readonly arguments: Parameters;
+  readonly options: Parameters;
+  /** Resolves to the exit code, 0 when undefined. */
+  run(args: Readonly<Record<string, unknown>>, context: VerbContext): Promise<number | void>;
+}
+
+interface Definition<A extends Parameters, O extends Parameters> extends Told {
+  readonly arguments?: A;
+  readonly options?: O;
+  run(args: ValuesOf<A> & ValuesOf<O> & Parsed, context: VerbContext): Promise<number | void>;
+}
+
+/** A verb of its declaration. What `run` gets has been checked. */
+export function verb<const A extends Parameters, const O extends Parameters>(definition: Definition<A, O>): Verb {
+  const taken: Parameters = definition.arguments ?? {};
+  const options: Parameters = definition.options ?? {};
+  const words = Object.entries(taken).map(([name, argument]) => {
+    const text = argument.type === 'list' ? `${name}..` : name;
+    return 'required' in argument ? `<${text}>` : `[${text}]`;
+  });
+  return {
+    ...definition,
+    command: [definition.name, ...words].join(' '),
+    arguments: taken,
+    options,
+    async run(args, context) {
+      checkValues(args, options, definition.conflicts ?? []);
+      return definition.run(args as ValuesOf<A> & ValuesOf<O> & Parsed, context);
+    },
+  };
 }

@@ -10,8 +10,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
-import yargs from 'yargs';
-import { optionsOf } from '../../src/cli/parsing/misuse.ts';
 import type { Verb } from '../../src/cli/verb.ts';
 import { verbs } from '../../src/cli/parsing/verbs.ts';
 import { Place, type Who } from '../support/place.ts';
@@ -106,10 +104,8 @@ test.each(pages)('%s begins with a title and a sentence, and says what each bloc
 const common = 'store project single-writer quiet q verbose v help h output o no-color version'.split(' ');
 
 function namesOf(verb: Verb): Set<string> {
-  const parser = yargs([]);
-  verb.options?.(parser);
-  const { key, alias } = optionsOf(parser);
-  return new Set([...common, ...Object.keys(key), ...Object.values(alias).flat()]);
+  const letters = Object.values(verb.options).flatMap(({ alias }) => alias ?? []);
+  return new Set([...common, ...Object.keys(verb.arguments), ...Object.keys(verb.options), ...letters]);
 }
 
 const optionName = (word: string): string => word.replace(/^--?/, '').replace(/=.*/, '');

@@ -11,7 +11,7 @@ import { listProjects } from '../../versions/projects.ts';
 import { branchKey, jobKey, lastPart, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
 import { resolveFiles } from '../../versions/resolve.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
-import type { Kind } from './wanted.ts';
+import type { Kind } from '../parameters.ts';
 
 const namesMax = 300;
 

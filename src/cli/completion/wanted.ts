@@ -1,12 +1,10 @@
 /**
  * What the word at the cursor of a command line may become.
  */
-import { choicesOf, describedOptions, verbAt } from '../parsing/command-line.ts';
-import { positionalsOf } from '../parsing/misuse.ts';
+import { choicesOf, commonOptions, type Kind, type Parameter, type Parameters } from '../parameters.ts';
+import { verbAt } from '../parsing/command-line.ts';
+import { ownOptions, takingWords } from '../parsing/parameters.ts';
 import { firstWords, verbs } from '../parsing/verbs.ts';
-
-/** Names that the store or this machine has; `local`: a file or folder of this machine. */
-export type Kind = 'repo' | 'branch' | 'commit' | 'file' | 'project' | 'pipeline' | 'job' | 'mountpoint' | 'local';
 
 export interface Wanted {
   /** Words that are known without the store. */
@@ -20,44 +18,15 @@ export interface Wanted {
   readonly project: string | undefined;
 }
 
-const positionalKinds: Readonly<Record<string, readonly Kind[]>> = {
-  repo: ['repo'],
-  branch: ['branch'],
-  commit: ['commit'],
-  file: ['file'],
-  pattern: ['file'],
-  target: ['file'],
-  new: ['file'],
-  old: ['file'],
-  what: ['file'],
-  words: ['file', 'local'],
-  folder: ['local'],
-  pipeline: ['pipeline'],
-  job: ['job', 'pipeline'],
-  mountpoint: ['mountpoint'],
-};
-
-const optionKinds: Readonly<Record<string, readonly Kind[]>> = {
-  store: ['local'],
-  project: ['project'],
-  file: ['local'],
-  list: ['local'],
-  output: ['local'],
-  cache: ['local'],
-  repos: ['commit'],
-  input: ['commit'],
-  pipeline: ['pipeline'],
-  job: ['job'],
-};
-
 /** `words` stand before the cursor, without the name of the program; `current` is the word at it. */
 export function wantedAt(words: readonly string[], current: string): Wanted {
   const { named, verb } = verbAt(words);
-  const { options, alias, boolean } = describedOptions(verb);
-  const nameOf = (word: string): string =>
-    Object.entries(alias).find(([name, others]) => options.includes(name) && others.includes(word))?.[0] ?? word;
-  const isTaking = (word: string): boolean => /^--?[^=]+$/.test(word) && takes(word.replace(/^--?/, ''));
-  const takes = (name: string): boolean => options.includes(nameOf(name)) && !boolean.includes(nameOf(name));
+  const options: Parameters = { ...commonOptions, ...(verb && ownOptions(verb)) };
+  const taking = takingWords(options);
+  const optionOf = (word: string): string => {
+    const name = word.replace(/^--?/, '');
+    return Object.entries(options).find(([, { alias }]) => alias === name)?.[0] ?? name;
+  };
 
   const values = new Map<string, string>();
   const positionals: string[] = [];
@@ -68,8 +37,7 @@ export function wantedAt(words: readonly string[], current: string): Wanted {
     if (at === end) continue;
     if (end !== -1 && at > end) positionals.push(word);
     else if (name !== undefined && value !== undefined) values.set(name, value);
-    else if (isTaking(word) && at + 1 < words.length)
-      values.set(nameOf(word.replace(/^--?/, '')), words[(at += 1)] as string);
+    else if (taking.has(word) && at + 1 < words.length) values.set(optionOf(word), words[(at += 1)] as string);
     else if (!/^-./.test(word)) positionals.push(word);
   }
   const found = (rest: Partial<Wanted>): Wanted => ({
@@ -81,31 +49,33 @@ export function wantedAt(words: readonly string[], current: string): Wanted {
     project: values.get('project'),
     ...rest,
   });
-  const valueOf = (name: string, rest: Partial<Wanted>): Wanted => {
-    const choices = choicesOf(verb, name);
-    return found(choices ? { words: choices, ...rest } : { kinds: optionKinds[name] ?? [], ...rest });
+  const valueOf = (parameter: Parameter | undefined, rest: Partial<Wanted> = {}): Wanted => {
+    const choices = choicesOf(parameter);
+    return found(choices ? { words: choices, ...rest } : { kinds: parameter?.names ?? [], ...rest });
   };
 
   if (end === -1) {
     const last = words.at(-1);
-    if (last !== undefined && isTaking(last)) return valueOf(nameOf(last.replace(/^--?/, '')), {});
+    if (last !== undefined && taking.has(last)) return valueOf(options[optionOf(last)]);
     const [, before, name, begun] = /^(--([^=]+)=)([^]*)$/.exec(current) ?? [];
-    if (before !== undefined && name !== undefined) return valueOf(name, { before, begun: begun ?? '' });
-    if (current.startsWith('-')) return found({ words: [...options, 'help'].map((option) => `--${option}`) });
+    if (before !== undefined && name !== undefined) return valueOf(options[name], { before, begun: begun ?? '' });
+    if (current.startsWith('-')) {
+      const shown = Object.keys(options).filter((option) => !isHidden(options[option]));
+      return found({ words: [...shown, 'help'].map((option) => `--${option}`) });
+    }
   }
   const [first] = named;
   if (first === undefined) return found({ words: firstWords() });
   if (verb === undefined) {
-    const nouns = verbs.flatMap(({ command }) =>
-      command.startsWith(`${first} `) ? [command.split(' ')[1] as string] : [],
-    );
+    const nouns = verbs.flatMap(({ name }) => (name.startsWith(`${first} `) ? [name.split(' ')[1] as string] : []));
     return found({ words: named.length === 1 ? nouns : [] });
   }
-  const places = positionalsOf(verb.command);
+  const places = Object.values(verb.arguments);
   const at = positionals.length - named.length;
-  const isMany = verb.command.includes('..');
-  const place = places[isMany ? Math.min(at, places.length - 1) : at]?.name;
-  if (place === undefined) return found({});
-  const choices = choicesOf(verb, place);
-  return found(choices ? { words: choices } : { kinds: positionalKinds[place] ?? [] });
+  const isMany = places.at(-1)?.type === 'list';
+  return valueOf(places[isMany ? Math.min(at, places.length - 1) : at]);
+}
+
+function isHidden(option: Parameter | undefined): boolean {
+  return option?.type === 'flag' && option.hidden === true;
 }

@@ -1,16 +1,18 @@
 /**
  * From the words of a command line to a verb with its arguments, or to the help that was asked for.
  */
-import yargs, { type Argv } from 'yargs';
+import yargs, { type Argv, type PositionalOptions } from 'yargs';
 import { version } from '../../app/version.ts';
 import { PachError } from '../../base/errors.ts';
 import { allHelp, groupHelp } from './help-text.ts';
-import { isTaking, misuse, optionsOf, positionalsOf, unknownNoun, unknownOption, unknownVerb } from './misuse.ts';
+import { commonOptions, type Parameters } from '../parameters.ts';
 import { alternatives } from '../text.ts';
 import type { Verb } from '../verb.ts';
+import { misuse, unknownNoun, unknownOption, unknownVerb } from './misuse.ts';
+import { ownOptions, parametersOf, takingWords, yargsArgument, yargsOptions } from './parameters.ts';
 import { firstWords, verbs } from './verbs.ts';
 
-type Arguments = Parameters<Verb['run']>[0];
+type Arguments = Readonly<Record<string, unknown>>;
 
 /** `isMissing`: the help is what is printed where nothing was said to do. */
 export type Asked =
@@ -24,8 +26,7 @@ export async function asked(argv: readonly string[]): Promise<Asked> {
   const [first, noun] = named;
   const wantsHelp = words.some((word) => word === '--help' || word === '-h');
   const unknownBefore = (end: number): PachError | undefined => {
-    const common = commonOptions(yargs()).option('output', { alias: 'o' });
-    return words.slice(0, end).flatMap((word) => unknownOption(word, common, 'pach') ?? [])[0];
+    return words.slice(0, end).flatMap((word) => unknownOption(word, beforeNames, 'pach') ?? [])[0];
   };
   if (!first) {
     const unknown = unknownBefore(words.length);
@@ -33,12 +34,12 @@ export async function asked(argv: readonly string[]): Promise<Asked> {
     if (words.includes('--version')) return help(`${version}\n`);
     return { kind: 'help', text: allHelp(), isMissing: !wantsHelp };
   }
-  const members = verbs.filter(({ command }) => command.split(' ')[0] === first.word);
-  const single = members.find(({ command }) => path(command).length === 1);
+  const members = verbs.filter(({ name }) => name.split(' ')[0] === first.word);
+  const single = members.find(({ name }) => !name.includes(' '));
   // What was taken for a verb may be the value of an option that there is not.
   if (members.length === 0) throw unknownBefore(first.at) ?? unknownVerb(first.word, firstWords());
   if (single) return parsed(single, without(words, [first]));
-  const nouns = members.map(({ command }) => path(command)[1] as string);
+  const nouns = members.map(({ name }) => name.split(' ')[1] as string);
   if (!noun && wantsHelp) return help(groupHelp(first.word, members));
   if (!noun) {
     throw new PachError('usage', {
@@ -54,10 +55,13 @@ export async function asked(argv: readonly string[]): Promise<Asked> {
 
 const help = (text: string): Asked => ({ kind: 'help', text, isMissing: false });
 
-/** The words that name a verb: `put`, `file`. */
-function path(command: string): string[] {
-  return command.split(' ').filter((word) => /^[a-z]+$/.test(word));
-}
+/** Options that stand before what names the verb. Which values `output` may have depends on the verb. */
+const beforeNames: Parameters = {
+  ...commonOptions,
+  output: { type: 'text', alias: 'o', describe: '' },
+  version: { type: 'flag', describe: '' },
+};
+const takingBefore = takingWords(beforeNames);
 
 interface Named {
   readonly word: string;
@@ -71,7 +75,7 @@ function namedIn(words: readonly string[]): Named[] {
     const word = words[at] as string;
     if (word === '--') break;
     if (!/^-./.test(word)) named.push({ word, at });
-    else if (isTaking(word, ['store', 'project', 'output', 'o'])) at += 1;
+    else if (takingBefore.has(word)) at += 1;
   }
   return named;
 }
@@ -107,8 +111,9 @@ async function parsed(verb: Verb, words: readonly string[]): Promise<Asked> {
 
 /** The parser of one verb, with the options that all verbs have, for the words that follow its name. */
 function parserOf(verb: Verb, words: readonly string[]): Argv {
-  const name = path(verb.command).join(' ');
-  const parser = commonOptions(yargs())
+  const { name } = verb;
+  const parser = yargs()
+    .options(yargsOptions(commonOptions))
     .scriptName(`pach ${name}`)
     .detectLocale(false)
     .parserConfiguration({ 'parse-positional-numbers': false, 'parse-numbers': false })
@@ -120,7 +125,7 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
     .wrap(process.stdout.isTTY ? Math.min(110, process.stdout.columns) : null)
     .fail((message: string | undefined, error: Error | undefined) => {
       if (error && error.name !== 'YError') throw error;
-      throw misuse(verb, words, parser, message ?? error?.message ?? 'not understood');
+      throw misuse(verb, words, message ?? error?.message ?? 'not understood');
     });
   const positionals = verb.command.slice(name.length);
   parser.command(
@@ -128,8 +133,9 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
     verb.summary,
     (own) => describeVerb(verb, own),
     (args) => {
-      // What a verb takes several of: options, and positional arguments, which can't be given twice.
-      const array = [...optionsOf(parser).array, ...positionalsOf(verb.command).map(({ name: word }) => word)];
+      // What a verb takes several of; an argument can't be given twice.
+      const several = Object.entries(verb.options).filter(([, { type }]) => type === 'list');
+      const array = [...several.flatMap(([key, { alias }]) => [key, alias]), ...Object.keys(verb.arguments)];
       for (const [key, value] of Object.entries(args)) {
         if (key === '_' || !Array.isArray(value) || array.includes(key)) continue;
         throw new PachError('usage', { what: key.length > 1 ? `--${key}` : `-${key}`, why: 'it is given twice' });
@@ -141,67 +147,28 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
 }
 
 function describeVerb(verb: Verb, own: Argv): Argv {
-  const withOptions = verb.options ? verb.options(own) : own;
-  if (verb.formats !== false) {
-    withOptions.option('output', {
-      alias: 'o',
-      choices: ['table', 'json', 'yaml'],
-      default: 'table',
-      describe: 'How to print the result',
-    });
+  for (const [name, argument] of Object.entries(verb.arguments)) {
+    own.positional(name, yargsArgument(argument) as PositionalOptions);
   }
-  const { key, boolean } = optionsOf(withOptions);
-  const positionals = positionalsOf(verb.command).map(({ name }) => name);
-  withOptions.requiresArg(Object.keys(key).filter((name) => !boolean.includes(name) && !positionals.includes(name)));
-  for (const [line, what] of verb.examples) withOptions.example(`pach ${line}`, what);
-  if (verb.json !== undefined) withOptions.epilogue(`JSON (-o json): ${verb.json}`);
-  return withOptions;
+  const options = ownOptions(verb);
+  own.options(yargsOptions(options));
+  own.requiresArg(
+    Object.keys({ ...commonOptions, ...options }).filter((name) => parametersOf(verb)[name]?.type !== 'flag'),
+  );
+  for (const [line, what] of verb.examples) own.example(`pach ${line}`, what);
+  if (verb.json !== undefined) own.epilogue(`JSON (-o json): ${verb.json}`);
+  return own;
 }
 
 /** The verb that words name, and those of them that do; a verb of two words needs both. */
 export function verbAt(words: readonly string[]): { named: string[]; verb: Verb | undefined } {
   const named = namedIn(words).map(({ word }) => word);
   const [first = '', noun = ''] = named;
-  const verb = verbs.find(({ command }) => {
-    const [one, two] = path(command);
+  const verb = verbs.find(({ name }) => {
+    const [one, two] = name.split(' ');
     return one === first && (two === undefined || two === (plurals[noun] ?? noun));
   });
-  return { named: verb ? named.slice(0, path(verb.command).length) : named, verb };
-}
-
-/** The options that people are told of, the names that each has, and which take no value. */
-export function describedOptions(verb: Verb | undefined): {
-  readonly options: readonly string[];
-  readonly alias: Readonly<Record<string, readonly string[]>>;
-  readonly boolean: readonly string[];
-} {
-  const parser = commonOptions(yargs()).version(false);
-  const { key, alias, boolean, hiddenOptions } = optionsOf(verb ? describeVerb(verb, parser) : parser);
-  const positionals = verb ? positionalsOf(verb.command).map(({ name }) => name) : [];
-  const options = Object.keys(key).filter(
-    (name) =>
-      !positionals.includes(name) && !hiddenOptions.includes(name) && /^[a-z-]{2,}$/.test(name) && name !== 'help',
-  );
-  return { options, alias, boolean };
-}
-
-/** The values that an option or a positional argument may have, where they are few. */
-export function choicesOf(verb: Verb | undefined, name: string): readonly string[] | undefined {
-  const parser = commonOptions(yargs());
-  return optionsOf(verb ? describeVerb(verb, parser) : parser).choices[name];
-}
-
-function commonOptions(parser: Argv): Argv {
-  return parser
-    .option('store', { type: 'string', describe: 'Where the store is: a folder or s3://bucket/prefix' })
-    .option('project', { type: 'string', describe: 'The project to work in' })
-    .option('single-writer', {
-      type: 'boolean',
-      describe: 'Write to an S3 server that lacks conditional writes; safe only if you are the only writer',
-    })
-    .option('quiet', { alias: 'q', type: 'boolean', describe: 'Print only results: no progress, no notes' })
-    .option('verbose', { alias: 'v', type: 'boolean', describe: 'Print more, and stack traces of errors' })
-    .option('color', { type: 'boolean', default: true, hidden: true });
+  return { named: verb ? named.slice(0, verb.name.split(' ').length) : named, verb };
 }
 
 const plurals: Readonly<Record<string, string>> = {

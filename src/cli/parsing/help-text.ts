@@ -33,8 +33,8 @@ export function groupHelp(first: string, members: readonly Verb[]): string {
 /** `create|list repo`: verbs of one noun as one phrase. */
 function phrases(verbs: readonly Verb[]): string[] {
   const byNoun = new Map<string, string[]>();
-  for (const { command } of verbs) {
-    const [first = '', noun = ''] = command.split(' ').filter((word) => /^[a-z]+$/.test(word));
+  for (const { name } of verbs) {
+    const [first = '', noun = ''] = name.split(' ');
     // A verb without a noun stands by itself, also where it is a noun of others: stats, and cache stats.
     const key = noun === '' ? first : ` ${noun}`;
     byNoun.set(key, [...(byNoun.get(key) ?? []), ...(noun === '' ? [] : [first])]);

@@ -1,33 +1,12 @@
 /**
  * What is wrong with a command line, in one line that names the word and what may have been meant.
  */
-import type { Argv } from 'yargs';
 import { PachError } from '../../base/errors.ts';
 import { nearest } from '../../pipelines/spec/nearest.ts';
+import { choicesOf, type Parameters } from '../parameters.ts';
 import { alternatives } from '../text.ts';
 import type { Verb } from '../verb.ts';
-
-/** What yargs knows of a parser's options, which is not in its types. */
-interface ParserOptions {
-  readonly key: Readonly<Record<string, unknown>>;
-  readonly alias: Readonly<Record<string, readonly string[]>>;
-  readonly array: readonly string[];
-  readonly boolean: readonly string[];
-  readonly hiddenOptions: readonly string[];
-  readonly choices: Readonly<Record<string, readonly string[]>>;
-}
-
-export function optionsOf(parser: Argv): ParserOptions {
-  return (parser as unknown as { getOptions(): ParserOptions }).getOptions();
-}
-
-/** The positional arguments of a command as yargs writes them: `<target> [path]`. */
-export function positionalsOf(command: string): { readonly name: string; readonly isNeeded: boolean }[] {
-  return [...command.matchAll(/([<[])([\w-]+)/g)].map(([, bracket, name = '']) => ({
-    name,
-    isNeeded: bracket === '<',
-  }));
-}
+import { parametersOf } from './parameters.ts';
 
 /** Words of other programs for what ours are called. */
 const otherWords: Readonly<Record<string, string>> = {
@@ -53,40 +32,34 @@ export function unknownNoun(verb: string, word: string, nouns: readonly string[]
 }
 
 /** Undefined for a word that is no option, or one that there is. `of` is what has the options. */
-export function unknownOption(word: string, parser: Argv, of: string): PachError | undefined {
-  const { key, alias, choices } = optionsOf(parser);
-  const known = [...new Set([...Object.keys(key), ...Object.values(alias).flat(), 'help', 'h'])];
+export function unknownOption(word: string, options: Parameters, of: string): PachError | undefined {
+  const names = [...Object.keys(options), 'help'];
+  const letters = ['h', ...Object.values(options).flatMap(({ alias }) => alias ?? [])];
   const next = of === 'pach' ? 'pach --help' : `pach ${of} --help`;
   const [, long] = /^--([^=]+)/.exec(word) ?? [];
   if (long !== undefined) {
+    // The parser takes two dashes before a letter too, and names in camel case.
+    const known = [...names, ...letters, ...names.map(camelCase)];
     if (known.includes(long) || known.includes(long.replace(/^no-/, ''))) return undefined;
-    const near = nearest(
-      long,
-      known.filter((name) => name.length > 1 && !/[A-Z]/.test(name)),
-    );
+    const near = nearest(long, names);
     const meant = near === undefined ? undefined : `--${near}`;
-    const isFormat = choices['output']?.includes(long) === true;
+    const isFormat = choicesOf(options['output'])?.includes(long) === true;
     return notThere(`--${long}`, `${of} has no such option`, isFormat ? `-o ${long}` : meant, next);
   }
   const letter = /^-([A-Za-z])/.exec(word)?.[1];
-  if (letter === undefined || known.includes(letter)) return undefined;
+  if (letter === undefined || letters.includes(letter)) return undefined;
   return notThere(`-${letter}`, `${of} has no such option`, undefined, next);
 }
 
-/** True for an option whose value is the next word. */
-export function isTaking(word: string, names: readonly string[]): boolean {
-  return names.some((name) => word === (name.length > 1 ? `--${name}` : `-${name}`));
-}
-
 /** What yargs has refused, in our words. `words` follow the name of the verb. */
-export function misuse(verb: Verb, words: readonly string[], parser: Argv, message: string): PachError {
-  const { command, usage: shown = command } = verb;
-  const name = command.replace(/ *[<[].*/, '');
+export function misuse(verb: Verb, words: readonly string[], message: string): PachError {
+  const { name, command, usage: shown = command } = verb;
+  const parameters = parametersOf(verb);
   const usage = (what: string, why: string): PachError =>
     new PachError('usage', { what, why, next: `pach ${name} --help` });
   const options = words.slice(0, words.includes('--') ? words.indexOf('--') : words.length);
   for (const word of options) {
-    const unknown = unknownOption(word, parser, name);
+    const unknown = unknownOption(word, parameters, name);
     if (unknown) return unknown;
   }
   const [, unknown] = /^Unknown arguments?: ([^]*)/.exec(message) ?? [];
@@ -100,16 +73,15 @@ export function misuse(verb: Verb, words: readonly string[], parser: Argv, messa
   if (without !== undefined) return usage(dashed(without), 'its value is missing');
   const [, option = '', given] = /Argument: ([^,]+), Given: (.*), Choices: /.exec(message) ?? [];
   if (given !== undefined) {
-    const isPositional = positionalsOf(command).some((positional) => positional.name === option);
-    return wrongChoice(isPositional ? name : dashed(option), given, optionsOf(parser).choices[option] ?? []);
+    return wrongChoice(option in verb.arguments ? name : dashed(option), given, choicesOf(parameters[option]) ?? []);
   }
   const [, got] = /^Not enough non-option arguments: got (\d+)/.exec(message) ?? [];
-  const needed = positionalsOf(shown).filter(({ isNeeded }) => isNeeded);
-  const positional = got === undefined ? undefined : needed[Number(got)];
-  if (positional) return usage(name, `<${positional.name}> is missing, as in: pach ${shown}`);
+  const needed = [...shown.matchAll(/<([\w-]+)/g)];
+  const argument = got === undefined ? undefined : needed[Number(got)]?.[1];
+  if (argument !== undefined) return usage(name, `<${argument}> is missing, as in: pach ${shown}`);
   const [, missing] = /^Missing required arguments?: ([^,\n]+)/.exec(message) ?? [];
   if (missing !== undefined) {
-    const short = optionsOf(parser).alias[missing]?.find((alias) => alias.length === 1);
+    const short = parameters[missing]?.alias;
     return usage(name, `${short === undefined ? '' : `-${short} or `}--${missing} is missing`);
   }
   return usage(name, message.trim().replaceAll(/\s*\n\s*/g, ' '));
@@ -137,4 +109,8 @@ function wrongChoice(of: string, given: string, choices: readonly string[]): Pac
 function notThere(what: string, why: string, meant: string | undefined, next: string): PachError {
   if (meant !== undefined) return new PachError('usage', { what, why: `${why}; did you mean ${meant}?` });
   return new PachError('usage', { what, why, next });
+}
+
+function camelCase(name: string): string {
+  return name.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }

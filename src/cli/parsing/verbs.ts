@@ -132,5 +132,5 @@ export const verbs: readonly Verb[] = verbGroups.flatMap((group) => group.verbs)
 
 /** What a command line can begin with. */
 export function firstWords(): string[] {
-  return [...new Set(verbs.map((verb) => verb.command.split(' ')[0] as string))];
+  return [...new Set(verbs.map(({ name }) => name.split(' ')[0] as string))];
 }

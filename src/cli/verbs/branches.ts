@@ -9,20 +9,19 @@ import { checkDeletion } from '../../pipelines/readers.ts';
 import { branchInfo, branchInfos, branchJson } from '../../shown/repos.ts';
 import { createBranch, deleteBranch } from '../../versions/refs.ts';
 import { branchOf, repoOf } from '../addresses.ts';
+import { branchArgument, repoArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-export const createBranchVerb = verb<{ branch: string; head: string | undefined }>({
-  command: 'create branch <branch>',
+export const createBranchVerb = verb({
+  name: 'create branch',
   summary: 'Create a branch, or move one with --head',
   examples: [
     ['create branch images@dev', 'Create a branch without commits'],
     ['create branch images@dev --head master^', 'Create a branch that starts one commit before the head of master'],
   ],
   json: branchJson,
-  options: (yargs) =>
-    yargs
-      .positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' })
-      .option('head', { type: 'string', describe: 'The new head: a branch or commit of the same repo' }),
+  arguments: { branch: branchArgument },
+  options: { head: { type: 'text', describe: 'The new head: a branch or commit of the same repo' } },
   async run({ branch: text, head }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))
@@ -44,12 +43,12 @@ export const createBranchVerb = verb<{ branch: string; head: string | undefined 
   },
 });
 
-export const listBranchVerb = verb<{ repo: string }>({
-  command: 'list branch <repo>',
+export const listBranchVerb = verb({
+  name: 'list branch',
   summary: 'List the branches of a repo',
   examples: [['list branch images', 'Names and heads']],
   json: branchJson,
-  options: (yargs) => yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }),
+  arguments: { repo: repoArgument },
   async run({ repo: text }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where);
@@ -61,18 +60,19 @@ export const listBranchVerb = verb<{ repo: string }>({
   },
 });
 
-export const deleteBranchVerb = verb<{ branch: string; force: boolean }>({
-  command: 'delete branch <branch>',
+export const deleteBranchVerb = verb({
+  name: 'delete branch',
   summary: 'Delete a branch; its commits stay and can be named by id',
   examples: [['delete branch images@dev', 'Delete the branch dev']],
   json: '{repo, branch, broken: [pipeline]}; broken: pipelines that read it',
-  options: (yargs) =>
-    yargs.positional('branch', { type: 'string', demandOption: true, describe: 'repo@branch' }).option('force', {
+  arguments: { branch: branchArgument },
+  options: {
+    force: {
       alias: 'f',
-      type: 'boolean',
-      default: false,
+      type: 'flag',
       describe: 'Delete the branch even if pipelines read or write it',
-    }),
+    },
+  },
   async run({ branch: text, force }, { settings, output }) {
     const { repo, branch, settings: where } = branchOf(text, settings);
     if (!text.includes('@'))

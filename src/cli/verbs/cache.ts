@@ -2,7 +2,6 @@
  * cache: what of the store lies on this machine.
  */
 import { join, resolve } from 'node:path';
-import type { Argv } from 'yargs';
 import { openProject } from '../../app/open.ts';
 import type { Settings } from '../../app/settings.ts';
 import { utf8Path } from '../../base/utf8-path.ts';
@@ -13,33 +12,30 @@ import { warmFiles } from '../../versions/reading/warm.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
 import { bytesOf, countText, sizeText } from '../text.ts';
+import { cacheOption, cacheSizeOption, fileArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
-
-interface CacheArgs {
-  readonly cache: string | undefined;
-}
 
 /** Exit code when something was damaged, as of fsck. */
 const damagedCode = 6;
 
-function cacheOption(yargs: Argv): Argv<CacheArgs> {
-  return yargs.option('cache', { type: 'string', describe: 'Folder of the disk cache (the same as for mount)' });
-}
+const options = {
+  cache: { ...cacheOption, describe: 'Folder of the disk cache (the same as for mount)' },
+} as const;
 
-async function dirOf({ cache }: CacheArgs, { home }: Settings): Promise<string> {
+async function dirOf(cache: string | undefined, { home }: Settings): Promise<string> {
   if (cache !== undefined) return resolve(utf8Path(cache));
   await home.has(home.cache);
   return home.cache;
 }
 
-export const cacheStatsVerb = verb<CacheArgs>({
-  command: 'cache stats',
+export const cacheStatsVerb = verb({
+  name: 'cache stats',
   summary: 'Show what the disk cache of this machine holds',
   examples: [['cache stats', 'The cache holds data of all stores']],
   json: cacheStatsJson,
-  options: cacheOption,
-  async run(args, { settings, output }) {
-    const dir = await dirOf(args, settings);
+  options,
+  async run({ cache }, { settings, output }) {
+    const dir = await dirOf(cache, settings);
     const stats = { dir, ...(await cacheStats(dir)) };
     await output.document(
       stats,
@@ -49,14 +45,14 @@ export const cacheStatsVerb = verb<CacheArgs>({
   },
 });
 
-export const cacheClearVerb = verb<CacheArgs>({
-  command: 'cache clear',
+export const cacheClearVerb = verb({
+  name: 'cache clear',
   summary: 'Empty the disk cache; mounts keep working',
   examples: [['cache clear', 'The cache holds data of all stores']],
   json: cacheClearedJson,
-  options: cacheOption,
-  async run(args, { settings, output, signal }) {
-    const dir = await dirOf(args, settings);
+  options,
+  async run({ cache }, { settings, output, signal }) {
+    const dir = await dirOf(cache, settings);
     const { bytes, files, left } = await clearCache(dir, signal);
     for (const path of left) output.note(`not removed, because pach did not make it: ${join(dir, path)}`);
     await output.document(
@@ -66,15 +62,15 @@ export const cacheClearVerb = verb<CacheArgs>({
   },
 });
 
-export const cacheVerifyVerb = verb<CacheArgs>({
-  command: 'cache verify',
+export const cacheVerifyVerb = verb({
+  name: 'cache verify',
   reads: true,
   summary: 'Check every byte of the disk cache and remove damaged data; the next read fetches it again',
   examples: [['cache verify', 'Exit code 6 if something was damaged']],
   json: cacheVerifiedJson,
-  options: cacheOption,
-  async run(args, { settings, output, signal }) {
-    const dir = await dirOf(args, settings);
+  options,
+  async run({ cache }, { settings, output, signal }) {
+    const dir = await dirOf(cache, settings);
     const progress = new FilesProgress(output);
     const watch = { signal, progress: (bytes: number): void => progress.add(bytes, 1) };
     const found = { dir, ...(await verifyCache(dir, watch)) };
@@ -87,16 +83,14 @@ export const cacheVerifyVerb = verb<CacheArgs>({
   },
 });
 
-export const cacheWarmVerb = verb<CacheArgs & { file: string; 'cache-size': string | undefined }>({
-  command: 'cache warm <file>',
+export const cacheWarmVerb = verb({
+  name: 'cache warm',
   reads: true,
   summary: 'Fetch a file or folder into the disk cache before a program reads it',
   examples: [['cache warm images@master:/a', 'Everything in the folder /a']],
   json: '{files, bytes, fetchedBytes, requests}; fetchedBytes and requests: of large files',
-  options: (yargs) =>
-    cacheOption(yargs)
-      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .option('cache-size', { type: 'string', describe: 'Largest size of the disk cache' }),
+  arguments: { file: fileArgument },
+  options: { ...options, 'cache-size': cacheSizeOption },
   async run(args, { settings, output, signal }) {
     const { address, settings: where } = addressOf(args.file, settings);
     const cacheDir = args.cache === undefined ? undefined : resolve(args.cache);

@@ -11,6 +11,7 @@ import type { Commit } from '../../versions/snapshot.ts';
 import { addressOf } from '../addresses.ts';
 import type { Columns, Output } from '../output.ts';
 import { countText, sizeText, timeText } from '../text.ts';
+import { commitArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 async function* first<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T> {
@@ -23,6 +24,8 @@ async function* first<T>(items: AsyncIterable<T>, count: number): AsyncGenerator
   }
 }
 
+const numberOption = { type: 'text', alias: 'n', describe: 'Show at most this many' } as const;
+
 const commitColumns: Columns<CommitInfo> = [
   ['COMMIT', (row, { id }) => id(row.commit)],
   ['BRANCH', (row) => row.branch],
@@ -31,18 +34,16 @@ const commitColumns: Columns<CommitInfo> = [
   ['MESSAGE', (row) => row.message.split('\n')[0] as string],
 ];
 
-export const listCommitVerb = verb<{ commit: string; number: string | undefined }>({
-  command: 'list commit <commit>',
+export const listCommitVerb = verb({
+  name: 'list commit',
   summary: 'List commits, newest first',
   examples: [
     ['list commit images', 'Commits of all branches'],
     ['list commit images@master -n 20', 'The last 20 commits of a branch'],
   ],
   json: commitJson,
-  options: (yargs) =>
-    yargs
-      .positional('commit', { type: 'string', demandOption: true, describe: 'repo[@ref]' })
-      .option('number', { alias: 'n', type: 'string', describe: 'Show at most this many' }),
+  arguments: { commit: commitArgument },
+  options: { number: numberOption },
   async run({ commit: version, number }, { settings, output }) {
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);
@@ -57,12 +58,12 @@ function countOf(text: string | undefined): number {
   throw new PachError('usage', { what: `-n ${text}`, why: 'give a whole number' });
 }
 
-export const inspectCommitVerb = verb<{ commit: string }>({
-  command: 'inspect commit <commit>',
+export const inspectCommitVerb = verb({
+  name: 'inspect commit',
   summary: 'Show one commit',
   examples: [['inspect commit images@master^', 'The commit before the last']],
   json: commitJson,
-  options: (yargs) => yargs.positional('commit', { type: 'string', demandOption: true, describe: 'repo@ref' }),
+  arguments: { commit: { ...commitArgument, describe: 'repo@ref' } },
   async run({ commit: version }, { settings, output }) {
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);
@@ -83,19 +84,19 @@ function describe(commit: Commit, { id }: Pick<Output, 'id'>): string[] {
   ];
 }
 
-export const logVerb = verb<{ commit: string; path: string | undefined; number: string | undefined }>({
-  command: 'log <commit> [path]',
+export const logVerb = verb({
+  name: 'log',
   summary: 'Show the commits before a version, or only those that changed a path',
   examples: [
     ['log images@master', 'List commits with their messages'],
     ['log images@master -- /a/b.png', 'List commits that changed a path'],
   ],
   json: commitJson,
-  options: (yargs) =>
-    yargs
-      .positional('commit', { type: 'string', demandOption: true, describe: 'repo[@ref]' })
-      .positional('path', { type: 'string', describe: 'Only commits that changed this path' })
-      .option('number', { alias: 'n', type: 'string', describe: 'Show at most this many' }),
+  arguments: {
+    commit: commitArgument,
+    path: { type: 'text', describe: 'Only commits that changed this path' },
+  },
+  options: { number: numberOption },
   async run({ commit: version, path, number, _: rest }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);

@@ -1,11 +1,11 @@
 /**
  * pach completion.
  */
-import { scripts, shells, type Shell } from '../completion-scripts.ts';
+import { scripts, shells } from '../completion-scripts.ts';
 import { verb } from '../verb.ts';
 
-export const completionVerb = verb<{ shell: Shell }>({
-  command: 'completion <shell>',
+export const completionVerb = verb({
+  name: 'completion',
   summary: 'Print the completion script of a shell, for pach and pachmount',
   examples: [
     ['completion bash # in ~/.bashrc: source <(pach completion bash)', 'Enable completion in new Bash shells'],
@@ -13,8 +13,7 @@ export const completionVerb = verb<{ shell: Shell }>({
     ['completion fish # in ~/.config/fish/config.fish: pach completion fish | source', 'Fish'],
   ],
   formats: false,
-  options: (yargs) =>
-    yargs.positional('shell', { choices: shells, demandOption: true, describe: 'The shell that loads the script' }),
+  arguments: { shell: { type: 'text', choices: shells, required: true, describe: 'The shell that loads the script' } },
   async run({ shell }, { output }) {
     await output.write(scripts[shell]);
   },

@@ -2,7 +2,6 @@
  * list|inspect|restart datum, why, logs.
  */
 import { join } from 'node:path';
-import { executorNames } from '../../app/executors.ts';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
@@ -19,19 +18,8 @@ import type { Snapshot } from '../../versions/snapshot.ts';
 import { dryRun } from '../dry-run.ts';
 import { datumColumns, datumText } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
+import { datumArgument, executorOption, jobOrPipeline, pipelineOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
-
-interface DatumArgs {
-  readonly job: string;
-  readonly datum: string;
-}
-
-const jobOption = {
-  type: 'string',
-  demandOption: true,
-  describe: 'Id of a job, or a pipeline: its newest job',
-} as const;
-const datumOption = { type: 'string', demandOption: true, describe: 'Id of a datum, or its beginning' } as const;
 
 /** A datum of a job as the command line names them. */
 async function datumNamed(
@@ -44,23 +32,19 @@ async function datumNamed(
   return { snapshot, job, datum: await findDatum(project.reader, job, id) };
 }
 
-export const listDatumVerb = verb<{ job: string | undefined; file: string | undefined; executor: string }>({
-  command: 'list datum [job]',
+export const listDatumVerb = verb({
+  name: 'list datum',
   summary: 'List the datums of a job, or the datums that a spec would create',
   examples: [
     ['list datum 3f2a', 'Show which datums a job computed, and which it reused from earlier jobs'],
     ['list datum -f edges.json', 'Show what a spec would compute'],
   ],
   json: `${datumJson}; with -f ${previewJson}`,
-  options: (yargs) =>
-    yargs
-      .positional('job', { type: 'string', describe: 'Id of a job, or a pipeline: its newest job' })
-      .option('file', { alias: 'f', type: 'string', describe: 'Specs: a file, folder or -' })
-      .option('executor', {
-        choices: executorNames,
-        default: 'process',
-        describe: 'With -f: use the results of this executor',
-      }),
+  arguments: { job: { type: 'text', names: jobOrPipeline.names, describe: jobOrPipeline.describe } },
+  options: {
+    file: { type: 'text', alias: 'f', names: ['local'], describe: 'Specs: a file, folder or -' },
+    executor: { ...executorOption, describe: 'With -f: use the results of this executor' },
+  },
   async run({ job: text, file, executor }, { settings, output, signal }) {
     if (file !== undefined) {
       const source = { path: file, project: settings.project, stdin: () => standardInput(signal), signal };
@@ -80,12 +64,12 @@ export const listDatumVerb = verb<{ job: string | undefined; file: string | unde
   },
 });
 
-export const inspectDatumVerb = verb<DatumArgs>({
-  command: 'inspect datum <job> <datum>',
+export const inspectDatumVerb = verb({
+  name: 'inspect datum',
   summary: 'Show one datum of a job',
   examples: [['inspect datum 3f2a 9c01', 'Show its input, its result, and the time and memory it used']],
   json: datumDetailsJson,
-  options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
+  arguments: { job: jobOrPipeline, datum: datumArgument },
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
     const { project } = opened;
@@ -94,12 +78,12 @@ export const inspectDatumVerb = verb<DatumArgs>({
   },
 });
 
-export const restartDatumVerb = verb<DatumArgs>({
-  command: 'restart datum <job> <datum>',
+export const restartDatumVerb = verb({
+  name: 'restart datum',
   summary: 'Forget the result of a datum, so that the next run computes it again',
   examples: [['restart datum 3f2a 9c01', 'Then: pach run pipeline']],
   json: '{id}',
-  options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
+  arguments: { job: jobOrPipeline, datum: datumArgument },
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
     const { job, datum } = await datumNamed(opened.project, text, id);
@@ -109,12 +93,12 @@ export const restartDatumVerb = verb<DatumArgs>({
   },
 });
 
-export const whyVerb = verb<DatumArgs>({
-  command: 'why <job> <datum>',
+export const whyVerb = verb({
+  name: 'why',
   summary: 'Explain why a datum was computed or skipped',
   examples: [['why 3f2a 9c01', 'Show which part of its key differs from the nearest earlier result']],
   json: whyJson,
-  options: (yargs) => yargs.positional('job', jobOption).positional('datum', datumOption),
+  arguments: { job: jobOrPipeline, datum: datumArgument },
   async run({ job: text, datum: id }, { settings, output }) {
     await using opened = await openProject(settings);
     const { snapshot, job, datum } = await datumNamed(opened.project, text, id);
@@ -123,15 +107,8 @@ export const whyVerb = verb<DatumArgs>({
   },
 });
 
-interface LogArgs {
-  readonly pipeline: string | undefined;
-  readonly job: string | undefined;
-  readonly datum: string | undefined;
-  readonly follow: boolean;
-}
-
-export const logsVerb = verb<LogArgs>({
-  command: 'logs',
+export const logsVerb = verb({
+  name: 'logs',
   reads: true,
   summary: 'Print the logs of a job',
   examples: [
@@ -140,12 +117,12 @@ export const logsVerb = verb<LogArgs>({
     ['logs -p edges -f', 'Follow the logs until the job ends'],
   ],
   json: logJson,
-  options: (yargs) =>
-    yargs
-      .option('pipeline', { alias: 'p', type: 'string', describe: 'Logs of the newest job of this pipeline' })
-      .option('job', { alias: 'j', type: 'string', describe: 'Id of a job, or its beginning' })
-      .option('datum', { type: 'string', describe: 'Only this datum' })
-      .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'Follow the log until the job ends' }),
+  options: {
+    pipeline: { ...pipelineOption, describe: 'Logs of the newest job of this pipeline' },
+    job: { type: 'text', alias: 'j', names: ['job'], describe: 'Id of a job, or its beginning' },
+    datum: { type: 'text', describe: 'Only this datum' },
+    follow: { alias: 'f', type: 'flag', describe: 'Follow the log until the job ends' },
+  },
   async run({ pipeline, job: id, datum, follow }, { settings, output, signal }) {
     const text = id ?? pipeline;
     if (text === undefined) {

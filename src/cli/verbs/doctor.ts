@@ -11,7 +11,7 @@ import { isS3 } from '../../store/s3/url.ts';
 import { verb } from '../verb.ts';
 
 export const doctorVerb = verb({
-  command: 'doctor',
+  name: 'doctor',
   summary: 'Check whether the store and this machine work well',
   examples: [
     ['doctor', 'Check the store and the machine, with advice'],
@@ -22,13 +22,15 @@ export const doctorVerb = verb({
       'Print the fewest rights that a reader of this store needs',
     ],
   ],
-  options: (yargs) =>
-    yargs.option('print-policy', {
+  options: {
+    'print-policy': {
+      type: 'text',
       choices: policyRoles,
       describe: 'Print the AWS policy that a role needs for this store; contacts no server',
-    }),
+    },
+  },
   json: checkJson,
-  async run({ printPolicy }, { settings, output, signal }) {
+  async run({ 'print-policy': printPolicy }, { settings, output, signal }) {
     if (printPolicy !== undefined) {
       await output.write(`${JSON.stringify(policyOf(settings, printPolicy), undefined, 2)}\n`);
       output.note('attach it to a user or a role; to use it as a bucket policy, add a Principal to each statement');

@@ -14,6 +14,7 @@ import { changeColumns } from '../changes.ts';
 import type { Output } from '../output.ts';
 import { cut } from '../quote.ts';
 import { sizeText, timeText } from '../text.ts';
+import { fileArgument, recursiveOption } from '../parameters.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
 /** What a link leads to is shown as far as this; JSON and `inspect file` give all of it. */
@@ -47,46 +48,41 @@ async function printFiles(
   await output.rows(rows(), fileColumns);
 }
 
-export const listFileVerb = verb<{ file: string; recursive: boolean }>({
-  command: 'list file <file>',
+export const listFileVerb = verb({
+  name: 'list file',
   summary: 'List a folder of a version',
   examples: [
     ['list file images@master:/a', 'Files and folders in /a'],
     ['list file images@master^ -r', 'All files of the commit before the last'],
   ],
   json: fileJson,
-  options: (yargs) =>
-    yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Include everything below' }),
+  arguments: { file: fileArgument },
+  options: { recursive: recursiveOption },
   run: ({ file, recursive }, context) => printFiles(file, context, (files, path) => files.list(path, recursive)),
 });
 
-export const globFileVerb = verb<{ pattern: string }>({
-  command: 'glob file <pattern>',
+export const globFileVerb = verb({
+  name: 'glob file',
   summary: 'List the files that match a pattern',
   examples: [
     ["glob file 'images@master:/**/*.png'", 'All PNG files'],
     ["glob file 'images@master:/*'", 'Files and folders at the top'],
   ],
   json: fileJson,
-  options: (yargs) =>
-    yargs.positional('pattern', { type: 'string', demandOption: true, describe: 'repo[@ref]:/pattern' }),
+  arguments: { pattern: { ...fileArgument, describe: 'repo[@ref]:/pattern' } },
   run: ({ pattern }, context) => printFiles(pattern, context, (files, path) => files.glob(path)),
 });
 
-export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
-  command: 'inspect file <file>',
+export const inspectFileVerb = verb({
+  name: 'inspect file',
   summary: 'Show one file',
   examples: [
     ['inspect file images@master:/a/b.png', 'Show its size, hash and time'],
     ['inspect file edges@master:/b.png --datum', 'Show which datum of the pipeline wrote it'],
   ],
   json: `${fileJson}; with --datum also ${writerJson}`,
-  options: (yargs) =>
-    yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
-      .option('datum', { type: 'boolean', default: false, describe: 'Also show the datum that wrote it' }),
+  arguments: { file: { ...fileArgument, describe: 'repo[@ref]:/path' } },
+  options: { datum: { type: 'flag', describe: 'Also show the datum that wrote it' } },
   async run({ file: text, datum }, { settings, output }) {
     const { address, settings: where } = addressOf(text, settings);
     await using opened = await openProject(where);
@@ -113,25 +109,19 @@ export const inspectFileVerb = verb<{ file: string; datum: boolean }>({
   },
 });
 
-interface DiffArgs {
-  readonly new: string;
-  readonly old: string | undefined;
-  readonly 'name-only': boolean;
-}
-
-export const diffFileVerb = verb<DiffArgs>({
-  command: 'diff file <new> [old]',
+export const diffFileVerb = verb({
+  name: 'diff file',
   summary: 'Show the differences between two versions (exit code 10 if there are any)',
   examples: [
     ['diff file images@master', 'Show what the last commit changed'],
     ['diff file images@master:/a images@dev:/a --name-only', 'Compare the folder /a of two branches'],
   ],
   json: changeJson,
-  options: (yargs) =>
-    yargs
-      .positional('new', { type: 'string', demandOption: true, describe: 'repo[@ref][:/path]' })
-      .positional('old', { type: 'string', describe: 'The version to compare with; the parent by default' })
-      .option('name-only', { type: 'boolean', default: false, describe: 'Print paths only' }),
+  arguments: {
+    new: fileArgument,
+    old: { type: 'text', names: fileArgument.names, describe: 'The version to compare with; the parent by default' },
+  },
+  options: { 'name-only': { type: 'flag', describe: 'Print paths only' } },
   async run({ new: newText, old: oldText, 'name-only': nameOnly }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(newText, settings);
     await using opened = await openProject(where);

@@ -12,8 +12,8 @@ import { verb } from '../verb.ts';
 
 const damagedExitCode = 6;
 
-export const fsckVerb = verb<{ 'read-data': string }>({
-  command: 'fsck',
+export const fsckVerb = verb({
+  name: 'fsck',
   reads: true,
   summary: 'Check the indexes, metadata and versions of a project, and optionally the data of files; repairs nothing',
   examples: [
@@ -22,8 +22,7 @@ export const fsckVerb = verb<{ 'read-data': string }>({
     ['fsck --read-data 100% --project p', 'Read all data, in another project'],
   ],
   json: fsckJson,
-  options: (yargs) =>
-    yargs.option('read-data', { type: 'string', default: '0%', describe: 'Also read this share of the data packs' }),
+  options: { 'read-data': { type: 'text', default: '0%', describe: 'Also read this share of the data packs' } },
   async run({ 'read-data': share }, { settings, output, signal }) {
     const readShare = shareOf(share);
     await using opened = await openProject(settings);

@@ -5,10 +5,11 @@ import { openProject } from '../../app/open.ts';
 import { gcInfo, gcJson } from '../../shown/upkeep.ts';
 import { collectGarbage } from '../../versions/upkeep/gc.ts';
 import { countText, durationOf, sizeText } from '../text.ts';
+import { dryRunOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
-  command: 'gc',
+export const gcVerb = verb({
+  name: 'gc',
   summary: 'Delete data that nothing refers to any more, and merge small packs',
   examples: [
     ['gc --dry-run', 'Show what would be deleted'],
@@ -16,14 +17,14 @@ export const gcVerb = verb<{ grace: string; 'dry-run': boolean }>({
     ['gc --grace 0', 'Delete at once; use it only while nobody else uses the store'],
   ],
   json: gcJson,
-  options: (yargs) =>
-    yargs
-      .option('grace', {
-        type: 'string',
-        default: '24h',
-        describe: 'How long to keep marked data, which mounts and writers may still use: 30m, 24h, 7d',
-      })
-      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing; show what would happen' }),
+  options: {
+    grace: {
+      type: 'text',
+      default: '24h',
+      describe: 'How long to keep marked data, which mounts and writers may still use: 30m, 24h, 7d',
+    },
+    'dry-run': dryRunOption,
+  },
   async run({ grace, 'dry-run': dryRun }, { settings, output, signal }) {
     const milliseconds = durationOf('--grace', grace);
     await using opened = await openProject(settings);

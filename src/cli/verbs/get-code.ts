@@ -9,25 +9,19 @@ import { jobNamed } from '../../pipelines/jobs/jobs.ts';
 import { extractFolder } from '../../versions/reading/extract.ts';
 import { Files } from '../../versions/reading/files.ts';
 import { FilesProgress } from '../progress.ts';
+import { jobOrPipeline } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-interface GetCodeArgs {
-  readonly job: string;
-  readonly output: string;
-}
-
-export const getCodeVerb = verb<GetCodeArgs>({
-  command: 'get code <job>',
+export const getCodeVerb = verb({
+  name: 'get code',
   summary: 'Get the code that a job ran',
   examples: [
     ['get code 3f2a -o ./then', 'What the commands saw at /app is written to ./then/app'],
     ['get code edges -o ./now', "The code of a pipeline's newest job"],
   ],
   formats: false,
-  options: (yargs) =>
-    yargs
-      .positional('job', { type: 'string', demandOption: true, describe: 'Id of a job, or a pipeline: its newest job' })
-      .option('output', { alias: 'o', type: 'string', demandOption: true, describe: 'Folder to write to' }),
+  arguments: { job: jobOrPipeline },
+  options: { output: { type: 'text', alias: 'o', required: true, names: ['local'], describe: 'Folder to write to' } },
   async run({ job: text, output: target }, { settings, output, signal }) {
     await using opened = await openProject(settings);
     const { project } = opened;

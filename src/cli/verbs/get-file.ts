@@ -11,16 +11,11 @@ import { entrySize } from '../../model/tree.ts';
 import { extractFile, extractFolder, writeInto } from '../../versions/reading/extract.ts';
 import { addressOf, filesAt } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
+import { fileArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-interface GetArgs {
-  readonly file: string;
-  readonly recursive: boolean;
-  readonly output: string | undefined;
-}
-
-export const getFileVerb = verb<GetArgs>({
-  command: 'get file <file>',
+export const getFileVerb = verb({
+  name: 'get file',
   reads: true,
   summary: 'Get a file, or a folder with -r',
   examples: [
@@ -29,16 +24,20 @@ export const getFileVerb = verb<GetArgs>({
     ['get file images@master:/a -r -o ./out', 'Write the contents of a folder to a local folder'],
   ],
   formats: false,
-  options: (yargs) =>
-    yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'repo[@ref]:/path' })
-      .option('recursive', {
-        alias: 'r',
-        type: 'boolean',
-        default: false,
-        describe: 'Get a folder with everything in it',
-      })
-      .option('output', { alias: 'o', type: 'string', describe: 'File or folder to write to; - is standard output' }),
+  arguments: { file: { ...fileArgument, describe: 'repo[@ref]:/path' } },
+  options: {
+    recursive: {
+      alias: 'r',
+      type: 'flag',
+      describe: 'Get a folder with everything in it',
+    },
+    output: {
+      type: 'text',
+      alias: 'o',
+      names: ['local'],
+      describe: 'File or folder to write to; - is standard output',
+    },
+  },
   async run({ file: text, recursive, output: target }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(text, settings);
     await using opened = await openProject(where);

@@ -4,13 +4,9 @@
 import { guidePage, guidePages } from '../guide.ts';
 import { verb } from '../verb.ts';
 
-interface Args {
-  readonly page: string | undefined;
-}
-
 export function helpVerb(verbs: () => readonly string[]) {
-  return verb<Args>({
-    command: 'help [page]',
+  return verb({
+    name: 'help',
     summary: 'List the pages of the guide, or show one; `pach help VERB` is `pach VERB --help`',
     examples: [
       ['help', 'List all pages'],
@@ -18,7 +14,7 @@ export function helpVerb(verbs: () => readonly string[]) {
       ['help put file', 'Show how to use a verb'],
     ],
     formats: false,
-    options: (yargs) => yargs.positional('page', { type: 'string', describe: 'Name of a page' }),
+    arguments: { page: { type: 'text', describe: 'Name of a page' } },
     async run({ page }, { output }) {
       if (page) return output.page(await guidePage(page, verbs()));
       await output.rows(await guidePages(), [

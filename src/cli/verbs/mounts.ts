@@ -14,23 +14,11 @@ import { listMounts, type Mount } from '../../local/mounts.ts';
 import { countedMountInfo, mountInfo, mountJson, type MountCounters, type MountInfo } from '../../shown/mounts.ts';
 import type { Columns, Output } from '../output.ts';
 import { bytesOf, countText, durationOf, sizeText, timeText } from '../text.ts';
+import { cacheOption, cacheSizeOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-interface MountArgs {
-  readonly words: string[];
-  readonly repos: string[];
-  readonly foreground: boolean;
-  readonly cache: string | undefined;
-  readonly 'cache-size': string;
-  readonly memory: string;
-  readonly prefetch: string;
-  readonly timeout: string;
-  readonly 'allow-other': boolean;
-  readonly noexec: boolean;
-}
-
-export const mountVerb = verb<MountArgs>({
-  command: 'mount <words..>',
+export const mountVerb = verb({
+  name: 'mount',
   usage: 'mount [source..] <mountpoint>',
   summary: 'Mount versions as a folder, read-only: [SOURCE…] MOUNTPOINT',
   examples: [
@@ -39,47 +27,46 @@ export const mountVerb = verb<MountArgs>({
     ['mount ~/pfs', 'Every repo of the project'],
   ],
   json: '{mountpoint, sources}',
-  options: (yargs) =>
-    yargs
-      .positional('words', {
-        type: 'string',
-        array: true,
-        demandOption: true,
-        describe: 'Sources (repo[@ref][:/folder]), then the mountpoint',
-      })
-      .option('repos', {
-        alias: 'r',
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [],
-        describe: 'A source, written as for pachctl mount',
-      })
-      .option('foreground', {
-        alias: 'f',
-        type: 'boolean',
-        default: false,
-        describe: 'Stay in the foreground until the mount ends; Ctrl-C unmounts',
-      })
-      .option('cache', { type: 'string', describe: 'Folder of the disk cache' })
-      .option('cache-size', { type: 'string', default: '20GB', describe: 'Largest size of the disk cache' })
-      .option('memory', {
-        type: 'string',
-        default: '256MB',
-        describe: 'Most memory to use for data that is read',
-      })
-      .option('prefetch', {
-        type: 'string',
-        default: 'auto',
-        describe: 'Bytes to read ahead of a sequential reader: auto, off (fetch only what is read) or a size',
-      })
-      .option('timeout', {
-        type: 'string',
-        default: '60s',
-        describe: 'How long a read waits for a store that does not answer',
-      })
-      .option('allow-other', { type: 'boolean', default: false, describe: 'Let other users read the mount' })
-      .option('noexec', { type: 'boolean', default: false, describe: 'Do not allow running programs from the mount' }),
+  arguments: {
+    words: {
+      type: 'list',
+      required: true,
+      names: ['file', 'local'],
+      describe: 'Sources (repo[@ref][:/folder]), then the mountpoint',
+    },
+  },
+  options: {
+    repos: {
+      alias: 'r',
+      type: 'list',
+      names: ['commit'],
+      describe: 'A source, written as for pachctl mount',
+    },
+    foreground: {
+      alias: 'f',
+      type: 'flag',
+      describe: 'Stay in the foreground until the mount ends; Ctrl-C unmounts',
+    },
+    cache: cacheOption,
+    'cache-size': { ...cacheSizeOption, default: '20GB' },
+    memory: {
+      type: 'text',
+      default: '256MB',
+      describe: 'Most memory to use for data that is read',
+    },
+    prefetch: {
+      type: 'text',
+      default: 'auto',
+      describe: 'Bytes to read ahead of a sequential reader: auto, off (fetch only what is read) or a size',
+    },
+    timeout: {
+      type: 'text',
+      default: '60s',
+      describe: 'How long a read waits for a store that does not answer',
+    },
+    'allow-other': { type: 'flag', describe: 'Let other users read the mount' },
+    noexec: { type: 'flag', describe: 'Do not allow running programs from the mount' },
+  },
   async run(args, { settings, output, signal }) {
     const last = args.words.at(-1) as string;
     const sources = [...args.repos, ...args.words.slice(0, -1)];
@@ -123,23 +110,22 @@ function prefetchOf(text: string): number | undefined {
   return text === 'off' ? 0 : bytesOf(text, '--prefetch');
 }
 
-export const unmountVerb = verb<{ mountpoint: string | undefined; all: boolean; lazy: boolean }>({
-  command: 'unmount [mountpoint]',
+export const unmountVerb = verb({
+  name: 'unmount',
   summary: 'Unmount one mount, or all of them',
   examples: [
     ['unmount ~/pfs', 'One mount'],
     ['unmount --all', 'All mounts of this PACH_HOME'],
   ],
   json: '{mountpoint} a line',
-  options: (yargs) =>
-    yargs
-      .positional('mountpoint', { type: 'string', describe: 'The mountpoint' })
-      .option('all', { type: 'boolean', default: false, describe: 'All mounts of this PACH_HOME' })
-      .option('lazy', {
-        type: 'boolean',
-        default: false,
-        describe: 'Unmount even while files are open: detach the mount now, and end it when they are closed',
-      }),
+  arguments: { mountpoint: { type: 'text', names: ['mountpoint'], describe: 'The mountpoint' } },
+  options: {
+    all: { type: 'flag', describe: 'All mounts of this PACH_HOME' },
+    lazy: {
+      type: 'flag',
+      describe: 'Unmount even while files are open: detach the mount now, and end it when they are closed',
+    },
+  },
   async run({ mountpoint, all, lazy }, { settings, output }) {
     if (all === (mountpoint !== undefined)) {
       throw new PachError('usage', { what: 'unmount', why: 'name a mountpoint, or give --all', next: 'pach mounts' });
@@ -169,12 +155,11 @@ async function ownMounts(home: Home, output: Output): Promise<readonly Mount[]> 
 }
 
 export const mountsVerb = verb({
-  command: 'mounts',
+  name: 'mounts',
   summary: 'List the mounts of this PACH_HOME (-v: with their counters)',
   examples: [['mounts -v -o json', 'Also show counters, such as requests of the kernel']],
   json: mountJson,
-  async run(args, { settings, output }) {
-    const verbose = (args as { verbose?: boolean }).verbose ?? false;
+  async run({ verbose = false }, { settings, output }) {
     const rows: MountInfo[] = [];
     for (const mount of await ownMounts(settings.home, output)) {
       rows.push(verbose ? await countedMountInfo(settings.home, mount) : mountInfo(mount));

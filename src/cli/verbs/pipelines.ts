@@ -1,7 +1,6 @@
 /**
  * create|update|list|inspect|delete|start|stop pipeline.
  */
-import { executorNames } from '../../app/executors.ts';
 import { openProject } from '../../app/open.ts';
 import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/editing/edit-pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
@@ -10,16 +9,26 @@ import { previewJson } from '../../shown/preview.ts';
 import { dryRun } from '../dry-run.ts';
 import { pipelineColumns } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
+import { dryRunOption, executorOption, pipelineArgument, type ValuesOf } from '../parameters.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
-interface SetArgs {
-  readonly file: string;
-  readonly 'dry-run': boolean;
-  readonly executor: string;
-}
+const setOptions = {
+  file: {
+    type: 'text',
+    alias: 'f',
+    required: true,
+    names: ['local'],
+    describe: 'JSON or YAML file, a folder of them, or - for standard input',
+  },
+  'dry-run': {
+    ...dryRunOption,
+    describe: 'Create nothing; show the datums, and which of them are already computed',
+  },
+  executor: { ...executorOption, describe: 'With --dry-run: use the results of this executor' },
+} as const;
 
 async function set(
-  args: SetArgs,
+  args: ValuesOf<typeof setOptions>,
   { settings, output, signal }: VerbContext,
   how: { readonly update: boolean; readonly reprocess: boolean },
 ): Promise<void> {
@@ -39,59 +48,38 @@ async function set(
   if (first) output.note(`pipelines run only when you run them: pach run pipeline ${first.name}`);
 }
 
-const fileOption = {
-  alias: 'f',
-  type: 'string',
-  demandOption: true,
-  describe: 'JSON or YAML file, a folder of them, or - for standard input',
-} as const;
-const dryRunOption = {
-  type: 'boolean',
-  default: false,
-  describe: 'Create nothing; show the datums, and which of them are already computed',
-} as const;
-const executorOption = {
-  choices: executorNames,
-  default: 'process',
-  describe: 'With --dry-run: use the results of this executor',
-} as const;
-
-export const createPipelineVerb = verb<SetArgs>({
-  command: 'create pipeline',
+export const createPipelineVerb = verb({
+  name: 'create pipeline',
   summary: 'Create pipelines from specs',
   examples: [
     ['create pipeline -f edges.json', 'Create one pipeline'],
     ['create pipeline -f pipelines/ --dry-run', 'Show what the pipelines of a folder would compute'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${previewJson} a datum`,
-  options: (yargs) =>
-    yargs.option('file', fileOption).option('dry-run', dryRunOption).option('executor', executorOption),
+  options: setOptions,
   run: (args, context) => set(args, context, { update: false, reprocess: false }),
 });
 
-export const updatePipelineVerb = verb<SetArgs & { reprocess: boolean }>({
-  command: 'update pipeline',
+export const updatePipelineVerb = verb({
+  name: 'update pipeline',
   summary: 'Update pipelines, or create those that do not exist',
   examples: [
     ['update pipeline -f edges.json', 'The next run computes everything that the changes affect'],
     ['update pipeline -f edges.json --reprocess', 'The next run computes everything again'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${previewJson} a datum`,
-  options: (yargs) =>
-    yargs
-      .option('file', fileOption)
-      .option('dry-run', dryRunOption)
-      .option('executor', executorOption)
-      .option('reprocess', {
-        type: 'boolean',
-        default: false,
-        describe: 'Ignore earlier results: the next run computes everything again',
-      }),
+  options: {
+    ...setOptions,
+    reprocess: {
+      type: 'flag',
+      describe: 'Ignore earlier results: the next run computes everything again',
+    },
+  },
   run: (args, context) => set(args, context, { update: true, reprocess: args.reprocess }),
 });
 
 export const listPipelineVerb = verb({
-  command: 'list pipeline',
+  name: 'list pipeline',
   summary: 'List the pipelines of the project',
   examples: [['list pipeline -o json', 'One object a line']],
   json: pipelineJson,
@@ -102,14 +90,8 @@ export const listPipelineVerb = verb({
   },
 });
 
-interface NameArgs {
-  readonly pipeline: string;
-}
-
-const nameOption = { type: 'string', demandOption: true, describe: 'Name of a pipeline' } as const;
-
-export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined }>({
-  command: 'inspect pipeline <pipeline>',
+export const inspectPipelineVerb = verb({
+  name: 'inspect pipeline',
   summary: 'Show one pipeline with its spec, now or in an earlier version',
   examples: [
     ['inspect pipeline edges', 'Show everything about the pipeline edges'],
@@ -117,10 +99,8 @@ export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined 
     ['inspect pipeline edges --branch exp', 'Show it on branch exp, after run pipeline -f SPEC --branch exp'],
   ],
   json: `${pipelineJson}; of a version that is not the newest without created, updated and state`,
-  options: (yargs) =>
-    yargs
-      .positional('pipeline', { ...nameOption, describe: 'Name of a pipeline, or NAME@VERSION' })
-      .option('branch', { type: 'string', describe: 'Show the pipeline of this branch' }),
+  arguments: { pipeline: { ...pipelineArgument, describe: 'Name of a pipeline, or NAME@VERSION' } },
+  options: { branch: { type: 'text', describe: 'Show the pipeline of this branch' } },
   async run({ pipeline: text, branch }, { settings, output }) {
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
@@ -128,20 +108,19 @@ export const inspectPipelineVerb = verb<NameArgs & { branch: string | undefined 
   },
 });
 
-export const deletePipelineVerb = verb<NameArgs & { force: boolean; 'keep-repo': boolean }>({
-  command: 'delete pipeline <pipeline>',
+export const deletePipelineVerb = verb({
+  name: 'delete pipeline',
   summary: 'Delete a pipeline with its jobs and its output',
   examples: [['delete pipeline edges --keep-repo', 'Keep its results as a repo']],
   json: '{pipeline}',
-  options: (yargs) =>
-    yargs
-      .positional('pipeline', nameOption)
-      .option('keep-repo', { type: 'boolean', default: false, describe: 'Keep the results as an ordinary repo' })
-      .option('force', {
-        type: 'boolean',
-        default: false,
-        describe: 'Delete it even if other pipelines read its output',
-      }),
+  arguments: { pipeline: pipelineArgument },
+  options: {
+    'keep-repo': { type: 'flag', describe: 'Keep the results as an ordinary repo' },
+    force: {
+      type: 'flag',
+      describe: 'Delete it even if other pipelines read its output',
+    },
+  },
   async run({ pipeline, force, 'keep-repo': keepRepo }, { settings, output }) {
     await using opened = await openProject(settings);
     await deletePipeline(opened.project, pipeline, { force, keepRepo });
@@ -153,12 +132,12 @@ export const startPipelineVerb = stopping('start', false, 'Let a stopped pipelin
 export const stopPipelineVerb = stopping('stop', true, "Stop a pipeline, so that it can't be run");
 
 function stopping(word: string, stopped: boolean, summary: string): ReturnType<typeof verb> {
-  return verb<NameArgs>({
-    command: `${word} pipeline <pipeline>`,
+  return verb({
+    name: `${word} pipeline`,
     summary,
     examples: [[`${word} pipeline edges`, summary]],
     json: pipelineJson,
-    options: (yargs) => yargs.positional('pipeline', nameOption),
+    arguments: { pipeline: pipelineArgument },
     async run({ pipeline: name }, { settings, output }) {
       await using opened = await openProject(settings);
       const pipeline = await stopPipeline(opened.project, name, stopped);

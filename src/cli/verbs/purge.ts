@@ -10,12 +10,13 @@ import { resolveCommit } from '../../versions/resolve.ts';
 import { addressOf } from '../addresses.ts';
 import type { Output } from '../output.ts';
 import { countText } from '../text.ts';
+import { dryRunOption, fileArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 const shownMax = 20;
 
-export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
-  command: 'purge <what>',
+export const purgeVerb = verb({
+  name: 'purge',
   summary: 'Remove a path, or all files of one commit, from history for ever',
   examples: [
     ['purge images:/people/ann', 'Remove a file or folder from every version of the repo'],
@@ -23,10 +24,8 @@ export const purgeVerb = verb<{ what: string; 'dry-run': boolean }>({
     ['purge images:/people/ann --dry-run', 'Show what would be removed, and which commits were computed from it'],
   ],
   json: purgeJson,
-  options: (yargs) =>
-    yargs
-      .positional('what', { type: 'string', demandOption: true, describe: 'repo:/path, or repo@commit' })
-      .option('dry-run', { type: 'boolean', default: false, describe: 'Change nothing; show what would happen' }),
+  arguments: { what: { ...fileArgument, describe: 'repo:/path, or repo@commit' } },
+  options: { 'dry-run': dryRunOption },
   async run({ what, 'dry-run': dryRun }, { settings, output, signal }) {
     const { address, settings: where } = addressOf(what, settings);
     const { repo, ref, path } = address;

@@ -11,24 +11,13 @@ import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/writing/put.ts';
 import { branchOf } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
-import { printPut, skipUnreadableHelp } from '../put-result.ts';
+import { printPut } from '../put-result.ts';
 import { standardInput } from '../stdin.ts';
+import { fileArgument, messageOption, recursiveOption, unreadableOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-interface PutArgs {
-  readonly target: string;
-  readonly file: string[];
-  readonly list: string[];
-  readonly recursive: boolean;
-  readonly untar: boolean;
-  readonly append: boolean;
-  readonly reread: boolean;
-  readonly 'skip-unreadable': boolean;
-  readonly message: string;
-}
-
-export const putFileVerb = verb<PutArgs>({
-  command: 'put file <target>',
+export const putFileVerb = verb({
+  name: 'put file',
   summary: 'Put files into a branch, as one commit',
   examples: [
     ['put file images@master:/a/b.png -f b.png', 'Put one file, with a new name'],
@@ -42,62 +31,62 @@ export const putFileVerb = verb<PutArgs>({
     ['put file data@master:/raw/ -i list.txt', 'Put everything that a list names'],
   ],
   json: putJson,
-  options: (yargs) =>
-    yargs
-      .positional('target', {
-        type: 'string',
-        demandOption: true,
-        describe: 'repo@branch[:/path]; a path that ends with / is a folder to put into',
-      })
-      .option('file', {
-        alias: 'f',
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [],
-        describe: 'File, folder (with -r), http(s):// or s3:// address, or - for standard input',
-      })
-      .option('list', {
-        alias: 'i',
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [],
-        describe: 'File with one source per line, or -; lines that begin with # are comments',
-      })
-      .option('recursive', {
-        alias: 'r',
-        type: 'boolean',
-        default: false,
-        describe: 'Put folders and prefixes with everything in them',
-      })
-      .option('untar', {
-        type: 'boolean',
-        default: false,
-        describe: `Unpack tar archives, plain or packed with gzip (${archiveLimits})`,
-      })
-      .option('append', {
-        type: 'boolean',
-        default: false,
-        describe: 'Append to the file instead of replacing it',
-      })
-      .option('reread', {
-        type: 'boolean',
-        default: false,
-        describe: 'Also read files that look unchanged since the last put from this machine',
-      })
-      .option('skip-unreadable', { type: 'boolean', default: false, describe: skipUnreadableHelp })
-      .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
+  arguments: {
+    target: {
+      type: 'text',
+      required: true,
+      names: ['file'],
+      describe: 'repo@branch[:/path]; a path that ends with / is a folder to put into',
+    },
+  },
+  options: {
+    file: {
+      alias: 'f',
+      type: 'list',
+      names: ['local'],
+      describe: 'File, folder (with -r), http(s):// or s3:// address, or - for standard input',
+    },
+    list: {
+      alias: 'i',
+      type: 'list',
+      names: ['local'],
+      describe: 'File with one source per line, or -; lines that begin with # are comments',
+    },
+    recursive: {
+      alias: 'r',
+      type: 'flag',
+      describe: 'Put folders and prefixes with everything in them',
+    },
+    untar: {
+      type: 'flag',
+      describe: `Unpack tar archives, plain or packed with gzip (${archiveLimits})`,
+    },
+    append: {
+      type: 'flag',
+      describe: 'Append to the file instead of replacing it',
+    },
+    reread: {
+      type: 'flag',
+      describe: 'Also read files that look unchanged since the last put from this machine',
+    },
+    'skip-unreadable': unreadableOption,
+    message: messageOption,
+  },
+  conflicts: [
+    {
+      option: 'append',
+      others: ['recursive', 'untar'],
+      why: '--append takes single files, not -r or --untar',
+    },
+    {
+      option: 'skip-unreadable',
+      others: ['append', 'untar'],
+      why: '--skip-unreadable is for files and folders, not for --append or --untar',
+    },
+  ],
   async run(args, { settings, output, signal }) {
     const { target, file, list, recursive, untar, append, reread, 'skip-unreadable': skipUnreadable, message } = args;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
-    if (append && (recursive || untar)) {
-      throw new PachError('usage', { what: '--append', why: '--append takes single files, not -r or --untar' });
-    }
-    if (skipUnreadable && (append || untar)) {
-      const why = '--skip-unreadable is for files and folders, not for --append or --untar';
-      throw new PachError('usage', { what: '--skip-unreadable', why });
-    }
     const stdin = () => standardInput(signal);
     if ([...file, ...list].filter((name) => name === '-').length > 1) {
       throw new PachError('usage', { what: '-f - and -i -', why: 'standard input can be read only once' });
@@ -153,25 +142,19 @@ export const putFileVerb = verb<PutArgs>({
   },
 });
 
-interface DeleteArgs {
-  readonly file: string;
-  readonly recursive: boolean;
-  readonly message: string;
-}
-
-export const deleteFileVerb = verb<DeleteArgs>({
-  command: 'delete file <file>',
+export const deleteFileVerb = verb({
+  name: 'delete file',
   summary: 'Delete a file from a branch, as one commit',
   examples: [
     ['delete file images@master:/a/b.png', 'A file'],
     ['delete file images@master:/a -r', 'Delete a folder with everything in it'],
   ],
   json: '{commit}',
-  options: (yargs) =>
-    yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'repo@branch:/path' })
-      .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'Delete folders' })
-      .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
+  arguments: { file: { ...fileArgument, describe: 'repo@branch:/path' } },
+  options: {
+    recursive: { ...recursiveOption, describe: 'Delete folders' },
+    message: messageOption,
+  },
   async run({ file, recursive, message }, { settings, output }) {
     const { repo, branch, path, settings: where } = branchOf(file, settings);
     if (path === '')

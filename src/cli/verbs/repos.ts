@@ -9,21 +9,16 @@ import { createRepo, deleteRepo } from '../../versions/refs.ts';
 import { listProjects } from '../../versions/projects.ts';
 import { repoOf } from '../addresses.ts';
 import { sizeText, timeText } from '../text.ts';
+import { repoArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
-interface RepoArgs {
-  readonly repo: string;
-}
-
-export const createRepoVerb = verb<RepoArgs & { description: string }>({
-  command: 'create repo <repo>',
+export const createRepoVerb = verb({
+  name: 'create repo',
   summary: 'Create a repo',
   examples: [['create repo images -d "Photos of the survey"', 'Create the repo images']],
   json: repoJson,
-  options: (yargs) =>
-    yargs
-      .positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' })
-      .option('description', { alias: 'd', type: 'string', default: '', describe: 'Description of the repo' }),
+  arguments: { repo: repoArgument },
+  options: { description: { alias: 'd', type: 'text', default: '', describe: 'Description of the repo' } },
   async run({ repo: text, description }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where, { create: true });
@@ -35,7 +30,7 @@ export const createRepoVerb = verb<RepoArgs & { description: string }>({
 });
 
 export const listRepoVerb = verb({
-  command: 'list repo',
+  name: 'list repo',
   summary: 'List the repos of the project',
   examples: [['list repo -o json', 'One object a line']],
   json: repoJson,
@@ -51,12 +46,12 @@ export const listRepoVerb = verb({
   },
 });
 
-export const inspectRepoVerb = verb<RepoArgs>({
-  command: 'inspect repo <repo>',
+export const inspectRepoVerb = verb({
+  name: 'inspect repo',
   summary: 'Show one repo',
   examples: [['inspect repo images', 'Show its size and branches']],
   json: repoJson,
-  options: (yargs) => yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }),
+  arguments: { repo: repoArgument },
   async run({ repo: text }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where);
@@ -72,18 +67,19 @@ export const inspectRepoVerb = verb<RepoArgs>({
   },
 });
 
-export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
-  command: 'delete repo <repo>',
+export const deleteRepoVerb = verb({
+  name: 'delete repo',
   summary: 'Delete a repo',
   examples: [['delete repo images --force', 'Delete it with all its branches and commits']],
   json: '{repo, broken: [pipeline]}; broken: pipelines that read it',
-  options: (yargs) =>
-    yargs.positional('repo', { type: 'string', demandOption: true, describe: '[project/]repo' }).option('force', {
+  arguments: { repo: repoArgument },
+  options: {
+    force: {
       alias: 'f',
-      type: 'boolean',
-      default: false,
+      type: 'flag',
       describe: 'Delete it even if it has commits, or if pipelines read it',
-    }),
+    },
+  },
   async run({ repo: text, force }, { settings, output }) {
     const { repo, settings: where } = repoOf(text, settings);
     await using opened = await openProject(where);
@@ -100,12 +96,12 @@ export const deleteRepoVerb = verb<RepoArgs & { force: boolean }>({
   },
 });
 
-export const createProjectVerb = verb<{ name: string }>({
-  command: 'create project <name>',
+export const createProjectVerb = verb({
+  name: 'create project',
   summary: 'Create a project',
   examples: [['create project survey', 'Create a project; --project survey works in it']],
   json: '{project}',
-  options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the project' }),
+  arguments: { name: { type: 'text', required: true, describe: 'Name of the project' } },
   async run({ name }, { settings, output }) {
     checkName('project', name);
     const project = name;
@@ -116,7 +112,7 @@ export const createProjectVerb = verb<{ name: string }>({
 });
 
 export const listProjectVerb = verb({
-  command: 'list project',
+  name: 'list project',
   summary: 'List the projects of the store',
   examples: [['list project', 'All projects']],
   json: '{project}',

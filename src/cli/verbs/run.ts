@@ -1,7 +1,6 @@
 /**
  * run pipeline.
  */
-import { executorNames, type ExecutorName } from '../../app/executors.ts';
 import { openProject } from '../../app/open.ts';
 import { runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
@@ -20,24 +19,14 @@ import type { Output } from '../output.ts';
 import { secondsOf } from '../../shown/jobs.ts';
 import { countText, sizeText } from '../text.ts';
 import { standardInput } from '../stdin.ts';
+import { executorOption, pipelineArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
-
-interface RunArgs {
-  readonly pipeline: string | undefined;
-  readonly file: string | undefined;
-  readonly input: string[];
-  readonly executor: string;
-  readonly workers: number | undefined;
-  readonly branch: string | undefined;
-  readonly recompute: number;
-  readonly reprocess: boolean;
-}
 
 const failuresShown = 5;
 const namesShown = 5;
 
-export const runPipelineVerb = verb<RunArgs>({
-  command: 'run pipeline [pipeline]',
+export const runPipelineVerb = verb({
+  name: 'run pipeline',
   summary: 'Run the pipelines that a pipeline depends on, then the pipeline itself',
   examples: [
     ['run pipeline edges', 'Compute what changed since its last job'],
@@ -47,45 +36,38 @@ export const runPipelineVerb = verb<RunArgs>({
     ['run pipeline edges --recompute 10', 'Compute ten datums again and compare the results'],
   ],
   json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs',
-  options: (yargs) =>
-    yargs
-      .positional('pipeline', { type: 'string', describe: 'Name of a pipeline' })
-      .option('file', {
-        alias: 'f',
-        type: 'string',
-        describe: 'Create or update pipelines first: a spec file, a folder or -',
-      })
-      .option('input', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [],
-        describe: 'An input version to read instead of the newest: images@ID',
-      })
-      .option('executor', { choices: executorNames, default: 'process', describe: 'What runs the commands' })
-      .option('workers', {
-        type: 'number',
-        describe: 'Number of datums to run at a time, instead of the number in the spec',
-      })
-      .option('branch', { type: 'string', describe: 'Branch for all output, instead of those in the specs' })
-      .option('recompute', {
-        type: 'number',
-        default: 0,
-        describe: 'Run this many computed datums again and compare the results',
-      })
-      .option('reprocess', {
-        type: 'boolean',
-        default: false,
-        describe: 'Ignore earlier results and compute everything again',
-      }),
+  arguments: { pipeline: { type: 'text', names: pipelineArgument.names, describe: pipelineArgument.describe } },
+  options: {
+    file: {
+      alias: 'f',
+      type: 'text',
+      names: ['local'],
+      describe: 'Create or update pipelines first: a spec file, a folder or -',
+    },
+    input: {
+      type: 'list',
+      names: ['commit'],
+      describe: 'An input version to read instead of the newest: images@ID',
+    },
+    executor: executorOption,
+    workers: {
+      type: 'count',
+      least: 1,
+      describe: 'Number of datums to run at a time, instead of the number in the spec',
+    },
+    branch: { type: 'text', describe: 'Branch for all output, instead of those in the specs' },
+    recompute: {
+      type: 'count',
+      least: 0,
+      default: 0,
+      describe: 'Run this many computed datums again and compare the results',
+    },
+    reprocess: {
+      type: 'flag',
+      describe: 'Ignore earlier results and compute everything again',
+    },
+  },
   async run(args, { settings, output, signal }) {
-    for (const [name, value, least] of [
-      ['workers', args.workers ?? 1, 1],
-      ['recompute', args.recompute, 0],
-    ] as const) {
-      if (Number.isInteger(value) && value >= least) continue;
-      throw new PachError('usage', { what: `--${name}`, why: `give a whole number of at least ${least}` });
-    }
     if ((args.pipeline === undefined) === (args.file === undefined)) {
       const next = 'pach run pipeline NAME';
       const or = 'pach run pipeline -f SPEC';
@@ -106,7 +88,7 @@ export const runPipelineVerb = verb<RunArgs>({
       names,
       branch,
       inputs: args.input,
-      executor: args.executor as ExecutorName,
+      executor: args.executor,
       workers: args.workers,
       recompute: args.recompute,
       signal,

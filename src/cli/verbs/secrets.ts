@@ -8,22 +8,19 @@ import { countText, timeText } from '../text.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
-interface SecretArgs {
-  readonly name: string;
-}
+const secretArgument = { type: 'text', required: true, describe: 'Name of the secret' } as const;
 
 const secretJson = '{name, created, keys}; values are never shown';
 
-export const createSecretVerb = verb<{ file: string }>({
-  command: 'create secret',
+export const createSecretVerb = verb({
+  name: 'create secret',
   summary: 'Store a secret on this machine for pipelines to use',
   examples: [
     ['create secret -f db.yaml', 'Read a Kubernetes secret in JSON or YAML'],
     ['create secret -f - < db.yaml', 'Read standard input'],
   ],
   json: secretJson,
-  options: (yargs) =>
-    yargs.option('file', { alias: 'f', type: 'string', demandOption: true, requiresArg: true, describe: 'File, or -' }),
+  options: { file: { type: 'text', alias: 'f', required: true, names: ['local'], describe: 'File, or -' } },
   async run({ file }, { settings, output, signal }) {
     const { parseSecrets } = await import('../../pipelines/spec/secret.ts');
     const { readText } = await import('../../pipelines/spec/documents.ts');
@@ -37,7 +34,7 @@ export const createSecretVerb = verb<{ file: string }>({
 });
 
 export const listSecretVerb = verb({
-  command: 'list secret',
+  name: 'list secret',
   summary: 'List the secrets of this machine',
   examples: [['list secret', 'Names, never values']],
   json: secretJson,
@@ -50,12 +47,12 @@ export const listSecretVerb = verb({
   },
 });
 
-export const inspectSecretVerb = verb<SecretArgs>({
-  command: 'inspect secret <name>',
+export const inspectSecretVerb = verb({
+  name: 'inspect secret',
   summary: 'Show the keys of a secret',
   examples: [['inspect secret db', 'Its keys, never their values']],
   json: secretJson,
-  options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the secret' }),
+  arguments: { name: secretArgument },
   async run({ name }, { settings, output }) {
     const info = await inspectSecret(settings.home, name);
     await output.document(info, () => [
@@ -66,12 +63,12 @@ export const inspectSecretVerb = verb<SecretArgs>({
   },
 });
 
-export const deleteSecretVerb = verb<SecretArgs>({
-  command: 'delete secret <name>',
+export const deleteSecretVerb = verb({
+  name: 'delete secret',
   summary: 'Delete a secret from this machine',
   examples: [['delete secret db', "Pipelines that use it can't run any more"]],
   json: '{name}',
-  options: (yargs) => yargs.positional('name', { type: 'string', demandOption: true, describe: 'Name of the secret' }),
+  arguments: { name: secretArgument },
   async run({ name }, { settings, output }) {
     await deleteSecret(settings.home, name);
     await output.document({ name }, () => name);

@@ -12,7 +12,7 @@ const reclaimableShareMin = 0.2;
 const smallPacksMin = 200;
 
 export const statsVerb = verb({
-  command: 'stats',
+  name: 'stats',
   summary: 'Show the size of a project, the space that it takes, and how much gc would free',
   examples: [
     ['stats', 'Show the numbers of the project'],

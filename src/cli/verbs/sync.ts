@@ -13,22 +13,13 @@ import { trySync, type TrialRequest } from '../../versions/writing/trial.ts';
 import { branchOf } from '../addresses.ts';
 import { changeColumns } from '../changes.ts';
 import { FilesProgress } from '../progress.ts';
-import { printPut, skipUnreadableHelp } from '../put-result.ts';
+import { printPut } from '../put-result.ts';
 import { sizeText } from '../text.ts';
+import { dryRunOption, messageOption, unreadableOption } from '../parameters.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
-interface SyncArgs {
-  readonly folder: string;
-  readonly target: string;
-  readonly delete: boolean;
-  readonly 'dry-run': boolean;
-  readonly reread: boolean;
-  readonly 'skip-unreadable': boolean;
-  readonly message: string;
-}
-
-export const syncVerb = verb<SyncArgs>({
-  command: 'sync <folder> <target>',
+export const syncVerb = verb({
+  name: 'sync',
   summary: 'Make a folder of a branch equal to a local folder, as one commit',
   examples: [
     ['sync ./photos images@master:/photos', 'Add new files and replace changed files'],
@@ -36,31 +27,31 @@ export const syncVerb = verb<SyncArgs>({
     ['sync ./photos images@master:/photos --delete --dry-run', 'Show what would change'],
   ],
   json: `{commit, files, bytes, newBytes, storedBytes, leftOut?, unreadable?}, as put file; with --dry-run ${changeJson}`,
-  options: (yargs) =>
-    yargs
-      .positional('folder', { type: 'string', demandOption: true, describe: 'A local folder' })
-      .positional('target', {
-        type: 'string',
-        demandOption: true,
-        describe: 'repo@branch[:/path]: the folder to make equal',
-      })
-      .option('delete', {
-        type: 'boolean',
-        default: false,
-        describe: 'Delete files that are not in the local folder; the target must have a path',
-      })
-      .option('dry-run', {
-        type: 'boolean',
-        default: false,
-        describe: 'Store nothing, and show the changes; exit code 10 if there are any',
-      })
-      .option('reread', {
-        type: 'boolean',
-        default: false,
-        describe: 'Also read files that look unchanged since the last time',
-      })
-      .option('skip-unreadable', { type: 'boolean', default: false, describe: skipUnreadableHelp })
-      .option('message', { alias: 'm', type: 'string', default: '', describe: 'Message of the commit' }),
+  arguments: {
+    folder: { type: 'text', required: true, names: ['local'], describe: 'A local folder' },
+    target: {
+      type: 'text',
+      required: true,
+      names: ['file'],
+      describe: 'repo@branch[:/path]: the folder to make equal',
+    },
+  },
+  options: {
+    delete: {
+      type: 'flag',
+      describe: 'Delete files that are not in the local folder; the target must have a path',
+    },
+    'dry-run': {
+      ...dryRunOption,
+      describe: 'Store nothing, and show the changes; exit code 10 if there are any',
+    },
+    reread: {
+      type: 'flag',
+      describe: 'Also read files that look unchanged since the last time',
+    },
+    'skip-unreadable': unreadableOption,
+    message: messageOption,
+  },
   async run({ folder, target, delete: deleteOthers, 'dry-run': dryRun, reread, message, ...args }, context) {
     const { settings, output, signal } = context;
     const { repo, branch, path, settings: where } = branchOf(target, settings);

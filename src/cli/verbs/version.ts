@@ -5,7 +5,7 @@ import { version } from '../../app/version.ts';
 import { verb } from '../verb.ts';
 
 export const versionVerb = verb({
-  command: 'version',
+  name: 'version',
   summary: 'Print the version of this program',
   examples: [['version -o json', 'Print JSON for programs']],
   json: '{version, format}; format: the version of the stored format',
