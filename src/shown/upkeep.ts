@@ -3,7 +3,7 @@
  * versions/upkeep and cache return is shown as it is; here are the texts that tell its fields.
  */
 import type { FsckResult } from '../versions/upkeep/fsck.ts';
-import type { GcResult } from '../versions/upkeep/gc.ts';
+import type { GcResult } from '../versions/upkeep/gc-result.ts';
 
 export const statsJson =
   '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, leftoverBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits';
