@@ -7,31 +7,32 @@
 // with it every time. Of a block that two chunks share, the checksum of one part stands there until
 // the other part comes; then the part on the disk is compared with it first.
 //
-// The file of checksums: a page of header, then 32 bits a block. It says of which content and of
-// which file it is: one that was removed and made again, or swapped with another, has others. It
-// says of which boot of the machine it is, because a crash may keep checksums and lose bytes. And
-// once every byte was read back from the disk and found right, it keeps what the file looked like
-// then. A file that still looks so is sealed: it outlives a crash, and may be read unchecked.
+// Once every byte was read back from the disk and found right, the file of checksums (sums_file.h)
+// keeps what this file looked like then. A file that still looks so is sealed: it outlives a crash, and
+// may be read unchecked.
+//
+// Any thread may use it. Readers and writers of bytes take no lock: a block counts only once its sum is
+// stored, which happens after its bytes are written, and what is read is compared with the sum.
 #pragma once
 
-#include <array>
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
+#include "file_io.h"
+#include "file_stamp.h"
 #include "runs.h"
+#include "sums_file.h"
 
 class CacheFile {
  public:
   static constexpr uint64_t kBlock = 4096;
-  using Boot = std::array<uint8_t, 16>;
-  /** What names the content. */
-  using Content = std::array<uint8_t, 32>;
-  /** What a file looks like from outside: number, birth, size, blocks, times of the last changes. */
-  using Stamp = std::array<uint64_t, 9>;
+  using Boot = SumsFile::Boot;
+  using Content = SumsFile::Content;
+  using Stamp = FileStamp;
 
   /**
    * Takes copies of both descriptors; forgets what an earlier boot left unsealed. Throws
@@ -39,9 +40,8 @@ class CacheFile {
    * must be replaced by new ones: whoever has these open goes on with them.
    */
   CacheFile(int data, int sums, uint64_t size, const Content& content, const Boot& boot);
-  /** The size that a file of checksums names. Throws std::system_error: ESTALE for none, EPROTONOSUPPORT for that of another version. */
-  static uint64_t SizeIn(int sums);
-  ~CacheFile();
+  /** The size that a file of checksums names; as SumsFile::SizeIn. */
+  static uint64_t SizeIn(int sums) { return SumsFile::SizeIn(sums); }
   CacheFile(const CacheFile&) = delete;
   CacheFile& operator=(const CacheFile&) = delete;
 
@@ -115,17 +115,12 @@ class CacheFile {
   bool Sealed() const;
 
   /** Descriptor of the bytes, open as long as this is. */
-  int data() const { return data_; }
+  int data() const { return data_.get(); }
   uint64_t size() const { return size_; }
 
  private:
-  struct Header;
-  Header* header() const { return reinterpret_cast<Header*>(base_); }
-  std::atomic<uint32_t>* sums() const;
-  void Clear();
   uint64_t KeptUntil(uint64_t offset, uint64_t limit) const;
   Outcome ReadKept(uint64_t offset, uint64_t length, uint8_t** buffer, std::vector<Part>* parts);
-  bool Lock(short type, uint64_t offset, uint64_t length);
   uint64_t BlockEnd(uint64_t block) const;
   void Mark(uint64_t block, const uint8_t* bytes);
   /** A chunk's part of a block that it shares; `from`: where it begins in the block. */
@@ -136,18 +131,17 @@ class CacheFile {
   };
   void MarkPart(const BlockPart& part, bool rest_is_zeros);
   uint32_t Joined(uint32_t known, const BlockPart& part) const;
-  bool Replace(uint64_t block, uint32_t* was, uint32_t sum);
   bool IsRight(uint64_t block, const uint8_t* bytes) const;
   bool Recheck(uint64_t block, uint8_t* bytes);
-  void Unseal();
   uint64_t blocks() const { return (size_ + kBlock - 1) / kBlock; }
 
   const std::shared_ptr<Runs> runs_ = std::make_shared<Runs>();
+  /** Held while bytes are written through the page cache. */
   std::mutex writing_;
-  int data_ = -1, sums_ = -1;
   const uint64_t size_;
-  uint8_t* base_ = nullptr;
-  size_t mapped_ = 0;
+  const DescriptorCopy data_;
+  /** There once the constructor is done. */
+  std::optional<SumsFile> sums_;
   /** Where Whole found the first block that was not there. */
   std::atomic<uint64_t> gap_{0};
 };

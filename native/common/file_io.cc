@@ -1,6 +1,7 @@
 #include "file_io.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
@@ -19,7 +20,32 @@ namespace {
  */
 constexpr uint64_t kCachedWriteBytes = 64 << 10;
 
+[[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+
+int Duplicate(int fd) {
+  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) Fail("dup");
+  return own;
+}
+
 }  // namespace
+
+DescriptorCopy::DescriptorCopy(int fd) : fd_(Duplicate(fd)) {}
+DescriptorCopy::~DescriptorCopy() { close(fd_); }
+
+uint64_t LengthOf(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) Fail("cache file");
+  return static_cast<uint64_t>(info.st_size);
+}
+
+void SyncFile(int fd) {
+#ifdef __APPLE__
+  if (fsync(fd) != 0) Fail("sync");
+#else
+  if (fdatasync(fd) != 0) Fail("sync");
+#endif
+}
 
 bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset) {
   while (length > 0) {
@@ -65,7 +91,7 @@ void WriteAt(int fd, const uint8_t* bytes, uint64_t length, uint64_t offset) {
   while (length > 0) {
     const ssize_t put = pwrite(fd, bytes, std::min(length, kCachedWriteBytes), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) throw std::system_error(errno, std::generic_category(), "write");
+    if (put < 0) Fail("write");
     bytes += put;
     offset += static_cast<uint64_t>(put);
     length -= static_cast<uint64_t>(put);

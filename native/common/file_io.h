@@ -1,10 +1,30 @@
-// Whole reads and writes of a descriptor's bytes.
+// Descriptors that close themselves, and whole reads and writes of their bytes.
 #pragma once
 
 #include <cstdint>
 
 /** What reading and writing past the page cache asks of memory, offsets and lengths. */
 constexpr uint64_t kDirectAlignment = 4096;
+
+/** A copy of a descriptor, closed with its scope. Throws std::system_error. */
+class DescriptorCopy {
+ public:
+  explicit DescriptorCopy(int fd);
+  ~DescriptorCopy();
+  DescriptorCopy(const DescriptorCopy&) = delete;
+  DescriptorCopy& operator=(const DescriptorCopy&) = delete;
+
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+/** The length of a file. Throws std::system_error. */
+uint64_t LengthOf(int fd);
+
+/** Writes what is in memory of a file to the disk. Throws std::system_error. */
+void SyncFile(int fd);
 
 /** Exactly `length` bytes; false at the end of the file, and when they can't be read. */
 bool ReadAt(int fd, uint8_t* into, uint64_t length, uint64_t offset);
