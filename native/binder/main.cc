@@ -1,8 +1,8 @@
 // binder FOLDER FILE: mounts for one worker whose commands run in a container.
 //
 // A container sees what is mounted below a shared folder of the host. This program, run as root,
-// puts read-only views there, and takes them away: when it is asked to, and all that are left when
-// its standard input ends, so that nothing stays mounted when who asked was killed. Requests come on
+// puts read-only views there, and takes them away when it is asked to. When its standard input ends it
+// takes all away, so that nothing stays mounted if the engine was killed. Requests come on
 // standard input, every field ended by NUL; each is answered by a line, an errno or 0:
 //
 //   share PATH    makes PATH a mount of its own, shared
@@ -52,7 +52,7 @@ int Share(const std::string& path) {
   return mount(nullptr, at, nullptr, MS_SHARED, nullptr) == 0 ? 0 : errno;
 }
 
-/** A view that becomes read-only after containers see it stays writable for them: it is made elsewhere. */
+/** Made read-only in a private place first: a view that containers see before would stay writable for them. */
 int Bind(const std::string& from, const std::string& to, const char* folder, const char* file) {
   struct stat what {};
   if (stat(from.c_str(), &what) != 0) return errno;
@@ -69,7 +69,7 @@ int Bind(const std::string& from, const std::string& to, const char* folder, con
 
 int main(int count, char** words) {
   if (count != 3) return 2;
-  // It ends with who asks it, never before.
+  // It ends when the engine closes its standard input, not by signals.
   for (const int one : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) signal(one, SIG_IGN);
   std::string verb, from, to;
   while (ReadField(&verb) && ReadField(&from)) {

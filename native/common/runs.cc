@@ -10,14 +10,14 @@
 
 namespace {
 
-/** Whoever is so far behind reads as fast from the disk. */
+/** A run that was not read for so long may be dropped: its reader is so far behind that the disk is as fast. */
 constexpr std::chrono::milliseconds kUnreadFor{1000};
-/** As long as it takes the disk to write all rooms, about. */
-constexpr std::chrono::milliseconds kPatience{500};
+/** The longest wait for a room: about what the disk takes to write all rooms. */
+constexpr std::chrono::milliseconds kWaitMax{500};
 constexpr std::chrono::milliseconds kPause{50};
 
 constexpr size_t kHugePage = 2 << 20;
-/** Up to one block more than the bytes, as these begin anywhere in theirs. */
+/** One block more than a run's bytes, because they may begin anywhere in their first block. */
 constexpr size_t kRoomBytes = (Rooms::kRunBytes + kDirectAlignment + kHugePage - 1) / kHugePage * kHugePage;
 
 void Free(uint8_t* bytes) { std::free(bytes); }
@@ -106,7 +106,7 @@ std::shared_ptr<Run> Rooms::Begin(uint64_t begin, uint64_t end, bool past, std::
 }
 
 std::shared_ptr<uint8_t> Rooms::Room(bool may_wait) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+  const auto until = std::chrono::steady_clock::now() + kWaitMax;
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     if (std::shared_ptr<uint8_t> room = Take()) return room;
@@ -119,7 +119,7 @@ std::shared_ptr<uint8_t> Rooms::Room(bool may_wait) {
   }
 }
 
-/** Under the lock. */
+/** The caller holds the lock. */
 std::shared_ptr<uint8_t> Rooms::Take() {
   uint8_t* bytes;
   if (!free_.empty()) {
@@ -130,7 +130,7 @@ std::shared_ptr<uint8_t> Rooms::Take() {
     bytes = static_cast<uint8_t*>(std::aligned_alloc(kHugePage, kRoomBytes));
     if (bytes == nullptr) return nullptr;
 #ifdef MADV_HUGEPAGE
-    // Fewer pages to look up for who copies to the kernel, and for the disk.
+    // Huge pages: copying to the kernel, and the disk, then look up fewer pages.
     madvise(bytes, kRoomBytes, MADV_HUGEPAGE);
 #endif
     made_ += 1;

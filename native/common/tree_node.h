@@ -1,6 +1,6 @@
-// Leaves of directories as they are stored (FORMAT.md section 5), read one entry after another. For
-// speed only: what is wrong with one is said by the reader in src/model, which is asked when this
-// one does not understand.
+// Leaves of directories as they are stored (FORMAT.md section 5), read one entry after another. This
+// reader is for speed only. What it does not understand goes to the reader in src/model, which says
+// what is wrong.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ class TreeLeaf {
     const Ref* ref;
   };
 
-  /** The bytes of a node; they must stay. */
+  /** The bytes of a node, which must outlive this. */
   TreeLeaf(const uint8_t* bytes, size_t length) : at_(bytes), end_(bytes + length) {}
 
   /** False unless it is a leaf of a directory as writers write it. Its entries follow, by Next. */

@@ -15,7 +15,7 @@
 namespace {
 
 constexpr int kRead = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
-/** To look up names in a folder needs no right to list it. */
+/** Flags that open a folder for looking up names, for which no right to list it is needed. */
 #ifdef O_PATH
 constexpr int kSearch = O_PATH | O_DIRECTORY | O_CLOEXEC;
 #else
@@ -31,7 +31,7 @@ int Retried(Call call) {
   return result;
 }
 
-/** Whether a path is names and slashes alone, as listings give them. */
+/** True when a path consists of plain names and slashes, as listings give them. */
 bool IsPlain(const std::string& path) {
   const std::string framed = "/" + path + "/";
   for (const char* part : {"//", "/./", "/../"}) {
@@ -63,7 +63,7 @@ int OpenBelow(int root, const std::string& path, int flags) {
   how.flags = static_cast<uint64_t>(kRead | O_NOFOLLOW | flags);
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   const int fd = Retried([&] { return static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)); });
-  // Kernels before 5.6 do not have it, and some sandboxes forbid what they do not know.
+  // Kernels before 5.6 do not have openat2, and some sandboxes forbid calls that they do not know.
   if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return fd;
 #endif
   return Walk(root, path, flags);

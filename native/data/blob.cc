@@ -15,8 +15,8 @@ constexpr uint8_t kCodecPlain = 0;
 constexpr uint8_t kCodecZstd = 1;
 constexpr int kLevel = 3;
 
-// Long inputs are judged by samples first: what is compressed already is most of many data sets,
-// and trying it in full costs ten times as much.
+// Long inputs are judged by samples first: many data sets are compressed already, and trying to
+// compress them in full costs ten times as much.
 constexpr size_t kSampledFrom = 262144;
 constexpr size_t kSampleLength = 8192;
 constexpr size_t kSamples = 8;
@@ -81,7 +81,7 @@ void Verify(const uint8_t* plain, size_t length, const uint8_t* hash) {
 size_t CompressBlob(const uint8_t* plain, size_t length, uint8_t* out) {
   const size_t frame_max = FrameMax(length);
   if (frame_max > 0 && (length < kSampledFrom || LooksCompressible(plain, length))) {
-    // With no room for more, zstd itself gives up on what does not get small enough.
+    // The output has no more room than that: zstd itself gives up when the result would be too large.
     const size_t size = ZSTD_compress2(Compressor(kLevel), out + 1, frame_max, plain, length);
     if (!ZSTD_isError(size)) {
       out[0] = kCodecZstd;

@@ -11,7 +11,7 @@
 
 namespace {
 
-/** From this length on, what stays as it is is not copied. */
+/** Blobs of at least this length that are not compressed are not copied. */
 constexpr size_t kKeptFrom = 64 << 10;
 
 /** A part without slab: the blob is the codec byte 0 and the plain bytes as they are. */
@@ -31,7 +31,7 @@ std::vector<Part> Encode(const std::vector<Bytes>& inputs) {
     blobs.push_back({slab, used, used + length});
     used += length;
   }
-  // What is well compressed does not keep the room it might have needed.
+  // A blob that compressed well gives back the room that it did not need.
   if (used < bound / 4 * 3) {
     slab = CopySlab(slab, used);
     for (Part& blob : blobs) {
@@ -50,7 +50,7 @@ Napi::Value ToBuffers(Napi::Env env, std::vector<Part>& blobs) {
 
 Napi::Value EncodeBlobs(const Napi::CallbackInfo& info) {
   const Napi::Array plain = ArrayArgument(info[0], "plain");
-  // A list of our own keeps the inputs, whatever becomes of the one given.
+  // Our own list keeps the inputs alive: the caller may change the one it gave.
   Napi::Array kept = Napi::Array::New(info.Env(), plain.Length());
   std::vector<Bytes> inputs;
   for (uint32_t i = 0; i < plain.Length(); i++) {

@@ -105,7 +105,7 @@ void Cut::TakeZeros(uint64_t count, std::vector<Piece>& out) {
   if (!hole && zeros_ >= kHole) EndStretch(out);
 }
 
-/** Decides about the zeros counted, as a byte that is none (or the end) follows. */
+/** Called when a byte that is not zero follows, or the end: decides whether the zeros counted are a hole. */
 void Cut::EndZeros(std::vector<Piece>& out) {
   if (zeros_ >= kHole) {
     out.push_back({zeros_, nullptr, 0, {}});

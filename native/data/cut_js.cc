@@ -13,7 +13,7 @@ namespace {
 /** A stream being cut. Work on the pool shares it, for the object may be collected meanwhile. */
 struct Stream {
   Cut cut;
-  /** Of the JavaScript thread. It stays after a failure, when `over` says more. */
+  /** Used by the thread of JavaScript only. It stays set after a failure, when `over` says more. */
   bool busy = false;
   std::atomic<bool> over{false};
 };

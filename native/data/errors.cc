@@ -13,7 +13,7 @@ struct Name {
 };
 
 #define NAME(error) {error, #error}
-// Those that opening, reading, listing, removing and locking are known to give.
+// Error numbers that opening, reading, listing, removing and locking are known to give.
 constexpr Name kNames[] = {
     NAME(E2BIG),   NAME(EACCES), NAME(EAGAIN), NAME(EBADF),   NAME(EBUSY),        NAME(EDEADLK), NAME(EDQUOT),
     NAME(EEXIST),  NAME(EFAULT), NAME(EFBIG),  NAME(EINTR),   NAME(EINVAL),       NAME(EIO),     NAME(EISDIR),

@@ -108,13 +108,13 @@ class Reader {
   }
 
  private:
-  /** Some things that are no regular file cannot be opened at all, each with an error of its own. */
+  /** Things that are not regular files may fail to open, with an error that depends on their kind. */
   Status OpenFailed(const char* name, int error) const {
     const Status now = StatusAt(folder_, name);
     return Failed(now.error.empty() && now.kind != Kind::kFile ? EINVAL : error);
   }
 
-  /** Reads to the end, wherever it is by now; one byte beyond the limit tells that it is beyond. */
+  /** Reads to the end of the file, which may have moved; one byte more than the limit shows that it is too long. */
   void ReadBytes(int fd, size_t expected, Read& read) {
     size_t done = 0;
     Reserve(0, expected + 1);
@@ -182,7 +182,7 @@ std::vector<Listed> ListFolder(const Place& place, int64_t settled_ms) {
   }
   // std::string compares chars as unsigned, like memcmp.
   std::sort(listed.begin(), listed.end(), [](const Listed& a, const Listed& b) { return a.name < b.name; });
-  // A folder that changes meanwhile may give a name twice.
+  // readdir may give a name twice when the folder changes meanwhile.
   const auto same = [](const Listed& a, const Listed& b) { return a.name == b.name; };
   listed.erase(std::unique(listed.begin(), listed.end(), same), listed.end());
   for (Listed& each : listed) {

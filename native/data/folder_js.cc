@@ -160,7 +160,7 @@ Napi::Value TryLock(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), result == 0);
 }
 
-/** Takes the lock now or tries again later: a thread that waits for it would be lost to others. */
+/** Tries the lock again and again: waiting for it would block a thread of the pool that others need. */
 void RetryLock(Napi::Env env, const std::shared_ptr<Napi::Promise::Deferred>& deferred, int fd, uint32_t retry_ms) {
   if (LockNow(fd) == 0) return deferred->Resolve(env.Undefined());
   if (errno != EWOULDBLOCK) {
@@ -182,7 +182,7 @@ Napi::Value LockExclusive(const Napi::CallbackInfo& info) {
 Napi::Value WriteNewFileAsync(const Napi::CallbackInfo& info) {
   std::string path = PathArgument(info[0], "path");
   const Napi::Array listed = ArrayArgument(info[1], "parts");
-  // A list of our own keeps the parts, whatever becomes of the one given.
+  // Our own list keeps the parts alive: the caller may change the one it gave.
   Napi::Array kept = Napi::Array::New(info.Env(), listed.Length());
   std::vector<Bytes> parts;
   for (uint32_t i = 0; i < listed.Length(); i++) {
@@ -197,7 +197,7 @@ Napi::Value WriteNewFileAsync(const Napi::CallbackInfo& info) {
   return Task<int>::Run(info.Env(), kept, work, [](Napi::Env env, int& fd) { return Napi::Number::New(env, fd); });
 }
 
-/** What cannot be loaded is told to who needs it. */
+/** False when it can't be loaded: whoever needs the library gets the error then. */
 Napi::Value PreloadAsync(const Napi::CallbackInfo& info) {
   auto work = [path = PathArgument(info[0], "path")] { return dlopen(path.c_str(), RTLD_LAZY) != nullptr; };
   return Task<bool>::Run(info.Env(), {}, work, [](Napi::Env env, bool& loaded) { return Napi::Boolean::New(env, loaded); });

@@ -28,12 +28,12 @@ namespace {
 constexpr int kDepthMax = 32;
 /** Names of a folder that are in memory at a time. */
 constexpr size_t kNamesMax = 4096;
-/** How often a name is tried that somebody else fills or replaces meanwhile. */
+/** How often a name is tried again that another process fills or replaces meanwhile. */
 constexpr int kTriesMax = 16;
 constexpr int kFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 
 #ifdef __linux__
-/** Those that the owner of a folder may set. */
+/** Flags (chattr) that the owner of a folder may change. */
 constexpr int kFlags = FS_SYNC_FL | FS_DIRSYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_NOCOW_FL | FS_COMPR_FL | FS_TOPDIR_FL | FS_JOURNAL_DATA_FL;
 #endif
 
@@ -44,7 +44,7 @@ struct Name {
   bool is_folder;
 };
 
-/** Two folders of one mount have the same; a file system may be mounted at several places. */
+/** Identifies a mount, not a file system, which may be mounted at several places. */
 struct Mount {
   uint64_t device = 0;
   uint64_t id = 0;
@@ -77,7 +77,7 @@ Mount MountOf(int fd, const std::string& path) {
 /** Opens a folder that its owner may not read; gives its owner all rights. -1 where that fails. */
 int OpenClosed(int folder, const char* name) {
 #ifdef O_PATH
-  // The rights of a folder that is pinned: its name could lead to something else by now.
+  // Changes the rights through the descriptor: the name could lead to something else by now.
   const Descriptor pinned(OpenAt(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (pinned.fd < 0) return -1;
   const std::string path = "/proc/self/fd/" + std::to_string(pinned.fd);
@@ -94,7 +94,7 @@ int OpenWritable(int folder, const char* name) {
   int fd = OpenAt(folder, name, kFolder);
   if (fd < 0 && errno == EACCES) fd = OpenClosed(folder, name);
   struct stat found;
-  // Where it fails, what is to be removed there says so.
+  // Errors show later, when something in there can't be removed.
   if (fd >= 0 && fstat(fd, &found) == 0 && (found.st_mode & S_IRWXU) != S_IRWXU) fchmod(fd, S_IRWXU);
   return fd;
 }
@@ -130,7 +130,7 @@ class Remover {
     bool as_folder = entry.is_folder;
     int error = 0;
     for (int tries = 0; tries < kTriesMax; tries++) {
-      // A mount's place can't be removed, so that we never get to open it.
+      // A mount point can't be removed or moved (EBUSY), so it is never opened.
       error = unlinkat(folder, entry.name.c_str(), as_folder ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
       const bool is_full = as_folder && (error == ENOTEMPTY || error == EEXIST);
       if (error == 0 || error == ENOENT || (is_full && what_ == What::kSingle)) {
@@ -177,7 +177,7 @@ class Remover {
     EmptyOnce(folder.get(), depth + 1);
   }
 
-  /** False when there was nothing. */
+  /** False when the folder was empty. */
   bool EmptyOnce(DIR* folder, int depth) {
     rewinddir(folder);
     bool found = false;

@@ -12,7 +12,7 @@ Napi::Value SortRowsAsync(const Napi::CallbackInfo& info) {
   if (length < 32 || rows.length % length != 0 || rows.length / length > UINT32_MAX) {
     throw Napi::TypeError::New(info.Env(), "rows must be whole and have at least 32 bytes");
   }
-  // The caller's promise: nobody else touches these bytes until it settles.
+  // The caller has promised not to touch these bytes until the promise settles.
   auto* data = const_cast<uint8_t*>(rows.data);
   return Task<size_t>::Run(
       info.Env(), info[0].As<Napi::Object>(), [=] { return SortRows(data, rows.length / length, length); },

@@ -51,7 +51,7 @@ class Pool {
   std::vector<void*> free_;
 };
 
-/** Never destroyed: slabs are freed up to the process's very end. */
+/** Never destroyed, because slabs are freed until the very end of the process. */
 Pool& ThePool() {
   static Pool* const pool = new Pool;
   return *pool;

@@ -23,7 +23,7 @@ int Create(const std::string& path, bool* direct) {
 #ifdef O_DIRECT
   *direct = true;
   const int fd = open(path.c_str(), kFlags | O_DIRECT, 0444);
-  // Some make the file and then say no.
+  // Some file systems make the file and then refuse O_DIRECT.
   if (fd >= 0 || errno != EINVAL) return fd;
   unlink(path.c_str());
 #endif
@@ -36,7 +36,7 @@ void WriteAt(int fd, const uint8_t* bytes, size_t length, uint64_t offset) {
     const ssize_t put = pwrite(fd, bytes, length, static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) throw SystemError(errno, "write");
-    // A full disk takes a part; what is left need not be aligned, and the next call then says why.
+    // A full disk takes only a part. The rest may not be aligned; the next write then fails with the reason.
     bytes += put;
     offset += static_cast<uint64_t>(put);
     length -= static_cast<size_t>(put);

@@ -1,5 +1,5 @@
-// The addon that fetches: the classes CacheFile and Fetcher. One of its own, since libcurl brings
-// thirty libraries along, which most commands need not wait for.
+// The addon that fetches: the classes CacheFile and Fetcher. It is an addon of its own, because libcurl
+// loads thirty libraries, for which most commands need not wait.
 #include <fcntl.h>
 
 #include <cerrno>
@@ -82,7 +82,7 @@ class JsCacheFile : public Napi::ObjectWrap<JsCacheFile> {
     file = Coded(info.Env(), [&] { return std::make_shared<CacheFile>(data, sums, size, content, boot); });
   }
 
-  /** Empty once it is closed: then nothing is there, and nothing can be put. */
+  /** Null once it is closed: then no byte is there, and none can be put. */
   std::shared_ptr<CacheFile> file;
 
  private:
@@ -224,7 +224,7 @@ struct Event {
   std::string failure;
 };
 
-/** Collects what the threads tell, and tells it in JavaScript. */
+/** Collects events from the threads, and delivers them in the thread of JavaScript. */
 class Reporter : public std::enable_shared_from_this<Reporter> {
  public:
   void Open(Napi::Env env, Napi::Function handler) {

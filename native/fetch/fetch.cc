@@ -20,16 +20,16 @@
 namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
-/** Where memory need not be near: enough for a disk to give what it can. */
+/** Bytes of one read from a disk: enough for its full speed. */
 constexpr size_t kRunReadBytes = 4 << 20;
 constexpr long kReceiveBytes = 96 << 10;
 constexpr long kConnectSeconds = 10;
-/** A connection that brings less in a second, for as long as a transfer may bring nothing, is as good as none. */
+/** A connection that is slower than this many bytes a second for the whole timeout counts as dead. */
 constexpr long kBytesPerSecondMin = 1024;
-/** How soon a transfer that waits for its server hears that it was given up. */
+/** How often a transfer that waits for its server looks whether it was given up. */
 constexpr int kPollMs = 100;
 constexpr std::chrono::milliseconds kMovedEvery{200};
-/** A disk is busy while one of them prepares what is next. */
+/** Threads that write to the disk: while one prepares its next write, the others keep the disk busy. */
 constexpr unsigned kWriters = 3;
 
 struct Descriptor {
@@ -42,12 +42,12 @@ struct Descriptor {
 uint64_t UpToBlock(uint64_t bytes) { return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment; }
 
 /**
- * An object in a folder. What is not in the page cache is read past it, where the file system can:
- * it is wanted once, and goes to the cache's own file.
+ * An object in a folder. Bytes that are not in the page cache are read past it, where the file system
+ * can do that: they are needed once, and go to the cache's own file.
  */
 class ObjectFile {
  public:
-  /** A FIFO in the place of the object must not hold this thread until somebody writes to it. */
+  /** O_NONBLOCK: if a FIFO lies in the object's place, opening it must not block this thread. */
   explicit ObjectFile(const std::string& path) : file_{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}, past_{-1} {
     if (file_.fd < 0) throw SystemError(errno, "open");
     struct stat found;
@@ -74,7 +74,7 @@ class ObjectFile {
   Descriptor past_;
 };
 
-/** Into the run where chunks can be read as they are stored, and else by the sink. */
+/** Reads into the run where chunks can be used as they are stored; else the sink takes them. */
 void FromFile(const Transfer& transfer, Buffers* buffers, Sink* sink) {
   const ObjectFile file(transfer.path);
   const uint64_t end = transfer.pieces.back().stored_offset + transfer.pieces.back().stored_length;
@@ -147,7 +147,7 @@ struct Kept {
   Buffers buffers;
 };
 
-/** Carries out a prepared request. Gives up when the transfer was, unless all of it is there: then the connection stays. */
+/** Carries out a prepared request. Stops when the transfer was given up, unless all bytes are there: then the connection can be kept. */
 CURLcode Perform(const Kept& kept, const Transfer& transfer, const Sink& sink) {
   CURLM* const multi = kept.connections.get();
   CURL* const curl = kept.curl.get();
@@ -179,7 +179,7 @@ void FromServer(const Kept& kept, const Transfer& transfer, Sink* sink) {
   curl_easy_setopt(curl, CURLOPT_URL, transfer.url.c_str());
   curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  // Decided where the other requests are: nothing of the environment counts here.
+  // Proxies are decided in TypeScript, for all requests alike: the environment must not count here.
   curl_easy_setopt(curl, CURLOPT_PROXY, transfer.proxy.c_str());
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -196,11 +196,11 @@ void FromServer(const Kept& kept, const Transfer& transfer, Sink* sink) {
   }
   const CURLcode code = Perform(kept, transfer, *sink);
   if (receiver.thrown) std::rethrow_exception(receiver.thrown);
-  // What libcurl says never holds the address, and with it the signature.
+  // libcurl's messages never hold the address, so the signature in it does not leak.
   if (code != CURLE_OK) throw std::runtime_error(curl_easy_strerror(code));
 }
 
-/** A transfer whose bytes are being taken, and then put on the disk. */
+/** A transfer with its sink, first in a fetching thread, then in one that writes to the disk. */
 struct UnderWay {
   UnderWay(Transfer given, Rooms* rooms) : transfer(std::move(given)), sink(std::in_place, transfer, rooms) {}
 

@@ -1,6 +1,6 @@
-// Chunks from where they are stored into a cache file, on threads of its own: no byte of them is
-// seen by JavaScript. A transfer is one range of one object, from a web server by libcurl or from
-// a file; each chunk in it is verified as soon as it is whole, and written.
+// Brings chunks from where they are stored into a cache file, on threads of its own, so that no byte of
+// them passes through JavaScript. A transfer is one range of one object, from a web server by libcurl or
+// from a file. Each chunk in it is verified as soon as it is whole, and written.
 #pragma once
 
 #include <atomic>
@@ -24,40 +24,41 @@ struct FetchPiece {
 };
 
 struct Transfer {
-  /** A path when `url` is empty. */
+  /** The file to read when `url` is empty. */
   std::string path, url, proxy, certificates;
   /** Ascending by stored_offset; what lies between is fetched and dropped. */
   std::vector<FetchPiece> pieces;
   std::shared_ptr<CacheFile> file;
   unsigned timeout_seconds;
-  /** Somebody waits for it: it goes before those that are not urgent. */
+  /** A reader waits for it: it starts before transfers that are not urgent. */
   bool urgent;
-  /** Somebody will read it here: it may stay in memory until then. */
+  /** A reader in this process will want it: it may stay in memory until then. */
   bool held;
-  /** Set by whoever gives it up: then it ends soon, with what has landed. */
+  /** Set from any thread to give the transfer up: it ends soon after, with the chunks that have landed. */
   std::shared_ptr<std::atomic<bool>> given_up;
-  /** Told from the fetching thread when its turn has come. */
+  // The rest is called from fetching threads.
+  /** Its turn has come. */
   std::function<void()> begun;
-  /** Told from the fetching thread, now and then, how many bytes have come from a server. */
+  /** Now and then: so many bytes have come from a server up to now. */
   std::function<void(uint64_t)> moved;
-  /** Told from the fetching thread of each piece that can be read. */
+  /** This piece can be read. */
   std::function<void(size_t)> landed;
-  /** Told last, when the file has what landed: how many pieces did, bytes that came, and what went wrong (empty: nothing; "refused": the server does not accept the address). */
+  /** Last, when the file has what landed: how many pieces did, bytes that came, and what went wrong (empty: nothing; "refused": the server does not accept the address). */
   std::function<void(size_t, uint64_t, std::string)> ended;
 };
 
 /**
- * Carries out transfers, some at a time. What has come is put on the disk beside, so that no
+ * Carries out transfers, some at a time. Other threads write what has come to the disk, so that no
  * connection waits for that.
  */
 class Fetcher {
  public:
-  /** `transfers` at a time; `rooms`: for so many runs there is memory, between the store and their readers. */
+  /** Carries out at most `transfers` at a time, with memory for `rooms` runs (common/runs.h). */
   Fetcher(unsigned transfers, size_t rooms);
   ~Fetcher();
 
   void Add(Transfer transfer);
-  /** From now on so many at a time. */
+  /** Changes how many may run at a time. */
   void Limit(unsigned transfers) { receiving_->Limit(transfers); }
 
  private:

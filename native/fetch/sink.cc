@@ -11,10 +11,10 @@
 
 namespace {
 
-/** One chunk alone is wanted by who reads here and there: its reader waits for it, and it is put at once. */
+/** A single chunk is what a reader of scattered ranges waits for: it is written at once, without a run. */
 constexpr size_t kPiecesMin = 2;
 
-/** Hashed at once: enough for the processor to do several blocks side by side, and still in its cache. */
+/** Bytes hashed in one step: enough to hash several blocks side by side, and few enough to be still in the processor's cache. */
 constexpr size_t kHashedBytes = 64 << 10;
 
 /** Where plain bytes lie in memory that has the object as it is stored; nothing where some are compressed, or too much lies between. */
@@ -30,7 +30,7 @@ std::vector<Run::Place> PlacesAsStored(const std::vector<FetchPiece>& pieces) {
   return places;
 }
 
-/** A run for what lies together in the file; null where it does not, and where there is no room. */
+/** A run for pieces that follow each other in the file; null when they don't, or there is no room. */
 std::shared_ptr<Run> RunFor(const Transfer& transfer, std::vector<Run::Place> places, Rooms* rooms) {
   const std::vector<FetchPiece>& pieces = transfer.pieces;
   if (pieces.size() < kPiecesMin) return nullptr;
@@ -41,7 +41,7 @@ std::shared_ptr<Run> RunFor(const Transfer& transfer, std::vector<Run::Place> pl
     end += piece.plain_length;
   }
   if (end - begin > Rooms::kRunBytes) return nullptr;
-  // From a server: then nobody else asks the disk for anything, and the page cache has better uses.
+  // Bytes from a server go past the page cache: the disk is free then, and the page cache has better uses.
   const bool past = !transfer.url.empty();
   return rooms->Begin(begin, end, past, std::move(places), transfer.file->runs(), !(transfer.urgent && transfer.held));
 }
@@ -70,7 +70,7 @@ Sink::Sink(const Transfer& transfer, Rooms* rooms) : transfer_(transfer), at_(tr
 
 Sink::~Sink() {
   if (!run_) return;
-  // Also what the disk did not take: it may be read from here until its room is needed.
+  // Bytes that the disk did not take stay readable here too, until the room is needed.
   if (transfer_.held) transfer_.file->runs()->Done(run_.get());
   else transfer_.file->runs()->Remove(run_.get());
 }
@@ -83,7 +83,7 @@ void Sink::Take(const uint8_t* bytes, size_t length) {
       Advance(&bytes, &length, std::min<uint64_t>(length, piece.stored_offset - at_));
       continue;
     }
-    // A chunk that came in one piece is taken from where it is.
+    // A chunk that came in one piece is used where it lies, without a copy.
     if (!run_ && filled_ == 0 && length >= piece.stored_length) {
       Land(piece, bytes);
       Advance(&bytes, &length, piece.stored_length);

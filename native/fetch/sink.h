@@ -1,4 +1,5 @@
-// What a transfer's bytes become: chunks, verified as soon as each is whole, in a run or in the file.
+// Makes chunks of a transfer's bytes: each is verified as soon as it is whole, and goes into a run or
+// into the file. Used by one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,7 @@
 #include "../data/hash.h"
 #include "fetch.h"
 
-/** Memory that a thread keeps for its next transfer: fresh pages cost more than what is done with them. */
+/** Memory that a thread keeps for its next transfer, because fresh pages cost more than what is done with them. */
 struct Buffers {
   std::vector<uint8_t> stored, plain;
   /** Aligned memory for so many bytes, the same as before where that was enough. */
@@ -31,7 +32,7 @@ class Sink {
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
 
-  /** Must come before Take, and be told memory that stays until the last of it. */
+  /** Must come before Take; the memory must outlive the last Take. */
   void Begin(Buffers* buffers) { buffers_ = buffers; }
   /** Throws what is wrong with a chunk or with the file. */
   void Take(const uint8_t* bytes, size_t length);

@@ -14,7 +14,7 @@ void Workers::Add(std::function<void()> work, bool urgent) {
   Start();
 }
 
-/** Under the lock. */
+/** The caller holds the lock. */
 void Workers::Start() {
   while (urgent_.size() + queue_.size() > threads_ - busy_ && threads_ < limit_) {
     threads_ += 1;
@@ -56,7 +56,7 @@ void Workers::Loop() {
     work = nullptr;
     lock.lock();
     busy_ -= 1;
-    // Where there may be fewer at a time, who was told of work could not begin it.
+    // When the limit was lowered, the thread that was notified may not begin: another one is told.
     if (busy_ < limit_ && !(urgent_.empty() && queue_.empty())) ready_.notify_one();
   }
 }

@@ -1,4 +1,4 @@
-// Threads that carry out what they are given, so many of them at a time.
+// A pool of threads that grows with its work, up to a limit that may change.
 #pragma once
 
 #include <condition_variable>
@@ -7,19 +7,19 @@
 #include <memory>
 #include <mutex>
 
-/** Its threads share it, so it lives as long as the last of them. */
+/** Its threads hold it, so it lives as long as the last of them. The mutex guards all that follows it. */
 class Workers : public std::enable_shared_from_this<Workers> {
  public:
   explicit Workers(unsigned limit) : limit_(limit) {}
-  /** Urgent work goes before what waits and is not. */
+  /** Urgent work starts before other work that waits. */
   void Add(std::function<void()> work, bool urgent);
-  /** From now on so many at a time. */
+  /** Changes how much may run at a time. */
   void Limit(unsigned limit);
-  /** Drops what waits. What is under way ends by itself. */
+  /** Drops work that waits. Work that has begun ends by itself. */
   void Close();
 
  private:
-  /** Threads for what waits, as far as there may be more. */
+  /** Starts threads for work that waits, up to the limit. */
   void Start();
   void Loop();
 

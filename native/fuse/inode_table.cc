@@ -16,7 +16,7 @@ constexpr uint64_t kRoot = 1;
 
 [[noreturn]] void Fail(int error, const char* what) { throw std::system_error(error, std::generic_category(), what); }
 
-/** Stores before it are done when those after it are, for whoever looks after this process was killed. */
+/** Keeps stores in order: should this process be killed, a successor that sees a later one sees the earlier ones. */
 void InThisOrder() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 }  // namespace
 
@@ -55,7 +55,7 @@ InodeTable::InodeTable(int fd) : fd_(fd) {
   if (base == MAP_FAILED) Fail(errno, "inode table");
   base_ = static_cast<uint8_t*>(base);
   mapped_ = size;
-  // Its maker was killed before the first request: nothing is lost.
+  // The process that made it was killed before the first request, so nothing is lost.
   if (header()->magic == 0) {
     Begin();
     return;
@@ -116,7 +116,7 @@ void InodeTable::Recover() {
   for (uint64_t ino = kRoot; ino < used; ++ino) record(ino)->children = 0;
   for (uint64_t ino = kRoot + 1; ino < used; ++ino) {
     if (record(ino)->lookups == 0) continue;
-    // An ancestor without lookups comes into use by its first child, and so counts with its own parent.
+    // An ancestor without lookups is in use from its first child on, and then counts as a child of its own parent.
     for (uint64_t child = ino; child != kRoot;) {
       uint64_t parent = record(child)->node.parent;
       if (parent < kRoot || parent >= used) break;

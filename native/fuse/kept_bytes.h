@@ -1,5 +1,6 @@
-// Verified bytes by the hash that names them (a directory's leaf, a file's chunk): requests are
-// answered from here. Those used longest ago leave.
+// Verified bytes by the hash that names them (a directory's leaf, a file's chunk), from which requests
+// are answered. When there are too many, those used longest ago are dropped. Readers share what they
+// got, so it may be dropped meanwhile.
 #pragma once
 
 #include <array>
@@ -58,7 +59,7 @@ class KeptBytes {
 
   const size_t bytes_max_;
   std::mutex mutex_;
-  /** Those used last at the end. */
+  /** The last used at the end. */
   std::list<Kept> used_;
   std::map<Key, std::list<Kept>::iterator> kept_;
   size_t bytes_ = 0;

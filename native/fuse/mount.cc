@@ -57,7 +57,7 @@ pid_t Spawn(const std::vector<std::string>& arguments, int fd, int errors) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  // What it prints is read. The first of two variables with one name counts.
+  // Its messages are parsed, so they must not be translated. Of two variables with one name the first counts.
   char language[] = "LC_ALL=C";
   std::vector<char*> environment{language};
   for (char** variable = environ; *variable != nullptr; ++variable) environment.push_back(*variable);
@@ -91,7 +91,7 @@ void Run(const std::vector<std::string>& arguments) {
   if (WaitFor(pid) != 0) throw MountError{said.find("busy") != std::string::npos ? EBUSY : 0, said};
 }
 
-/** As the value of an option of fusermount3. */
+/** Escapes a text as the value of an option of fusermount3. */
 std::string Escaped(const std::string& text) {
   std::string escaped;
   for (const char each : text) {
@@ -185,7 +185,7 @@ void Unmount(const std::string& mountpoint, bool lazy, bool helper) {
     Run(arguments);
   } catch (const MountError& refused) {
     if (refused.error != 0) throw;
-    // It believes /etc/mtab, which minimal images lack. umount believes the kernel.
+    // fusermount3 looks into /etc/mtab, which minimal images lack. umount asks the kernel.
     arguments = {"umount"};
     if (lazy) arguments.push_back("-l");
     arguments.insert(arguments.end(), {"--", mountpoint});

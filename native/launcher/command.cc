@@ -105,7 +105,7 @@ void Limit(int resource, rlim_t most) {
 void SetLimits(const Manner& manner, const RunPlan& plan) {
   Limit(RLIMIT_CORE, 0);
   Limit(RLIMIT_FSIZE, plan.output_bytes_max >= RLIM_INFINITY - 1 ? RLIM_INFINITY : plan.output_bytes_max + 1);
-  // Elsewhere than in a user namespace the kernel would count all that the user runs on the machine.
+  // Only in a user namespace: outside of one the kernel counts all that the user runs on the machine.
   if (manner.has_world && geteuid() != 0 && manner.processes_max > 0) Limit(RLIMIT_NPROC, manner.processes_max + kSpareProcesses);
 }
 
@@ -147,7 +147,7 @@ void CloseOthers(std::initializer_list<int> kept) {
   syscall(SYS_close_range, from, ~0u, 0);
 }
 
-/** Before the kernel was told to end this process with the launcher. */
+/** True when the launcher died before PR_SET_PDEATHSIG was set, so that no signal comes. */
 bool LauncherHasDied(const int* lifeline) {
   close(lifeline[1]);
   pollfd waiting{lifeline[0], POLLIN, 0};
@@ -202,7 +202,7 @@ bool LauncherHasDied(const int* lifeline) {
     Tell(pipes.report.get(), Report::kBroken, failure.error, failure.why);
     _exit(0);
   }
-  // The process shares this one's memory until it is the program: copying page tables costs more than all else here.
+  // vfork: the child shares this memory until it is the program. Copying page tables would cost more than all else here.
   const pid_t command = vfork();
   if (command == 0) Become(manner, plan, env, pipes);
   if (command < 0) {
@@ -213,7 +213,7 @@ bool LauncherHasDied(const int* lifeline) {
   Watch(command, manner.processes_max, pipes, signals);
 }
 
-/** Standard input: a file in memory, so that nobody has to feed it. */
+/** Standard input: a memory file, so that the launcher need not write while the command reads. */
 Fd Input(const RunPlan& plan) {
   if (!plan.has_stdin) return Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
   Fd file(memfd_create("stdin", MFD_CLOEXEC));

@@ -23,7 +23,7 @@ struct Manner {
   /** Empty: where the launcher was started, or / in a world. */
   std::string folder;
   uint32_t processes_max = 0;
-  /** A pipe whose write end is the launcher's alone: who reads learns that the launcher has died. */
+  /** A pipe whose write end only the launcher has: when it closes, readers know that the launcher has died. */
   int lifeline[2] = {-1, -1};
 };
 

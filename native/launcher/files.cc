@@ -16,7 +16,7 @@ namespace launcher {
 namespace {
 
 constexpr size_t kSmallFileBytesMax = 1 << 20;
-/** Each level holds a descriptor; what lies deeper is for the engine to refuse. */
+/** Each level holds a descriptor open. Deeper trees are refused by the engine. */
 constexpr int kDepthMax = 200;
 
 bool IsDot(const char* name) { return std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0; }

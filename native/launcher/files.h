@@ -35,19 +35,19 @@ std::string ReadFile(const char* path);
 /** Writes all of it; false, with errno set, when that fails. */
 bool WriteAll(int fd, const char* data, size_t size);
 
-/** An open folder, for the functions below: whatever lies at its path later, they stay in it. It may be none. */
+/** Opens a folder for the functions below, which stay in it even when its path leads elsewhere later. May be empty. */
 Fd HoldFolder(const std::string& path);
 
-/** Sizes of all files below a folder; stops counting beyond `enough`. What can't be read counts nothing. */
+/** The sum of sizes of all files below a folder; stops beyond `enough`. Folders that can't be read count as nothing. */
 uint64_t BytesBelow(const Fd& folder, uint64_t enough);
 
-/** Makes a folder and all that lies below it another user's, following no link; what can't be given stays. */
+/** Gives a folder and all below it to another user, following no link; what can't be given keeps its owner. */
 void GiveFolder(const Fd& folder, uint32_t user, uint32_t group);
 
-/** Removes what is in a folder, unless a symlink lies in its place; what is not the launcher's to remove stays. */
+/** Removes what is in a folder, unless a symlink lies in its place. What the launcher may not remove stays. */
 void EmptyFolder(const std::string& folder);
 
-/** Threads of all processes that /proc shows, but for this one's. */
+/** The number of threads that /proc shows, without those of this process. */
 uint64_t CountTasks();
 
 }  // namespace launcher

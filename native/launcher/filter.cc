@@ -22,7 +22,7 @@ namespace launcher {
 
 namespace {
 
-/** A kind of programs that this kernel may run, and the numbers of its calls. */
+/** An architecture whose programs this kernel may run, and the numbers of its calls. */
 struct Machine {
   uint32_t arch;
   std::vector<uint32_t> refused;
@@ -37,7 +37,7 @@ constexpr uint32_t kNative = AUDIT_ARCH_AARCH64;
 #error "the filter does not know this machine's calls"
 #endif
 
-/** Keys, mounts, code for the kernel, what looks into it, and what administrators do. */
+/** Calls for keys, mounts, code in the kernel, looking into the kernel, and administration. */
 const std::vector<Machine> kMachines = {
     {kNative,
      {SYS_add_key,     SYS_request_key,       SYS_keyctl,    SYS_mount,       SYS_umount2, SYS_pivot_root,   SYS_open_by_handle_at,
@@ -50,7 +50,7 @@ const std::vector<Machine> kMachines = {
 #endif
 };
 
-/** New calls have one number on every machine. */
+/** Newer calls have the same number on every architecture. */
 const std::vector<uint32_t> kRefusedEverywhere = {
     // io_uring_*: threads of the kernel do their work, which nothing stops when the command is stopped.
     425, 426, 427,
@@ -65,7 +65,7 @@ constexpr uint32_t kX32 = 0x40000000;
 
 using Program = std::vector<sock_filter>;
 
-/** What holds from each number on, in their order. */
+/** What applies from each number on, in ascending order. */
 using Steps = std::vector<std::pair<uint32_t, uint32_t>>;
 
 sock_filter Load(size_t offset) { return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)); }
@@ -82,7 +82,7 @@ Steps StepsOf(const Machine& machine) {
   refused.insert(kRefusedEverywhere.begin(), kRefusedEverywhere.end());
   Steps steps = {{0, SECCOMP_RET_ALLOW}};
   for (const uint32_t number : refused) {
-    // The one before may have ended here.
+    // The range before may end at this number.
     if (steps.back().first == number) steps.pop_back();
     else steps.push_back({number, SECCOMP_RET_ERRNO | EPERM});
     steps.push_back({number + 1, SECCOMP_RET_ALLOW});
@@ -91,7 +91,7 @@ Steps StepsOf(const Machine& machine) {
   return steps;
 }
 
-/** A binary search: the kernel tries a new filter with every number there is, once for each command. */
+/** A binary search, because the kernel runs a new filter for every call number once, for each command. */
 Program Search(const Steps& steps, size_t from, size_t to) {
   if (to - from == 1) return {Return(steps[from].second)};
   const size_t middle = (from + to) / 2;
@@ -102,7 +102,7 @@ Program Search(const Steps& steps, size_t from, size_t to) {
   return program;
 }
 
-/** Calls of one kind of programs. */
+/** The filter for the calls of one architecture. */
 Program ProgramFor(const Machine& machine) {
   const Steps steps = StepsOf(machine);
   Program program = {
@@ -129,7 +129,7 @@ Program WholeProgram() {
   return program;
 }
 
-/** Made once, in the launcher. */
+/** Compiled once, in the launcher. */
 Program whole = WholeProgram();
 
 }  // namespace
@@ -137,7 +137,7 @@ Program whole = WholeProgram();
 bool RefuseCalls() {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
   const sock_fprog filter{static_cast<unsigned short>(whole.size()), whole.data()};
-  // Without the flag old kernels would run the command with slower branches.
+  // Without this flag old kernels turn on a slower handling of branches for the command.
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter) == 0;
 }
 

@@ -4,8 +4,8 @@
 namespace launcher {
 
 /**
- * In a command's process, last before its program: refuses for ever what data programs have no use for, and lets it
- * gain no rights. False, with errno set, when the kernel can't filter.
+ * Called in a command's process right before its program starts: from then on calls that data programs have
+ * no use for fail, and it can gain no rights. False, with errno set, when the kernel can't filter.
  */
 bool RefuseCalls();
 

@@ -6,7 +6,7 @@ namespace launcher {
 /** Once, in the launcher: no program that it or its children become gains any other rights. False when the kernel refuses. */
 bool BoundRights();
 
-/** In a command's process: takes all capabilities, root's but for those of ordinary work. */
+/** In a command's process: drops all capabilities; root keeps those of ordinary work. */
 bool DropRights();
 
 }  // namespace launcher

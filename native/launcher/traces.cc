@@ -27,7 +27,7 @@ constexpr int kDepthMax = 200;
 /** Kernels update the clock that files are stamped with some hundred times a second. */
 constexpr useconds_t kTickUs = 500;
 constexpr int kTicksMax = 100;
-/** Of what the kernel shows; nothing can be kept there. */
+/** File systems that show what the kernel knows; commands can keep nothing there. */
 const std::set<std::string> kKernels = {"proc", "sysfs", "cgroup", "cgroup2"};
 
 int64_t Nanoseconds(const timespec& time) { return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec; }
@@ -47,10 +47,10 @@ class Walk {
   /** Finds what has changed later than `since`, and leaves out what lies at the paths `apart`. */
   Walk(const std::set<std::string>& apart, int64_t since) : apart_(apart), since_(since) {}
 
-  /** Of all names, times, rights, owners and sizes; the latest time. */
+  /** A hash of all names, times, rights, owners and sizes; and the latest time. */
   uint64_t sum = 0;
   int64_t newest = 0;
-  /** A file that has changed since, or that can't be looked at; the walk ends there. And the last folder that has changed. */
+  /** The first file that has changed since, or can't be looked at, where the walk ends; and the last folder that has changed. */
   std::string file, folder;
 
   /** `shown`: the path that commands have for it, empty for the root. */
@@ -92,7 +92,7 @@ class Walk {
   int64_t since_;
 };
 
-/** Of a scratch folder: what a command may have made of the folder itself, and whether it is empty. */
+/** The state of a scratch folder: its own rights, owner and the like, and whether it is empty. */
 std::string StateOf(const std::string& path) {
   const Fd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
@@ -109,7 +109,7 @@ std::string StateOf(const std::string& path) {
   return state.str();
 }
 
-/** What commands inherit from this process, which those of its user may change. */
+/** Settings of this process that commands inherit, and that commands of the same user could change. */
 std::string OwnSettings() {
   std::ostringstream text;
   text << ReadFile("/proc/self/oom_score_adj") << ReadFile("/proc/self/coredump_filter");
@@ -125,7 +125,7 @@ std::string OwnSettings() {
   return text.str();
 }
 
-/** Of System V: each file has a line of titles. */
+/** The file that lists objects of System V IPC, if there are any. Each of the files begins with a line of titles. */
 std::string Ipc() {
   for (const char* path : {"/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg"}) {
     const std::string lines = ReadFile(path);
@@ -188,7 +188,7 @@ void Traces::Begin(const std::string& changes) {
   for (const std::string& folder : scratch_) {
     const bool is_new = mkdir(folder.c_str(), 0777) == 0;
     struct stat status {};
-    // An overlay has it in its upper folder from now on: its first change would change the folder above.
+    // The chmod copies the folder up in an overlay now: otherwise its first change would change the folder above it.
     if (lstat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) chmod(folder.c_str(), is_new ? 01777 : status.st_mode & 07777);
     scratch_states_.push_back(StateOf(folder));
   }
@@ -200,7 +200,7 @@ void Traces::Begin(const std::string& changes) {
     place.sum = walk.sum;
     since_ = std::max(since_, walk.newest);
   }
-  // A change in this tick of the clock would have the time of what is there already.
+  // Waits for the next tick of the clock: a change in this one would get a time that is there already.
   for (int ticks = 0; FileClock() <= since_ && ticks < kTicksMax; ticks++) usleep(kTickUs);
   settings_ = OwnSettings();
   begun_ = true;
@@ -219,7 +219,7 @@ std::string Traces::FirstChange() {
     for (const std::string& changed : {walk.file, walk.folder}) {
       if (!changed.empty()) return changed;
     }
-    // The clock was set back meanwhile, or the times here are in seconds.
+    // Times alone don't show it when the clock was set back, or the file system keeps whole seconds.
     if (walk.sum != place.sum) return place.shown.empty() ? "/" : place.shown;
   }
   return "";

@@ -24,12 +24,12 @@ class Traces {
    */
   void Begin(const std::string& changes);
 
-  /** Empties scratch; a place that is not as it was when this began, or nothing. */
+  /** Empties scratch. Returns the first place that is not as it was at Begin; empty when all is. */
   std::string Clear();
 
  private:
   struct Place {
-    /** Where it is looked at, and the path that commands have for it; both without a slash at the end. */
+    /** The path where it is looked at, and the one that commands see; both without a slash at the end. */
     std::string real, shown;
     uint64_t sum;
   };
@@ -45,7 +45,7 @@ class Traces {
   std::vector<Place> places_;
   /** Paths that are looked at as places of their own, or not at all. */
   std::set<std::string> apart_;
-  /** No change before this, in ns since 1970. */
+  /** Files with a later ctime than this have changed since Begin; ns since 1970. */
   int64_t since_ = 0;
 };
 

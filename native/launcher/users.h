@@ -1,4 +1,4 @@
-// Who a command runs as: looked up in the files themselves, since a static program has no NSS.
+// The user that a command runs as, looked up in the files themselves, since a static program has no NSS.
 #pragma once
 #include <sys/types.h>
 
@@ -12,11 +12,11 @@ struct User {
   gid_t group;
   std::vector<gid_t> groups;
   std::string home;
-  /** False: who the launcher runs as, whose rights are left as they are. */
+  /** False: it is the user that the launcher runs as, and nothing is changed. */
   bool other;
 };
 
-/** Of `NAME|UID[:GROUP|GID]`, or of the launcher itself for an empty text; throws Failure when there is none. */
+/** Finds `NAME|UID[:GROUP|GID]`; an empty text is the launcher's own user. Throws Failure when there is none. */
 User FindUser(const std::string& spec);
 
 }  // namespace launcher

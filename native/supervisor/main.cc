@@ -1,12 +1,19 @@
 // supervisor PROGRAM ARGUMENTS...: keeps the server of a mount running.
 //
-// It holds the kernel's descriptors (4: the device, 5: the inode table), so that the mount outlives
-// a server that is killed: another one is started with the same descriptors and the same plan, and
-// the kernel asks it again for what is open. The plan comes on standard input, when all that may
-// go wrong before has not, and the server meanwhile comes up; without one all ends. Descriptor 3, the channel
-// to who mounted, is the first server's only. A server says that it is alive by writing to
-// descriptor 6; one that is silent for too long is killed. It is C++, and does next to nothing,
-// because it must not fail itself.
+// It holds the kernel's descriptors (4: the device, 5: the inode table), so that the mount outlives a
+// server that is killed: the next server gets the same descriptors and the same plan, and the kernel
+// sends it what was not answered.
+//
+//   first server ──serves──▶ running ──ended by itself, mount is gone──▶ ends
+//        │                   │   ▲
+//        │ never served      │   │ next server       5 starts in a minute
+//        ▼                   ▼   │                  ┌─────────────────────▶ gives up: readers get errors
+//       ends               died, or killed because it was silent
+//
+// The plan comes on standard input once the command has checked everything; the first server starts
+// meanwhile. When the input ends without a plan, all ends. Descriptor 3, the channel to the command that
+// mounts, is for the first server only. A server shows that it is alive by writing to descriptor 6. This
+// program is C++ and does next to nothing, because it must not fail itself.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,12 +32,12 @@ namespace {
 
 constexpr int kChannel = 3, kDevice = 4, kBeats = 6;
 constexpr int kSilenceMs = 60'000;
-/** So many starts in so short a time mean that it will not do. */
+/** So many starts in so short a time mean that the next server would die too. */
 constexpr size_t kStartsMax = 5;
 constexpr time_t kStartsSeconds = 60;
 
 volatile sig_atomic_t server = 0;
-/** A server that never came to serve has told why, and another one would not either. */
+/** A server has come to serve. Where the first one has not, it has told why, and the next one would fail too. */
 bool has_served = false;
 
 void Forward(int signal) {
@@ -69,7 +76,7 @@ void WriteAll(int fd, const std::string& text) {
   }
 }
 
-/** A file of these bytes. */
+/** A memory file with these bytes. */
 int PlanFile(const std::string& plan) {
   FILE* file = std::tmpfile();
   if (file == nullptr || std::fwrite(plan.data(), 1, plan.size(), file) != plan.size() || std::fflush(file) != 0) Die("plan");
@@ -84,7 +91,7 @@ bool IsMounted() {
   return poll(&device, 1, 0) >= 0 && (device.revents & POLLERR) == 0;
 }
 
-/** Starts the server with its plan on descriptor `plan`; returns the end of the pipe on which it beats. */
+/** Starts a server with its plan on descriptor `plan`; returns the end of the pipe on which it shows that it is alive. */
 int Start(char** arguments, int plan, bool first) {
   int beats[2];
   if (pipe2(beats, O_CLOEXEC) != 0) Die("pipe");
@@ -114,7 +121,7 @@ int WaitForEnd() {
   return status;
 }
 
-/** Waits until the server has ended, and kills it when it is silent. Returns its status. */
+/** Waits until the server has ended, and kills it when it is silent for too long. Returns its status. */
 int Watch(int beats) {
   for (;;) {
     pollfd waiting{beats, POLLIN, 0};
@@ -176,7 +183,7 @@ int main(int argc, char** argv) {
     const bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (ended || !has_served || !IsMounted()) return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
     while (!starts.empty() && starts.front() < Now() - kStartsSeconds) starts.pop_front();
-    // Who holds the descriptor no longer ends the connection: readers get an error rather than wait.
+    // Closing the last descriptor ends the connection: readers get an error instead of waiting for ever.
     if (starts.size() >= kStartsMax) {
       std::fprintf(stderr, "supervisor: the server ended %zu times within %ld s: giving up\n", starts.size(), static_cast<long>(kStartsSeconds));
       return 1;
