@@ -15,6 +15,7 @@ import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
+import { LocalPool } from '../execution/workers/local-pool.ts';
 import type { InputsMount } from '../execution/workers/slot.ts';
 import { letRead } from '../execution/workers/readable.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
@@ -78,11 +79,11 @@ export async function* runPipelines(
       const { spec } = pipeline;
       const dir = join(folder.dir, String((number += 1)));
       await mkdir(dir);
-      const world = {
-        ...(await worldOf(settings, { spec, executor: request.executor }, hidden)),
+      const sandbox = {
+        ...(await sandboxOf(settings, { spec, executor: request.executor }, hidden)),
         code: await writeCode(project.reader, pipeline, join(dir, 'code')),
       };
-      for (const line of executor.unused({ ...world, slot: dir, name: spec.name })) {
+      for (const line of executor.unused({ ...sandbox, slot: dir, name: spec.name })) {
         if (!said.has(line)) request.note(line);
         said.add(line);
       }
@@ -90,10 +91,7 @@ export async function* runPipelines(
         executor.inputMounts !== 'none' ? lazyMount(settings, join(dir, 'mnt'), mounts, request.signal) : undefined;
       return {
         executor,
-        workers: request.workers ?? spec.parallelism,
-        world,
-        folder: dir,
-        mount,
+        pool: new LocalPool({ executor, count: request.workers ?? spec.parallelism, sandbox, folder: dir, mount }),
         logs: (job) => settings.home.make(join(settings.home.logs, job)),
         recompute: request.recompute,
         signal: request.signal,
@@ -144,7 +142,7 @@ async function hiddenPlaces({ home, credentials = [] }: Settings, store: OpenPro
   return [...new Set([...places, ...all].map((path) => resolve(path)))];
 }
 
-async function worldOf(
+async function sandboxOf(
   settings: Settings,
   { spec, executor }: { readonly spec: PipelineSpec; readonly executor: ExecutorName },
   hidden: readonly string[],

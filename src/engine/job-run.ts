@@ -23,19 +23,14 @@ import { Recheck, type Rechecked } from '../results/recheck.ts';
 import type { Publisher } from '../results/publisher.ts';
 import type { Result } from '../pipelines/jobs/results.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
-import type { SlotOptions } from '../execution/workers/slot.ts';
-import { runAll, type PoolOptions } from '../execution/workers/workers.ts';
+import type { Pool } from '../execution/pool.ts';
 
 /** `branch` is where its output goes. */
 export interface JobOptions extends StartOptions {
-  readonly workers: number;
-  /** Code, secrets, limits: but for the job's own variables. */
-  readonly world: PoolOptions['world'];
-  /** A folder of this machine for slots. */
-  readonly folder: string;
+  /** Runs the datums. */
+  readonly pool: Pool;
   /** A folder of this machine for logs while the job runs. */
   readonly logs: (job: JobId) => Promise<string>;
-  readonly mount: SlotOptions['mount'];
   /** Datums with results that are run again, to compare. */
   readonly recompute: number;
   readonly signal: AbortSignal;
@@ -87,7 +82,7 @@ export class JobRun {
   /** Plans and runs all datums; their results are published when it resolves. */
   async datums(publisher: Publisher): Promise<void> {
     const { options, start } = this;
-    const { project, pipeline, executor, inputs } = options;
+    const { project, pipeline, inputs, pool, signal } = options;
     const { job, recipe, base } = start;
     const { snapshot } = start.begun;
     const { spec } = pipeline;
@@ -96,23 +91,18 @@ export class JobRun {
     const plan = await planJob({ snapshot, spec, recipe, inputs, base: comparable, everything, job: job.id });
     this.isIncremental = plan.isIncremental;
     const queue = new Queue<PlannedDatum>(queuedMax);
-    const variables = jobVariables(spec, {
-      job: job.id,
-      project: project.options.name,
-      specHash: pipeline.specRef.hash.toString('hex'),
-    });
-    const running = runAll({
-      ...options,
+    const specHash = pipeline.specRef.hash.toString('hex');
+    const running = pool.run({
       spec,
       job: job.id,
+      env: jobVariables(spec, { job: job.id, project: project.options.name, specHash }),
+      queue,
       reader: snapshot.reader,
       publisher,
-      executor,
-      queue,
-      count: options.workers,
-      world: { ...options.world, env: { ...options.world.env, ...variables } },
       logs: await options.logs(job.id),
+      signal,
       done: (planned, result) => this.done(planned, result),
+      note: (line) => options.note(line),
     });
     running.catch(() => queue.drop());
     try {

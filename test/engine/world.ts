@@ -10,6 +10,7 @@ import { setPipelines } from '../../src/pipelines/editing/edit-pipelines.ts';
 import type { Ending, Executor, Task, Worker, WorkerOptions } from '../../src/execution/executor.ts';
 import type { JobOptions } from '../../src/engine/job-run.ts';
 import { runGraph, type GraphStep } from '../../src/engine/run-graph.ts';
+import { LocalPool, type LocalPoolOptions } from '../../src/execution/workers/local-pool.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -108,6 +109,11 @@ export interface SpecWords {
   readonly [field: string]: unknown;
 }
 
+/** How a test wants a pipeline to be run. */
+export interface RunWords extends Partial<JobOptions> {
+  readonly workers?: number;
+}
+
 export class EngineWorld implements AsyncDisposable {
   readonly project: Project;
   readonly store: Store;
@@ -162,13 +168,13 @@ export class EngineWorld implements AsyncDisposable {
   }
 
   /** Runs a pipeline and what it depends on; resolves to the last one's step. */
-  async run(name: string, more: Partial<JobOptions> & { readonly branch?: string } = {}): Promise<GraphStep> {
+  async run(name: string, more: RunWords = {}): Promise<GraphStep> {
     let last: GraphStep | undefined;
     for await (const step of this.graph(name, more)) last = step;
     return last as GraphStep;
   }
 
-  graph(name: string, { branch, ...more }: Partial<JobOptions> & { readonly branch?: string } = {}) {
+  graph(name: string, { branch, workers = 1, ...more }: RunWords = {}) {
     const { project, executor } = this;
     return runGraph({
       project,
@@ -181,10 +187,7 @@ export class EngineWorld implements AsyncDisposable {
         await mkdir(join(folder, 'logs'), { recursive: true });
         return {
           executor,
-          workers: 1,
-          world,
-          folder,
-          mount: undefined,
+          pool: this.pool(workers),
           logs: () => Promise.resolve(join(folder, 'logs')),
           recompute: 0,
           signal: new AbortController().signal,
@@ -194,6 +197,12 @@ export class EngineWorld implements AsyncDisposable {
         };
       },
     });
+  }
+
+  /** Workers for one job. */
+  pool(count: number): LocalPool {
+    const folder = join(this.dir, `pool-${(this.runs += 1)}`);
+    return new LocalPool({ executor: this.executor, count, sandbox, folder, mount: undefined });
   }
 
   /** The files of a branch's head; undefined where it has none. */
@@ -215,7 +224,7 @@ export class EngineWorld implements AsyncDisposable {
   }
 }
 
-const world: JobOptions['world'] = {
+const sandbox: LocalPoolOptions['sandbox'] = {
   code: [],
   secrets: [],
   env: {},

@@ -49,13 +49,13 @@ class Batch {
 
   /** One process of the command. Resolves to the datum that is to be given to the next one. */
   async run(): Promise<Waiting | undefined> {
-    const { spec, worker, signal, slot } = this.options;
+    const { spec, env, worker, signal, slot } = this.options;
     const { cmd, stdin } = spec.transform;
     try {
       const exit = await worker.run({
         argv: cmd,
         stdin: stdin && Buffer.from(stdin.map((line) => `${line}\n`).join('')),
-        env: {},
+        env,
         binds: [],
         outputBytesMax: spec.devLimits.outputBytesMax,
         log: (bytes) => this.print(bytes),

@@ -3,33 +3,25 @@
  */
 import { join } from 'node:path';
 import { isPachError, PachError } from '../../base/errors.ts';
-import type { BlobReader } from '../../cache/blobs.ts';
-import { encodeRows, type DatumStats, type JobId, type Outcome } from '../../model/records/pipelines.ts';
+import { encodeRows, type DatumStats, type Outcome } from '../../model/records/pipelines.ts';
 import type { Hash } from '../../model/refs.ts';
 import { entrySize } from '../../model/tree.ts';
 import type { Directory } from '../../versions/directories.ts';
 import { rowsBytesMax, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import { datumVariables } from './environment.ts';
 import type { Ending, Exit, Task, Worker } from '../executor.ts';
+import type { PoolJob } from '../pool.ts';
 import { outsideText } from '../../results/links.ts';
 import { DatumLog } from '../../results/log.ts';
-import type { Publisher } from '../../results/publisher.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
 import type { Slot } from './slot.ts';
 import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
 import { storeResult, takeOut, type Output } from '../../results/take-out.ts';
 
-export interface RunOptions {
-  readonly spec: PipelineSpec;
-  readonly job: JobId;
+export interface RunOptions extends Omit<PoolJob, 'queue' | 'done' | 'note'> {
   readonly worker: Worker;
   readonly slot: Slot;
-  readonly reader: BlobReader;
-  readonly publisher: Publisher;
-  /** A folder for the logs of datums that run. */
-  readonly logs: string;
-  readonly signal: AbortSignal;
-  /** Told of a datum whose command left something in its world, and where. */
+  /** Told of a datum whose command left something in its sandbox, and where. */
   left(planned: PlannedDatum, path: string): void;
 }
 
@@ -133,7 +125,7 @@ export class Attempt {
     const exit = await worker.run({
       argv,
       stdin: stdin && Buffer.from(stdin.map((line) => `${line}\n`).join('')),
-      env: this.variables,
+      env: { ...this.options.env, ...this.variables },
       binds,
       timeoutMs: spec.datumTimeoutMs,
       outputBytesMax: spec.devLimits.outputBytesMax,

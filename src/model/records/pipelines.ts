@@ -236,7 +236,7 @@ const outcomeCodec = recordCodec<Outcome>({
   mayHaveEmptyFolders: defaulting(7, flag, false),
 });
 
-const outcomeField: Codec<Outcome> = {
+export const outcomeField: Codec<Outcome> = {
   write: (writer, value) => writer.raw(outcomeCodec.encode(value)),
   read: (reader) => outcomeCodec.decode(reader.raw(reader.remaining), 'outcome'),
 };

@@ -5,9 +5,8 @@
  */
 import type { BlobReader } from '../../cache/blobs.ts';
 import type { MapItem } from '../../model/map.ts';
-import { encodeDatum, encodeRows, type DatumRow, type JobId } from '../../model/records/pipelines.ts';
+import { encodeDatum, encodeRows, type JobId } from '../../model/records/pipelines.ts';
 import type { Hash } from '../../model/refs.ts';
-import { entryHash } from '../../model/tree.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { canonicalJson } from '../../model/canonical.ts';
 import type { Datum } from '../datums/datum.ts';
@@ -16,7 +15,7 @@ import { diffDatums, planDatums, type DatumChange, type VersionOf } from '../dat
 import { maybeJob, type Job } from './jobs.ts';
 import { readSpec } from '../pipelines.ts';
 import { datumKey, type Recipe } from './recipe.ts';
-import { rowsBytesMax, type PlannedDatum } from './planned.ts';
+import { rowsBytesMax, rowsFor, type PlannedDatum } from './planned.ts';
 import { maybeResult, type Result } from './results.ts';
 import { pfsInputs } from '../spec/input.ts';
 import type { PfsInput, PipelineSpec } from '../spec/spec.ts';
@@ -134,10 +133,7 @@ async function plannedOf(
   datum: Datum,
 ): Promise<PlannedDatum> {
   const key: Hash = datumKey(recipe, await inputDocument(reader, datum));
-  const rows: DatumRow[] = datum.files.map(({ input, path, entry }) => {
-    return { input: leaves.indexOf(input), path, hash: entryHash(entry) };
-  });
-  return { datum, key, rows };
+  return { datum, key, rows: rowsFor(datum, leaves) };
 }
 
 /** How a job's inputs name a branch without commits. */

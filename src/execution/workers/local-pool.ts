@@ -1,0 +1,115 @@
+/**
+ * A pool of workers of this process. Each takes datums from the job's queue and runs them one at a
+ * time. A worker that breaks is replaced, and its datum runs again.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { removeTreeAsync } from '../../base/remove.ts';
+import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
+import type { Result } from '../../pipelines/jobs/results.ts';
+import type { Executor, WorkerOptions } from '../executor.ts';
+import type { Pool, PoolJob } from '../pool.ts';
+import { runBatches } from './batches.ts';
+import { broken, BrokenWorker, runDatum } from './run-datum.ts';
+import { Slot, type SlotOptions } from './slot.ts';
+
+export interface LocalPoolOptions {
+  readonly executor: Executor;
+  readonly count: number;
+  /** Of every worker. */
+  readonly sandbox: Omit<WorkerOptions, 'slot' | 'name'>;
+  /** A folder of this machine for slots. */
+  readonly folder: string;
+  readonly mount: SlotOptions['mount'];
+}
+
+/** A worker that breaks so often in a row at one datum is not replaced any more. */
+const breaksMax = 3;
+
+export class LocalPool implements Pool {
+  private readonly options: LocalPoolOptions;
+
+  constructor(options: LocalPoolOptions) {
+    this.options = options;
+  }
+
+  async run(job: PoolJob): Promise<void> {
+    let isTold = false;
+    const tellOnce = (line: string): void => {
+      if (!isTold) job.note(line);
+      isTold = true;
+    };
+    const loops = Array.from({ length: this.options.count }, (_, number) => {
+      return new WorkerLoop(this.options, job, `${job.spec.name}-${number}`, tellOnce).run();
+    });
+    const settled = await Promise.allSettled(
+      loops.map((loop) =>
+        loop.catch((error: unknown) => {
+          job.queue.drop(); // the others end what they do
+          throw error;
+        }),
+      ),
+    );
+    for (const loop of settled) if (loop.status === 'rejected') throw loop.reason;
+  }
+}
+
+/** Takes datums for one worker, until there are none. */
+class WorkerLoop {
+  private readonly options: LocalPoolOptions;
+  private readonly job: PoolJob;
+  private readonly name: string;
+  private readonly tellLeft: (line: string) => void;
+
+  constructor(options: LocalPoolOptions, job: PoolJob, name: string, tellLeft: (line: string) => void) {
+    this.options = options;
+    this.job = job;
+    this.name = name;
+    this.tellLeft = tellLeft;
+  }
+
+  async run(): Promise<void> {
+    const { queue, signal } = this.job;
+    // No worker is opened for which there is no datum.
+    let planned = await queue.take();
+    for (let breaks = 0; planned;) {
+      try {
+        planned = await this.work(planned, () => (breaks = 0));
+      } catch (error) {
+        breaks += 1;
+        const isBroken = error instanceof BrokenWorker && !signal.aborted;
+        if (!isBroken) throw error;
+        if (breaks >= breaksMax) throw error.cause;
+        planned = error.planned;
+      }
+    }
+  }
+
+  /** Runs datums in one worker, until there are none. */
+  private async work(first: PlannedDatum, went: () => void): Promise<undefined> {
+    const { options, job } = this;
+    const dir = join(options.folder, 'slots', this.name);
+    await removeTreeAsync(dir);
+    await mkdir(dir, { recursive: true });
+    const isBatching = job.spec.transform.datumBatching;
+    const mount = isBatching ? undefined : options.mount;
+    const slot = Slot.make({ dir, reader: job.reader, mount });
+    const opening = options.executor.open({ ...options.sandbox, slot: dir, name: this.name });
+    await using worker = await opening.catch((error: unknown) => broken(first, error));
+    const left = ({ datum }: PlannedDatum, path: string): void => {
+      this.tellLeft(
+        `worker ${this.name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container. The next datum gets a new container, which takes time. Write to /tmp or /pfs/out to avoid this`,
+      );
+    };
+    const run = { ...job, worker, slot, left };
+    const done = (planned: PlannedDatum, result: Result): void => {
+      went();
+      job.done(planned, result);
+    };
+    if (isBatching) return await runBatches(run, first, done);
+    for (let planned: PlannedDatum | undefined = first; planned; planned = await job.queue.take()) {
+      done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned, error)));
+    }
+    return undefined;
+  }
+}
