@@ -24,8 +24,11 @@ export interface GraphOptions {
   readonly branch: string | undefined;
   /** Versions to read instead of branches' heads, by repo. */
   readonly pinned: ReadonlyMap<string, Commit>;
-  /** What a job of a pipeline needs beside its inputs. */
-  jobOptions(pipeline: Pipeline): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs'>>;
+  /** What a job of a pipeline with these inputs needs beside them. */
+  jobOptions(
+    pipeline: Pipeline,
+    inputs: JobInputs,
+  ): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs'>>;
   /** Told of each job as it begins. */
   begins(pipeline: Pipeline): void;
 }
@@ -82,7 +85,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     }
     options.begins(pipeline);
     await makeBranch(options, pipeline, branch, inputs);
-    const result = await runJob({ ...(await options.jobOptions(pipeline)), project, pipeline, branch, inputs });
+    const result = await runJob({ ...(await options.jobOptions(pipeline, inputs)), project, pipeline, branch, inputs });
     if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
     yield { pipeline, job: result.job, result };
   }

@@ -18,7 +18,7 @@ export interface Bind {
 }
 
 export interface SecretFile {
-  /** Absolute, in the command's world. */
+  /** Absolute, as the command sees it. */
   readonly path: string;
   readonly bytes: Buffer;
 }
@@ -90,7 +90,7 @@ export interface Exit {
   readonly cpuMs: number;
   /** Peak resident memory of the command and its children, in bytes. */
   readonly memoryBytesPeak: number;
-  /** A path in the command's world that it changed, where the next one would find that: the next one gets a new world. */
+  /** A path that the command changed where the next one would find it: the next one gets a new container. */
   readonly left?: string | undefined;
 }
 
@@ -98,6 +98,8 @@ export interface Exit {
 export interface Worker extends AsyncDisposable {
   /** Resolves however the command ends; throws PachError when the worker itself is broken (the engine was stopped…). */
   run(task: Task): Promise<Exit>;
+  /** False when the same options would now open another worker: the image's name stands for another image. */
+  isCurrent(): boolean;
 }
 
 export interface Executor extends AsyncDisposable {

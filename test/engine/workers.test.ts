@@ -62,7 +62,7 @@ test('a worker that breaks in a batch is replaced too', async () => {
       for (let next = env; next; next = await task.nextDatum?.(false, held)) await worker.run(task);
       return { ending: { kind: 'exit' as const, code: 0 }, wallMs: 1, cpuMs: 1, memoryBytesPeak: 1 };
     };
-    return { run, [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose]() };
+    return { ...worker, run, [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose]() };
   };
   executor.command = (seen) => {
     if (executor.ran.length !== 2 || broken > 0) return { out: seen };

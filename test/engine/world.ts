@@ -10,7 +10,8 @@ import { setPipelines } from '../../src/pipelines/editing/edit-pipelines.ts';
 import type { Ending, Executor, Task, Worker, WorkerOptions } from '../../src/execution/executor.ts';
 import type { JobOptions } from '../../src/engine/job-run.ts';
 import { runGraph, type GraphStep } from '../../src/engine/run-graph.ts';
-import { LocalPool, type LocalPoolOptions } from '../../src/execution/workers/local-pool.ts';
+import { LocalPool } from '../../src/execution/workers/local-pool.ts';
+import { Session, type Sandbox } from '../../src/execution/workers/session.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -62,6 +63,7 @@ export class FunctionExecutor implements Executor {
   open({ slot }: WorkerOptions): Promise<Worker> {
     this.workers += 1;
     return Promise.resolve({
+      isCurrent: () => true,
       run: async (task: Task) => {
         const seen = await readFolder(join(slot, 'pfs'));
         this.ran.push(seen);
@@ -202,7 +204,8 @@ export class EngineWorld implements AsyncDisposable {
   /** Workers for one job. */
   pool(count: number): LocalPool {
     const folder = join(this.dir, `pool-${(this.runs += 1)}`);
-    return new LocalPool({ executor: this.executor, count, sandbox, folder, mount: undefined });
+    const session = new Session({ executor: this.executor, folder, idleMax: 0 });
+    return new LocalPool({ session, count, sandbox, mount: undefined });
   }
 
   /** The files of a branch's head; undefined where it has none. */
@@ -224,7 +227,7 @@ export class EngineWorld implements AsyncDisposable {
   }
 }
 
-const sandbox: LocalPoolOptions['sandbox'] = {
+const sandbox: Sandbox = {
   code: [],
   secrets: [],
   env: {},

@@ -3,7 +3,7 @@
  * in child processes do,
  * each with a time limit, as root or as an ordinary user.
  */
-import { execFile, type ExecFileException } from 'node:child_process';
+import { execFile, spawn, type ChildProcess, type ExecFileException } from 'node:child_process';
 import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -106,6 +106,12 @@ export class Place implements AsyncDisposable {
   terminal(command: string | readonly string[], size: { columns?: number; rows?: number } = {}): Promise<Terminal> {
     const words = typeof command === 'string' ? ['bash', '-c', command] : command;
     return Terminal.start(this.words(...words), { env: this.environment, cwd: this.dir, ...size });
+  }
+
+  /** Starts a command in the folder, with pipes to it. Whoever starts it ends it. */
+  start(command: readonly string[]): ChildProcess {
+    const [program = '', ...words] = this.words(...command);
+    return spawn(program, words, { env: this.environment, cwd: this.dir, stdio: ['pipe', 'pipe', 'inherit'] });
   }
 
   async mounts(): Promise<MountInfo[]> {

@@ -25,6 +25,8 @@ export interface DockerWorkerOptions extends Omit<StartOptions, 'helpers'> {
   readonly inUse: Set<string>;
   /** The program that mounts, native/binder. */
   readonly binder: string;
+  /** See `Worker.isCurrent`. */
+  readonly isCurrent: () => boolean;
 }
 
 /** A container with its launcher, for commands that find what the first one found. */
@@ -143,6 +145,10 @@ class DockerWorker implements Worker {
     } finally {
       await mounts.unbind(pairs.map(({ to }) => to));
     }
+  }
+
+  isCurrent(): boolean {
+    return this.options.isCurrent();
   }
 
   private async renew(): Promise<void> {

@@ -65,7 +65,9 @@ class DockerExecutor implements Executor {
     const image = await this.image(worker);
     await removeLeftovers(engine, worker.name, { owner, inUse });
     const showsMounts = this.inputMounts === 'inserted';
-    return openDockerWorker({ engine, worker, image, owner, inUse, program, binder, processors, showsMounts });
+    const isCurrent = (): boolean => this.known.get(worker.image ?? '')?.id === image.id;
+    const same = { engine, owner, inUse, program, binder, processors, showsMounts };
+    return openDockerWorker({ ...same, worker, image, isCurrent });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

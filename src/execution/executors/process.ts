@@ -144,6 +144,10 @@ class ProcessWorker implements Worker {
     return this.running.launcher.run(task);
   }
 
+  isCurrent(): boolean {
+    return true;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.closing ??= this.close();
     return this.closing;

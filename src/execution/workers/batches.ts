@@ -16,12 +16,11 @@ export interface BatchOptions extends RunOptions {
 type Done = (planned: PlannedDatum, result: Result) => void;
 
 /** Runs the first datum and all that the queue has, starting the command again when it ends early. */
-export async function runBatches(options: BatchOptions, first: PlannedDatum, done: Done): Promise<undefined> {
+export async function runBatches(options: BatchOptions, first: PlannedDatum, done: Done): Promise<void> {
   for (let next: Waiting | undefined = { planned: first, left: options.spec.datumTries }; next;) {
     const batch: Batch = new Batch(options, next, done);
     next = await batch.run();
   }
-  return undefined;
 }
 
 /** A datum to be given, and how many tries it has. */

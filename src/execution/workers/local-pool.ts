@@ -1,25 +1,21 @@
 /**
- * A pool of workers of this process. Each takes datums from the job's queue and runs them one at a
- * time. A worker that breaks is replaced, and its datum runs again.
+ * A pool of workers of this process, which it takes from a session. Each takes datums from the job's
+ * queue and runs them one at a time. A worker that breaks is replaced, and its datum runs again.
  */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { removeTreeAsync } from '../../base/remove.ts';
 import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
-import type { Executor, WorkerOptions } from '../executor.ts';
 import type { Pool, PoolJob } from '../pool.ts';
 import { runBatches } from './batches.ts';
 import { broken, BrokenWorker, runDatum } from './run-datum.ts';
+import type { OpenWorker, Sandbox, Session } from './session.ts';
 import { Slot, type SlotOptions } from './slot.ts';
 
 export interface LocalPoolOptions {
-  readonly executor: Executor;
+  /** Whose workers it uses. */
+  readonly session: Session;
   readonly count: number;
   /** Of every worker. */
-  readonly sandbox: Omit<WorkerOptions, 'slot' | 'name'>;
-  /** A folder of this machine for slots. */
-  readonly folder: string;
+  readonly sandbox: Sandbox;
   readonly mount: SlotOptions['mount'];
 }
 
@@ -39,8 +35,8 @@ export class LocalPool implements Pool {
       if (!isTold) job.note(line);
       isTold = true;
     };
-    const loops = Array.from({ length: this.options.count }, (_, number) => {
-      return new WorkerLoop(this.options, job, `${job.spec.name}-${number}`, tellOnce).run();
+    const loops = Array.from({ length: this.options.count }, () => {
+      return new WorkerLoop(this.options, job, tellOnce).run();
     });
     const settled = await Promise.allSettled(
       loops.map((loop) =>
@@ -58,13 +54,11 @@ export class LocalPool implements Pool {
 class WorkerLoop {
   private readonly options: LocalPoolOptions;
   private readonly job: PoolJob;
-  private readonly name: string;
   private readonly tellLeft: (line: string) => void;
 
-  constructor(options: LocalPoolOptions, job: PoolJob, name: string, tellLeft: (line: string) => void) {
+  constructor(options: LocalPoolOptions, job: PoolJob, tellLeft: (line: string) => void) {
     this.options = options;
     this.job = job;
-    this.name = name;
     this.tellLeft = tellLeft;
   }
 
@@ -87,18 +81,32 @@ class WorkerLoop {
 
   /** Runs datums in one worker, until there are none. */
   private async work(first: PlannedDatum, went: () => void): Promise<undefined> {
-    const { options, job } = this;
-    const dir = join(options.folder, 'slots', this.name);
-    await removeTreeAsync(dir);
-    await mkdir(dir, { recursive: true });
+    const { job } = this;
+    const { session, sandbox } = this.options;
+    const open = await session.take(job.spec.name, sandbox).catch((error: unknown) => broken(first, error));
+    let isSound = false;
+    try {
+      await this.runAll(open, first, went);
+      isSound = true;
+    } catch (error) {
+      // A job that is stopped ends its commands in good order.
+      const reason: unknown = error instanceof BrokenWorker ? error.cause : error;
+      isSound = job.signal.aborted && reason === job.signal.reason;
+      throw error;
+    } finally {
+      await (isSound ? session.giveBack(open) : session.close(open));
+    }
+    return undefined;
+  }
+
+  private async runAll({ name, slot: dir, worker }: OpenWorker, first: PlannedDatum, went: () => void): Promise<void> {
+    const { job } = this;
     const isBatching = job.spec.transform.datumBatching;
-    const mount = isBatching ? undefined : options.mount;
-    const slot = Slot.make({ dir, reader: job.reader, mount });
-    const opening = options.executor.open({ ...options.sandbox, slot: dir, name: this.name });
-    await using worker = await opening.catch((error: unknown) => broken(first, error));
+    const mount = isBatching ? undefined : this.options.mount;
+    const slot = Slot.prepare({ dir, reader: job.reader, mount });
     const left = ({ datum }: PlannedDatum, path: string): void => {
       this.tellLeft(
-        `worker ${this.name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container. The next datum gets a new container, which takes time. Write to /tmp or /pfs/out to avoid this`,
+        `worker ${name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container. The next datum gets a new container, which takes time. Write to /tmp or /pfs/out to avoid this`,
       );
     };
     const run = { ...job, worker, slot, left };
@@ -106,10 +114,9 @@ class WorkerLoop {
       went();
       job.done(planned, result);
     };
-    if (isBatching) return await runBatches(run, first, done);
+    if (isBatching) return runBatches(run, first, done);
     for (let planned: PlannedDatum | undefined = first; planned; planned = await job.queue.take()) {
       done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned, error)));
     }
-    return undefined;
   }
 }

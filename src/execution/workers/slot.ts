@@ -59,9 +59,8 @@ export class Slot {
     this.options = options;
   }
 
-  static make(options: SlotOptions): Slot {
-    mkdirSync(join(options.dir, 'pfs/out'), { recursive: true });
-    mkdirSync(join(options.dir, 'out'));
+  /** `dir` is a worker's slot, new or emptied. */
+  static prepare(options: SlotOptions): Slot {
     const slot = new Slot(options);
     // The command may be another user than we are.
     for (const each of [slot.dir, slot.pfs]) chmodSync(each, 0o755);

@@ -1,0 +1,216 @@
+/**
+ * What running pipelines keeps on this machine from one run to the next: an executor with its
+ * workers, the pipelines' code, mounts of their inputs, and the folder in which all of it lies.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { storeHeaderKey } from '../model/keys.ts';
+import type { Executor } from '../execution/executor.ts';
+import { LocalPool } from '../execution/workers/local-pool.ts';
+import { Session, type Sandbox } from '../execution/workers/session.ts';
+import type { InputsMount } from '../execution/workers/slot.ts';
+import { mountLogPath } from '../local/mounts.ts';
+import { unmountAll } from '../mount/kernel-mount.ts';
+import type { JobInputs } from '../pipelines/jobs/plan.ts';
+import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { Project } from '../versions/project.ts';
+import { credentialsOfAll } from './credentials.ts';
+import { openExecutor, type ExecutorName } from './executors.ts';
+import { whereOf } from './mount-plan.ts';
+import { mountProject } from './mount.ts';
+import type { OpenProject } from './open.ts';
+import { openRunFolder, type RunFolder } from './run-folder.ts';
+import { secretsOf } from './secrets.ts';
+import type { Settings } from './settings.ts';
+
+export interface SessionRequest {
+  readonly executor: ExecutorName;
+  /** Workers that are kept for a next run at most; 0 where there is only one. */
+  readonly idleWorkersMax: number;
+}
+
+/** How a run wants a pipeline's datums run. */
+export interface PoolRequest {
+  readonly workers: number;
+  readonly inputs: JobInputs;
+  readonly signal: AbortSignal;
+  /** Told of fields of the spec that the executor has no use for. */
+  unused(line: string): void;
+}
+
+const mountMemoryBytes = 256e6;
+const mountTimeoutMs = 60_000;
+
+/** Runs use it one after another. Closing it leaves nothing on this machine but caches and logs. */
+export class RunSession implements AsyncDisposable {
+  readonly executor: Executor;
+  private readonly executorName: ExecutorName;
+  readonly settings: Settings;
+  private readonly opened: OpenProject;
+  private readonly folder: RunFolder;
+  private readonly workers: Session;
+  private readonly mounts: InputsMounts;
+
+  private constructor(settings: Settings, opened: OpenProject, request: SessionRequest, held: Held) {
+    this.settings = settings;
+    this.opened = opened;
+    this.executorName = request.executor;
+    this.executor = held.executor;
+    this.folder = held.folder;
+    this.workers = new Session({ ...held, folder: held.folder.dir, idleMax: request.idleWorkersMax });
+    this.mounts = new InputsMounts(settings, join(held.folder.dir, 'inputs'));
+  }
+
+  /** `opened` stays open as long as the session. */
+  static async open(settings: Settings, opened: OpenProject, request: SessionRequest): Promise<RunSession> {
+    const executor = await openExecutor(request.executor, settings);
+    try {
+      const folder = await openRunFolder(settings.home);
+      return new RunSession(settings, opened, request, { executor, folder });
+    } catch (error) {
+      await executor[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get project(): Project {
+    return this.opened.project;
+  }
+
+  /** Workers for the next job of a pipeline, which see its code. None of the pipeline's jobs may run. */
+  async pool(pipeline: Pipeline, request: PoolRequest): Promise<LocalPool> {
+    const { spec, name } = pipeline;
+    const { workers, inputs, signal } = request;
+    const { reader } = this.project;
+    const paths = await this.workers.code(name, reader, await codeEntries(reader, pipeline));
+    const code = spec.code.map(({ to }, index) => ({ from: paths[index] ?? '', to }));
+    const sandbox = { ...(await this.sandbox(spec)), code };
+    for (const line of this.executor.unused({ ...sandbox, slot: this.folder.dir, name })) request.unused(line);
+    const mount = this.executor.inputMounts === 'none' ? undefined : this.mounts.of(name, inputs, signal);
+    return new LocalPool({ session: this.workers, count: workers, sandbox, mount });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Workers show mounts, and these lie in the folder.
+    try {
+      await this.workers[Symbol.asyncDispose]();
+    } finally {
+      await this.mounts[Symbol.asyncDispose]();
+      await this.folder[Symbol.asyncDispose]();
+    }
+  }
+
+  private async sandbox(spec: PipelineSpec): Promise<Omit<Sandbox, 'code'>> {
+    const { transform, resourceLimits } = spec;
+    const { files, env } = await secretsOf(this.settings.home, spec);
+    const isNamed = 'image' in ((spec.document as { transform?: object }).transform ?? {});
+    return {
+      // A default that does not matter is not reported.
+      image: isNamed || this.executorName === 'docker' ? transform.image : undefined,
+      secrets: files,
+      env,
+      user: transform.user,
+      workingDir: transform.workingDir,
+      memoryBytesMax: resourceLimits.memoryBytes,
+      cpus: resourceLimits.cpu,
+      gpus: resourceLimits.gpus,
+      processesMax: spec.devLimits.processesMax,
+      network: spec.network,
+      memoryVolume: transform.memoryVolume,
+      hidden: [
+        ...(await hiddenPlaces(this.settings, this.opened.store)),
+        ...spec.hide.map((path) => path.replace(/^~/, () => homedir())),
+      ],
+    };
+  }
+}
+
+interface Held {
+  readonly executor: Executor;
+  readonly folder: RunFolder;
+}
+
+/** What commands must not see of this machine, whatever their spec says. */
+async function hiddenPlaces({ home, credentials = [] }: Settings, store: OpenProject['store']): Promise<string[]> {
+  const header = store.localPath(storeHeaderKey);
+  const places = [home.dir, ...credentials, ...(header === undefined ? [] : [dirname(header)])];
+  const all = process.geteuid?.() === 0 ? await credentialsOfAll() : [];
+  return [...new Set([...places, ...all].map((path) => resolve(path)))];
+}
+
+/** A mount, and which versions it was made for. */
+interface MountedInputs {
+  readonly versions: string;
+  readonly mount: Promise<InputsMount>;
+}
+
+/**
+ * A mount of the project for each pipeline that needs one, made when the first datum does. It shows
+ * the project as it was then, so a job that reads other versions gets another one.
+ */
+class InputsMounts implements AsyncDisposable {
+  private readonly settings: Settings;
+  private readonly folder: string;
+  private readonly mounted = new Map<string, MountedInputs>();
+
+  constructor(settings: Settings, folder: string) {
+    this.settings = settings;
+    this.folder = folder;
+  }
+
+  /** Mounts when it is called, unless the pipeline has a mount for these inputs. */
+  of(pipeline: string, inputs: JobInputs, signal: AbortSignal): () => Promise<InputsMount> {
+    const versions = inputs.map(({ repo, commit }) => `${repo}@${commit?.id ?? ''}`).join(' ');
+    const mountpoint = join(this.folder, pipeline);
+    return () => {
+      const before = this.mounted.get(pipeline);
+      if (before?.versions === versions) return before.mount;
+      const forget = (): void => {
+        if (this.mounted.get(pipeline) !== mounted) return; // another one is there
+        this.mounted.delete(pipeline);
+        unmountAll([mountpoint]);
+      };
+      const mount = this.replace(before?.mount, mountpoint, { signal, ended: forget });
+      const mounted: MountedInputs = { versions, mount };
+      this.mounted.set(pipeline, mounted);
+      mount.catch(forget);
+      return mount;
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const all = [...this.mounted.values()];
+    this.mounted.clear();
+    for (const { mount } of all) await (await mount.catch(() => undefined))?.[Symbol.asyncDispose]();
+  }
+
+  private async replace(
+    before: Promise<InputsMount> | undefined,
+    mountpoint: string,
+    { signal, ended: told }: { readonly signal: AbortSignal; readonly ended: () => void },
+  ): Promise<InputsMount> {
+    await (await before?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    await mkdir(dirname(mountpoint), { recursive: true });
+    const plan = {
+      ...whereOf(this.settings),
+      mountpoint,
+      sources: [],
+      memoryBytesMax: mountMemoryBytes,
+      timeoutMs: mountTimeoutMs,
+    };
+    // A command may be another user than the engine, which only root can let in without asking.
+    const manner = { allowOther: process.geteuid?.() === 0, noExec: false, signal };
+    const { ended } = await mountProject(this.settings, plan, manner);
+    void ended.then(told);
+    return {
+      pathOf: (repo, commit, path) => `${mountpoint}/${repo}@${commit}${path === '/' ? '' : path}`,
+      [Symbol.asyncDispose]: async () => {
+        unmountAll([mountpoint]);
+        await ended;
+        await rm(await mountLogPath(this.settings.home, mountpoint), { force: true });
+      },
+    };
+  }
+}
