@@ -154,6 +154,12 @@ class InputsMounts implements AsyncDisposable {
   private readonly settings: Settings;
   private readonly folder: string;
   private readonly mounted = new Map<string, MountedInputs>();
+  private made = 0;
+  /**
+   * The ends of mounts that were replaced. Idle workers may have copies of these, where this machine
+   * does not share its mounts, and a server ends with the last copy.
+   */
+  private readonly ending: Promise<void>[] = [];
 
   constructor(settings: Settings, folder: string) {
     this.settings = settings;
@@ -163,16 +169,17 @@ class InputsMounts implements AsyncDisposable {
   /** Mounts when it is called, unless the pipeline has a mount for these inputs. */
   of(pipeline: string, inputs: JobInputs, signal: AbortSignal): () => Promise<InputsMount> {
     const versions = inputs.map(({ repo, commit }) => `${repo}@${commit?.id ?? ''}`).join(' ');
-    const mountpoint = join(this.folder, pipeline);
     return () => {
       const before = this.mounted.get(pipeline);
       if (before?.versions === versions) return before.mount;
+      const mountpoint = join(this.folder, String((this.made += 1)));
       const forget = (): void => {
         if (this.mounted.get(pipeline) !== mounted) return; // another one is there
         this.mounted.delete(pipeline);
         unmountAll([mountpoint]);
       };
-      const mount = this.replace(before?.mount, mountpoint, { signal, ended: forget });
+      if (before) this.replaced(before);
+      const mount = this.mount(mountpoint, { signal, ended: forget });
       const mounted: MountedInputs = { versions, mount };
       this.mounted.set(pipeline, mounted);
       mount.catch(forget);
@@ -183,15 +190,19 @@ class InputsMounts implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const all = [...this.mounted.values()];
     this.mounted.clear();
-    for (const { mount } of all) await (await mount.catch(() => undefined))?.[Symbol.asyncDispose]();
+    await Promise.all([...this.ending, ...all.map(end)]);
   }
 
-  private async replace(
-    before: Promise<InputsMount> | undefined,
+  private replaced(mounted: MountedInputs): void {
+    const ended = end(mounted);
+    ended.catch(() => undefined); // told when the session is closed
+    this.ending.push(ended);
+  }
+
+  private async mount(
     mountpoint: string,
     { signal, ended: told }: { readonly signal: AbortSignal; readonly ended: () => void },
   ): Promise<InputsMount> {
-    await (await before?.catch(() => undefined))?.[Symbol.asyncDispose]();
     await mkdir(dirname(mountpoint), { recursive: true });
     const plan = {
       ...whereOf(this.settings),
@@ -213,4 +224,9 @@ class InputsMounts implements AsyncDisposable {
       },
     };
   }
+}
+
+/** Unmounts, and waits until its server has ended. */
+async function end({ mount }: MountedInputs): Promise<void> {
+  await (await mount.catch(() => undefined))?.[Symbol.asyncDispose]();
 }

@@ -209,6 +209,11 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
     expect(third).toMatchObject({ 'code/turns/y': 'again', tool: 'x', main: 'second' });
     expect(await place.must('ls -l got/tool')).toMatch(/^-rw-/);
 
+    // Another version of the input is another mount.
+    await place.must('echo more >> large; pach put file in@master:/large -f large -q');
+    expect(await held.run()).toMatchObject({ state: 'success', counts: { processed: 1 } });
+    expect(await output(place, name)).toMatchObject({ size: '3000005', main: 'second' });
+
     // What a worker can't be changed into makes another one.
     await place.must('rm tool; mkdir tool; echo in > tool/within');
     await update(place, name);
