@@ -77,7 +77,7 @@ const turnMs = 20;
  * The same stream, which throws the reason of `signal` soon after that is aborted. A loop over
  * bytes in memory never returns to the event loop by itself, so nothing could abort the signal.
  */
-export async function* heeding<T>(stream: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+export async function* abortable<T>(stream: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
   let turn = performance.now();
   for await (const piece of stream) {
     if (performance.now() - turn > turnMs) {

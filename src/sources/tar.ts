@@ -2,7 +2,7 @@
  * Tar archives (ustar, pax, GNU) as entries, while they come: no more than a block of one is in
  * memory. What could reach out of the folder it is put into, or is no file, is refused.
  */
-import { heeding } from '../base/async.ts';
+import { abortable } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import type { FileTime } from '../base/file-time.ts';
 import { textOfName } from '../model/paths.ts';
@@ -51,7 +51,7 @@ export async function* untar(
   archive: string,
   signal?: AbortSignal,
 ): AsyncGenerator<SourceEntry> {
-  const reader = new ByteReader(heeding(unpacked(stream, archive), signal));
+  const reader = new ByteReader(abortable(unpacked(stream, archive), signal));
   try {
     yield* members(reader, archive);
     // The rest is read too: a packed stream has its checksum at the end.

@@ -1,7 +1,7 @@
 /**
  * The objects of a project, as the store lists them.
  */
-import { heeding } from '../../base/async.ts';
+import { abortable } from '../../base/async.ts';
 import { isPachError } from '../../base/errors.ts';
 import { headKey, objectKey, objectOfKey, projectPrefix, type ObjectKind, type PackKind } from '../../model/keys.ts';
 import type { PackId } from '../../model/refs.ts';
@@ -25,7 +25,7 @@ export async function listObjects(
   { foreign, signal }: { foreign?: (key: string) => void; signal?: AbortSignal | undefined } = {},
 ): Promise<Map<string, StoredObject>> {
   const objects = new Map<string, StoredObject>();
-  for await (const { key, size } of heeding(store.list(projectPrefix(project), signal), signal)) {
+  for await (const { key, size } of abortable(store.list(projectPrefix(project), signal), signal)) {
     const object = objectOfKey(key, project);
     if (object) objects.set(key, { ...object, bytes: size });
     else if (key !== headKey(project)) foreign?.(key);
