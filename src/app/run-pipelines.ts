@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { removeTreeAsync } from '../base/remove.ts';
 import { parseAddress } from '../model/address.ts';
-import type { Counting } from '../engine/counts.ts';
+import { tellAll, type RunListener } from '../engine/events.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
-import type { Pipeline } from '../pipelines/pipelines.ts';
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
+import { setTarget, type Target } from '../engine/targets.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import { resolveCommit } from '../versions/resolve.ts';
 import type { Commit } from '../versions/snapshot.ts';
@@ -19,47 +19,48 @@ import { RunSession, type SessionRequest } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
 export interface RunRequest {
-  /** Pipelines to run, after those that they depend on. */
-  readonly names: readonly string[];
+  /** What is run, after what it depends on. */
+  readonly target: Target;
   /** Where all output goes: a name that a branch may have. */
   readonly branch: string | undefined;
+  /** Results so far are not taken any more. */
+  readonly reprocess: boolean;
   /** Addresses of versions to read: `images@ID`. */
   readonly inputs: readonly string[];
   /** Instead of what the specs say. */
   readonly workers: number | undefined;
   readonly recompute: number;
   readonly signal: AbortSignal;
-  begins(pipeline: Pipeline): void;
-  progress(pipeline: Pipeline, counting: Counting): void;
-  /** Something worth knowing that is not a result. */
-  note(line: string): void;
+  readonly listeners: readonly RunListener[];
 }
 
-/** Runs a graph, a step a pipeline, in a session of its own. Leaves nothing on this machine but caches. */
-export async function* runPipelines(
+/** Runs a graph in a session of its own; resolves to a step a pipeline. Leaves nothing on this machine but caches. */
+export async function runPipelines(
   settings: Settings,
   opened: OpenProject,
   { executor, ...request }: RunRequest & Pick<SessionRequest, 'executor'>,
-): AsyncGenerator<GraphStep> {
+): Promise<GraphStep[]> {
   await using session = await RunSession.open(settings, opened, { executor, idleWorkersMax: 0 });
-  yield* runInSession(session, request);
+  return await runInSession(session, request);
 }
 
-/** Runs a graph, a step a pipeline, with the workers that the session has or opens. One run at a time. */
-export async function* runInSession(session: RunSession, request: RunRequest): AsyncGenerator<GraphStep> {
+/** Runs a graph with the workers that the session has or opens; resolves to a step a pipeline. One run at a time. */
+export async function runInSession(session: RunSession, request: RunRequest): Promise<GraphStep[]> {
   const { settings, project } = session;
-  const pinned = await pinnedVersions(project, request);
+  const tell = tellAll(request.listeners);
+  const names = await setTarget(request.target, { ...request, project, tell });
+  const pinned = await pinnedVersions(project, names, request);
   const said = new Set<string>();
   const options: GraphOptions = {
     project,
-    names: request.names,
+    names,
     branch: request.branch,
     pinned,
-    begins: (pipeline) => request.begins(pipeline),
+    tell,
     async jobOptions(pipeline, inputs) {
       const { signal } = request;
       const unused = (line: string): void => {
-        if (!said.has(line)) request.note(line);
+        if (!said.has(line)) tell({ kind: 'note', line });
         said.add(line);
       };
       const workers = request.workers ?? pipeline.spec.parallelism;
@@ -69,15 +70,15 @@ export async function* runInSession(session: RunSession, request: RunRequest): A
         logs: (job) => settings.home.make(join(settings.home.logs, job)),
         recompute: request.recompute,
         signal,
-        progress: (counting) => request.progress(pipeline, counting),
-        note: (line) => request.note(line),
       };
     },
   };
+  const steps: GraphStep[] = [];
   for await (const step of runGraph(options)) {
     await clearLogs(settings, project);
-    yield step;
+    steps.push(step);
   }
+  return steps;
 }
 
 /** Removes the local logs of jobs that ended: the store has them now. Those of an interrupted job are nowhere else. */
@@ -92,7 +93,8 @@ async function clearLogs({ home }: Settings, project: OpenProject['project']): P
 /** Versions named on the command line, by repo. Throws `usage` where no pipeline of the graph reads the repo. */
 async function pinnedVersions(
   project: OpenProject['project'],
-  { names, branch, inputs }: RunRequest,
+  names: readonly string[],
+  { branch, inputs }: RunRequest,
 ): Promise<Map<string, Commit>> {
   const pinned = new Map<string, Commit>();
   if (inputs.length === 0) return pinned;

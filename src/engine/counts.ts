@@ -1,59 +1,61 @@
 /**
- * How far a job is.
+ * How far a job is: counted datum by datum, and told a few times a second, however fast it goes.
  */
-import type { DatumCounts, JobId, Outcome } from '../model/records/pipelines.ts';
+import type { DatumCounts, Outcome } from '../model/records/pipelines.ts';
+import type { JobEvent } from './events.ts';
 
-export class Counting {
-  readonly job: JobId;
-  /** True once it is known how many there are. */
-  isPlanned = false;
+/** Fast enough for who looks at it. */
+const progressEveryMs = 100;
+const looksEvery = 256;
+
+export class Counting implements Disposable {
+  private readonly tell: (event: JobEvent) => void;
   private found = 0;
+  private queued = 0;
+  private isPlanned = false;
   private processed = 0;
   private taken = 0;
   private failed = 0;
   private recovered = 0;
-  private readonly begun = performance.now();
+  private changes = 0;
+  private toldAt = -Infinity;
+  private timer: NodeJS.Timeout | undefined;
 
-  constructor(job: JobId) {
-    this.job = job;
+  constructor(tell: (event: JobEvent) => void) {
+    this.tell = tell;
   }
 
-  /** Datums that were looked at; more while it plans. */
-  get total(): number {
-    return this.found;
-  }
-
-  get done(): number {
-    return this.processed + this.taken + this.failed + this.recovered;
-  }
-
-  get failures(): number {
-    return this.failed;
-  }
-
-  get skips(): number {
-    return this.taken;
-  }
-
-  /** At the pace so far; undefined while that is not known. */
-  get secondsLeft(): number | undefined {
-    const ran = this.processed + this.failed + this.recovered;
-    if (ran === 0 || !this.isPlanned) return undefined;
-    return (((performance.now() - this.begun) / ran) * (this.found - this.done)) / 1000;
-  }
-
-  planned(): void {
+  /** A datum that has a result already, of this job or of another one. */
+  known(isOwn: boolean, state: Outcome['state']): void {
     this.found += 1;
+    if (isOwn) this.ran(state);
+    else this.skipped();
+  }
+
+  /** A datum that is to run. */
+  toRun(): void {
+    this.found += 1;
+    this.queued += 1;
+    this.changed();
+  }
+
+  /** There are no more datums than were counted so far. */
+  planned(): void {
+    this.isPlanned = true;
+    this.tell({ kind: 'planned', total: this.found, toRun: this.queued });
+    this.changed();
   }
 
   ran(state: Outcome['state']): void {
     if (state === 'success') this.processed += 1;
     else if (state === 'failed') this.failed += 1;
     else this.recovered += 1;
+    this.changed();
   }
 
   skipped(): void {
     this.taken += 1;
+    this.changed();
   }
 
   /** `total`: of the finished map; undefined for a job that did not come so far. */
@@ -62,5 +64,27 @@ export class Counting {
     const ran = processed + failed + recovered;
     const skipped = total === undefined ? this.taken : total - ran;
     return { total: total ?? found, processed, skipped, failed, recovered };
+  }
+
+  /** Tells the last that is not told yet, and nothing after it. */
+  [Symbol.dispose](): void {
+    if (this.timer) this.tellNow();
+  }
+
+  /** A million datums in a row come here: it looks at the clock for a few of them only. */
+  private changed(): void {
+    this.changes += 1;
+    // No timer runs while a job plans from memory, which awaits nothing that takes time.
+    if (this.timer && this.changes % looksEvery !== 0) return;
+    const left = this.toldAt + progressEveryMs - performance.now();
+    if (left <= 0) this.tellNow();
+    else this.timer ??= setTimeout(() => this.tellNow(), left).unref();
+  }
+
+  private tellNow(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.toldAt = performance.now();
+    this.tell({ kind: 'progress', counts: this.counts(undefined), isPlanned: this.isPlanned });
   }
 }

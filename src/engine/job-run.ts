@@ -13,6 +13,7 @@ import { commitFiles, committed } from '../versions/edit.ts';
 import { rootOf, type Commit } from '../versions/snapshot.ts';
 import { Counting } from './counts.ts';
 import { jobVariables } from '../execution/workers/environment.ts';
+import { tellOf, type JobEvent, type Tell } from './events.ts';
 import type { StartOptions, Started } from './job-start.ts';
 import type { JobWatch } from './job-watch.ts';
 import { maybeJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
@@ -23,6 +24,7 @@ import { Recheck, type Rechecked } from '../results/recheck.ts';
 import type { Publisher } from '../results/publisher.ts';
 import type { Result } from '../pipelines/jobs/results.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
+import type { WorkEvent } from '../execution/events.ts';
 import type { Pool } from '../execution/pool.ts';
 
 /** `branch` is where its output goes. */
@@ -34,10 +36,7 @@ export interface JobOptions extends StartOptions {
   /** Datums with results that are run again, to compare. */
   readonly recompute: number;
   readonly signal: AbortSignal;
-  /** Told of how far it is, often. */
-  progress(counting: Counting): void;
-  /** Something worth knowing that is not a result. */
-  note(line: string): void;
+  readonly tell: Tell;
 }
 
 export interface JobResult {
@@ -60,10 +59,12 @@ export interface JobStart extends Started {
   readonly base: BaseJob | undefined;
 }
 
-export class JobRun {
+export class JobRun implements Disposable {
   private readonly options: JobOptions;
   private readonly start: JobStart;
   private readonly watch: JobWatch;
+  /** Tells what happens to this job. */
+  readonly tell: (event: WorkEvent | JobEvent) => void;
   private readonly counting: Counting;
   /** Items of the datums' map, by key as latin1; undefined for what is gone. */
   private readonly edits = new Map<string, MapItem | undefined>();
@@ -75,8 +76,13 @@ export class JobRun {
     this.options = options;
     this.start = start;
     this.watch = watch;
-    this.counting = new Counting(start.job.id);
+    this.tell = tellOf(options.tell, start.job);
+    this.counting = new Counting(this.tell);
     this.recheck = new Recheck(options.project.reader, options.recompute);
+  }
+
+  [Symbol.dispose](): void {
+    this.counting[Symbol.dispose]();
   }
 
   /** Plans and runs all datums; their results are published when it resolves. */
@@ -101,8 +107,8 @@ export class JobRun {
       publisher,
       logs: await options.logs(job.id),
       signal,
+      tell: this.tell,
       done: (planned, result) => this.done(planned, result),
-      note: (line) => options.note(line),
     });
     running.catch(() => queue.drop());
     try {
@@ -112,16 +118,17 @@ export class JobRun {
         else if (step.kind === 'known' && !this.recheck.wants(step.planned, step.result)) {
           this.known(step.planned, step.result);
         } else {
-          this.counting.planned();
+          this.counting.toRun();
           await queue.add({ ...step.planned, isRecheck: step.kind === 'known' });
         }
       }
-      this.counting.isPlanned = true;
+      this.counting.planned();
     } finally {
       queue.end();
       try {
         await running;
       } finally {
+        this.tell({ kind: 'waiting', for: 'publication' });
         await publisher.flush();
       }
       await this.recheck.end();
@@ -203,22 +210,18 @@ export class JobRun {
   }
 
   private done(planned: PlannedDatum, result: Result): void {
-    const { options, counting } = this;
+    const { counting } = this;
     const known = this.recheck.take(planned);
     if (known) this.recheck.compare(planned, known, result);
     else counting.ran(result.outcome.state);
     this.keep(planned, known ?? result);
     if (known) counting.skipped();
-    options.progress(counting);
   }
 
   private known(planned: PlannedDatum, result: Result): void {
-    this.counting.planned();
     // A job that goes on finds its own results.
-    if (result.outcome.job === this.start.job.id) this.counting.ran(result.outcome.state);
-    else this.counting.skipped();
+    this.counting.known(result.outcome.job === this.start.job.id, result.outcome.state);
     this.keep(planned, result);
-    this.options.progress(this.counting);
   }
 
   private keep(planned: PlannedDatum, result: Result): void {

@@ -7,8 +7,11 @@ import { timerMsMax } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import type { JobId } from '../model/records/pipelines.ts';
 import { CollectedError, collectedOr } from '../versions/renew.ts';
+import { tellOf } from './events.ts';
 import { JobRun, type JobOptions, type JobResult } from './job-run.ts';
-import { startJob } from './job-start.ts';
+import { startJob, type Started } from './job-start.ts';
+import { outcomeOf, type JobEnd } from './outcome.ts';
+import { outputChanges } from './output-changes.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import { JobWatch } from './job-watch.ts';
 import { leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
@@ -34,10 +37,38 @@ export async function runJob(options: JobOptions): Promise<JobResult> {
   }
 }
 
-/** Runs it, or goes on with it. `CollectedError` leaves it as it is where it `mayGoOn`. */
+/** Starts it, or goes on with it, and tells how it ended. `CollectedError` leaves it as it is where it `mayGoOn`. */
 async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): Promise<JobResult> {
-  const { project, pipeline, inputs } = options;
   const started = await startJob(options, holder);
+  const tell = tellOf(options.tell, started.job);
+  tell({ kind: 'job-started', executor: started.job.executor });
+  const end = await runStarted(options, started, { holder, mayGoOn })
+    .then((ran) => compared(options, ran))
+    .catch((error: unknown) => ({ error }));
+  tell({ kind: 'job-ended', outcome: outcomeOf(end, mayGoOn && !options.signal.aborted) });
+  if ('error' in end) throw end.error;
+  return end.result;
+}
+
+/** Finds out what a job changed in its output. */
+async function compared({ project }: JobOptions, ran: Ran): Promise<JobEnd> {
+  if ('error' in ran) return ran;
+  const { result } = ran;
+  try {
+    return { result, output: await outputChanges(project, result) };
+  } catch (error) {
+    return { error, job: result.job };
+  }
+}
+
+type Ran = { readonly result: JobResult } | Extract<JobEnd, { error: unknown }>;
+
+async function runStarted(
+  options: JobOptions,
+  started: Started,
+  { holder, mayGoOn }: { readonly holder: Holder; readonly mayGoOn: boolean },
+): Promise<Ran> {
+  const { project, pipeline, inputs } = options;
   const { job } = started;
   await using begun = started.begun;
   const base = await baseOf(begun.snapshot, pipeline.name, options.branch);
@@ -47,29 +78,31 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
   const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(job.id)), Math.min(jobTimeoutMs, timerMsMax));
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal, watch.signal, broken.signal]);
-  const run = new JobRun({ ...options, signal }, { ...started, base }, watch);
+  using run = new JobRun({ ...options, signal }, { ...started, base }, watch);
   await using publisher = new Publisher({
     project,
     what: `results of ${pipeline.name}`,
     also: (change) => watch.hold(change),
+    published: (results) => run.tell({ kind: 'published', results }),
     failed: (error) => broken.abort(error),
   });
   try {
     await run.datums(publisher);
-    return await run.finish();
+    return { result: await run.finish() };
   } catch (thrown) {
     const isKept = await publisher.flush().then(
       () => true,
       () => false, // the error before says more
     );
     const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
-    if (watch.isLost || (mayGoOn && error instanceof CollectedError)) throw error;
+    if (watch.isLost || (mayGoOn && error instanceof CollectedError)) return { error };
     const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
     const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
     const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
-    if (ended && isKept && options.signal.aborted) throw interrupted(options, ended);
-    if (!ended || !isStopped || options.signal.aborted) throw error;
-    return { job: ended, before: base?.output, after: undefined, recomputed: undefined, outside: undefined };
+    if (ended && isKept && options.signal.aborted) return { error: interrupted(options, ended), job: ended };
+    if (!ended || !isStopped || options.signal.aborted) return { error, job: ended };
+    const result = { job: ended, before: base?.output, after: undefined, recomputed: undefined, outside: undefined };
+    return { result };
   } finally {
     clearTimeout(timer || undefined);
   }

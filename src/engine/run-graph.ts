@@ -8,8 +8,10 @@ import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
 import { canonicalJson, hashOf } from '../model/canonical.ts';
 import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
+import { tellOf, type Tell } from './events.ts';
 import { runJob } from './job.ts';
 import type { JobOptions, JobResult } from './job-run.ts';
+import { endedJob } from './outcome.ts';
 import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
 import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
@@ -28,9 +30,8 @@ export interface GraphOptions {
   jobOptions(
     pipeline: Pipeline,
     inputs: JobInputs,
-  ): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs'>>;
-  /** Told of each job as it begins. */
-  begins(pipeline: Pipeline): void;
+  ): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs' | 'tell'>>;
+  readonly tell: Tell;
 }
 
 /** One pipeline's run; without a result it was not runnable. */
@@ -63,7 +64,7 @@ export async function graphFor(
 
 /** Runs one after another. What reads the output of a job that failed is not run. Throws `usage` for a name that no branch may have. */
 export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
-  const { project } = options;
+  const { project, tell } = options;
   if (options.branch !== undefined) checkBranchName(options.branch);
   const { order, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
   const stopped = order.find((pipeline) => pipeline.stopped)?.name;
@@ -80,12 +81,14 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
       const reason = `it reads the output of pipeline ${above}, and job ${failed.get(above)?.id} of that pipeline did not succeed`;
       const job = await writeUnrunnable(options, { pipeline, branch, inputs, reason });
       failed.set(pipeline.name, job);
+      tellOf(tell, job)({ kind: 'job-ended', outcome: endedJob(job) });
       yield { pipeline, job, result: undefined };
       continue;
     }
-    options.begins(pipeline);
+    tell({ kind: 'waiting', for: 'preparation', pipeline: pipeline.name, branch });
     await makeBranch(options, pipeline, branch, inputs);
-    const result = await runJob({ ...(await options.jobOptions(pipeline, inputs)), project, pipeline, branch, inputs });
+    const needs = await options.jobOptions(pipeline, inputs);
+    const result = await runJob({ ...needs, project, pipeline, branch, inputs, tell });
     if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
     yield { pipeline, job: result.job, result };
   }

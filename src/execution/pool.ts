@@ -10,6 +10,7 @@ import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
 import type { Result } from '../pipelines/jobs/results.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Publisher } from '../results/publisher.ts';
+import type { WorkEvent } from './events.ts';
 
 /** A job as its pool sees it. */
 export interface PoolJob {
@@ -27,8 +28,8 @@ export interface PoolJob {
   readonly signal: AbortSignal;
   /** Told once of every datum: a command that fails has a result too. */
   done(planned: PlannedDatum, result: Result): void;
-  /** Something worth knowing that is not a result. */
-  note(line: string): void;
+  /** Told of what happens to workers and datums. Never throws. */
+  tell(event: WorkEvent): void;
 }
 
 export interface Pool {

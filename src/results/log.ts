@@ -22,12 +22,15 @@ export class DatumLog {
     this.bytesMax = bytesMax;
   }
 
-  add(bytes: Buffer): void {
-    if (this.bytes > this.bytesMax) return;
-    const room = this.bytesMax - this.bytes;
+  /** Returns what of it is kept: that which is within the limit. */
+  add(bytes: Buffer): Buffer {
+    const room = Math.max(0, this.bytesMax - this.bytes);
+    const kept = bytes.subarray(0, room);
+    if (this.bytes > this.bytesMax) return kept;
     this.bytes += bytes.length;
-    this.keep(bytes.subarray(0, room));
+    this.keep(kept);
     if (bytes.length > room) this.remark(`the log ends here: it is longer than ${this.bytesMax} bytes`);
+    return kept;
   }
 
   /** Adds one line of the engine's own, whatever the command has printed last and however much, and whatever names are in it. */

@@ -46,6 +46,6 @@ export function jobInfo(job: Job): JobInfo {
 }
 
 /** How long a job took; null while it runs. */
-export function secondsOf({ started, finished }: Job): number | null {
+export function secondsOf({ started, finished }: Pick<Job, 'started' | 'finished'>): number | null {
   return finished === undefined ? null : (finished - started) / 1000;
 }

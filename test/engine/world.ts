@@ -176,14 +176,17 @@ export class EngineWorld implements AsyncDisposable {
     return last as GraphStep;
   }
 
-  graph(name: string, { branch, workers = 1, ...more }: RunWords = {}) {
+  graph(
+    name: string,
+    { branch, workers = 1, tell = () => undefined, ...more }: RunWords = {},
+  ): AsyncGenerator<GraphStep> {
     const { project, executor } = this;
     return runGraph({
       project,
       names: [name],
       branch,
       pinned: new Map(),
-      begins: () => undefined,
+      tell,
       jobOptions: async () => {
         const folder = join(this.dir, String((this.runs += 1)));
         await mkdir(join(folder, 'logs'), { recursive: true });
@@ -193,8 +196,6 @@ export class EngineWorld implements AsyncDisposable {
           logs: () => Promise.resolve(join(folder, 'logs')),
           recompute: 0,
           signal: new AbortController().signal,
-          progress: () => undefined,
-          note: () => undefined,
           ...more,
         };
       },

@@ -10,22 +10,21 @@ import { settingsFrom } from '../../dist/app/settings.js';
 const settings = settingsFrom({}, process.env);
 const opened = await openProject(settings);
 const session = await RunSession.open(settings, opened, { executor: process.argv[2], idleWorkersMax: 4 });
-const nothing = () => undefined;
 const stop = new AbortController();
 process.on('SIGINT', () => stop.abort(new Error('stopped')));
 let runs = 0;
 
 try {
   for await (const name of createInterface({ input: process.stdin })) {
-    const request = { names: [name], branch: undefined, inputs: [], workers: 1, recompute: 0 };
+    const target = { kind: 'pipeline', name };
+    const request = { target, branch: undefined, reprocess: false, inputs: [], workers: 1, recompute: 0 };
     runs += 1;
     // Only the first run is stopped by the signal.
     const signal = runs === 1 ? stop.signal : new AbortController().signal;
-    const told = { signal, begins: nothing, progress: nothing, note: nothing };
     const begun = performance.now();
     let answer;
     try {
-      for await (const { job } of runInSession(session, { ...request, ...told })) {
+      for (const { job } of await runInSession(session, { ...request, signal, listeners: [] })) {
         answer = { state: job.state, reason: job.reason, counts: job.counts };
       }
     } catch (error) {

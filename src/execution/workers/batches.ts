@@ -4,9 +4,10 @@
  */
 import { timerMsMax } from '../../base/async.ts';
 import type { Queue } from '../../base/queue.ts';
-import type { Exit } from '../executor.ts';
+import type { DatumFailure } from '../events.ts';
+import type { Ending, Exit } from '../executor.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
-import { Attempt, broken, describe, type RunOptions } from './run-datum.ts';
+import { Attempt, broken, type RunOptions } from './run-datum.ts';
 import { type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 
 export interface BatchOptions extends RunOptions {
@@ -67,6 +68,7 @@ class Batch {
       await this.ended(exit);
       return this.waiting;
     } catch (error) {
+      this.current?.attempt.leave(error);
       const planned = (this.current ?? this.waiting)?.planned;
       if (!planned || signal.aborted) throw error;
       return broken(planned, error);
@@ -81,7 +83,7 @@ class Batch {
     held: () => Promise<boolean>,
   ): Promise<Readonly<Record<string, string>> | undefined> {
     this.hasAsked = true;
-    const mayGoOn = await this.finish(failed ? 'the command said that the datum failed' : undefined, held);
+    const mayGoOn = await this.finish(failed ? { cause: 'said' } : undefined, held);
     if (!mayGoOn) return undefined;
     const { options } = this;
     const taken = this.waiting ?? (await this.take());
@@ -99,13 +101,14 @@ class Batch {
   private begin(taken: Waiting): Attempt {
     const attempt = new Attempt(this.options, taken.planned);
     this.current = { ...taken, attempt };
-    for (const bytes of this.early.splice(0)) attempt.log.add(bytes);
+    attempt.begin();
+    for (const bytes of this.early.splice(0)) attempt.print(bytes);
     return attempt;
   }
 
   private print(bytes: Buffer): void {
     const kept = this.early.reduce((sum, { length }) => sum + length, 0);
-    if (this.current) this.current.attempt.log.add(bytes);
+    if (this.current) this.current.attempt.print(bytes);
     // One piece more than fits, so that the log says that something is left out.
     else if (kept <= this.options.spec.devLimits.logBytesMax) this.early.push(Buffer.from(bytes));
   }
@@ -117,26 +120,33 @@ class Batch {
 
   /** The process has ended: the datum that it had has failed, or the first one when it asked for none. */
   private async ended(exit: Exit): Promise<void> {
-    const why = this.timeout.signal.aborted ? describe({ kind: 'timeout' }) : describe(exit.ending);
+    const ending: Ending = this.timeout.signal.aborted ? { kind: 'timeout' } : exit.ending;
     if (this.waiting && !this.hasAsked) {
       this.begin(this.waiting);
       this.waiting = undefined;
-      await this.finish(`${why}, and never called next datum`);
-    } else await this.finish(why);
+      await this.finish({ cause: 'never-asked', ending });
+    } else await this.finish({ cause: 'ending', ending });
     this.waiting ??= await this.take();
   }
 
   /** Ends the current datum, if there is one. False when the command went on, though it was stopped, and must end. */
-  private async finish(failure: string | undefined, held?: () => Promise<boolean>): Promise<boolean> {
+  private async finish(failure: DatumFailure | undefined, held?: () => Promise<boolean>): Promise<boolean> {
     clearTimeout(this.timer);
     const { current } = this;
     this.current = undefined;
     if (!current) return true;
     const { planned, left, attempt } = current;
-    const failed = failure ?? (await attempt.succeed(held));
-    if (typeof failed !== 'string') this.done(planned, failed);
-    else if (left > 1) this.waiting = { planned, left: left - 1 };
-    else this.done(planned, await attempt.end('failed', failed));
+    try {
+      const done = failure ?? (await attempt.succeed(held));
+      if (!('cause' in done)) this.done(planned, done);
+      else if (left > 1) {
+        attempt.again(done);
+        this.waiting = { planned, left: left - 1 };
+      } else this.done(planned, await attempt.end('failed', done));
+    } catch (error) {
+      attempt.leave(error);
+      throw error;
+    }
     try {
       this.options.slot.empty();
     } catch (error) {

@@ -32,7 +32,7 @@ export class LocalPool implements Pool {
   async run(job: PoolJob): Promise<void> {
     let isTold = false;
     const tellOnce = (line: string): void => {
-      if (!isTold) job.note(line);
+      if (!isTold) job.tell({ kind: 'note', line });
       isTold = true;
     };
     const loops = Array.from({ length: this.options.count }, () => {
@@ -83,6 +83,7 @@ class WorkerLoop {
   private async work(first: PlannedDatum, went: () => void): Promise<undefined> {
     const { job } = this;
     const { session, sandbox } = this.options;
+    job.tell({ kind: 'waiting', for: 'worker' });
     const open = await session.take(job.spec.name, sandbox).catch((error: unknown) => broken(first, error));
     let isSound = false;
     try {

@@ -2,6 +2,7 @@
  * One datum through its tries: input in, command, output taken in.
  */
 import { join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
 import { isPachError, PachError } from '../../base/errors.ts';
 import { encodeRows, type DatumStats, type Outcome } from '../../model/records/pipelines.ts';
 import type { Hash } from '../../model/refs.ts';
@@ -9,6 +10,7 @@ import { entrySize } from '../../model/tree.ts';
 import type { Directory } from '../../versions/directories.ts';
 import { rowsBytesMax, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import { datumVariables } from './environment.ts';
+import { datumName, failureText, type DatumFailure, type DatumOutcome } from '../events.ts';
 import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import type { PoolJob } from '../pool.ts';
 import { outsideText } from '../../results/links.ts';
@@ -18,7 +20,7 @@ import type { Slot } from './slot.ts';
 import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
 import { storeResult, takeOut, type Output } from '../../results/take-out.ts';
 
-export interface RunOptions extends Omit<PoolJob, 'queue' | 'done' | 'note'> {
+export interface RunOptions extends Omit<PoolJob, 'queue' | 'done'> {
   readonly worker: Worker;
   readonly slot: Slot;
   /** Told of a datum whose command left something in its sandbox, and where. */
@@ -31,17 +33,28 @@ const reasonLengthMax = 1000;
 /** Throws when the worker broke or the job was aborted; a command that fails is a result. */
 export async function runDatum(options: RunOptions, planned: PlannedDatum): Promise<Result> {
   const attempt = new Attempt(options, planned);
-  for (let left = options.spec.datumTries; ; left -= 1) {
-    const done = await attempt.run(left === 1);
-    if (done) return done;
+  try {
+    for (let left = options.spec.datumTries; ; left -= 1) {
+      attempt.begin();
+      const done = await attempt.run(left === 1);
+      if (done) return done;
+    }
+  } catch (error) {
+    attempt.leave(error);
+    throw error;
   }
 }
 
-/** What came of a datum that never ran a command of its own: it asked for the next one, or ended. */
+/**
+ * A datum at a worker: what its tries took and printed, and what came of it. Who calls `begin`
+ * makes sure that the try ends: by `succeed`, `end`, `again` or `leave`.
+ */
 export class Attempt {
-  readonly log: DatumLog;
+  private readonly log: DatumLog;
   private readonly options: RunOptions;
   private readonly planned: PlannedDatum;
+  private readonly printed = new StringDecoder();
+  private isOpen = false;
   private readonly started = Date.now();
   private downloadMs = 0;
   private processMs = 0;
@@ -60,6 +73,27 @@ export class Attempt {
     return datumVariables(this.planned.datum);
   }
 
+  begin(): void {
+    this.isOpen = true;
+    this.options.tell({ kind: 'datum-begun', datum: datumName(this.planned) });
+  }
+
+  /** Adds what a command printed to the log. */
+  print(bytes: Buffer): void {
+    this.tellPrinted(this.printed.write(this.log.add(bytes)));
+  }
+
+  /** Ends the try without a result, so that another one can begin. */
+  again(failure: DatumFailure): void {
+    this.ended({ state: 'again', failure });
+  }
+
+  /** Ends a try that an error has broken off, if it has not ended yet. */
+  leave(error: unknown): void {
+    const why = this.options.signal.aborted ? 'stopped' : isWorkerBroken(error) ? 'worker-broke' : 'engine-failed';
+    this.ended({ state: 'unfinished', why });
+  }
+
   /** One try. Undefined when it failed and there are more to come. */
   async run(isLast: boolean): Promise<Result | undefined> {
     const { spec, slot } = this.options;
@@ -67,13 +101,16 @@ export class Attempt {
     try {
       const binds = await this.fill();
       const { ending } = await this.command(cmd, stdin, binds);
-      const failed = isAccepted(spec, ending) ? await this.succeed() : describe(ending);
-      if (typeof failed !== 'string') return failed;
-      this.log.remark(`failed: ${failed}`);
+      const done = isAccepted(spec, ending) ? await this.succeed() : ({ cause: 'ending', ending } as const);
+      if (!('cause' in done)) return done;
+      this.log.remark(`failed: ${failureText(done)}`);
       const handled = errCmd && (await this.command(errCmd, errStdin, binds));
-      if (!isLast) return undefined;
+      if (!isLast) {
+        this.again(done);
+        return undefined;
+      }
       const recovered = handled !== undefined && isAccepted(spec, handled.ending);
-      return await this.end(recovered ? 'recovered' : 'failed', failed);
+      return await this.end(recovered ? 'recovered' : 'failed', done);
     } finally {
       slot.empty();
     }
@@ -87,26 +124,31 @@ export class Attempt {
   }
 
   /** Takes in what the command wrote; what is wrong with it when it can't be. `held`: see `Task.nextDatum`. */
-  async succeed(held?: () => Promise<boolean>): Promise<Result | string> {
+  async succeed(held?: () => Promise<boolean>): Promise<Result | DatumFailure> {
     const { reader, slot, signal } = this.options;
     const { datum } = this.planned;
     const begun = performance.now();
     try {
-      return await this.options.publisher.write(async (upload) => {
+      const result = await this.options.publisher.write(async (upload) => {
         const out = await takeOut({ reader, upload, datum, folder: slot.out, signal });
         if (held && !(await held())) throw wentOn();
         this.uploadMs += performance.now() - begun;
         return this.store(upload, 'success', '', out);
       });
+      this.ended({ state: 'success', stats: result.outcome.stats });
+      return result;
     } catch (error) {
       if (!isPachError(error, 'failed', 'denied', 'conflict', 'not-found')) throw error;
-      return `pach can't store its output: ${error.what}: ${error.why}`;
+      return { cause: 'output', what: error.what, why: error.why };
     }
   }
 
   /** Stores that it failed, or recovered, with its log and no output. */
-  end(state: 'failed' | 'recovered', reason: string): Promise<Result> {
-    return this.options.publisher.write((upload) => this.store(upload, state, reason, undefined));
+  async end(state: 'failed' | 'recovered', failure: DatumFailure): Promise<Result> {
+    const reason = failureText(failure);
+    const result = await this.options.publisher.write((upload) => this.store(upload, state, reason, undefined));
+    this.ended({ state, failure, reason: result.outcome.reason, stats: result.outcome.stats });
+    return result;
   }
 
   /** Counts what a command took. */
@@ -129,7 +171,7 @@ export class Attempt {
       binds,
       timeoutMs: spec.datumTimeoutMs,
       outputBytesMax: spec.devLimits.outputBytesMax,
-      log: (bytes) => this.log.add(bytes),
+      log: (bytes) => this.print(bytes),
       signal,
     });
     this.count(exit);
@@ -157,6 +199,17 @@ export class Attempt {
     return { key, result: { outcome, tree }, keep: state === 'success' && !isRecheck };
   }
 
+  private ended(outcome: DatumOutcome): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.tellPrinted(this.printed.end());
+    this.options.tell({ kind: 'datum-ended', datum: datumName(this.planned), outcome });
+  }
+
+  private tellPrinted(text: string): void {
+    if (text !== '') this.options.tell({ kind: 'printed', datum: this.planned.datum.id, text });
+  }
+
   private stats(out: Directory | undefined): DatumStats {
     const { started: startedMs, downloadMs, processMs, uploadMs, cpuMs, memoryBytesPeak } = this;
     const inputBytes = this.planned.datum.files.reduce((sum, { entry }) => sum + entrySize(entry), 0);
@@ -177,30 +230,6 @@ function wentOn(): PachError {
   });
 }
 
-/** How a command failed, for people. */
-export function describe(ending: Ending): string {
-  switch (ending.kind) {
-    case 'exit':
-      return `the command ended with exit code ${ending.code}`;
-    case 'signal':
-      return `signal ${ending.signal} ended the command`;
-    case 'timeout':
-      return 'the command took longer than datum_timeout allows';
-    case 'out-of-memory':
-      return 'the command ran out of memory: resource_limits.memory is too small for it';
-    case 'too-much-output':
-      return 'the command wrote more to /pfs/out than dev.limits.output allows';
-    case 'too-many-processes':
-      return 'the command started more processes than dev.limits.processes allows';
-    case 'not-stopped':
-      return 'pach could not stop processes of the command, so it did not store the output';
-    case 'not-started':
-      return `the command did not start: ${ending.why}`;
-    case 'aborted':
-      return 'the command was stopped';
-  }
-}
-
 /** That the worker is of no use any more, and which datum it had. */
 export class BrokenWorker extends Error {
   readonly planned: PlannedDatum;
@@ -213,5 +242,9 @@ export class BrokenWorker extends Error {
 
 /** Throws what came of a datum whose worker broke. */
 export function broken(planned: PlannedDatum, error: unknown): never {
-  throw isPachError(error, 'failed', 'unreachable') ? new BrokenWorker(planned, error) : error;
+  throw isWorkerBroken(error) ? new BrokenWorker(planned, error) : error;
+}
+
+function isWorkerBroken(error: unknown): boolean {
+  return isPachError(error, 'failed', 'unreachable');
 }
