@@ -96,8 +96,10 @@ type WithoutTime<E> = E extends RunEvent ? Omit<E, 'time'> : never;
 /** Tells all listeners of an event. Never throws. */
 export type Tell = (event: WithoutTime<RunEvent>) => void;
 
+export type TellOfJob = (event: WorkEvent | JobEvent) => void;
+
 /** The same for the events of one job. */
-export function tellOf(tell: Tell, { id: job, pipeline, branch }: JobNames): (event: WorkEvent | JobEvent) => void {
+export function tellOf(tell: Tell, { id: job, pipeline, branch }: JobNames): TellOfJob {
   return (event) => tell({ ...event, job, pipeline, branch });
 }
 

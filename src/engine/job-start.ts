@@ -27,8 +27,6 @@ export interface Started {
   readonly recipe: Recipe;
 }
 
-const noCounts = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 };
-
 /** Throws `conflict` when another engine runs the pipeline for the same branch. */
 export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
   const { project, pipeline, branch, executor } = options;
@@ -36,9 +34,7 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
   await using begun = await project.begin();
   const [recipeRef] = await begun.upload.data.add([recipe]);
   if (!recipeRef) throw new Error('a recipe was not stored');
-  const inputs = options.inputs.map(({ repo, branch: from, commit }) => {
-    return { repo, branch: from, commit: commit?.id ?? (noCommit as CommitId) };
-  });
+  const inputs = inputCommits(options.inputs);
   const job = await project.update(
     `start job of ${pipeline.name}`,
     async (change) => {
@@ -52,21 +48,10 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
       const next: Job = goesOn
         ? { ...newest, executor: executor.name, stopping: false }
         : {
+            ...newJob(pipeline, newest),
             ...identity,
             id: hashOf(identityOf(identity), Buffer.from(`attempt ${count}`)).toString('hex', 0, 16) as CommitId,
-            pipelineVersion: pipeline.version,
-            state: 'running',
-            started: Math.max(Date.now(), (newest?.started ?? 0) + 1),
-            reason: '',
-            counts: noCounts,
             executor: executor.name,
-            stopping: false,
-            codeOrigin: pipeline.codeOrigin,
-            datums: undefined,
-            hasDatums: false,
-            restarted: false,
-            code: pipeline.code,
-            hasCode: pipeline.code !== undefined,
           };
       setJob(change, next);
       return next;
@@ -74,6 +59,31 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
     begun,
   );
   return { begun: await project.begin(), job, recipe };
+}
+
+/** What a job's entry begins with. `newest`: the job before it, which is older by its time too. */
+export function newJob(pipeline: Pipeline, newest: Job | undefined) {
+  return {
+    pipeline: pipeline.name,
+    pipelineVersion: pipeline.version,
+    state: 'running',
+    started: Math.max(Date.now(), (newest?.started ?? 0) + 1),
+    reason: '',
+    counts: { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 },
+    stopping: false,
+    codeOrigin: pipeline.codeOrigin,
+    hasDatums: false,
+    restarted: false,
+    hasCode: pipeline.code !== undefined,
+    spec: pipeline.specRef,
+    datums: undefined,
+    code: pipeline.code,
+  } as const;
+}
+
+/** Inputs as a job's entry names them. */
+export function inputCommits(inputs: JobInputs): Job['inputs'] {
+  return inputs.map(({ repo, branch, commit }) => ({ repo, branch, commit: commit?.id ?? (noCommit as CommitId) }));
 }
 
 export async function recipeFor({

@@ -2,13 +2,26 @@
  * One job: a pipeline's command over all datums of its inputs' versions, and the commit that comes
  * of it. Whatever dies in the middle, the same job goes on when it is run again, and what was
  * published of it is not computed twice.
+ *
+ * The states of its entry in the store:
+ *
+ *   running ─┬─▶ success     its output is committed to its branch
+ *            ├─▶ failure     datums failed, or two wrote the same file; its output is committed aside
+ *            │               the engine itself failed: the error is thrown too
+ *            ├─▶ killed      it was stopped or took too long: there is no output
+ *            │               it was interrupted: the error is thrown too
+ *            └─▶ running     garbage was collected that it relied on: it starts again
+ *                            another engine has its lease, or the store is away: the error is
+ *                            thrown, and whoever runs it next goes on with it
+ *   unrunnable               it never ran, since what it reads did not succeed (unrunnable.ts)
  */
 import { timerMsMax } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import type { JobId } from '../model/records/pipelines.ts';
 import { CollectedError, collectedOr } from '../versions/renew.ts';
 import { tellOf } from './events.ts';
-import { JobRun, type JobOptions, type JobResult } from './job-run.ts';
+import { abandonJob, finishJob, type EndOptions, type JobResult } from './job-end.ts';
+import { JobRun, type JobOptions } from './job-run.ts';
 import { startJob, type Started } from './job-start.ts';
 import { outcomeOf, type JobEnd } from './outcome.ts';
 import { outputChanges } from './output-changes.ts';
@@ -50,6 +63,9 @@ async function runOnce(options: JobOptions, holder: Holder, mayGoOn: boolean): P
   return end.result;
 }
 
+/** How a started job came to its end, before its output is compared with the one before. */
+type Ran = { readonly result: JobResult } | Extract<JobEnd, { error: unknown }>;
+
 /** Finds out what a job changed in its output. */
 async function compared({ project }: JobOptions, ran: Ran): Promise<JobEnd> {
   if ('error' in ran) return ran;
@@ -61,8 +77,7 @@ async function compared({ project }: JobOptions, ran: Ran): Promise<JobEnd> {
   }
 }
 
-type Ran = { readonly result: JobResult } | Extract<JobEnd, { error: unknown }>;
-
+/** Runs the datums, and writes down how the job ended. Rejects where not even that could begin. */
 async function runStarted(
   options: JobOptions,
   started: Started,
@@ -78,7 +93,8 @@ async function runStarted(
   const timer = jobTimeoutMs && setTimeout(() => stop.abort(tooLong(job.id)), Math.min(jobTimeoutMs, timerMsMax));
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal, watch.signal, broken.signal]);
-  using run = new JobRun({ ...options, signal }, { ...started, base }, watch);
+  const ends: EndOptions = { options: { ...options, signal }, start: { ...started, base }, watch };
+  using run = new JobRun(ends.options, ends.start);
   await using publisher = new Publisher({
     project,
     what: `results of ${pipeline.name}`,
@@ -87,8 +103,7 @@ async function runStarted(
     failed: (error) => broken.abort(error),
   });
   try {
-    await run.datums(publisher);
-    return { result: await run.finish() };
+    return { result: await finishJob(ends, await run.run(publisher)) };
   } catch (thrown) {
     const isKept = await publisher.flush().then(
       () => true,
@@ -98,7 +113,8 @@ async function runStarted(
     if (watch.isLost || (mayGoOn && error instanceof CollectedError)) return { error };
     const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
     const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
-    const ended = await run.abandon(isStopped ? 'killed' : 'failure', reason).catch(() => undefined);
+    const state = isStopped ? 'killed' : 'failure';
+    const ended = await abandonJob(ends, { state, reason, counts: run.counts }).catch(() => undefined);
     if (ended && isKept && options.signal.aborted) return { error: interrupted(options, ended), job: ended };
     if (!ended || !isStopped || options.signal.aborted) return { error, job: ended };
     const result = { job: ended, before: base?.output, after: undefined, recomputed: undefined, outside: undefined };

@@ -7,7 +7,7 @@ import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Rechecked } from '../results/recheck.ts';
 import { CollectedError } from '../versions/renew.ts';
 import type { EndedJob, ErrorData, JobOutcome, RecomputedDatum } from './events.ts';
-import type { JobResult } from './job-run.ts';
+import type { JobResult } from './job-end.ts';
 import type { OutputChanges } from './output-changes.ts';
 
 /** How a started job came to its end: with a result, or with an error that ends the run too. */

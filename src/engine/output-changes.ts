@@ -5,7 +5,7 @@ import { entrySize } from '../model/tree.ts';
 import { Files } from '../versions/reading/files.ts';
 import type { Project } from '../versions/project.ts';
 import { rootOf } from '../versions/snapshot.ts';
-import type { JobResult } from './job-run.ts';
+import type { JobResult } from './job-end.ts';
 
 export interface OutputChanges {
   /** Files and symlinks. */

@@ -3,18 +3,18 @@
  */
 import { PachError } from '../base/errors.ts';
 import { checkBranchName } from '../model/address.ts';
-import type { CommitId } from '../model/records/commit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
-import { canonicalJson, hashOf } from '../model/canonical.ts';
 import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
 import { tellOf, type Tell } from './events.ts';
 import { runJob } from './job.ts';
-import type { JobOptions, JobResult } from './job-run.ts';
+import type { JobResult } from './job-end.ts';
+import type { JobOptions } from './job-run.ts';
 import { endedJob } from './outcome.ts';
-import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import type { Job } from '../pipelines/jobs/jobs.ts';
+import { writeUnrunnable } from './unrunnable.ts';
 import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
-import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
+import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 
@@ -79,7 +79,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const inputs = await inputsOf(options, await project.snapshot(), pipeline, order);
     if (above !== undefined) {
       const reason = `it reads the output of pipeline ${above}, and job ${failed.get(above)?.id} of that pipeline did not succeed`;
-      const job = await writeUnrunnable(options, { pipeline, branch, inputs, reason });
+      const job = await writeUnrunnable(project, { pipeline, branch, inputs, reason });
       failed.set(pipeline.name, job);
       tellOf(tell, job)({ kind: 'job-ended', outcome: endedJob(job) });
       yield { pipeline, job, result: undefined };
@@ -131,54 +131,4 @@ async function makeBranch(
   await project.update(`create branch ${name}@${branch}`, async (change) => {
     change.setBranch({ repo: name, name: branch, provenance: provenance.length > 0 ? provenance : provenanceOf(spec) });
   });
-}
-
-async function writeUnrunnable(
-  { project }: GraphOptions,
-  of: { readonly pipeline: Pipeline; readonly branch: string; readonly inputs: JobInputs; readonly reason: string },
-): Promise<Job> {
-  const { pipeline, branch, reason } = of;
-  await using begun = await project.begin();
-  const bytes = canonicalJson({});
-  const [recipe] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
-  if (!recipe) throw new Error('a recipe was not stored');
-  const inputs = of.inputs.map((input) => {
-    return { repo: input.repo, branch: input.branch, commit: input.commit?.id ?? (noCommit as CommitId) };
-  });
-  return await project.update(
-    `job of ${pipeline.name}`,
-    async (change) => {
-      const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
-      const now = Math.max(Date.now(), (newest?.started ?? 0) + 1);
-      const job: Job = {
-        id: hashOf(canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason })).toString(
-          'hex',
-          0,
-          16,
-        ) as CommitId,
-        pipeline: pipeline.name,
-        pipelineVersion: pipeline.version,
-        branch,
-        state: 'unrunnable',
-        started: now,
-        finished: now,
-        reason,
-        counts: { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 },
-        inputs,
-        executor: '',
-        stopping: false,
-        codeOrigin: pipeline.codeOrigin,
-        hasDatums: false,
-        restarted: false,
-        hasCode: pipeline.code !== undefined,
-        spec: pipeline.specRef,
-        recipe,
-        datums: undefined,
-        code: pipeline.code,
-      };
-      setJob(change, job);
-      return job;
-    },
-    begun,
-  );
 }

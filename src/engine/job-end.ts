@@ -1,0 +1,127 @@
+/**
+ * How a job is written down once its datums are done, or once it is clear that they will not be.
+ */
+import { PachError } from '../base/errors.ts';
+import type { OutsideLinks } from '../model/records/pipelines.ts';
+import { maybeJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { endLease } from '../pipelines/jobs/lease.ts';
+import { isNone, type BaseJob } from '../pipelines/jobs/plan.ts';
+import { unionOf, type UnionOptions, type UnionResult } from '../results/outputs.ts';
+import type { Rechecked } from '../results/recheck.ts';
+import type { Directory } from '../versions/directories.ts';
+import { commitFiles, committed } from '../versions/edit.ts';
+import { rootOf, type Commit } from '../versions/snapshot.ts';
+import type { JobDatums, JobOptions, JobStart } from './job-run.ts';
+import type { JobWatch } from './job-watch.ts';
+
+export interface JobResult {
+  readonly job: Job;
+  /** Output before, and now; the same one when nothing changed. */
+  readonly before: Commit | undefined;
+  readonly after: Commit | undefined;
+  /** Datums that were run again; undefined where none were to be. */
+  readonly recomputed: readonly Rechecked[] | undefined;
+  /** Of the datums that it looked at. */
+  readonly outside: OutsideLinks | undefined;
+}
+
+export interface EndOptions {
+  readonly options: JobOptions;
+  readonly start: JobStart;
+  readonly watch: JobWatch;
+}
+
+/** Makes the output commit and writes down how the job ended. */
+export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResult> {
+  const { options, start, watch } = of;
+  const { project, pipeline, branch } = options;
+  const { base, begun } = start;
+  const { map: datums, counts, recomputed, outside } = ran;
+  let union: UnionResult | undefined;
+  let reason = counts.failed > 0 ? `${counts.failed} of ${counts.total} datums failed` : '';
+  try {
+    union = await unionOf({
+      reader: project.reader,
+      upload: begun.upload,
+      before: base && outputOf(base),
+      datums,
+      now: start.job.started,
+      signal: options.signal,
+    });
+  } catch (error) {
+    if (!(error instanceof PachError) || error.code !== 'conflict') throw error;
+    reason = error.message;
+  }
+  const state = reason === '' ? 'success' : 'failure';
+  return project.update(
+    `job of ${pipeline.name}`,
+    async (change) => {
+      await watch.hold(change);
+      const head = (await change.snapshot.maybeBranch(pipeline.name, branch))?.head;
+      const before = head && (await change.snapshot.commitAt(head.commit));
+      const { root: tree, withEmptyFolders } = union ?? {};
+      const finished = Date.now();
+      const ended = { ...start.job, state, reason, counts, finished, datums, withEmptyFolders } as const;
+      const provenance = usedCommits(start.job.inputs);
+      const message = `job of ${pipeline.name}, version ${pipeline.version}`;
+      const { id, started } = ended;
+      const commit = { id, repo: pipeline.name, branch, message, provenance, started };
+      let after = before;
+      if (!tree) after = undefined;
+      else if (state === 'failure') after = await change.commitAside({ ...commit, tree });
+      else if (!before || !isSame(start, before, tree)) {
+        after = committed(await commitFiles(change, commit, { kind: 'output', tree }));
+      }
+      const baseNow = base && (await maybeJob(change.snapshot, base.job.id));
+      // A datum that was restarted since this job began is for the next one.
+      const restarted = (baseNow?.restarted ?? false) && !base?.job.restarted;
+      const job = { ...ended, output: after?.id, restarted };
+      setJob(change, job);
+      // It stays the base of the next job, which has all of it now.
+      if (base?.job.restarted && baseNow && after?.id === base.output.id) {
+        setJob(change, { ...baseNow, restarted: false });
+      }
+      endLease(change, start.job);
+      return { job, before, after, recomputed, outside };
+    },
+    begun,
+  );
+}
+
+/** Writes down that a job did not come to its end; what was published of it stays. */
+export async function abandonJob(
+  { options, start, watch }: EndOptions,
+  { state, reason, counts }: Pick<Job, 'reason' | 'counts'> & { readonly state: 'killed' | 'failure' },
+): Promise<Job> {
+  const { project, pipeline } = options;
+  return project.update(`job of ${pipeline.name}`, async (change) => {
+    await watch.holdLease(change);
+    const isStopped = (await maybeJob(change.snapshot, start.job.id))?.stopping === true;
+    const why = isStopped ? 'it was stopped' : reason;
+    const job = { ...start.job, state, reason: why, counts, finished: Date.now() };
+    setJob(change, job);
+    endLease(change, start.job);
+    return job;
+  });
+}
+
+/** True when the branch's head is what this job would commit: the same files from the same versions and spec. */
+function isSame({ base, job }: JobStart, head: Commit, root: Directory): boolean {
+  if (base?.output.id !== head.id || !head.tree.hash.equals(root.ref.hash)) return false;
+  const same = job.inputs.every(({ commit }, index) => commit === base.job.inputs[index]?.commit);
+  return same && base.job.inputs.length === job.inputs.length && base.job.spec.hash.equals(job.spec.hash);
+}
+
+/** What a job's output begins with; nothing where that has no empty folders, though datums made them. */
+function outputOf({ job: { datums, withEmptyFolders }, output }: BaseJob): UnionOptions['before'] {
+  if (!datums || withEmptyFolders === undefined) return undefined;
+  return { datums, root: rootOf(output), withEmptyFolders };
+}
+
+/** Each version once, without branches that had no commits. */
+function usedCommits(inputs: Job['inputs']): Job['inputs'] {
+  const used = inputs.filter(({ commit }) => !isNone(commit));
+  return used.filter(({ repo, commit }, index) => {
+    return used.findIndex((other) => other.repo === repo && other.commit === commit) === index;
+  });
+}
