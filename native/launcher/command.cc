@@ -21,14 +21,14 @@
 #include "filter.h"
 #include "freeze.h"
 #include "rights.h"
-#include "world.h"
+#include "sandbox.h"
 
 namespace launcher {
 
 namespace {
 
 constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** Processes of a world that are not the command's: the launcher, the first one, and one beyond the limit, to see it. */
+/** Processes of a sandbox that are not the command's: the launcher, the first one, and one beyond the limit, to see it. */
 constexpr rlim_t kSpareProcesses = 3;
 constexpr int kFirstCountMs = 20, kCountMs = 100;
 
@@ -106,7 +106,7 @@ void SetLimits(const Manner& manner, const RunPlan& plan) {
   Limit(RLIMIT_CORE, 0);
   Limit(RLIMIT_FSIZE, plan.output_bytes_max >= RLIM_INFINITY - 1 ? RLIM_INFINITY : plan.output_bytes_max + 1);
   // Only in a user namespace: outside of one the kernel counts all that the user runs on the machine.
-  if (manner.has_world && geteuid() != 0 && manner.processes_max > 0) Limit(RLIMIT_NPROC, manner.processes_max + kSpareProcesses);
+  if (manner.has_sandbox && geteuid() != 0 && manner.processes_max > 0) Limit(RLIMIT_NPROC, manner.processes_max + kSpareProcesses);
 }
 
 bool BecomeUser(const User& user) {
@@ -122,11 +122,11 @@ bool BecomeUser(const User& user) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   std::string why;
-  const std::string folder = manner.folder.empty() && manner.has_world ? "/" : manner.folder;
+  const std::string folder = manner.folder.empty() && manner.has_sandbox ? "/" : manner.folder;
   SetLimits(manner, plan);
   if (dup2(pipes.in.get(), 0) < 0 || dup2(pipes.log.get(), 1) < 0 || dup2(pipes.log.get(), 2) < 0) why = std::string("its streams: ") + std::strerror(errno);
   else if (!BecomeUser(manner.user)) why = std::string("it can't run as its user: ") + std::strerror(errno);
-  else if (manner.has_world && !DropRights()) why = std::string("its rights can't be taken: ") + std::strerror(errno);
+  else if (manner.has_sandbox && !DropRights()) why = std::string("its rights can't be taken: ") + std::strerror(errno);
   else if (!folder.empty() && chdir(folder.c_str()) != 0) why = errno == ENOENT ? "there is no folder " + folder : folder + ": " + std::strerror(errno);
   else if (!RefuseCalls()) why = std::string("its calls can't be filtered: ") + std::strerror(errno);
   else {
@@ -197,7 +197,7 @@ bool LauncherHasDied(const int* lifeline) {
   sigaddset(&signals, SIGTERM);
   sigprocmask(SIG_SETMASK, &signals, nullptr);
   try {
-    EnterWorld(plan.binds, manner.scratch);
+    EnterSandbox(plan.binds, manner.scratch);
   } catch (const Failure& failure) {
     Tell(pipes.report.get(), Report::kBroken, failure.error, failure.why);
     _exit(0);
@@ -234,10 +234,10 @@ Started StartCommand(const Manner& manner, const RunPlan& plan, const Texts& env
   if (!piped || !pipes.in) throw Failure{errno, std::string("no descriptors for a command: ") + std::strerror(errno)};
   fcntl(log[0], F_SETFL, O_NONBLOCK);
   fcntl(reports[0], F_SETFL, O_NONBLOCK);
-  const unsigned long namespaces = manner.has_world ? CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC : 0;
+  const unsigned long namespaces = manner.has_sandbox ? CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC : 0;
   started.pid = static_cast<pid_t>(syscall(SYS_clone, namespaces | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
   if (started.pid < 0) throw Failure{errno, std::string("a command can't be started: ") + std::strerror(errno)};
-  if (started.pid == 0 && manner.has_world) BeFirst(manner, plan, env, pipes);
+  if (started.pid == 0 && manner.has_sandbox) BeFirst(manner, plan, env, pipes);
   if (started.pid == 0) Become(manner, plan, env, pipes);
   return started;
 }

@@ -1,4 +1,4 @@
-// A command's processes: how they are started, in the launcher's world or beside it.
+// A command's processes: how they are started, in the launcher's sandbox or beside it.
 #pragma once
 #include <signal.h>
 #include <sys/types.h>
@@ -16,11 +16,11 @@ constexpr int kIgnored[] = {SIGPIPE, SIGINT, SIGHUP};
 
 /** What is the same for all commands of a worker. */
 struct Manner {
-  bool has_world = false;
+  bool has_sandbox = false;
   bool scratch = false;
   Texts env;
   User user{};
-  /** Empty: where the launcher was started, or / in a world. */
+  /** Empty: where the launcher was started, or / in a sandbox. */
   std::string folder;
   uint32_t processes_max = 0;
   /** A pipe whose write end only the launcher has: when it closes, readers know that the launcher has died. */
@@ -47,11 +47,11 @@ struct Report {
 };
 
 struct Started {
-  /** The command, or, in a world, the first process of its namespace. */
+  /** The command, or, in a sandbox, the first process of its namespace. */
   pid_t pid;
   Fd log;
   Fd reports;
-  /** In a world: where its first process is given an `Order`, each of which it answers. */
+  /** In a sandbox: where its first process is given an `Order`, each of which it answers. */
   Fd orders;
 };
 

@@ -34,9 +34,9 @@ void Session::KeepReport(Report report) {
   if (!report_) report_ = report;
 }
 
-/** Kills all that the command left, and waits for it. In a world the kernel has done so with the first process. */
+/** Kills all that the command left, and waits for it. In a sandbox the kernel has done so with the first process. */
 void Session::KillRest() {
-  if (manner_.has_world) return;
+  if (manner_.has_sandbox) return;
   for (;;) {
     if (is_first_) kill(-1, SIGKILL);
     else {

@@ -1,4 +1,4 @@
-// What no command may ask of the kernel, in a world or in a container: a filter of system calls.
+// What no command may ask of the kernel, in a sandbox or in a container: a filter of system calls.
 #pragma once
 
 namespace launcher {

@@ -113,7 +113,7 @@ std::optional<std::string> Below(const std::string& path, const std::string& fol
 
 /** Other paths to what lies at a path, or to a part of it: of bind mounts. */
 Texts OtherPaths(const std::string& path, const std::vector<Mount>& mounts) {
-  const uint64_t id = MountAt(OpenInWorld(path));
+  const uint64_t id = MountAt(OpenInSandbox(path));
   const auto own = std::find_if(mounts.begin(), mounts.end(), [&](const Mount& mount) { return mount.id == id; });
   const auto inner = own != mounts.end() ? Below(path, own->at) : std::nullopt;
   Texts found;
@@ -170,12 +170,12 @@ void Hidden::Hide(const Texts& paths, const Texts& sockets) {
     for (const std::string& other : OtherPaths(Resolve(path), mounts)) Add(other, false);
   }
   for (const std::string& path : sockets) {
-    if (IsSocket(OpenInWorld(Resolve(path)))) Add(path, true);
+    if (IsSocket(OpenInSandbox(Resolve(path)))) Add(path, true);
   }
   HideAll();
 }
 
-void Hidden::Allow(const std::string& path) { shown_.insert(MountAt(OpenInWorld(path))); }
+void Hidden::Allow(const std::string& path) { shown_.insert(MountAt(OpenInSandbox(path))); }
 
 bool Hidden::Renew() { return HasChanged() && HideAll(); }
 
@@ -200,7 +200,7 @@ bool Hidden::HideAll() {
 void Hidden::HideAt(const Place& hidden) {
   const std::string path = Resolve(hidden.path);
   for (const std::string& each : {hidden.path, path}) Watch(FolderAround(each));
-  const Fd place = OpenInWorld(path);
+  const Fd place = OpenInSandbox(path);
   if (!place || shown_.count(MountAt(place)) > 0 || (hidden.is_socket && !IsSocket(place))) return;
   if (IsFolder(place)) {
     for (const std::string& file : LinkedFrom(path)) Add(file, false);
@@ -217,8 +217,8 @@ bool Hidden::HideMounts() {
   for (auto shown = shown_.begin(); shown != shown_.end();) shown = ids.count(*shown) > 0 ? std::next(shown) : shown_.erase(shown);
   for (const Mount& mount : mounts) {
     if (!mount.is_ours) continue;
-    // The machine's own mounts, over which the world's lie, are listed with the same paths.
-    const Fd place = OpenInWorld(mount.at);
+    // The machine's own mounts, over which the sandbox's lie, are listed with the same paths.
+    const Fd place = OpenInSandbox(mount.at);
     if (MountAt(place) == mount.id) MountTmpfs(PathOf(place), kEmptyFolder);
   }
   const bool has_new = !std::includes(known_.begin(), known_.end(), ids.begin(), ids.end());

@@ -1,6 +1,6 @@
 // What no command may see of the machine: credentials, mounts of ours, sockets.
 //
-// A world shows the machine's folders as they are at every moment. So a place that is hidden may be
+// A sandbox shows the machine's folders as they are at every moment. So a place that is hidden may be
 // made or replaced later, and what is mounted over one goes when the machine renames another over
 // it: before each command it is looked whether anything of that kind has happened.
 #pragma once
@@ -25,7 +25,7 @@ class Hidden {
  public:
   /** Hides places of the machine, whether they exist yet or not, and those of `sockets` that are sockets. Throws Failure. */
   void Hide(const Texts& paths, const Texts& sockets);
-  /** What the world itself has put at a path is meant to be seen, should the path be a hidden one. */
+  /** What the sandbox itself has put at a path is meant to be seen, should the path be a hidden one. */
   void Allow(const std::string& path);
   /** Before a command: hides what has come, or come back, to these places. True when there are new mounts. Throws Failure. */
   bool Renew();

@@ -63,9 +63,9 @@ int Complain(const std::string& name, const char* why) {
 
 }  // namespace
 
-NextSocket ListenForNext(bool has_world) {
+NextSocket ListenForNext(bool has_sandbox) {
   std::string name = "pach-bin/socket";
-  if (!has_world) {
+  if (!has_sandbox) {
     unsigned char random[16];
     if (getrandom(random, sizeof random, 0) != sizeof random) throw Failure{errno, "no random numbers"};
     name = "@pach-next-";
@@ -82,8 +82,8 @@ NextSocket ListenForNext(bool has_world) {
     throw Failure{errno, std::string("no socket for next datum: ") + std::strerror(errno)};
   }
   // Another user than the launcher's may ask.
-  if (has_world) chmod(name.c_str(), 0666);
-  return {std::move(listener), has_world ? "/" + name : name};
+  if (has_sandbox) chmod(name.c_str(), 0666);
+  return {std::move(listener), has_sandbox ? "/" + name : name};
 }
 
 bool AnswerNext(int client, const Texts& env, int log) {

@@ -24,14 +24,14 @@
 
 namespace launcher {
 
-/** A socket that is visible only in the worker's world or container; `name` is the value of PACH_NEXT. */
+/** A socket that is visible only in the worker's sandbox or container; `name` is the value of PACH_NEXT. */
 struct NextSocket {
   Fd listener;
   std::string name;
 };
 
 /** Throws Failure. */
-NextSocket ListenForNext(bool has_world);
+NextSocket ListenForNext(bool has_sandbox);
 
 /** Answers a client that waits; false when it has ended. `log` is the pipe that the command prints to. */
 bool AnswerNext(int client, const Texts& env, int log);

@@ -20,7 +20,7 @@ void Check(bool good, const std::string& what) {
 
 std::string PathOf(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
-Fd OpenInWorld(const std::string& path, uint64_t resolve) {
+Fd OpenInSandbox(const std::string& path, uint64_t resolve) {
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = resolve;

@@ -1,4 +1,4 @@
-// What a command of a world may do: nothing that reaches beyond files and processes of its own.
+// What a command of a sandbox may do: nothing that reaches beyond files and processes of its own.
 #pragma once
 
 namespace launcher {

@@ -12,7 +12,7 @@
 
 #include "environment.h"
 #include "session.h"
-#include "world.h"
+#include "sandbox.h"
 
 namespace launcher {
 
@@ -35,9 +35,9 @@ void Session::Begin(Reader reader) {
   run.plan.output_bytes_max = reader.U64();
   run.plan.batching = reader.Flag();
   reader.End();
-  if (!run.plan.binds.empty() && !manner_.has_world) Malformed();
+  if (!run.plan.binds.empty() && !manner_.has_sandbox) Malformed();
   // Only the first process of a PID namespace can stop all that the command started.
-  if (run.plan.batching && !manner_.has_world && !is_first_) Malformed();
+  if (run.plan.batching && !manner_.has_sandbox && !is_first_) Malformed();
   Texts env = manner_.env;
   SetAll(&env, run.plan.env);
   if (run.plan.batching) {
@@ -54,7 +54,7 @@ void Session::Begin(Reader reader) {
   run.began_us = NowUs();
   run.measure_at_us = run.began_us + kMeasureUs;
   run.count_at_us = run.began_us + kCountUs;
-  if (manner_.has_world) RenewWorld();
+  if (manner_.has_sandbox) RenewSandbox();
   run.started = StartCommand(manner_, run.plan, env);
   run.plan.stdin_bytes.clear();
   run_ = std::move(run);
@@ -92,7 +92,7 @@ void Session::AnswerClient(bool there, const Texts& env) {
 
 /** Has the first process of the command's namespace carry out an order; nullopt when that process has ended. */
 std::optional<bool> Session::Give(Order order) {
-  if (!manner_.has_world) return freezer_.Obey(order);
+  if (!manner_.has_sandbox) return freezer_.Obey(order);
   const char byte = static_cast<char>(order);
   if (write(run_->started.orders.get(), &byte, 1) != 1) return std::nullopt;
   pollfd waiting{run_->started.reports.get(), POLLIN, 0};
@@ -138,8 +138,8 @@ void Session::End(Kind reason, bool at_once) {
   const pid_t pid = run_->started.pid;
   if (at_once) run_->kill_at_us = NowUs();
   else {
-    // In a world this is the first process of the namespace, which passes the signal on.
-    if (manner_.has_world || kill(-pid, SIGTERM) != 0) kill(pid, SIGTERM);
+    // In a sandbox this is the first process of the namespace, which passes the signal on.
+    if (manner_.has_sandbox || kill(-pid, SIGTERM) != 0) kill(pid, SIGTERM);
     run_->kill_at_us = NowUs() + kGraceUs;
     // A stopped process does not act on SIGTERM before it is continued.
     Thaw();
@@ -151,7 +151,7 @@ void Session::OnTime() {
   const uint64_t now = NowUs();
   if (run.kill_at_us > 0 && now >= run.kill_at_us) {
     run.kill_at_us = now + kGraceUs;
-    if (!manner_.has_world) kill(-run.started.pid, SIGKILL);
+    if (!manner_.has_sandbox) kill(-run.started.pid, SIGKILL);
     kill(run.started.pid, SIGKILL);
   }
   if (run.plan.timeout_ms > 0 && now >= run.began_us + run.plan.timeout_ms * 1000) {

@@ -111,7 +111,7 @@ void Session::ReadLog(bool drain) {
 void Session::Fail(const Failure& failure) {
   if (run_) {
     kill(run_->started.pid, SIGKILL);
-    if (manner_.has_world) waitpid(run_->started.pid, nullptr, 0);
+    if (manner_.has_sandbox) waitpid(run_->started.pid, nullptr, 0);
     KillRest();
   }
   if (failure.why.empty()) return;

@@ -10,7 +10,7 @@
 #include "environment.h"
 #include "rights.h"
 #include "session.h"
-#include "world.h"
+#include "sandbox.h"
 
 extern char** environ;
 
@@ -53,12 +53,12 @@ void Session::Setup(Reader reader) {
   traces_.SetScratch(reader.List());
   const std::string changes = reader.Text();
   owner_ = {reader.U32(), reader.U32()};
-  manner_.has_world = reader.Flag();
-  if (manner_.has_world != namespaces_) Malformed();
+  manner_.has_sandbox = reader.Flag();
+  if (manner_.has_sandbox != namespaces_) Malformed();
   std::string output = "/pfs/out";
   memory_files_ = {"/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"};
-  if (manner_.has_world) {
-    WorldPlan plan{reader.Text(), reader.ListOfPairs(), reader.List(), reader.Flag(), reader.Flag(), reader.List(), reader.Text()};
+  if (manner_.has_sandbox) {
+    SandboxPlan plan{reader.Text(), reader.ListOfPairs(), reader.List(), reader.Flag(), reader.Flag(), reader.List(), reader.Text()};
     reader.End();
     output = plan.slot + "/out";
     memory_files_.clear();
@@ -66,7 +66,7 @@ void Session::Setup(Reader reader) {
       for (const char* name : {"/memory.events", "/memory.oom_control"}) memory_files_.push_back(folder + name);
     }
     manner_.scratch = plan.scratch;
-    next_ = MakeWorld(plan, secrets, manner_.user.id, manner_.user.group);
+    next_ = MakeSandbox(plan, secrets, manner_.user.id, manner_.user.group);
     if (!BoundRights()) throw Failure{errno, "the rights of commands can't be taken"};
   } else {
     reader.End();

@@ -18,7 +18,7 @@ export interface Followed {
   readonly isOutside: boolean;
 }
 
-interface World {
+interface LinkScope {
   readonly reader: BlobReader;
   readonly directories: Directories;
   readonly datum: Datum;
@@ -32,10 +32,10 @@ const outText = /^\/+(?:\.\/+)*pfs\/+(?:\.\/+)*out(?:\/+(.*))?$/s;
 const linksMax = 40;
 
 /** `path` is where the link lies as the command knows it, below /pfs/out. */
-export async function follow(world: World, path: string, target: string): Promise<Followed> {
+export async function follow(scope: LinkScope, path: string, target: string): Promise<Followed> {
   const place = posix.resolve(posix.dirname(path), target);
   if (isAtOrBelow(place, out)) return { stored: withinOut(path, target, place), isOutside: false };
-  return intoInput(world, place, linksMax);
+  return intoInput(scope, place, linksMax);
 }
 
 /** What people are told of links that lead outside. */
@@ -72,16 +72,16 @@ function stays(depth: number, path: string): boolean {
 }
 
 /** Links of the input are followed, too. */
-async function intoInput(world: World, place: string, left: number): Promise<Followed> {
+async function intoInput(scope: LinkScope, place: string, left: number): Promise<Followed> {
   if (!isAtOrBelow(place, root)) return { isOutside: true };
-  const found = await inInput(world, place);
+  const found = await inInput(scope, place);
   if (found?.kind !== 'symlink' || left === 0) return { stored: found, isOutside: false };
-  const target = textOfName(await bytesOf(world.reader, found));
-  const next = await intoInput(world, posix.resolve(posix.dirname(place), target), left - 1);
+  const target = textOfName(await bytesOf(scope.reader, found));
+  const next = await intoInput(scope, posix.resolve(posix.dirname(place), target), left - 1);
   return { stored: next.stored ?? found, isOutside: next.isOutside };
 }
 
-async function inInput({ directories, datum }: World, place: string): Promise<TreeEntry | undefined> {
+async function inInput({ directories, datum }: LinkScope, place: string): Promise<TreeEntry | undefined> {
   const [, , name, ...rest] = place.split('/');
   if (name === undefined || name === 'out') return undefined;
   const wanted = `/${rest.join('/')}`;

@@ -90,7 +90,7 @@ describe('a launcher', () => {
       'a variable without a name': new FrameWriter(toLauncher.setup).u8(protocolVersion).texts(['=x']).done(),
       'no program': Buffer.concat([setup, runFrame([]).done()]),
       'a flag of 2': Buffer.concat([setup, new FrameWriter(toLauncher.run).texts(['true']).texts([]).u8(2).done()]),
-      'binds without a world': Buffer.concat([
+      'binds without a sandbox': Buffer.concat([
         setup,
         new FrameWriter(toLauncher.run)
           .texts(['true'])
@@ -147,7 +147,7 @@ describe('a launcher', () => {
     }
   });
 
-  test('ends what descends from its commands, without a world too', async () => {
+  test('ends what descends from its commands, without a sandbox too', async () => {
     await using launcher = new Launcher(start().stream, 'w');
     await launcher.setup(plain);
     const exit = await run(
@@ -162,7 +162,7 @@ describe('a launcher', () => {
     expect((await run(launcher, 'sleep 9', { timeoutMs: 50 })).ending).toEqual({ kind: 'timeout' });
   });
 
-  test('filters the calls of its commands, without a world too', async () => {
+  test('filters the calls of its commands, without a sandbox too', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'pach-refused-'));
     try {
       buildRefused(join(dir, 'refused'));
@@ -196,8 +196,8 @@ test.runIf(isRoot)('where namespaces are not to be had it says what to do', asyn
   const script = `exec unshare -U --map-user=65534 --keep-caps sh -c '${forbid}; exec ${program} --fd 3 --namespaces'`;
   const child = spawn('sh', ['-c', script], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
   await using launcher = new Launcher(child.stdio[3] as Duplex, 'edges/1');
-  const world = { slot: '/', code: [], hidden: [], network: 'none', scratch: false, cgroups: [], program } as const;
-  const failure = await launcher.setup({ ...plain, world }).catch((error: unknown) => error);
+  const sandbox = { slot: '/', code: [], hidden: [], network: 'none', scratch: false, cgroups: [], program } as const;
+  const failure = await launcher.setup({ ...plain, sandbox }).catch((error: unknown) => error);
   expect(failure).toMatchObject({
     code: 'denied',
     message: "edges/1: commands can't be given namespaces of their own: No space left on device",

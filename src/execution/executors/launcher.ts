@@ -17,8 +17,8 @@ import {
 } from './frames.ts';
 import type { Frame } from './frames.ts';
 
-/** What a launcher with `--namespaces` makes its world of. */
-export interface LauncherWorld {
+/** What a launcher with `--namespaces` makes its sandbox of. */
+export interface LauncherSandbox {
   readonly slot: string;
   readonly code: readonly { readonly from: string; readonly to: string }[];
   readonly hidden: readonly string[];
@@ -39,14 +39,14 @@ export interface LauncherSetup {
   /** Undefined: the launcher's own. */
   readonly workingDir?: string | undefined;
   readonly processesMax: number;
-  /** Folders that are emptied after every command. A world needs none. */
+  /** Folders that are emptied after every command. A sandbox needs none. */
   readonly cleared: readonly string[];
   /** In a container: where the launcher sees what was written to its root. Undefined: commands are not looked after. */
   readonly changes?: string | undefined;
   /** Whose all in /pfs/out becomes; undefined: it stays as it is. */
   readonly outputOwner?: { readonly user: number; readonly group: number } | undefined;
   /** Exactly when the launcher was started with `--namespaces`. */
-  readonly world?: LauncherWorld | undefined;
+  readonly sandbox?: LauncherSandbox | undefined;
 }
 
 /** A command that runs, or a setup: at most one at a time. */
@@ -62,7 +62,7 @@ interface Pending {
   held?: ((held: boolean) => void) | undefined;
 }
 
-/** What the kernel says when a world must not be made. */
+/** What the kernel says when a sandbox must not be made. */
 const deniedErrnos: ReadonlySet<number> = new Set([
   constants.errno.EPERM,
   constants.errno.EACCES,
@@ -103,7 +103,7 @@ export class Launcher implements AsyncDisposable {
     return this.broken !== undefined;
   }
 
-  /** Once, first. Throws `denied` when the launcher may not make its world, `failed` for anything else. */
+  /** Once, first. Throws `denied` when the launcher may not make its sandbox, `failed` for anything else. */
   async setup(setup: LauncherSetup): Promise<void> {
     const frame = new FrameWriter(toLauncher.setup);
     frame.u8(protocolVersion).variables(setup.env);
@@ -116,9 +116,9 @@ export class Launcher implements AsyncDisposable {
       .text(setup.changes ?? '')
       .u32(setup.outputOwner?.user ?? 0)
       .u32(setup.outputOwner?.group ?? 0);
-    frame.u8(setup.world !== undefined);
-    if (setup.world) {
-      const { slot, code, hidden, network, scratch, cgroups, program } = setup.world;
+    frame.u8(setup.sandbox !== undefined);
+    if (setup.sandbox) {
+      const { slot, code, hidden, network, scratch, cgroups, program } = setup.sandbox;
       frame
         .text(slot)
         .list(code, ({ from, to }) => frame.text(from).text(to))

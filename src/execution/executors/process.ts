@@ -136,7 +136,7 @@ class ProcessWorker implements Worker {
   async run(task: Task): Promise<Exit> {
     if (this.closing) throw new PachError('failed', { what: this.options.name, why: 'the worker was closed' });
     const { launcher, mounts } = this.running;
-    // A world has the mounts of its beginning, and later ones only where the system shares mounts.
+    // A sandbox has the mounts of the time when it was made. It gets later ones only where this machine shares mounts.
     if (launcher.isBroken || changedBelow(mounts, task.binds)) {
       await stopLauncher(this.running);
       this.running = await startLauncher(this.executor, this.options, this.cgroups.folders);
@@ -201,7 +201,7 @@ function setupOf(program: string, options: WorkerOptions, cgroups: readonly stri
     workingDir,
     processesMax,
     cleared: [],
-    world: { slot, code, hidden: [...hidden, slot], network, scratch: memoryVolume, cgroups, program },
+    sandbox: { slot, code, hidden: [...hidden, slot], network, scratch: memoryVolume, cgroups, program },
   };
 }
 

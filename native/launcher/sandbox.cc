@@ -1,4 +1,4 @@
-#include "world.h"
+#include "sandbox.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,9 +24,9 @@ namespace launcher {
 
 namespace {
 
-/** Each costs a mount, which every command copies. */
+/** Entries of a folder that is shown one by one. Each entry is a mount, and every command copies all mounts. */
 constexpr int kSiblingsMax = 1000;
-/** Made anew for every command, or made by hand: nothing else can be shown below them. */
+/** Folders of the root that are the sandbox's own: code and secrets can't be shown below them, except in /run. */
 const std::set<std::string> kOwn = {"proc", "tmp", "dev", "run", "pfs", "pach-bin", "scratch"};
 
 Hidden hidden;
@@ -45,7 +45,7 @@ void CopyLink(int parent, const char* name, const std::string& to) {
   Check(symlink(target, to.c_str()) == 0, to);
 }
 
-/** What the machine mounts later comes as the machine has it. */
+/** Makes the machine's folders read-only again: what the machine has mounted in them since is not. */
 void KeepReadOnly() {
   DIR* entries = opendir(".");
   Check(entries != nullptr, "a folder can't be read");
@@ -56,7 +56,7 @@ void KeepReadOnly() {
   closedir(entries);
 }
 
-/** Shows every entry of an open folder of the machine (or of the world) in the folder `to`, but for `skipped`. */
+/** Shows every entry of an open folder of the machine (or of the sandbox) in the folder `to`, but for `skipped`. */
 void ShowEntries(const Fd& folder, const std::string& to, const std::set<std::string>& skipped) {
   const int fd = openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* entries = fd < 0 ? nullptr : fdopendir(fd);
@@ -82,17 +82,17 @@ void ShowEntries(const Fd& folder, const std::string& to, const std::set<std::st
   closedir(entries);
 }
 
-/** Makes a folder of the machine's one of the world's own, with the same entries, so that more can be put into it. */
+/** Makes a folder of the machine's one of the sandbox's own, with the same entries, so that more can be put into it. */
 void MakeOwn(const std::string& path) {
-  const Fd folder = OpenInWorld(path);
+  const Fd folder = OpenInSandbox(path);
   Check(static_cast<bool>(folder), path);
   MountTmpfs(PathOf(folder), "mode=755");
-  ShowEntries(folder, PathOf(OpenInWorld(path)), {});
+  ShowEntries(folder, PathOf(OpenInSandbox(path)), {});
 }
 
 bool IsReadOnly(const Fd& fd) { return faccessat(AT_FDCWD, PathOf(fd).c_str(), W_OK, 0) != 0; }
 
-/** A place of the world to mount on; made, with its parents, where it does not exist. */
+/** A place of the sandbox to mount on; made, with its parents, where it does not exist. */
 Fd PlaceFor(const std::string& path, bool folder) {
   const size_t first = path.find_first_not_of('/');
   if (path.empty() || path[0] != '/' || first == std::string::npos) throw Failure{0, path + ": code and secrets need an absolute path below /"};
@@ -101,13 +101,13 @@ Fd PlaceFor(const std::string& path, bool folder) {
   for (size_t end = path.find('/', first);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     const bool last = end == std::string::npos;
-    Fd found = OpenInWorld(part);
+    Fd found = OpenInSandbox(part);
     if (!found) {
       const size_t slash = part.rfind('/');
       const std::string parent = part.substr(0, slash);
-      if (IsReadOnly(OpenInWorld(parent))) MakeOwn(parent);
-      MakePoint(PathOf(OpenInWorld(parent)) + part.substr(slash), !last || folder);
-      found = OpenInWorld(part);
+      if (IsReadOnly(OpenInSandbox(parent))) MakeOwn(parent);
+      MakePoint(PathOf(OpenInSandbox(parent)) + part.substr(slash), !last || folder);
+      found = OpenInSandbox(part);
       Check(static_cast<bool>(found), part);
     }
     if (last) return found;
@@ -132,7 +132,7 @@ void Unshare(bool no_network) {
   const int flags = CLONE_NEWNS | (user != 0 ? CLONE_NEWUSER : 0) | (no_network ? CLONE_NEWNET : 0);
   Check(unshare(flags) == 0, "commands can't be given namespaces of their own");
   if (user != 0) MapSelf(user, group);
-  // What is unmounted on the machine must go here too; nothing goes the other way.
+  // Unmounts on the machine reach the sandbox, and nothing reaches the machine from here.
   Check(mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0, "the mounts of this machine");
   if (!no_network) return;
   const Fd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -142,13 +142,13 @@ void Unshare(bool no_network) {
   Check(socket_fd && ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) == 0, "the loopback interface");
 }
 
-/** Keys of whoever started this belong to a session that commands are not of. Where there are no more keys to be had, or none at all, the filter of calls remains. */
+/** Leaves the keyring of whoever started the launcher. This may fail, where the kernel has no keyrings or no room: the filter of system calls refuses them to commands anyway. */
 void JoinKeyring() { (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr); }
 
-/** A root that lies above the machine's, and is the working directory. */
+/** Mounts a new root over the machine's, and makes it the working directory. */
 void MakeRoot() {
   MountTmpfs("/", "mode=755");
-  // Only `..` of the root steps onto what is mounted over it.
+  // `..` of the root leads to the newest mount over it; no other path does.
   Check(chdir("/..") == 0, "/");
   const Fd machine(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   Check(static_cast<bool>(machine), "/");
@@ -156,7 +156,7 @@ void MakeRoot() {
   for (const char* name : {"proc", "tmp", "dev", "run", "pfs", "pach-bin", "scratch"}) MakePoint(name, true);
 }
 
-/** Read-only, which keeps nobody from writing to a device: their rights and times are the machine's. */
+/** Devices are mounted read-only so that commands can't change their rights and times, which are the machine's. Writing to a device still works. */
 void MakeDevices() {
   MountTmpfs("dev", "mode=755");
   for (const char* name : {"null", "zero", "full", "random", "urandom", "tty", "kfd", "dri", "nvidia-caps"}) {
@@ -164,14 +164,14 @@ void MakeDevices() {
     struct stat status {};
     if (stat(from.c_str(), &status) != 0) continue;
     MakePoint(from.substr(1), S_ISDIR(status.st_mode));
-    Show(from, OpenInWorld(from), true);
+    Show(from, OpenInSandbox(from), true);
   }
   DIR* devices = opendir("/dev");
   while (const dirent* entry = devices != nullptr ? readdir(devices) : nullptr) {
     if (std::strncmp(entry->d_name, "nvidia", 6) != 0 || std::strcmp(entry->d_name, "nvidia-caps") == 0) continue;
     const std::string from = std::string("/dev/") + entry->d_name;
     MakePoint(from.substr(1), false);
-    Show(from, OpenInWorld(from), true);
+    Show(from, OpenInSandbox(from), true);
   }
   if (devices != nullptr) closedir(devices);
   MakePoint("dev/pts", true);
@@ -181,7 +181,7 @@ void MakeDevices() {
   for (const auto& [target, link] : links) Check(symlink(target, link) == 0, link);
 }
 
-/** /run holds sockets that lead out; of it only how names are resolved is shown. */
+/** /run has sockets of the machine's services. Of it only the file is shown that /etc/resolv.conf leads to. */
 void MakeRun() {
   MountTmpfs("run", "mode=755");
   char* resolved = realpath("/etc/resolv.conf", nullptr);
@@ -190,13 +190,13 @@ void MakeRun() {
   if (path.compare(0, 5, "/run/") == 0) Show(path, PlaceFor(path, false), true);
   struct stat status {};
   // Elsewhere it is a link to /run.
-  if (lstat("/var/run", &status) == 0 && S_ISDIR(status.st_mode)) MountTmpfs(PathOf(OpenInWorld("/var/run")), "mode=755");
+  if (lstat("/var/run", &status) == 0 && S_ISDIR(status.st_mode)) MountTmpfs(PathOf(OpenInSandbox("/var/run")), "mode=755");
 }
 
 void HidePlaces(const Texts& paths, const Texts& sockets) {
   Texts machines;
   for (const std::string& path : paths) {
-    // Of the machine nothing is seen in folders of the world's own.
+    // Of the machine nothing is seen in folders of the sandbox's own.
     const std::string top = path.substr(0, path.find('/', 1));
     if (path.size() > 1 && path[0] == '/' && kOwn.count(top.substr(1)) == 0) machines.push_back(path);
   }
@@ -216,13 +216,13 @@ void WriteSecrets(const Pairs& secrets, uid_t owner, gid_t group) {
   for (const auto& [path, bytes] : secrets) {
     const std::string folder = path.substr(0, path.rfind('/'));
     if (folders.insert(folder).second) MountTmpfs(PathOf(PlaceFor(folder, true)), "mode=755");
-    const Fd holder = OpenInWorld(folder);
+    const Fd holder = OpenInSandbox(folder);
     const std::string place = PathOf(holder) + path.substr(folder.size());
     const Fd file(open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     Check(file && WriteAll(file.get(), bytes.data(), bytes.size()), path);
     Check(geteuid() != 0 || fchown(file.get(), owner, group) == 0, path);
   }
-  for (const std::string& folder : folders) Check(MakeReadOnly(OpenInWorld(folder).get(), "", false), folder);
+  for (const std::string& folder : folders) Check(MakeReadOnly(OpenInSandbox(folder).get(), "", false), folder);
 }
 
 /** The program of batching, under both of its names, and what it asks. */
@@ -230,12 +230,12 @@ NextSocket MakePrograms(const std::string& program) {
   MountTmpfs("pach-bin", "mode=755");
   for (const char* name : {"pach-bin/next", "pach-bin/pachctl"}) {
     MakePoint(name, false);
-    Show(program, OpenInWorld(name), true);
+    Show(program, OpenInSandbox(name), true);
   }
   return ListenForNext(true);
 }
 
-NextSocket Furnish(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group, const Texts& sockets) {
+NextSocket Furnish(const SandboxPlan& plan, const Pairs& secrets, uid_t owner, gid_t group, const Texts& sockets) {
   MakeDevices();
   MakeRun();
   HidePlaces(plan.hidden, sockets);
@@ -244,18 +244,18 @@ NextSocket Furnish(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid
   WriteSecrets(secrets, owner, group);
   for (const auto& [from, to] : plan.code) hidden.Allow(to);
   for (const auto& [path, bytes] : secrets) hidden.Allow(path);
-  Show(plan.slot + "/pfs", OpenInWorld("pfs"), true);
-  Show(plan.slot + "/out", OpenInWorld("pfs/out"), false);
+  Show(plan.slot + "/pfs", OpenInSandbox("pfs"), true);
+  Show(plan.slot + "/out", OpenInSandbox("pfs/out"), false);
   if (!plan.scratch) Check(rmdir("scratch") == 0, "/scratch");
-  for (const char* folder : {".", "dev", "run", "pach-bin"}) Check(MakeReadOnly(OpenInWorld(folder).get(), "", false), folder);
+  for (const char* folder : {".", "dev", "run", "pach-bin"}) Check(MakeReadOnly(OpenInSandbox(folder).get(), "", false), folder);
   return next;
 }
 
 }  // namespace
 
-NextSocket MakeWorld(const WorldPlan& plan, const Pairs& secrets, uid_t owner, gid_t group) {
+NextSocket MakeSandbox(const SandboxPlan& plan, const Pairs& secrets, uid_t owner, gid_t group) {
   for (const std::string& folder : plan.cgroups) WriteTo((folder + "/cgroup.procs").c_str(), "0");
-  // Those of the machine's network, which this process leaves.
+  // They are listed before this process leaves the machine's network, where it can't see them any more.
   const Texts sockets = plan.no_network ? SocketsInFolders() : Texts{};
   Unshare(plan.no_network);
   JoinKeyring();
@@ -263,12 +263,12 @@ NextSocket MakeWorld(const WorldPlan& plan, const Pairs& secrets, uid_t owner, g
   try {
     return Furnish(plan, secrets, owner, group, sockets);
   } catch (const Failure& failure) {
-    // The namespaces were to be had: no lack of rights to make worlds.
+    // The namespaces could be made, so this is no lack of rights: the error number would say that it is.
     throw Failure{0, failure.why};
   }
 }
 
-void RenewWorld() {
+void RenewSandbox() {
   try {
     if (hidden.Renew()) KeepReadOnly();
   } catch (const Failure& failure) {
@@ -276,7 +276,7 @@ void RenewWorld() {
   }
 }
 
-void EnterWorld(const Pairs& binds, bool scratch) {
+void EnterSandbox(const Pairs& binds, bool scratch) {
   const int proc = MS_NOSUID | MS_NODEV | MS_NOEXEC | (geteuid() == 0 ? MS_RDONLY : 0);
   Check(mount("proc", "proc", "proc", static_cast<unsigned long>(proc), nullptr) == 0, "/proc can't be shown");
   MountTmpfs("tmp", "mode=1777");
@@ -284,7 +284,7 @@ void EnterWorld(const Pairs& binds, bool scratch) {
   Check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") == 0, "/dev/pts");
   if (scratch) MountTmpfs("scratch", "mode=1777");
   for (const auto& [from, to] : binds) {
-    const Fd place = OpenInWorld("pfs/" + to, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    const Fd place = OpenInSandbox("pfs/" + to, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     Check(static_cast<bool>(place), "/pfs/" + to);
     Show(from, place, true);
   }
