@@ -2,7 +2,8 @@
 // it): a session of native/fuse with its reading, writing and interrupting threads, and the fetching
 // threads of native/fetch that fill the files which reads are answered from. This program is the
 // kernel on one side, several askers at once, and JavaScript on the other: one thread that takes
-// requests and replies in all the ways there are. What is read is compared.
+// requests and replies in all the ways there are. What is read is compared. First the parts of a session
+// are looked at one by one.
 // Usage: threads FOLDER SECONDS; ends with 0 when all was right.
 #include <cstdlib>
 #include <stdexcept>
@@ -13,6 +14,7 @@
 #include "../../data/errors.h"
 #include "files.h"
 #include "kernel.h"
+#include "parts.h"
 #include "script.h"
 
 // data/errors.cc is for JavaScript.
@@ -46,6 +48,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return 2;
   const auto half = std::chrono::milliseconds(500 * std::atoi(argv[2]));
   Files files(argv[1]);
+  CheckParts(&files);
   const int fd = InodeTable::CreateFile();
   for (unsigned turn = 0; turn < 2 && !failed; ++turn) {
     auto table = std::make_shared<InodeTable>(fd);
