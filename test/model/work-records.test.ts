@@ -4,7 +4,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isPachError } from '../../src/base/errors.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import {
   decodeClaim,
@@ -19,7 +18,7 @@ import {
   type Report,
 } from '../../src/model/records/work.ts';
 import type { TreeEntry } from '../../src/model/tree.ts';
-import { chunkRef, hashOf, must, packA } from './nodes.ts';
+import { codeOf, chunkRef, hashOf, must, packA } from './nodes.ts';
 
 const id = (digit: string): CommitId => digit.repeat(32) as CommitId;
 const datum = hashOf('datum').toString('hex');
@@ -167,14 +166,3 @@ describe('records of work', () => {
     );
   });
 });
-
-/** Code of the operating error that `body` ends in, if it ends in one; other errors are thrown on. */
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    if (!isPachError(error)) throw error;
-    return error.code;
-  }
-  return undefined;
-}
