@@ -77,7 +77,6 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     }
     const { timeoutMs = timeoutMsDefault } = options;
     const memory = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
-    const local = store.localPath('head') !== undefined;
     const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
     const dir = await openCache(cacheDir, header.id);
     const cacheBytesMax = options.cacheBytesMax ?? cacheBytesDefault;
@@ -88,11 +87,11 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
     const extents = new ExtentCache(store, {
       memoryBytesMax: memory / 4,
       // A folder of this machine is as near as its cache would be.
-      disk: local ? undefined : new DiskCache(space),
+      disk: store.isLocal ? undefined : new DiskCache(space),
       files: cache,
       firstReads,
       notes,
-      readAroundBytes: local ? mebibyte / 8 : mebibyte,
+      readAroundBytes: store.isLocal ? mebibyte / 8 : mebibyte,
       timeoutMs,
     });
     const { project: name, author } = settings;
@@ -102,7 +101,7 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
       project,
       store,
       storeId: header.id,
-      firstReads: local || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
+      firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
       files: {
         cache,
         filler: new Filler(store, space, timeoutMs, (memory * 3) / 8),

@@ -40,7 +40,7 @@ export async function openWritableStore(
     let supports = false;
     const store = guardWrites(inner, async () => {
       // Of folders, link(2) and flock(2) are known to keep the promise.
-      if (inner.localPath('head') !== undefined) return inner;
+      if (inner.isLocal) return inner;
       if (header && (await isProbed(home, { id: header.id, url: inner.url }))) return inner;
       supports = await conditionalWrites(inner);
       if (supports) await remember();

@@ -6,23 +6,25 @@
  * and any number may write at once. `.tmp` holds what is being written.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, type BigIntStats } from 'node:fs';
 import { link, lstat, readdir, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Semaphore } from '../base/async.ts';
-import { assert, PachError } from '../base/errors.ts';
+import { assert, isPachError, PachError } from '../base/errors.ts';
 import { native } from '../base/native.ts';
 import { removeOne } from '../base/remove.ts';
 import { DurableFolders, openRegular, syncFolder } from './durable.ts';
 import { errnoOf, fromErrno } from '../base/system-errors.ts';
 import { checkKey, checkPrefix, isListed, smallObjectBytesMax } from './keys.ts';
 import { leftovers } from './leftovers.ts';
-import type { DirectSource, Leftovers, ObjectInfo, Store, Token } from './store.ts';
+import type { DirectSource, Leftovers, ObjectInfo, Store, Token, Versioned } from './store.ts';
 
 /** Objects open for reading at once: the threads that read are fewer, and descriptors may be few. */
 const readsMax = 32;
 /** Entries of a folder whose sizes are asked for at once. */
 const listAhead = 64;
+/** A file that changed so long ago has other times than one that is written from now on, however coarse the kernel's clock. */
+const settledMs = 2000;
 
 /**
  * Within a process, one at a time waits for a folder's lock: the wait holds a thread of the pool,
@@ -51,9 +53,12 @@ export async function openFolder(root: string): Promise<Store> {
 
 class FolderStore implements Store {
   readonly url: string;
+  readonly isLocal = true;
   private readonly folders: DurableFolders;
   private readonly turn: Semaphore;
   private readonly reads = new Semaphore(readsMax);
+  /** Of each key that is watched, the last version that was read, and how its file looked. */
+  private readonly watched = new Map<string, { readonly token: Token; readonly look: string }>();
 
   constructor(root: string) {
     this.url = root;
@@ -77,20 +82,22 @@ class FolderStore implements Store {
     });
   }
 
-  async readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
-    try {
-      return await this.withFile(key, async (file) => {
-        const { size } = await file.stat();
-        if (size > smallObjectBytesMax) {
-          throw new PachError('damaged', { what: this.localPath(key), why: `it has ${size} bytes, far too many` });
-        }
-        const bytes = await readRange(file, 0, size);
-        return { bytes, token: tokenOf(bytes) };
-      });
-    } catch (error) {
-      if (error instanceof PachError && error.code === 'not-found') return undefined;
-      throw error;
-    }
+  async readWithToken(key: string): Promise<Versioned | undefined> {
+    return orAbsent(this.withFile(key, (file) => this.wholeOf(key, file)));
+  }
+
+  async readIfChanged(key: string, token: Token): Promise<Versioned | 'unchanged' | undefined> {
+    // The file is opened each time: NFS answers a stat of a path from what it knew some time ago.
+    const read = this.withFile(key, async (file) => {
+      const before = this.watched.get(key);
+      const found = await file.stat({ bigint: true });
+      const look = lookOf(found);
+      if (before?.token === token && before.look === look) return 'unchanged';
+      const whole = await this.wholeOf(key, file);
+      if (Date.now() - Number(found.ctimeMs) > settledMs) this.watched.set(key, { token: whole.token, look });
+      return whole.token === token ? 'unchanged' : whole;
+    });
+    return orAbsent(read);
   }
 
   async writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
@@ -198,6 +205,15 @@ class FolderStore implements Store {
     });
   }
 
+  private async wholeOf(key: string, file: FileHandle): Promise<Versioned> {
+    const { size } = await file.stat();
+    if (size > smallObjectBytesMax) {
+      throw new PachError('damaged', { what: this.localPath(key), why: `it has ${size} bytes, far too many` });
+    }
+    const bytes = await readRange(file, 0, size);
+    return { bytes, token: tokenOf(bytes) };
+  }
+
   private async withFile<T>(key: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
     const path = this.localPath(key);
     const read = async (): Promise<T> => {
@@ -241,6 +257,21 @@ class FolderStore implements Store {
 
 async function settled(calls: readonly Promise<void>[]): Promise<PromiseRejectedResult[]> {
   return (await Promise.allSettled(calls)).filter((result) => result.status === 'rejected');
+}
+
+/** Undefined for an object that is not there. */
+async function orAbsent<T>(read: Promise<T>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (isPachError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+/** Differs between any two versions of a file, unless one was written right after the other. */
+function lookOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 }
 
 function absentAsEmpty(error: unknown): [] {

@@ -19,9 +19,11 @@ export function limitStore(store: Store, requestsMax: number): Store {
     within(deadline, (until) => hedge(pace, bytes, () => work(until)));
   return {
     url: store.url,
+    isLocal: store.isLocal,
     read: (key, offset, length, deadline) => read(deadline, length, (until) => store.read(key, offset, length, until)),
     readTail: (key, length, deadline) => read(deadline, length, (until) => store.readTail(key, length, until)),
     readWithToken: (key, deadline) => within(deadline, (until) => store.readWithToken(key, until)),
+    readIfChanged: (key, token, deadline) => within(deadline, (until) => store.readIfChanged(key, token, until)),
     writeIfAbsent: (key, parts, signal) => limit.run(() => store.writeIfAbsent(key, parts, signal), signal),
     writeIfUnchanged: (key, bytes, token) => limit.run(() => store.writeIfUnchanged(key, bytes, token)),
     list: (prefix, signal) => store.list(prefix, signal),

@@ -5,7 +5,7 @@
  */
 import { assert, PachError } from '../base/errors.ts';
 import { checkKey, checkPrefix, isListed } from './keys.ts';
-import type { ObjectInfo, Store, Token } from './store.ts';
+import type { ObjectInfo, Store, Token, Versioned } from './store.ts';
 
 interface Kept {
   readonly bytes: Buffer;
@@ -19,6 +19,7 @@ function turn(): Promise<void> {
 
 export class MemoryStore implements Store {
   readonly url = 'memory:';
+  readonly isLocal = false;
   private readonly objects = new Map<string, Kept>();
   private versions = 0;
   private closed = false;
@@ -38,11 +39,16 @@ export class MemoryStore implements Store {
     return { bytes: Buffer.from(bytes.subarray(Math.max(0, bytes.length - length))), size: bytes.length };
   }
 
-  async readWithToken(key: string): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+  async readWithToken(key: string): Promise<Versioned | undefined> {
     checkKey(key);
     await this.call();
     const kept = this.objects.get(key);
     return kept && { bytes: Buffer.from(kept.bytes), token: kept.token };
+  }
+
+  async readIfChanged(key: string, token: Token): Promise<Versioned | 'unchanged' | undefined> {
+    const found = await this.readWithToken(key);
+    return found?.token === token ? 'unchanged' : found;
   }
 
   async writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {

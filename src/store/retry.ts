@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Deadline, timeoutMsDefault } from '../base/deadline.ts';
 import { isPachError, PachError } from '../base/errors.ts';
-import type { DirectSource, ObjectInfo, Store, Token } from './store.ts';
+import type { DirectSource, ObjectInfo, Store, Token, Versioned } from './store.ts';
 
 export interface RetryOptions {
   /**
@@ -32,6 +32,7 @@ export class UnknownOutcome extends PachError {}
 
 export class RetryingStore implements Store {
   readonly url: string;
+  readonly isLocal: boolean;
   private readonly store: Store;
   private readonly timeoutMs: number;
   private readonly firstContactMs: number;
@@ -41,6 +42,7 @@ export class RetryingStore implements Store {
 
   constructor(store: Store, options: RetryOptions = {}) {
     this.url = store.url;
+    this.isLocal = store.isLocal;
     this.store = store;
     this.timeoutMs = options.timeoutMs ?? timeoutMsDefault;
     this.firstContactMs = Math.min(this.timeoutMs, options.firstContactMs ?? 3_000);
@@ -56,8 +58,12 @@ export class RetryingStore implements Store {
     return this.persistRead(given, (deadline) => this.store.readTail(key, length, deadline));
   }
 
-  readWithToken(key: string, given?: Deadline): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+  readWithToken(key: string, given?: Deadline): Promise<Versioned | undefined> {
     return this.persistRead(given, (deadline) => this.store.readWithToken(key, deadline));
+  }
+
+  readIfChanged(key: string, token: Token, given?: Deadline): Promise<Versioned | 'unchanged' | undefined> {
+    return this.store.readIfChanged(key, token, given ?? new Deadline(this.timeoutMs));
   }
 
   writeIfAbsent(key: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean> {

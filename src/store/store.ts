@@ -7,6 +7,12 @@ import type { Deadline } from '../base/deadline.ts';
 /** Names one version of a mutable object; opaque, compared by the store alone. */
 export type Token = string & { readonly brand: 'Token' };
 
+/** A whole small object and its version. */
+export interface Versioned {
+  readonly bytes: Uint8Array;
+  readonly token: Token;
+}
+
 export interface ObjectInfo {
   readonly key: string;
   /** Bytes. */
@@ -17,6 +23,9 @@ export interface ObjectInfo {
 export interface Store {
   /** For messages and as identity of the place; never holds credentials. */
   readonly url: string;
+
+  /** True when objects are files of this machine: `localPath` names one for every key then. */
+  readonly isLocal: boolean;
 
   /**
    * The bytes [offset, offset+length) of an object; fewer only where the object ends.
@@ -29,7 +38,14 @@ export interface Store {
   readTail(key: string, length: number, deadline?: Deadline): Promise<{ bytes: Uint8Array; size: number }>;
 
   /** A whole small object and its token, or undefined when the key is absent. */
-  readWithToken(key: string, deadline?: Deadline): Promise<{ bytes: Uint8Array; token: Token } | undefined>;
+  readWithToken(key: string, deadline?: Deadline): Promise<Versioned | undefined>;
+
+  /**
+   * The same for a caller who knows the version `token`, as a watcher asks again and again: `unchanged` while
+   * that is the present one, of which no byte is read then, as a rule. It is one request, never retried: the
+   * caller asks again anyway.
+   */
+  readIfChanged(key: string, token: Token, deadline?: Deadline): Promise<Versioned | 'unchanged' | undefined>;
 
   /**
    * Stores an object of these parts, one after another, unless the key exists. True when it was

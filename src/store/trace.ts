@@ -3,7 +3,15 @@
  */
 import type { Store } from './store.ts';
 
-type Verb = 'read' | 'readTail' | 'readWithToken' | 'writeIfAbsent' | 'writeIfUnchanged' | 'list' | 'delete';
+type Verb =
+  | 'read'
+  | 'readTail'
+  | 'readWithToken'
+  | 'readIfChanged'
+  | 'writeIfAbsent'
+  | 'writeIfUnchanged'
+  | 'list'
+  | 'delete';
 
 interface TracedRequest {
   readonly verb: Verb;
@@ -23,7 +31,7 @@ export class Trace {
   }
 
   get bytesRead(): number {
-    return this.sum('read', 'readTail', 'readWithToken');
+    return this.sum('read', 'readTail', 'readWithToken', 'readIfChanged');
   }
 
   get bytesWritten(): number {
@@ -78,6 +86,7 @@ export function traceStore(store: Store): { store: Store; counts: Trace } {
   const counts = new Trace();
   const traced: Store = {
     url: store.url,
+    isLocal: store.isLocal,
     read: (key, offset, length) => counts.note('read', key, () => store.read(key, offset, length), lengthOf),
     readTail: (key, length) =>
       counts.note(
@@ -92,6 +101,13 @@ export function traceStore(store: Store): { store: Store; counts: Trace } {
         key,
         () => store.readWithToken(key),
         (found) => found?.bytes.length ?? 0,
+      ),
+    readIfChanged: (key, token, deadline) =>
+      counts.note(
+        'readIfChanged',
+        key,
+        () => store.readIfChanged(key, token, deadline),
+        (found) => (found === undefined || found === 'unchanged' ? 0 : found.bytes.length),
       ),
     writeIfAbsent: (key, parts, signal) =>
       counts.note(

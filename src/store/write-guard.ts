@@ -18,9 +18,11 @@ export function guardWrites(store: Store, writable: () => Promise<Store>): Store
   };
   return {
     url: store.url,
+    isLocal: store.isLocal,
     read: (...of) => store.read(...of),
     readTail: (...of) => store.readTail(...of),
     readWithToken: (...of) => store.readWithToken(...of),
+    readIfChanged: (...of) => store.readIfChanged(...of),
     writeIfAbsent: async (key, parts, signal) => (await target()).writeIfAbsent(key, parts, signal),
     writeIfUnchanged: async (key, bytes, token) => (await target()).writeIfUnchanged(key, bytes, token),
     list: (prefix, signal) => store.list(prefix, signal),

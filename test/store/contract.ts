@@ -5,7 +5,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
 import { conditionalWrites } from '../../src/store/probe.ts';
-import type { ObjectInfo, Store, Token } from '../../src/store/store.ts';
+import type { ObjectInfo, Store, Token, Versioned } from '../../src/store/store.ts';
 
 export interface Made {
   readonly store: Store;
@@ -137,6 +137,25 @@ export function runAll(name: string, make: () => Promise<Made>): void {
       expect(await store.writeIfUnchanged(key, Buffer.from('three'), undefined)).toBeDefined();
     });
 
+    test('who knows a version is told when it is not the present one', async () => {
+      const key = fresh();
+      expect(await store.readIfChanged(key, 'made-up' as Token)).toBeUndefined();
+      let token = (await other.writeIfUnchanged(key, Buffer.from('version 0'), undefined))!;
+      for (let version = 1; version <= 20; version += 1) {
+        expect(await store.readIfChanged(key, token)).toBe('unchanged');
+        expect(await store.readIfChanged(key, token)).toBe('unchanged');
+        const next = (await other.writeIfUnchanged(key, Buffer.from(`version ${version}`), token))!;
+        const found = await store.readIfChanged(key, token);
+        expect(found).toEqual({ bytes: expect.anything(), token: next });
+        expect(text((found as Versioned).bytes)).toBe(`version ${version}`);
+        token = next;
+      }
+      const found = (await store.readIfChanged(key, 'made-up' as Token)) as Versioned;
+      expect([text(found.bytes), found.token]).toEqual(['version 20', token]);
+      await store.delete(key);
+      expect(await store.readIfChanged(key, token)).toBeUndefined();
+    });
+
     test('20 writers race for a new object: one wins, with all its bytes', async () => {
       for (let round = 0; round < 5; round++) {
         const key = fresh();
@@ -232,6 +251,7 @@ export function runAll(name: string, make: () => Promise<Made>): void {
         await expect(store.read(key, 0, 1)).rejects.toThrow(invalid);
         await expect(store.readTail(key, 1)).rejects.toThrow(invalid);
         await expect(store.readWithToken(key)).rejects.toThrow(invalid);
+        await expect(store.readIfChanged(key, 'any' as Token)).rejects.toThrow(invalid);
         await expect(store.writeIfAbsent(key, [])).rejects.toThrow(invalid);
         await expect(store.writeIfUnchanged(key, Buffer.alloc(0), undefined)).rejects.toThrow(invalid);
         await expect(store.delete(key)).rejects.toThrow(invalid);
@@ -291,6 +311,7 @@ export function runAll(name: string, make: () => Promise<Made>): void {
     test('localPath is a file with the bytes, or nothing', async () => {
       const key = fresh();
       expect(store.localPath(key)).toBe(other.localPath(key));
+      expect(store.isLocal).toBe(store.localPath(key) !== undefined);
       if (store.localPath(key) === undefined) return;
       await put(key, 'plain file');
       const { readFileSync } = await import('node:fs');

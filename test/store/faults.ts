@@ -18,7 +18,7 @@ export type Outcome =
   | 'torn' // of reads: zeros from some place on
   | 'wrong'; // of reads: some bytes are others
 
-export type Verb = Exclude<keyof Store, 'url' | 'localPath' | 'close'>;
+export type Verb = Exclude<keyof Store, 'url' | 'isLocal' | 'localPath' | 'close'>;
 
 export const refused = (error: PachError) => error.why === 'refused';
 
@@ -67,6 +67,7 @@ export function faultyStore(store: Store, next: (verb: Verb, key: string) => Out
   };
   return {
     url: store.url,
+    isLocal: store.isLocal,
     read: (key, offset, length) => call('read', key, () => store.read(key, offset, length), damaged),
     readTail: (key, length) =>
       call(
@@ -82,6 +83,7 @@ export function faultyStore(store: Store, next: (verb: Verb, key: string) => Out
         () => store.readWithToken(key),
         (outcome, found) => found && { ...found, bytes: damaged(outcome, found.bytes) },
       ),
+    readIfChanged: (key, token) => call('readIfChanged', key, () => store.readIfChanged(key, token)),
     writeIfAbsent: (key, parts, signal) => call('writeIfAbsent', key, () => store.writeIfAbsent(key, parts, signal)),
     writeIfUnchanged: (key, bytes, token) =>
       call('writeIfUnchanged', key, () => store.writeIfUnchanged(key, bytes, token)),

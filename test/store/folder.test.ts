@@ -125,6 +125,24 @@ test('who may not write is told so, and can read', async () => {
   chmodSync(root, 0o755);
 });
 
+test.runIf(existsSync('/proc/self/io'))(
+  'of an object that stays as it is no byte is read',
+  async () => {
+    const store = await openStore(freshRoot());
+    const bytes = 8 << 20;
+    const token = (await store.writeIfUnchanged('head', Buffer.alloc(bytes), undefined))!;
+    const read = () => Number(/^rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
+    // As soon as the file is old enough to be known by its looks.
+    for (let before = -Infinity; read() - before > bytes;) {
+      before = read();
+      expect(await store.readIfChanged('head', token)).toBe('unchanged');
+    }
+    const next = (await store.writeIfUnchanged('head', Buffer.alloc(bytes, 1), token))!;
+    expect(await store.readIfChanged('head', token)).toMatchObject({ token: next });
+  },
+  30_000,
+);
+
 test('nothing is made before the first write; what is made has the rights that the umask leaves', async () => {
   const root = freshRoot();
   const store = await openStore(root);

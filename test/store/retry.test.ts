@@ -33,6 +33,20 @@ test('requests that fail are tried again', async () => {
   expect(await memory.readWithToken('a')).toBeUndefined();
 });
 
+test('who asks whether something has changed is told at once that nobody knows', async () => {
+  const memory = new MemoryStore();
+  const token = (await memory.writeIfUnchanged('head', Buffer.from('one'), undefined))!;
+  let requests = 0;
+  const store = retryOf(
+    faultyStore(memory, () => {
+      requests += 1;
+      return 'lost';
+    }),
+  );
+  await expect(store.readIfChanged('head', token)).rejects.toSatisfy((error) => isPachError(error, 'unreachable'));
+  expect(requests).toBe(1);
+});
+
 test('a write of equal bytes by another counts as ours, of other bytes does not', async () => {
   const memory = new MemoryStore();
   await memory.writeIfAbsent('a', [Buffer.from('theirs')]);

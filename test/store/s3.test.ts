@@ -33,14 +33,15 @@ afterEach(() => {
 
 /**
  * A way to the gateway that breaks: of the connections' answers, the next `cuts` are cut after
- * `passBytes` bytes, while all that is asked goes through.
+ * `passBytes` bytes, while all that is asked goes through. `sent` are the bytes of all answers so far.
  */
 async function brokenWay(
   endpoint: string,
-): Promise<{ endpoint: string; cut(answers: number, passBytes: number): void }> {
+): Promise<{ endpoint: string; cut(answers: number, passBytes: number): void; sent(): number }> {
   const port = Number(new URL(endpoint).port);
   let cuts = 0;
   let passBytes = 0;
+  let sent = 0;
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1');
@@ -59,6 +60,7 @@ async function brokenWay(
         return;
       }
       passed += cuts > 0 ? bytes.length : 0;
+      sent += bytes.length;
       near.write(bytes);
     });
   });
@@ -67,8 +69,22 @@ async function brokenWay(
     server.close();
     for (const socket of sockets) socket.destroy();
   });
-  return { endpoint: way, cut: (answers, bytes) => ([cuts, passBytes] = [answers, bytes]) };
+  return { endpoint: way, cut: (answers, bytes) => ([cuts, passBytes] = [answers, bytes]), sent: () => sent };
 }
+
+test('of an object that stays as it is the server sends nothing', async () => {
+  const { url, endpoint } = await s3ForTests();
+  const way = await brokenWay(endpoint);
+  const store = await openStore(url.replace(endpoint, way.endpoint));
+  const bytes = Buffer.alloc(1 << 20);
+  const token = (await store.writeIfUnchanged('head', bytes, undefined))!;
+  for (let look = 0; look < 5; look += 1) expect(await store.readIfChanged('head', token)).toBe('unchanged');
+  expect(way.sent()).toBeLessThan(bytes.length);
+  const next = (await store.writeIfUnchanged('head', Buffer.alloc(1 << 20, 1), token))!;
+  expect(await store.readIfChanged('head', token)).toMatchObject({ token: next });
+  expect(way.sent()).toBeGreaterThan(bytes.length);
+  await store.close();
+});
 
 describe('answers that get lost', () => {
   async function brokenStore() {

@@ -374,9 +374,11 @@ test('a chunk that its pack knows and no segment may be put again, and is not lo
 function delegating(store: Store): Store {
   return {
     url: store.url,
+    isLocal: store.isLocal,
     read: (...of) => store.read(...of),
     readTail: (...of) => store.readTail(...of),
     readWithToken: (...of) => store.readWithToken(...of),
+    readIfChanged: (...of) => store.readIfChanged(...of),
     writeIfAbsent: (...of) => store.writeIfAbsent(...of),
     writeIfUnchanged: (...of) => store.writeIfUnchanged(...of),
     list: (...of) => store.list(...of),

@@ -143,6 +143,7 @@ export class World {
   /** The store as actors see it. */
   readonly store: Store = {
     url: 'memory:',
+    isLocal: false,
     read: (key, offset, length) =>
       this.ask('read', key, () => Buffer.from(this.must(key).subarray(offset, offset + length))),
     readTail: (key, length) =>
@@ -153,6 +154,12 @@ export class World {
     readWithToken: (key) =>
       this.ask('readWithToken', key, () => {
         const kept = this.objects.get(key);
+        return kept && { bytes: Buffer.from(kept.bytes), token: String(kept.version) as Token };
+      }),
+    readIfChanged: (key, token) =>
+      this.ask('readIfChanged', key, () => {
+        const kept = this.objects.get(key);
+        if (String(kept?.version) === token) return 'unchanged';
         return kept && { bytes: Buffer.from(kept.bytes), token: String(kept.version) as Token };
       }),
     writeIfAbsent: (key, parts) => {

@@ -23,7 +23,7 @@ import { S3Session } from './client.ts';
 import { fromS3, statusOf } from './errors.ts';
 import { Pages } from './pages.ts';
 import { parseS3Url, s3UrlOf, type S3Place } from './url.ts';
-import type { DirectSource, ObjectInfo, Store, Token } from '../store.ts';
+import type { DirectSource, ObjectInfo, Store, Token, Versioned } from '../store.ts';
 
 /** Larger bodies are sent from where they lie instead of being copied together and signed. */
 const streamedBytesMin = 256 * 1024;
@@ -49,8 +49,18 @@ export async function openS3(url: string, { singleWriter = false } = {}): Promis
   return new S3Store(place, await S3Session.open(place), singleWriter);
 }
 
+/** What of an object is asked for. */
+interface Wanted {
+  /** All of it without. */
+  readonly range?: string;
+  /** Nothing, if this is its present version. */
+  readonly unless?: Token;
+  readonly bytesMax: number;
+}
+
 class S3Store implements Store {
   readonly url: string;
+  readonly isLocal = false;
   private readonly place: S3Place;
   private readonly session: S3Session;
   private readonly singleWriter: boolean;
@@ -66,7 +76,7 @@ class S3Store implements Store {
     assert(offset >= 0 && length >= 0, 'a range of an object');
     // HTTP has no empty range, and an absent key must be noticed: so a byte is asked for.
     const asked = length === 0 ? 'bytes=0-0' : `bytes=${offset}-${offset + length - 1}`;
-    const answer = await this.get(key, asked, Math.max(1, length), deadline);
+    const answer = await this.get(key, { range: asked, bytesMax: Math.max(1, length) }, deadline);
     if (!answer || length === 0) return Buffer.alloc(0);
     if (answer.start !== offset) throw this.cut(key, `it sent bytes from ${answer.start}, not from ${offset}`);
     const wanted = Math.min(length, answer.size - offset);
@@ -76,7 +86,8 @@ class S3Store implements Store {
 
   async readTail(key: string, length: number, deadline?: Deadline): Promise<{ bytes: Uint8Array; size: number }> {
     assert(length >= 0, 'a range of an object');
-    const answer = await this.get(key, `bytes=-${Math.max(1, length)}`, Math.max(1, length), deadline);
+    const bytesMax = Math.max(1, length);
+    const answer = await this.get(key, { range: `bytes=-${bytesMax}`, bytesMax }, deadline);
     // The one object without a last byte is the empty one.
     if (!answer) return { bytes: Buffer.alloc(0), size: 0 };
     const { bytes, start, size } = answer;
@@ -86,11 +97,27 @@ class S3Store implements Store {
     return { bytes: length === 0 ? Buffer.alloc(0) : bytes, size };
   }
 
-  async readWithToken(key: string, deadline?: Deadline): Promise<{ bytes: Uint8Array; token: Token } | undefined> {
+  async readWithToken(key: string, deadline?: Deadline): Promise<Versioned | undefined> {
+    const found = await this.getWhole(key, undefined, deadline);
+    assert(found !== 'unchanged', 'a request without a condition has an answer');
+    return found;
+  }
+
+  async readIfChanged(key: string, token: Token, deadline?: Deadline): Promise<Versioned | 'unchanged' | undefined> {
+    const found = await this.getWhole(key, token, deadline);
+    // A server, or what stands before it, may take no notice of the condition.
+    return found !== 'unchanged' && found?.token === token ? 'unchanged' : found;
+  }
+
+  private async getWhole(
+    key: string,
+    unless: Token | undefined,
+    deadline: Deadline | undefined,
+  ): Promise<Versioned | 'unchanged' | undefined> {
     try {
-      const answer = await this.get(key, undefined, smallObjectBytesMax, deadline);
-      assert(answer, 'a request without range has an answer');
-      return { bytes: answer.bytes, token: this.tokenOf(answer.etag, key) };
+      const condition = unless === undefined ? {} : { unless };
+      const answer = await this.get(key, { ...condition, bytesMax: smallObjectBytesMax }, deadline);
+      return answer ? { bytes: answer.bytes, token: this.tokenOf(answer.etag, key) } : 'unchanged';
     } catch (error) {
       // An absent bucket is an error; an absent key is not.
       if (error instanceof PachError && error.code === 'not-found' && !isNoSuchBucket(error)) return undefined;
@@ -154,18 +181,22 @@ class S3Store implements Store {
     return { Bucket: this.place.bucket, Key: this.place.prefix + key };
   }
 
-  /** Undefined when the object has no byte in the range. */
+  /** Undefined when the object has no byte in the range, or is what it is not to be. */
   private async get(
     key: string,
-    range: string | undefined,
-    bytesMax: number,
+    { range, unless, bytesMax }: Wanted,
     deadline = new Deadline(),
   ): Promise<Answer | undefined> {
-    const target = this.target(key);
+    const target = {
+      ...this.target(key),
+      Range: range,
+      // HTTP wants the quotes.
+      IfNoneMatch: unless === undefined ? undefined : `"${unless}"`,
+    };
     return this.words(key, async (client) => {
       try {
         const { answer, bytes } = await deadline.run(`s3://${this.place.bucket}`, async (abortSignal) => {
-          const output = await client.send(new GetObjectCommand({ ...target, Range: range }), { abortSignal });
+          const output = await client.send(new GetObjectCommand(target), { abortSignal });
           const body = output.Body as Readable;
           const collected = await this.collect(body, output.ContentLength, { key, bytesMax, deadline });
           return { answer: output, bytes: collected };
@@ -174,7 +205,7 @@ class S3Store implements Store {
         const start = found ? Number(found[1]) : 0;
         return { bytes, etag: answer.ETag, start, size: found ? Number(found[2]) : bytes.length };
       } catch (error) {
-        if (statusOf(error) === 416) return undefined;
+        if (statusOf(error) === 416 || (unless !== undefined && statusOf(error) === 304)) return undefined;
         throw error;
       }
     });
