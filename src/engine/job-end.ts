@@ -4,7 +4,6 @@
 import { PachError } from '../base/errors.ts';
 import type { OutsideLinks } from '../model/records/pipelines.ts';
 import { maybeJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
-import { endLease } from '../pipelines/jobs/lease.ts';
 import { isNone, type BaseJob } from '../pipelines/jobs/plan.ts';
 import { unionOf, type UnionOptions, type UnionResult } from '../results/outputs.ts';
 import type { Rechecked } from '../results/recheck.ts';
@@ -81,7 +80,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResu
       if (base?.job.restarted && baseNow && after?.id === base.output.id) {
         setJob(change, { ...baseNow, restarted: false });
       }
-      endLease(change, start.job);
+      watch.end(change);
       return { job, before, after, recomputed, outside };
     },
     begun,
@@ -100,7 +99,7 @@ export async function abandonJob(
     const why = isStopped ? 'it was stopped' : reason;
     const job = { ...start.job, state, reason: why, counts, finished: Date.now() };
     setJob(change, job);
-    endLease(change, start.job);
+    watch.end(change);
     return job;
   });
 }

@@ -86,13 +86,13 @@ class FolderStore implements Store {
     return orAbsent(this.withFile(key, (file) => this.wholeOf(key, file)));
   }
 
-  async readIfChanged(key: string, token: Token): Promise<Versioned | 'unchanged' | undefined> {
+  async readIfChanged(key: string, token: Token | undefined): Promise<Versioned | 'unchanged' | undefined> {
     // The file is opened each time: NFS answers a stat of a path from what it knew some time ago.
     const read = this.withFile(key, async (file) => {
       const before = this.watched.get(key);
       const found = await file.stat({ bigint: true });
       const look = lookOf(found);
-      if (before?.token === token && before.look === look) return 'unchanged';
+      if (before && before.token === token && before.look === look) return 'unchanged';
       const whole = await this.wholeOf(key, file);
       if (Date.now() - Number(found.ctimeMs) > settledMs) this.watched.set(key, { token: whole.token, look });
       return whole.token === token ? 'unchanged' : whole;

@@ -46,9 +46,9 @@ export class MemoryStore implements Store {
     return kept && { bytes: Buffer.from(kept.bytes), token: kept.token };
   }
 
-  async readIfChanged(key: string, token: Token): Promise<Versioned | 'unchanged' | undefined> {
+  async readIfChanged(key: string, token: Token | undefined): Promise<Versioned | 'unchanged' | undefined> {
     const found = await this.readWithToken(key);
-    return found?.token === token ? 'unchanged' : found;
+    return found && found.token === token ? 'unchanged' : found;
   }
 
   async writeIfAbsent(key: string, parts: readonly Uint8Array[]): Promise<boolean> {

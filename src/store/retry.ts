@@ -62,7 +62,7 @@ export class RetryingStore implements Store {
     return this.persistRead(given, (deadline) => this.store.readWithToken(key, deadline));
   }
 
-  readIfChanged(key: string, token: Token, given?: Deadline): Promise<Versioned | 'unchanged' | undefined> {
+  readIfChanged(key: string, token: Token | undefined, given?: Deadline): Promise<Versioned | 'unchanged' | undefined> {
     return this.store.readIfChanged(key, token, given ?? new Deadline(this.timeoutMs));
   }
 

@@ -41,11 +41,15 @@ export interface Store {
   readWithToken(key: string, deadline?: Deadline): Promise<Versioned | undefined>;
 
   /**
-   * The same for a caller who knows the version `token`, as a watcher asks again and again: `unchanged` while
-   * that is the present one, of which no byte is read then, as a rule. It is one request, never retried: the
-   * caller asks again anyway.
+   * The same for a watcher, who asks again and again and knows the version `token` (undefined: none):
+   * `unchanged` while that is the present one, of which no byte is read then, as a rule. It is one request,
+   * never retried, since the watcher asks again anyway.
    */
-  readIfChanged(key: string, token: Token, deadline?: Deadline): Promise<Versioned | 'unchanged' | undefined>;
+  readIfChanged(
+    key: string,
+    token: Token | undefined,
+    deadline?: Deadline,
+  ): Promise<Versioned | 'unchanged' | undefined>;
 
   /**
    * Stores an object of these parts, one after another, unless the key exists. True when it was

@@ -10,6 +10,7 @@ import type { ExtentCache } from '../cache/extents.ts';
 import { IndexCache } from '../chunks/index-cache.ts';
 import { KnownBlobs, type IndexList } from '../chunks/known.ts';
 import { mergeIndexes } from '../chunks/merge-indexes.ts';
+import type { Deadline } from '../base/deadline.ts';
 import type { StoredPack } from '../chunks/pack-writer.ts';
 import { headKey, packKey, segmentKey } from '../model/keys.ts';
 import { mapFormat } from '../model/map.ts';
@@ -18,9 +19,10 @@ import { decodeHead, encodeHead, type Head } from '../model/records/head.ts';
 import { decodeOperation, encodeOperation, type OperationId } from '../model/records/operation.ts';
 import type { Hash, Place, Ref } from '../model/refs.ts';
 import { UnknownOutcome } from '../store/retry.ts';
-import type { Store, Token } from '../store/store.ts';
+import type { Store, Token, Versioned } from '../store/store.ts';
 import { Change } from './change.ts';
 import { Contention } from './contention.ts';
+import { HeadWatch, type SeenHead } from './head-watch.ts';
 import { missesHead, noHead } from './no-head.ts';
 import { collectedOr, renew } from './renew.ts';
 import { Snapshot } from './snapshot.ts';
@@ -66,6 +68,8 @@ const failureMs = 1000;
 export class Project {
   readonly options: ProjectOptions;
   readonly reader: BlobReader;
+  /** Tells of moves of the head, whoever moves it. */
+  readonly head: HeadWatch = new HeadWatch((known, deadline) => this.lookAtHead(known, deadline));
   private readonly indexes = new IndexCache();
   private readonly contention: Contention;
   private known: KnownBlobs;
@@ -129,14 +133,27 @@ export class Project {
       throw noHead(store, name, isKnown);
     }
     try {
-      const head = decodeHead(Buffer.from(found.bytes), headKey(name));
-      this.contention.saw(head.operation.id, { token: found.token });
-      return { head, token: found.token, known: this.knownOf(head.indexes) };
+      return this.baseOf(found);
     } catch (error) {
       // Bytes that came wrong may come right the next time.
       if (again || !isPachError(error, 'damaged')) throw error;
       return this.readHead(true);
     }
+  }
+
+  private async lookAtHead(known: Token | undefined, deadline: Deadline): Promise<SeenHead | undefined> {
+    const { store, name } = this.options;
+    const found = await store.readIfChanged(headKey(name), known, deadline);
+    if (found === 'unchanged') return undefined;
+    if (!found) throw noHead(store, name, false);
+    const { head, token } = await this.enter(this.baseOf(found));
+    return { token, snapshot: new Snapshot(head, this.reader) };
+  }
+
+  private baseOf({ bytes, token }: Versioned): Base {
+    const head = decodeHead(Buffer.from(bytes), headKey(this.options.name));
+    this.contention.saw(head.operation.id, { token });
+    return { head, token, known: this.knownOf(head.indexes) };
   }
 
   private async enter(base: Base): Promise<Base> {
@@ -154,9 +171,10 @@ export class Project {
   /** Replaces the head, unless it has moved meanwhile. True when it was replaced. */
   async replace(token: Token | undefined, head: Head): Promise<boolean> {
     const { store, name } = this.options;
-    const isDone = (await store.writeIfUnchanged(headKey(name), encodeHead(head), token)) !== undefined;
-    if (!isDone) this.contention.lost(token);
-    return isDone;
+    const written = await store.writeIfUnchanged(headKey(name), encodeHead(head), token);
+    if (written === undefined) this.contention.lost(token);
+    else this.head.published(token, { token: written, snapshot: new Snapshot(head, this.reader) });
+    return written !== undefined;
   }
 
   /** The project as it is now, and a place to gather the objects of a change of it, for `update`. */

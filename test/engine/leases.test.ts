@@ -8,7 +8,8 @@ import { expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
 import { encodeLease, type LeaseRecord } from '../../src/model/records/pipelines.ts';
 import { findJob, listJobs, setJob, type Job } from '../../src/pipelines/jobs/jobs.ts';
-import { isHeld, leaseHolder, maybeLease } from '../../src/pipelines/jobs/lease.ts';
+import { JobWatch } from '../../src/engine/job-watch.ts';
+import { isHeld, leaseHolder, leaseMs, maybeLease, takeLease } from '../../src/pipelines/jobs/lease.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
@@ -149,6 +150,47 @@ test('a job that is stopped ends its command, and is killed', async () => {
   const again = await world.run('p');
   expect(again.job.counts).toEqual({ total: 4, processed: 2, skipped: 2, failed: 0, recovered: 0 });
   expect(again.job.id).not.toBe(job.id);
+});
+
+/** A job that has run, the lease of its pipeline held anew, and the watch over it. */
+async function watched(world: EngineWorld) {
+  const { project } = world;
+  const { job } = await world.run('p');
+  const holder = leaseHolder('tester');
+  await project.update('test', (change) => takeLease(change, job, holder));
+  return { job, holder, watch: new JobWatch({ project, job, inputs: [], holder }) };
+}
+
+test('a lease that is about to end is renewed while nothing is published', async () => {
+  await using world = await worldWith();
+  const { holder, watch } = await watched(world);
+  const until = Date.now() + leaseMs / 3;
+  await setLease(world.project, { ...holder, until });
+  await new Promise<void>((renewed) => {
+    world.project.head.listen({
+      moved: async (snapshot) => {
+        const lease = await maybeLease(snapshot, { pipeline: 'p', branch: 'master' });
+        if (lease && lease.until > until) renewed();
+      },
+    });
+  });
+  expect(watch.signal.aborted).toBe(false);
+  watch[Symbol.dispose]();
+});
+
+test('an engine does not take the end of its own lease for a loss', async () => {
+  await using world = await worldWith();
+  const { watch } = await watched(world);
+  // The first head that it is told of: from then on it hears at once.
+  await new Promise<void>((moved) => world.project.head.listen({ moved: () => moved() }));
+  await world.project.update('the last change', async (change) => {
+    await watch.hold(change);
+    watch.end(change);
+  });
+  // Each takes many more turns than the watch needs to read a lease.
+  for (let change = 0; change < 3; change += 1) await world.commit('data', { more: String(change) });
+  expect(watch.isLost || watch.signal.aborted).toBe(false);
+  watch[Symbol.dispose]();
 });
 
 test('a job whose input is purged while it runs publishes nothing of it', async () => {

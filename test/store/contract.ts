@@ -140,7 +140,9 @@ export function runAll(name: string, make: () => Promise<Made>): void {
     test('who knows a version is told when it is not the present one', async () => {
       const key = fresh();
       expect(await store.readIfChanged(key, 'made-up' as Token)).toBeUndefined();
+      expect(await store.readIfChanged(key, undefined)).toBeUndefined();
       let token = (await other.writeIfUnchanged(key, Buffer.from('version 0'), undefined))!;
+      expect(await store.readIfChanged(key, undefined)).toMatchObject({ token });
       for (let version = 1; version <= 20; version += 1) {
         expect(await store.readIfChanged(key, token)).toBe('unchanged');
         expect(await store.readIfChanged(key, token)).toBe('unchanged');

@@ -159,7 +159,7 @@ export class World {
     readIfChanged: (key, token) =>
       this.ask('readIfChanged', key, () => {
         const kept = this.objects.get(key);
-        if (String(kept?.version) === token) return 'unchanged';
+        if (kept && String(kept.version) === token) return 'unchanged';
         return kept && { bytes: Buffer.from(kept.bytes), token: String(kept.version) as Token };
       }),
     writeIfAbsent: (key, parts) => {

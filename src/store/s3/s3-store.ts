@@ -103,10 +103,14 @@ class S3Store implements Store {
     return found;
   }
 
-  async readIfChanged(key: string, token: Token, deadline?: Deadline): Promise<Versioned | 'unchanged' | undefined> {
+  async readIfChanged(
+    key: string,
+    token: Token | undefined,
+    deadline?: Deadline,
+  ): Promise<Versioned | 'unchanged' | undefined> {
     const found = await this.getWhole(key, token, deadline);
     // A server, or what stands before it, may take no notice of the condition.
-    return found !== 'unchanged' && found?.token === token ? 'unchanged' : found;
+    return found && found !== 'unchanged' && found.token === token ? 'unchanged' : found;
   }
 
   private async getWhole(
