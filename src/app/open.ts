@@ -16,6 +16,7 @@ import { DiskSpace } from '../cache/space.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalFiles } from '../versions/reading/local-content.ts';
 import { Project } from '../versions/project.ts';
+import { ProjectMemory } from '../versions/project-memory.ts';
 import type { Settings } from './settings.ts';
 import { openWritableStore } from './writable-store.ts';
 
@@ -48,9 +49,8 @@ const partAttached = 0.5;
 const descriptorsKept = 256;
 const defaultProject = 'default';
 
-/** An open project; disposing of it waits for what is still being kept and closes the store. */
-export interface OpenProject extends AsyncDisposable {
-  readonly project: Project;
+/** What projects of one store share in this process: connections with their limits, caches, memory. */
+interface Shared extends AsyncDisposable {
   readonly store: Store;
   /** Hex; tells this store from another one at the same URL. */
   readonly storeId: string;
@@ -60,7 +60,33 @@ export interface OpenProject extends AsyncDisposable {
   readonly firstReads: FirstReads | undefined;
 }
 
+/** A store and its projects. Disposing of it waits for what is still being kept and closes the store; once, however often. */
+export interface OpenStore extends Shared {
+  /** One object for all who ask for a name, with one watcher of the head. There need not be such a project yet. */
+  project(name: string): Project;
+}
+
+/** An open project; disposing of it closes its store. */
+export interface OpenProject extends Shared {
+  readonly project: Project;
+}
+
+/** Opens a store, and one project upon it: the one of the settings. */
 export async function openProject(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
+  const opened = await openSharedStore(settings, options);
+  try {
+    const project = opened.project(settings.project);
+    const isMade = (options.create ?? false) || settings.defaultStore;
+    if (isMade && settings.project === defaultProject && !(await project.exists())) await createIfAbsent(project);
+    return { ...opened, project };
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Opens a store for as many of its projects as are asked for. Throws `not-found` when there is none and none is to be made. */
+export async function openSharedStore(settings: Settings, options: OpenOptions = {}): Promise<OpenStore> {
   const create = (options.create ?? false) || settings.defaultStore;
   if (settings.defaultStore) await settings.home.make(settings.home.store);
   const { store, header } = await openWritableStore(settings, create, {
@@ -75,47 +101,56 @@ export async function openProject(settings: Settings, options: OpenOptions = {})
         next: `pach --store ${shellWord(settings.storeUrl)} create repo NAME`,
       });
     }
-    const { timeoutMs = timeoutMsDefault } = options;
-    const memory = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
-    const cacheDir = options.cacheDir ?? (await settings.home.make(settings.home.cache));
-    const dir = await openCache(cacheDir, header.id);
-    const cacheBytesMax = options.cacheBytesMax ?? cacheBytesDefault;
-    const space = new DiskSpace(dir, cacheBytesMax);
-    const cache = new FileCache(space, localFiles());
-    const notes = new Notes(dir);
-    const firstReads = new FirstReads(dir, notes);
-    const extents = new ExtentCache(store, {
-      memoryBytesMax: memory / 4,
-      // A folder of this machine is as near as its cache would be.
-      disk: store.isLocal ? undefined : new DiskCache(space),
-      files: cache,
-      firstReads,
-      notes,
-      readAroundBytes: store.isLocal ? mebibyte / 8 : mebibyte,
-      timeoutMs,
-    });
-    const { project: name, author } = settings;
-    const project = new Project({ store, extents, name, author, memoryBytesMax: (memory * 3) / 8 });
-    if (create && name === defaultProject && !(await project.exists())) await createIfAbsent(project);
-    return {
-      project,
-      store,
-      storeId: header.id,
-      firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
-      files: {
-        cache,
-        filler: new Filler(store, space, timeoutMs, (memory * 3) / 8),
-      },
-      async [Symbol.asyncDispose]() {
-        await extents.settle();
-        await space.settle();
-        await store.close();
-      },
-    };
+    return await share(settings, { store, storeId: header.id }, options);
   } catch (error) {
     await store.close();
     throw error;
   }
+}
+
+async function share(
+  { home, author }: Settings,
+  { store, storeId }: Pick<Shared, 'store' | 'storeId'>,
+  options: OpenOptions,
+): Promise<OpenStore> {
+  const { timeoutMs = timeoutMsDefault, cacheBytesMax = cacheBytesDefault } = options;
+  const bytes = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
+  const dir = await openCache(options.cacheDir ?? (await home.make(home.cache)), storeId);
+  const space = new DiskSpace(dir, cacheBytesMax);
+  const cache = new FileCache(space, localFiles());
+  const notes = new Notes(dir);
+  const firstReads = new FirstReads(dir, notes);
+  const extents = new ExtentCache(store, {
+    memoryBytesMax: bytes / 4,
+    // A folder of this machine is as near as its cache would be.
+    disk: store.isLocal ? undefined : new DiskCache(space),
+    files: cache,
+    firstReads,
+    notes,
+    readAroundBytes: store.isLocal ? mebibyte / 8 : mebibyte,
+    timeoutMs,
+  });
+  const memory = new ProjectMemory((bytes * 3) / 8);
+  const projects = new Map<string, Project>();
+  const close = async (): Promise<void> => {
+    for (const { head } of projects.values()) head[Symbol.dispose]();
+    await extents.settle();
+    await space.settle();
+    await store.close();
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    store,
+    storeId,
+    firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
+    files: { cache, filler: new Filler(store, space, timeoutMs, (bytes * 3) / 8) },
+    project(name) {
+      const project = projects.get(name) ?? new Project({ store, extents, name, author, memory });
+      projects.set(name, project);
+      return project;
+    },
+    [Symbol.asyncDispose]: () => (closing ??= close()),
+  };
 }
 
 /** Of the bytes asked for, what this process may have where it is held to less than the machine has (a container). */

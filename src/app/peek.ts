@@ -6,6 +6,7 @@ import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { readHeader } from '../versions/header.ts';
 import { Project } from '../versions/project.ts';
+import { ProjectMemory } from '../versions/project-memory.ts';
 import type { Settings } from './settings.ts';
 
 const memoryBytesMax = 32 * 1024 * 1024;
@@ -25,6 +26,6 @@ export async function peek(
   opened();
   if (!(await readHeader(store))) return undefined;
   const extents = new ExtentCache(store, { memoryBytesMax, readAroundBytes });
-  const project = new Project({ store, extents, name, author, memoryBytesMax });
+  const project = new Project({ store, extents, name, author, memory: new ProjectMemory(memoryBytesMax) });
   return { store, project, [Symbol.asyncDispose]: () => store.close() };
 }

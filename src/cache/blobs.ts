@@ -4,7 +4,7 @@
  */
 import type { Deadline } from '../base/deadline.ts';
 import { isPachError, PachError } from '../base/errors.ts';
-import { Lru } from '../base/lru.ts';
+import { Budget, Lru } from '../base/lru.ts';
 import { native } from '../base/native.ts';
 import { packKey } from '../model/keys.ts';
 import { decodeNode, type Node } from '../model/node.ts';
@@ -21,10 +21,22 @@ export interface BlobReaderOptions {
   readonly extents: ExtentCache;
   readonly project: string;
   readonly known: BlobIndex;
-  /** Bytes of memory for chunks, and the same again for nodes, at most. */
-  readonly memoryBytesMax: number;
+  readonly memory: BlobMemory;
   /** Nobody waits for what it reads. */
   readonly idle?: boolean;
+}
+
+/** What readers may keep in memory together: `bytesMax` of chunks, and the same again of nodes. */
+export class BlobMemory {
+  readonly chunks: Budget;
+  readonly nodes: Budget;
+  readonly plainNodes: Budget;
+
+  constructor(bytesMax: number) {
+    this.chunks = new Budget(bytesMax);
+    this.nodes = new Budget(bytesMax);
+    this.plainNodes = new Budget(bytesMax / plainNodesPart);
+  }
 }
 
 const decodeOnThreadBytesMax = 32 * 1024;
@@ -43,9 +55,9 @@ export class BlobReader {
 
   constructor(options: BlobReaderOptions) {
     this.options = options;
-    this.chunks = new Lru(options.memoryBytesMax);
-    this.nodes = new Lru(options.memoryBytesMax);
-    this.plainNodes = new Lru(options.memoryBytesMax / plainNodesPart);
+    this.chunks = new Lru(options.memory.chunks);
+    this.nodes = new Lru(options.memory.nodes);
+    this.plainNodes = new Lru(options.memory.plainNodes);
   }
 
   /**

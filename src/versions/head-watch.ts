@@ -41,7 +41,7 @@ interface Listening {
 /** Reads the head with one request; undefined if it is still the one of `known`. */
 export type LookAtHead = (known: Token | undefined, deadline: Deadline) => Promise<SeenHead | undefined>;
 
-export class HeadWatch {
+export class HeadWatch implements Disposable {
   private readonly look: LookAtHead;
   private readonly listening = new Set<Listening>();
   /** The newest head that is known here. */
@@ -51,6 +51,7 @@ export class HeadWatch {
   private nextAt = 0;
   private timer: NodeJS.Timeout | undefined;
   private looking: AbortController | undefined;
+  private isOver = false;
 
   constructor(look: LookAtHead) {
     this.look = look;
@@ -84,8 +85,15 @@ export class HeadWatch {
     this.tell(() => true);
   }
 
+  /** Nobody is told anything any more. */
+  [Symbol.dispose](): void {
+    this.isOver = true;
+    this.listening.clear();
+    this.rest();
+  }
+
   private wait(): void {
-    if (this.listening.size === 0 || this.timer || this.looking) return;
+    if (this.isOver || this.listening.size === 0 || this.timer || this.looking) return;
     const waitMs = this.nextAt - performance.now();
     if (waitMs <= 0) return void this.lookOnce();
     this.timer = setTimeout(() => {

@@ -5,9 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import { allEnded } from '../base/async.ts';
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
-import { BlobReader, type BlobIndex } from '../cache/blobs.ts';
+import { BlobMemory, BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
-import { IndexCache } from '../chunks/index-cache.ts';
+import type { IndexCache } from '../chunks/index-cache.ts';
 import { KnownBlobs, type IndexList } from '../chunks/known.ts';
 import { mergeIndexes } from '../chunks/merge-indexes.ts';
 import type { Deadline } from '../base/deadline.ts';
@@ -24,6 +24,7 @@ import { Change } from './change.ts';
 import { Contention } from './contention.ts';
 import { HeadWatch, type SeenHead } from './head-watch.ts';
 import { missesHead, noHead } from './no-head.ts';
+import type { ProjectMemory } from './project-memory.ts';
 import { collectedOr, renew } from './renew.ts';
 import { Snapshot } from './snapshot.ts';
 import { Upload, type UploadOptions } from './upload.ts';
@@ -34,8 +35,8 @@ export interface ProjectOptions {
   readonly name: string;
   /** Who is written into operations and commits, unless a change says who makes it. */
   readonly author: string;
-  /** Bytes of memory for what is read, at most. */
-  readonly memoryBytesMax: number;
+  /** Shared with other projects of the store. */
+  readonly memory: ProjectMemory;
 }
 
 /** A head, its version in the store, and what its indexes know. */
@@ -70,7 +71,7 @@ export class Project {
   readonly reader: BlobReader;
   /** Tells of moves of the head, whoever moves it. */
   readonly head: HeadWatch = new HeadWatch((known, deadline) => this.lookAtHead(known, deadline));
-  private readonly indexes = new IndexCache();
+  private readonly indexes: IndexCache;
   private readonly contention: Contention;
   private known: KnownBlobs;
   /** The last head that was read for something that is missing, when, and until when it counts. */
@@ -78,20 +79,21 @@ export class Project {
 
   constructor(options: ProjectOptions) {
     this.options = options;
+    this.indexes = options.memory.indexes;
     this.contention = new Contention(options.name);
     this.known = this.knownOf({ segments: [], fresh: [] });
-    this.reader = this.newReader(options.memoryBytesMax, false);
+    this.reader = this.newReader(options.memory.blobs, false);
   }
 
   /** Reads what nobody waits for yet: what it brings is near for all readers, and is not in the memory of `reader`. */
   idleReader(memoryBytesMax: number): BlobReader {
-    return this.newReader(memoryBytesMax, true);
+    return this.newReader(new BlobMemory(memoryBytesMax), true);
   }
 
-  private newReader(memoryBytesMax: number, idle: boolean): BlobReader {
+  private newReader(memory: BlobMemory, idle: boolean): BlobReader {
     const { extents, name: project } = this.options;
     const known = { find: (...of: Parameters<BlobIndex['find']>) => this.find(...of) };
-    return new BlobReader({ extents, project, known, memoryBytesMax, idle });
+    return new BlobReader({ extents, project, known, memory, idle });
   }
 
   /** The project as it is now. Throws `not-found` when there is none of that name. */

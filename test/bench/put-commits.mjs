@@ -9,13 +9,20 @@ const compiled = (path) => import(new URL(`../../dist/${path}`, import.meta.url)
 const { openStore } = await compiled('store/open.js');
 const { ExtentCache } = await compiled('cache/extents.js');
 const { Project } = await compiled('versions/project.js');
-const { putFiles } = await compiled('versions/put.js');
+const { ProjectMemory } = await compiled('versions/project-memory.js');
+const { putFiles } = await compiled('versions/writing/put.js');
 
 const [url = '', repo = '', commits = ''] = process.argv.slice(2);
 const memoryBytesMax = 64 << 20;
 const store = await openStore(url);
 const extents = new ExtentCache(store, { memoryBytesMax: memoryBytesMax / 4, readAroundBytes: 1 << 17 });
-const project = new Project({ store, extents, name: 'default', author: 'bench', memoryBytesMax });
+const project = new Project({
+  store,
+  extents,
+  name: 'default',
+  author: 'bench',
+  memory: new ProjectMemory(memoryBytesMax),
+});
 const watch = { progress: () => undefined, skipped: () => undefined };
 
 async function* content(/** @type {number} */ number) {

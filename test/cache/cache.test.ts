@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { native } from '../../src/base/native.ts';
-import { BlobReader } from '../../src/cache/blobs.ts';
+import { BlobMemory, BlobReader } from '../../src/cache/blobs.ts';
 import { DiskCache } from '../../src/cache/disk.ts';
 import { ExtentCache } from '../../src/cache/extents.ts';
 import { DiskSpace } from '../../src/cache/space.ts';
@@ -123,7 +123,7 @@ test('a wrong byte is found, whether disk or store has it; a stale place is look
       extents: new ExtentCache(store, { memoryBytesMax: mebibyte, readAroundBytes: 0 }),
       project: 'p',
       known: { find: () => Promise.resolve(found) },
-      memoryBytesMax: mebibyte,
+      memory: new BlobMemory(mebibyte),
     });
   const ref: Ref = { type: 'chunk', hash, place };
   expect((await reader(undefined).chunk(ref, plain.length)).equals(plain)).toBe(true);

@@ -7,12 +7,13 @@ import { createInterface } from 'node:readline/promises';
 import { ExtentCache } from '../../dist/cache/extents.js';
 import { openStore } from '../../dist/store/open.js';
 import { Project } from '../../dist/versions/project.js';
+import { ProjectMemory } from '../../dist/versions/project-memory.js';
 import { putFiles } from '../../dist/versions/writing/put.js';
 
 const [url, repo] = process.argv.slice(2);
 const store = await openStore(url);
 const extents = new ExtentCache(store, { memoryBytesMax: 16 << 20, readAroundBytes: 1 << 17 });
-const project = new Project({ store, extents, name: 'default', author: 'writer', memoryBytesMax: 64 << 20 });
+const project = new Project({ store, extents, name: 'default', author: 'writer', memory: new ProjectMemory(64 << 20) });
 const watch = { progress: () => undefined, skipped: () => undefined };
 
 process.stdout.write('ready\n');

@@ -158,9 +158,10 @@ test('a process in which nobody listens any more ends', async () => {
     const { openStore } = await import(${dist('store/open.js')});
     const { ExtentCache } = await import(${dist('cache/extents.js')});
     const { Project } = await import(${dist('versions/project.js')});
+    const { ProjectMemory } = await import(${dist('versions/project-memory.js')});
     const store = await openStore(${JSON.stringify(root)});
     const extents = new ExtentCache(store, { memoryBytesMax: 1e6, readAroundBytes: 1e5 });
-    const project = new Project({ store, extents, name: 'default', author: 'child', memoryBytesMax: 1e6 });
+    const project = new Project({ store, extents, name: 'default', author: 'child', memory: new ProjectMemory(1e6) });
     for (let round = 0; round < 2; round += 1) {
       await new Promise((moved) => {
         const listening = project.head.listen({ moved: () => (listening[Symbol.dispose](), moved()) });

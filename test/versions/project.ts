@@ -7,6 +7,7 @@ import type { Store } from '../../src/store/store.ts';
 import { traceStore, type Trace } from '../../src/store/trace.ts';
 import { createHeader } from '../../src/versions/header.ts';
 import { Project } from '../../src/versions/project.ts';
+import { ProjectMemory } from '../../src/versions/project-memory.ts';
 import { createRepo } from '../../src/versions/refs.ts';
 
 export interface TestProject {
@@ -18,7 +19,7 @@ export interface TestProject {
 /** Another reader and writer of a store, with caches of its own. */
 export function openTestProject(store: Store): Project {
   const extents = new ExtentCache(store, { memoryBytesMax: 16 << 20, readAroundBytes: 1 << 17 });
-  return new Project({ store, extents, name: 'default', author: 'tester', memoryBytesMax: 64 << 20 });
+  return new Project({ store, extents, name: 'default', author: 'tester', memory: new ProjectMemory(64 << 20) });
 }
 
 /** A project with the repo `data`. */

@@ -5,7 +5,7 @@
  */
 import { mapOrdered } from '../../base/async.ts';
 import { PachError } from '../../base/errors.ts';
-import { BlobReader } from '../../cache/blobs.ts';
+import { BlobMemory, BlobReader } from '../../cache/blobs.ts';
 import { ExtentCache } from '../../cache/extents.ts';
 import { BlobTable, type PackName } from '../../chunks/blob-table.ts';
 import { KnownBlobs } from '../../chunks/known.ts';
@@ -97,7 +97,7 @@ class Check implements Blobs {
     const extents = new ExtentCache(store, { memoryBytesMax: memoryBytes, readAroundBytes: mebibyte });
     // Refs get their places from the indexes, so nothing must be looked up.
     const known = { find: () => Promise.resolve(undefined) };
-    this.reader = new BlobReader({ extents, project: name, known, memoryBytesMax: memoryBytes });
+    this.reader = new BlobReader({ extents, project: name, known, memory: new BlobMemory(memoryBytes) });
     this.packIndexes = new KnownBlobs(store, name, { segments: [], fresh: [] });
   }
 
