@@ -5,7 +5,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTreeAsync } from '../base/remove.ts';
-import { isAlive, localText, ownIdentity, parseLocal } from '../base/processes.ts';
+import { isAlive, isOwn, localText, ownIdentity, parseLocal } from '../base/processes.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { Home } from '../local/home.ts';
 import { mountTable } from '../local/kernel-mounts.ts';
@@ -17,15 +17,32 @@ export interface RunFolder extends AsyncDisposable {
   readonly dir: string;
 }
 
+/** Names of the folders of this process's engines. One that is none of these was left by an engine that has ended. */
+const inUse = new Set<string>();
+let engines = 0;
+
 export async function openRunFolder(home: Home): Promise<RunFolder> {
   const all = await home.make(home.run);
-  for (const name of await readdir(all)) {
-    const engine = parseLocal(name);
-    if (engine && isAlive(engine) === false) await clear(join(all, name));
-  }
+  for (const name of await readdir(all)) if (isLeft(name)) await clear(join(all, name));
   await clearLogs(home);
-  const dir = await home.make(join(all, localText(ownIdentity())));
-  return { dir, [Symbol.asyncDispose]: () => clear(dir) };
+  const name = `${localText(ownIdentity())}-${(engines += 1)}`;
+  // Before it is there: another engine of this process may look at any time.
+  inUse.add(name);
+  const dir = await home.make(join(all, name));
+  return {
+    dir,
+    async [Symbol.asyncDispose]() {
+      await clear(dir);
+      inUse.delete(name);
+    },
+  };
+}
+
+function isLeft(name: string): boolean {
+  // Older programs had one engine a process, and no number.
+  const engine = parseLocal(name.replace(/-\d+$/, ''));
+  if (!engine || inUse.has(name)) return false;
+  return isAlive(engine) === false || isOwn(engine);
 }
 
 /** Ids of the jobs that have logs on this machine. */

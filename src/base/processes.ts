@@ -46,6 +46,11 @@ export function isAlive({ host, pid, started }: ProcessIdentity): boolean | unde
   return started !== '' && startOf(pid) === started;
 }
 
+/** True for what `ownIdentity` gives, of whatever form it was stored in. */
+export function isOwn(process: ProcessIdentity): boolean {
+  return isAlive(process) === true && process.pid === ownIdentity().pid;
+}
+
 /** `boot/namespace/pid/started`: for readers on any machine. */
 export function identityText({ host, pid, started }: ProcessIdentity): string {
   return [host.boot, host.namespace, pid, started].join('/');

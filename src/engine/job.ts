@@ -27,7 +27,7 @@ import { outcomeOf, type JobEnd } from './outcome.ts';
 import { outputChanges } from './output-changes.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import { JobWatch } from './job-watch.ts';
-import { leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
+import { endRun, leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
 import { baseOf } from '../pipelines/jobs/plan.ts';
 import { Publisher } from '../results/publisher.ts';
 
@@ -41,6 +41,7 @@ const collectionsMax = 3;
  */
 export async function runJob(options: JobOptions): Promise<JobResult> {
   const holder = leaseHolder(options.project.options.author);
+  using _ = { [Symbol.dispose]: () => endRun(holder) };
   for (let left = collectionsMax; ; left -= 1) {
     try {
       return await runOnce(options, holder, left > 0);

@@ -9,9 +9,10 @@ import { isPachError } from '../../src/base/errors.ts';
 import { encodeLease, type LeaseRecord } from '../../src/model/records/pipelines.ts';
 import { findJob, listJobs, setJob, type Job } from '../../src/pipelines/jobs/jobs.ts';
 import { JobWatch } from '../../src/engine/job-watch.ts';
-import { isHeld, leaseHolder, leaseMs, maybeLease, takeLease } from '../../src/pipelines/jobs/lease.ts';
+import { endRun, isHeld, leaseHolder, leaseMs, maybeLease, takeLease } from '../../src/pipelines/jobs/lease.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import type { Project } from '../../src/versions/project.ts';
+import type { Snapshot } from '../../src/versions/snapshot.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
 import { leaseKey } from '../../src/versions/ref-keys.ts';
 import { check, errors } from '../versions/fsck-store.ts';
@@ -69,6 +70,23 @@ test('an engine of this host that died is in nobody’s way', async () => {
   await using world = await worldWith();
   const holder = leaseHolder('tester');
   await setLease(world.project, { ...holder, pidStarted: `${holder.pidStarted}1`, until: Date.now() + 60_000 });
+  expect((await world.run('p')).job.state).toBe('success');
+});
+
+test('a run of this process that has ended is in nobody’s way, whatever lease it left', async () => {
+  await using world = await worldWith();
+  const holder = leaseHolder('tester');
+  await setLease(world.project, { ...holder, until: Date.now() + 60_000 });
+  const refused = await world.run('p').catch((error: unknown) => error);
+  expect(isPachError(refused, 'conflict') && refused.why).toBe(`${holder.holder} is running it`);
+  endRun(holder);
+  let left: LeaseRecord | undefined;
+  once(world, async (other) => {
+    left = await maybeLease(await other.snapshot(), { pipeline: 'p', branch: 'master' });
+  });
+  expect((await world.run('p')).job.state).toBe('success');
+  // As if that run could not have ended its lease.
+  await setLease(world.project, { ...left!, until: Date.now() + 60_000 });
   expect((await world.run('p')).job.state).toBe('success');
 });
 
@@ -166,14 +184,19 @@ test('a lease that is about to end is renewed while nothing is published', async
   const { holder, watch } = await watched(world);
   const until = Date.now() + leaseMs / 3;
   await setLease(world.project, { ...holder, until });
-  await new Promise<void>((renewed) => {
-    world.project.head.listen({
-      moved: async (snapshot) => {
-        const lease = await maybeLease(snapshot, { pipeline: 'p', branch: 'master' });
-        if (lease && lease.until > until) renewed();
-      },
-    });
+  const heads: Snapshot[] = [];
+  let wake = (): void => undefined;
+  using _ = world.project.head.listen({
+    moved: (snapshot) => {
+      heads.push(snapshot);
+      wake();
+    },
   });
+  for (let renewed = false; !renewed;) {
+    const snapshot = heads.shift();
+    if (!snapshot) await new Promise<void>((moved) => (wake = moved));
+    else renewed = ((await maybeLease(snapshot, { pipeline: 'p', branch: 'master' }))?.until ?? 0) > until;
+  }
   expect(watch.signal.aborted).toBe(false);
   watch[Symbol.dispose]();
 });

@@ -7,7 +7,7 @@ import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PachError } from '../../base/errors.ts';
-import { identityOf, isAlive, localText, ownIdentity, parseLocal } from '../../base/processes.ts';
+import { identityOf, isAlive, isOwn, localText, ownIdentity, parseLocal } from '../../base/processes.ts';
 
 export interface CgroupLimits {
   readonly memoryBytesMax?: number | undefined;
@@ -30,14 +30,19 @@ export class Cgroups implements AsyncDisposable {
   /** What the worker's processes join. */
   readonly folders: readonly string[];
   private static made = 0;
+  /** Names of those that were made and not disposed of. */
+  static readonly inUse = new Set<string>();
+  private readonly name: string;
 
-  private constructor(folders: readonly string[]) {
+  private constructor(name: string, folders: readonly string[]) {
+    this.name = name;
     this.folders = folders;
   }
 
   /** Groups for as much of the limits as can be set here: `canLimit` tells. */
   static async make(limits: CgroupLimits): Promise<Cgroups> {
     const name = `${prefix}${localText(ownIdentity())}-${++Cgroups.made}`;
+    Cgroups.inUse.add(name);
     const wanted = (['memory', 'cpu', 'pids'] as const).filter(
       (controller) => filesFor(controller, limits).length > 0 && canLimit(controller),
     );
@@ -50,11 +55,12 @@ export class Cgroups implements AsyncDisposable {
       folders.add(folder);
       await limit(folder, controller, limits);
     }
-    return new Cgroups([...folders]);
+    return new Cgroups(name, [...folders]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const folder of this.folders) await remove(folder);
+    Cgroups.inUse.delete(this.name);
   }
 }
 
@@ -143,14 +149,15 @@ async function limit(folder: string, controller: Controller, limits: CgroupLimit
   }
 }
 
-/** Groups of engines that were killed. */
+/** Groups of engines that were killed, and those of this process that could not be removed in time. */
 async function removeStale(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const engine = /^pachmount-(\d+(?:\.\d+)?)-\d+$/.exec(name)?.[1];
     if (engine === undefined) continue;
     // Older programs did not say when they started.
     const identity = parseLocal(engine) ?? identityOf(Number(engine));
-    if (!identity || isAlive(identity) === false) await rmdir(join(parent, name)).catch(() => undefined);
+    const isLeft = !identity || (isOwn(identity) ? !Cgroups.inUse.has(name) : isAlive(identity) === false);
+    if (isLeft) await rmdir(join(parent, name)).catch(() => undefined);
   }
 }
 

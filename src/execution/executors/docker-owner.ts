@@ -3,11 +3,20 @@
  * engine left is found by that, and nothing else is touched.
  */
 import { randomBytes } from 'node:crypto';
-import { identityText, isAlive, ownIdentity, parseIdentity } from '../../base/processes.ts';
+import { identityText, isAlive, isOwn, ownIdentity, parseIdentity } from '../../base/processes.ts';
 
-/** One executor of one process: the process and a number. */
+/** Those of this process that have not ended. */
+const owners = new Set<string>();
+
+/** One executor of one process: the process and a number. It lives until `endOwner`, or the process's end. */
 export function newOwner(): string {
-  return `${identityText(ownIdentity())}/${randomBytes(4).toString('hex')}`;
+  const owner = `${identityText(ownIdentity())}/${randomBytes(4).toString('hex')}`;
+  owners.add(owner);
+  return owner;
+}
+
+export function endOwner(owner: string): void {
+  owners.delete(owner);
 }
 
 /**
@@ -18,5 +27,5 @@ export function mayLive(owner: string, state: string): boolean {
   const identity = parseIdentity(owner);
   // What ran when a machine went down is there still, and does not run.
   if (!identity || identity.host.boot !== ownIdentity().host.boot) return state !== 'exited';
-  return isAlive(identity) !== false;
+  return isOwn(identity) ? owners.has(owner) : isAlive(identity) !== false;
 }

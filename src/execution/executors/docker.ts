@@ -8,7 +8,7 @@ import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
 import { ask, dockerEngine, sharesMounts, type DockerAddress, type DockerEngine } from './docker-engine.ts';
 import { findImage, imageFingerprint, knownImage, type KnownImage } from './docker-image.ts';
 import { removeLeftovers, removeOwn } from './docker-leftovers.ts';
-import { newOwner } from './docker-owner.ts';
+import { endOwner, newOwner } from './docker-owner.ts';
 import { openDockerWorker } from './docker-worker.ts';
 
 export interface DockerExecutorOptions extends DockerAddress {
@@ -73,6 +73,7 @@ class DockerExecutor implements Executor {
   async [Symbol.asyncDispose](): Promise<void> {
     // Those that could not be removed with their workers. Whoever comes next finds what is left even now.
     await removeOwn(this.engine, this.owner).catch(() => undefined);
+    endOwner(this.owner);
   }
 
   private async image({ name, image }: WorkerOptions): Promise<KnownImage> {

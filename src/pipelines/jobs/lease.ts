@@ -3,7 +3,7 @@
  * everything that it publishes. A lease whose engine died on this host is free at once, any other when its time is up.
  */
 import { PachError } from '../../base/errors.ts';
-import { isAlive, ownIdentity, type Host, type ProcessIdentity } from '../../base/processes.ts';
+import { isAlive, isOwn, ownIdentity, type Host, type ProcessIdentity } from '../../base/processes.ts';
 import { decodeLease, encodeLease, type LeaseRecord } from '../../model/records/pipelines.ts';
 import type { Change } from '../../versions/change.ts';
 import { leaseKey } from '../../versions/ref-keys.ts';
@@ -22,13 +22,21 @@ export interface Leased {
 export type Holder = Omit<LeaseRecord, 'until'>;
 
 let runs = 0;
+/** The runs of this process that have not ended, as leases name them. */
+const running = new Set<string>();
 
-/** One run of this engine, as leases name it: no two are the same. */
+/** One run of this engine, as leases name it: no two are the same. It lasts until `endRun`. */
 export function leaseHolder(author: string): Holder {
   const { host, pid, started } = ownIdentity();
   runs += 1;
   const holder = `${author}@${host.name}, process ${pid}${runs > 1 ? `, run ${runs}` : ''}`;
+  running.add(holder);
   return { holder, host: hostText(host), pid, pidStarted: started };
+}
+
+/** A lease that this run could not end is in nobody's way from now on. */
+export function endRun({ holder }: Holder): void {
+  running.delete(holder);
 }
 
 export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Leased): Promise<LeaseRecord | undefined> {
@@ -38,7 +46,8 @@ export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Lease
 
 /** True while the engine that holds it is not known to be gone. */
 export function isHeld(lease: LeaseRecord): boolean {
-  return lease.until > Date.now() && isAlive(engineOf(lease)) !== false;
+  const engine = engineOf(lease);
+  return lease.until > Date.now() && (isOwn(engine) ? running.has(lease.holder) : isAlive(engine) !== false);
 }
 
 /** Takes it. Throws `conflict` naming who else holds it. */
