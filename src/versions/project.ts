@@ -2,8 +2,6 @@
  * A project in a store: snapshots of it, and changes, each published by one compare-and-swap of
  * its head. All that a change refers to is durable before the head moves.
  */
-import { randomBytes } from 'node:crypto';
-import { allEnded } from '../base/async.ts';
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
 import { BlobMemory, BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
@@ -16,16 +14,15 @@ import { headKey, packKey, segmentKey } from '../model/keys.ts';
 import { mapFormat } from '../model/map.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
 import { decodeHead, encodeHead, type Head } from '../model/records/head.ts';
-import { decodeOperation, encodeOperation, type OperationId } from '../model/records/operation.ts';
-import type { Hash, Place, Ref } from '../model/refs.ts';
-import { UnknownOutcome } from '../store/retry.ts';
+import type { Hash, Place } from '../model/refs.ts';
 import type { Store, Token, Versioned } from '../store/store.ts';
 import { Change } from './change.ts';
 import { Contention } from './contention.ts';
 import { HeadWatch, type SeenHead } from './head-watch.ts';
 import { missesHead, noHead } from './no-head.ts';
 import type { ProjectMemory } from './project-memory.ts';
-import { collectedOr, renew } from './renew.ts';
+import { publish } from './publish.ts';
+import { collectedOr } from './renew.ts';
 import { Snapshot } from './snapshot.ts';
 import { Upload, type UploadOptions } from './upload.ts';
 
@@ -54,15 +51,6 @@ export interface Begun extends AsyncDisposable {
   readonly upload: Upload;
 }
 
-/** What an operation says, and the refs that it leads to. */
-interface Publication {
-  readonly what: string;
-  readonly author: string;
-  readonly refs: Ref;
-  /** There is no way back to what was before. */
-  readonly ends?: boolean;
-}
-
 /** That a head is not there, or damaged, is told for so long to all who miss something. */
 const failureMs = 1000;
 
@@ -71,7 +59,7 @@ export class Project {
   readonly reader: BlobReader;
   /** Tells of moves of the head, whoever moves it. */
   readonly head: HeadWatch = new HeadWatch((known, deadline) => this.lookAtHead(known, deadline));
-  private readonly indexes: IndexCache;
+  readonly indexes: IndexCache;
   private readonly contention: Contention;
   private known: KnownBlobs;
   /** The last head that was read for something that is missing, when, and until when it counts. */
@@ -175,7 +163,10 @@ export class Project {
     const { store, name } = this.options;
     const written = await store.writeIfUnchanged(headKey(name), encodeHead(head), token);
     if (written === undefined) this.contention.lost(token);
-    else this.head.published(token, { token: written, snapshot: new Snapshot(head, this.reader) });
+    else {
+      this.contention.saw(head.operation.id, { isOwn: true });
+      this.head.published(token, { token: written, snapshot: new Snapshot(head, this.reader) });
+    }
     return written !== undefined;
   }
 
@@ -212,7 +203,7 @@ export class Project {
         if (change.edits.size === 0) return { result };
         const refs = await change.refs();
         const ends = change.endsHistory;
-        return (await this.publish({ what, author, refs, ends }, base, upload)) ? { result } : undefined;
+        return (await publish(this, { what, author, refs, ends }, { base, upload })) ? { result } : undefined;
       } catch (error) {
         // A garbage collection may have deleted what this was about to read.
         if (!isPachError(error, 'damaged')) throw error;
@@ -232,7 +223,7 @@ export class Project {
     await using upload = this.uploadOn(this.known, 0);
     const { ref } = await applyEdits({ source: this.reader, sink: upload.nodes }, mapFormat, undefined, []);
     const { author } = this.options;
-    if (!(await this.publish({ what: 'create project', author, refs: ref }, undefined, upload))) {
+    if (!(await publish(this, { what: 'create project', author, refs: ref }, { base: undefined, upload }))) {
       throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it already exists' });
     }
   }
@@ -289,58 +280,6 @@ export class Project {
       const indexes = await mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...packs] }, this.indexes);
       return (await this.replace(token, { ...head, indexes })) ? { result: true } : undefined;
     });
-  }
-
-  private async publish(
-    { what, author, refs, ends = false }: Publication,
-    base: Base | undefined,
-    upload: Upload,
-  ): Promise<boolean> {
-    const { store, extents, name } = this.options;
-    const operation = {
-      id: randomBytes(16).toString('hex') as OperationId,
-      time: Math.max(Date.now(), (base?.head.operation.time ?? 0) + 1),
-      who: author,
-      what,
-      hasParent: base !== undefined && !ends,
-    };
-    const parents = base && !ends ? [base.head.operationRef] : [];
-    const body = encodeOperation(operation);
-    const operationRef = await upload.nodes.add({ kind: 'operation', level: 0, refs: [refs, ...parents], body });
-    const condemned = base && (await renew(this, upload, base));
-    upload.seal();
-    const { segments, fresh } = base?.head.indexes ?? { segments: [], fresh: [] };
-    const listed = new Set(fresh.map(({ id }) => id));
-    const added = upload.unlisted().filter(({ id }) => !listed.has(id));
-    const merge = (): Promise<IndexList> =>
-      mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...added] }, this.indexes);
-    const merging = merge().catch(async (error: unknown) => {
-      if (!isPachError(error, 'damaged')) throw error;
-      // The index of an own pack was not in memory any more, and the pack not stored yet.
-      await upload.finish();
-      return merge();
-    });
-    const [indexes] = await allEnded([merging, upload.finish()]);
-    const head = { epoch: 0, scrub: false, ...base?.head, project: name, operation, operationRef, refs, indexes };
-    try {
-      const isDone = await this.replace(base?.token, { ...head, condemned, scrub: head.scrub || ends });
-      if (isDone) this.contention.saw(operation.id, { isOwn: true });
-      return isDone;
-    } catch (error) {
-      if (!(error instanceof UnknownOutcome) || !base) throw error;
-      return this.isPublished(operation.id, base.head, error);
-    }
-  }
-
-  /** Whether the operation is among those that led from `before` to the head as it is now. */
-  private async isPublished(id: OperationId, before: Head, unknown: UnknownOutcome): Promise<boolean> {
-    for (let ref: Ref | undefined = (await this.load()).head.operationRef; ref;) {
-      if (ref.hash.equals(before.operationRef.hash)) return false;
-      const { body, refs } = await this.reader.node(ref);
-      if (decodeOperation(body).id === id) return true;
-      ref = refs[1];
-    }
-    throw unknown; // a purge has ended history since
   }
 }
 
