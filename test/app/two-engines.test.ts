@@ -47,12 +47,10 @@ async function makeProject(opened: OpenStore, name: string, image: string | unde
 const tokenOf = (name: string): string => `command-of-${name}-${process.pid}`;
 
 async function run(settings: Settings, opened: OpenStore, executor: ExecutorName): Promise<GraphStep[]> {
-  const request = { names: ['p'], branch: undefined, inputs: [], executor, workers: undefined, recompute: 0, signal };
-  const silence = { begins: () => undefined, progress: () => undefined, note: () => undefined };
+  const target = { kind: 'pipeline', name: 'p' } as const;
+  const rest = { branch: undefined, reprocess: false, inputs: [], workers: undefined, recompute: 0, listeners: [] };
   const project = opened.project(settings.project);
-  const steps: GraphStep[] = [];
-  for await (const step of runPipelines(settings, { ...opened, project }, { ...request, ...silence })) steps.push(step);
-  return steps;
+  return runPipelines(settings, { ...opened, project }, { target, executor, signal, ...rest });
 }
 
 /** The process of a command, once it waits: its trap is set when it has begun to sleep. */
