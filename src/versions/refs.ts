@@ -20,14 +20,14 @@ export async function createRepo(project: Project, name: string, description: st
   });
 }
 
-/** Throws where something that these refs know nothing of needs what is to be deleted. */
-export type MayGo = (snapshot: Snapshot) => Promise<void>;
+/** A check of the caller: throws when something above this room, such as a pipeline, still needs what is to be deleted. */
+export type MayDelete = (snapshot: Snapshot) => Promise<void>;
 
 /** Deletes a repo with its branches and commits. With commits in it, `force` is needed. Throws `conflict` for the output of a pipeline. */
 export async function deleteRepo(
   project: Project,
   name: string,
-  { force, mayGo }: { readonly force: boolean; readonly mayGo?: MayGo },
+  { force, mayDelete }: { readonly force: boolean; readonly mayDelete?: MayDelete },
 ): Promise<void> {
   await project.update(`delete repo ${name}`, async (change) => {
     await change.snapshot.repo(name);
@@ -38,7 +38,7 @@ export async function deleteRepo(
         next: `pach delete pipeline ${name}`,
       });
     }
-    await mayGo?.(change.snapshot);
+    await mayDelete?.(change.snapshot);
     for await (const branch of change.snapshot.branches(name)) {
       if (branch.head && !force) {
         throw new PachError('conflict', {
@@ -50,7 +50,7 @@ export async function deleteRepo(
       change.delete(branchKey(name, branch.name));
     }
     for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
-    // What `delete pipeline --keep-repo` left of the jobs that made its commits.
+    // Jobs that made its commits, which `delete pipeline --keep-repo` has left.
     for await (const { key } of change.snapshot.items(jobTimePrefix(name))) {
       change.delete(key);
       change.delete(jobKey(lastPart(key)));
@@ -88,10 +88,10 @@ export async function createBranch(
 }
 
 /** Deletes a branch; its commits can still be named by their ids. */
-export async function deleteBranch(project: Project, repo: string, name: string, mayGo?: MayGo): Promise<void> {
+export async function deleteBranch(project: Project, repo: string, name: string, mayDelete?: MayDelete): Promise<void> {
   await project.update(`delete branch ${repo}@${name}`, async (change) => {
     await change.snapshot.branch(repo, name);
-    await mayGo?.(change.snapshot);
+    await mayDelete?.(change.snapshot);
     change.delete(branchKey(repo, name));
     change.delete(pipelineKey(repo, name));
   });

@@ -1,6 +1,6 @@
 /**
- * What a writer does when garbage was collected while it worked: it makes sure that all it refers
- * to is still there and will stay, and stores again what is not (FORMAT.md section 10).
+ * What a writer does when garbage was collected while it worked. It makes sure that everything it refers
+ * to is still there and will stay, and stores again what is gone or condemned (FORMAT.md section 10).
  */
 import { mapOrdered } from '../base/async.ts';
 import { isPachError, PachError } from '../base/errors.ts';
@@ -94,14 +94,14 @@ class Missing {
 
   private async storeBelow(ref: Ref): Promise<void> {
     const { kind, refs } = await this.project.reader.node(ref);
-    // An operation's parent may be gone: history ends somewhere.
+    // An operation's parent may be gone, since old history is forgotten.
     const needed = kind === 'operation' ? refs.slice(0, 1) : refs;
     const unknown = needed.filter((each) => !this.upload.has(each) && !this.stored.has(hashKey(each.hash)));
     const places = await this.known.findAll(unknown.map(({ hash }) => hash));
     for (const [index, each] of unknown.entries()) if (!places[index]) await this.storeAgain(each);
   }
 
-  /** From where it lay: what is condemned is still there for its grace period. */
+  /** Reads it from its old place: condemned objects stay for a grace period. */
   private async storeAgain(ref: Ref): Promise<void> {
     try {
       if (ref.type === 'chunk') {

@@ -10,10 +10,10 @@ import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
 
 export const defaultBranch = 'master';
 
-/** What an address leads to; `commit` is absent for a branch without commits. */
 /** Why there are no files where a repo or branch has no commits. */
 export const emptyText = 'it is empty: nothing has been put there yet';
 
+/** What an address leads to; `commit` is absent for a branch without commits. */
 export interface Version {
   readonly repo: string;
   readonly branch: Branch | undefined;
@@ -59,7 +59,7 @@ async function resolveRef(
   address: Address,
 ): Promise<{ branch?: Branch | undefined; commit: Commit | undefined }> {
   const { repo, ref = defaultBranch, time } = address;
-  // Read at the same time, should it turn out to be what is meant.
+  // Read in parallel, in case the text turns out to be a time.
   const timed = time === undefined ? undefined : snapshot.maybeBranch(repo, defaultBranch);
   timed?.then((master) => master?.head && snapshot.prefetch(master.head.index)).catch(() => undefined);
   const branch = await snapshot.maybeBranch(repo, ref);

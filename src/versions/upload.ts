@@ -169,7 +169,7 @@ export class Upload implements AsyncDisposable {
     });
   }
 
-  /** Never fails: what could not be announced is listed when the change is published. */
+  /** Never fails: packs that could not be announced are listed when the change is published. */
   private async announce(): Promise<void> {
     while (this.unannounced.length > 0) {
       const packs = this.unannounced;

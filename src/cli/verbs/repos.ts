@@ -86,7 +86,7 @@ export const deleteRepoVerb = verb({
     let broken: string[] = [];
     await deleteRepo(opened.project, repo, {
       force,
-      async mayGo(snapshot) {
+      async mayDelete(snapshot) {
         broken = await checkDeletion(snapshot, { repo }, force);
       },
     });
