@@ -1,11 +1,11 @@
 /**
- * What runs commands: on this host, or in containers. The engine prepares a slot, a folder of this
- * machine, and the executor's worker shows it to the command as /pfs.
+ * What runs commands: on this machine, or in containers. The engine prepares a slot, a folder of this
+ * machine. The executor's worker shows it to the command as /pfs.
  *
- * A slot has `pfs/` (what /pfs shows; in it `out/`, an empty folder) and `out/` (what /pfs/out
- * shows). Between runs the engine fills and empties both; a worker never does. While a command
- * runs the worker adds its mounts, and takes them away before `run` resolves, with every process
- * that the command left.
+ * A slot has two folders. The command sees `pfs/` as /pfs; in it lies `out/`, an empty folder. It sees
+ * `out/` as /pfs/out. The engine fills and empties both between runs; a worker never does. A worker
+ * mounts the binds of a command when it starts. Before `run` resolves, it unmounts them and ends
+ * every process that the command left.
  */
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
 
@@ -24,7 +24,7 @@ export interface SecretFile {
 }
 
 export interface WorkerOptions {
-  /** Absolute, see above; made by the engine, with `pfs/out` and `out` in it. */
+  /** Absolute path of the slot, see above. The engine has made it, with `pfs/out` and `out` in it. */
   readonly slot: string;
   /** Names the worker in lists of containers: pipeline and number. */
   readonly name: string;
@@ -33,7 +33,7 @@ export interface WorkerOptions {
   /** Folders or files of this machine, shown read-only at absolute places. */
   readonly code: readonly { readonly from: string; readonly to: string }[];
   readonly secrets: readonly SecretFile[];
-  /** Variables of the command in every run, secret ones too: never in argv, a container's configuration or a log. */
+  /** Variables of every command, secret ones too. They appear in no argv, container configuration or log. */
   readonly env: Readonly<Record<string, string>>;
   readonly user?: string | undefined;
   readonly workingDir?: string | undefined;
@@ -44,7 +44,7 @@ export interface WorkerOptions {
   readonly network: 'default' | 'none';
   /** A tmpfs for scratch at /scratch. */
   readonly memoryVolume: boolean;
-  /** Folders and files of this machine that commands must not see, where the executor shows the machine's files. */
+  /** Folders and files that commands must not see, if the executor shows the files of this machine. */
   readonly hidden: readonly string[];
 }
 
@@ -56,16 +56,16 @@ export interface Task {
   readonly binds: readonly Bind[];
   readonly timeoutMs?: number | undefined;
   readonly outputBytesMax: number;
-  /** Told of what the command prints, as it does; both streams in one. Never called after `run` has resolved. */
+  /** Called with what the command prints, while it does, both streams in one. Never called after `run` has resolved. */
   log(bytes: Buffer): void;
   /** Ends the command. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * For commands that stay up (datum batching): called when the command asks for its next datum,
-   * with what it said of the one before; resolves to the variables of the next one, or undefined
-   * when there is none. The engine takes the output in and fills the slot meanwhile; there are no binds
-   * then. All processes of the command are stopped until it has resolved, and `run` resolves after it.
-   * `held` tells whether that was so until now: what was read of the output counts only then.
+   * For commands that run many datums (datum batching). Called when the command asks for its next
+   * datum, with whether the one before failed. Resolves to the variables of the next datum, or to
+   * undefined when there is none. Meanwhile the engine reads the output and fills the slot, without
+   * binds. All processes of the command are stopped until this resolves, and `run` resolves later.
+   * `held` tells whether they were stopped all the time: if not, the output that was read is not used.
    */
   nextDatum?(failed: boolean, held: () => Promise<boolean>): Promise<Readonly<Record<string, string>> | undefined>;
 }
@@ -94,7 +94,7 @@ export interface Exit {
   readonly left?: string | undefined;
 }
 
-/** Runs one command at a time. Disposing of it leaves nothing: no process, mount or container. */
+/** Runs one command at a time. When it is disposed of, no process, mount or container of it is left. */
 export interface Worker extends AsyncDisposable {
   /** Resolves however the command ends; throws PachError when the worker itself is broken (the engine was stopped…). */
   run(task: Task): Promise<Exit>;

@@ -1,7 +1,7 @@
 /**
- * Mounts of this process's machine, for workers whose containers see what is mounted below a shared
- * folder. A helper (native/binder) makes them, in a fraction of a millisecond, and takes them away
- * when this process is no more. Needs root.
+ * Mounts on this machine for containers, which see what is mounted below a shared folder. A helper
+ * process (native/binder) mounts, in a fraction of a millisecond, and unmounts everything when this
+ * process has ended. Needs root.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -16,14 +16,14 @@ import { mountTable, type MountEntry } from '../../local/kernel-mounts.ts';
 export class HostMounts implements AsyncDisposable {
   private readonly helper: ChildProcessByStdio<Writable, Readable, null>;
   private readonly ended: Promise<void>;
-  /** Who waits for answers, in order. */
+  /** Resolvers of requests without an answer yet, oldest first: the helper answers in order. */
   private readonly waiting: ((errno: number) => void)[] = [];
   private over = false;
 
   private constructor(helper: ChildProcessByStdio<Writable, Readable, null>) {
     this.helper = helper;
     createInterface({ input: helper.stdout }).on('line', (line) => this.waiting.shift()?.(Number(line)));
-    helper.stdin.on('error', () => undefined); // it has ended, and that is told of
+    helper.stdin.on('error', () => undefined); // the helper has ended, which `close` tells
     this.ended = new Promise((resolve) => {
       const end = (): void => {
         this.over = true;
@@ -39,7 +39,7 @@ export class HostMounts implements AsyncDisposable {
     const via = [join(folder, 'folder'), join(folder, 'file')] as const;
     await mkdir(via[0], { recursive: true });
     await writeFile(via[1], '');
-    // In a session of its own: Ctrl-C is for the engine, which ends it in good order.
+    // Detached, so that Ctrl-C does not reach it: the engine unmounts first and then ends it.
     return new HostMounts(spawn(program, via, { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
   }
 
@@ -58,17 +58,17 @@ export class HostMounts implements AsyncDisposable {
     throw failed.reason;
   }
 
-  /** Takes the newest mount at each of `places` away, be it busy; the last one first. */
+  /** Unmounts the newest mount at each of `places`, even if it is busy; the last place first. */
   async unbind(places: readonly string[]): Promise<void> {
     await Promise.all(places.toReversed().map((place) => this.must(place, 'unmounted', ['unbind', place])));
   }
 
-  /** Takes away every mount at one of `roots` or below, by whomever it was made. */
+  /** Unmounts everything at one of `roots` or below, whichever process mounted it. */
   async clear(roots: readonly string[]): Promise<void> {
     await this.unbind(await mountsBelow(roots));
   }
 
-  /** Takes away all that it has made. */
+  /** Unmounts all that it has mounted. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.helper.stdin.end();
     await this.ended;

@@ -21,7 +21,7 @@ export interface ProcessExecutorOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** The launcher, the first process of a command's namespace, and one that shows that the limit is reached. */
+/** Added to the limit: the launcher, the first process of a command's namespace, and one more so that reaching the limit is seen. */
 const ownProcesses = 3;
 const closeMsMax = 5000;
 
@@ -38,7 +38,7 @@ export class ProcessExecutor implements Executor {
     this.options = options;
   }
 
-  /** What is known of this machine. Never equal on two: what lies on it decides what commands do. */
+  /** Differs between any two machines: the files of a machine decide what commands do on it. */
   async fingerprint(): Promise<Fingerprint> {
     const release = await firstOf(['/etc/os-release', '/usr/lib/os-release']);
     const field = (name: string): string => new RegExp(`^${name}="?([^"\n]*)`, 'm').exec(release)?.[1] ?? '';
