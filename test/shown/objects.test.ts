@@ -27,7 +27,7 @@ function fieldsOf(text: string): { all: string[]; needed: string[] } {
     if (depth === 0 && outer !== '') break;
     if ('{[('.includes(character)) depth += 1;
   }
-  const fields = outer.split(',').map((field) => (field.split(':')[0] as string).replace(/[{}\[\]]/g, '').trim());
+  const fields = outer.split(',').map((field) => (field.split(':')[0] as string).replace(/[{}[\]]/g, '').trim());
   return { all: fields.map((field) => field.replace('?', '')), needed: fields.filter((field) => !field.endsWith('?')) };
 }
 
