@@ -54,9 +54,9 @@ void EntryWriter::SendEntryOfLeaf(uint64_t unique, const Request& request, const
     if (order < 0) continue;
     Node node = NodeOf(entry, ordinal);
     node.parent = request.ino;
-    return SendEntry(unique, &node);
+    return SendEntry(unique, &node, kValidForEver);
   }
-  SendEntry(unique, nullptr);
+  SendEntry(unique, nullptr, kValidForEver);
 }
 
 void EntryWriter::SendLeaf(uint64_t unique, const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length,
@@ -73,6 +73,7 @@ void EntryWriter::SendLeaf(uint64_t unique, const Request& request, uint64_t par
     entry->node = NodeOf(read, ordinal - 1);
     entry->name = read.name.data();
     entry->name_length = static_cast<uint16_t>(read.name.size());
+    entry->valid_ms = kValidForEver;
     return true;
   });
 }
@@ -84,14 +85,14 @@ void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_
   std::vector<uint8_t> out;
   std::vector<uint64_t> interned;
   out.reserve(request.size);
-  auto add = [&](const char* name, size_t name_length, uint64_t cookie, uint32_t type, const Node* node, uint64_t ino) {
+  auto add = [&](const char* name, size_t name_length, uint64_t cookie, uint32_t type, const Entry* named, uint64_t ino) {
     size_t room = head + ((name_length + 7) & ~size_t{7});
     if (out.size() + room > request.size) return false;
     size_t at = out.size();
     if (plus) {
       fuse::EntryOut entry{};
-      if (node != nullptr) {
-        entry = EntryOf(*node);
+      if (named != nullptr) {
+        entry = EntryOf(named->node, named->valid_ms);
         ino = entry.nodeid;
         interned.push_back(ino);
       }
@@ -114,7 +115,7 @@ void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_
     while (!full && next(&entry)) {
       entry.node.parent = request.ino;
       uint32_t type = entry.node.kind == 1 ? DT_DIR : entry.node.kind == 2 ? DT_LNK : DT_REG;
-      full = !add(entry.name, entry.name_length, entry.node.ordinal + 3, type, &entry.node, kUnknownIno);
+      full = !add(entry.name, entry.name_length, entry.node.ordinal + 3, type, &entry, kUnknownIno);
     }
   } catch (const std::system_error& error) {
     failed = error.code().value();

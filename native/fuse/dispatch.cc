@@ -78,11 +78,10 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       return;
     }
     case fuse::kGetattr: {
+      if (header.nodeid == fuse::kRootIno && options_.root_changes) return requests_.Add(std::move(request), header);
       Node node;
       if (!table_->Get(header.nodeid, &node)) return fail(ESTALE);
-      fuse::AttrOut out{fuse::kForEver, 0, 0, entries_.AttrOf(header.nodeid, node)};
-      channel_.Send(header.unique, 0, &out, sizeof out);
-      return;
+      return entries_.SendAttributes(header.unique, header.nodeid, node, kValidForEver);
     }
     case fuse::kStatfs: {
       fuse::StatfsOut out{};

@@ -1,22 +1,28 @@
-// Entries as JavaScript hands them over: 90 bytes each, then the name. Doubles, because they are
-// what JavaScript writes fastest; all below 2^53.
+// Entries as JavaScript hands them over: 98 bytes each, then the name. Doubles, because they are
+// what JavaScript writes fastest; all below 2^53, or infinite.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "inode_table.h"
+
+/** Of what never changes, as everything below a stored directory. */
+constexpr double kValidForEver = std::numeric_limits<double>::infinity();
 
 struct Entry {
   Node node;
   const char* name;
   uint16_t name_length;
+  /** For how long the kernel need not ask again which node has this name, in milliseconds. */
+  double valid_ms;
 };
 
 class EntryReader {
  public:
-  static constexpr size_t kHeadBytes = 90;
+  static constexpr size_t kHeadBytes = 98;
 
   EntryReader(const uint8_t* bytes, size_t length) : at_(bytes), end_(bytes + length) {}
 
@@ -38,6 +44,7 @@ class EntryReader {
     node.place_offset = Take<uint32_t>(80);
     node.place_length = Take<uint32_t>(84);
     entry->name_length = Take<uint16_t>(88);
+    entry->valid_ms = Take<double>(90);
     if (static_cast<size_t>(end_ - at_) < kHeadBytes + entry->name_length) return false;
     entry->name = reinterpret_cast<const char*>(at_ + kHeadBytes);
     at_ += kHeadBytes + entry->name_length;

@@ -4,22 +4,45 @@
 
 #include <system_error>
 
+namespace {
+
+/** Milliseconds as seconds and nanoseconds. */
+void SetValid(double ms, uint64_t* seconds, uint32_t* nanoseconds) {
+  if (!(ms < fuse::kForEver * 1e3)) {
+    *seconds = fuse::kForEver;
+    return;
+  }
+  *seconds = static_cast<uint64_t>(ms / 1e3);
+  *nanoseconds = static_cast<uint32_t>((ms - static_cast<double>(*seconds) * 1e3) * 1e6);
+}
+
+}  // namespace
+
 /** Counts a lookup of the entry: the kernel holds one once it has this. */
-fuse::EntryOut EntryWriter::EntryOf(const Node& node) {
+fuse::EntryOut EntryWriter::EntryOf(const Node& node, double valid_ms) {
   fuse::EntryOut out{};
   uint32_t generation = 0;
   out.nodeid = table_.Intern(node, &generation);
   out.generation = generation;
-  out.entry_valid = out.attr_valid = fuse::kForEver;
+  SetValid(valid_ms, &out.entry_valid, &out.entry_valid_nsec);
+  // A node never changes: a name whose content has changed has another node.
+  out.attr_valid = fuse::kForEver;
   out.attr = AttrOf(out.nodeid, node);
   return out;
 }
 
-void EntryWriter::SendEntry(uint64_t unique, const Node* node) {
+void EntryWriter::SendAttributes(uint64_t unique, uint64_t ino, const Node& node, double valid_ms) {
+  fuse::AttrOut out{};
+  SetValid(valid_ms, &out.attr_valid, &out.attr_valid_nsec);
+  out.attr = AttrOf(ino, node);
+  channel_.Send(unique, 0, &out, sizeof out);
+}
+
+void EntryWriter::SendEntry(uint64_t unique, const Node* node, double valid_ms) {
   fuse::EntryOut out{};
-  out.entry_valid = fuse::kForEver;
+  SetValid(valid_ms, &out.entry_valid, &out.entry_valid_nsec);
   try {
-    if (node != nullptr) out = EntryOf(*node);
+    if (node != nullptr) out = EntryOf(*node, valid_ms);
   } catch (const std::system_error& error) {
     channel_.Send(unique, error.code().value(), nullptr, 0);
     return;

@@ -18,9 +18,9 @@ class EntryWriter {
   EntryWriter(InodeTable& table, LocalFiles& files, Channel& channel, uint32_t uid, uint32_t gid)
       : table_(table), files_(files), channel_(channel), uid_(uid), gid_(gid) {}
 
-  fuse::Attr AttrOf(uint64_t ino, const Node& node) const;
-  /** Answers a lookup. Null: there is no such name. */
-  void SendEntry(uint64_t unique, const Node* node);
+  /** Answers a lookup. Null: there is no such name, for as long. */
+  void SendEntry(uint64_t unique, const Node* node, double valid_ms);
+  void SendAttributes(uint64_t unique, uint64_t ino, const Node& node, double valid_ms);
   /** Answers a listing with the entries that fit. `next` gives them (with the parent not set) until it is false. */
   void SendDirectory(uint64_t unique, const Request& request, uint64_t parent_ino, const std::function<bool(Entry*)>& next);
   /** The same from the bytes of a sound leaf, whose first entry has the ordinal `first`. */
@@ -29,7 +29,8 @@ class EntryWriter {
   void SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length);
 
  private:
-  fuse::EntryOut EntryOf(const Node& node);
+  fuse::EntryOut EntryOf(const Node& node, double valid_ms);
+  fuse::Attr AttrOf(uint64_t ino, const Node& node) const;
 
   InodeTable& table_;
   /** Lookups are taken back there, so that an inode is never forgotten without its file. */

@@ -18,6 +18,13 @@ constexpr uint64_t kRoot = 1;
 
 /** Keeps stores in order: should this process be killed, a successor that sees a later one sees the earlier ones. */
 void InThisOrder() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
+/** Without the place, which is a hint: the same content may lie elsewhere since a collection. */
+bool IsSame(const Node& a, const Node& b) {
+  return a.parent == b.parent && a.ordinal == b.ordinal && a.size == b.size && a.mtime_seconds == b.mtime_seconds &&
+         a.mtime_nanoseconds == b.mtime_nanoseconds && a.kind == b.kind && a.executable == b.executable &&
+         a.ref == b.ref && std::memcmp(a.hash, b.hash, sizeof a.hash) == 0;
+}
 }  // namespace
 
 // The file: header, records 0..capacity-1, index of `capacity` buckets, a power of two.
@@ -90,9 +97,9 @@ uint64_t* InodeTable::Bucket(uint64_t parent, uint64_t ordinal) const {
   return &buckets()[(h * 0xbf58476d1ce4e5b9ull >> 17) & (header()->capacity - 1)];
 }
 
-uint64_t InodeTable::Find(uint64_t parent, uint64_t ordinal) const {
-  for (uint64_t at = *Bucket(parent, ordinal); at != 0; at = record(at)->next) {
-    if (record(at)->node.parent == parent && record(at)->node.ordinal == ordinal) return at;
+uint64_t InodeTable::Find(const Node& node) const {
+  for (uint64_t at = *Bucket(node.parent, node.ordinal); at != 0; at = record(at)->next) {
+    if (IsSame(record(at)->node, node)) return at;
   }
   return 0;
 }
@@ -168,7 +175,7 @@ void InodeTable::Grow() {
 uint64_t InodeTable::Intern(const Node& node, uint32_t* generation) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!Known(node.parent)) Fail(ESTALE, "directory");
-  uint64_t ino = Find(node.parent, node.ordinal);
+  uint64_t ino = Find(node);
   if (ino == 0) {
     if (header()->free == 0 && header()->used == header()->capacity) Grow();
     if (header()->free != 0) {

@@ -50,8 +50,10 @@ class InodeTable {
   InodeTable& operator=(const InodeTable&) = delete;
 
   /**
-   * The number of this entry, with one more lookup of the kernel. Throws std::system_error:
-   * ESTALE when the parent is not known, else when there is no memory.
+   * The number of this entry, with one more lookup of the kernel. A number stays with what it was
+   * given for: where another entry has come to the same place, that has a number of its own, and who
+   * has the old one open goes on with it. Throws std::system_error: ESTALE when the parent is not
+   * known, else when there is no memory.
    */
   uint64_t Intern(const Node& node, uint32_t* generation);
   /** Takes back lookups; frees what nobody needs. True when that was this inode. */
@@ -76,7 +78,7 @@ class InodeTable {
   uint64_t* buckets() const;
   bool Known(uint64_t ino) const;
   uint64_t* Bucket(uint64_t parent, uint64_t ordinal) const;
-  uint64_t Find(uint64_t parent, uint64_t ordinal) const;
+  uint64_t Find(const Node& node) const;
   void Link(uint64_t ino);
   void Begin();
   void Recover();

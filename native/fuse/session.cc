@@ -107,8 +107,15 @@ void Session::ReplyBytes(uint64_t id, const void* bytes, size_t length) {
   if (const std::optional<uint64_t> unique = requests_.Take(id)) channel_.Send(*unique, 0, bytes, length);
 }
 
-void Session::ReplyEntry(uint64_t id, const Node* node) {
-  if (const std::optional<uint64_t> unique = requests_.Take(id)) entries_.SendEntry(*unique, node);
+void Session::ReplyEntry(uint64_t id, const Node* node, double valid_ms) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) entries_.SendEntry(*unique, node, valid_ms);
+}
+
+void Session::ReplyRoot(uint64_t id, const Node& root, double valid_ms) {
+  const std::optional<uint64_t> unique = requests_.Take(id);
+  if (!unique) return;
+  table_->SetRoot(root);
+  entries_.SendAttributes(*unique, fuse::kRootIno, root, valid_ms);
 }
 
 void Session::ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length) {

@@ -49,6 +49,8 @@ struct Options {
    * lie less deep (0 on a plain one). 0: nothing is lent.
    */
   uint32_t stack_depth;
+  /** The root may change: the kernel's questions about it go to JavaScript, which answers by ReplyRoot. */
+  bool root_changes;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -73,8 +75,9 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Each request is answered once. What comes later, or for one that was interrupted, is dropped.
   void ReplyError(uint64_t id, int error);
-  /** Null: there is no such name. */
-  void ReplyEntry(uint64_t id, const Node* node);
+  /** Null: there is no such name, for as long. */
+  void ReplyEntry(uint64_t id, const Node* node, double valid_ms);
+  void ReplyRoot(uint64_t id, const Node& root, double valid_ms);
   /** `entries` in the form that EntryReader reads; formats those that fit. */
   void ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length);
   /**

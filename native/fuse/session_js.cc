@@ -21,6 +21,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
                        {
                            InstanceMethod<&FuseSession::ReplyError>("replyError"),
                            InstanceMethod<&FuseSession::ReplyEntry>("replyEntry"),
+                           InstanceMethod<&FuseSession::ReplyRoot>("replyRoot"),
                            InstanceMethod<&FuseSession::ReplyDirectory>("replyDirectory"),
                            InstanceMethod<&FuseSession::ReplyLeaf>("replyLeaf"),
                            InstanceMethod<&FuseSession::KeepLeaf>("keepLeaf"),
@@ -43,12 +44,11 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Napi::Env env = info.Env();
     Napi::Object given = info[0].As<Napi::Object>(), handlers = info[1].As<Napi::Object>();
     auto number = [&](const char* name) { return given.Get(name).As<Napi::Number>(); };
+    const Entry root = RootIn(env, given.Get("root"));
     Options options{number("device").Int32Value(), number("uid").Uint32Value(), number("gid").Uint32Value(),
                     NumberOf(given.Get("totalBytes")), NumberOf(given.Get("totalFiles")),
-                    number("stackDepth").Uint32Value()};
+                    number("stackDepth").Uint32Value(), root.valid_ms < kValidForEver};
     table_ = Guarded(env, [&] { return std::make_shared<InodeTable>(number("table").Int32Value()); });
-    Entry root = EntryIn(env, given.Get("root"));
-    root.node.parent = fuse::kRootIno;
     table_->SetRoot(root.node);
     on_requests_ = Napi::Persistent(handlers.Get("requests").As<Napi::Function>());
     on_ready_ = Napi::Persistent(handlers.Get("ready").As<Napi::Function>());
@@ -101,10 +101,23 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
   }
 
   void ReplyEntry(const Napi::CallbackInfo& info) {
-    if (!info[2].IsBuffer()) return session_->ReplyEntry(NumberOf(info[0]), nullptr);
+    if (!info[2].IsBuffer()) {
+      return session_->ReplyEntry(NumberOf(info[0]), nullptr, info[2].As<Napi::Number>().DoubleValue());
+    }
     Entry entry = EntryIn(info.Env(), info[2]);
     entry.node.parent = NumberOf(info[1]);
-    session_->ReplyEntry(NumberOf(info[0]), &entry.node);
+    session_->ReplyEntry(NumberOf(info[0]), &entry.node, entry.valid_ms);
+  }
+
+  static Entry RootIn(Napi::Env env, Napi::Value given) {
+    Entry root = EntryIn(env, given);
+    root.node.parent = fuse::kRootIno;
+    return root;
+  }
+
+  void ReplyRoot(const Napi::CallbackInfo& info) {
+    const Entry root = RootIn(info.Env(), info[1]);
+    session_->ReplyRoot(NumberOf(info[0]), root.node, root.valid_ms);
   }
 
   uint64_t ParentOf(uint64_t ino) {

@@ -5,7 +5,7 @@ import type { Hash, PackId, Ref } from '../model/refs.ts';
 import type { TableNode } from './fuse-addon.ts';
 import type { ViewEntry, ViewNode } from './view.ts';
 
-const headBytes = 90;
+const headBytes = 98;
 const kinds = ['file', 'directory', 'symlink'] as const;
 const refTypes = [undefined, 'chunk', 'node'] as const;
 
@@ -48,6 +48,7 @@ function write(entry: ViewEntry, out: Buffer, at: number): number {
     }
   }
   out.writeUInt16LE(entry.name.length, at + 88);
+  out.writeDoubleLE(entry.validMs, at + 90);
   entry.name.copy(out, at + headBytes);
   return at + headBytes + entry.name.length;
 }

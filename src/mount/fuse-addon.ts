@@ -73,7 +73,7 @@ export interface SessionOptions {
    * lent to it where they lie less deep. 0: none is lent.
    */
   readonly stackDepth: number;
-  /** The root directory as `encodeEntry` writes it. */
+  /** The root directory as `encodeEntry` writes it. It may change if it is valid for a bounded time. */
   readonly root: Buffer;
 }
 
@@ -93,8 +93,10 @@ export interface SessionHandlers {
  */
 export interface FuseSession {
   replyError(id: number, errno: number): void;
-  /** Without an entry the name is absent for good. */
-  replyEntry(id: number, parent: number, entry?: Buffer): void;
+  /** Milliseconds in place of an entry: for so long there is no such name. */
+  replyEntry(id: number, parent: number, entry: Buffer | number): void;
+  /** Answers a `getattr` of the root; only a root that changes is asked for. */
+  replyRoot(id: number, root: Buffer): void;
   /** Formats the entries that fit; the kernel asks for the rest. */
   replyDirectory(request: FuseRequest, entries: Buffer): void;
   /**

@@ -1,6 +1,6 @@
 /**
  * A project's repos as a tree of names: `/<repo>/…`, and beside what is listed any
- * `/<repo>@<ref>/…`. All names resolve in one snapshot, so every answer holds for ever.
+ * `/<repo>@<ref>/…`. All names resolve in one snapshot, so all of it is valid for ever.
  */
 import { createHash } from 'node:crypto';
 import { isPachError, PachError } from '../base/errors.ts';
@@ -18,7 +18,10 @@ import { resolveVersion } from '../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
 import { Readahead } from './readahead.ts';
 import {
+  rootIno,
   smallBytesMax,
+  validForEver,
+  type AbsentName,
   type LocalView,
   type NodeOf,
   type Piece,
@@ -26,6 +29,7 @@ import {
   type View,
   type ViewEntry,
   type ViewNode,
+  type ViewRoot,
 } from './view.ts';
 
 /** What the command line names: a version, or a part of one, shown as `/<repo>`. */
@@ -61,7 +65,7 @@ interface Top {
   readonly commit: Commit | undefined;
 }
 
-const rootIno = 1;
+const absent: AbsentName = { kind: 'absent', validMs: validForEver };
 
 export class ProjectView implements View {
   private readonly snapshot: Snapshot;
@@ -112,7 +116,7 @@ export class ProjectView implements View {
     return this.tops.get(ordinal)?.shown;
   }
 
-  root(): ViewNode {
+  root(): ViewRoot {
     return {
       ...directoryEntry(Buffer.alloc(0), 0, this.snapshot.head.operation.time, undefined),
       ino: rootIno,
@@ -120,11 +124,11 @@ export class ProjectView implements View {
     };
   }
 
-  async lookup(directory: ViewNode, name: Buffer): Promise<ViewEntry | undefined> {
-    if (directory.ino === rootIno) return this.lookupTop(textOfName(name));
-    if (!directory.ref) return undefined;
+  async lookup(directory: ViewNode, name: Buffer): Promise<ViewEntry | AbsentName> {
+    if (directory.ino === rootIno) return (await this.lookupTop(textOfName(name))) ?? absent;
+    if (!directory.ref) return absent;
     const found = await this.directories.readerAt(directory.ref).locate(name);
-    return found && viewEntryOf(found.item, found.ordinal);
+    return found ? viewEntryOf(found.item, found.ordinal) : absent;
   }
 
   async list(directory: ViewNode, from: number): Promise<readonly ViewEntry[]> {
@@ -296,12 +300,13 @@ function ordinalOf(name: string): number {
 }
 
 function directoryEntry(name: Buffer, ordinal: number, time: number, ref: Ref | undefined): ViewEntry {
-  return { name, ordinal, kind: 'directory', executable: false, size: 0, ...fileTime(time), ref };
+  const entry = { name, ordinal, executable: false, size: 0, ...fileTime(time), ref };
+  return { ...entry, kind: 'directory', validMs: validForEver };
 }
 
 function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {
   const { name, kind, executable, mtimeSeconds, mtimeNanoseconds, content } = entry;
   const size = kind === 'directory' ? 0 : entrySize(entry);
   const ref = content.form === 'inline' ? undefined : content.ref;
-  return { name, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref };
+  return { name, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref, validMs: validForEver };
 }

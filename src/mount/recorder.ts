@@ -10,7 +10,7 @@ import type { Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
 import type { Shown } from './project-view.ts';
 import { ReadList } from './read-list.ts';
-import type { NodeOf, ViewNode } from './view.ts';
+import { rootIno, type NodeOf, type ViewNode } from './view.ts';
 
 /** What a reader asked for: a range as in FirstRead, of a node or of the entry of that name in it. */
 export interface Asked extends Omit<FirstRead, 'path'> {
@@ -27,7 +27,6 @@ export interface RecorderOptions {
   readonly save: (repo: string, reads: readonly FirstRead[]) => Promise<void>;
 }
 
-const rootIno = 1;
 /** Repos of one mount of which something is noted. */
 const reposMax = 16;
 /** Asked for, and not yet by name. */

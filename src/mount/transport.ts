@@ -11,7 +11,7 @@ import { FailedReads } from './failed-reads.ts';
 import type { Recorder } from './recorder.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-addon.ts';
 import { Walk, type Ahead } from './walk.ts';
-import { smallBytesMax, type NodeOf, type Piece, type View, type ViewEntry, type ViewNode } from './view.ts';
+import { rootIno, smallBytesMax, type NodeOf, type Piece, type View, type ViewEntry, type ViewNode } from './view.ts';
 
 export interface TransportCounters extends FuseCounters {
   /** Reads whose bytes were not on this machine, and how long those took, in milliseconds. */
@@ -40,6 +40,7 @@ export interface TransportOptions {
 const { errno } = constants;
 const opcodes = {
   lookup: 1,
+  getattr: 3,
   readlink: 5,
   open: 14,
   read: 15,
@@ -82,7 +83,6 @@ export class Transport {
     this.options = options;
     const { device, table, uid, gid, stackDepth } = options;
     const { bytes: totalBytes, files: totalFiles } = view.totals();
-    const { ino: _ino, parent: _parent, ...root } = view.root();
     const ready = settleable();
     const finished = settleable();
     this.ready = ready.promise;
@@ -96,7 +96,7 @@ export class Transport {
         totalBytes,
         totalFiles,
         stackDepth,
-        root: encodeEntry({ ...root, name: Buffer.alloc(0) }),
+        root: this.encodedRoot(),
       },
       {
         ready: () => ready.settle(undefined),
@@ -152,15 +152,22 @@ export class Transport {
     }
   }
 
+  private encodedRoot(): Buffer {
+    return encodeEntry({ ...this.view.root(), name: Buffer.alloc(0) });
+  }
+
   private async decide(request: FuseRequest, node: ViewNode): Promise<void> {
     const { view, session, nodeOf } = this;
     const { opcode, id } = request;
     switch (opcode) {
       case opcodes.lookup: {
         if (await this.isKept(request, node)) return;
-        const entry = await view.lookup(node, request.name, nodeOf);
-        return session.replyEntry(id, node.ino, entry && encodeEntry(entry));
+        const found = await view.lookup(node, request.name, nodeOf);
+        return session.replyEntry(id, node.ino, found.kind === 'absent' ? found.validMs : encodeEntry(found));
       }
+      case opcodes.getattr:
+        assert(node.ino === rootIno, 'only the attributes of the root are asked for');
+        return session.replyRoot(id, this.encodedRoot());
       case opcodes.readdir:
       case opcodes.readdirplus:
         if (await this.isKept(request, node)) return;

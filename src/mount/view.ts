@@ -1,14 +1,24 @@
 /**
- * What names exist under a mount and what bytes they have, without a word of the kernel's
- * protocol: the seam between versioned data and the transport that serves it. Everything a view
- * has once answered stays true for its life, so the transport may cache without end.
+ * The names under a mount and their bytes, without a word of the kernel's protocol: the seam between
+ * versioned data and the transport that serves it. A view only reads. Its mount is read-only, so the
+ * kernel itself refuses what would write (EROFS); writing will be an interface beside this one.
+ *
+ * A view may change its mind about which entry a name has, and says for how long the kernel need not
+ * ask again (`validMs`). It never changes what it said of an entry: one with other content or other
+ * attributes is another node with an inode number of its own. Whoever has the old one open, or works
+ * in the old directory, goes on in what he opened. Only the root stays the same node.
  */
 import type { Ref } from '../model/refs.ts';
+
+/** Inode number of the root directory, which is its own parent. */
+export const rootIno = 1;
+/** `validMs` of what never changes, as everything in a commit. */
+export const validForEver = Infinity;
 
 /** One name in a directory, with all that the transport must know to answer for it. */
 export interface ViewEntry {
   readonly name: Buffer;
-  /** Position in the directory: unique there, stable for the life of the view, from 0. */
+  /** Position in the directory, from 0: unique there, and the same each time the name is listed. */
   readonly ordinal: number;
   readonly kind: 'file' | 'directory' | 'symlink';
   readonly executable: boolean;
@@ -18,13 +28,33 @@ export interface ViewEntry {
   readonly mtimeNanoseconds: number;
   /** Content or subtree; absent for content that lies in the directory itself. */
   readonly ref?: Ref | undefined;
+  /**
+   * For how many milliseconds the name has this entry for certain. In a directory with a `ref` to a
+   * stored node, for ever: native threads answer from the stored bytes.
+   */
+  readonly validMs: number;
+}
+
+/** Says that a directory has no such name, and for how long. */
+export interface AbsentName {
+  readonly kind: 'absent';
+  readonly validMs: number;
 }
 
 /** What the inode table remembers of an entry, under its inode number. */
-export interface ViewNode extends Omit<ViewEntry, 'name'> {
+export interface ViewNode extends Omit<ViewEntry, 'name' | 'validMs'> {
   readonly ino: number;
-  /** Inode number of the directory that holds it; the root (1) is its own parent. */
+  /** Inode number of the directory that holds it. */
   readonly parent: number;
+}
+
+/** The root directory at the moment. */
+export interface ViewRoot extends ViewNode {
+  /**
+   * For how long its attributes and the list of its names hold. A root with other names has another
+   * time: by that the kernel sees that the list which it keeps is old.
+   */
+  readonly validMs: number;
 }
 
 /**
@@ -74,10 +104,9 @@ export type NodeOf = (ino: number) => ViewNode;
  * `nodeOf` reaches parents where an answer lies in them (inline content).
  */
 export interface View {
-  /** The root directory; its ino and parent are 1. */
-  root(): ViewNode;
-  /** The entry of that name, or undefined for good. */
-  lookup(directory: ViewNode, name: Buffer, nodeOf: NodeOf): Promise<ViewEntry | undefined>;
+  /** The root directory; its ino and parent are `rootIno`. Asked again when it is no longer valid. */
+  root(): ViewRoot;
+  lookup(directory: ViewNode, name: Buffer, nodeOf: NodeOf): Promise<ViewEntry | AbsentName>;
   /** Some entries with ordinals from `from` on, ascending; an empty page is the end. */
   list(directory: ViewNode, from: number, nodeOf: NodeOf): Promise<readonly ViewEntry[]>;
   /**

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { fuseAddon } from '../../src/mount/fuse-addon.ts';
-import { serverOf, type Server } from './synthetic.ts';
+import { serverOf, type Server, type ViewName } from './synthetic.ts';
 
 export interface Answer {
   /** errno. */
@@ -35,17 +35,17 @@ export class FakeKernel implements AsyncDisposable {
   private unique = 2n;
 
   /** With a table, a successor of the kernel that owns it. */
-  constructor(table?: number) {
+  constructor(table?: number, view: ViewName = 'synthetic') {
     this.owned = table === undefined;
     this.table = table ?? fuseAddon().createTable();
-    this.server = serverOf(this.table);
+    this.server = serverOf(this.table, view);
     this.socket = this.server.child.stdio[4] as Duplex;
     this.socket.on('error', () => undefined).on('data', (bytes: Buffer) => this.receive(bytes));
   }
 
   /** As after INIT with the newest kernel. */
-  static async ready(): Promise<FakeKernel> {
-    const kernel = new FakeKernel();
+  static async ready(view: ViewName = 'synthetic'): Promise<FakeKernel> {
+    const kernel = new FakeKernel(undefined, view);
     await kernel.init({});
     return kernel;
   }

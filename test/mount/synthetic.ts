@@ -16,12 +16,17 @@ export const isRoot = process.getuid?.() === 0;
 /** Root tests both ways, anybody else only his own. */
 export const whos: readonly Who[] = isRoot ? ['root', 'user'] : ['user'];
 
+/** The view that is served (fixtures/). */
+export type ViewName = 'synthetic' | 'changing';
+
 const program = resolve(import.meta.dirname, 'fixtures/serve-synthetic.mjs');
 const nobody = 65534;
 const asNobody = ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'];
 
 export interface ServerCounters extends FuseCounters {
   readonly calls: { readonly lookup: number; readonly list: number; readonly slow: number; readonly leaf: number };
+  /** Of the changing view: how often each name was looked up, and the root asked for. */
+  readonly asked: Readonly<Record<string, number>>;
   /** First and last name of small files that were fetched together. */
   readonly fetched: readonly (readonly [string, string])[];
   readonly waits: number;
@@ -100,13 +105,15 @@ export interface Result {
 /** A mount and what serves it at the moment. */
 export class Mounted implements AsyncDisposable {
   readonly who: Who;
+  readonly view: ViewName;
   readonly mountpoint: string;
   /** Only root's: an ordinary user's server mounts by itself. */
   connection: KernelConnection | undefined;
   server: Server;
 
-  private constructor(who: Who) {
+  private constructor(who: Who, view: ViewName) {
     this.who = who;
+    this.view = view;
     this.mountpoint = mkdtempSync(join(tmpdir(), 'pachmount-transport-'));
     if (who === 'root') {
       this.connection = openKernel();
@@ -116,8 +123,8 @@ export class Mounted implements AsyncDisposable {
     this.server = this.newServer();
   }
 
-  static async start(who: Who): Promise<Mounted> {
-    const mounted = new Mounted(who);
+  static async start(who: Who, view: ViewName = 'synthetic'): Promise<Mounted> {
+    const mounted = new Mounted(who, view);
     try {
       await mounted.server.isReady();
     } catch (error) {
@@ -129,9 +136,9 @@ export class Mounted implements AsyncDisposable {
 
   newServer(): Server {
     if (this.connection) {
-      return new Server([process.execPath, program], this.connection.device, this.connection.table);
+      return new Server([process.execPath, program, this.view], this.connection.device, this.connection.table);
     }
-    return new Server([...this.prefix(), process.execPath, program, this.mountpoint], 'ignore', 'ignore');
+    return new Server([...this.prefix(), process.execPath, program, this.view, this.mountpoint], 'ignore', 'ignore');
   }
 
   /** From now on only the server holds the kernel's descriptor. */
@@ -182,6 +189,6 @@ export class Mounted implements AsyncDisposable {
 }
 
 /** A server that takes the test for its kernel. */
-export function serverOf(table: number): Server {
-  return new Server([process.execPath, program], 'pipe', table);
+export function serverOf(table: number, view: ViewName): Server {
+  return new Server([process.execPath, program, view], 'pipe', table);
 }

@@ -107,6 +107,7 @@ inline std::vector<uint8_t> Entries(uint64_t from) {
     head[30] = node.ref;
     std::memcpy(head + 32, node.hash, 32);
     head[88] = static_cast<uint8_t>(name.size());
+    std::memcpy(head + 90, &kValidForEver, sizeof kValidForEver);
     out.insert(out.end(), head, head + sizeof head);
     out.insert(out.end(), name.begin(), name.end());
   }

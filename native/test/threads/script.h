@@ -15,7 +15,7 @@ class Script {
   Script(Files* files, std::shared_ptr<InodeTable> table) : files_(files), table_(std::move(table)), leaf_(Leaf()) {}
 
   void Run(int device) {
-    Options options{device, 0, 0, 1 << 20, kFiles, 1};
+    Options options{device, 0, 0, 1 << 20, kFiles, 1, false};
     session_ = std::make_shared<Session>(options, table_, [this] { Wake(); });
     session_->Start();
     int error = 0;
@@ -68,7 +68,7 @@ class Script {
         if (IsKept(request)) return;
         const uint64_t file = static_cast<uint64_t>(std::atoi(request.name.c_str() + 1));
         const Node found = NodeOf(file);
-        return session_->ReplyEntry(request.id, file < kFiles ? &found : nullptr);
+        return session_->ReplyEntry(request.id, file < kFiles ? &found : nullptr, kValidForEver);
       }
       case fuse::kReaddir:
       case fuse::kReaddirplus: {
