@@ -4,7 +4,7 @@
 import { resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { parseAddress } from '../model/address.ts';
-import type { MountSource } from '../mount/project-view.ts';
+import type { MountSource } from '../mount/root-names.ts';
 import { defaultBranch } from '../versions/resolve.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import type { Settings } from './settings.ts';

@@ -2,21 +2,15 @@
  * A project's repos as a tree of names: `/<repo>/…`, and beside what is listed any
  * `/<repo>@<ref>/…`. All names resolve in one snapshot, so all of it is valid for ever.
  */
-import { createHash } from 'node:crypto';
-import { isPachError, PachError } from '../base/errors.ts';
-import { fileTime } from '../base/file-time.ts';
-import { shellWord } from '../base/shell.ts';
-import { parseAddress, type Address } from '../model/address.ts';
-import { nameOfText, parsePath, textOfName } from '../model/paths.ts';
-import type { Ref } from '../model/refs.ts';
+import { textOfName } from '../model/paths.ts';
 import { entryHash, entrySize, type FileContent, fileContentOf, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { Directories } from '../versions/directories.ts';
 import { LocalContent, type LocalFiles } from '../versions/reading/local-content.ts';
 import { prefetchRange, readRange } from '../versions/reading/read.ts';
-import { resolveVersion } from '../versions/resolve.ts';
-import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 import { Readahead } from './readahead.ts';
+import { RootNames, type MountSource, type Shown } from './root-names.ts';
 import {
   rootIno,
   smallBytesMax,
@@ -32,14 +26,6 @@ import {
   type ViewRoot,
 } from './view.ts';
 
-/** What the command line names: a version, or a part of one, shown as `/<repo>`. */
-export interface MountSource {
-  /** Undefined: an empty directory. */
-  readonly address: Address | undefined;
-  /** The name under the mountpoint. */
-  readonly name: string;
-}
-
 export interface ViewOptions {
   /** Bytes to fetch ahead of a sequential reader at most; 0: none. */
   readonly readaheadBytesMax: number;
@@ -49,42 +35,29 @@ export interface ViewOptions {
   readonly onWait?: ((hash: Buffer, offset: number, length: number) => void) | undefined;
 }
 
-/** A version, or a part of one, as a directory. */
-export interface Shown {
-  readonly repo: string;
-  /** Where the directory lies in the repo. */
-  readonly path: readonly Buffer[];
-  /** Undefined where the repo has no version yet. */
-  readonly tree: Ref | undefined;
-}
-
-/** A name in the root directory and what it shows. */
-interface Top {
-  readonly entry: ViewEntry;
-  readonly shown: Shown | undefined;
-  readonly commit: Commit | undefined;
-}
-
 const absent: AbsentName = { kind: 'absent', validMs: validForEver };
 
 export class ProjectView implements View {
-  private readonly snapshot: Snapshot;
+  private readonly project: string;
+  private readonly names: RootNames;
   private readonly reader: BlobReader;
   private readonly directories: Directories;
   private readonly readahead: Readahead;
-  /** By ordinal: first what the root lists, then what was named beside it. */
-  private readonly tops = new Map<number, Top>();
-  private readonly named = new Map<string, Promise<number | undefined>>();
-  private listed: readonly Top[] = [];
   private readonly files: LocalFiles | undefined;
   private readonly readsAhead: boolean;
   private readonly onWait: NonNullable<ViewOptions['onWait']>;
 
-  private constructor(snapshot: Snapshot, reader: BlobReader, options: ViewOptions) {
+  private constructor(
+    project: string,
+    names: RootNames,
+    { reader, directories }: { readonly reader: BlobReader; readonly directories: Directories },
+    options: ViewOptions,
+  ) {
     const { readaheadBytesMax, files, onWait = () => undefined } = options;
-    this.snapshot = snapshot;
+    this.project = project;
+    this.names = names;
     this.reader = reader;
-    this.directories = new Directories(reader);
+    this.directories = directories;
     this.readahead = new Readahead(readaheadBytesMax);
     this.files = files;
     this.readsAhead = readaheadBytesMax > 0;
@@ -98,41 +71,34 @@ export class ProjectView implements View {
     sources: readonly MountSource[],
     options: ViewOptions,
   ): Promise<ProjectView> {
-    const view = new ProjectView(snapshot, reader, options);
-    for (const [ordinal, { address, name }] of sources.entries()) {
-      view.named.set(name, Promise.resolve(await view.addTop(ordinal, name, address)));
-    }
-    view.listed = [...view.tops.values()];
-    return view;
+    const directories = new Directories(reader);
+    const names = await RootNames.open(snapshot, directories, sources);
+    return new ProjectView(snapshot.head.project, names, { reader, directories }, options);
   }
 
   /** What the root directory lists. */
   shown(): readonly Shown[] {
-    return this.listed.flatMap(({ shown }) => shown ?? []);
+    return this.names.listed.flatMap(({ shown }) => shown ?? []);
   }
 
   /** What the name with this ordinal in the root directory shows. */
   shownAt(ordinal: number): Shown | undefined {
-    return this.tops.get(ordinal)?.shown;
+    return this.names.at(ordinal)?.shown;
   }
 
   root(): ViewRoot {
-    return {
-      ...directoryEntry(Buffer.alloc(0), 0, this.snapshot.head.operation.time, undefined),
-      ino: rootIno,
-      parent: rootIno,
-    };
+    return this.names.root();
   }
 
   async lookup(directory: ViewNode, name: Buffer): Promise<ViewEntry | AbsentName> {
-    if (directory.ino === rootIno) return (await this.lookupTop(textOfName(name))) ?? absent;
+    if (directory.ino === rootIno) return (await this.names.find(textOfName(name)))?.entry ?? absent;
     if (!directory.ref) return absent;
     const found = await this.directories.readerAt(directory.ref).locate(name);
     return found ? viewEntryOf(found.item, found.ordinal) : absent;
   }
 
   async list(directory: ViewNode, from: number): Promise<readonly ViewEntry[]> {
-    if (directory.ino === rootIno) return this.listed.slice(from).map((top) => top.entry);
+    if (directory.ino === rootIno) return this.names.listed.slice(from).map(({ entry }) => entry);
     if (!directory.ref) return [];
     const { items } = await this.directories.readerAt(directory.ref).page(from);
     return items.map((item, index) => viewEntryOf(item, from + index));
@@ -165,7 +131,7 @@ export class ProjectView implements View {
     const { ref, size } = file;
     if (!files || !ref || file.kind !== 'file') return undefined;
     const form = ref.type === 'chunk' ? 'chunk' : 'list';
-    const content = await LocalContent.open(files, reader, this.snapshot.head.project, { form, size, ref });
+    const content = await LocalContent.open(files, reader, this.project, { form, size, ref });
     if (!content) return undefined;
     return {
       hash: ref.hash,
@@ -208,7 +174,7 @@ export class ProjectView implements View {
   async attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>> {
     let top = node;
     while (top.parent !== rootIno) top = nodeOf(top.parent);
-    const commit = node.ino === rootIno ? undefined : this.tops.get(top.ordinal)?.commit;
+    const commit = node.ino === rootIno ? undefined : this.names.at(top.ordinal)?.commit;
     if (!commit) return new Map();
     const entry = node.parent === rootIno ? undefined : await this.entryOf(node, nodeOf);
     const hash = entry ? entryHash(entry) : commit.contentHash;
@@ -223,57 +189,11 @@ export class ProjectView implements View {
   totals(): { bytes: number; files: number } {
     let bytes = 0;
     let files = 0;
-    for (const { commit } of this.listed) {
+    for (const { commit } of this.names.listed) {
       bytes += commit?.bytes ?? 0;
       files += commit?.files ?? 0;
     }
     return { bytes, files };
-  }
-
-  private lookupTop(name: string): Promise<ViewEntry | undefined> {
-    let ordinal = this.named.get(name);
-    if (!ordinal) {
-      ordinal = this.addNamed(name);
-      this.named.set(name, ordinal);
-      // Absence is for ever, but a store that did not answer may do so later.
-      ordinal.catch(() => this.named.delete(name));
-    }
-    return ordinal.then((at) => (at === undefined ? undefined : this.tops.get(at)?.entry));
-  }
-
-  /** Resolves `repo@ref` in the root; other names that are not listed do not exist. */
-  private async addNamed(name: string): Promise<number | undefined> {
-    if (!name.includes('@')) return undefined;
-    try {
-      const address = parseAddress(name);
-      const plain = address.path === undefined && address.project === undefined;
-      return plain ? await this.addTop(ordinalOf(name), name, address) : undefined;
-    } catch (error) {
-      if (isPachError(error, 'not-found', 'usage')) return undefined;
-      throw error;
-    }
-  }
-
-  private async addTop(ordinal: number, name: string, address: Address | undefined): Promise<number> {
-    const commit = address && (await resolveVersion(this.snapshot, address)).commit;
-    const time = commit?.finished ?? this.snapshot.head.operation.time;
-    let tree = commit && rootOf(commit);
-    const path = parsePath(address?.path ?? '/');
-    if (address?.path !== undefined) {
-      const entry = tree && (await this.directories.find(tree, path));
-      if (entry?.content.form !== 'directory') {
-        const why = entry ? 'it is not a folder' : 'there is no such folder';
-        throw new PachError('not-found', {
-          what: `${name}:${address.path}`,
-          why,
-          next: `pach list file ${shellWord(name)}`,
-        });
-      }
-      tree = entry.content;
-    }
-    const shown = address && { repo: address.repo, path, tree: tree?.ref };
-    this.tops.set(ordinal, { entry: directoryEntry(nameOfText(name), ordinal, time, tree?.ref), shown, commit });
-    return ordinal;
   }
 
   /** Content that the inode table refers to, or that lies in the directory itself. */
@@ -289,19 +209,6 @@ export class ProjectView implements View {
     if (!entry) throw new Error('the inode table names an entry that its directory does not have');
     return entry;
   }
-}
-
-/**
- * The ordinal of a name beside the listed ones. From the name alone: a server that takes over must
- * not give an inode that the kernel knows to another name.
- */
-function ordinalOf(name: string): number {
-  return 2 ** 40 + createHash('sha256').update(name).digest().readUIntBE(0, 5);
-}
-
-function directoryEntry(name: Buffer, ordinal: number, time: number, ref: Ref | undefined): ViewEntry {
-  const entry = { name, ordinal, executable: false, size: 0, ...fileTime(time), ref };
-  return { ...entry, kind: 'directory', validMs: validForEver };
 }
 
 function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {

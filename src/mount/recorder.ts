@@ -8,7 +8,7 @@ import type { NodeSource } from '../model/node.ts';
 import { pathOf } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
-import type { Shown } from './project-view.ts';
+import type { Shown } from './root-names.ts';
 import { ReadList } from './read-list.ts';
 import { rootIno, type NodeOf, type ViewNode } from './view.ts';
 

@@ -11,7 +11,7 @@ import type { DirectoryContent, FileContent } from '../model/tree.ts';
 import { Directories } from '../versions/directories.ts';
 import { LocalContent, localBytesMin, type LocalFiles } from '../versions/reading/local-content.ts';
 import { readParts } from '../versions/reading/read.ts';
-import type { Shown } from './project-view.ts';
+import type { Shown } from './root-names.ts';
 
 export interface ReplayOptions {
   /** Whose reads nobody waits for (Project.idleReader). */

@@ -8,10 +8,10 @@ import { AttachedFiles } from './attached.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
 import { FailedReads } from './failed-reads.ts';
+import { Neighbours } from './neighbours.ts';
 import type { Recorder } from './recorder.ts';
 import { fuseAddon, type FuseCounters, type FuseRequest, type FuseSession } from './fuse-addon.ts';
-import { Walk, type Ahead } from './walk.ts';
-import { rootIno, smallBytesMax, type NodeOf, type Piece, type View, type ViewEntry, type ViewNode } from './view.ts';
+import { rootIno, type NodeOf, type Piece, type View, type ViewEntry, type ViewNode } from './view.ts';
 
 export interface TransportCounters extends FuseCounters {
   /** Reads whose bytes were not on this machine, and how long those took, in milliseconds. */
@@ -53,10 +53,6 @@ const opcodes = {
 const localTriesMax = 3;
 /** `.` and `..` come before the first entry in the kernel's cookies. */
 const dots = 2;
-const foldersAheadMax = 64;
-/** A request brings so many of 2 KiB; of larger ones no more than have room in the addon, four times. */
-const filesAheadMax = 512;
-const filesAheadBytesMax = 2 * 1024 * 1024;
 const attributePrefix = Buffer.from('user.pach.');
 
 export class Transport {
@@ -72,10 +68,9 @@ export class Transport {
   private readonly session: FuseSession;
   private readonly nodeOf: NodeOf;
   private readonly waits = { waits: 0, waitMs: 0, waitMsMax: 0 };
-  private readonly folders = new Walk(foldersAheadMax);
-  private readonly files = new Walk(filesAheadMax);
   private readonly failed = new FailedReads();
   private readonly attached: AttachedFiles;
+  private readonly neighbours: Neighbours;
 
   /** Starts to serve; keeps the process running until the mount is gone. */
   constructor(view: View, options: TransportOptions) {
@@ -116,6 +111,7 @@ export class Transport {
       assert(node, `the kernel asks for inode ${ino} only while it has it`);
       return viewNodeOf(node);
     };
+    this.neighbours = new Neighbours(view, this.session, this.nodeOf);
   }
 
   counters(): TransportCounters {
@@ -192,45 +188,8 @@ export class Transport {
     const leaf = await this.view.whole(node);
     if (!leaf || !node.ref) return false;
     const answered = this.session.keepLeaf(node.ref.hash, leaf) && this.session.replyKept(request);
-    const ahead = this.folders.enter(node.parent, node.ordinal);
-    if (ahead) void this.keepFolders(node, ahead).catch(() => undefined);
+    this.neighbours.enteredFolder(node);
     return answered;
-  }
-
-  /** Fetches folders that come after one, for native threads to answer from. */
-  private async keepFolders(node: ViewNode, ahead: Ahead): Promise<void> {
-    const { next, turn } = await this.following(this.folders, node, ahead, ({ kind }) => kind === 'directory');
-    await Promise.all(
-      next.map(async ({ ref, ordinal }) => {
-        const leaf = await this.view.whole({ ref });
-        if (leaf && ref && ordinal !== turn) this.session.keepLeaf(ref.hash, leaf);
-      }),
-    );
-  }
-
-  /** The same for the contents of small files. */
-  private async keepFiles(node: ViewNode, ahead: Ahead): Promise<void> {
-    let total = 0;
-    const { next, turn } = await this.following(this.files, node, ahead, ({ kind, size }) => {
-      if (kind === 'file' && size <= smallBytesMax) total += size;
-      return kind === 'file' && total <= filesAheadBytesMax;
-    });
-    for (const { ordinal, hash, bytes } of await this.view.small(next)) {
-      if (ordinal !== turn) this.session.keepChunk(hash, bytes);
-    }
-  }
-
-  /** Of the names of a node's parent that are to be fetched, those that are wanted and at hand. */
-  private async following(
-    walk: Walk,
-    { parent }: ViewNode,
-    ahead: Ahead,
-    wanted: (entry: ViewEntry) => boolean,
-  ): Promise<{ next: ViewEntry[]; turn: number | undefined }> {
-    const names = await this.view.list(this.nodeOf(parent), ahead.after + 1, this.nodeOf);
-    const next = names.filter(wanted).slice(0, ahead.count);
-    const ordinals = next.map(({ ordinal }) => ordinal);
-    return { next, turn: walk.fetched(parent, ahead, ordinals) };
   }
 
   private async readDirectory(request: FuseRequest, node: ViewNode): Promise<void> {
@@ -267,9 +226,7 @@ export class Transport {
     this.waits.waits += 1;
     this.waits.waitMs += ms;
     this.waits.waitMsMax = Math.max(this.waits.waitMsMax, ms);
-    if (request.offset > 0) return;
-    const ahead = this.files.enter(node.parent, node.ordinal);
-    if (ahead) void this.keepFiles(node, ahead).catch(() => undefined);
+    if (request.offset === 0) this.neighbours.beganFile(node);
   }
 
   /** True when the bytes are in a file that native threads answer from. */

@@ -1,40 +1,49 @@
 /**
- * Sees who goes through the names of a folder in their order (from one folder below it to the next,
- * or from one small file to the next), and says which of those that follow to fetch. Native threads
- * answer for what was fetched, so the first name of it is left to be asked for here: who comes to it
- * has the next ones fetched while he goes on.
+ * Recognizes who goes through the entries of a directory in order, and says which entries to fetch
+ * ahead. Native threads answer for fetched entries, so JavaScript does not hear of those. The first
+ * entry of each group is therefore left to JavaScript: the request for it shows that the reader has
+ * come so far, and the next group is fetched while he goes through this one.
+ *
+ * Example: the request for entry 7 fetches entries 8 to 11 (`turn` is 8, `last` is 11). Native threads
+ * answer for 9 to 11. The request for 8 comes to JavaScript, and 12 to 19 are fetched.
  */
 
+/** Of one directory. All but `ahead` are entry ordinals. */
 interface Pass {
-  /** Ordinals: who comes to one from `turn` on, and not far behind `last`, goes on; up to there it is on its way. */
+  /** The last request that was seen. */
   from: number;
+  /**
+   * A request at or after `turn`, at most `gapMax` past `last`, continues this pass. Entries between
+   * `from` and `turn` are being fetched already.
+   */
   turn: number;
   last: number;
+  /** Entries fetched at once, doubled with each group. */
   ahead: number;
 }
 
-/** So many names after that ordinal are to be fetched. */
+/** `count` entries after the ordinal `after` are to be fetched. */
 export interface Ahead {
   readonly after: number;
   readonly count: number;
 }
 
 const aheadFirst = 4;
-/** Between two of a kind may lie so many other names. */
+/** Entries of another kind, or that are skipped, between two that are read. */
 const gapMax = 16;
 const passesMax = 64;
 
 export class Walk {
   private readonly aheadMax: number;
-  /** By the parent's inode, the newest last. */
+  /** By the directory's inode number, the one used last at the end. */
   private readonly passes = new Map<number, Pass>();
 
-  /** At most so many are fetched at a time. */
+  /** `aheadMax`: entries to fetch at once. */
   constructor(aheadMax: number) {
     this.aheadMax = aheadMax;
   }
 
-  /** Notes that somebody has come to the name at `ordinal` of a parent. What to fetch then, if anything. */
+  /** Notes a request for the entry at `ordinal` of a directory. Returns what to fetch ahead, if anything. */
   enter(parent: number, ordinal: number): Ahead | undefined {
     const pass = this.passes.get(parent);
     if (pass && ordinal > pass.from && ordinal < pass.turn) return undefined;
@@ -48,7 +57,10 @@ export class Walk {
     return goesOn ? { after: last, count } : undefined;
   }
 
-  /** Notes which names, ascending, are fetched for `ahead`. The one that is to be asked for, unless somebody has gone on. */
+  /**
+   * Notes the ordinals, ascending, of the entries that are being fetched for `ahead`. Returns the one to
+   * leave to JavaScript; undefined when a later request has begun another group meanwhile.
+   */
   fetched(parent: number, ahead: Ahead, ordinals: readonly number[]): number | undefined {
     const pass = this.passes.get(parent);
     const [turn] = ordinals;
