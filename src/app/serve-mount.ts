@@ -107,8 +107,8 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   report({ ready: true });
   preloadFetch().catch(log);
   if (replay) {
-    opened.project.options.extents.onFetch = () => replay.stop();
-    void replay.run(view.shown());
+    const leave = opened.project.options.extents.onFetch.add(() => replay.stop());
+    void replay.run(view.shown()).finally(leave);
   }
   try {
     await Promise.race([transport.finished, stopped]);

@@ -3,6 +3,7 @@
  * kept in the size it was fetched in; callers that want the same bytes at once share one request.
  */
 import { Deadline } from '../base/deadline.ts';
+import { Listeners } from '../base/listeners.ts';
 import { Lru } from '../base/lru.ts';
 import { projectPrefix } from '../model/keys.ts';
 import type { Store } from '../store/store.ts';
@@ -48,8 +49,8 @@ export class ExtentCache {
   private readonly memory: Lru<() => void>;
   private readonly writes = new Set<Promise<void>>();
   private readonly epochs = new Map<string, number>();
-  /** Told when the store is asked, unless by who reads ahead of all readers. Must not throw. */
-  onFetch: () => void = () => undefined;
+  /** Told before a read that somebody waits for asks the store. */
+  readonly onFetch = new Listeners();
 
   constructor(store: Store, options: ExtentOptions) {
     this.store = store;
@@ -67,7 +68,7 @@ export class ExtentCache {
     const extent = object.extents.find((each) => each.offset <= offset && each.offset + each.length >= offset + length);
     const bytes = extent && (await this.load(key, extent));
     if (extent && bytes) return bytes.subarray(offset - extent.offset, offset - extent.offset + length);
-    if (!idle) this.onFetch();
+    if (!idle) this.onFetch.tell();
     const range = length < smallReadBytes ? this.around(object, offset, length) : { offset, length };
     const begin = offset - range.offset;
     return (await this.fetch(key, object, range, deadline)).subarray(begin, begin + length);

@@ -10,7 +10,7 @@ import { packKey } from '../model/keys.ts';
 import { type Ref } from '../model/refs.ts';
 import type { DirectSource, Store } from '../store/store.ts';
 import type { BlobReader } from './blobs.ts';
-import type { LocalFile } from './file-cache.ts';
+import type { LocalFile } from './local-file.ts';
 import type { DiskSpace } from './space.ts';
 import {
   isThere,

@@ -8,7 +8,7 @@ import { nativeFetch, type CacheFile } from '../base/native.ts';
 import { mapOrdered } from '../base/async.ts';
 import { removeOne } from '../base/remove.ts';
 import { extentBytes } from './disk.ts';
-import { bootId } from './file-cache.ts';
+import { bootId } from './local-file.ts';
 import { checkBytes, type Checked } from './sealing.ts';
 import { cacheFolders, extentName, fileName, hasCache } from './shape.ts';
 

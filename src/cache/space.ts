@@ -6,6 +6,7 @@
 import type { Stats } from 'node:fs';
 import { chmod, lstat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Listeners } from '../base/listeners.ts';
 import { removeOne } from '../base/remove.ts';
 import { extentName, fileName, storeFolders, type CacheFolder } from './shape.ts';
 
@@ -38,10 +39,10 @@ export class DiskSpace {
   private readonly bytesMax: number;
   private written: number;
   private looking: Promise<void> | undefined;
-  /** Told of each path, in the cache folder, that is removed. */
-  onRemove: (path: string) => void = () => undefined;
-  /** Told when enough was written, by this process, to look what there is. */
-  onLook: () => void = () => undefined;
+  /** Told of each path, in the cache folder, that this process removes to make room. */
+  readonly onRemove = new Listeners<[path: string]>();
+  /** Told before this process looks whether there is too much. */
+  readonly onLook = new Listeners();
 
   constructor(dir: string, bytesMax: number) {
     this.dir = dir;
@@ -55,7 +56,7 @@ export class DiskSpace {
     this.written += bytes;
     if (this.written < this.bytesMax * partWritten) return;
     this.written = 0;
-    this.onLook();
+    this.onLook.tell();
     this.looking ??= this.makeRoom()
       .catch(() => undefined)
       .finally(() => (this.looking = undefined));
@@ -92,7 +93,7 @@ export class DiskSpace {
     for (const { paths, bytes } of leaving(items, limit * oncePart)) {
       if (total <= limit * partKept) break;
       for (const path of paths) {
-        this.onRemove(path);
+        this.onRemove.tell(path);
         await removeOne(this.dir, path);
       }
       total -= bytes;

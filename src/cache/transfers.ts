@@ -7,7 +7,7 @@ import { nativeFetch, type Fetcher } from '../base/native.ts';
 import { Pace } from '../base/pace.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectSource } from '../store/store.ts';
-import type { LocalFile } from './file-cache.ts';
+import type { LocalFile } from './local-file.ts';
 import { InFlight } from './in-flight.ts';
 
 /** A chunk of a file, or a hole (no ref). Bytes. */

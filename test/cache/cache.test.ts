@@ -91,6 +91,42 @@ test('the disk is bounded: the oldest objects leave', async () => {
   expect(await disk.read(packOf('o5'), { offset: 0, length: mebibyte })).toBeDefined();
 });
 
+test('two that share a disk both hear what leaves it; one that left does not', async () => {
+  const space = new DiskSpace(dir, mebibyte);
+  const disk = new DiskCache(space);
+  const heard = { looks: 0, first: new Set<string>(), second: new Set<string>() };
+  space.onLook.add(() => (heard.looks += 1));
+  space.onLook.add(() => (heard.looks += 1));
+  const leave = space.onRemove.add((path) => heard.first.add(path));
+  space.onRemove.add((path) => heard.second.add(path));
+  const write = async (name: string): Promise<void> => {
+    await disk.write(packOf(name), { offset: 0, length: 2 * mebibyte }, Buffer.alloc(2 * mebibyte));
+    await space.settle();
+  };
+  await write('one');
+  expect([heard.looks, [...heard.first]]).toEqual([2, [...heard.second]]);
+  expect(heard.first).toContain(packOf('one'));
+  leave();
+  await write('two');
+  expect([heard.looks, heard.first.has(packOf('two')), heard.second.has(packOf('two'))]).toEqual([4, false, true]);
+});
+
+test('two that share a cache of a store both hear that it is asked; one that left does not', async () => {
+  const { store } = await storeWith(pattern);
+  const cache = new ExtentCache(store, { memoryBytesMax: 8 * mebibyte, readAroundBytes: 0 });
+  const heard = { first: 0, second: 0 };
+  const leave = cache.onFetch.add(() => (heard.first += 1));
+  cache.onFetch.add(() => (heard.second += 1));
+  await cache.read(key, 0, 1000);
+  await cache.read(key, 0, 1000);
+  // Nobody waits for it.
+  await cache.read(key, 5000, 1000, undefined, true);
+  expect(heard).toEqual({ first: 1, second: 1 });
+  leave();
+  await cache.read(key, 10_000, 1000);
+  expect(heard).toEqual({ first: 1, second: 2 });
+});
+
 test('a pass over much data leaves what is used again', async () => {
   const write = async (name: string, space: DiskSpace): Promise<void> => {
     await new DiskCache(space).write(packOf(name), { offset: 0, length: mebibyte }, pattern.subarray(0, mebibyte));

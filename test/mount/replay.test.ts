@@ -93,8 +93,8 @@ async function serve(inner: Store, known: readonly FirstRead[], address = 'data'
     /** As a mount does when it is ready. */
     replay: (): { replay: Replay; running: Promise<void> } => {
       replay = newReplay();
-      project.options.extents.onFetch = () => replay.stop();
-      return { replay, running: replay.run(view.shown()) };
+      const leave = project.options.extents.onFetch.add(() => replay.stop());
+      return { replay, running: replay.run(view.shown()).finally(leave) };
     },
     find: async (name: string): Promise<ViewNode> => {
       const entry = (await view.lookup(folder, Buffer.from(name))) as ViewEntry;

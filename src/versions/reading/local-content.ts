@@ -3,8 +3,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlobReader } from '../../cache/blobs.ts';
-import type { FileCache, LocalFile } from '../../cache/file-cache.ts';
+import type { FileCache } from '../../cache/file-cache.ts';
 import type { FileChunk, Filler, Stretch } from '../../cache/filler.ts';
+import type { LocalFile } from '../../cache/local-file.ts';
 import type { Purpose } from '../../cache/transfers.ts';
 import { isPachError, PachError } from '../../base/errors.ts';
 import { listRange } from '../../model/list.ts';
@@ -34,7 +35,8 @@ export class LocalContent {
   private readonly content: LargeContent;
   private refused = false;
   private closed = false;
-  private gone: (() => void) | undefined;
+  /** Ends the listening of those who wait for the file to go. */
+  private readonly leaves: (() => void)[] = [];
 
   private constructor(file: LocalFile, reader: BlobReader, filler: Filler, project: string, content: LargeContent) {
     this.file = file;
@@ -61,15 +63,13 @@ export class LocalContent {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    if (this.gone) this.file.watchers.delete(this.gone);
+    for (const leave of this.leaves) leave();
     this.file.release();
   }
 
-  /** Calls `gone` when the cache drops the file. Its space is free only once this is closed. */
+  /** Calls `gone`, until this is closed, when the cache drops the file. Its space is free only once this is closed. */
   onGone(gone: () => void): void {
-    if (this.gone) this.file.watchers.delete(this.gone);
-    this.gone = gone;
-    this.file.watchers.add(gone);
+    this.leaves.push(this.file.onGone.add(gone));
   }
 
   /**
