@@ -40,9 +40,9 @@ export class BlobMemory {
 }
 
 const decodeOnThreadBytesMax = 32 * 1024;
-/** A decoded node takes so much more room than its stored bytes: measured with full directories. */
+/** A decoded node takes this many times the room of its stored bytes: measured with full directories. */
 const nodeWeight = 10;
-/** Few are kept: who lists a directory asks for a leaf a few times in a row. Their bytes are compressed where they are counted. */
+/** Nodes as plain bytes get this share of the memory: a listing asks for one a few times in a row. */
 const plainNodesPart = 16;
 const runBytesMax = 8 * 1024 * 1024;
 
@@ -61,8 +61,8 @@ export class BlobReader {
   }
 
   /**
-   * The plain bytes of a chunk of `length` bytes; shared, not to be changed. `deadline` is for who has
-   * waited already.
+   * The plain bytes of a chunk of `length` bytes; shared, not to be changed. `deadline`: of a caller that
+   * has waited already.
    */
   chunk(ref: Ref, length: number, deadline?: Deadline): Promise<Buffer> {
     const key = hashKey(ref.hash);
@@ -74,7 +74,7 @@ export class BlobReader {
     }
     return bytes.then((found) => {
       if (found.length === length) return found;
-      // Its hash is right, so the node that says so is wrong; and it was kept as one of that length.
+      // The chunk has the right hash, so the node is wrong about its length, by which it was kept.
       this.chunks.delete(key);
       throw new PachError('damaged', {
         what: `chunk ${ref.hash.toString('hex')}`,
@@ -236,7 +236,7 @@ export class BlobReader {
   }
 }
 
-/** Names the pack in what decoding finds wrong. */
+/** Turns what decoding finds wrong into an error that names the pack. */
 async function guarded<T>(key: string, place: Place, decode: () => T | Promise<T>): Promise<T> {
   try {
     return await decode();

@@ -20,7 +20,7 @@ export interface ExtentRange {
 }
 
 const hashBytes = 32;
-/** Open at a time; threads that read there are fewer. */
+/** Files open at a time. More would not help, as Node reads with fewer threads. */
 const readsMax = 32;
 
 export class DiskCache {

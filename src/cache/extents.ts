@@ -26,9 +26,9 @@ export interface ExtentOptions {
   /** Bytes of memory at most. */
   readonly memoryBytesMax: number;
   readonly disk?: DiskCache | undefined;
-  /** Where what is kept here of large files is forgotten with the packs it came from. */
+  /** Large files, which are forgotten together with the packs that they came from. */
   readonly files?: FileCache | undefined;
-  /** Names paths, which a new epoch may have purged. */
+  /** They name paths, which may have been purged with a new epoch. */
   readonly firstReads?: FirstReads | undefined;
   /** Remembers epochs from process to process; without, nothing is kept from one to the next. */
   readonly notes?: Notes | undefined;
@@ -74,7 +74,7 @@ export class ExtentCache {
     return (await this.fetch(key, object, range, deadline)).subarray(begin, begin + length);
   }
 
-  /** Where a small read fetches: its neighbours on both sides, and more after what was fetched just before it. */
+  /** What a small read fetches: an aligned range around it; after a range that was just fetched, one twice as long. */
   private around({ extents }: CachedObject, offset: number, length: number): ExtentRange {
     const { readAroundBytes } = this.options;
     if (readAroundBytes <= length) return { offset, length };
@@ -124,8 +124,8 @@ export class ExtentCache {
   }
 
   /**
-   * Tells that a project has come to an epoch. Where that is not the one of the last time, what is
-   * kept of objects that `live` does not name leaves memory and disk: they were collected. True then.
+   * Notes the epoch of a project. If it is another one than the last time, objects that `live` does not
+   * name were collected: what is kept of them leaves memory and disk. True in that case.
    */
   async enter(project: string, epoch: number, live: () => Promise<ReadonlySet<string>>): Promise<boolean> {
     const { disk, files, firstReads, notes } = this.options;
@@ -146,7 +146,7 @@ export class ExtentCache {
       await firstReads?.forget(project);
     }
     await notes?.set(project, epoch);
-    // Again: a mount that had just looked at the epoch may have kept names since.
+    // Once more: a mount that saw the old epoch a moment ago may have saved names since.
     if (before !== undefined) await firstReads?.forget(project);
     return before !== undefined;
   }

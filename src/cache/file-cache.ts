@@ -17,11 +17,11 @@ import type { DiskSpace } from './space.ts';
 
 const filesMaxDefault = 1024;
 
-/** A file that is open, or being opened. */
+/** A file that is open, or being opened, by this process. */
 interface Entry {
   readonly opening: Promise<OpenFile | undefined>;
   uses: number;
-  /** No longer found under its name: closed when its last use ends. */
+  /** True when it is no longer found under its name. It is closed when its last use ends. */
   isDropped: boolean;
   readonly onGone: Listeners;
 }
@@ -35,7 +35,7 @@ export class FileCache {
   private readonly files = new Map<string, Entry>();
   /** How many are open, also those that were dropped. */
   private count = 0;
-  /** Seal files as soon as all of their bytes are there: for who lends them to the kernel. */
+  /** Set where files are lent to the kernel: then each is sealed as soon as all of its bytes are there. */
   seals = false;
   /** Files are read back one at a time. */
   private readonly sealing = new Semaphore(1);
@@ -49,8 +49,8 @@ export class FileCache {
   }
 
   /**
-   * The depth to ask for where the kernel is to read these files through a mount: no more than is needed,
-   * because it bounds what can be stacked upon the mount (an overlayfs).
+   * The stack depth that a mount asks for, so that the kernel reads these files through it by itself. No
+   * more than is needed, as it limits what can be stacked upon the mount (an overlayfs).
    */
   async stackDepth(): Promise<number> {
     return (await this.space.isStacked()) ? 2 : 1;
@@ -84,7 +84,7 @@ export class FileCache {
     const names = await readdir(folder).catch(() => []);
     for (const name of names.filter((each) => fileName.test(each))) {
       const path = join(folder, name);
-      // Of one without, nobody knows: they were removed with an earlier file, or nothing came yet.
+      // Without the list nobody knows the packs: it went with an earlier file, or nothing has come yet.
       const packs = await readFile(`${path}.packs`, 'utf8').catch(() => undefined);
       if (packs?.split('\n').every((key) => key === '' || wanted(key))) continue;
       const file = path.slice(this.dir.length + 1);
@@ -115,7 +115,7 @@ export class FileCache {
     if (entry.isDropped && entry.uses === 0) this.close(entry);
   }
 
-  /** False when all that are open are in use. */
+  /** Closes a file that nobody uses if too many are open. False when all are in use. */
   private makeRoom(): boolean {
     if (this.count < this.filesMax) return true;
     const idle = [...this.files].find(([, { uses }]) => uses === 0);
@@ -132,7 +132,7 @@ export class FileCache {
     entry.onGone.tell();
   }
 
-  /** Lets go of what other processes have removed. */
+  /** Closes files that other processes have removed. */
   private dropRemoved(): void {
     for (const [name, { opening }] of this.files) {
       void opening.then((file) => {
@@ -141,7 +141,7 @@ export class FileCache {
     }
   }
 
-  /** Of an entry that was open at least once, so its promise is settled. */
+  /** Only for an entry that nobody uses. */
   private close(entry: Entry): void {
     this.count -= 1;
     void entry.opening.then((file) => file?.bytes.close());

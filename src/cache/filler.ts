@@ -33,7 +33,7 @@ export interface Stretch {
   readonly to: number;
 }
 
-/** Who asks for chunks of which file, what for, and how long he waits. */
+/** A request for chunks of a file: by whom, what for, and how long it may take. */
 interface Asked {
   readonly reader: BlobReader;
   readonly project: string;
@@ -44,7 +44,7 @@ interface Asked {
 
 const pauseMsMax = 100;
 const runBytesMax = 10 * 1024 * 1024;
-/** What lies between two chunks is fetched rather than asked around, up to this and to a quarter. */
+/** A gap between two chunks is fetched along, up to this and while the gaps are at most a quarter of all. */
 const gapBytesMax = 512 * 1024;
 /** A URL is used for half of the time for which it is signed. */
 const sourceMs = 30 * 60 * 1000;
@@ -54,7 +54,7 @@ export class Filler {
   private readonly space: DiskSpace;
   private readonly timeoutMs: number;
   private readonly transfers: Transfers;
-  /** Chunks under way to who reads them, and those under way to the disk, by file and offset. */
+  /** By file and offset: chunks that can't be read yet, and chunks that are not on the disk yet. */
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly unwritten = new Map<string, Promise<void>>();
   private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
@@ -82,14 +82,14 @@ export class Filler {
     try {
       await Promise.all([...joined, ...begun]);
     } catch (error) {
-      // Whoever began it has waited for longer.
+      // It was begun by another reader, whose time was over earlier.
       if (joined.length === 0 || !isPachError(error, 'unreachable') || deadline.isOver) throw error;
       const again = ask();
       await Promise.all([...again.joined, ...again.begun]);
     }
   }
 
-  /** Promises for what others have under way, and for what begins now. */
+  /** Promises for chunks that others have under way, and for those that begin now. */
   private ask(asked: Asked, stretch: Stretch): { joined: Promise<void>[]; begun: Promise<void>[] } {
     const { file } = asked;
     const joined: Promise<void>[] = [];
@@ -109,7 +109,7 @@ export class Filler {
     await Promise.all(chunks.flatMap((chunk) => this.unwritten.get(keyOf(file, chunk)) ?? []));
   }
 
-  /** Puts the whole blocks of [begin, end), which the range of `stretch` has: blocks that no chunk brings by itself. */
+  /** Writes the whole blocks of [begin, end), which lie in the range of `stretch`. For blocks that two chunks share. */
   async mend(reader: BlobReader, file: LocalFile, stretch: Stretch, begin: number, end: number): Promise<void> {
     const parts: Buffer[] = [];
     for (const { offset, length, ref } of stretch.chunks.slice(stretch.from, stretch.to)) {
@@ -145,7 +145,7 @@ export class Filler {
     });
     const promises = chunks.map((chunk, index) => {
       const key = keyOf(file, chunk);
-      // Who wants it on the disk is not helped by what the disk did not take.
+      // A chunk that has landed may be in memory only, which is not enough for `keep`.
       const promise = Promise.race([...(purpose === 'keep' ? [] : [landings[index]]), all])
         .then(async () => {
           if (isThere(file, chunk)) return;
@@ -178,14 +178,14 @@ export class Filler {
     file.from(key);
     const again = async (): Promise<DirectSource | undefined> => {
       if (!(await source.refused?.())) return undefined;
-      // The others were signed with the same keys.
+      // The other addresses were signed with the same keys.
       this.sources.clear();
       return this.sourceOf(key);
     };
     this.transfers.send({ ...transfer, again }, source);
   }
 
-  /** Undefined where only the store itself reads. */
+  /** An address for native threads. Undefined where only the store itself reads. */
   private sourceOf(key: string): Promise<DirectSource | undefined> | undefined {
     const now = Date.now();
     if (!this.store.direct || this.transfers.areFailing) return undefined;
@@ -211,8 +211,9 @@ export class Filler {
 }
 
 /**
- * Waits while another process fetches a part of these chunks; resolves to what is left to do when it
- * is done, or dead, and nobody else does it then. Undefined when nothing is, or nobody waits any more.
+ * Claims these chunks, so that no other process fetches them, too. Waits while one that has claimed a
+ * part of them fetches it, until it is done or dead. Resolves to what is then left to fetch; undefined
+ * when that is nothing, or nobody waits any more.
  */
 async function claim(transfer: Transfer): Promise<Transfer | undefined> {
   const { file, chunks, landed, stop } = transfer;
@@ -251,7 +252,7 @@ function wantedOf({ chunks }: Stretch, index: number, fileBytes: number): Wanted
   return { ...chunk, left: !before?.ref, right: !after?.ref };
 }
 
-/** Chunks that one request brings: of one pack, near each other, and about as much as the next one. */
+/** Requests for chunks: each for neighbours in one pack, and of about the same size as the others. */
 function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
   for (const near of nearOf(chunks)) {
     const count = Math.ceil(storedBytes(near) / runBytesMax);
@@ -262,7 +263,7 @@ function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
   }
 }
 
-/** Those in a pack that are so near each other that what lies between is fetched, too. */
+/** Groups of chunks of one pack that are so near each other that the gaps are fetched, too. */
 function* nearOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
   let near: Wanted[] = [];
   let wasted = 0;

@@ -12,7 +12,7 @@ import { removeFolder, storeFolders } from './shape.ts';
 
 const kinds = ['name', 'list', 'file'] as const;
 
-/** Something that a reader asked for: a name that he looked up, or a part of a directory or file. */
+/** Something that a reader asked for: a name that was looked up, or a part of a directory or file. */
 export interface FirstRead {
   readonly kind: (typeof kinds)[number];
   /** From the root of the repo, as text. */
@@ -23,8 +23,8 @@ export interface FirstRead {
 }
 
 /**
- * What a program reads until it works is some hundred pieces and some ten MiB (so it is measured for
- * containers); more would compete with what it reads then.
+ * Until it works, a program reads some hundred pieces and some ten MiB (measured for containers).
+ * Fetching more would compete with what it reads then.
  */
 export const readsMax = 512;
 export const readBytesMax = 64 * 1024 * 1024;
@@ -39,7 +39,7 @@ export function weightOf({ kind, from, to }: Pick<FirstRead, 'kind' | 'from' | '
   return kind === 'file' ? to - from : kind === 'list' ? (to - from) * entryBytes : 0;
 }
 
-/** As much of a range as may weigh so many bytes. */
+/** The read, or as much of its beginning as weighs no more than `bytes`. */
 export function clipped<T extends Pick<FirstRead, 'kind' | 'from' | 'to'>>(read: T, bytes: number): T {
   if (weightOf(read) <= bytes) return read;
   return { ...read, to: read.from + Math.floor(bytes / (read.kind === 'file' ? 1 : entryBytes)) };
@@ -55,7 +55,7 @@ export class FirstReads {
     this.notes = notes;
   }
 
-  /** In the order in which they were asked for; none where nothing is known. */
+  /** In the order of their requests; none where nothing is known. */
   async load(project: string, repo: string): Promise<readonly FirstRead[]> {
     const path = join(this.dir, this.path(project, repo));
     try {
@@ -66,15 +66,15 @@ export class FirstReads {
   }
 
   /**
-   * Replaces what is known; who is last wins. Not for a head of another epoch than the cache has come
-   * to: what was purged since would be named here again, and stay.
+   * Replaces what is known; the last writer wins. Does nothing for a head of another epoch than the
+   * cache's: what was purged since would be named here again, and stay.
    */
   async save(project: string, repo: string, epoch: number, reads: readonly FirstRead[]): Promise<void> {
     const text = encode(reads);
     const isNow = async (): Promise<boolean> => (await this.notes.get(project)) === epoch;
     if (text.length > fileBytesMax || !(await isNow())) return;
     await writeWhole(this.dir, this.path(project, repo), text);
-    // Who comes to another epoch tells it before it forgets for the last time.
+    // A process that enters another epoch notes that before it forgets for the last time: one of us sees the other.
     if (!(await isNow())) await this.forget(project);
   }
 
@@ -85,7 +85,7 @@ export class FirstReads {
     }
   }
 
-  /** In the cache folder. The ending tells it from what the cache counts, whatever the repo is called. */
+  /** In the cache folder. No repo's name makes it look like an extent or a file of the cache, by its ending. */
   private path(project: string, repo: string): string {
     return join(folderOf(project), `${repo}.reads`);
   }
@@ -96,7 +96,7 @@ function folderOf(project: string): string {
 }
 
 function encode(reads: readonly FirstRead[]): string {
-  // JSON writes what of a name is no UTF-8 in ASCII (model/paths).
+  // JSON escapes the bytes of a name that are no UTF-8 (model/paths).
   const lines = reads.map(({ kind, path, from, to }) => JSON.stringify([kind, path, from, to]));
   return `${[title, ...lines].join('\n')}\n`;
 }

@@ -1,24 +1,24 @@
 /**
- * How many transfers to have under way at a time: as few as bring all that the store and the line
- * give. Too few wait for each answer's first byte, or for what a server allows one connection; with
- * too many, what a reader waits for shares the line with what he needs last. Found by trying: from
- * time to time one step more or one less, which stays when it pays (more) or costs nothing (fewer).
+ * How many transfers to run at a time. Too few do not fill the line: each waits for its first byte, and
+ * a server may limit a connection. With too many, the bytes that a reader waits for share the line with
+ * those that are needed last. The number is found by trials, from time to time: one step more, which
+ * stays if it brings more bytes, or one step less, which stays if it brings as many.
  */
 const steps = [2, 3, 4, 6, 8, 12, 16];
 const stepFirst = 2;
-/** More must bring so much more; fewer may bring so much less, which is noise. */
+/** A step more must raise the rate by this factor. A step less may lower it by this one, which is noise. */
 const gain = 1.1;
 const loss = 0.97;
-/** Transfers for each one at a time, of which a rate is told, and rates between two trials. */
+/** A rate is measured over this many transfers for each one under way. So many rates lie between two trials. */
 const transfersPerSlot = 2;
 const ratesBetween = 4;
 
 export class InFlight {
   private step = stepFirst;
-  /** What the trial under way is compared with, and the step that it goes back to. */
+  /** Of the trial under way: the rate to compare with, and the step to go back to. */
   private trial: { readonly rate: number; readonly from: number } | undefined;
   private goesUp = true;
-  /** The first trial comes at once: a store that is far away should not have to wait for it. */
+  /** Begins so that the first trial comes at once: a store that is far away needs it soon. */
   private rates = ratesBetween;
   private readonly now: () => number;
   private begun: number | undefined;
@@ -55,7 +55,7 @@ export class InFlight {
     return this.judge(rate);
   }
 
-  /** Ends a trial that tells nothing: with so many at a time none waits. */
+  /** Ends a trial without a result: none waits, so the limit has no effect. */
   private giveUp(): boolean {
     if (!this.trial) return false;
     this.step = this.trial.from;
@@ -75,7 +75,7 @@ export class InFlight {
       const pays = rate >= this.trial.rate * (this.goesUp ? gain : loss);
       if (!pays) this.step = this.trial.from;
       this.trial = undefined;
-      // What pays goes on; what did not is tried the other way, later.
+      // After a step that pays comes the next one at once; else one the other way, later.
       this.rates = pays ? ratesBetween : 0;
       if (!pays) this.goesUp = !this.goesUp;
     }

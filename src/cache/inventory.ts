@@ -61,7 +61,7 @@ export interface Cleared {
   readonly left: readonly string[];
 }
 
-/** Removes what is ours; who has a file open goes on with it. Throws `usage` for a folder that is no cache. */
+/** Removes what is ours; processes go on with files they have open. Throws `usage` for a folder that is no cache. */
 export async function clearCache(dir: string, signal: AbortSignal): Promise<Cleared> {
   const cleared = { bytes: 0, files: 0, left: [] as string[] };
   if (!(await hasCache(dir))) return cleared;
@@ -76,7 +76,7 @@ export async function clearCache(dir: string, signal: AbortSignal): Promise<Clea
     });
     for await (const info of removals) {
       signal.throwIfAborted();
-      // A name of several that a file has gives nothing back.
+      // Removing one of several names of a file frees nothing.
       cleared.bytes += info?.nlink === 1 ? info.blocks * 512 : 0;
       cleared.files += info ? 1 : 0;
     }
@@ -128,7 +128,7 @@ export async function verifyItem({ dir, path, kind, bytes }: CachedItem): Promis
       file.close();
     }
   }
-  // Nothing of it can be used. One that has no bytes yet is being made.
+  // Without its checksums nothing of it can be used. One that has no bytes yet is being made.
   if (file === undefined || bytes === 0) return { checked: 0, damaged: 0 };
   for (const suffix of ['', '.sums', '.packs']) await removeOne(dir, path + suffix);
   return { checked: bytes, damaged: bytes };

@@ -20,13 +20,13 @@ export interface LocalFile {
   readonly name: string;
   readonly size: number;
   readonly bytes: CacheFile;
-  /** Tells that bytes of this pack will be in it. */
+  /** Notes that bytes of this pack will be in it. */
   from(packKey: string): void;
   /** Once all bytes are there, reads them back and seals the file. True when it is sealed; never rejects. */
   seal(): Promise<boolean>;
-  /** The same beside what goes on, where `FileCache.seals`; `isRead`: somebody is about to read it. */
+  /** The same in the background, if `FileCache.seals`. `isRead`: somebody is about to read the file. */
   sealSoon(isRead: boolean): void;
-  /** Ends the use that `FileCache.open` began, or `hold`. Unused files stay open while there is room for them. */
+  /** Ends a use that `FileCache.open` or `hold` began. Unused files stay open while there is room for them. */
   release(): void;
   /** Begins another use of a file that is in use. */
   hold(): void;
@@ -58,7 +58,7 @@ export class OpenFile implements LocalFile {
   private readonly packsPath: string;
   private readonly packs: Set<string>;
   private beingSealed: Promise<boolean> | undefined;
-  /** Notes that it is used. */
+  /** Notes that the file is used, by the times of its checksums. */
   readonly touch: () => void;
 
   constructor(name: string, content: ContentId, space: DiskSpace, uses: FileUses) {
@@ -72,7 +72,7 @@ export class OpenFile implements LocalFile {
     this.packsPath = `${path}.packs`;
     this.bytes = openBytes(path, content);
     this.packs = new Set(readPacks(this.packsPath));
-    // A file of which the time changes is no longer sealed.
+    // Not at the file itself: one whose times have changed is no longer sealed.
     this.touch = () => void space.touch(`${path}.sums`).catch(() => undefined);
   }
 
@@ -84,14 +84,14 @@ export class OpenFile implements LocalFile {
   }
 
   sealSoon(isRead: boolean): void {
-    // The disk gives what is read to both at once.
+    // Through the page cache if somebody is about to read it: then the disk is read once for both.
     if (this.uses.seals()) void this.seal(!isRead);
   }
 
   private async sealHeld(past: boolean): Promise<boolean> {
     this.hold();
     try {
-      // What was damaged may have come again meanwhile.
+      // Damaged bytes were dropped, and may have come again meanwhile.
       for (let tries = 0; tries < triesMax && this.bytes.whole(); tries += 1) {
         if (await this.uses.sealing.run(() => sealBytes(this.bytes, past))) return true;
       }
@@ -121,15 +121,15 @@ function openBytes(path: string, content: ContentId): CacheFile {
     try {
       return openPair(path, content);
     } catch (error) {
-      // Somebody has removed the bytes, and not yet their checksums, or put other ones in their
-      // place. Whoever has them open goes on with them.
+      // Another process has removed the bytes and not yet their checksums, or has replaced them.
+      // Processes that have the old files open go on with those.
       if ((error as NodeJS.ErrnoException).code !== 'ESTALE' || tries === triesMax) throw error;
       for (const suffix of ['', '.sums']) rmSync(path + suffix, { force: true });
     }
   }
 }
 
-/** Both are made where they are not there. */
+/** Opens the bytes and their checksums, and makes those that do not exist. */
 function openPair(path: string, { hash, size }: ContentId): CacheFile {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   const data = openSync(path, flags, hidden);

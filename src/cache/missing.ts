@@ -16,7 +16,7 @@ interface Missing {
 export class MissingPacks {
   private readonly packs = new Map<PackId, Missing>();
 
-  /** When the store said so, where that was a moment ago; undefined for a pack that is to be asked for. */
+  /** When the store said that it lacks a pack. Undefined if it never did, or is to be asked again. */
   since(pack: PackId): number | undefined {
     const known = this.packs.get(pack);
     return known && performance.now() - known.at < known.pauseMs ? known.at : undefined;
@@ -24,7 +24,7 @@ export class MissingPacks {
 
   /** Notes that the store does not have it; returns when that was seen. */
   add(pack: PackId): number {
-    // Several may ask at once.
+    // Several readers may have asked at once: that counts as one answer.
     const seen = this.since(pack);
     if (seen !== undefined) return seen;
     const before = this.packs.get(pack)?.pauseMs;

@@ -10,17 +10,17 @@ import { Listeners } from '../base/listeners.ts';
 import { removeOne } from '../base/remove.ts';
 import { extentName, fileName, storeFolders, type CacheFolder } from './shape.ts';
 
-/** So much of the limit is written before the next look. */
+/** When this part of the limit was written, the folder is looked through. */
 const partWritten = 1 / 32;
-/** And so much is left after one. */
+/** If there is too much, it is brought down to this part of the limit. */
 const partKept = 0.9;
 const reserveBytes = 1024 * 1024 * 1024;
-/** A disk of less than that gives up no more than this part of itself. */
+/** On a small disk no more than this part of it is kept free. */
 const reservePart = 0.05;
-/** What is used so long after the last time is used again: that is kept in its sticky bit. */
+/** A use this long after the last one counts as another use, which the sticky bit notes. */
 const againMs = 60_000;
 const stickyBit = 0o1000;
-/** What was used once may take this part of the limit before anything that is used again leaves. */
+/** What was used once leaves first, until it takes no more than this part of the limit. */
 const oncePart = 0.2;
 /** As `statfs` gives them: overlayfs, FUSE, eCryptfs, aufs. */
 const stackedTypes = new Set([0x794c7630, 0x65735546, 0xf15f, 0x61756673]);

@@ -1,6 +1,6 @@
 /**
  * Transfers under way in native threads, which bring chunks from the store to files of the cache.
- * One that stands still for far longer than its peers take is asked for a second time.
+ * One that stands still for far longer than others take is requested a second time.
  */
 import type { Deadline } from '../base/deadline.ts';
 import { nativeFetch, type Fetcher } from '../base/native.ts';
@@ -34,13 +34,13 @@ export interface Transfer {
   readonly chunks: readonly Wanted[];
   /** Called as each of the chunks can be read. */
   readonly landed: readonly (() => void)[];
-  /** Asked, once, when the server refuses the address: another one, if there is any. */
+  /** Called when the server refuses the address, at most once. Resolves to another one, if there is any. */
   readonly again?: () => Promise<DirectSource | undefined>;
-  /** How long those who wait for it do; what comes is told to it. */
+  /** Of those who wait for it. It is told of bytes that come. */
   readonly deadline: Deadline;
   /** Aborted when nobody waits any more: then it is given up, unless all of it is there. */
   readonly stop: AbortSignal;
-  /** Called when no more of them will be; `nothing`: none came this way. */
+  /** Called when no more of them will be. `nothing`: native threads brought none. */
   readonly failed: (nothing: boolean) => void;
   /** Called when the file has what landed, and nothing more is done. */
   readonly ended: () => void;
@@ -57,7 +57,7 @@ export interface TransferCounters {
 /** What a thread has been given to do. */
 interface Sent extends Transfer {
   readonly source: DirectSource;
-  /** Bytes of it that are in the counters, and those that were told while a chunk was on its way. */
+  /** Bytes of it that are in the counters, and bytes of it that deadlines were told of. */
   counted: number;
   moved: number;
   /** How many of its chunks are there. */
@@ -74,13 +74,13 @@ const refused = 'refused';
 const pieceBytes = 64;
 const watchMs = 250;
 /**
- * So many transfers in a row that bring nothing, where the store itself reads the same, mean that this
- * way is closed: for a second, and twice as long after each that fails then.
+ * After so many transfers in a row that brought nothing, though the store itself could read the same,
+ * native threads get no more to do: for a second, and after each further failure for twice as long.
  */
 const failuresMax = 3;
 const closedMsFirst = 1_000;
 const closedMsMax = 60_000;
-/** A transfer may bring nothing for a part of the time that its readers wait: then there is time to ask in another way. */
+/** A transfer may be silent for a third of the time that its readers wait: enough is left to ask the store itself. */
 const silenceSecondsMax = 20;
 const silencePart = 3;
 
@@ -95,7 +95,7 @@ export class Transfers {
   private fetcher: Fetcher | undefined;
   private watch: NodeJS.Timeout | undefined;
   private next = 1;
-  /** Transfers in a row that brought nothing though the store could be read, and when that was seen last. */
+  /** Transfers in a row that brought nothing though the store could be read, and when the last of them failed. */
   private failures = 0;
   private failedAt = 0;
 
@@ -109,7 +109,7 @@ export class Transfers {
     this.wrote = wrote;
   }
 
-  /** True while nothing comes this way. */
+  /** True while native threads get nothing to do. */
   get areFailing(): boolean {
     const closedMs = Math.min(closedMsMax, closedMsFirst * 2 ** (this.failures - failuresMax));
     return this.failures >= failuresMax && performance.now() - this.failedAt < closedMs;
@@ -173,7 +173,7 @@ export class Transfers {
       transfer.begun = transfer.heard;
       return;
     }
-    // As they land: who waits for the last chunk must find all of them counted.
+    // Before the chunk is announced: whoever waits for the last one must find all bytes counted.
     const total = ended ? bytes : transfer.counted + (transfer.chunks[count]?.ref.place?.length ?? 0);
     this.counters.bytes += total - transfer.counted;
     transfer.counted = total;
@@ -209,7 +209,7 @@ export class Transfers {
     transfer.failed(count === 0);
   }
 
-  /** Bytes of a transfer have come: also those who wait for their turn behind it wait for something that moves. */
+  /** Tells deadlines that bytes have come, also those of transfers that wait for their turn behind this one. */
   private moved(transfer: Sent, bytes: number): void {
     const more = Math.max(0, bytes - transfer.moved);
     transfer.moved += more;

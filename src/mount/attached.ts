@@ -1,5 +1,6 @@
 /**
- * Files of the disk cache that native threads answer reads from: so many at a time, those used last.
+ * Files of the disk cache that native threads answer reads from. Each takes descriptors, so only those
+ * used last are attached.
  */
 import type { FuseSession } from './fuse-addon.ts';
 import type { LocalView, View, ViewNode } from './view.ts';
@@ -8,7 +9,7 @@ export class AttachedFiles {
   private readonly view: View;
   private readonly session: FuseSession;
   private readonly max: number;
-  /** By inode, those used last at the end. */
+  /** By inode number, the one used last at the end. */
   private readonly files = new Map<number, LocalView>();
 
   constructor(view: View, session: FuseSession, max: number) {
@@ -17,13 +18,13 @@ export class AttachedFiles {
     this.max = max;
   }
 
-  /** The file of a node, attached; undefined where there is none, or no room for one. */
+  /** Attaches the file of a node. Undefined where the disk cache has none, or no descriptor is left. */
   async of(node: ViewNode): Promise<LocalView | undefined> {
     const known = this.known(node);
     if (known) return known;
     const local = await this.view.local(node);
     if (!local) return undefined;
-    // Another reader may have been first.
+    // Another reader may have attached it meanwhile.
     const other = this.known(node);
     if (other) {
       local.close();
@@ -46,7 +47,7 @@ export class AttachedFiles {
     return local;
   }
 
-  /** Fetches what follows a read, if it is in an attached file; asks to be told when that is come to. */
+  /** Fetches what follows a read of an attached file, and asks to be told when the reader has come to it. */
   readAhead(ino: number, offset: number, length: number, waits: boolean): void {
     const mark = this.files.get(ino)?.readAhead(ino, offset, length, waits);
     if (mark !== undefined) this.session.setMark(ino, mark);
@@ -54,7 +55,7 @@ export class AttachedFiles {
 
   private known({ ino, ref }: ViewNode): LocalView | undefined {
     const known = this.files.get(ino);
-    // The kernel may have forgotten the inode, and its number be another file's by now.
+    // The kernel may have forgotten the inode, and its number may be another file's by now.
     if (!known || !ref || !known.hash.equals(ref.hash) || !this.session.isAttached(ino)) return undefined;
     this.files.delete(ino);
     this.files.set(ino, known);

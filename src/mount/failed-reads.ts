@@ -1,6 +1,7 @@
 /**
- * Reads for which the store did not answer in time. Where the kernel read ahead, it asks once more for
- * a page of them, for the same system call: that one fails at once, or its caller would wait twice.
+ * Reads that failed because the store did not answer in time. When the kernel's read-ahead fails, the
+ * kernel asks once more, for a single page, on behalf of the same system call. That second request
+ * fails at once: otherwise the caller would wait for two timeouts.
  */
 const againMs = 500;
 const readsMax = 256;
@@ -20,7 +21,7 @@ export class FailedReads {
     if (this.reads.length > readsMax) this.reads.shift();
   }
 
-  /** True once for a read that failed a moment ago and had this range in it. */
+  /** True, once, when a read that contained this range failed a moment ago. */
   take(ino: number, offset: number, size: number): boolean {
     if (this.reads.length === 0) return false;
     const since = performance.now() - againMs;

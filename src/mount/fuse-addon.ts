@@ -8,7 +8,7 @@ import type { LocalView, Piece } from './view.ts';
 /** A request that needs a decision. Offsets and sizes in bytes, or a directory's cookie. */
 export interface FuseRequest {
   readonly opcode: number;
-  /** Ours, not the kernel's: that one does not fit into a number. */
+  /** Our own id: the kernel's does not fit into a number. */
   readonly id: number;
   readonly ino: number;
   readonly offset: number;
@@ -50,7 +50,7 @@ export interface FuseCounters {
   readonly damagedReads: number;
   /** Lookups, listings and reads of small files answered without JavaScript. */
   readonly keptAnswers: number;
-  /** Whether the kernel takes files that are lent to it, and opens for which it did. */
+  /** Whether the kernel reads files lent to it by itself (passthrough), and for how many opens it does. */
   readonly passthrough: boolean;
   readonly passthroughOpens: number;
   /** The most requests that waited at once. */
@@ -69,8 +69,8 @@ export interface SessionOptions {
   readonly totalBytes: number;
   readonly totalFiles: number;
   /**
-   * How deep the kernel is to count this mount in a stack of file systems: files of the disk cache are
-   * lent to it where they lie less deep. 0: none is lent.
+   * The depth at which the kernel counts this mount in a stack of file systems. Files of the disk cache
+   * can be lent to the kernel if their file system lies less deep. 0: none is lent.
    */
   readonly stackDepth: number;
   /** The root directory as `encodeEntry` writes it. It may change if it is valid for a bounded time. */
@@ -88,8 +88,8 @@ export interface SessionHandlers {
 }
 
 /**
- * Each request is answered once, by one of the replies; what comes later is dropped. Entries as
- * `encodeEntry` writes them.
+ * Each request is answered by one of the replies; a second one is dropped. Entries are as `encodeEntry`
+ * writes them.
  */
 export interface FuseSession {
   replyError(id: number, errno: number): void;
@@ -101,20 +101,20 @@ export interface FuseSession {
   replyDirectory(request: FuseRequest, entries: Buffer): void;
   /**
    * The same from the verified bytes of a stored leaf, whose first entry has the ordinal `first`. False,
-   * and the request is not answered, when they are not understood.
+   * and the request is not answered, when the addon does not understand them.
    */
   replyLeaf(request: FuseRequest, leaf: Buffer, first: number): boolean;
   /**
-   * Lookups and listings of directories with this hash are answered from the verified bytes of the
-   * one leaf that they are, while there is room for it. False when it is not understood.
+   * Keeps the verified bytes of a directory that is a single leaf, under the directory's hash, while there
+   * is room. Lookups and listings are then answered from them. False when the addon does not understand them.
    */
   keepLeaf(hash: Buffer, leaf: Buffer): boolean;
-  /** Files whose content is the one chunk with this hash are read from these verified bytes, while there is room. */
+  /** Keeps the verified bytes of a chunk while there is room. Files that are this one chunk are read from them. */
   keepChunk(hash: Buffer, bytes: Buffer): void;
-  /** Answers a lookup or listing from a leaf that was kept; false, and it is not answered, when there is none. */
+  /** Answers a lookup or listing from a kept leaf. False, and it is not answered, when there is none. */
   replyKept(request: FuseRequest): boolean;
   replyBytes(id: number, bytes: Buffer): void;
-  /** Written by another thread: the buffers must not change, descriptors may be closed at once. */
+  /** Another thread writes the answer: the buffers must not change any more, descriptors may be closed at once. */
   replyPieces(id: number, pieces: readonly Piece[]): void;
   /**
    * Reads of this inode are answered from the disk cache from now on, where that has the bytes; not
@@ -124,11 +124,11 @@ export interface FuseSession {
   /** False also once the kernel has forgotten the inode. */
   isAttached(ino: number): boolean;
   detach(ino: number): void;
-  /** Tell once when a read of an attached file goes beyond `offset`. */
+  /** Calls `progress`, once, when a read of the attached file goes beyond `offset`. */
   setMark(ino: number, offset: number): void;
-  /** Answers a read from the attached file, beside; where that lacks bytes the request comes again. */
+  /** Answers a read from the attached file, in another thread. Where that lacks bytes, the request comes again. */
   replyLocal(request: FuseRequest): void;
-  /** Answers an open, lending the attached file to the kernel if that is whole. */
+  /** Answers an open. Lends the attached file to the kernel if that is sealed (cache/sealing). */
   replyOpen(id: number, ino: number): void;
   node(ino: number): TableNode | undefined;
   counters(): FuseCounters;

@@ -60,7 +60,7 @@ export function unmountKernel(mountpoint: string, lazy: boolean): void {
 }
 
 /**
- * Lets the kernel ask for more at once; quietly not, without the right to. `device` is `major:minor`.
+ * Raises how far the kernel reads ahead; does nothing where we may not. `device` is `major:minor`.
  * Resolves to the KiB that it reads ahead now, undefined where it does not say.
  */
 export async function raiseReadahead(device: string): Promise<number | undefined> {
@@ -73,7 +73,7 @@ export async function raiseReadahead(device: string): Promise<number | undefined
 function refused(mountpoint: string, error: NodeJS.ErrnoException, done: string): PachError {
   const options = { what: mountpoint, cause: error };
   const { code } = error;
-  // fusermount3 says it in words only; while it mounts it complains of /etc/mtab, and goes on without.
+  // fusermount3 tells the reason in words only. While it mounts it also complains about /etc/mtab, harmlessly.
   const message = done === 'mounted' ? error.message.replaceAll(/^.*\/etc\/mtab.*\n?/gm, '') : error.message;
   if (code === 'EBUSY') {
     return new PachError('conflict', { ...options, why: 'it is in use', next: `lsof +f -- ${shellWord(mountpoint)}` });

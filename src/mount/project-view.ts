@@ -31,7 +31,7 @@ export interface ViewOptions {
   readonly readaheadBytesMax: number;
   /** Where large files are kept; without, they are read chunk by chunk. */
   readonly files?: LocalFiles | undefined;
-  /** Told when a reader comes for bytes of a large file that are not here. Must not throw. */
+  /** Called when a reader needs bytes of a large file that are not on this machine. Must not throw. */
   readonly onWait?: ((hash: Buffer, offset: number, length: number) => void) | undefined;
 }
 

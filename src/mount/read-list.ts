@@ -1,6 +1,6 @@
 /**
- * Reads in the order in which they were first asked for, ranges of one file that touch as one, within
- * the limits of what is kept (cache/first-reads).
+ * A list of reads in the order of their first requests. Ranges of one file that touch are joined. It
+ * takes no more than cache/first-reads keeps.
  */
 import { clipped, readBytesMax, readsMax, weightOf, type FirstRead } from '../cache/first-reads.ts';
 
@@ -13,15 +13,15 @@ export class ReadList {
     return [...this.all];
   }
 
-  /** Nothing more is taken. */
+  /** True when no further read is taken. */
   get isFull(): boolean {
     return this.all.size >= readsMax || this.weight >= readBytesMax;
   }
 
-  /** Takes as much of it as there is room for; true when there is more in the list than before. */
+  /** Adds as much of a read as there is room for. True if the list has grown. */
   add(read: FirstRead): boolean {
     const same = this.byPath.get(read.path) ?? [];
-    // Who finds a file or directory finds its name.
+    // Whoever has the file or directory has found its name.
     if (this.isFull || (read.kind === 'name' && same.length > 0)) return false;
     const touching = same.filter((each) => each.kind === 'name' || touch(each, read));
     const ranges = [...touching.filter(({ kind }) => kind !== 'name'), read];
@@ -37,7 +37,7 @@ export class ReadList {
     return true;
   }
 
-  /** In the place of the first of those that are replaced; last where there are none. */
+  /** Puts `joined` where the first of `old` stands, or at the end, and removes the others. */
   private replace(old: readonly FirstRead[], joined: FirstRead): void {
     const [first] = old;
     if (!first) return void this.all.add(joined);

@@ -1,28 +1,28 @@
 /**
- * Sees how a file is read and says what to fetch next. Whoever reads on gets a window ahead, which
- * doubles when he has to wait; so does who reads from the end to the beginning, or takes a piece
- * every so many bytes. A read here and there gets nothing beside.
+ * Recognizes how a file is read, and says what to fetch ahead. A sequential reader gets a window ahead,
+ * which doubles when the reader had to wait. One who goes backwards, or takes pieces at a fixed
+ * distance, gets the next pieces, twice as many each time. Random reads get nothing.
  */
 
 interface Stream {
   /** Where the next sequential read begins, in bytes. */
   next: number;
-  /** Up to where has been asked for ahead. */
+  /** End of what was fetched ahead. */
   fetched: number;
   window: number;
-  /** A reader who waits at this offset or later lets the window grow: once for what was asked for at a time. */
+  /** A wait at this offset or later doubles the window, so each fetch can double it once. */
   growsAt: number;
-  /** When something was asked for ahead, in milliseconds; -Infinity: never. */
+  /** Time of the last fetch ahead, in milliseconds; -Infinity: none yet. */
   asked: number;
 }
 
-/** Reads that had to wait and do not follow those before: those of who goes back, or takes a piece every so many bytes. */
+/** Reads that had to wait and continue no stream: backwards, or at a fixed distance. */
 interface Jumps {
-  /** Where the last one was, or what was fetched ahead ends. */
+  /** Offset of the last one, or of the last piece that was fetched ahead. */
   last: number;
-  /** How far that is from the one before; negative for who goes back. */
+  /** Distance from the one before; negative backwards. */
   stride: number;
-  /** How many were fetched ahead; 0 until the stride has held. */
+  /** Pieces fetched ahead at once; 0 until two distances were alike. */
   count: number;
 }
 
@@ -31,14 +31,14 @@ export interface Range {
   readonly length: number;
 }
 
-/** What to fetch beside a read, and the offset whose reading is to be told next, if any. All in bytes. */
+/** What to fetch beside a read. `mark`: `next` is to be called when a read goes beyond this offset. */
 export interface Ahead {
   readonly ranges: readonly Range[];
   readonly mark: number | undefined;
 }
 
 const mebibyte = 1024 * 1024;
-/** What is asked for at once when the reader goes on: often, so that the store never waits for the reader. */
+/** Fetched at once for a sequential reader. Small, so that requests to the store never pause. */
 const stepBytes = 8 * mebibyte;
 const windowBytesFirst = 4 * mebibyte;
 /** The kernel reads ahead with several requests at once, which arrive in any order. */
@@ -48,9 +48,9 @@ const filesMax = 64;
 const streamsMax = 4;
 const jumpsFirst = 2;
 const jumpsMax = 64;
-/** Of who goes back, the reads that wait are about a chunk from each other. */
+/** A backward reader waits about once for each chunk, which is no longer than this. */
 const backBytesMax = 4 * mebibyte;
-/** Streams that asked for something in this time share what may be fetched ahead. */
+/** Streams that fetched ahead within this time share the window. */
 const activeMs = 1000;
 
 interface FileReads {
@@ -63,7 +63,7 @@ export class Readahead {
   private readonly windowBytesMax: number;
   private readonly now: () => number;
   private readonly files = new Map<number, FileReads>();
-  /** The most that a reader needed, who had to wait until he got it: the store is as far for the next one. */
+  /** The largest window that any reader needed. New readers begin with a quarter: the store is as far for them. */
   private needed = windowBytesFirst;
 
   /** `windowBytesMax`: bytes to fetch ahead of all readers at most; 0 turns it off. `now`: milliseconds. */
@@ -73,8 +73,8 @@ export class Readahead {
   }
 
   /**
-   * Notes a read of a file; `waits` when its bytes were not here. Returns what to fetch beside it, if
-   * anything.
+   * Notes a read of a file. `waits`: its bytes were not on this machine. Returns what to fetch beside it,
+   * if anything.
    */
   next(file: number, offset: number, length: number, size: number, waits = true): Ahead | undefined {
     if (this.windowBytesMax === 0 || size <= length) return undefined;
@@ -117,7 +117,7 @@ export class Readahead {
     return { ranges: [{ offset: from, length: end - from }], mark };
   }
 
-  /** What one of those that are active may have. */
+  /** The part of the window that one stream may have beside the other active ones. */
   private windowShare(own?: Stream): number {
     const since = this.now() - activeMs;
     let others = 0;
@@ -129,8 +129,8 @@ export class Readahead {
 }
 
 /**
- * The kernel asks for much at once only of who reads on, and then in any order; a little is a part of
- * a stream when it follows, or lies in what was fetched ahead.
+ * True if a read continues a stream. The kernel makes large requests for sequential readers only, and
+ * sends them in any order. A small read must follow exactly, or lie in what was fetched ahead.
  */
 function goesOn({ next, fetched, asked }: Stream, offset: number, length: number): boolean {
   if (length < largeReadBytes && length > 0) return offset === next || (offset > next && offset <= fetched);
@@ -138,10 +138,10 @@ function goesOn({ next, fetched, asked }: Stream, offset: number, length: number
   return offset >= next - slack && offset <= fetched + slack;
 }
 
-/** Returns what comes next, when a read goes on as those before. */
+/** Returns the next pieces, if a read is as far from the last one as that from the one before. */
 function jump(jumps: Jumps, { offset, length }: Range, size: number, window: number): Range[] {
   const distance = offset - jumps.last;
-  // Where those who go back have to wait is told by the chunks, which are of any length.
+  // A backward reader waits where a chunk begins, and chunks differ in length: any short distance will do.
   const goesBack = isBack(distance) && isBack(jumps.stride);
   if (!goesBack && (distance !== jumps.stride || distance === 0)) {
     Object.assign(jumps, { last: offset, stride: distance, count: 0 });

@@ -1,6 +1,6 @@
 /**
- * Notes what readers of a mount ask for first, and keeps it for the next mount of the same repo. Sees
- * what native threads do not answer: all that was not here, unless it was fetched ahead of its reader.
+ * Notes what readers of a mount ask for first, and keeps it for the next mount of the same repo. Hears
+ * only of requests that native threads did not answer: for what was neither here nor fetched ahead.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FirstRead } from '../cache/first-reads.ts';
@@ -29,24 +29,24 @@ export interface RecorderOptions {
 
 /** Repos of one mount of which something is noted. */
 const reposMax = 16;
-/** Asked for, and not yet by name. */
+/** Requests whose paths are not known yet. */
 const waitingMax = 64;
-/** Nothing new for so long: what was read first has been read. */
+/** After this time without a new read, the reads are saved. */
 const calmMs = 5000;
-/** A mount that ends does not wait longer for names that the store still has to tell. */
+/** A mount that ends waits no longer than this for names that are still to come from the store. */
 const endMsMax = 1000;
 
 export class Recorder {
   private readonly options: RecorderOptions;
   private readonly directories: Directories;
   private readonly lists = new Map<string, ReadList>();
-  /** Names are found one after another, so that what was asked for first stays first. */
+  /** Paths are found one after another, so that the reads stay in order. */
   private naming: Promise<void> = Promise.resolve();
-  /** One after another too: a process that ended in the middle of it would leave a part behind. */
+  /** Lists are saved one after another. `end` waits, as a process that ends meanwhile leaves a temporary file. */
   private keeping: Promise<void> = Promise.resolve();
   private waiting = 0;
   private hasNew = false;
-  /** Every list is full: what comes now does not come first. */
+  /** True when every list is full: later reads are no first reads. */
   private isOver = false;
   private calm: NodeJS.Timeout | undefined;
 
@@ -55,7 +55,7 @@ export class Recorder {
     this.directories = new Directories(options.reader);
   }
 
-  /** `nodeOf` is only called at once: the kernel may forget a node. */
+  /** Calls `nodeOf` only before it returns: later the kernel may have forgotten nodes. */
   note(asked: Asked, nodeOf: NodeOf): void {
     if (this.isOver || this.waiting >= waitingMax) return;
     const { node, kind, from, to } = asked;
@@ -106,14 +106,14 @@ export class Recorder {
     this.calm = setTimeout(() => void this.keep(), calmMs).unref();
   }
 
-  /**
-   * What was known stays behind what was noted now, while there is room: native threads have answered
-   * from what was fetched ahead, and not every mount is there for the same work.
-   */
   private keep(): Promise<void> {
     return (this.keeping = this.keeping.then(() => this.keepNew()));
   }
 
+  /**
+   * Keeps the reads of earlier mounts, too, after the new ones and while there is room. Some of them were
+   * fetched ahead this time, so they were not noted, and mounts of one repo differ in their work.
+   */
   private async keepNew(): Promise<void> {
     if (!this.hasNew) return;
     this.hasNew = false;

@@ -1,7 +1,7 @@
 /**
- * Brings what the last mount of a repo read first before anybody asks for it, bit by bit and behind
- * everybody else. Ends for good as soon as a reader waits for something else than what it is bringing,
- * and with the first error, which nobody hears of: readers meet it themselves.
+ * Fetches what the last mount of a repo read first, before anybody asks for it, in small steps and after
+ * everybody else. Stops for good when a reader waits for anything else, and at the first error, which
+ * it does not report: a reader that needs the same bytes meets the same error.
  */
 import type { BlobReader } from '../cache/blobs.ts';
 import { clipped, readBytesMax, readsMax, weightOf, type FirstRead } from '../cache/first-reads.ts';
@@ -14,7 +14,7 @@ import { readParts } from '../versions/reading/read.ts';
 import type { Shown } from './root-names.ts';
 
 export interface ReplayOptions {
-  /** Whose reads nobody waits for (Project.idleReader). */
+  /** One whose reads are idle: nobody waits for them (Project.idleReader). */
   readonly reader: BlobReader;
   readonly project: string;
   readonly files: LocalFiles;
@@ -22,7 +22,7 @@ export interface ReplayOptions {
 }
 
 export interface ReplayCounters {
-  /** What is here now of that which was read first: names, listings and ranges, and bytes of the ranges. */
+  /** First reads that are on this machine now (names, listings and ranges), and bytes of the ranges. */
   reads: number;
   bytes: number;
   /** Nothing more will come. */
@@ -36,10 +36,13 @@ interface Chunk {
   readonly length: number;
 }
 
-/** Looked up together, fewer at first: a reader may be right behind. Small files among them come with one request where they are neighbours. */
+/**
+ * Reads that are looked up together; fewer at first, as a reader may follow right behind. Small files
+ * among them that are neighbours in a pack come with one request.
+ */
 const groupReads = 16;
 const batchBytesMax = 4 * 1024 * 1024;
-/** Two requests at a time (cache/filler). */
+/** About two requests to the store (cache/filler). */
 const stepBytes = 16 * 1024 * 1024;
 
 export class Replay {
@@ -47,7 +50,7 @@ export class Replay {
   private readonly options: ReplayOptions;
   private readonly directories: Directories;
   private stopped = false;
-  /** The part of a large file that is on its way. */
+  /** The part of a large file that is being fetched. */
   private bringing: { readonly hash: Buffer; readonly from: number; readonly to: number } | undefined;
 
   constructor(options: ReplayOptions) {
@@ -55,7 +58,7 @@ export class Replay {
     this.directories = new Directories(options.reader);
   }
 
-  /** Brings what is known of these, as much as one repo may have for all of them; never rejects. */
+  /** Fetches the first reads of these repos, for all together no more than one may have. Never rejects. */
   async run(all: readonly Shown[]): Promise<void> {
     let reads = readsMax;
     let bytes = readBytesMax;
@@ -80,12 +83,12 @@ export class Replay {
     }
   }
 
-  /** What is under way goes on to its end. */
+  /** What is under way is still finished. */
   stop(): void {
     this.stopped = true;
   }
 
-  /** A reader waits for a range of a large file, unless it is on its way. */
+  /** Tells that a reader waits for a range of a large file. Stops, unless that is being fetched. */
   waits(hash: Buffer, offset: number, length: number): void {
     const { bringing } = this;
     const comes = bringing?.hash.equals(hash) && bringing.from <= offset && offset + length <= bringing.to;
@@ -111,7 +114,7 @@ export class Replay {
     for (const { read } of small) this.count(read);
   }
 
-  /** Counts what is here, unless it was broken off. */
+  /** Counts a read that is on this machine now, unless it was broken off. */
   private count(read: FirstRead): void {
     if (this.stopped) return;
     this.counters.reads += 1;

@@ -49,7 +49,7 @@ const opcodes = {
   readdir: 28,
   readdirplus: 44,
 };
-/** A file whose bytes leave the disk cache as fast as they come is read without it. */
+/** After so many tries a read does without the disk cache, which may lose bytes as fast as they come. */
 const localTriesMax = 3;
 /** `.` and `..` come before the first entry in the kernel's cookies. */
 const dots = 2;
@@ -134,7 +134,7 @@ export class Transport {
     }
   }
 
-  /** Tells what somebody asks for, in its order. */
+  /** Tells the recorder of a request before it is answered, so that the order of requests is kept. */
   private note({ opcode, name, offset, size }: FuseRequest, node: ViewNode): void {
     const { recorder } = this.options;
     if (opcode === opcodes.lookup) recorder?.note({ kind: 'name', node, name, from: 0, to: 0 }, this.nodeOf);
@@ -142,7 +142,7 @@ export class Transport {
       const to = Math.min(node.size, offset + size);
       recorder?.note({ kind: 'file', node, from: offset, to }, this.nodeOf);
     } else if (opcode === opcodes.readdir || opcode === opcodes.readdirplus) {
-      // Who lists has come here from the first entry on.
+      // Whoever lists has seen all entries before this one.
       const to = Math.max(0, offset - dots) + 1;
       recorder?.note({ kind: 'list', node, from: 0, to }, this.nodeOf);
     }
@@ -183,7 +183,7 @@ export class Transport {
     }
   }
 
-  /** True when the directory is one leaf: then native threads have answered, and will from now on. */
+  /** For a directory that is a single leaf: answers, and leaves later requests to native threads. False for others. */
   private async isKept(request: FuseRequest, node: ViewNode): Promise<boolean> {
     const leaf = await this.view.whole(node);
     if (!leaf || !node.ref) return false;
@@ -196,7 +196,7 @@ export class Transport {
     const { session, view } = this;
     const leaf = await view.leaf(node, Math.max(0, request.offset - dots), this.nodeOf);
     if (leaf?.bytes.length === 0) return session.replyDirectory(request, leaf.bytes);
-    // What the addon does not understand is read, and judged, as any reader does.
+    // A leaf that the addon does not understand is decoded by `list`, whose errors say what is wrong.
     if (leaf && session.replyLeaf(request, leaf.bytes, leaf.first)) return;
     session.replyDirectory(request, await this.entries(request, node));
   }
@@ -229,7 +229,7 @@ export class Transport {
     if (request.offset === 0) this.neighbours.beganFile(node);
   }
 
-  /** True when the bytes are in a file that native threads answer from. */
+  /** True once the bytes are in a file that native threads answer from. */
   private async isLocal({ offset, size }: FuseRequest, node: ViewNode): Promise<boolean> {
     const local = await this.attached.of(node);
     const length = Math.min(size, node.size - offset);
@@ -277,7 +277,7 @@ interface Settleable {
   settle(error: Error | undefined): void;
 }
 
-/** Its failure may be looked at later, or never. */
+/** A promise and the function that settles it. Nobody has to await it: no rejection of it is unhandled. */
 function settleable(): Settleable {
   let settle: Settleable['settle'] = () => undefined;
   const promise = new Promise<void>((resolve, reject) => {

@@ -76,20 +76,20 @@ export interface LocalView {
   /** True once the bytes are there, false when they never will be; rejects as `read` does. */
   ensure(offset: number, length: number): Promise<boolean>;
   /**
-   * Notes that a file was read, where `waits` says whether the bytes were not there, and fetches what
-   * follows. Returns the offset whose reading is to be noted next, if any is.
+   * Notes a read of a file and fetches what follows. `waits`: its bytes were not there. Returns an offset
+   * if the next read beyond it is to be noted, too.
    */
   readAhead(ino: number, offset: number, length: number, waits: boolean): number | undefined;
-  /** Calls `gone` when the file was removed from the disk: what it takes there is free once this is closed. */
+  /** Calls `gone` when the file was removed from the disk. Its room is free only once this is closed. */
   onGone(gone: () => void): void;
-  /** Lets go of the descriptors, once what is under way has ended; from then on `ensure` says false. */
+  /** Closes the descriptors once what is under way has ended. From now on `ensure` resolves to false. */
   close(): void;
 }
 
-/** Files of at most so many bytes come along with their neighbours. */
+/** Files up to this size are fetched together with their neighbours. */
 export const smallBytesMax = 64 * 1024;
 
-/** The content of one. */
+/** The content of a small file. */
 export interface SmallFile {
   readonly ordinal: number;
   readonly hash: Buffer;
@@ -119,7 +119,7 @@ export interface View {
     from: number,
     nodeOf: NodeOf,
   ): Promise<{ readonly bytes: Buffer; readonly first: number } | undefined>;
-  /** The same when all of a directory is one leaf; undefined for others. The root directory is not stored. */
+  /** The stored leaf that is all of a directory. Undefined for directories of several, and for the root. */
   whole(directory: Pick<ViewEntry, 'ref'>): Promise<Buffer | undefined>;
   /** Bytes [offset, offset+length) of a file, fewer only at its end. `length` is at most 1 MiB. */
   read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]>;
