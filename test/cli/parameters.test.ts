@@ -1,0 +1,39 @@
+/**
+ * Declarations of arguments and options: what the Tab key and the checks take from them.
+ */
+import { expect, test } from 'vitest';
+import { wantedAt } from '../../src/cli/completion/wanted.ts';
+import { checkValues, commonOptions, type Parameters } from '../../src/cli/parameters.ts';
+import { verbs } from '../../src/cli/parsing/verbs.ts';
+
+test('a number below its least and options that exclude each other are refused', () => {
+  const options: Parameters = { number: { type: 'count', least: 1, describe: '' } };
+  const conflicts = [{ option: 'a', others: ['b'], why: 'not both' }];
+  const refused = { code: 'usage' };
+  for (const number of [0, -1, 1.5, Number.NaN]) {
+    expect(() => checkValues({ number }, options, [])).toThrow(expect.objectContaining(refused));
+  }
+  expect(() => checkValues({ a: true, b: true }, {}, conflicts)).toThrow(expect.objectContaining(refused));
+  checkValues({ number: 1, a: true, b: false }, options, conflicts);
+  checkValues({}, options, conflicts);
+});
+
+test('the Tab key offers what the declaration at the cursor names', () => {
+  expect(wantedAt(['logs', '-p'], '').kinds).toEqual(['pipeline']);
+  expect(wantedAt(['inspect', 'datum'], '').kinds).toEqual(['job', 'pipeline']);
+  expect(wantedAt(['inspect', 'datum', '3f'], '').kinds).toEqual([]);
+  expect(wantedAt(['mount', 'images', '-r', 'a'], '').kinds).toEqual(['file', 'local']);
+  expect(wantedAt(['draw'], '--format=').words).toEqual(['svg', 'dot']);
+});
+
+test('no verb declares a name or a letter twice', () => {
+  for (const { name, options, ...verb } of verbs) {
+    const own = { ...verb.arguments, ...options };
+    const all = [...Object.values(commonOptions as Parameters), ...Object.values(own)];
+    const letters = all.flatMap(({ alias }) => alias ?? []);
+    expect(new Set(letters).size, name).toBe(letters.length);
+    expect(
+      Object.keys(own).filter((each) => each in commonOptions || each in verb.arguments === each in options),
+    ).toEqual([]);
+  }
+});
