@@ -26,6 +26,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['versions', ['.', 'reading', 'writing', 'upkeep']],
   ['mount', ['.']],
   ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing']],
+  ['notebook', ['.']],
   ['results', ['.']],
   ['execution', ['.', 'executors', 'workers']],
   ['engine', ['.']],
@@ -49,7 +50,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['yargs', ['cli']],
   ['string-width', ['cli']],
   ['ignore', ['pipelines']],
-  ['yaml', ['pipelines', 'cli']],
+  ['yaml', ['pipelines', 'notebook', 'cli']],
   ['dockerode', ['execution']],
 ]);
 

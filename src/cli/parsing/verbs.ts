@@ -13,6 +13,7 @@ import { completionVerb } from '../verbs/completion.ts';
 import { doctorVerb } from '../verbs/doctor.ts';
 import { getCodeVerb } from '../verbs/get-code.ts';
 import { getFileVerb } from '../verbs/get-file.ts';
+import { initVerb } from '../verbs/init.ts';
 import { helpVerb } from '../verbs/help.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
@@ -80,6 +81,7 @@ export const verbGroups: readonly VerbGroup[] = [
   {
     title: 'Pipelines',
     verbs: [
+      initVerb,
       createPipelineVerb,
       updatePipelineVerb,
       runPipelineVerb,

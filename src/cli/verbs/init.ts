@@ -1,0 +1,95 @@
+/**
+ * init: the files of a new pipeline.
+ */
+import { createInterface } from 'node:readline/promises';
+import { planInit, writeInit, type InitPlan } from '../../app/init.ts';
+import { PachError } from '../../base/errors.ts';
+import type { Output } from '../output.ts';
+import { verb } from '../verb.ts';
+
+interface InitArgs {
+  readonly name: string | undefined;
+  readonly from: string | undefined;
+  readonly split: boolean;
+  readonly 'keep-paths': boolean;
+  readonly yes: boolean;
+}
+
+export const initVerb = verb<InitArgs>({
+  command: 'init [name]',
+  summary: 'Begin a pipeline: its spec, code, image and .pachignore',
+  examples: [
+    ['init edges', 'Writes edges/edges.yaml, edges/src/main.py and more, to be changed'],
+    ['init --from analysis.ipynb', 'Shows what becomes of a notebook, and asks before it writes'],
+    ['init train --from analysis.ipynb --split --yes', 'A chain of pipelines: one for each heading'],
+  ],
+  json: '{name, dir, files, changes: [{cell, before, after}], notes, next, written}; changes: lines of the notebook with other paths; notes: what somebody should look at',
+  options: (yargs) =>
+    yargs
+      .positional('name', { type: 'string', describe: 'Name of the pipeline and its folder' })
+      .option('from', { type: 'string', describe: 'A Jupyter notebook; nothing of it is run' })
+      .option('split', {
+        type: 'boolean',
+        default: false,
+        describe: 'A pipeline for each tag `stage:NAME` of the cells, or for each heading',
+      })
+      .option('keep-paths', {
+        type: 'boolean',
+        default: false,
+        describe: 'Leave the paths of the notebook as they are',
+      })
+      .option('yes', {
+        alias: 'y',
+        type: 'boolean',
+        default: false,
+        describe: 'Write what --from gives without asking',
+      }),
+  async run({ name, from, split, yes, ...args }, { output, signal }) {
+    const keepPaths = args['keep-paths'];
+    if (from === undefined && (split || keepPaths)) {
+      const what = split ? '--split' : '--keep-paths';
+      throw new PachError('usage', { what, why: 'it needs a notebook', next: 'pach init --from analysis.ipynb' });
+    }
+    const plan = await planInit({ name, from, split, keepPaths });
+    if (from !== undefined && output.format === 'table') await output.lines(described(plan));
+    const written = from === undefined || yes || (await isAccepted(plan, output, signal));
+    if (written) await writeInit(plan);
+    const { files, changes, notes, next, dir } = plan;
+    const names = [...files.keys()];
+    await output.document({ name: plan.name, dir, files: names, changes, notes, next, written }, () =>
+      written
+        ? [`Wrote ${names.join(', ')} in ${dir}.`, '', 'Next:', ...next.map((line) => `  ${line}`)]
+        : ['Nothing was written.', '', 'To write it: the same with --yes'],
+    );
+  },
+});
+
+/** What becomes of a notebook: the changed lines as a diff, and what to look at. */
+function described({ changes, notes, files, name }: InitPlan): string[] {
+  const lines: string[] = [];
+  let cell = 0;
+  for (const change of changes) {
+    if (change.cell !== cell) lines.push(`@@ cell ${change.cell} @@`);
+    cell = change.cell;
+    lines.push(`- ${change.before}`, `+ ${change.after}`);
+  }
+  lines.push(
+    `${name}.yaml:`,
+    ...(files.get(`${name}.yaml`) ?? '')
+      .trimEnd()
+      .split('\n')
+      .map((line) => `  ${line}`),
+  );
+  return [...lines, ...notes.map((note) => `note: ${note}`)];
+}
+
+async function isAccepted({ files, dir }: InitPlan, output: Output, signal: AbortSignal): Promise<boolean> {
+  if (!output.isForPeople || !process.stdin.isTTY) return false;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question(`Write ${files.size} files to ${dir}? [y/N] `, { signal });
+    return /^y(?:es)?$/i.test(answer.trim());
+  } finally {
+    terminal.close();
+  }
+}
