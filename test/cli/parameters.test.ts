@@ -3,7 +3,7 @@
  */
 import { expect, test } from 'vitest';
 import { wantedAt } from '../../src/cli/completion/wanted.ts';
-import { checkValues, commonOptions, type Parameters } from '../../src/cli/parameters.ts';
+import { checkValues, commonOptions, type Parameter, type Parameters } from '../../src/cli/parameters.ts';
 import { verbs } from '../../src/cli/parsing/verbs.ts';
 
 test('a number below its least and options that exclude each other are refused', () => {
@@ -28,12 +28,9 @@ test('the Tab key offers what the declaration at the cursor names', () => {
 
 test('no verb declares a name or a letter twice', () => {
   for (const { name, options, ...verb } of verbs) {
-    const own = { ...verb.arguments, ...options };
-    const all = [...Object.values(commonOptions as Parameters), ...Object.values(own)];
+    const names = [commonOptions, verb.arguments, options].flatMap((each) => Object.keys(each));
+    const all = [...Object.values<Parameter>(commonOptions), ...Object.values(options)];
     const letters = all.flatMap(({ alias }) => alias ?? []);
-    expect(new Set(letters).size, name).toBe(letters.length);
-    expect(
-      Object.keys(own).filter((each) => each in commonOptions || each in verb.arguments === each in options),
-    ).toEqual([]);
+    expect({ name, names: [...new Set(names)], letters: [...new Set(letters)] }).toEqual({ name, names, letters });
   }
 });
