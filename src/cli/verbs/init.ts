@@ -7,16 +7,8 @@ import { PachError } from '../../base/errors.ts';
 import type { Output } from '../output.ts';
 import { verb } from '../verb.ts';
 
-interface InitArgs {
-  readonly name: string | undefined;
-  readonly from: string | undefined;
-  readonly split: boolean;
-  readonly 'keep-paths': boolean;
-  readonly yes: boolean;
-}
-
-export const initVerb = verb<InitArgs>({
-  command: 'init [name]',
+export const initVerb = verb({
+  name: 'init',
   summary: 'Begin a pipeline: its spec, code, image and .pachignore',
   examples: [
     ['init edges', 'Writes edges/edges.yaml, edges/src/main.py and more, to be changed'],
@@ -24,26 +16,16 @@ export const initVerb = verb<InitArgs>({
     ['init train --from analysis.ipynb --split --yes', 'A chain of pipelines: one for each heading'],
   ],
   json: '{name, dir, files, changes: [{cell, before, after}], notes, next, written}; changes: lines of the notebook with other paths; notes: what somebody should look at',
-  options: (yargs) =>
-    yargs
-      .positional('name', { type: 'string', describe: 'Name of the pipeline and its folder' })
-      .option('from', { type: 'string', describe: 'A Jupyter notebook; nothing of it is run' })
-      .option('split', {
-        type: 'boolean',
-        default: false,
-        describe: 'A pipeline for each tag `stage:NAME` of the cells, or for each heading',
-      })
-      .option('keep-paths', {
-        type: 'boolean',
-        default: false,
-        describe: 'Leave the paths of the notebook as they are',
-      })
-      .option('yes', {
-        alias: 'y',
-        type: 'boolean',
-        default: false,
-        describe: 'Write what --from gives without asking',
-      }),
+  arguments: { name: { type: 'text', describe: 'Name of the pipeline and its folder' } },
+  options: {
+    from: { type: 'text', describe: 'A Jupyter notebook; nothing of it is run' },
+    split: {
+      type: 'flag',
+      describe: 'A pipeline for each tag `stage:NAME` of the cells, or for each heading',
+    },
+    'keep-paths': { type: 'flag', describe: 'Leave the paths of the notebook as they are' },
+    yes: { type: 'flag', alias: 'y', describe: 'Write what --from gives without asking' },
+  },
   async run({ name, from, split, yes, ...args }, { output, signal }) {
     const keepPaths = args['keep-paths'];
     if (from === undefined && (split || keepPaths)) {
