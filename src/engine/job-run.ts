@@ -2,8 +2,8 @@
  * The datums of a job: planned, run where they have no result, and put down in the job's map.
  */
 import { Queue } from '../base/queue.ts';
-import { jobVariables } from '../execution/workers/environment.ts';
 import type { Pool } from '../execution/pool.ts';
+import { jobVariables } from '../execution/workers/environment.ts';
 import type { DatumCounts, JobId, OutsideLinks } from '../model/records/pipelines.ts';
 import type { Ref } from '../model/refs.ts';
 import { planJob, type BaseJob, type JobPlan } from '../pipelines/jobs/plan.ts';

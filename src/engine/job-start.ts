@@ -2,15 +2,15 @@
  * How a job begins: with the lease of its pipeline and an entry of its own, or that of a job which
  * was broken off and goes on.
  */
-import type { CommitId } from '../model/records/commit.ts';
-import type { Begun, Project } from '../versions/project.ts';
-import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { Executor } from '../execution/executor.ts';
+import { canonicalJson, hashOf } from '../model/canonical.ts';
+import type { CommitId } from '../model/records/commit.ts';
 import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';
-import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
 import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
+import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import type { Begun, Project } from '../versions/project.ts';
 
 export interface StartOptions {
   readonly project: Project;

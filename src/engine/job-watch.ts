@@ -3,12 +3,12 @@
  * reads. All that a job publishes is published only while none of this has happened.
  */
 import { isPachError, PachError } from '../base/errors.ts';
-import type { Change } from '../versions/change.ts';
-import type { Project } from '../versions/project.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
 import { maybeJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { endLease, heldUntil, leaseMs, maybeLease, setLease, type Holder } from '../pipelines/jobs/lease.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
+import type { Change } from '../versions/change.ts';
+import type { Project } from '../versions/project.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 
 export interface WatchOptions {
   readonly project: Project;

@@ -18,18 +18,18 @@
 import { timerMsMax } from '../base/async.ts';
 import { PachError } from '../base/errors.ts';
 import type { JobId } from '../model/records/pipelines.ts';
+import type { Job } from '../pipelines/jobs/jobs.ts';
+import { endRun, leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
+import { baseOf } from '../pipelines/jobs/plan.ts';
+import { Publisher } from '../results/publisher.ts';
 import { CollectedError, collectedOr } from '../versions/renew.ts';
 import { tellOf } from './events.ts';
 import { abandonJob, finishJob, type EndOptions, type JobResult } from './job-end.ts';
 import { JobRun, type JobOptions } from './job-run.ts';
 import { startJob, type Started } from './job-start.ts';
+import { JobWatch } from './job-watch.ts';
 import { outcomeOf, type JobEnd } from './outcome.ts';
 import { outputChanges } from './output-changes.ts';
-import type { Job } from '../pipelines/jobs/jobs.ts';
-import { JobWatch } from './job-watch.ts';
-import { endRun, leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
-import { baseOf } from '../pipelines/jobs/plan.ts';
-import { Publisher } from '../results/publisher.ts';
 
 /** A job goes on after so many collections of garbage that took away what it relied on. */
 const collectionsMax = 3;

@@ -2,8 +2,8 @@
  * What a job changed in its output.
  */
 import { entrySize } from '../model/tree.ts';
-import { Files } from '../versions/reading/files.ts';
 import type { Project } from '../versions/project.ts';
+import { Files } from '../versions/reading/files.ts';
 import { rootOf } from '../versions/snapshot.ts';
 import type { JobResult } from './job-end.ts';
 

@@ -1,10 +1,10 @@
 /**
  * Forgetting a result, so that it is computed again.
  */
-import type { Project } from '../versions/project.ts';
-import { resultKey } from '../versions/ref-keys.ts';
 import { setJob, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 import { baseOf } from '../pipelines/jobs/plan.ts';
+import type { Project } from '../versions/project.ts';
+import { resultKey } from '../versions/ref-keys.ts';
 
 /** Forgets the result of a datum of a job: the next job of the pipeline runs it. */
 export async function restartDatum(project: Project, job: Job, { key }: JobDatum): Promise<void> {

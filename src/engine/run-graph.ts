@@ -3,20 +3,20 @@
  */
 import { PachError } from '../base/errors.ts';
 import { checkBranchName } from '../model/address.ts';
-import type { Project } from '../versions/project.ts';
-import type { Commit, Snapshot } from '../versions/snapshot.ts';
 import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
-import { tellOf, type Tell } from './events.ts';
-import { runJob } from './job.ts';
-import type { JobResult } from './job-end.ts';
-import type { JobOptions } from './job-run.ts';
-import { endedJob } from './outcome.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
-import { writeUnrunnable } from './unrunnable.ts';
-import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
+import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
+import type { Project } from '../versions/project.ts';
+import type { Commit, Snapshot } from '../versions/snapshot.ts';
+import { tellOf, type Tell } from './events.ts';
+import type { JobResult } from './job-end.ts';
+import type { JobOptions } from './job-run.ts';
+import { runJob } from './job.ts';
+import { endedJob } from './outcome.ts';
+import { writeUnrunnable } from './unrunnable.ts';
 
 export interface GraphOptions {
   readonly project: Project;

@@ -1,8 +1,8 @@
 /**
  * A job that can't run, since what it reads did not succeed: it is written down, so that it is seen.
  */
-import type { CommitId } from '../model/records/commit.ts';
 import { canonicalJson, hashOf } from '../model/canonical.ts';
+import type { CommitId } from '../model/records/commit.ts';
 import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
