@@ -38,16 +38,16 @@ export interface RunRequest {
 export async function runPipelines(
   settings: Settings,
   opened: OpenProject,
-  { executor, ...request }: RunRequest & Pick<SessionRequest, 'executor'>,
+  { executor, secretsFrom, ...request }: RunRequest & Pick<SessionRequest, 'executor' | 'secretsFrom'>,
 ): Promise<GraphStep[]> {
-  await using session = await RunSession.open(settings, opened, { executor, idleWorkersMax: 0 });
+  await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax: 0 });
   return await runInSession(session, request);
 }
 
 /** Runs a graph with the workers that the session has or opens; resolves to a step a pipeline. One run at a time. */
 export async function runInSession(session: RunSession, request: RunRequest): Promise<GraphStep[]> {
   const { settings, project } = session;
-  const tell = tellAll(request.listeners);
+  const tell = tellAll(request.listeners.map((listen) => session.secrets.masked(listen)));
   const names = await setTarget(request.target, { ...request, project, tell });
   const pinned = await pinnedVersions(project, names, request);
   const said = new Set<string>();
@@ -57,6 +57,9 @@ export async function runInSession(session: RunSession, request: RunRequest): Pr
     branch: request.branch,
     pinned,
     tell,
+    async prepare(pipelines) {
+      for (const { spec } of pipelines) await session.secrets.of(spec);
+    },
     async jobOptions(pipeline, inputs) {
       const { signal } = request;
       const unused = (line: string): void => {

@@ -26,6 +26,8 @@ export interface GraphOptions {
   readonly branch: string | undefined;
   /** Versions to read instead of branches' heads, by repo. */
   readonly pinned: ReadonlyMap<string, Commit>;
+  /** Called once, before the first job. What it throws ends the run. */
+  prepare?(pipelines: readonly Pipeline[]): Promise<void>;
   /** What a job of a pipeline with these inputs needs beside them. */
   jobOptions(
     pipeline: Pipeline,
@@ -72,6 +74,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const next = `pach start pipeline ${stopped}`;
     throw new PachError('conflict', { what: `pipeline ${stopped}`, why: 'it is stopped', next });
   }
+  await options.prepare?.(order);
   const failed = new Map<string, Job>();
   for (const pipeline of order) {
     const above = (upstream.get(pipeline.name) ?? []).find((name) => failed.has(name));
