@@ -38,28 +38,36 @@ export interface RunRequest {
 export async function runPipelines(
   settings: Settings,
   opened: OpenProject,
-  { executor, secretsFrom, ...request }: RunRequest & Pick<SessionRequest, 'executor' | 'secretsFrom'>,
+  { executor, ...request }: RunRequest & Pick<SessionRequest, 'executor'>,
 ): Promise<GraphStep[]> {
-  await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax: 0 });
+  await using session = await RunSession.open(settings, opened, { executor, idleWorkersMax: 0 });
   return await runInSession(session, request);
 }
 
 /** Runs a graph with the workers that the session has or opens; resolves to a step a pipeline. One run at a time. */
 export async function runInSession(session: RunSession, request: RunRequest): Promise<GraphStep[]> {
-  const { settings, project } = session;
-  const tell = tellAll(request.listeners.map((listen) => session.secrets.masked(listen)));
+  const { project } = session;
+  const tell = tellAll(request.listeners);
   const names = await setTarget(request.target, { ...request, project, tell });
   const pinned = await pinnedVersions(project, names, request);
+  const steps: GraphStep[] = [];
+  for await (const step of graphInSession(session, { ...request, names, pinned, tell })) steps.push(step);
+  return steps;
+}
+
+export interface GraphRequest
+  extends
+    Pick<GraphOptions, 'names' | 'branch' | 'pinned' | 'settled' | 'tell'>,
+    Pick<RunRequest, 'workers' | 'recompute' | 'signal'> {}
+
+/** The same of pipelines that are there, a step after another: whoever has seen enough takes no more. */
+export async function* graphInSession(session: RunSession, request: GraphRequest): AsyncGenerator<GraphStep> {
+  const { settings, project } = session;
+  const { tell } = request;
   const said = new Set<string>();
   const options: GraphOptions = {
+    ...request,
     project,
-    names,
-    branch: request.branch,
-    pinned,
-    tell,
-    async prepare(pipelines) {
-      for (const { spec } of pipelines) await session.secrets.of(spec);
-    },
     async jobOptions(pipeline, inputs) {
       const { signal } = request;
       const unused = (line: string): void => {
@@ -76,12 +84,10 @@ export async function runInSession(session: RunSession, request: RunRequest): Pr
       };
     },
   };
-  const steps: GraphStep[] = [];
   for await (const step of runGraph(options)) {
     await clearLogs(settings, project);
-    steps.push(step);
+    yield step;
   }
-  return steps;
 }
 
 /** Removes the local logs of jobs that ended: the store has them now. Those of an interrupted job are nowhere else. */

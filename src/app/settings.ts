@@ -22,6 +22,8 @@ export interface Settings {
   readonly project: string;
   /** Who is written into commits. */
   readonly author: string;
+  /** The user's name; the uid where the system has none. Absent in the server of a mount. */
+  readonly user?: string;
   /** The user promises that nobody else writes to the store, which has no conditional writes. */
   readonly singleWriter?: boolean;
   /** Where the Docker engine is, when it is not where it usually is. */
@@ -57,13 +59,15 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
       next: 'leave out --single-writer',
     });
   }
+  const user = environment['USER'] || environment['LOGNAME'] || systemUser();
   return {
     home,
     homeNote,
     storeUrl,
     defaultStore: !named,
     project,
-    author: environment['PACH_AUTHOR'] || environment['USER'] || environment['LOGNAME'] || systemUser(),
+    author: environment['PACH_AUTHOR'] || (user ?? `uid-${process.getuid?.()}`),
+    user: user ?? String(process.getuid?.()),
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
     credentials: credentialsOf(maybeUserHome() ?? '/', environment),
@@ -113,10 +117,10 @@ function maybeUserHome(): string | undefined {
 }
 
 /** The name that the system has for the user, who need not have one. */
-function systemUser(): string {
+function systemUser(): string | undefined {
   try {
     return userInfo().username;
   } catch {
-    return `uid-${process.getuid?.()}`;
+    return undefined;
   }
 }

@@ -91,10 +91,11 @@ type JobNames = Pick<JobRecord, 'id' | 'pipeline' | 'branch'>;
 
 export type RunListener = (event: RunEvent) => void;
 
-type WithoutTime<E> = E extends RunEvent ? Omit<E, 'time'> : never;
+type WithoutTime<E> = E extends unknown ? Omit<E, 'time'> : never;
 
 /** Tells all listeners of an event. Never throws. */
-export type Tell = (event: WithoutTime<RunEvent>) => void;
+export type TellOf<E> = (event: WithoutTime<E>) => void;
+export type Tell = TellOf<RunEvent>;
 
 export type TellOfJob = (event: WorkEvent | JobEvent) => void;
 
@@ -103,11 +104,15 @@ export function tellOf(tell: Tell, { id: job, pipeline, branch }: JobNames): Tel
   return (event) => tell({ ...event, job, pipeline, branch });
 }
 
-/** One that throws is not told anything any more: what it makes of events must not end a job. */
 export function tellAll(listeners: readonly RunListener[]): Tell {
+  return tellTo<RunEvent>(listeners);
+}
+
+/** One that throws is not told anything any more: what it makes of events must not end a job. */
+export function tellTo<E extends { readonly time: number }>(listeners: readonly ((event: E) => void)[]): TellOf<E> {
   const listening = new Set(listeners);
   return (untimed) => {
-    const event: RunEvent = { ...untimed, time: Date.now() };
+    const event = { ...untimed, time: Date.now() } as unknown as E;
     for (const listener of listening) {
       try {
         listener(event);

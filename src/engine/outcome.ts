@@ -46,7 +46,7 @@ function recomputedDatum({ id, files, now }: Rechecked): RecomputedDatum {
   return { id, files: files.map(({ input, commit, path }) => ({ repo: input.repo, commit, path })), now };
 }
 
-function errorData(error: unknown): ErrorData {
+export function errorData(error: unknown): ErrorData {
   const message = error instanceof Error ? error.message : String(error);
   return { code: isPachError(error) ? error.code : 'unexpected', message };
 }

@@ -26,8 +26,8 @@ export interface GraphOptions {
   readonly branch: string | undefined;
   /** Versions to read instead of branches' heads, by repo. */
   readonly pinned: ReadonlyMap<string, Commit>;
-  /** Called once, before the first job. What it throws ends the run. */
-  prepare?(pipelines: readonly Pipeline[]): Promise<void>;
+  /** Jobs of pipelines for which nothing has changed since, by pipeline: those are not run again. */
+  readonly settled?: ReadonlyMap<string, Job> | undefined;
   /** What a job of a pipeline with these inputs needs beside them. */
   jobOptions(
     pipeline: Pipeline,
@@ -74,9 +74,13 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const next = `pach start pipeline ${stopped}`;
     throw new PachError('conflict', { what: `pipeline ${stopped}`, why: 'it is stopped', next });
   }
-  await options.prepare?.(order);
   const failed = new Map<string, Job>();
   for (const pipeline of order) {
+    const settled = options.settled?.get(pipeline.name);
+    if (settled) {
+      if (settled.state !== 'success') failed.set(pipeline.name, settled);
+      continue;
+    }
     const above = (upstream.get(pipeline.name) ?? []).find((name) => failed.has(name));
     const branch = options.branch ?? pipeline.spec.outputBranch;
     const inputs = await inputsOf(options, await project.snapshot(), pipeline, order);

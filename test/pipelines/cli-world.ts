@@ -62,8 +62,12 @@ export class PipelinePlace implements AsyncDisposable {
   }
 
   /** `files`: what `in` holds, by path. */
-  static async make(files: Readonly<Record<string, string>>, who: Who = 'root'): Promise<PipelinePlace> {
-    const place = await Place.make(who);
+  static async make(
+    files: Readonly<Record<string, string>>,
+    who: Who = 'root',
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<PipelinePlace> {
+    const place = await Place.make(who, environment);
     const here = new PipelinePlace(place);
     await place.must('pach create repo in');
     await here.put('in', files);

@@ -10,6 +10,7 @@ import { fsckVerb } from '../verbs/fsck.ts';
 import { gcVerb } from '../verbs/gc.ts';
 import { drawVerb } from '../verbs/draw.ts';
 import { completionVerb } from '../verbs/completion.ts';
+import { devVerb } from '../verbs/dev.ts';
 import { doctorVerb } from '../verbs/doctor.ts';
 import { getCodeVerb } from '../verbs/get-code.ts';
 import { getFileVerb } from '../verbs/get-file.ts';
@@ -85,6 +86,7 @@ export const verbGroups: readonly VerbGroup[] = [
       createPipelineVerb,
       updatePipelineVerb,
       runPipelineVerb,
+      devVerb,
       listPipelineVerb,
       inspectPipelineVerb,
       deletePipelineVerb,

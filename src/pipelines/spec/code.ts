@@ -25,3 +25,9 @@ export function buildCode(
   }
   return uses;
 }
+
+/** The code of a spec with more of it, which takes the place of what lies at the same place. */
+export function withCode(code: readonly CodeUse[], more: readonly CodeUse[]): readonly CodeUse[] {
+  const places = new Set(more.map(({ to }) => to));
+  return [...code.filter(({ to }) => !places.has(to)), ...more];
+}

@@ -19,7 +19,8 @@ export interface SpecSource {
   readonly signal?: AbortSignal | undefined;
 }
 
-const extensions = ['.json', '.yaml', '.yml'];
+/** What a spec's file is called in a folder of specs. */
+export const specExtensions: readonly string[] = ['.json', '.yaml', '.yml'];
 const specsMax = 10_000;
 
 /**
@@ -50,7 +51,7 @@ async function specFiles(path: string): Promise<string[]> {
     throw new PachError('denied', { what: path, why: 'the folder cannot be read', cause });
   });
   return entries
-    .filter((entry) => !entry.isDirectory() && extensions.includes(extname(entry.name).toLowerCase()))
+    .filter((entry) => !entry.isDirectory() && specExtensions.includes(extname(entry.name).toLowerCase()))
     .map((entry) => join(path, entry.name))
     .sort();
 }

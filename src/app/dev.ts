@@ -1,0 +1,135 @@
+/**
+ * The loop of development as the command runs it: with this machine's executors, files and secrets.
+ */
+import { extname, resolve } from 'node:path';
+import { PachError } from '../base/errors.ts';
+import type { Place } from '../base/place.ts';
+import { DevLoop } from '../engine/dev.ts';
+import type { DevCommands, DevListener, Selection } from '../engine/dev-events.ts';
+import { FolderWatch } from '../local/folder-watch.ts';
+import { textOfName } from '../model/paths.ts';
+import { CodeIgnore, type LeftOut } from '../pipelines/code-ignore.ts';
+import { buildCode, withCode } from '../pipelines/spec/code.ts';
+import { Fault } from '../pipelines/spec/fault.ts';
+import { readSpecs, specExtensions } from '../pipelines/spec/specs.ts';
+import type { CodeUse, PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { OpenProject } from './open.ts';
+import { graphInSession } from './run-pipelines.ts';
+import { RunSession, type SessionRequest } from './run-session.ts';
+import type { Settings } from './settings.ts';
+
+export interface DevRequest extends Pick<SessionRequest, 'executor'> {
+  /** A spec file or a folder of them. */
+  readonly path: string;
+  /** Beside the code of the specs, or in its place. */
+  readonly code: readonly CodeUse[];
+  readonly selection: Selection;
+  readonly workers: number | undefined;
+  readonly listeners: readonly DevListener[];
+  readonly signal: AbortSignal;
+  /** Told once what can be asked of the loop. */
+  begun(commands: DevCommands): void;
+}
+
+/** Workers of all pipelines that are kept for the next save. */
+const idleWorkersMax = 32;
+
+/** Until it is quit or the signal is aborted. Leaves nothing on this machine but caches and logs. */
+export async function develop(settings: Settings, opened: OpenProject, request: DevRequest): Promise<void> {
+  const { path, executor, signal, workers } = request;
+  const { project } = opened;
+  if (path === '-') throw new PachError('usage', { what: '-f -', why: 'standard input cannot be watched' });
+  const branch = devBranch(settings.user ?? settings.author);
+  await using session = await RunSession.open(settings, opened, { executor, idleWorkersMax });
+  await using watching = new Watching(path, {
+    changed: () => loop.filesMayHaveChanged(),
+    warn: (line) => loop.notice(line),
+  });
+  const loop: DevLoop = new DevLoop({
+    project,
+    branch,
+    executor,
+    selection: request.selection,
+    listeners: request.listeners,
+    signal,
+    async readSpecs() {
+      const specs = await readSpecs({ path, project: settings.project, stdin: nothing, signal });
+      return specs.map((spec) => ({ ...spec, code: withCode(spec.code, request.code) }));
+    },
+    watch: (specs) => watching.watch(specs),
+    run: (run) => graphInSession(session, { ...run, branch, pinned: new Map(), workers, recompute: 0 }),
+  });
+  request.begun(loop);
+  await loop.run();
+}
+
+/** Code that is named on the command line: `FROM:TO`. Throws `usage` and `not-found`. */
+export function codeOf(texts: readonly string[]): readonly CodeUse[] {
+  const what = `--code ${texts.join(' --code ')}`;
+  const values = texts.map((text) => {
+    const [, from, to] = /^(.+):(.+)$/.exec(text) ?? [];
+    if (from !== undefined && to !== undefined) return { from, to };
+    throw new PachError('usage', { what, why: 'give a folder or file and its place: ./src:/app' });
+  });
+  try {
+    return buildCode(values, [], resolve('.'));
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new PachError(error.code, { what, why: error.why });
+  }
+}
+
+/** The branch of a user's development. */
+function devBranch(user: string): string {
+  return `dev-${user.replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** Watches specs and the code that they name. */
+class Watching implements AsyncDisposable {
+  private readonly path: string;
+  private readonly told: WatchTold;
+  private paths = '';
+  private current: FolderWatch | undefined;
+  /** By folder of code; forgotten when its folder could not be read. */
+  private readonly ignored = new Map<string, CodeIgnore>();
+
+  constructor(path: string, told: WatchTold) {
+    this.path = resolve(path);
+    this.told = told;
+  }
+
+  async watch(specs: readonly PipelineSpec[]): Promise<void> {
+    const code = specs.flatMap((spec) => spec.code.map(({ from }) => from));
+    const paths = [...new Set([this.path, ...code])];
+    if (paths.join('\0') === this.paths) return;
+    this.paths = paths.join('\0');
+    const before = this.current;
+    this.current = await FolderWatch.open({
+      paths,
+      leftOut: (folder) => this.leftOut(folder, code),
+      ...this.told,
+    });
+    await before?.[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.current?.[Symbol.asyncDispose]();
+  }
+
+  private async leftOut(folder: Place, code: readonly string[]): Promise<LeftOut> {
+    const root = textOfName(folder.root);
+    // Specs lie in the folder itself. It may be one of code too.
+    if (!code.includes(root)) return (name, isFolder) => isFolder || !isSpec(name);
+    const ignored = this.ignored.get(root) ?? (await CodeIgnore.open(root));
+    this.ignored.set(root, ignored);
+    return ignored.of(folder);
+  }
+}
+
+type WatchTold = Pick<Parameters<typeof FolderWatch.open>[0], 'changed' | 'warn'>;
+
+function isSpec(name: Buffer): boolean {
+  return specExtensions.includes(extname(textOfName(name)).toLowerCase());
+}

@@ -1,0 +1,55 @@
+/**
+ * dev: the loop of development.
+ */
+import { codeOf, develop } from '../../app/dev.ts';
+import { openProject } from '../../app/open.ts';
+import { devJson } from '../../shown/dev.ts';
+import { DevPrinter } from '../dev-printer.ts';
+import { executorOption } from '../parameters.ts';
+import { verb } from '../verb.ts';
+
+export const devVerb = verb({
+  name: 'dev',
+  summary: 'Run pipelines whenever their code, specs or inputs change',
+  examples: [
+    ['dev -f edges.json', 'Runs it on a branch of your own after each save, until Ctrl-C'],
+    ['dev -f pipelines/ --executor docker', 'All pipelines of a folder, in containers'],
+    ['dev -f edges.json --code ./src:/app', 'With the code of ./src, seen at /app'],
+  ],
+  json: devJson,
+  options: {
+    file: {
+      alias: 'f',
+      type: 'text',
+      required: true,
+      names: ['local'],
+      describe: 'A spec file, or a folder of specs',
+    },
+    code: { type: 'list', names: ['local'], describe: 'Code beside that of the specs, or in its place: ./src:/app' },
+    executor: executorOption,
+    workers: {
+      type: 'count',
+      least: 1,
+      describe: 'Number of datums to run at a time, instead of the number in the spec',
+    },
+  },
+  async run({ file, code, executor, workers }, { settings, output, signal }) {
+    const uses = codeOf(code);
+    await using opened = await openProject(settings, { create: true });
+    const printer = new DevPrinter(output);
+    const developing = develop(settings, opened, {
+      path: file,
+      code: uses,
+      selection: { kind: 'all' },
+      executor,
+      workers,
+      signal,
+      listeners: [printer.listen],
+      begun: () => undefined,
+    });
+    await developing.catch(() => printer.end().catch(() => undefined));
+    await developing;
+    await printer.end();
+    return signal.aborted ? 130 : 0;
+  },
+});

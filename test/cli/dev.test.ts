@@ -1,0 +1,218 @@
+/**
+ * The loop of development as people use it: files saved as editors save them, results waited for, as
+ * processes and in containers, as root and as an ordinary user.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, rename, utimes, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { linesOf, PipelinePlace } from '../pipelines/cli-world.ts';
+import { busyboxImage, dockerForTests, type TestEngine } from '../support/docker.ts';
+import type { Who } from '../support/place.ts';
+import { Dev } from './dev-loop.ts';
+
+const isRoot = process.getuid?.() === 0;
+let engine: TestEngine;
+let image = '';
+
+beforeAll(async () => {
+  engine = await dockerForTests();
+  image = await busyboxImage(engine);
+  const socket = engine.host.slice('unix://'.length);
+  await chmod(dirname(socket), 0o755);
+  await chmod(socket, 0o666);
+});
+
+const inputs = { a: '1', b: '22', c: '333' };
+/** Copies each file, with what it says. */
+const says = (word: string): string => `for f in /pfs/in/*; do echo ${word} > /pfs/out/$(basename $f); done\n`;
+
+/** A place with the pipeline `p`, whose code is `src/main.sh`. */
+async function made(who: Who = 'root', script = says('one')): Promise<PipelinePlace> {
+  const here = await PipelinePlace.make(inputs, who, { DOCKER_HOST: engine.host });
+  await here.must('mkdir src');
+  await writeFile(join(here.place.dir, 'src/main.sh'), script);
+  await spec(here);
+  return here;
+}
+
+async function spec(here: PipelinePlace, more: object = {}, name = 'p'): Promise<void> {
+  await here.spec(name, '. /app/main.sh', {
+    transform: { image },
+    dev: { code: [{ from: './src', to: '/app' }] },
+    ...more,
+  });
+}
+
+/** The processes whose command line has this word. */
+function processesWith(word: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(word);
+    } catch {
+      return false;
+    }
+  });
+}
+
+const branch = `dev-${userInfo().username}`;
+const ways: [Who, string][] = [
+  ['user', 'process'],
+  ...(isRoot
+    ? ([
+        ['root', 'process'],
+        ['root', 'docker'],
+      ] as [Who, string][])
+    : []),
+];
+
+describe.each(ways)('as %s, executor %s', (who, executor) => {
+  test('each way of saving runs what it touches, a touch nothing, and nothing is left', async () => {
+    await using here = await made(who);
+    await using dev = new Dev(here, ['-f', 'p.json', '--executor', executor]);
+    const own = String((await dev.next('watching'))['branch']);
+    expect(own).toMatch(/^dev-[\w-]+$/);
+    expect(await dev.job()).toMatchObject({ pipeline: 'p', branch: own, state: 'success', datums: { processed: 3 } });
+    expect(await here.read(`p@${own}:/a`)).toBe('one\n');
+
+    await dev.next('settled');
+    const main = join(here.place.dir, 'src/main.sh');
+    await utimes(main, new Date(), new Date());
+    await dev.save('src/main.sh', says('two'));
+    expect(await dev.next('saved')).toMatchObject({ cause: 'code', files: [main], pipelines: ['p'] });
+    expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
+    expect(await here.read(`p@${own}:/b`)).toBe('two\n');
+
+    await dev.next('settled');
+    await dev.truncate('src/main.sh', says('three'));
+    await dev.next('datumEnded');
+    await dev.next('settled');
+    expect(await here.read(`p@${own}:/c`)).toBe('three\n');
+    await dev.append('src/main.sh', 'echo more > /pfs/out/$(basename $f)\n');
+    await dev.next('saved');
+    await dev.next('settled');
+    expect(await here.read(`p@${own}:/c`)).toBe('more\n');
+
+    // What was computed before is known.
+    await dev.save('src/main.sh', says('two'));
+    expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 0, skipped: 3 } });
+    await dev.next('settled');
+    await here.put('in', { d: '4' });
+    expect(await dev.next('saved')).toMatchObject({ cause: 'input', files: ['in@master'] });
+    expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 1, skipped: 3 } });
+
+    expect(await dev.interrupt()).toBe(130);
+    expect(await here.must('ls ~/.pachmount/run')).toBe('');
+    // Production was never there.
+    const branches = linesOf<{ branch: string }>(await here.must('pach list branch p -o json'));
+    expect(branches.map((each) => each.branch)).toEqual([own]);
+  });
+
+  test('the last of many saves is what counts, and no command of the others is left', async () => {
+    const token = `dev-sleep-${process.pid}-${who}-${executor}`;
+    await using here = await made(who, `sh -c 'sleep 60' ${token}\n`);
+    await using dev = new Dev(here, ['-f', 'p.json', '--executor', executor]);
+    await dev.next('datumBegun');
+    for (let save = 0; save < 18; save += 1) {
+      await dev.save('src/main.sh', `sh -c 'sleep 60' ${token} # ${save}\n`);
+      if (save % 6 === 0) await dev.next('restarted');
+    }
+    await dev.save('src/main.sh', says('at last'));
+    expect(await dev.job()).toMatchObject({ state: 'success', datums: { total: 3, failed: 0 } });
+    await dev.next('settled');
+    expect(processesWith(token)).toEqual([]);
+    expect(await dev.interrupt()).toBe(130);
+    expect(await here.must('ls ~/.pachmount/run')).toBe('');
+  });
+});
+
+test('a touch makes no job', async () => {
+  await using here = await made();
+  await using dev = new Dev(here, ['-f', 'p.json']);
+  await dev.next('settled');
+  for (const path of ['src/main.sh', 'p.json']) await utimes(join(here.place.dir, path), new Date(), new Date());
+  await dev.save('src/main.sh', says('one'));
+  await dev.save('src/main.sh', says('two'));
+  await dev.next('settled');
+  const jobs = linesOf<{ branch: string }>(await here.must('pach list job -p p -o json'));
+  expect(jobs.map((job) => job.branch)).toEqual([branch, branch]);
+});
+
+test('a mistake in the spec is told with its line, and the old one stays', async () => {
+  await using here = await made();
+  await using dev = new Dev(here, ['-f', 'p.json']);
+  await dev.next('settled');
+  const good = await dev.read('p.json');
+  await dev.save('p.json', good.replace('"transform"', '\n"transfrom"'));
+  const { file, line, message, next } = await dev.next('specFault');
+  expect({ line, message, next }).toEqual({
+    line: 2,
+    message: 'transfrom: there is no such field',
+    next: 'did you mean transform?',
+  });
+  expect(file).toBe('p.json');
+  await dev.save('p.json', good);
+  await dev.next('watching');
+  await dev.save('src/main.sh', says('two'));
+  expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
+  await spec(here, { description: 'other' });
+  expect(await dev.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
+});
+
+test('a folder of code that goes and comes back', async () => {
+  await using here = await made();
+  await using dev = new Dev(here, ['-f', 'p.json']);
+  await dev.next('settled');
+  const [src, away] = ['src', 'away'].map((name) => join(here.place.dir, name));
+  await rename(src!, away!);
+  expect(await dev.next('specFault')).toMatchObject({ message: expect.stringContaining('there is no') as string });
+  await writeFile(join(away!, 'main.sh'), says('two'));
+  await rename(away!, src!);
+  expect(await dev.next('saved')).toMatchObject({ cause: 'code' });
+  expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
+});
+
+test('a change leaves alone what it does not touch', async () => {
+  await using here = await made();
+  // Another one with code of its own, and one that reads both.
+  await here.must('mkdir other graph && mv src other graph && cp graph/src/main.sh graph/other/');
+  await mkdir(join(here.place.dir, 'graph'), { recursive: true });
+  const folder = 'graph';
+  const code = (from: string): { dev: object } => ({ dev: { code: [{ from, to: '/app' }] } });
+  await here.spec('left', '. /app/main.sh', code('./src'), folder);
+  await here.spec('right', '. /app/main.sh', code('./other'), folder);
+  const both = { cross: [{ pfs: { repo: 'left', glob: '/' } }, { pfs: { repo: 'right', glob: '/' } }] };
+  await here.spec('both', 'cat /pfs/left/a /pfs/right/a > /pfs/out/a', { input: both }, folder);
+  await using dev = new Dev(here, ['-f', folder]);
+  await dev.next('settled');
+  const before = dev.events.length;
+  await dev.save('graph/other/main.sh', says('two'));
+  await dev.next('settled');
+  const jobs = dev.events.slice(before).filter(({ event }) => event === 'jobEnded');
+  expect(jobs.map(({ pipeline }) => pipeline)).toEqual(['right', 'both']);
+  expect(await here.read(`both@${branch}:/a`)).toBe('one\ntwo\n');
+
+  // Other code with the same output: what reads it stays too.
+  const then = dev.events.length;
+  await dev.save('graph/other/main.sh', `${says('two')}: # nothing\n`);
+  await dev.next('settled');
+  const after = dev.events.slice(then).filter(({ event }) => event === 'jobEnded');
+  expect(after.map(({ pipeline }) => pipeline)).toEqual(['right']);
+});
+
+test('one that is killed leaves nothing that the next one does not clear away', async () => {
+  const token = `dev-killed-${process.pid}`;
+  await using here = await made('root', `sh -c 'sleep 60' ${token}\n`);
+  await using dev = new Dev(here, ['-f', 'p.json']);
+  await dev.next('datumBegun');
+  await expect.poll(() => processesWith(token).length).toBeGreaterThan(0);
+  dev.child.kill('SIGKILL');
+  await dev.ended;
+  await expect.poll(() => processesWith(token)).toEqual([]);
+  await writeFile(join(here.place.dir, 'src/main.sh'), says('two'));
+  await using next = new Dev(here, ['-f', 'p.json']);
+  expect(await next.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
+  await next.interrupt();
+  expect(await here.must('ls ~/.pachmount/run')).toBe('');
+});
