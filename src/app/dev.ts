@@ -18,7 +18,7 @@ import { graphInSession } from './run-pipelines.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
-export interface DevRequest extends Pick<SessionRequest, 'executor'> {
+export interface DevRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
   /** A spec file or a folder of them. */
   readonly path: string;
   /** Beside the code of the specs, or in its place. */
@@ -36,11 +36,11 @@ const idleWorkersMax = 32;
 
 /** Until it is quit or the signal is aborted. Leaves nothing on this machine but caches and logs. */
 export async function develop(settings: Settings, opened: OpenProject, request: DevRequest): Promise<void> {
-  const { path, executor, signal, workers } = request;
+  const { path, executor, secretsFrom, signal, workers } = request;
   const { project } = opened;
   if (path === '-') throw new PachError('usage', { what: '-f -', why: 'standard input cannot be watched' });
   const branch = devBranch(settings.user ?? settings.author);
-  await using session = await RunSession.open(settings, opened, { executor, idleWorkersMax });
+  await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax });
   await using watching = new Watching(path, {
     changed: () => loop.filesMayHaveChanged(),
     warn: (line) => loop.notice(line),

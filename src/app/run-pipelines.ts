@@ -38,9 +38,9 @@ export interface RunRequest {
 export async function runPipelines(
   settings: Settings,
   opened: OpenProject,
-  { executor, ...request }: RunRequest & Pick<SessionRequest, 'executor'>,
+  { executor, secretsFrom, ...request }: RunRequest & Pick<SessionRequest, 'executor' | 'secretsFrom'>,
 ): Promise<GraphStep[]> {
-  await using session = await RunSession.open(settings, opened, { executor, idleWorkersMax: 0 });
+  await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax: 0 });
   return await runInSession(session, request);
 }
 
@@ -63,11 +63,15 @@ export interface GraphRequest
 /** The same of pipelines that are there, a step after another: whoever has seen enough takes no more. */
 export async function* graphInSession(session: RunSession, request: GraphRequest): AsyncGenerator<GraphStep> {
   const { settings, project } = session;
-  const { tell } = request;
+  const tell = session.secrets.masked(request.tell);
   const said = new Set<string>();
   const options: GraphOptions = {
     ...request,
+    tell,
     project,
+    async prepare(pipelines) {
+      for (const { spec } of pipelines) await session.secrets.of(spec);
+    },
     async jobOptions(pipeline, inputs) {
       const { signal } = request;
       const unused = (line: string): void => {

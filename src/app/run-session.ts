@@ -22,11 +22,13 @@ import { whereOf } from './mount-plan.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
-import { secretsOf } from './secrets.ts';
+import { asOptions, Secrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
 export interface SessionRequest {
   readonly executor: ExecutorName;
+  /** Sources of secrets, before this machine's own: `file:.env`, `dir:FOLDER`. */
+  readonly secretsFrom: readonly string[];
   /** Workers that are kept for a next run at most; 0 where there is only one. */
   readonly idleWorkersMax: number;
 }
@@ -48,6 +50,7 @@ export class RunSession implements AsyncDisposable {
   readonly executor: Executor;
   private readonly executorName: ExecutorName;
   readonly settings: Settings;
+  readonly secrets: Secrets;
   private readonly opened: OpenProject;
   private readonly folder: RunFolder;
   private readonly workers: Session;
@@ -58,17 +61,19 @@ export class RunSession implements AsyncDisposable {
     this.opened = opened;
     this.executorName = request.executor;
     this.executor = held.executor;
+    this.secrets = held.secrets;
     this.folder = held.folder;
-    this.workers = new Session({ ...held, folder: held.folder.dir, idleMax: request.idleWorkersMax });
+    this.workers = new Session({ executor: held.executor, folder: held.folder.dir, idleMax: request.idleWorkersMax });
     this.mounts = new InputsMounts(settings, join(held.folder.dir, 'inputs'));
   }
 
   /** `opened` stays open as long as the session. */
   static async open(settings: Settings, opened: OpenProject, request: SessionRequest): Promise<RunSession> {
+    const secrets = await Secrets.open(settings.home, request.secretsFrom);
     const executor = await openExecutor(request.executor, settings);
     try {
       const folder = await openRunFolder(settings.home);
-      return new RunSession(settings, opened, request, { executor, folder });
+      return new RunSession(settings, opened, request, { executor, folder, secrets });
     } catch (error) {
       await executor[Symbol.asyncDispose]();
       throw error;
@@ -104,13 +109,11 @@ export class RunSession implements AsyncDisposable {
 
   private async sandbox(spec: PipelineSpec): Promise<Omit<Sandbox, 'code'>> {
     const { transform, resourceLimits } = spec;
-    const { files, env } = await secretsOf(this.settings.home, spec);
     const isNamed = 'image' in ((spec.document as { transform?: object }).transform ?? {});
     return {
       // A default that does not matter is not reported.
       image: isNamed || this.executorName === 'docker' ? transform.image : undefined,
-      secrets: files,
-      env,
+      ...asOptions(await this.secrets.of(spec)),
       user: transform.user,
       workingDir: transform.workingDir,
       memoryBytesMax: resourceLimits.memoryBytes,
@@ -121,6 +124,7 @@ export class RunSession implements AsyncDisposable {
       memoryVolume: transform.memoryVolume,
       hidden: [
         ...(await hiddenPlaces(this.settings, this.opened.store)),
+        ...(await this.secrets.places()),
         ...spec.hide.map((path) => path.replace(/^~/, () => homedir())),
       ],
     };
@@ -130,6 +134,7 @@ export class RunSession implements AsyncDisposable {
 interface Held {
   readonly executor: Executor;
   readonly folder: RunFolder;
+  readonly secrets: Secrets;
 }
 
 /** What commands must not see of this machine, whatever their spec says. */

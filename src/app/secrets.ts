@@ -1,38 +1,168 @@
 /**
- * The secrets that a pipeline's commands are given, from this machine's store of them.
+ * The secrets that a pipeline's commands are given: exactly those that its spec names. Values stay
+ * in memory: they go to the commands, and where a line of ours would show one it shows `***`.
  */
+import { isUtf8 } from 'node:buffer';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
-import type { Home } from '../local/home.ts';
-import { readSecret } from '../local/secrets.ts';
+import type { Tell } from '../engine/events.ts';
 import type { SecretFile } from '../execution/executor.ts';
+import type { Home } from '../local/home.ts';
 import type { PipelineSpec, SecretUse } from '../pipelines/spec/spec.ts';
+import { Mask } from './mask.ts';
+import { machineSecrets, secretSource, type SecretSource, type SecretValues } from './secret-sources.ts';
 
-export interface GivenSecrets {
-  readonly files: readonly SecretFile[];
-  readonly env: Readonly<Record<string, string>>;
+/** A value, and where a command sees it. */
+export interface GivenSecret {
+  readonly secret: string;
+  readonly key: string;
+  readonly bytes: Buffer;
+  /** The name of the source that has it. */
+  readonly from: string;
+  readonly place: { readonly variable: string } | { readonly path: string };
 }
 
-/** Throws `not-found` naming a secret or key that is not there. */
-export async function secretsOf(home: Home, { transform }: PipelineSpec): Promise<GivenSecrets> {
-  const files: SecretFile[] = [];
-  const env: Record<string, string> = {};
-  for (const use of transform.secrets) {
-    const { values } = await readSecret(home, use.name);
-    if (use.envVar !== undefined) env[use.envVar] = valueOf(values, use).toString();
-    if (use.mountPath === undefined) continue;
-    const keys = use.key === undefined ? [...values.keys()] : [use.key];
-    for (const key of keys) files.push({ path: join(use.mountPath, key), bytes: valueOf(values, { ...use, key }) });
+/** Reads sources anew for each pipeline. The first source that has a value wins; this machine's secrets come last. */
+export class Secrets {
+  private readonly sources: readonly SecretSource[];
+  private readonly mask = new Mask();
+
+  private constructor(sources: readonly SecretSource[]) {
+    this.sources = sources;
   }
-  return { files, env };
+
+  /** `from`: as users give them with `--secrets-from`. Throws what is wrong with one of them, also if no pipeline needs it. */
+  static async open(home: Home, from: readonly string[]): Promise<Secrets> {
+    const given = from.map(secretSource);
+    for (const source of given) await source.read();
+    return new Secrets([...given, machineSecrets(home)]);
+  }
+
+  /** The files and folders that hold the values: commands must not see what their spec does not name. */
+  async places(): Promise<string[]> {
+    const paths = this.sources.flatMap(({ path }) => path ?? []);
+    // A pipe of a shell has no place.
+    const found = await Promise.all(paths.map((path) => realpath(path).catch(() => undefined)));
+    return found.filter((path) => path !== undefined);
+  }
+
+  /** Throws `not-found` naming a secret or key that no source has, and the pipeline that asks for it. */
+  async of({ name: pipeline, transform }: Pick<PipelineSpec, 'name' | 'transform'>): Promise<GivenSecret[]> {
+    if (transform.secrets.length === 0) return [];
+    const sources: OpenSource[] = [];
+    for (const source of this.sources) sources.push({ name: source.name, values: await source.read() });
+    const given: GivenSecret[] = [];
+    for (const use of transform.secrets) given.push(...(await givenFor(use, sources, pipeline)));
+    for (const { bytes } of given) this.mask.add(bytes.toString());
+    return given;
+  }
+
+  /** The same, with `***` instead of values that were given, in texts that people read. */
+  masked(tell: Tell): Tell {
+    return maskedTell(this.mask, tell);
+  }
 }
 
-function valueOf(values: ReadonlyMap<string, Buffer>, { name, key = '' }: SecretUse): Buffer {
-  const value = values.get(key);
-  if (value) return value;
-  throw new PachError('not-found', {
-    what: `secret ${name}`,
-    why: `it has no key ${key}`,
-    next: `pach inspect secret ${name}`,
+/** As a worker takes them. */
+export function asOptions(given: readonly GivenSecret[]): {
+  readonly secrets: SecretFile[];
+  readonly env: Record<string, string>;
+} {
+  const secrets: SecretFile[] = [];
+  const env: Record<string, string> = {};
+  for (const { place, bytes } of given) {
+    if ('path' in place) secrets.push({ path: place.path, bytes });
+    else env[place.variable] = bytes.toString();
+  }
+  return { secrets, env };
+}
+
+interface OpenSource {
+  readonly name: string;
+  readonly values: SecretValues;
+}
+
+async function givenFor(use: SecretUse, sources: readonly OpenSource[], pipeline: string): Promise<GivenSecret[]> {
+  const { name: secret, envVar, mountPath } = use;
+  const find = async (key: string): Promise<Omit<GivenSecret, 'place'>> => {
+    for (const { name: from, values } of sources) {
+      const named = envVar === undefined ? undefined : values.variable?.(envVar);
+      const bytes = named ?? (await values.value(secret, key));
+      if (bytes) return { secret, key, bytes, from };
+    }
+    throw await missing(use, sources, pipeline);
+  };
+  const given: GivenSecret[] = [];
+  if (envVar !== undefined) {
+    const found = await find(use.key ?? '');
+    checkVariable(found.bytes, use);
+    given.push({ ...found, place: { variable: envVar } });
+  }
+  if (mountPath === undefined) return given;
+  for (const key of use.key === undefined ? await allKeys(use, sources, pipeline) : [use.key]) {
+    given.push({ ...(await find(key)), place: { path: join(mountPath, key) } });
+  }
+  return given;
+}
+
+/** Throws `usage` for a value that no variable can hold as it is. */
+function checkVariable(bytes: Buffer, { name, key, envVar }: SecretUse): void {
+  if (isUtf8(bytes) && !bytes.includes(0)) return;
+  const why = `its value is not text, and ${envVar} is a variable`;
+  throw new PachError('usage', { what: `secret ${name}, key ${key}`, why, next: 'give it as a file: mount_path' });
+}
+
+/** Those of the first source that has the secret: it is never put together from several. */
+async function allKeys(use: SecretUse, sources: readonly OpenSource[], pipeline: string): Promise<readonly string[]> {
+  for (const { values } of sources) {
+    const keys = await values.keys(use.name);
+    if (keys.length > 0) return keys;
+  }
+  throw await missing(use, sources, pipeline);
+}
+
+async function missing(
+  { name, key, envVar }: SecretUse,
+  sources: readonly OpenSource[],
+  pipeline: string,
+): Promise<PachError> {
+  const isHere = ((await sources.at(-1)?.values.keys(name)) ?? []).length > 0;
+  const names = sources.map((source) => source.name);
+  const nobody = names.length === 1 ? 'this machine does not have it' : `none of these has it: ${names.join(', ')}`;
+  const asks = `pipeline ${pipeline} asks for it${envVar === undefined ? '' : `, as ${envVar}`}`;
+  return new PachError('not-found', {
+    what: key === undefined ? `secret ${name}` : `secret ${name}, key ${key}`,
+    why: `${asks}, and ${nobody}`,
+    next: isHere ? `pach inspect secret ${name}` : 'pach create secret -f FILE',
+    or: 'give --secrets-from file:.env or dir:FOLDER',
   });
+}
+
+/** What the command of each datum prints arrives in pieces, which may end within a value. */
+function maskedTell(mask: Mask, tell: Tell): Tell {
+  const printed = new Map<string, ReturnType<Mask['stream']>>();
+  return (event) => {
+    if (mask.isEmpty) return tell(event);
+    if (event.kind === 'printed') {
+      const stream = printed.get(event.datum) ?? mask.stream();
+      printed.set(event.datum, stream);
+      const text = stream.write(event.text);
+      if (text !== '') tell({ ...event, text });
+      return;
+    }
+    if (event.kind === 'datum-ended') {
+      const { job, pipeline, branch, datum } = event;
+      const text = printed.get(datum.id)?.end() ?? '';
+      printed.delete(datum.id);
+      if (text !== '') tell({ kind: 'printed', datum: datum.id, text, job, pipeline, branch });
+    }
+    tell(maskedEvent(mask, event));
+  };
+}
+
+function maskedEvent(mask: Mask, event: Parameters<Tell>[0]): Parameters<Tell>[0] {
+  if (event.kind === 'note') return { ...event, line: mask.text(event.line) };
+  if (event.kind !== 'datum-ended' || !('reason' in event.outcome)) return event;
+  return { ...event, outcome: { ...event.outcome, reason: mask.text(event.outcome.reason) } };
 }

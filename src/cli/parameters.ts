@@ -153,6 +153,10 @@ export const executorOption = {
   default: 'process',
   describe: 'What runs the commands',
 } as const;
+export const secretsFromOption = {
+  type: 'list',
+  describe: "Take secrets from file:.env or dir:FOLDER first, then from this machine's",
+} as const;
 export const cacheOption = { type: 'text', names: ['local'], describe: 'Folder of the disk cache' } as const;
 export const cacheSizeOption = { type: 'text', describe: 'Largest size of the disk cache' } as const;
 export const pipelineOption = { type: 'text', alias: 'p', names: ['pipeline'], describe: '' } as const;

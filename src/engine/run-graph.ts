@@ -28,6 +28,8 @@ export interface GraphOptions {
   readonly pinned: ReadonlyMap<string, Commit>;
   /** Jobs of pipelines for which nothing has changed since, by pipeline: those are not run again. */
   readonly settled?: ReadonlyMap<string, Job> | undefined;
+  /** Called once, before the first job. What it throws ends the run. */
+  prepare?(pipelines: readonly Pipeline[]): Promise<void>;
   /** What a job of a pipeline with these inputs needs beside them. */
   jobOptions(
     pipeline: Pipeline,
@@ -74,6 +76,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const next = `pach start pipeline ${stopped}`;
     throw new PachError('conflict', { what: `pipeline ${stopped}`, why: 'it is stopped', next });
   }
+  await options.prepare?.(order);
   const failed = new Map<string, Job>();
   for (const pipeline of order) {
     const settled = options.settled?.get(pipeline.name);

@@ -50,7 +50,7 @@ async function run(settings: Settings, opened: OpenStore, executor: ExecutorName
   const target = { kind: 'pipeline', name: 'p' } as const;
   const rest = { branch: undefined, reprocess: false, inputs: [], workers: undefined, recompute: 0, listeners: [] };
   const project = opened.project(settings.project);
-  return runPipelines(settings, { ...opened, project }, { target, executor, signal, ...rest });
+  return runPipelines(settings, { ...opened, project }, { target, executor, secretsFrom: [], signal, ...rest });
 }
 
 /** The process of a command, once it waits: its trap is set when it has begun to sleep. */

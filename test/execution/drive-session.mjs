@@ -9,7 +9,11 @@ import { settingsFrom } from '../../dist/app/settings.js';
 
 const settings = settingsFrom({}, process.env);
 const opened = await openProject(settings);
-const session = await RunSession.open(settings, opened, { executor: process.argv[2], idleWorkersMax: 4 });
+const session = await RunSession.open(settings, opened, {
+  executor: process.argv[2],
+  secretsFrom: [],
+  idleWorkersMax: 4,
+});
 const stop = new AbortController();
 process.on('SIGINT', () => stop.abort(new Error('stopped')));
 let runs = 0;

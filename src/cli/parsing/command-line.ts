@@ -137,7 +137,9 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
       const several = Object.entries(verb.options).filter(([, { type }]) => type === 'list');
       const array = [...several.flatMap(([key, { alias }]) => [key, alias]), ...Object.keys(verb.arguments)];
       for (const [key, value] of Object.entries(args)) {
-        if (key === '_' || !Array.isArray(value) || array.includes(key)) continue;
+        // yargs gives `secrets-from` as `secretsFrom` too.
+        const written = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+        if (key === '_' || !Array.isArray(value) || array.includes(key) || array.includes(written)) continue;
         throw new PachError('usage', { what: key.length > 1 ? `--${key}` : `-${key}`, why: 'it is given twice' });
       }
       throw new Parsed(args);

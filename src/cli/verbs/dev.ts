@@ -5,7 +5,7 @@ import { codeOf, develop } from '../../app/dev.ts';
 import { openProject } from '../../app/open.ts';
 import { devJson } from '../../shown/dev.ts';
 import { DevPrinter } from '../dev-printer.ts';
-import { executorOption } from '../parameters.ts';
+import { executorOption, secretsFromOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 export const devVerb = verb({
@@ -27,13 +27,14 @@ export const devVerb = verb({
     },
     code: { type: 'list', names: ['local'], describe: 'Code beside that of the specs, or in its place: ./src:/app' },
     executor: executorOption,
+    'secrets-from': secretsFromOption,
     workers: {
       type: 'count',
       least: 1,
       describe: 'Number of datums to run at a time, instead of the number in the spec',
     },
   },
-  async run({ file, code, executor, workers }, { settings, output, signal }) {
+  async run({ file, code, executor, workers, 'secrets-from': secretsFrom }, { settings, output, signal }) {
     const uses = codeOf(code);
     await using opened = await openProject(settings, { create: true });
     const printer = new DevPrinter(output);
@@ -42,6 +43,7 @@ export const devVerb = verb({
       code: uses,
       selection: { kind: 'all' },
       executor,
+      secretsFrom,
       workers,
       signal,
       listeners: [printer.listen],

@@ -8,7 +8,7 @@ import { checkBranchName } from '../../model/address.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { RunPrinter } from '../run-printer.ts';
 import { standardInput } from '../stdin.ts';
-import { executorOption, pipelineArgument } from '../parameters.ts';
+import { executorOption, pipelineArgument, secretsFromOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 export const runPipelineVerb = verb({
@@ -19,6 +19,7 @@ export const runPipelineVerb = verb({
     ['run pipeline -f edges.json', 'Create or update it from its spec, then run it'],
     ['run pipeline -f pipelines/ --branch exp', 'Run all pipelines of a folder on a branch beside production'],
     ['run pipeline edges --executor docker --workers 4', 'Run in Docker containers, four datums at a time'],
+    ['run pipeline edges --secrets-from file:.env', 'Take the secrets that its spec names from a file'],
     ['run pipeline edges --recompute 10', 'Compute ten datums again and compare the results'],
   ],
   json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs',
@@ -36,6 +37,7 @@ export const runPipelineVerb = verb({
       describe: 'An input version to read instead of the newest: images@ID',
     },
     executor: executorOption,
+    'secrets-from': secretsFromOption,
     workers: {
       type: 'count',
       least: 1,
@@ -71,6 +73,7 @@ export const runPipelineVerb = verb({
       reprocess,
       inputs: args.input,
       executor: args.executor,
+      secretsFrom: args['secrets-from'],
       workers: args.workers,
       recompute: args.recompute,
       signal,
