@@ -157,6 +157,10 @@ export const secretsFromOption = {
   type: 'list',
   describe: "Take secrets from file:.env or dir:FOLDER first, then from this machine's",
 } as const;
+export const explainEnvOption = {
+  type: 'flag',
+  describe: 'Run nothing; show the variables and secret files that commands would see, and where each comes from',
+} as const;
 export const cacheOption = { type: 'text', names: ['local'], describe: 'Folder of the disk cache' } as const;
 export const cacheSizeOption = { type: 'text', describe: 'Largest size of the disk cache' } as const;
 export const pipelineOption = { type: 'text', alias: 'p', names: ['pipeline'], describe: '' } as const;

@@ -118,6 +118,8 @@ export interface Executor extends AsyncDisposable {
   readonly inputMounts: 'bound' | 'inserted' | 'none';
   /** Throws `not-found` for an image that is not to be had, with what to do. `image` is ignored where there are none. */
   fingerprint(image: string): Promise<Fingerprint>;
+  /** The variables that commands begin with. Undefined: the value is known in a worker only. */
+  environment(options: Pick<WorkerOptions, 'image' | 'user'>): Promise<Readonly<Record<string, string | undefined>>>;
   /** Lines worth saying once on stderr: fields of the spec that this executor has no use for. */
   unused(options: WorkerOptions): readonly string[];
   open(options: WorkerOptions): Promise<Worker>;

@@ -56,6 +56,10 @@ export class FunctionExecutor implements Executor {
     return Promise.resolve({ executor: 'function' });
   }
 
+  environment(): Promise<Record<string, string>> {
+    return Promise.resolve({});
+  }
+
   unused(): readonly string[] {
     return [];
   }

@@ -6,9 +6,10 @@ import { runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
 import { checkBranchName } from '../../model/address.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
+import { explainEnvironment } from '../explain-env.ts';
 import { RunPrinter } from '../run-printer.ts';
 import { standardInput } from '../stdin.ts';
-import { executorOption, pipelineArgument, secretsFromOption } from '../parameters.ts';
+import { executorOption, explainEnvOption, pipelineArgument, secretsFromOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 export const runPipelineVerb = verb({
@@ -20,9 +21,10 @@ export const runPipelineVerb = verb({
     ['run pipeline -f pipelines/ --branch exp', 'Run all pipelines of a folder on a branch beside production'],
     ['run pipeline edges --executor docker --workers 4', 'Run in Docker containers, four datums at a time'],
     ['run pipeline edges --secrets-from file:.env', 'Take the secrets that its spec names from a file'],
+    ['run pipeline edges --explain-env', 'Show the variables that its commands would see, and where they come from'],
     ['run pipeline edges --recompute 10', 'Compute ten datums again and compare the results'],
   ],
-  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs',
+  json: '{job, pipeline, state, commit, datums: {total, processed, skipped, failed, recovered}, seconds, output: {added, changed, removed, bytes, becameEmpty} or null, different, recomputed: [{id, files: [{repo, commit, path}], now}] or null, outside, reason} a pipeline; state: success, failure, killed or unrunnable; reason: of a job that did not succeed; recomputed: the datums that --recompute has run again, now: same, different or failed; different: ids of those that are not the same; outside: links in /pfs/out that lead out of /pfs. With --explain-env {pipeline, executor, variables: [{name, value or null, from}], files: [{path, from}], cluster: [{name, why}]} a pipeline: value is null where each job or datum has its own, and *** for secrets; cluster: what only a cluster sets',
   arguments: { pipeline: { type: 'text', names: pipelineArgument.names, describe: pipelineArgument.describe } },
   options: {
     file: {
@@ -38,6 +40,7 @@ export const runPipelineVerb = verb({
     },
     executor: executorOption,
     'secrets-from': secretsFromOption,
+    'explain-env': explainEnvOption,
     workers: {
       type: 'count',
       least: 1,
@@ -65,6 +68,15 @@ export const runPipelineVerb = verb({
     if (branch !== undefined) checkBranchName(branch);
     const source = { path: args.file ?? '', project: settings.project, stdin: () => standardInput(signal), signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
+    if (args['explain-env']) {
+      const { executor, 'secrets-from': secretsFrom } = args;
+      return explainEnvironment({ settings, output, signal }, specs, {
+        pipeline: args.pipeline,
+        branch,
+        executor,
+        secretsFrom,
+      });
+    }
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const printer = new RunPrinter(output);
     const running = runPipelines(settings, opened, {

@@ -23,6 +23,8 @@ const memoryBytesMin = 6 * 2 ** 20;
 const rights = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'NET_BIND_SERVICE', 'SETGID', 'SETUID'];
 
 /** The labels of every container of ours. */
+/** What commands see as the name of their host: the same in each container. */
+export const workerHost = 'worker';
 export const labels = { worker: 'dev.pachmount.worker', owner: 'dev.pachmount.owner' } as const;
 
 export interface ContainerPlan {
@@ -49,7 +51,7 @@ export function containerOptions(plan: ContainerPlan): Docker.ContainerCreateOpt
     // The launcher, that is; it gives commands the user that they want.
     User: '0:0',
     // Not Docker's random one, which would get into results.
-    Hostname: 'worker',
+    Hostname: workerHost,
     Labels: { [labels.worker]: worker.name, [labels.owner]: plan.owner },
     Healthcheck: { Test: ['NONE'] },
     StopTimeout: 1,

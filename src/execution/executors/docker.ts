@@ -5,6 +5,7 @@
 import { assert, PachError } from '../../base/errors.ts';
 import type { Executor, Worker, WorkerOptions } from '../executor.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
+import { workerHost } from './docker-container.ts';
 import { ask, dockerEngine, sharesMounts, type DockerAddress, type DockerEngine } from './docker-engine.ts';
 import { findImage, imageFingerprint, knownImage, type KnownImage } from './docker-image.ts';
 import { removeLeftovers, removeOwn } from './docker-leftovers.ts';
@@ -54,6 +55,13 @@ class DockerExecutor implements Executor {
     const found = await findImage(this.engine, image);
     this.known.set(image, knownImage(found));
     return imageFingerprint(found);
+  }
+
+  async environment({ image }: Pick<WorkerOptions, 'image'>): Promise<Record<string, string | undefined>> {
+    const { Config: config } = await findImage(this.engine, image ?? '');
+    const own = (config?.Env ?? []).map((variable) => /^([^=]*)=(.*)$/s.exec(variable)?.slice(1) ?? [variable, '']);
+    // The engine gives PATH to all containers, and the launcher the home of the command's user.
+    return { PATH: undefined, HOME: undefined, HOSTNAME: workerHost, ...Object.fromEntries(own) };
   }
 
   unused(): readonly string[] {

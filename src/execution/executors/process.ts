@@ -53,6 +53,10 @@ export class ProcessExecutor implements Executor {
     };
   }
 
+  async environment({ user }: Pick<WorkerOptions, 'user'>): Promise<Record<string, string | undefined>> {
+    return { ...this.options.env, ...(hasOtherHome(user) && { HOME: undefined }) };
+  }
+
   unused({ image, user, memoryBytesMax, cpus }: WorkerOptions): readonly string[] {
     const here = 'the process executor';
     return [
@@ -87,6 +91,11 @@ export class ProcessExecutor implements Executor {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.workers].map((worker) => worker[Symbol.asyncDispose]()));
   }
+}
+
+/** The launcher knows the home of a user other than its own. */
+function hasOtherHome(user: string | undefined): boolean {
+  return isRoot() && user !== undefined;
 }
 
 /** A launcher's process, with the conversation. */
@@ -166,11 +175,10 @@ async function startLauncher(
   cgroups: readonly string[],
 ): Promise<Running> {
   const mounts = readMounts();
-  // The launcher knows the home of a user other than its own.
   const { HOME, ...homeless } = env;
   const child = spawn(program, ['--fd', '3', '--namespaces'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-    env: HOME === undefined || (isRoot() && options.user !== undefined) ? homeless : env,
+    env: HOME === undefined || hasOtherHome(options.user) ? homeless : env,
     cwd: '/',
     detached: true,
   });

@@ -37,6 +37,20 @@ export function readFields<F extends Fields>(fields: F, value: unknown, path: Pa
   return values as ValuesOf<F>;
 }
 
+/** The fields of a document that was read which matter on a cluster only, as `schedulingSpec.nodeSelector`. */
+export function keptFields(fields: Fields, value: unknown, above = ''): string[] {
+  if (Array.isArray(value)) return [...new Set(value.flatMap((item) => keptFields(fields, item, above)))];
+  if (!isObject(value)) return [];
+  return Object.entries(value).flatMap(([spelled, each]) => {
+    const field = fields[canonical(fields, spelled) ?? ''];
+    if (each === null || field === undefined || field.use === 'refused') return [];
+    if (field.use === 'kept') return [`${above}${spelled}`];
+    const { shape } = field;
+    const inner = shape.kind === 'list' ? shape.of : shape;
+    return inner.kind === 'fields' ? keptFields(inner.fields, each, `${above}${spelled}.`) : [];
+  });
+}
+
 function canonical(fields: Fields, spelled: string): string | undefined {
   if (Object.hasOwn(fields, spelled)) return spelled;
   return Object.keys(fields).find((name) => snakeCase(name) === spelled);
