@@ -74,6 +74,7 @@ test('of plain processes, and where each variable comes from', async () => {
   const table = await here.must('pach run pipeline p --secrets-from file:.env --explain-env');
   expect(table).toMatch(/^pipeline p, executor process\n\nVARIABLE +VALUE +FROM\n/);
   expect(table).toMatch(/^DB_PASSWORD +\*{3} +secret db, key password, of file:\.env$/m);
+  expect(await here.must('pach dev -f p.json --secrets-from file:.env --explain-env')).toBe(table);
   const missing = await here.shell('pach run pipeline p --explain-env');
   expect(missing).toMatchObject({
     code: 3,

@@ -4,8 +4,11 @@
 import { codeOf, develop } from '../../app/dev.ts';
 import { openProject } from '../../app/open.ts';
 import { devJson } from '../../shown/dev.ts';
+import { explainEnvironment } from '../explain-env.ts';
+import { readSpecs } from '../../pipelines/spec/specs.ts';
+import { standardInput } from '../stdin.ts';
 import { DevPrinter } from '../dev-printer.ts';
-import { executorOption, secretsFromOption } from '../parameters.ts';
+import { executorOption, explainEnvOption, secretsFromOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 export const devVerb = verb({
@@ -28,13 +31,21 @@ export const devVerb = verb({
     code: { type: 'list', names: ['local'], describe: 'Code beside that of the specs, or in its place: ./src:/app' },
     executor: executorOption,
     'secrets-from': secretsFromOption,
+    'explain-env': explainEnvOption,
     workers: {
       type: 'count',
       least: 1,
       describe: 'Number of datums to run at a time, instead of the number in the spec',
     },
   },
-  async run({ file, code, executor, workers, 'secrets-from': secretsFrom }, { settings, output, signal }) {
+  async run({ file, code, executor, workers, ...more }, { settings, output, signal }) {
+    const secretsFrom = more['secrets-from'];
+    if (more['explain-env']) {
+      const { project } = settings;
+      const specs = await readSpecs({ path: file, project, stdin: () => standardInput(signal), signal });
+      const request = { pipeline: undefined, branch: undefined, executor, secretsFrom };
+      return explainEnvironment({ settings, output, signal }, specs, request);
+    }
     const uses = codeOf(code);
     await using opened = await openProject(settings, { create: true });
     const printer = new DevPrinter(output);
