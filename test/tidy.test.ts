@@ -32,7 +32,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['engine', ['.']],
   ['shown', ['.']],
   ['app', ['.']],
-  ['cli', ['.', 'verbs', 'parsing', 'completion', 'entry']],
+  ['cli', ['.', 'live', 'verbs', 'parsing', 'completion', 'entry']],
 ]);
 const rooms = [...floors.keys()];
 

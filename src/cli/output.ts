@@ -1,6 +1,6 @@
 /**
  * All that is printed: results on stdout as table, JSON or YAML; progress, warnings and errors on
- * stderr. Nothing else writes to either. What people read is made harmless here (quote.ts): it may
+ * stderr. Nothing else writes to either, but for the live screen of `pach dev` while it is shown. What people read is made harmless here (quote.ts): it may
  * hold names and messages of others.
  */
 import { once } from 'node:events';
@@ -71,6 +71,11 @@ export class Output {
 
   get format(): Format {
     return this.options.format;
+  }
+
+  /** True where colours may be used. */
+  get color(): boolean {
+    return this.options.color;
   }
 
   /** True when a person reads the results, on a terminal. */

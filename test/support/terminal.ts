@@ -95,6 +95,11 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
+  /** True when the cursor is seen. */
+  async showsCursor(): Promise<boolean> {
+    return (await this.tmux('display-message', '-p', '#{cursor_flag}')) === '1\n';
+  }
+
   /** Makes the window larger or smaller, as its user does. */
   async resize(columns: number, rows: number): Promise<void> {
     await this.tmux('resize-window', '-x', String(columns), '-y', String(rows));

@@ -6,8 +6,10 @@ import { openProject } from '../../app/open.ts';
 import { devJson } from '../../shown/dev.ts';
 import { explainEnvironment } from '../explain-env.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
+import type { Project } from '../../versions/project.ts';
 import { standardInput } from '../stdin.ts';
 import { DevPrinter } from '../dev-printer.ts';
+import { LiveView } from '../live/live-view.ts';
 import { executorOption, explainEnvOption, secretsFromOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
@@ -48,6 +50,7 @@ export const devVerb = verb({
     }
     const uses = codeOf(code);
     await using opened = await openProject(settings, { create: true });
+    using live = output.isForPeople ? liveView(opened.project, output.color) : undefined;
     const printer = new DevPrinter(output);
     const developing = develop(settings, opened, {
       path: file,
@@ -57,8 +60,8 @@ export const devVerb = verb({
       secretsFrom,
       workers,
       signal,
-      listeners: [printer.listen],
-      begun: () => undefined,
+      listeners: [live?.listen ?? printer.listen],
+      begun: (commands) => live?.control(commands),
     });
     await developing.catch(() => printer.end().catch(() => undefined));
     await developing;
@@ -66,3 +69,8 @@ export const devVerb = verb({
     return signal.aborted ? 130 : 0;
   },
 });
+
+function liveView(project: Project, color: boolean): LiveView {
+  const terminal = { input: process.stdin, output: process.stdout };
+  return new LiveView({ terminal, project, color, cwd: process.cwd() });
+}
