@@ -7,6 +7,7 @@ import type { Place } from '../base/place.ts';
 import { DevLoop } from '../engine/dev.ts';
 import type { DevCommands, DevListener, Selection } from '../engine/dev-events.ts';
 import { FolderWatch } from '../local/folder-watch.ts';
+import { compileGlob } from '../model/glob.ts';
 import { textOfName } from '../model/paths.ts';
 import { CodeIgnore, type LeftOut } from '../pipelines/code-ignore.ts';
 import { buildCode, withCode } from '../pipelines/spec/code.ts';
@@ -77,6 +78,18 @@ export function codeOf(texts: readonly string[]): readonly CodeUse[] {
     if (!(error instanceof Fault)) throw error;
     throw new PachError(error.code, { what, why: error.why });
   }
+}
+
+/** The datums that `--sample N|GLOB` names. Throws `usage`. */
+export function selectionOf(sample: string | undefined): Selection {
+  if (sample === undefined) return { kind: 'all' };
+  if (/^[1-9]\d{0,8}$/.test(sample)) return { kind: 'count', count: Number(sample) };
+  const what = `--sample ${sample}`;
+  if (!sample.includes('/')) {
+    throw new PachError('usage', { what, why: 'give a number, or a pattern of paths: --sample "/2026/*"' });
+  }
+  compileGlob(sample);
+  return { kind: 'glob', glob: sample };
 }
 
 /** The branch of a user's development. */

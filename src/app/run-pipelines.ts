@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { removeTreeAsync } from '../base/remove.ts';
 import { parseAddress } from '../model/address.ts';
+import type { DatumOrder } from '../engine/datum-order.ts';
 import { tellAll, type RunListener } from '../engine/events.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
@@ -57,8 +58,11 @@ export async function runInSession(session: RunSession, request: RunRequest): Pr
 
 export interface GraphRequest
   extends
-    Pick<GraphOptions, 'names' | 'branch' | 'pinned' | 'settled' | 'tell'>,
-    Pick<RunRequest, 'workers' | 'recompute' | 'signal'> {}
+    Pick<GraphOptions, 'names' | 'branch' | 'pinned' | 'settled' | 'jobsKept' | 'tell'>,
+    Pick<RunRequest, 'workers' | 'recompute' | 'signal'> {
+  /** In which order the datums of a pipeline run. */
+  order?(pipeline: string): DatumOrder;
+}
 
 /** The same of pipelines that are there, a step after another: whoever has seen enough takes no more. */
 export async function* graphInSession(session: RunSession, request: GraphRequest): AsyncGenerator<GraphStep> {
@@ -84,6 +88,7 @@ export async function* graphInSession(session: RunSession, request: GraphRequest
         pool: await session.pool(pipeline, { workers, inputs, signal, unused }),
         logs: (job) => settings.home.make(join(settings.home.logs, job)),
         recompute: request.recompute,
+        order: request.order?.(pipeline.name),
         signal,
       };
     },

@@ -34,6 +34,8 @@ import {
   type Saved,
 } from './dev-graph.ts';
 import type { DevCause, DevCommands, DevEvent, DevListener, Selection } from './dev-events.ts';
+import { DatumOrder } from './datum-order.ts';
+import { Failing, withSelection } from './dev-selection.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
 import { errorData } from './outcome.ts';
 import type { GraphOptions, GraphStep } from './run-graph.ts';
@@ -49,12 +51,15 @@ export interface DevOptions {
   /** What the specs name is watched from now on. */
   watch(specs: readonly PipelineSpec[]): Promise<void>;
   /** Runs what is not settled. */
-  run(
-    request: Pick<GraphOptions, 'names' | 'settled' | 'tell'> & { readonly signal: AbortSignal },
-  ): AsyncGenerator<GraphStep>;
+  run(request: DevRun): AsyncGenerator<GraphStep>;
   readonly listeners: readonly DevListener[];
   /** Ends the loop. */
   readonly signal: AbortSignal;
+}
+
+export interface DevRun extends Pick<GraphOptions, 'names' | 'settled' | 'tell' | 'jobsKept'> {
+  readonly signal: AbortSignal;
+  readonly order: (pipeline: string) => DatumOrder;
 }
 
 interface Running {
@@ -66,6 +71,8 @@ interface Running {
   ended: Promise<void>;
 }
 
+/** So many jobs of a pipeline stay on the branch: each save makes one. */
+const jobsKept = 20;
 /** What is tried again by itself waits so long. */
 const retryMs = 2000;
 
@@ -74,7 +81,9 @@ export class DevLoop implements DevCommands {
   private readonly tell: TellOf<RunEvent | DevEvent>;
   private graph: DevGraph = emptyGraph;
   private readonly settled = new Map<string, Job>();
+  private readonly failing = new Failing();
   private selection: Selection;
+  private isOtherSelection = false;
   private running: Running | undefined;
   private wake = (): void => undefined;
   private isWoken = true;
@@ -91,7 +100,7 @@ export class DevLoop implements DevCommands {
 
   constructor(options: DevOptions) {
     this.options = options;
-    this.tell = tellTo<RunEvent | DevEvent>(options.listeners);
+    this.tell = tellTo<RunEvent | DevEvent>([(event) => this.failing.listen(event), ...options.listeners]);
     this.selection = options.selection;
   }
 
@@ -135,7 +144,9 @@ export class DevLoop implements DevCommands {
   }
 
   onlyFailed(): void {
-    this.select(this.selection);
+    const datums = Object.fromEntries(this.failing.lists());
+    if (Object.keys(datums).length === 0) return;
+    this.select({ kind: 'failed', datums, leftOut: this.failing.others() });
   }
 
   rerun(): void {
@@ -150,6 +161,7 @@ export class DevLoop implements DevCommands {
 
   private select(selection: Selection): void {
     this.selection = selection;
+    this.isOtherSelection = true;
     this.filesMayHaveChanged();
   }
 
@@ -176,7 +188,7 @@ export class DevLoop implements DevCommands {
   private async readFiles(): Promise<void> {
     const { project, branch, signal, executor } = this.options;
     this.hasFiles = false;
-    const specs = await this.options.readSpecs();
+    const specs = withSelection(await this.options.readSpecs(), this.selection);
     await setPipelines(project, specs, {
       update: true,
       branch,
@@ -187,7 +199,10 @@ export class DevLoop implements DevCommands {
     const graph = await devGraph(await project.snapshot(), specs, branch);
     const saved = await changedPipelines(project, this.graph, graph);
     const isFirst = this.graph === emptyGraph;
-    const isOther = saved.some(({ cause }) => cause === 'spec') || this.graph.order.length !== graph.order.length;
+    const isOther =
+      this.isOtherSelection ||
+      saved.some(({ cause }) => cause === 'spec') ||
+      this.graph.order.length !== graph.order.length;
     if (isOther) await this.options.watch(specs);
     this.graph = graph;
     if (isOther || this.specFault !== '') {
@@ -199,7 +214,10 @@ export class DevLoop implements DevCommands {
       this.tell({ kind: 'watching', branch, executor, pipelines, selection: this.selection });
     }
     this.specFault = '';
-    for (const each of saved) await this.touch(each, isFirst);
+    // Nobody has saved what another selection changes.
+    const isQuiet = isFirst || this.isOtherSelection;
+    this.isOtherSelection = false;
+    for (const each of saved) await this.touch(each, isQuiet);
     for (const name of this.settled.keys())
       if (!graph.order.some((each) => each.name === name)) this.settled.delete(name);
   }
@@ -212,9 +230,9 @@ export class DevLoop implements DevCommands {
     if (saved) await this.touch(saved, false);
   }
 
-  /** `isFirst`: nobody has saved anything yet. */
-  private async touch({ cause, pipelines, files, fileCount }: Saved, isFirst: boolean): Promise<void> {
-    if (!isFirst) this.tell({ kind: 'saved', cause, pipelines, files, fileCount });
+  /** `isQuiet`: nobody has saved anything. */
+  private async touch({ cause, pipelines, files, fileCount }: Saved, isQuiet: boolean): Promise<void> {
+    if (!isQuiet) this.tell({ kind: 'saved', cause, pipelines, files, fileCount });
     this.isBlocked = false;
     for (const name of pipelines) this.settled.delete(name);
     const { running } = this;
@@ -248,7 +266,9 @@ export class DevLoop implements DevCommands {
       this.tell(event);
     };
     const { graph, settled } = this;
-    for await (const step of this.options.run({ names: graph.names, settled, tell, signal })) {
+    const order = (pipeline: string): DatumOrder => new DatumOrder(this.failing.of(pipeline));
+    const request = { names: graph.names, settled, jobsKept, order, tell, signal };
+    for await (const step of this.options.run(request)) {
       running.pipeline = undefined;
       await this.ended(step);
       if (running.isStale) return;

@@ -13,6 +13,7 @@ import type { Publisher } from '../results/publisher.ts';
 import { Recheck, type Rechecked } from '../results/recheck.ts';
 import { Counting } from './counts.ts';
 import { DatumEdits } from './datum-edits.ts';
+import type { DatumOrder } from './datum-order.ts';
 import { tellOf, type Tell, type TellOfJob } from './events.ts';
 import type { StartOptions, Started } from './job-start.ts';
 
@@ -24,6 +25,8 @@ export interface JobOptions extends StartOptions {
   readonly logs: (job: JobId) => Promise<string>;
   /** Datums with results that are run again, to compare. */
   readonly recompute: number;
+  /** In which order datums run; as they are planned where it is not said. */
+  readonly order?: DatumOrder | undefined;
   readonly signal: AbortSignal;
   readonly tell: Tell;
 }
@@ -110,6 +113,7 @@ export class JobRun implements Disposable {
 
   /** Queues the datums that are to run; the others are done. */
   private async enqueue(queue: Queue<PlannedDatum>, plan: JobPlan): Promise<void> {
+    const { order } = this.options;
     for await (const step of plan.steps()) {
       this.options.signal.throwIfAborted();
       if (step.kind === 'gone') this.edits.delete(step.id);
@@ -117,9 +121,11 @@ export class JobRun implements Disposable {
         this.known(step.planned, step.result);
       } else {
         this.counting.toRun();
-        await queue.add({ ...step.planned, isRecheck: step.kind === 'known' });
+        const planned = { ...step.planned, isRecheck: step.kind === 'known' };
+        for (const next of order?.next(planned) ?? [planned]) await queue.add(next);
       }
     }
+    for (const next of order?.end() ?? []) await queue.add(next);
     this.counting.planned();
   }
 

@@ -5,7 +5,7 @@
 import type { Executor } from '../execution/executor.ts';
 import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { CommitId } from '../model/records/commit.ts';
-import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { dropOldJobs, newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';
 import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
 import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
@@ -18,6 +18,8 @@ export interface StartOptions {
   readonly branch: string;
   readonly inputs: JobInputs;
   readonly executor: Executor;
+  /** Of the pipeline's jobs for this branch only so many stay; all where it is not said. */
+  readonly jobsKept?: number | undefined;
 }
 
 export interface Started {
@@ -50,15 +52,21 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
         : {
             ...newJob(pipeline, newest),
             ...identity,
-            id: hashOf(identityOf(identity), Buffer.from(`attempt ${count}`)).toString('hex', 0, 16) as CommitId,
+            id: hashOf(identityOf(identity), attemptOf(options, count, newest)).toString('hex', 0, 16) as CommitId,
             executor: executor.name,
           };
       setJob(change, next);
+      if (options.jobsKept !== undefined) await dropOldJobs(change, next, options.jobsKept);
       return next;
     },
     begun,
   );
   return { begun: await project.begin(), job, recipe };
+}
+
+/** What tells a job from others of the same identity. Where old ones go, their count comes again. */
+function attemptOf({ jobsKept }: StartOptions, count: number, newest: Job | undefined): Buffer {
+  return Buffer.from(`attempt ${count}${jobsKept === undefined ? '' : ` after ${newest?.id}`}`);
 }
 
 /** What a job's entry begins with. `newest`: the job before it, which is older by its time too. */

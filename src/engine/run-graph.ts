@@ -30,11 +30,13 @@ export interface GraphOptions {
   readonly settled?: ReadonlyMap<string, Job> | undefined;
   /** Called once, before the first job. What it throws ends the run. */
   prepare?(pipelines: readonly Pipeline[]): Promise<void>;
+  /** Of each pipeline's jobs for this branch only so many stay; all where it is not said. */
+  readonly jobsKept?: number | undefined;
   /** What a job of a pipeline with these inputs needs beside them. */
   jobOptions(
     pipeline: Pipeline,
     inputs: JobInputs,
-  ): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs' | 'tell'>>;
+  ): Promise<Omit<JobOptions, 'project' | 'pipeline' | 'branch' | 'inputs' | 'jobsKept' | 'tell'>>;
   readonly tell: Tell;
 }
 
@@ -89,7 +91,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const inputs = await inputsOf(options, await project.snapshot(), pipeline, order);
     if (above !== undefined) {
       const reason = `it reads the output of pipeline ${above}, and job ${failed.get(above)?.id} of that pipeline did not succeed`;
-      const job = await writeUnrunnable(project, { pipeline, branch, inputs, reason });
+      const job = await writeUnrunnable(project, { pipeline, branch, inputs, reason, jobsKept: options.jobsKept });
       failed.set(pipeline.name, job);
       tellOf(tell, job)({ kind: 'job-ended', outcome: endedJob(job) });
       yield { pipeline, job, result: undefined };
@@ -98,7 +100,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     tell({ kind: 'waiting', for: 'preparation', pipeline: pipeline.name, branch });
     await makeBranch(options, pipeline, branch, inputs);
     const needs = await options.jobOptions(pipeline, inputs);
-    const result = await runJob({ ...needs, project, pipeline, branch, inputs, tell });
+    const result = await runJob({ ...needs, project, pipeline, branch, inputs, jobsKept: options.jobsKept, tell });
     if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
     yield { pipeline, job: result.job, result };
   }

@@ -3,7 +3,7 @@
  */
 import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { CommitId } from '../model/records/commit.ts';
-import { newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { dropOldJobs, newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Project } from '../versions/project.ts';
@@ -14,10 +14,12 @@ export interface Unrunnable {
   readonly branch: string;
   readonly inputs: JobInputs;
   readonly reason: string;
+  /** See `StartOptions`. */
+  readonly jobsKept: number | undefined;
 }
 
 export async function writeUnrunnable(project: Project, of: Unrunnable): Promise<Job> {
-  const { pipeline, branch, reason } = of;
+  const { pipeline, branch, reason, jobsKept } = of;
   await using begun = await project.begin();
   const bytes = canonicalJson({});
   const [recipe] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
@@ -27,7 +29,8 @@ export async function writeUnrunnable(project: Project, of: Unrunnable): Promise
     `job of ${pipeline.name}`,
     async (change) => {
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
-      const identity = canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason });
+      const before = jobsKept === undefined ? undefined : newest?.id;
+      const identity = canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason, before });
       const begins = newJob(pipeline, newest);
       const job: Job = {
         ...begins,
@@ -41,6 +44,7 @@ export async function writeUnrunnable(project: Project, of: Unrunnable): Promise
         recipe,
       };
       setJob(change, job);
+      if (jobsKept !== undefined) await dropOldJobs(change, job, jobsKept);
       return job;
     },
     begun,

@@ -216,3 +216,58 @@ test('one that is killed leaves nothing that the next one does not clear away', 
   await next.interrupt();
   expect(await here.must('ls ~/.pachmount/run')).toBe('');
 });
+
+test('what failed last runs first, then the smallest', async () => {
+  await using here = await made('root', says('one'));
+  await here.put('in', { e: 'x'.repeat(50), f: 'y'.repeat(40) });
+  await using dev = new Dev(here, ['-f', 'p.json', '--workers', '1']);
+  const ranAfter = async (script: string): Promise<string[]> => {
+    const before = dev.events.length;
+    await dev.save('src/main.sh', script);
+    await dev.next('settled');
+    const datums = dev.events.slice(before).filter(({ event }) => event === 'datumEnded');
+    return datums.map(({ datum }) => (datum as { files: { path: string }[] }).files[0]!.path);
+  };
+  await dev.next('settled');
+  const fails = `[ ! -e /pfs/in/e ] || exit 1\n${says('two')}`;
+  expect(await ranAfter(fails)).toEqual(['/a', '/b', '/c', '/f', '/e']);
+  expect(await ranAfter(says('three'))).toEqual(['/e', '/a', '/b', '/c', '/f']);
+});
+
+test('a sample is no base of a full run, and what it computed counts', async () => {
+  await using here = await made();
+  await using dev = new Dev(here, ['-f', 'p.json', '--sample', '2']);
+  expect(await dev.next('watching')).toMatchObject({ selection: { kind: 'count', count: 2 } });
+  expect(await dev.job()).toMatchObject({ datums: { total: 2, processed: 2 } });
+  await dev.next('settled');
+  await here.put('in', { '0': 'new' });
+  // It is among the first two now, and takes the place of one.
+  expect(await dev.job()).toMatchObject({ datums: { total: 2, processed: 1 } });
+  await dev.next('settled');
+  expect(await here.files(`p@${branch}`)).toEqual(['/0', '/a']);
+  await dev.interrupt();
+  const all = await here.ran(`-f p.json --branch ${branch}`);
+  expect(all.datums).toMatchObject({ total: 4, processed: 1, skipped: 3 });
+  await using some = new Dev(here, ['-f', 'p.json', '--sample', '/[bc]']);
+  expect(await some.job()).toMatchObject({ datums: { total: 2, skipped: 2 } });
+  await some.next('settled');
+  expect(await here.files(`p@${branch}`)).toEqual(['/b', '/c']);
+  expect((await here.shell('pach dev -f p.json --sample x')).code).toBe(2);
+});
+
+test('the last 20 jobs of the branch stay, and all results', async () => {
+  await using here = await made();
+  await using dev = new Dev(here, ['-f', 'p.json']);
+  await dev.next('settled');
+  for (let save = 0; save < 25; save += 1) {
+    await dev.save('src/main.sh', save % 2 === 0 ? `exit ${save}\n` : says(`${save}`));
+    await dev.next('settled');
+  }
+  const jobs = linesOf<{ job: string }>(await here.must('pach list job -p p -o json'));
+  expect(jobs).toHaveLength(20);
+  expect(new Set(jobs.map(({ job }) => job)).size).toBe(20);
+  await dev.save('src/main.sh', says('1'));
+  expect(await dev.job()).toMatchObject({ datums: { processed: 0, skipped: 3 } });
+  await dev.interrupt();
+  await here.must('pach fsck');
+});

@@ -1,7 +1,7 @@
 /**
  * dev: the loop of development.
  */
-import { codeOf, develop } from '../../app/dev.ts';
+import { codeOf, develop, selectionOf } from '../../app/dev.ts';
 import { openProject } from '../../app/open.ts';
 import { devJson } from '../../shown/dev.ts';
 import { explainEnvironment } from '../explain-env.ts';
@@ -19,6 +19,7 @@ export const devVerb = verb({
   examples: [
     ['dev -f edges.json', 'Runs it on a branch of your own after each save, until Ctrl-C'],
     ['dev -f pipelines/ --executor docker', 'All pipelines of a folder, in containers'],
+    ['dev -f edges.json --sample 5', 'On the first five datums only'],
     ['dev -f edges.json --code ./src:/app', 'With the code of ./src, seen at /app'],
   ],
   json: devJson,
@@ -31,6 +32,7 @@ export const devVerb = verb({
       describe: 'A spec file, or a folder of specs',
     },
     code: { type: 'list', names: ['local'], describe: 'Code beside that of the specs, or in its place: ./src:/app' },
+    sample: { type: 'text', describe: 'Only a few datums: the first N, or those with a file that a pattern matches' },
     executor: executorOption,
     'secrets-from': secretsFromOption,
     'explain-env': explainEnvOption,
@@ -40,7 +42,7 @@ export const devVerb = verb({
       describe: 'Number of datums to run at a time, instead of the number in the spec',
     },
   },
-  async run({ file, code, executor, workers, ...more }, { settings, output, signal }) {
+  async run({ file, code, sample, executor, workers, ...more }, { settings, output, signal }) {
     const secretsFrom = more['secrets-from'];
     if (more['explain-env']) {
       const { project } = settings;
@@ -55,7 +57,7 @@ export const devVerb = verb({
     const developing = develop(settings, opened, {
       path: file,
       code: uses,
-      selection: { kind: 'all' },
+      selection: selectionOf(sample),
       executor,
       secretsFrom,
       workers,

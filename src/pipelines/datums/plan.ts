@@ -10,7 +10,8 @@ import { CrossSource } from './cross.ts';
 import { datumId } from './id.ts';
 import { KeyedSource } from './keyed.ts';
 import { PfsSource, type InputVersion } from './pfs.ts';
-import type { Files, Source } from './source.ts';
+import { sampled } from './sample.ts';
+import type { Files, Pair, Source, Which } from './source.ts';
 import { UnionSource } from './union.ts';
 
 /** Which version a pfs input reads; undefined while its branch has no commits, and so no files. */
@@ -27,8 +28,8 @@ export interface DatumChange {
  * of each side, a join or group the files of all sides. Throws `damaged`.
  */
 export async function* planDatums(nodes: NodeSource, input: Input, versions: VersionOf): AsyncGenerator<Datum> {
-  const source = sourceOf(new Directories(nodes), input, { before: () => undefined, after: versions });
-  for await (const { after } of source.pairs('all')) if (after) yield datumOf(after);
+  const pairs = pairsOf(new Directories(nodes), input, { before: () => undefined, after: versions }, 'all');
+  for await (const { after } of pairs) if (after) yield datumOf(after);
 }
 
 /**
@@ -41,8 +42,7 @@ export async function* diffDatums(
   before: VersionOf,
   after: VersionOf,
 ): AsyncGenerator<DatumChange> {
-  const source = sourceOf(new Directories(nodes), input, { before, after });
-  for await (const pair of source.pairs('changed')) {
+  for await (const pair of pairsOf(new Directories(nodes), input, { before, after }, 'changed')) {
     const id = datumId(pair.after ?? pair.before ?? []);
     yield { before: pair.before && { id, files: pair.before }, after: pair.after && { id, files: pair.after } };
   }
@@ -52,11 +52,18 @@ function datumOf(files: Files): Datum {
   return { id: datumId(files), files };
 }
 
-function sourceOf(
-  directories: Directories,
-  input: Input,
-  versions: { readonly before: VersionOf; readonly after: VersionOf },
-): Source {
+interface Versions {
+  readonly before: VersionOf;
+  readonly after: VersionOf;
+}
+
+function pairsOf(directories: Directories, input: Input, versions: Versions, which: Which): AsyncGenerator<Pair> {
+  if (input.kind !== 'sample') return sourceOf(directories, input, versions).pairs(which);
+  const source = sourceOf(directories, input.inputs[0], versions);
+  return sampled(source, input.sample, which);
+}
+
+function sourceOf(directories: Directories, input: Input, versions: Versions): Source {
   if (input.kind === 'pfs') {
     return new PfsSource(directories, input, { before: versions.before(input), after: versions.after(input) });
   }
@@ -69,5 +76,7 @@ function sourceOf(
     case 'join':
     case 'group':
       return new KeyedSource(input.kind, sides);
+    case 'sample':
+      throw new Error('a sample is no part of another input');
   }
 }

@@ -22,7 +22,7 @@ import { type DirectoryContent, directoryOf, entrySize, fileContentOf, type Tree
 import type { Change } from '../../versions/change.ts';
 import { Directories } from '../../versions/directories.ts';
 import { readRange } from '../../versions/reading/read.ts';
-import { jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
+import { commitKey, jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { hasPipeline } from '../pipelines.ts';
 
@@ -101,6 +101,34 @@ export async function newestJob(
 ): Promise<{ count: number; job: Job | undefined }> {
   const { count, last } = await snapshot.lastItem(jobTimePrefix(pipeline, branch));
   return { count, job: last && (await maybeJob(snapshot, lastPart(last.key))) };
+}
+
+/**
+ * Deletes the oldest jobs of a pipeline for a branch, so that `kept` stay, `newest` among them. Results
+ * stay, and so does the job that made the branch's head, which the next one begins with.
+ */
+export async function dropOldJobs(
+  change: Change,
+  newest: Pick<Job, 'id' | 'pipeline' | 'branch'>,
+  kept: number,
+): Promise<void> {
+  const { pipeline, branch } = newest;
+  const { snapshot } = change;
+  const head = (await snapshot.maybeBranch(pipeline, branch))?.head?.id;
+  const others: { readonly key: Buffer; readonly id: string }[] = [];
+  for await (const { key } of snapshot.items(jobTimePrefix(pipeline, branch))) {
+    const id = lastPart(key);
+    if (id !== newest.id) others.push({ key, id });
+  }
+  for (const { key, id } of others.slice(0, Math.max(0, others.length + 1 - kept))) {
+    if (id === head) continue;
+    const job = await maybeJob(snapshot, id);
+    change.delete(key);
+    change.delete(jobKey(id));
+    // Of a job that failed only its id leads to its output.
+    if (job?.state === 'failure' && (await snapshot.maybeCommit(pipeline, job.id)))
+      change.delete(commitKey(pipeline, id));
+  }
 }
 
 export function datumMap(reader: BlobReader, datums: Ref): OrderedReader<MapItem> {

@@ -56,7 +56,25 @@ export interface PfsInput {
 
 export type Input =
   | PfsInput
-  | { readonly kind: 'cross' | 'union' | 'join' | 'group'; readonly inputs: readonly Input[] };
+  | { readonly kind: 'cross' | 'union' | 'join' | 'group'; readonly inputs: readonly Input[] }
+  | SampledInput;
+
+/**
+ * Some datums of an input, while somebody develops. It is part of the input, and stored with it, so
+ * that no job of all datums takes one of these for what it begins with. It is never part of another
+ * input.
+ */
+export interface SampledInput {
+  readonly kind: 'sample';
+  readonly inputs: readonly [Input];
+  readonly sample: Sample;
+}
+
+/** The first ones; those with a file that the pattern matches; those with these ids. */
+export type Sample =
+  | { readonly kind: 'count'; readonly count: number }
+  | { readonly kind: 'glob'; readonly glob: string }
+  | { readonly kind: 'datums'; readonly datums: readonly string[] };
 
 /** Files beside the spec (`dev.code`), put into the container and part of every datum's key. */
 export interface CodeUse {

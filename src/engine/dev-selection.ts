@@ -1,0 +1,62 @@
+/**
+ * Which datums the loop of development looks at, and which of them failed last.
+ */
+import { withSample } from '../pipelines/datums/sample.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { DevEvent, Selection } from './dev-events.ts';
+import type { RunEvent } from './events.ts';
+
+/** So many datums of a pipeline are remembered, and run when only those that failed are wanted. */
+const rememberedMax = 1000;
+
+/** The specs, of which those that read what no other one makes look at the selection only. */
+export function withSelection(specs: readonly PipelineSpec[], selection: Selection): readonly PipelineSpec[] {
+  if (selection.kind === 'all') return specs;
+  return specs.map((spec) => {
+    if (selection.kind === 'failed') {
+      const datums = selection.datums[spec.name];
+      return datums ? withSample(spec, { kind: 'datums', datums }) : spec;
+    }
+    const isOutside = pfsInputs(spec.input).some(
+      ({ repo, branch }) => !specs.some((made) => made.name === repo && made.outputBranch === branch),
+    );
+    return isOutside ? withSample(spec, selection) : spec;
+  });
+}
+
+/** The datums that failed when they ran last, by pipeline. */
+export class Failing {
+  private readonly ids = new Map<string, Set<string>>();
+  private isWhole = true;
+  /** Datums of the newest job that looked at more than those that failed. */
+  private readonly totals = new Map<string, number>();
+
+  listen(event: RunEvent | DevEvent): void {
+    if (event.kind === 'watching') this.isWhole = event.selection.kind !== 'failed';
+    if (event.kind === 'job-ended' && this.isWhole) {
+      const { pipeline, outcome } = event;
+      if (outcome.state === 'success' || outcome.state === 'failure') this.totals.set(pipeline, outcome.counts.total);
+    }
+    if (event.kind !== 'datum-ended' || event.datum.isRecheck) return;
+    const { pipeline, datum, outcome } = event;
+    const ids = this.ids.get(pipeline) ?? new Set();
+    this.ids.set(pipeline, ids);
+    if (outcome.state === 'failed' && ids.size < rememberedMax) ids.add(datum.id);
+    else if (outcome.state === 'success' || outcome.state === 'recovered') ids.delete(datum.id);
+  }
+
+  of(pipeline: string): ReadonlySet<string> {
+    return this.ids.get(pipeline) ?? new Set();
+  }
+
+  /** Of pipelines that have some. */
+  lists(): [pipeline: string, datums: readonly string[]][] {
+    return [...this.ids].flatMap(([pipeline, ids]) => (ids.size > 0 ? [[pipeline, [...ids].sort()]] : []));
+  }
+
+  /** How many other datums those pipelines have. */
+  others(): number {
+    return this.lists().reduce((sum, [name, ids]) => sum + Math.max(0, (this.totals.get(name) ?? 0) - ids.length), 0);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The loop of development without files and terminals: what can be asked of it, and what happens
+ * when it can't go on.
+ */
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { DevLoop } from '../../src/engine/dev.ts';
+import type { DevEvent } from '../../src/engine/dev-events.ts';
+import type { RunEvent } from '../../src/engine/events.ts';
+import { runGraph } from '../../src/engine/run-graph.ts';
+import { parseSpec } from '../../src/pipelines/spec/parse.ts';
+import { copy, EngineWorld, type Command } from './world.ts';
+
+type Told = RunEvent | DevEvent;
+
+/** A loop over the pipeline `p` of the repo `data`. */
+class Looping implements AsyncDisposable {
+  readonly loop: DevLoop;
+  readonly events: Told[] = [];
+  readonly stop = new AbortController();
+  /** What the spec says beside its input. */
+  fields: object = {};
+  private seen = 0;
+  private came = (): void => undefined;
+  private readonly ended: Promise<void>;
+
+  constructor(world: EngineWorld) {
+    const { project, executor, dir } = world;
+    this.loop = new DevLoop({
+      project,
+      branch: 'dev-me',
+      executor: executor.name,
+      selection: { kind: 'all' },
+      signal: this.stop.signal,
+      listeners: [(event) => this.told(event)],
+      watch: () => Promise.resolve(),
+      readSpecs: () => {
+        const document = {
+          pipeline: { name: 'p' },
+          transform: { cmd: ['f'] },
+          input: { pfs: { repo: 'data', glob: '/*' } },
+          datum_tries: 1,
+          ...this.fields,
+        };
+        return Promise.resolve([parseSpec(document, { file: 'p.json', folder: dir, project: 'default' })]);
+      },
+      run: ({ signal, order, ...request }) =>
+        runGraph({
+          ...request,
+          project,
+          branch: 'dev-me',
+          pinned: new Map(),
+          jobOptions: async ({ name }) => {
+            const logs = await mkdtemp(join(dir, 'logs-'));
+            const more = { logs: () => Promise.resolve(logs), recompute: 0, order: order(name) };
+            return { executor, pool: world.pool(1), signal, ...more };
+          },
+        }),
+    });
+    this.ended = this.loop.run();
+  }
+
+  /** The next event of a kind, after the one that was waited for last. */
+  async next<K extends Told['kind']>(kind: K): Promise<Extract<Told, { readonly kind: K }>> {
+    for (;;) {
+      for (; this.seen < this.events.length; this.seen += 1) {
+        const event = this.events[this.seen]!;
+        if (event.kind !== kind) continue;
+        this.seen += 1;
+        return event as Extract<Told, { readonly kind: K }>;
+      }
+      await new Promise<void>((came) => (this.came = came));
+    }
+  }
+
+  /** The counts of the next job that ends. */
+  async counts(): Promise<object> {
+    const { outcome } = await this.next('job-ended');
+    return 'counts' in outcome ? outcome.counts : outcome;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.loop.quit();
+    await this.ended;
+  }
+
+  private told(event: Told): void {
+    this.events.push(event);
+    this.came();
+  }
+}
+
+const data = { a: '1', b: '2', c: '3' };
+/** Fails for files that say so. */
+const picky: Command = (seen) => {
+  const isBad = Object.values(seen).some((text) => text === 'bad');
+  return isBad ? { ending: { kind: 'exit', code: 1 } } : { out: seen };
+};
+
+test('only those that failed are run, through saves, until all are wanted', async () => {
+  await using world = await EngineWorld.make(picky);
+  await world.commit('data', { ...data, b: 'bad', c: 'bad' });
+  await using looping = new Looping(world);
+  expect(await looping.counts()).toMatchObject({ total: 3, processed: 1, failed: 2 });
+  expect(await looping.next('settled')).toMatchObject({ failed: ['p'] });
+
+  looping.loop.onlyFailed();
+  const { selection } = await looping.next('watching');
+  expect(selection).toMatchObject({ kind: 'failed', leftOut: 1 });
+  expect(await looping.counts()).toMatchObject({ total: 2, failed: 2 });
+  await looping.next('settled');
+  // It holds when they do not fail any more, and when something is saved.
+  world.executor.command = copy;
+  looping.fields = { transform: { cmd: ['g'] } };
+  looping.loop.filesMayHaveChanged();
+  expect(await looping.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
+  expect(await looping.counts()).toMatchObject({ total: 2, processed: 2 });
+  expect(await looping.next('settled')).toMatchObject({ failed: [] });
+  looping.loop.all();
+  expect(await looping.next('watching')).toMatchObject({ selection: { kind: 'all' } });
+  expect(await looping.counts()).toMatchObject({ total: 3, processed: 1, skipped: 2 });
+});
+
+test('without any that failed, only those are not wanted; again runs all that is not known', async () => {
+  await using world = await EngineWorld.make(copy);
+  await world.commit('data', data);
+  await using looping = new Looping(world);
+  await looping.next('settled');
+  looping.loop.onlyFailed();
+  looping.loop.rerun();
+  expect(await looping.counts()).toMatchObject({ total: 3, skipped: 3 });
+  expect(looping.events.filter(({ kind }) => kind === 'watching')).toHaveLength(1);
+});
+
+test('a job on older inputs goes on to its end, and the next one has its results', async () => {
+  let isHeld = true;
+  let release = (): void => undefined;
+  const held = new Promise<void>((go) => (release = go));
+  await using world = await EngineWorld.make(async (seen) => {
+    if (isHeld) await held;
+    return { out: seen };
+  });
+  await world.commit('data', data);
+  await using looping = new Looping(world);
+  await looping.next('datum-begun');
+  await world.commit('data', { ...data, d: '4' });
+  isHeld = false;
+  release();
+  expect(await looping.counts()).toMatchObject({ processed: 3 });
+  expect(await looping.next('saved')).toMatchObject({ cause: 'input', files: ['data@master'] });
+  expect(await looping.counts()).toMatchObject({ total: 4, processed: 1, skipped: 3 });
+  expect(looping.events.filter(({ kind }) => kind === 'restarted')).toEqual([]);
+  // A branch without commits is one without files.
+  await world.project.update('delete branch', async (change) => {
+    change.setBranch({ ...(await change.snapshot.maybeBranch('data', 'master'))!, head: undefined });
+  });
+  expect(await looping.counts()).toMatchObject({ total: 0 });
+});
+
+test('two loops on one branch: who comes second is told who runs it, and goes on by itself', async () => {
+  let release = (): void => undefined;
+  const held = new Promise<void>((go) => (release = go));
+  await using world = await EngineWorld.make(async (seen) => {
+    await held;
+    return { out: seen };
+  });
+  await world.commit('data', data);
+  await using first = new Looping(world);
+  await first.next('datum-begun');
+  await using second = new Looping(world);
+  const { error, isRetried } = await second.next('fault');
+  expect(error.message).toMatch(/^pipeline p: .*process \d+.* is running it$/);
+  expect(isRetried).toBe(true);
+  release();
+  expect(await second.counts()).toMatchObject({ total: 3, skipped: 3 });
+});
