@@ -19,6 +19,8 @@ export interface MountPlan {
   readonly mountpoint: string;
   /** What was asked for, as addresses; none shows every repo. */
   readonly sources: readonly string[];
+  /** True when it shows a datum: the one that its record names (local/mounted-datum). */
+  readonly showsDatum: boolean;
   /** The encoded head that is shown, in base64: also a successor shows this one. */
   readonly head: string;
   readonly memoryBytesMax: number;

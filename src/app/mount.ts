@@ -11,6 +11,7 @@ import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
 import { utf8Path } from '../base/utf8-path.ts';
 import { kernelMounts } from '../local/kernel-mounts.ts';
+import { endDatum, showDatum, type MountedDatum } from '../local/mounted-datum.ts';
 import { askMount, listMounts, mountLogPath } from '../local/mounts.ts';
 import { parseAddress } from '../model/address.ts';
 import { encodeHead } from '../model/records/head.ts';
@@ -18,6 +19,7 @@ import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnect
 import type { MountOptions } from '../mount/fuse-addon.ts';
 import { ProjectView } from '../mount/project-view.ts';
 import { isS3 } from '../store/s3/url.ts';
+import { datumToMount, type DatumChoice } from './datum-mount.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { openProject } from './open.ts';
 import type { ServeMessage } from './serve-mount.ts';
@@ -33,19 +35,28 @@ export interface Mounted {
   readonly server: ChildProcess;
   /** Resolves to the server's exit code. */
   readonly ended: Promise<number>;
+  readonly datum?: MountedDatum | undefined;
 }
 
 export interface MountManner extends Pick<MountOptions, 'allowOther' | 'noExec'> {
   readonly signal: AbortSignal;
   /** The mountpoint as the user typed it, where it might as well be meant for a repo. */
   readonly typed?: string | undefined;
+  /** Shows this datum instead of repos. */
+  readonly datum?: DatumChoice | undefined;
+}
+
+/** What is to be shown. */
+interface Prepared {
+  readonly head: string;
+  readonly datum: MountedDatum | undefined;
 }
 
 /** Mounts, and resolves when the mount answers. Nothing is left behind when it fails. */
 export async function mountProject(
   settings: Settings,
-  asked: Omit<MountPlan, 'head'>,
-  { signal, typed, ...access }: MountManner,
+  asked: Omit<MountPlan, 'head' | 'showsDatum'>,
+  { signal, typed, datum: choice, ...access }: MountManner,
 ): Promise<Mounted> {
   const { mountpoint } = asked;
   const connection = openKernel();
@@ -53,16 +64,23 @@ export async function mountProject(
     // The server comes up while we look whether all is well; it waits for its plan.
     const mounted = startServer(connection, asked.storeUrl, await mountLogPath(settings.home, mountpoint));
     try {
-      const plan = { ...asked, head: await pinHead(settings, asked, typed) };
+      const { head, datum } = await prepare(settings, asked, { typed, choice });
+      const plan = { ...asked, showsDatum: datum !== undefined, head };
       await checkMountpoint(settings, mountpoint);
       signal.throwIfAborted();
-      mountKernel(connection, mountpoint, { source: sourceName(plan.sources), ...access });
+      if (datum) await showDatum(settings.home, mountpoint, datum);
       try {
-        await serving(mounted, plan);
-        signal.throwIfAborted();
-        return mounted;
+        mountKernel(connection, mountpoint, { source: sourceName(plan.sources), ...access });
+        try {
+          await serving(mounted, plan);
+          signal.throwIfAborted();
+          return { ...mounted, datum };
+        } catch (error) {
+          unmountKernel(mountpoint, true);
+          throw error;
+        }
       } catch (error) {
-        unmountKernel(mountpoint, true);
+        if (datum) await endDatum(settings.home, mountpoint, datum.out);
         throw error;
       }
     } finally {
@@ -140,18 +158,25 @@ function noFolder(text: string, path: string, links: number, cause: NodeJS.Errno
   return new PachError('not-found', { ...what, why, next: `mkdir -p ${shellWord(links > 0 ? path : text)}` });
 }
 
-/** The head to show. Everything that can be wrong with the sources is said before anything is mounted. */
-async function pinHead(settings: Settings, plan: Omit<MountPlan, 'head'>, typed: string | undefined): Promise<string> {
+/** Everything that can be wrong with what is to be shown is said before anything is mounted. */
+async function prepare(
+  settings: Settings,
+  plan: Omit<MountPlan, 'head' | 'showsDatum'>,
+  { typed, choice }: { readonly typed: string | undefined; readonly choice: DatumChoice | undefined },
+): Promise<Prepared> {
   await using opened = await openProject(settings, {
     cacheDir: plan.cacheDir,
     timeoutMs: Math.min(plan.timeoutMs, timeoutMsDefault),
   });
   const snapshot = await opened.project.snapshot();
-  if (typed !== undefined && (await snapshot.maybeRepo(typed))) throw noMountpoint(typed, plan.sources);
-  await ProjectView.open(snapshot, opened.project.reader, await mountSources(snapshot, plan.sources), {
-    readaheadBytesMax: 0,
-  });
-  return encodeHead(snapshot.head).toString('base64');
+  const datum = choice && (await datumToMount(settings, choice, snapshot));
+  if (!datum) {
+    if (typed !== undefined && (await snapshot.maybeRepo(typed))) throw noMountpoint(typed, plan.sources);
+    await ProjectView.open(snapshot, opened.project.reader, await mountSources(snapshot, plan.sources), {
+      readaheadBytesMax: 0,
+    });
+  }
+  return { head: encodeHead(snapshot.head).toString('base64'), datum };
 }
 
 async function checkMountpoint(settings: Settings, mountpoint: string): Promise<void> {

@@ -7,9 +7,16 @@ import { removeTreeAsync } from '../base/remove.ts';
 import { listenAt, type Listener } from '../base/unix-socket.ts';
 import { Home } from '../local/home.ts';
 import { kernelMounts } from '../local/kernel-mounts.ts';
-import { mountSocketPath, removeMountRecord, writeMountRecord, type MountRecord } from '../local/mounts.ts';
+import { endDatum, readMountedDatum } from '../local/mounted-datum.ts';
+import {
+  mountDatumPath,
+  mountSocketPath,
+  removeMountRecord,
+  writeMountRecord,
+  type MountRecord,
+} from '../local/mounts.ts';
 import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
-import { ProjectView } from '../mount/project-view.ts';
+import { ProjectView, type ViewOptions } from '../mount/project-view.ts';
 import { Recorder, type RecorderOptions } from '../mount/recorder.ts';
 import { Replay, type ReplayOptions } from '../mount/replay.ts';
 import { Transport } from '../mount/transport.ts';
@@ -51,15 +58,19 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   };
   await using opened = await openProject({ home, storeUrl, defaultStore, project: name, author }, options);
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
-  const sources = await mountSources(snapshot, plan.sources);
+  const datum = plan.showsDatum ? await readMountedDatum(await mountDatumPath(home, mountpoint)) : undefined;
   const ahead = plan.prefetchBytes ?? memoryBudget(memoryBytesMax) / shareOfMemoryAhead;
   const first = plan.keepsFirstReads && ahead > 0 ? firstReadsOf(opened, snapshot.head.epoch) : undefined;
   const replay = first && new Replay(first);
-  const view = await ProjectView.open(snapshot, opened.project.reader, sources, {
+  const viewOptions: ViewOptions = {
     readaheadBytesMax: ahead,
     files: opened.files,
     onWait: (...range) => replay?.waits(...range),
-  });
+  };
+  const { reader } = opened.project;
+  const view = datum
+    ? await ProjectView.ofDatum(snapshot, reader, await mountDatumPath(home, mountpoint), viewOptions)
+    : await ProjectView.open(snapshot, reader, await mountSources(snapshot, plan.sources), viewOptions);
   const recorder = first && new Recorder({ ...first, shown: (ordinal) => view.shownAt(ordinal) });
   const transport = new Transport(view, {
     device: deviceFd,
@@ -80,6 +91,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     project: name,
     sources: plan.sources,
     since: new Date().toISOString(),
+    datum: datum?.out,
   };
   const kernel = { readAheadKib: await raiseReadahead(device) };
   const answers = await answerWith(await mountSocketPath(home, mountpoint), () => ({
@@ -112,6 +124,8 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   }
   try {
     await Promise.race([transport.finished, stopped]);
+    // Not after an error: the supervisor starts another server, which needs the record.
+    if (datum) await endDatum(home, mountpoint, datum.out);
   } finally {
     replay?.stop();
     await answers.close();

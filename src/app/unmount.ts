@@ -41,12 +41,19 @@ export async function mountAt(home: Home, mountpoint: string): Promise<KernelMou
   return mount;
 }
 
+export interface Unmounted {
+  /** What is worth knowing then. */
+  readonly note?: string;
+  /** False while its server runs on. */
+  readonly isOver: boolean;
+}
+
 /**
  * Unmounts, and waits a while for the server to end, so that what comes next finds nothing of it. Where another
  * mount namespace has the mount, nobody here could see or end the server later: it is ended now, but for `lazy`,
- * which promises that open files can be read on. Resolves to what is worth knowing then.
+ * which promises that open files can be read on.
  */
-export async function unmount(mount: KernelMount, lazy: boolean): Promise<string | undefined> {
+export async function unmount(mount: KernelMount, lazy: boolean): Promise<Unmounted> {
   const servers = await serversOf(mount);
   try {
     unmountKernel(mount.mountpoint, lazy);
@@ -57,20 +64,22 @@ export async function unmount(mount: KernelMount, lazy: boolean): Promise<string
   }
   const running = (): MountServer[] => servers.filter((server) => isAlive(server));
   const [server] = running();
-  if (!server) return undefined;
+  if (!server) return { isOver: true };
+  const runs = (note: string): Unmounted => ({ note, isOver: false });
   if (await seesMount(server.pid, mount.device)) {
-    return `${mount.mountpoint}: it is still mounted where its server sees it, process ${server.pid}`;
+    return runs(`${mount.mountpoint}: it is still mounted where its server sees it, process ${server.pid}`);
   }
-  if (await seesMount('self', mount.device)) return `${mount.mountpoint}: it is still mounted at another place`;
+  if (await seesMount('self', mount.device)) return runs(`${mount.mountpoint}: it is still mounted at another place`);
   const holder = await holderOf(mount.device);
   const has = `process ${holder?.pid} (${holder?.program}) has it in another mount namespace`;
   if (holder && !lazy) {
     await end(running);
-    return `${mount.mountpoint}: ${has}. The server was ended: reads there fail from now on`;
+    const note = `${mount.mountpoint}: ${has}. The server was ended: reads there fail from now on`;
+    return { note, isOver: true };
   }
-  if (await ended(running, lazy ? lazyEndMsMax : endMsMax)) return undefined;
+  if (await ended(running, lazy ? lazyEndMsMax : endMsMax)) return { isOver: true };
   const why = holder ? has : 'files are open, or an overlay or another mount namespace uses it';
-  return `${mount.mountpoint}: ${why}. Its server runs until that ends. To end it now: kill ${server.pid}`;
+  return runs(`${mount.mountpoint}: ${why}. Its server runs until that ends. To end it now: kill ${server.pid}`);
 }
 
 /** Ends processes: by SIGTERM, then by SIGKILL. SIGSTOP comes before that, so that no supervisor starts another server. */

@@ -110,7 +110,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
 export async function inputsOf(
   { branch, pinned }: Pick<GraphOptions, 'branch' | 'pinned'>,
   snapshot: Snapshot,
-  { spec }: Pipeline,
+  { spec }: Pick<Pipeline, 'spec'>,
   graph: readonly Pipeline[],
 ): Promise<JobInputs> {
   const inputs: JobInputs[number][] = [];

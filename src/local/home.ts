@@ -8,7 +8,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { checkFolder, checkPart, claimFolder, makeBelow, type FolderKind } from './own-folder.ts';
 
-const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets']);
+const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets', 'out']);
 
 export const homeKind: FolderKind = {
   name: 'PACH_HOME',
@@ -66,6 +66,11 @@ export class Home {
   /** What pipelines may know and nobody else. */
   get secrets(): string {
     return join(this.dir, 'secrets');
+  }
+
+  /** What people write while a mount shows a datum, a folder for each mount. */
+  get out(): string {
+    return join(this.dir, 'out');
   }
 
   /** Makes a folder of this state, readable by nobody else. Throws `usage` where something else is in its place. */

@@ -26,6 +26,8 @@ export interface MountRecord {
   readonly sources: readonly string[];
   /** RFC 3339. */
   readonly since: string;
+  /** Of a mount that shows one datum (mounted-datum.ts): the folder of its results. */
+  readonly datum?: string | undefined;
 }
 
 export interface Mount extends KernelMount {
@@ -70,6 +72,11 @@ export function mountLogPath(home: Home, mountpoint: string): Promise<string> {
 /** Where the server of a mount answers with its counters. */
 export function mountSocketPath(home: Home, mountpoint: string): Promise<string> {
   return pathOf(home, mountpoint, 'sock');
+}
+
+/** Where it stands which datum a mount shows. */
+export function mountDatumPath(home: Home, mountpoint: string): Promise<string> {
+  return pathOf(home, mountpoint, 'datum');
 }
 
 /** What the server of a mount says of itself; undefined when there is none any more. */
@@ -177,16 +184,24 @@ async function toldRecord(home: Home, mount: KernelMount): Promise<MountRecord |
 }
 
 function recordFrom(value: unknown): MountRecord | undefined {
-  const { mountpoint, device, pid, store, project, sources, since } = (value ?? {}) as Record<string, unknown>;
-  const texts = [mountpoint, device, store, project, since, ...(Array.isArray(sources) ? sources : [undefined])];
+  const { mountpoint, device, pid, store, project, sources, since, datum } = (value ?? {}) as Record<string, unknown>;
+  const texts = [
+    mountpoint,
+    device,
+    store,
+    project,
+    since,
+    datum ?? '',
+    ...(Array.isArray(sources) ? sources : [undefined]),
+  ];
   const isRecord = Number.isSafeInteger(pid) && texts.every((text) => typeof text === 'string');
-  return isRecord ? ({ mountpoint, device, pid, store, project, sources, since } as MountRecord) : undefined;
+  return isRecord ? ({ mountpoint, device, pid, store, project, sources, since, datum } as MountRecord) : undefined;
 }
 
 function nameOf(mountpoint: string): string {
   return createHash('sha256').update(mountpoint).digest('hex').slice(0, 16);
 }
 
-async function pathOf(home: Home, mountpoint: string, kind: 'json' | 'log' | 'sock'): Promise<string> {
+async function pathOf(home: Home, mountpoint: string, kind: 'json' | 'log' | 'sock' | 'datum'): Promise<string> {
   return join(await home.make(home.mounts), `${nameOf(mountpoint)}.${kind}`);
 }

@@ -1,16 +1,20 @@
 /**
- * A project's repos as a tree of names: `/<repo>/…`, and beside what is listed any
- * `/<repo>@<ref>/…`. All names resolve in one snapshot, so all of it is valid for ever.
+ * Versions as a tree of names: a project's repos as `/<repo>/…`, and beside what is listed any
+ * `/<repo>@<ref>/…`, or the inputs of one datum as `/<input>/…`. All names resolve in one snapshot. So
+ * all of it is valid for ever, but for the names of a datum in the root directory.
  */
 import { textOfName } from '../model/paths.ts';
 import { entryHash, entrySize, type FileContent, fileContentOf, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
+import type { PlainNodeSource } from '../model/node.ts';
 import { Directories } from '../versions/directories.ts';
 import { LocalContent, type LocalFiles } from '../versions/reading/local-content.ts';
 import { prefetchRange, readRange } from '../versions/reading/read.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import { DatumNames } from './datum-names.ts';
+import { MadeNodes } from './made-nodes.ts';
 import { Readahead } from './readahead.ts';
-import { RootNames, type MountSource, type Shown } from './root-names.ts';
+import { RootNames, type MountSource, type Names, type Shown } from './root-names.ts';
 import {
   rootIno,
   smallBytesMax,
@@ -35,28 +39,32 @@ export interface ViewOptions {
   readonly onWait?: ((hash: Buffer, offset: number, length: number) => void) | undefined;
 }
 
+interface Readers {
+  readonly reader: BlobReader;
+  /** For nodes of directories. */
+  readonly nodes: PlainNodeSource;
+  readonly directories: Directories;
+}
+
 const absent: AbsentName = { kind: 'absent', validMs: validForEver };
 
 export class ProjectView implements View {
   private readonly project: string;
-  private readonly names: RootNames;
+  private readonly names: Names;
   private readonly reader: BlobReader;
+  private readonly nodes: PlainNodeSource;
   private readonly directories: Directories;
   private readonly readahead: Readahead;
   private readonly files: LocalFiles | undefined;
   private readonly readsAhead: boolean;
   private readonly onWait: NonNullable<ViewOptions['onWait']>;
 
-  private constructor(
-    project: string,
-    names: RootNames,
-    { reader, directories }: { readonly reader: BlobReader; readonly directories: Directories },
-    options: ViewOptions,
-  ) {
+  private constructor(project: string, names: Names, { reader, nodes, directories }: Readers, options: ViewOptions) {
     const { readaheadBytesMax, files, onWait = () => undefined } = options;
     this.project = project;
     this.names = names;
     this.reader = reader;
+    this.nodes = nodes;
     this.directories = directories;
     this.readahead = new Readahead(readaheadBytesMax);
     this.files = files;
@@ -73,7 +81,20 @@ export class ProjectView implements View {
   ): Promise<ProjectView> {
     const directories = new Directories(reader);
     const names = await RootNames.open(snapshot, directories, sources);
-    return new ProjectView(snapshot.head.project, names, { reader, directories }, options);
+    return new ProjectView(snapshot.head.project, names, { reader, nodes: reader, directories }, options);
+  }
+
+  /** The datum that a record names (local/mounted-datum), which may name another at any time. */
+  static async ofDatum(
+    snapshot: Snapshot,
+    reader: BlobReader,
+    record: string,
+    options: ViewOptions,
+  ): Promise<ProjectView> {
+    const nodes = new MadeNodes(reader);
+    const directories = new Directories(nodes, nodes);
+    const names = await DatumNames.open(snapshot, directories, record);
+    return new ProjectView(snapshot.head.project, names, { reader, nodes, directories }, options);
   }
 
   /** What the root directory lists. */
@@ -91,14 +112,19 @@ export class ProjectView implements View {
   }
 
   async lookup(directory: ViewNode, name: Buffer): Promise<ViewEntry | AbsentName> {
-    if (directory.ino === rootIno) return (await this.names.find(textOfName(name)))?.entry ?? absent;
+    if (directory.ino === rootIno) {
+      const found = await this.names.find(textOfName(name));
+      return 'entry' in found ? found.entry : found;
+    }
     if (!directory.ref) return absent;
     const found = await this.directories.readerAt(directory.ref).locate(name);
     return found ? viewEntryOf(found.item, found.ordinal) : absent;
   }
 
   async list(directory: ViewNode, from: number): Promise<readonly ViewEntry[]> {
-    if (directory.ino === rootIno) return this.names.listed.slice(from).map(({ entry }) => entry);
+    if (directory.ino === rootIno) {
+      return (await this.names.list()).flatMap(({ entry }) => (entry.ordinal >= from ? [entry] : []));
+    }
     if (!directory.ref) return [];
     const { items } = await this.directories.readerAt(directory.ref).page(from);
     return items.map((item, index) => viewEntryOf(item, from + index));
@@ -106,12 +132,12 @@ export class ProjectView implements View {
 
   async leaf(directory: ViewNode, from: number): Promise<{ bytes: Buffer; first: number } | undefined> {
     if (directory.ino === rootIno || !directory.ref) return undefined;
-    const leaf = await this.directories.readerAt(directory.ref).plainLeaf(this.reader, from);
+    const leaf = await this.directories.readerAt(directory.ref).plainLeaf(this.nodes, from);
     return leaf ?? { bytes: Buffer.alloc(0), first: from };
   }
 
   async whole({ ref }: Pick<ViewEntry, 'ref'>): Promise<Buffer | undefined> {
-    return ref && this.directories.readerAt(ref).plainRoot(this.reader);
+    return ref && this.directories.readerAt(ref).plainRoot(this.nodes);
   }
 
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
@@ -166,6 +192,7 @@ export class ProjectView implements View {
   }
 
   async readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer> {
+    if (link.parent === rootIno) return this.names.target(link.ordinal);
     const content = await this.contentOf(link, nodeOf);
     const parts = await readRange(this.reader, content, 0, link.size);
     return Buffer.concat(parts.map((part) => part.bytes ?? Buffer.alloc(part.zeros)));

@@ -12,7 +12,7 @@ import type { Ref } from '../model/refs.ts';
 import type { Directories } from '../versions/directories.ts';
 import { resolveVersion } from '../versions/resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
-import { rootIno, validForEver, type ViewEntry, type ViewRoot } from './view.ts';
+import { rootIno, validForEver, type AbsentName, type ViewEntry, type ViewRoot } from './view.ts';
 
 /** What the command line names: a version, or a part of one, shown as `/<repo>`. */
 export interface MountSource {
@@ -38,14 +38,29 @@ export interface RootName {
   readonly commit: Commit | undefined;
 }
 
-export class RootNames {
+/** The names in the root directory. */
+export interface Names {
+  /** What is listed for ever. */
+  readonly listed: readonly RootName[];
+  root(): ViewRoot;
+  /** What the root directory lists now, by ordinal. */
+  list(): Promise<readonly RootName[]>;
+  find(name: string): Promise<RootName | AbsentName>;
+  /** A name that was listed or found, by its ordinal. */
+  at(ordinal: number): RootName | undefined;
+  /** Where the symbolic link with this ordinal leads. */
+  target(ordinal: number): Buffer;
+}
+
+const absent: AbsentName = { kind: 'absent', validMs: validForEver };
+
+export class RootNames implements Names {
   private readonly snapshot: Snapshot;
   private readonly directories: Directories;
   /** By ordinal; the listed ones first. */
   private readonly names = new Map<number, RootName>();
   /** By name; undefined: there is no such name. */
   private readonly found = new Map<string, Promise<RootName | undefined>>();
-  /** What the root directory lists. */
   readonly listed: readonly RootName[];
 
   private constructor(snapshot: Snapshot, directories: Directories, listed: readonly RootName[]) {
@@ -73,11 +88,23 @@ export class RootNames {
     return { ...entry, ino: rootIno, parent: rootIno };
   }
 
+  list(): Promise<readonly RootName[]> {
+    return Promise.resolve(this.listed);
+  }
+
   at(ordinal: number): RootName | undefined {
     return this.names.get(ordinal);
   }
 
-  find(name: string): Promise<RootName | undefined> {
+  target(): Buffer {
+    throw new Error('none of these names is a symbolic link');
+  }
+
+  async find(name: string): Promise<RootName | AbsentName> {
+    return (await this.resolved(name)) ?? absent;
+  }
+
+  private resolved(name: string): Promise<RootName | undefined> {
     let found = this.found.get(name);
     if (!found) {
       found = this.findUnlisted(name);
@@ -134,14 +161,15 @@ async function resolve(
 }
 
 /**
- * The ordinal of a name that is not listed. It follows from the name alone: a server that takes over
+ * The ordinal of a name that has no place in a list, below 2^42. It follows from the name alone: a server that takes over
  * must not give an inode that the kernel knows to another name.
  */
-function ordinalOf(name: string): number {
+export function ordinalOf(name: string): number {
   return 2 ** 40 + createHash('sha256').update(name).digest().readUIntBE(0, 5);
 }
 
-function directoryEntry(name: Buffer, ordinal: number, time: number, ref: Ref | undefined): ViewEntry {
+/** An entry of the root directory that is a directory, and stays it for ever. */
+export function directoryEntry(name: Buffer, ordinal: number, time: number, ref: Ref | undefined): ViewEntry {
   const entry = { name, ordinal, executable: false, size: 0, ...fileTime(time), ref };
   return { ...entry, kind: 'directory', validMs: validForEver };
 }

@@ -125,7 +125,12 @@ export function specBytes(spec: PipelineSpec): Buffer {
 
 /** The spec that a chunk holds, as it was understood when it was stored. */
 export async function readSpec(reader: BlobReader, ref: Ref): Promise<PipelineSpec> {
-  const stored = JSON.parse((await reader.plainChunk(ref)).toString()) as Record<string, unknown>;
+  return specOfBytes(await reader.plainChunk(ref));
+}
+
+/** The spec that `specBytes` gave, of this or of an older program. */
+export function specOfBytes(bytes: Buffer): PipelineSpec {
+  const stored = JSON.parse(bytes.toString()) as Record<string, unknown>;
   const fields = Object.entries(stored).map(([name, value]) => [namesOfStored.get(name) ?? name, value]);
   return { ...addedLater, ...(Object.fromEntries(fields) as PipelineSpec) };
 }

@@ -27,6 +27,7 @@ import {
   listProjectVerb,
   listRepoVerb,
 } from '../verbs/repos.ts';
+import { datumGotoVerb, datumNextVerb, datumPrevVerb } from '../verbs/mounted-datum.ts';
 import { inspectDatumVerb, listDatumVerb, logsVerb, restartDatumVerb, whyVerb } from '../verbs/datums.ts';
 import { inspectJobVerb, listJobVerb, profileVerb, stopJobVerb, waitJobVerb } from '../verbs/jobs.ts';
 import {
@@ -66,7 +67,7 @@ export const verbGroups: readonly VerbGroup[] = [
     ],
   },
   { title: 'Read files', verbs: [listFileVerb, globFileVerb, inspectFileVerb, getFileVerb] },
-  { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb] },
+  { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {
     title: 'History',
     verbs: [

@@ -2,6 +2,7 @@
  * mount, unmount, mounts.
  */
 import { resolve } from 'node:path';
+import { chosenDatum, leaveDatum } from '../../app/datum-mount.ts';
 import { whereOf } from '../../app/mount-plan.ts';
 import { maybeRepoName, mountpointPath, mountProject } from '../../app/mount.ts';
 import { mountAt, unmount } from '../../app/unmount.ts';
@@ -10,9 +11,21 @@ import { removeTreeAsync } from '../../base/remove.ts';
 import { shellWord } from '../../base/shell.ts';
 import { utf8Path } from '../../base/utf8-path.ts';
 import type { Home } from '../../local/home.ts';
+import type { KernelMount } from '../../local/kernel-mounts.ts';
 import { listMounts, type Mount } from '../../local/mounts.ts';
-import { countedMountInfo, mountInfo, mountJson, type MountCounters, type MountInfo } from '../../shown/mounts.ts';
+import {
+  countedMountInfo,
+  mountedDatumInfo,
+  mountedDatumJson,
+  mountInfo,
+  mountJson,
+  type MountCounters,
+  type MountInfo,
+} from '../../shown/mounts.ts';
+import { exportOption, printDatum } from '../mounted-datum.ts';
 import type { Columns, Output } from '../output.ts';
+import { datumText } from '../pipeline-columns.ts';
+import { standardInput } from '../stdin.ts';
 import { bytesOf, countText, durationOf, sizeText, timeText } from '../text.ts';
 import { cacheOption, cacheSizeOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
@@ -25,8 +38,9 @@ export const mountVerb = verb({
     ['mount images@master ~/pfs', 'The newest commit of a branch, as ~/pfs/images'],
     ['mount images@master^:/2025 labels ~/pfs', 'A folder of an older version, and another repo'],
     ['mount ~/pfs', 'Every repo of the project'],
+    ['mount --datum edges.json:3 ~/pfs', 'The third datum of a spec, as its command would see it'],
   ],
-  json: '{mountpoint, sources}',
+  json: `{mountpoint, sources}; with --datum {mountpoint, datum: ${mountedDatumJson}}`,
   arguments: {
     words: {
       type: 'list',
@@ -42,6 +56,12 @@ export const mountVerb = verb({
       names: ['commit'],
       describe: 'A source, written as for pachctl mount',
     },
+    datum: {
+      type: 'text',
+      names: ['local'],
+      describe: 'Show one datum of a spec instead of repos: SPEC[:NUMBER|:ID]; without, the first',
+    },
+    export: exportOption,
     foreground: {
       alias: 'f',
       type: 'flag',
@@ -70,7 +90,13 @@ export const mountVerb = verb({
   async run(args, { settings, output, signal }) {
     const last = args.words.at(-1) as string;
     const sources = [...args.repos, ...args.words.slice(0, -1)];
-    const typed = maybeRepoName(last, sources);
+    const isDatum = args.datum !== undefined;
+    if (isDatum && sources.length > 0) {
+      const why = `it shows the inputs of a datum, and no repos beside them (${sources.join(' ')})`;
+      throw new PachError('usage', { what: '--datum', why });
+    }
+    if (args.export && !isDatum) throw new PachError('usage', { what: '--export', why: 'it goes with --datum' });
+    const typed = isDatum ? undefined : maybeRepoName(last, sources);
     const mountpoint = await mountpointPath(last);
     const writable = sources.find((source) => source.endsWith('+w'));
     if (writable !== undefined) {
@@ -89,11 +115,17 @@ export const mountVerb = verb({
       cacheBytesMax: bytesOf(args['cache-size'], '--cache-size'),
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
-      keepsFirstReads: true,
+      keepsFirstReads: !isDatum,
     };
-    const manner = { allowOther: args['allow-other'], noExec: args.noexec, signal, typed };
-    const { server, ended } = await mountProject(settings, plan, manner);
-    await output.document({ mountpoint, sources: plan.sources }, () => output.name(mountpoint));
+    const { project } = settings;
+    const datum =
+      args.datum === undefined
+        ? undefined
+        : await chosenDatum(args.datum, { project, stdin: () => standardInput(signal), signal });
+    const manner = { allowOther: args['allow-other'], noExec: args.noexec, signal, typed, datum };
+    const { server, ended, datum: mounted } = await mountProject(settings, plan, manner);
+    if (mounted) await printDatum(output, { mountpoint, datum: mountedDatumInfo(mounted), exports: args.export });
+    else await output.document({ mountpoint, sources: plan.sources }, () => output.name(mountpoint));
     if (!args.foreground) {
       server.unref();
       return 0;
@@ -117,7 +149,7 @@ export const unmountVerb = verb({
     ['unmount ~/pfs', 'One mount'],
     ['unmount --all', 'All mounts of this PACH_HOME'],
   ],
-  json: '{mountpoint} a line',
+  json: '{mountpoint, out?} a line; out: what was written while a datum was shown, where that stays',
   arguments: { mountpoint: { type: 'text', names: ['mountpoint'], describe: 'The mountpoint' } },
   options: {
     all: { type: 'flag', describe: 'All mounts of this PACH_HOME' },
@@ -132,17 +164,25 @@ export const unmountVerb = verb({
     }
     const chosen = all
       ? await ownMounts(settings.home, output)
-      : [await mountAt(settings.home, await mountpointPath(mountpoint as string))];
+      : [await recorded(settings.home, await mountAt(settings.home, await mountpointPath(mountpoint as string)))];
+    const ended: { mountpoint: string; out?: string }[] = [];
     for (const mount of chosen) {
-      const note = await unmount(mount, lazy);
+      const { note, isOver } = await unmount(mount, lazy);
+      // A server that runs on clears away what its mount needed when it ends.
+      const out = isOver ? await leaveDatum(settings.home, mount) : undefined;
+      ended.push({ mountpoint: mount.mountpoint, ...(out !== undefined && { out }) });
       if (note !== undefined) output.note(note);
+      if (out !== undefined) output.note(`what was written to ${mount.mountpoint}/out stays in ${out}`);
     }
-    await output.rows(
-      chosen.map((mount) => ({ mountpoint: mount.mountpoint })),
-      [['UNMOUNTED', (row, { name }) => name(row.mountpoint)]],
-    );
+    await output.rows(ended, [['UNMOUNTED', (row, { name }) => name(row.mountpoint)]]);
   },
 });
+
+/** The same mount with its record, if it is of this PACH_HOME. */
+async function recorded(home: Home, mount: KernelMount): Promise<Mount> {
+  const { mounts } = await listMounts(home);
+  return mounts.find(({ device }) => device === mount.device) ?? { ...mount, record: undefined };
+}
 
 /** The mounts of this PACH_HOME. A broken record is named and removed. */
 async function ownMounts(home: Home, output: Output): Promise<readonly Mount[]> {
@@ -162,17 +202,22 @@ export const mountsVerb = verb({
   async run({ verbose = false }, { settings, output }) {
     const rows: MountInfo[] = [];
     for (const mount of await ownMounts(settings.home, output)) {
-      rows.push(verbose ? await countedMountInfo(settings.home, mount) : mountInfo(mount));
+      rows.push(verbose ? await countedMountInfo(settings.home, mount) : await mountInfo(settings.home, mount));
     }
     await output.rows(rows, [
       ['MOUNTPOINT', (row, { name }) => name(row.mountpoint)],
-      ['SOURCES', ({ sources }, { name }) => (sources ? sources.map(name).join(' ') || '(all repos)' : 'unknown')],
+      ['SOURCES', sourcesText],
       ['STORE', ({ store }, { name }) => (store === undefined ? 'unknown' : name(store))],
       ['SINCE', ({ since }) => (since === undefined ? 'unknown' : timeText(since))],
       ...(verbose ? counterColumns : []),
     ]);
   },
 });
+
+function sourcesText({ sources, datum }: MountInfo, { name, id }: Pick<Output, 'name' | 'id'>): string {
+  if (datum) return `datum ${datum.index} of ${datum.total} of ${datum.pipeline} (${id(datumText(datum.id))})`;
+  return sources ? sources.map(name).join(' ') || '(all repos)' : 'unknown';
+}
 
 const told =
   (text: (counters: MountCounters) => string) =>

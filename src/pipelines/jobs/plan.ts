@@ -114,7 +114,8 @@ async function sameShape({ snapshot, spec, recipe }: PlanOptions, { job }: BaseJ
   return versionsOf(spec, commits);
 }
 
-function versionsOf({ input }: PipelineSpec, commits: readonly (Commit | undefined)[]): VersionOf {
+/** Which version each input of a spec reads. `commits` are in the order of its pfs inputs. */
+export function versionsOf({ input }: PipelineSpec, commits: readonly (Commit | undefined)[]): VersionOf {
   const versions = new Map<PfsInput, Commit>();
   for (const [index, leaf] of pfsInputs(input).entries()) {
     const commit = commits[index];
