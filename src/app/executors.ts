@@ -2,7 +2,8 @@
  * The executors by name.
  */
 import { fileURLToPath } from 'node:url';
-import type { Executor } from '../execution/executor.ts';
+import type { BuildWatch, Executor } from '../execution/executor.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Settings } from './settings.ts';
 
 export const executorNames = ['process', 'docker'] as const;
@@ -24,4 +25,12 @@ export async function openExecutor(
     binder: program('binder'),
     ...(docker !== undefined && { host: docker }),
   });
+}
+
+/** A spec with the name of the image that is built for it here, where it says how and the executor has images. */
+export async function withBuiltImage(executor: Executor, spec: PipelineSpec, watch: BuildWatch): Promise<PipelineSpec> {
+  if (!spec.build || !executor.build) return spec;
+  const log = (line: string): void => watch.log(`image of ${spec.name}: ${line}`);
+  const image = await executor.build(spec.build, { ...watch, log });
+  return { ...spec, transform: { ...spec.transform, image } };
 }

@@ -73,9 +73,8 @@ export async function* graphInSession(session: RunSession, request: GraphRequest
     ...request,
     tell,
     project,
-    async prepare(pipelines) {
-      for (const { spec } of pipelines) await session.secrets.of(spec);
-    },
+    prepare: (pipelines) =>
+      session.prepare(pipelines, { signal: request.signal, log: (line) => tell({ kind: 'note', line }) }),
     async jobOptions(pipeline, inputs) {
       const { signal } = request;
       const unused = (line: string): void => {

@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { storeHeaderKey } from '../model/keys.ts';
-import type { Executor } from '../execution/executor.ts';
+import type { BuildWatch, Executor } from '../execution/executor.ts';
 import { LocalPool } from '../execution/workers/local-pool.ts';
 import { Session, type Sandbox } from '../execution/workers/session.ts';
 import type { InputsMount } from '../execution/workers/slot.ts';
@@ -17,7 +17,7 @@ import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Project } from '../versions/project.ts';
 import { credentialsOfAll } from './credentials.ts';
-import { openExecutor, type ExecutorName } from './executors.ts';
+import { openExecutor, withBuiltImage, type ExecutorName } from './executors.ts';
 import { whereOf } from './mount-plan.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
@@ -82,6 +82,16 @@ export class RunSession implements AsyncDisposable {
 
   get project(): Project {
     return this.opened.project;
+  }
+
+  /** Makes sure of secrets, and of images that are built here. Resolves to the pipelines with these images. */
+  async prepare(pipelines: readonly Pipeline[], watch: BuildWatch): Promise<Pipeline[]> {
+    for (const { spec } of pipelines) await this.secrets.of(spec);
+    const prepared: Pipeline[] = [];
+    for (const pipeline of pipelines) {
+      prepared.push({ ...pipeline, spec: await withBuiltImage(this.executor, pipeline.spec, watch) });
+    }
+    return prepared;
   }
 
   /** Workers for the next job of a pipeline, which see its code. None of the pipeline's jobs may run. */

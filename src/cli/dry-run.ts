@@ -1,7 +1,7 @@
 /**
  * The datums that specs would make, as `--dry-run` and `list datum -f` print them.
  */
-import { openExecutor, type ExecutorName } from '../app/executors.ts';
+import { openExecutor, withBuiltImage, type ExecutorName } from '../app/executors.ts';
 import { openProject } from '../app/open.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import { previews, type PreviewInfo } from '../shown/preview.ts';
@@ -17,12 +17,16 @@ export interface DryRunOptions {
 /** Prints what the specs would compute. What reads the output of another of them is known once that has run. */
 export async function dryRun(
   { settings, output, signal }: VerbContext,
-  specs: readonly PipelineSpec[],
+  given: readonly PipelineSpec[],
   { executor: name, reprocess }: DryRunOptions,
 ): Promise<void> {
   await using opened = await openProject(settings);
   await using executor = await openExecutor(name, settings);
   const { project } = opened;
+  const specs: PipelineSpec[] = [];
+  for (const spec of given) {
+    specs.push(await withBuiltImage(executor, spec, { signal, log: (line) => output.note(line) }));
+  }
   async function* rows(): AsyncGenerator<PreviewInfo> {
     for await (const each of previews(specs, { project, executor, reprocess, signal })) {
       if (!('above' in each)) yield each;

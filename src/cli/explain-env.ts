@@ -2,7 +2,7 @@
  * What `--explain-env` prints.
  */
 import { environmentOf } from '../app/explain-env.ts';
-import { openExecutor, type ExecutorName } from '../app/executors.ts';
+import { openExecutor, withBuiltImage, type ExecutorName } from '../app/executors.ts';
 import { openProject } from '../app/open.ts';
 import { Secrets } from '../app/secrets.ts';
 import { graphFor } from '../engine/run-graph.ts';
@@ -23,11 +23,12 @@ export async function explainEnvironment(
   specs: readonly PipelineSpec[],
   request: ExplainRequest,
 ): Promise<void> {
-  const { settings, output } = context;
+  const { settings, output, signal } = context;
   const secrets = await Secrets.open(settings.home, request.secretsFrom);
   const shown = request.pipeline === undefined ? specs : await specsOf(context, request.pipeline, request.branch);
   await using executor = await openExecutor(request.executor, settings);
-  for (const spec of shown) {
+  for (const each of shown) {
+    const spec = await withBuiltImage(executor, each, { signal, log: (line) => output.note(line) });
     const info = await environmentOf(spec, { project: settings.project, executor, secrets });
     if (output.format !== 'table') {
       await output.document(info, () => []);
@@ -49,7 +50,7 @@ export async function explainEnvironment(
       ['ONLY ON A CLUSTER', (row) => row.name],
       ['WHY', (row) => row.why],
     ]);
-    if (spec !== shown.at(-1)) await output.lines(['']);
+    if (each !== shown.at(-1)) await output.lines(['']);
   }
 }
 

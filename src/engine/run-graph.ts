@@ -28,8 +28,8 @@ export interface GraphOptions {
   readonly pinned: ReadonlyMap<string, Commit>;
   /** Jobs of pipelines for which nothing has changed since, by pipeline: those are not run again. */
   readonly settled?: ReadonlyMap<string, Job> | undefined;
-  /** Called once, before the first job. What it throws ends the run. */
-  prepare?(pipelines: readonly Pipeline[]): Promise<void>;
+  /** Called once, before the first job. Resolves to the same pipelines as they are to be run here. What it throws ends the run. */
+  prepare?(pipelines: readonly Pipeline[]): Promise<readonly Pipeline[]>;
   /** Of each pipeline's jobs for this branch only so many stay; all where it is not said. */
   readonly jobsKept?: number | undefined;
   /** What a job of a pipeline with these inputs needs beside them. */
@@ -78,9 +78,9 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     const next = `pach start pipeline ${stopped}`;
     throw new PachError('conflict', { what: `pipeline ${stopped}`, why: 'it is stopped', next });
   }
-  await options.prepare?.(order);
+  const prepared = (await options.prepare?.(order)) ?? order;
   const failed = new Map<string, Job>();
-  for (const pipeline of order) {
+  for (const pipeline of prepared) {
     const settled = options.settled?.get(pipeline.name);
     if (settled) {
       if (settled.state !== 'success') failed.set(pipeline.name, settled);

@@ -8,6 +8,7 @@
  * every process that the command left.
  */
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
+import type { ImageBuild } from '../pipelines/spec/spec.ts';
 
 /** Something of this machine shown at a place below /pfs, read-only. */
 export interface Bind {
@@ -102,6 +103,12 @@ export interface Worker extends AsyncDisposable {
   isCurrent(): boolean;
 }
 
+export interface BuildWatch {
+  /** A line for people. */
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
 export interface Executor extends AsyncDisposable {
   /** What a user types for it. */
   readonly name: string;
@@ -118,6 +125,8 @@ export interface Executor extends AsyncDisposable {
   readonly inputMounts: 'bound' | 'inserted' | 'none';
   /** Throws `not-found` for an image that is not to be had, with what to do. `image` is ignored where there are none. */
   fingerprint(image: string): Promise<Fingerprint>;
+  /** Builds the image unless it is there; resolves to its name. Undefined for executors without images. */
+  build?(use: ImageBuild, watch: BuildWatch): Promise<string>;
   /** The variables that commands begin with. Undefined: the value is known in a worker only. */
   environment(options: Pick<WorkerOptions, 'image' | 'user'>): Promise<Readonly<Record<string, string | undefined>>>;
   /** Lines worth saying once on stderr: fields of the spec that this executor has no use for. */

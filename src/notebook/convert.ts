@@ -91,6 +91,7 @@ export function convertNotebook(notebook: Notebook, options: ConvertOptions): Dr
     ...[...options.local].map(([module, text]): [string, string] => [`src/${module}.py`, text]),
     ['requirements.txt', requirements.text],
     ['Dockerfile', dockerfile(notebook.pythonVersion)],
+    ['.dockerignore', dockerIgnore],
     ['.pachignore', pachIgnore],
   ]);
   return { files, changes, notes: notes.sort(byCell), repos: paths.external };
@@ -207,6 +208,11 @@ COPY requirements.txt /tmp/requirements.txt
 RUN pip install --no-cache-dir -r /tmp/requirements.txt
 `;
 }
+
+export const dockerIgnore = `# The image is built anew when these change.
+*
+!requirements.txt
+`;
 
 export const pachIgnore = `# What is no part of the pipeline's code, as in .gitignore.
 *.pyc

@@ -1,7 +1,7 @@
 /**
  * The files of a new pipeline, to begin with: a spec with comments, code that runs, an image.
  */
-import { dockerfile, pachIgnore } from './convert.ts';
+import { dockerfile, dockerIgnore, pachIgnore } from './convert.ts';
 import { specText } from './spec-text.ts';
 
 const script = `"""Runs once for each datum: sees its input in /pfs/data, and leaves its results in /pfs/out."""
@@ -23,6 +23,7 @@ export function newPipeline(name: string): Map<string, string> {
     ['src/main.py', script],
     ['requirements.txt', ''],
     ['Dockerfile', dockerfile()],
+    ['.dockerignore', dockerIgnore],
     ['.pachignore', pachIgnore],
   ]);
 }

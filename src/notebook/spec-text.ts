@@ -37,7 +37,7 @@ function documentOf(
     'input:',
     ...inputLines(repos, glob),
     'transform:',
-    `  image: ${image}                # docker build -t ${image} .`,
+    `  image: ${image}                # in production; the docker executor builds its own, see dev.build`,
     `  cmd: [python3, /app/${script}]`,
   ];
   if (Object.keys(env).length > 0) {
@@ -48,7 +48,8 @@ function documentOf(
       ),
     );
   }
-  lines.push('dev:', '  code:                          # added to the image; if it changes, every datum runs again');
+  lines.push('dev:', '  build: { context: . }          # builds the Dockerfile anew when what it copies has changed');
+  lines.push('  code:                          # added to the image; if it changes, every datum runs again');
   if (isOne) lines.push('    - { from: ./src, to: /app }');
   else {
     const files = [script, ...local.map((module) => `${module}.py`)];

@@ -26,15 +26,16 @@ export function knownImage({ Id: id, Config: config }: Docker.ImageInspectInfo):
 /** The image as the engine has it, pulled when it has none. Throws `not-found` when it is not to be had. */
 export async function findImage(engine: DockerEngine, name: string): Promise<Docker.ImageInspectInfo> {
   if (!/^\S+$/.test(name)) throw absent(name, 'it is not a valid image name');
-  const present = await inspect(engine, name);
+  const present = await presentImage(engine, name);
   if (present) return present;
   await pull(engine, name);
-  const pulled = await inspect(engine, name);
+  const pulled = await presentImage(engine, name);
   if (!pulled) throw absent(name, 'it was pulled, and then removed');
   return pulled;
 }
 
-async function inspect(engine: DockerEngine, name: string): Promise<Docker.ImageInspectInfo | undefined> {
+/** The same, without pulling. */
+export async function presentImage(engine: DockerEngine, name: string): Promise<Docker.ImageInspectInfo | undefined> {
   try {
     return await engine.calls.getImage(name).inspect();
   } catch (error) {

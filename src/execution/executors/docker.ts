@@ -3,8 +3,10 @@
  * static helper, the launcher, starts a command in about a millisecond.
  */
 import { assert, PachError } from '../../base/errors.ts';
-import type { Executor, Worker, WorkerOptions } from '../executor.ts';
+import type { ImageBuild } from '../../pipelines/spec/spec.ts';
+import type { BuildWatch, Executor, Worker, WorkerOptions } from '../executor.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
+import { buildImage } from './docker-build.ts';
 import { workerHost } from './docker-container.ts';
 import { ask, dockerEngine, sharesMounts, type DockerAddress, type DockerEngine } from './docker-engine.ts';
 import { findImage, imageFingerprint, knownImage, type KnownImage } from './docker-image.ts';
@@ -55,6 +57,10 @@ class DockerExecutor implements Executor {
     const found = await findImage(this.engine, image);
     this.known.set(image, knownImage(found));
     return imageFingerprint(found);
+  }
+
+  build(use: ImageBuild, watch: BuildWatch): Promise<string> {
+    return buildImage(this.engine, use, watch);
   }
 
   async environment({ image }: Pick<WorkerOptions, 'image'>): Promise<Record<string, string | undefined>> {

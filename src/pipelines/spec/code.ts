@@ -1,9 +1,9 @@
 /**
- * `dev.code`: files beside the spec that the command sees.
+ * `dev.code`: files beside the spec that the command sees, and `dev.build`: what its image is made of.
  */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import type { CodeUse } from './spec.ts';
+import { relative, resolve } from 'node:path';
+import type { CodeUse, ImageBuild } from './spec.ts';
 import { Fault, type Path } from './fault.ts';
 import { isWithin, placeOf } from './names.ts';
 
@@ -24,6 +24,25 @@ export function buildCode(
     uses.push({ from: absolute, to });
   }
   return uses;
+}
+
+/** Where an image is built from. */
+export function buildOf(
+  {
+    context = '.',
+    dockerfile = 'Dockerfile',
+  }: { readonly context?: string | undefined; readonly dockerfile?: string | undefined },
+  path: Path,
+  folder: string,
+): ImageBuild {
+  const absolute = resolve(folder, context);
+  if (!existsSync(absolute)) {
+    throw new Fault([...path, 'context'], `there is no ${absolute}`, { code: 'not-found' });
+  }
+  const file = resolve(absolute, dockerfile);
+  if (!isWithin(file, absolute)) throw new Fault([...path, 'dockerfile'], 'it must lie below the context');
+  if (!existsSync(file)) throw new Fault([...path, 'dockerfile'], `there is no ${file}`, { code: 'not-found' });
+  return { context: absolute, dockerfile: relative(absolute, file) };
 }
 
 /** The code of a spec with more of it, which takes the place of what lies at the same place. */

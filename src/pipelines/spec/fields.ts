@@ -88,6 +88,13 @@ const devFields = {
     ),
     "Code that is added to the image's; if it changes, every datum runs again",
   ),
+  build: mapped(
+    group({
+      context: mapped(text, "The folder with the image's files, relative to the spec's folder; `.` by default"),
+      dockerfile: mapped(text, 'The Dockerfile, relative to `context`; `Dockerfile` by default'),
+    }),
+    'Builds the image here when its files change, instead of using `transform.image`; for the docker executor',
+  ),
   limits: mapped(
     group({
       output: mapped(bytes, 'Most bytes that one datum may write to /pfs/out; 100 GB by default'),

@@ -2,7 +2,7 @@
  * A pipeline's spec from a document: read by the table of fields, checked, with its defaults.
  */
 import type { PipelineSpec, Resources } from './spec.ts';
-import { buildCode } from './code.ts';
+import { buildCode, buildOf } from './code.ts';
 import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
 import { specFields } from './fields.ts';
 import { buildInput } from './input.ts';
@@ -54,6 +54,7 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     outputBranch: values.outputBranch ?? 'master',
     resourceLimits: resourcesOf(values.resourceLimits, ['resourceLimits']),
     code: buildCode(dev?.code ?? [], ['dev', 'code'], where.folder),
+    build: dev?.build && buildOf(dev.build, ['dev', 'build'], where.folder),
     devLimits: {
       outputBytesMax: dev?.limits?.output ?? outputBytesDefault,
       logBytesMax: dev?.limits?.log ?? logBytesDefault,

@@ -84,6 +84,14 @@ export interface CodeUse {
   readonly to: string;
 }
 
+/** An image that is built here (`dev.build`), instead of the one that `transform.image` names. */
+export interface ImageBuild {
+  /** A folder, absolute. */
+  readonly context: string;
+  /** Below it. */
+  readonly dockerfile: string;
+}
+
 export interface Resources {
   /** Processor cores, may be a fraction. */
   readonly cpu?: number | undefined;
@@ -115,6 +123,7 @@ export interface PipelineSpec {
   readonly outputBranch: string;
   readonly resourceLimits: Resources;
   readonly code: readonly CodeUse[];
+  readonly build?: ImageBuild | undefined;
   readonly devLimits: DevLimits;
   readonly network: 'default' | 'none';
   /** Places of this machine that the process executor hides: absolute, or in the home folder (`~/…`). */
