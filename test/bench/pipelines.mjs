@@ -1,17 +1,16 @@
 /**
- * The works of pipelines: what a datum costs beside the command itself, and planning. The Docker
- * engine is one of our own on a private socket, unless one runs.
+ * The works of pipelines: what a datum costs beside the command itself, and planning.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkout, pach, run } from './place.mjs';
+import { benchImage, withDocker } from './docker.mjs';
+import { pach, run } from './place.mjs';
 import { rounds, Samples, scale } from './rows.mjs';
 
 const datums = Math.round(1000 * scale);
 const containers = Math.max(5, Math.round(100 * scale));
 const work = '1,000 datums of true';
 const again = '1,000 datums, one changed';
-const engine = join(checkout, 'test/tools/docker-engine.sh');
 
 /** @type {import('./rows.mjs').Limits} As the issues name them; the command itself takes about 1 ms. */
 export const pipelineLimits = {
@@ -22,27 +21,14 @@ export const pipelineLimits = {
 /** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
 export async function measurePipelines(place, say) {
   const samples = new Samples();
-  const dir = place.folder('docker');
   say('a Docker engine and an image');
-  const { stdout } = await run([engine, 'start', dir], { keep: true });
-  const env = { DOCKER_HOST: /^DOCKER_HOST=(.*)$/m.exec(stdout)?.[1] ?? '' };
-  try {
-    const root = place.folder('root/bin');
-    await run([
-      'sh',
-      '-c',
-      `cp /bin/busybox ${root} && for name in sh true sleep; do ln -sf busybox ${root}/$name; done`,
-    ]);
-    await run(['sh', '-c', `tar -C ${join(root, '..')} -c . | docker import - pachmount-bench:1`], { env });
+  await withDocker(place, async (env) => {
     say('datums of true');
     for (let round = 0; round < rounds; round++) {
       for (const executor of ['docker', 'process']) await runDatums(place, samples, { executor, env });
       await runContainers(samples, env);
     }
-  } finally {
-    await run(['docker', 'rmi', 'pachmount-bench:1'], { env }).catch(() => undefined);
-    await run([engine, 'stop', dir]);
-  }
+  });
   return samples.rows();
 }
 
@@ -53,7 +39,7 @@ async function runDatums(place, samples, { executor, env }) {
   const store = join(place.dir, `store-${executor}`);
   const home = { ...place.freshHome(store), ...env };
   const spec = join(place.dir, 'true.json');
-  const transform = { image: 'pachmount-bench:1', cmd: ['true'] };
+  const transform = { image: benchImage, cmd: ['true'] };
   writeFileSync(
     spec,
     JSON.stringify({ pipeline: { name: 'true' }, transform, input: { pfs: { repo: 'in', glob: '/*' } } }),
@@ -93,7 +79,7 @@ async function runContainers(samples, env) {
     return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
   };
   const name = `pachmount-bench-${process.pid}`;
-  await run(['docker', 'run', '-d', '--name', name, '--network', 'none', 'pachmount-bench:1', 'sleep', '3600'], {
+  await run(['docker', 'run', '-d', '--name', name, '--network', 'none', benchImage, 'sleep', '3600'], {
     env,
   });
   try {
@@ -102,7 +88,7 @@ async function runContainers(samples, env) {
       `${work}, docker`,
       'ms',
       'docker run',
-      await timed(['run', '--rm', '--network', 'none', 'pachmount-bench:1', 'true']),
+      await timed(['run', '--rm', '--network', 'none', benchImage, 'true']),
     );
   } finally {
     await run(['docker', 'rm', '-f', name], { env });

@@ -3,7 +3,7 @@
  * bench.json.
  *
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage,
- * BENCH=mount or BENCH=pipelines measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
+ * BENCH=mount, BENCH=pipelines or BENCH=dev measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
  * what was measured before of works that a run leaves out, and so does the chart of the mount's works
  * that the guide shows.
  */
@@ -11,6 +11,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { chartText } from './chart.mjs';
+import { devLimits, measureDev } from './dev.mjs';
 import { measureMount, mountLimits } from './mount.mjs';
 import { measurePipelines, pipelineLimits } from './pipelines.mjs';
 import { checkout, dropCaches, Place } from './place.mjs';
@@ -22,6 +23,7 @@ const groups = {
   storage: { measure: measureStorage, limits: storageLimits },
   mount: { measure: measureMount, limits: mountLimits },
   pipelines: { measure: measurePipelines, limits: pipelineLimits },
+  dev: { measure: measureDev, limits: devLimits },
 };
 
 const wanted = process.env['BENCH'] || Object.keys(groups).join();
