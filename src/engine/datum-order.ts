@@ -7,7 +7,7 @@ import { entrySize } from '../model/tree.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
 
 /** Planning so many takes little time beside starting a command. */
-const heldMax = 1000;
+const heldMax = 250;
 
 export class DatumOrder {
   private readonly failedLast: ReadonlySet<string>;
