@@ -55,7 +55,9 @@ export async function develop(settings: Settings, opened: OpenProject, request: 
     signal,
     async readSpecs() {
       const specs = await readSpecs({ path, project: settings.project, stdin: nothing, signal });
-      return specs.map((spec) => ({ ...spec, code: withCode(spec.code, request.code) }));
+      const shown = specs.map((spec) => ({ ...spec, code: withCode(spec.code, request.code) }));
+      await session.secrets.refuseInCode(shown);
+      return shown;
     },
     watch: (specs) => watching.watch(specs),
     run: (run) => graphInSession(session, { ...run, branch, pinned: new Map(), workers, recompute: 0 }),

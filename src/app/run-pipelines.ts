@@ -49,6 +49,7 @@ export async function runPipelines(
 export async function runInSession(session: RunSession, request: RunRequest): Promise<GraphStep[]> {
   const { project } = session;
   const tell = tellAll(request.listeners);
+  if (request.target.kind === 'specs') await session.secrets.refuseInCode(request.target.specs);
   const names = await setTarget(request.target, { ...request, project, tell });
   const pinned = await pinnedVersions(project, names, request);
   const steps: GraphStep[] = [];

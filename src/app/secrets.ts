@@ -3,12 +3,15 @@
  * in memory: they go to the commands, and where a line of ours would show one it shows `***`.
  */
 import { isUtf8 } from 'node:buffer';
-import { realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { placeBelow, rootPlace } from '../base/place.ts';
 import type { Tell } from '../engine/events.ts';
 import type { SecretFile } from '../execution/executor.ts';
 import type { Home } from '../local/home.ts';
+import { nameOfText } from '../model/paths.ts';
+import { CodeIgnore } from '../pipelines/code-ignore.ts';
 import type { PipelineSpec, SecretUse } from '../pipelines/spec/spec.ts';
 import { Mask } from './mask.ts';
 import { machineSecrets, secretSource, type SecretSource, type SecretValues } from './secret-sources.ts';
@@ -39,6 +42,19 @@ export class Secrets {
     return new Secrets([...given, machineSecrets(home)]);
   }
 
+  /** Throws `usage` for a source that lies in the code of a pipeline: it would be stored with the code. */
+  async refuseInCode(specs: readonly PipelineSpec[]): Promise<void> {
+    for (const place of await this.places()) {
+      for (const { name, code } of specs) {
+        for (const { from } of code) {
+          if (!(await isStoredWith(await realpath(from), place))) continue;
+          const why = `it lies in the code of pipeline ${name}, ${from}, which would be stored with it`;
+          throw new PachError('usage', { what: place, why, next: 'name it in .pachignore, or move it' });
+        }
+      }
+    }
+  }
+
   /** The files and folders that hold the values: commands must not see what their spec does not name. */
   async places(): Promise<string[]> {
     const paths = this.sources.flatMap(({ path }) => path ?? []);
@@ -62,6 +78,22 @@ export class Secrets {
   masked(tell: Tell): Tell {
     return maskedTell(this.mask, tell);
   }
+}
+
+/** Whether a file or folder is a part of the code that lies at `root`. Both are real paths. */
+async function isStoredWith(root: string, path: string): Promise<boolean> {
+  const below = relative(root, path);
+  if (below === '') return true;
+  if (below === '..' || below.startsWith('../')) return false;
+  const ignored = await CodeIgnore.open(root);
+  let folder = rootPlace(nameOfText(root));
+  const names = below.split('/').map(nameOfText);
+  for (const [index, name] of names.entries()) {
+    const isFolder = index < names.length - 1 || (await stat(path)).isDirectory();
+    if ((await ignored.of(folder))(name, isFolder)) return false;
+    folder = placeBelow(folder, name);
+  }
+  return true;
 }
 
 /** As a worker takes them. */

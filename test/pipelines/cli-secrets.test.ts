@@ -123,6 +123,25 @@ test('commands see nothing of the sources themselves', async () => {
   expect(await here.read('spy@master:/seen')).toBe('');
 });
 
+test('a source in the code of a pipeline is refused, since code is stored, unless it is left out of that', async () => {
+  await using here = await withSecrets();
+  await here.must('mkdir -p code/deep; mv .env code/deep/; mv secrets code/; ln -s code/deep/.env link.env');
+  await here.spec('p', script, { transform, dev: { code: [{ from: './code', to: '/app' }] } });
+  const run = (from: string): ReturnType<PipelinePlace['shell']> =>
+    here.shell(`pach run pipeline -f p.json --secrets-from ${from}`);
+  const refused =
+    /deep\/.env: it lies in the code of pipeline p, .*\/code, which would be stored with it\nhint: name it in .pachignore/;
+  expect(await run('file:link.env')).toMatchObject({ code: 2, stderr: expect.stringMatching(refused) });
+  expect(await run('dir:code/secrets')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('code/secrets: it lies'),
+  });
+  expect(await here.must('pach list pipeline; grep -rla "hush from env" "$PACH_HOME" || :')).toBe('');
+  await here.must(`printf '.env\n/secrets/\n' > code/.pachignore`);
+  expect(await run('file:link.env')).toMatchObject({ code: 0 });
+  expect(await run('dir:code/secrets')).toMatchObject({ code: 0 });
+});
+
 test('our lines show *** instead of a value, and what a command printed is kept as it is', async () => {
   await using here = await withSecrets();
   // The name of an output that can't be stored is part of the datum's reason.
