@@ -1,7 +1,7 @@
 /**
  * The loop of development as the command runs it: with this machine's executors, files and secrets.
  */
-import { extname, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import type { Place } from '../base/place.ts';
 import { DevLoop } from '../engine/dev.ts';
@@ -13,7 +13,9 @@ import { CodeIgnore, type LeftOut } from '../pipelines/code-ignore.ts';
 import { buildCode, withCode } from '../pipelines/spec/code.ts';
 import { Fault } from '../pipelines/spec/fault.ts';
 import { readSpecs, specExtensions } from '../pipelines/spec/specs.ts';
-import type { CodeUse, PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { CodeUse, ImageBuild, PipelineSpec } from '../pipelines/spec/spec.ts';
+import { contextRules } from '../execution/executors/build-context.ts';
+import { DevImages } from './dev-images.ts';
 import type { OpenProject } from './open.ts';
 import { graphInSession } from './run-pipelines.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
@@ -46,6 +48,11 @@ export async function develop(settings: Settings, opened: OpenProject, request: 
     changed: () => loop.filesMayHaveChanged(),
     warn: (line) => loop.notice(line),
   });
+  await using images = new DevImages({
+    executor: session.executor,
+    log: (line) => loop.notice(line),
+    changed: () => loop.filesMayHaveChanged(),
+  });
   const loop: DevLoop = new DevLoop({
     project,
     branch,
@@ -57,7 +64,8 @@ export async function develop(settings: Settings, opened: OpenProject, request: 
       const specs = await readSpecs({ path, project: settings.project, stdin: nothing, signal });
       const shown = specs.map((spec) => ({ ...spec, code: withCode(spec.code, request.code) }));
       await session.secrets.refuseInCode(shown);
-      return shown;
+      watching.builds = shown.flatMap(({ build }) => build ?? []);
+      return Promise.all(shown.map((spec) => images.in(spec)));
     },
     watch: (specs) => watching.watch(specs),
     run: (run) => graphInSession(session, { ...run, branch, pinned: new Map(), workers, recompute: 0 }),
@@ -105,6 +113,8 @@ async function* nothing(): AsyncGenerator<Uint8Array> {}
 class Watching implements AsyncDisposable {
   private readonly path: string;
   private readonly told: WatchTold;
+  /** What images are built from. */
+  builds: readonly ImageBuild[] = [];
   private paths = '';
   private current: FolderWatch | undefined;
   /** By folder of code; forgotten when its folder could not be read. */
@@ -117,13 +127,14 @@ class Watching implements AsyncDisposable {
 
   async watch(specs: readonly PipelineSpec[]): Promise<void> {
     const code = specs.flatMap((spec) => spec.code.map(({ from }) => from));
-    const paths = [...new Set([this.path, ...code])];
+    const { builds } = this;
+    const paths = [...new Set([this.path, ...code, ...builds.map(({ context }) => context)])];
     if (paths.join('\0') === this.paths) return;
     this.paths = paths.join('\0');
     const before = this.current;
     this.current = await FolderWatch.open({
       paths,
-      leftOut: (folder) => this.leftOut(folder, code),
+      leftOut: (folder) => this.leftOut(folder, { code, builds }),
       ...this.told,
     });
     await before?.[Symbol.asyncDispose]();
@@ -133,14 +144,27 @@ class Watching implements AsyncDisposable {
     await this.current?.[Symbol.asyncDispose]();
   }
 
-  private async leftOut(folder: Place, code: readonly string[]): Promise<LeftOut> {
+  private async leftOut(
+    folder: Place,
+    { code, builds }: { readonly code: readonly string[]; readonly builds: readonly ImageBuild[] },
+  ): Promise<LeftOut> {
     const root = textOfName(folder.root);
-    // Specs lie in the folder itself. It may be one of code too.
-    if (!code.includes(root)) return (name, isFolder) => isFolder || !isSpec(name);
-    const ignored = this.ignored.get(root) ?? (await CodeIgnore.open(root));
-    this.ignored.set(root, ignored);
-    return ignored.of(folder);
+    const rules: LeftOut[] = [];
+    for (const build of builds) if (build.context === root) rules.push(await leftOutOfImage(build, folder));
+    if (code.includes(root)) {
+      const ignored = this.ignored.get(root) ?? (await CodeIgnore.open(root));
+      this.ignored.set(root, ignored);
+      rules.push(await ignored.of(folder));
+      // Specs lie in the folder itself. It may be one of code, or of an image, too.
+    } else rules.push((name, isFolder) => isFolder || !isSpec(name));
+    return (name, isFolder) => rules.every((isLeftOut) => isLeftOut(name, isFolder));
   }
+}
+
+async function leftOutOfImage(build: ImageBuild, folder: Place): Promise<LeftOut> {
+  const rules = await contextRules(build);
+  const below = textOfName(folder.path);
+  return (name, isFolder) => rules.has(join(below, textOfName(name))) && !(isFolder && rules.hasExceptions);
 }
 
 type WatchTold = Pick<Parameters<typeof FolderWatch.open>[0], 'changed' | 'warn'>;

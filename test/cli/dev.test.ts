@@ -10,7 +10,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { linesOf, PipelinePlace } from '../pipelines/cli-world.ts';
 import { busyboxImage, dockerForTests, type TestEngine } from '../support/docker.ts';
 import type { Who } from '../support/place.ts';
-import { Dev } from './dev-loop.ts';
+import { Dev, type DevLine } from './dev-loop.ts';
 
 const isRoot = process.getuid?.() === 0;
 let engine: TestEngine;
@@ -270,4 +270,39 @@ test('the last 20 jobs of the branch stay, and all results', async () => {
   expect(await dev.job()).toMatchObject({ datums: { processed: 0, skipped: 3 } });
   await dev.interrupt();
   await here.must('pach fsck');
+});
+
+test.skipIf(!isRoot)('an image is built beside the loop, and the old one serves until it is there', async () => {
+  const script = (word: string): string => `{ cat /colour; echo ${word}; } > /pfs/out/seen\n`;
+  await using here = await made('root', script('one'));
+  await here.must(`mkdir img; echo blue > img/colour; echo img > img/.dockerignore; cat > img/Dockerfile <<'END'
+FROM ${image}
+COPY colour /colour
+RUN grep -q blue /colour || sleep 8
+END`);
+  await spec(here, {
+    input: { pfs: { repo: 'in', glob: '/' } },
+    dev: { code: [{ from: './src', to: '/app' }], build: { context: './img' } },
+  });
+  await using dev = new Dev(here, ['-f', 'p.json', '--executor', 'docker']);
+  expect(await dev.job()).toMatchObject({ state: 'success' });
+  expect(await here.read(`p@${branch}:/seen`)).toBe('blue\none\n');
+
+  const isBuilt = ({ line }: DevLine): boolean => String(line).startsWith('image of p: built in');
+  await dev.save('img/colour', 'red\n');
+  await dev.next('notice', ({ line }) => String(line).startsWith('image of p: building it'));
+  await dev.save('src/main.sh', script('two'));
+  expect(await dev.job()).toMatchObject({ state: 'success' });
+  expect(await here.read(`p@${branch}:/seen`)).toBe('blue\ntwo\n');
+  expect(dev.events.filter((each) => each.event === 'notice' && isBuilt(each))).toHaveLength(1);
+  await dev.next('notice', isBuilt);
+  expect(await dev.job()).toMatchObject({ state: 'success' });
+  expect(await here.read(`p@${branch}:/seen`)).toBe('red\ntwo\n');
+  // What does not build leaves the loop as it is.
+  await dev.save('img/Dockerfile', 'FROM\n');
+  await dev.next('notice', ({ line }) => String(line).includes("Docker can't build the image"));
+  await dev.save('src/main.sh', script('three'));
+  expect(await dev.job()).toMatchObject({ state: 'success' });
+  expect(await here.read(`p@${branch}:/seen`)).toBe('red\nthree\n');
+  expect(await dev.interrupt()).toBe(130);
 });

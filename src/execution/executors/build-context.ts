@@ -34,7 +34,7 @@ export class BuildContext {
 
   /** Reads all of it. Throws `usage`, `not-found`, `denied` or `failed` naming what can't be built from. */
   static async read({ context, dockerfile }: ImageBuild): Promise<BuildContext> {
-    const ignored = await ignoredIn(context, dockerfile);
+    const ignored = await contextRules({ context, dockerfile });
     const entries: Entry[] = [];
     let bytes = 0;
     const walk = async (below: string): Promise<void> => {
@@ -103,14 +103,15 @@ async function* fileBytes(context: string, { path, size }: Entry): AsyncGenerato
   if (length < size) throw new PachError('failed', { what: full, why: 'it was changed while pach read it' });
 }
 
-interface Ignored {
+export interface ContextRules {
+  /** Whether a path below the context is left out. */
   has(path: string): boolean;
   /** What lies in a folder that is left out may be part of it all the same. */
   readonly hasExceptions: boolean;
 }
 
 /** Docker's rules: https://docs.docker.com/build/concepts/context/#dockerignore-files */
-async function ignoredIn(context: string, dockerfile: string): Promise<Ignored> {
+export async function contextRules({ context, dockerfile }: ImageBuild): Promise<ContextRules> {
   const files = [`${dockerfile}.dockerignore`, '.dockerignore'];
   let text = '';
   for (const file of files) {
