@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,8 +34,11 @@ constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/s
 constexpr rlim_t kSpareProcesses = 3;
 constexpr int kFirstCountMs = 20, kCountMs = 100;
 
+/** The command's ends. `errors` is the log's where it has none. A terminal is `in`, and all three. */
 struct Pipes {
-  Fd in, log, report, orders;
+  Fd in, log, errors, report, orders;
+  /** In a sandbox: where its first process hands our end of a terminal over. */
+  Fd handover;
 };
 
 void Tell(int fd, Report::What what, int value, const std::string& why) {
@@ -124,7 +129,9 @@ bool BecomeUser(const User& user) {
   std::string why;
   const std::string folder = manner.folder.empty() && manner.has_sandbox ? "/" : manner.folder;
   SetLimits(manner, plan);
-  if (dup2(pipes.in.get(), 0) < 0 || dup2(pipes.log.get(), 1) < 0 || dup2(pipes.log.get(), 2) < 0) why = std::string("its streams: ") + std::strerror(errno);
+  const int out = pipes.log ? pipes.log.get() : pipes.in.get(), errors = pipes.errors ? pipes.errors.get() : out;
+  if (dup2(pipes.in.get(), 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0) why = std::string("its streams: ") + std::strerror(errno);
+  else if (plan.streams == Streams::kTerminal && ioctl(0, TIOCSCTTY, 0) != 0) why = std::string("its terminal: ") + std::strerror(errno);
   else if (!BecomeUser(manner.user)) why = std::string("it can't run as its user: ") + std::strerror(errno);
   else if (manner.has_sandbox && !DropRights()) why = std::string("its rights can't be taken: ") + std::strerror(errno);
   else if (!folder.empty() && chdir(folder.c_str()) != 0) why = errno == ENOENT ? "there is no folder " + folder : folder + ": " + std::strerror(errno);
@@ -198,6 +205,11 @@ bool LauncherHasDied(const int* lifeline) {
   sigprocmask(SIG_SETMASK, &signals, nullptr);
   try {
     EnterSandbox(plan.binds, manner.scratch);
+    if (plan.streams == Streams::kTerminal) {
+      Terminal terminal = OpenTerminal(plan.window, manner.user);
+      HandOver(pipes.handover.get(), terminal.ours);
+      pipes.in = std::move(terminal.commands);
+    }
   } catch (const Failure& failure) {
     Tell(pipes.report.get(), Report::kBroken, failure.error, failure.why);
     _exit(0);
@@ -221,24 +233,53 @@ Fd Input(const RunPlan& plan) {
   return file;
 }
 
+/** Makes a pipe, of which `ours` does not wait. False, with errno set, when that fails. */
+bool MakePipe(Fd* reading, Fd* writing, const Fd* ours) {
+  int ends[2] = {-1, -1};
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  reading->Reset(ends[0]);
+  writing->Reset(ends[1]);
+  return ours == nullptr || fcntl(ours->get(), F_SETFL, O_NONBLOCK) == 0;
+}
+
+/** Makes what the command's streams are, but for a terminal in a sandbox. */
+bool MakeStreams(const Manner& manner, const RunPlan& plan, Started* started, Pipes* pipes) {
+  if (plan.streams == Streams::kTerminal) {
+    if (manner.has_sandbox) return true;
+    Terminal terminal = OpenTerminal(plan.window, manner.user);
+    started->log = std::move(terminal.ours);
+    pipes->in = std::move(terminal.commands);
+    return true;
+  }
+  if (!MakePipe(&started->log, &pipes->log, &started->log)) return false;
+  if (plan.streams == Streams::kPipes) {
+    return MakePipe(&pipes->in, &started->input, &started->input) && MakePipe(&started->errors, &pipes->errors, &started->errors);
+  }
+  pipes->in = Input(plan);
+  return static_cast<bool>(pipes->in);
+}
+
 }  // namespace
 
 Started StartCommand(const Manner& manner, const RunPlan& plan, const Texts& env) {
-  int log[2] = {-1, -1}, reports[2] = {-1, -1}, orders[2] = {-1, -1};
-  Pipes pipes{Input(plan), Fd(), Fd(), Fd()};
-  const bool piped = pipe2(log, O_CLOEXEC) == 0 && pipe2(reports, O_CLOEXEC) == 0 && pipe2(orders, O_CLOEXEC) == 0;
-  Started started{-1, Fd(log[0]), Fd(reports[0]), Fd(orders[1])};
-  pipes.log.Reset(log[1]);
-  pipes.report.Reset(reports[1]);
-  pipes.orders.Reset(orders[0]);
-  if (!piped || !pipes.in) throw Failure{errno, std::string("no descriptors for a command: ") + std::strerror(errno)};
-  fcntl(log[0], F_SETFL, O_NONBLOCK);
-  fcntl(reports[0], F_SETFL, O_NONBLOCK);
+  Started started{-1, Fd(), Fd(), Fd(), Fd(), Fd()};
+  Pipes pipes;
+  Fd handover;
+  bool made = MakePipe(&started.reports, &pipes.report, &started.reports) && MakePipe(&pipes.orders, &started.orders, nullptr);
+  made = made && MakeStreams(manner, plan, &started, &pipes);
+  const bool waits = made && plan.streams == Streams::kTerminal && manner.has_sandbox;
+  if (waits) made = MakeHandover(&handover, &pipes.handover);
+  if (!made) throw Failure{errno, std::string("no descriptors for a command: ") + std::strerror(errno)};
   const unsigned long namespaces = manner.has_sandbox ? CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC : 0;
   started.pid = static_cast<pid_t>(syscall(SYS_clone, namespaces | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
   if (started.pid < 0) throw Failure{errno, std::string("a command can't be started: ") + std::strerror(errno)};
   if (started.pid == 0 && manner.has_sandbox) BeFirst(manner, plan, env, pipes);
   if (started.pid == 0) Become(manner, plan, env, pipes);
+  if (waits) {
+    pipes.handover.Reset();
+    started.log = TakeOver(handover.get());
+  }
+  if (plan.streams == Streams::kTerminal && started.log) started.input.Reset(fcntl(started.log.get(), F_DUPFD_CLOEXEC, 0));
   return started;
 }
 

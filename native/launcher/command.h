@@ -7,6 +7,7 @@
 
 #include "files.h"
 #include "frames.h"
+#include "terminal.h"
 #include "users.h"
 
 namespace launcher {
@@ -27,6 +28,9 @@ struct Manner {
   int lifeline[2] = {-1, -1};
 };
 
+/** What a command's streams are: a file and one pipe, pipes both ways, or a terminal. */
+enum class Streams : uint8_t { kLog, kPipes, kTerminal };
+
 struct RunPlan {
   Texts argv;
   Texts env;
@@ -36,6 +40,9 @@ struct RunPlan {
   uint64_t timeout_ms = 0;
   uint64_t output_bytes_max = 0;
   bool batching = false;
+  Streams streams = Streams::kLog;
+  /** Of a terminal. */
+  WindowSize window;
 };
 
 /** What a command's processes tell the launcher, in one small write each. */
@@ -49,7 +56,12 @@ struct Report {
 struct Started {
   /** The command, or, in a sandbox, the first process of its namespace. */
   pid_t pid;
+  /** What it prints; of a terminal, our end of it. */
   Fd log;
+  /** Of pipes: what it prints to standard error. */
+  Fd errors;
+  /** Where its input is written to, of pipes and terminals. */
+  Fd input;
   Fd reports;
   /** In a sandbox: where its first process is given an `Order`, each of which it answers. */
   Fd orders;

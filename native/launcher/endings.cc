@@ -96,7 +96,7 @@ void Session::Finish() {
   const uint64_t wall_us = NowUs() - run.began_us;
   ReadReports();
   if (report_ && report_->what == Report::kBroken) throw Failure{0, report_->why};
-  if (run.started.log) ReadLog(true);
+  ReadLog(true);
   const bool too_much = BytesBelow(output_, run.plan.output_bytes_max) > run.plan.output_bytes_max;
   const auto [kind, value] = Outcome(too_much);
   const std::string why = kind == Kind::kNotStarted ? report_->why : "";

@@ -37,6 +37,11 @@ std::string Reader::Bytes() {
   return std::string(Take(size), size);
 }
 
+std::string Reader::Rest() {
+  const size_t size = static_cast<size_t>(end_ - at_);
+  return std::string(Take(size), size);
+}
+
 std::string Reader::Text() {
   std::string text = Bytes();
   if (text.size() > kTextBytesMax || std::memchr(text.data(), 0, text.size()) != nullptr) Malformed();

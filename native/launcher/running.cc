@@ -34,7 +34,13 @@ void Session::Begin(Reader reader) {
   run.plan.timeout_ms = reader.U64();
   run.plan.output_bytes_max = reader.U64();
   run.plan.batching = reader.Flag();
+  // Engines that know of no streams end here.
+  const uint8_t streams = reader.AtEnd() ? 0 : reader.U8();
+  if (streams > static_cast<uint8_t>(Streams::kTerminal)) Malformed();
+  run.plan.streams = static_cast<Streams>(streams);
+  if (run.plan.streams == Streams::kTerminal) run.plan.window = {reader.U32(), reader.U32()};
   reader.End();
+  if (run.plan.streams != Streams::kLog && (run.plan.has_stdin || run.plan.batching)) Malformed();
   if (!run.plan.binds.empty() && !manner_.has_sandbox) Malformed();
   // Only the first process of a PID namespace can stop all that the command started.
   if (run.plan.batching && !manner_.has_sandbox && !is_first_) Malformed();
@@ -73,7 +79,7 @@ void Session::ReadClient() {
   if (!*frozen) return End(Kind::kNotStopped, true);
   run_->frozen = true;
   // What was printed up to here belongs to the datum before.
-  if (run_->started.log) ReadLog(true);
+  ReadLog(true);
   GiveOutput();
   stream_.Queue(Writer(kNext).U8(failed).Done());
 }

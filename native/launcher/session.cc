@@ -60,6 +60,16 @@ void Session::Take(uint8_t type, Reader reader) {
   } else if (type == kHold) {
     reader.End();
     if (run_) stream_.Queue(Writer(kHeld).U8(run_->frozen && Give(Order::kHold).value_or(false)).Done());
+  } else if (type == kInput) {
+    TakeInput(reader.Rest());
+  } else if (type == kInputEnd) {
+    reader.End();
+    if (run_) run_->input_ends = true;
+    WriteInput();
+  } else if (type == kResize) {
+    const WindowSize window{reader.U32(), reader.U32()};
+    reader.End();
+    if (run_ && run_->plan.streams == Streams::kTerminal) Resize(run_->started.log, window);
   } else {
     Malformed();
   }
@@ -76,9 +86,12 @@ void Session::Wait() {
       {reads_log ? run_->started.log.get() : -1, POLLIN, 0},
       {listens ? next_.listener.get() : -1, POLLIN, 0},
       {hears ? run_->client.get() : -1, POLLIN, 0},
+      {reads_log ? run_->started.errors.get() : -1, POLLIN, 0},
+      {run_ && !run_->waiting.empty() ? run_->started.input.get() : -1, POLLOUT, 0},
   };
-  if (poll(waiting, 5, NextCheckMs()) < 0 && errno != EINTR) throw Failure{errno, "poll"};
-  if (waiting[2].revents != 0) ReadLog(false);
+  if (poll(waiting, 7, NextCheckMs()) < 0 && errno != EINTR) throw Failure{errno, "poll"};
+  if (waiting[2].revents != 0 || waiting[5].revents != 0) ReadLog(false);
+  if (waiting[6].revents != 0) WriteInput();
   if (waiting[3].revents != 0) run_->client.Reset(accept4(next_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (waiting[4].revents != 0) ReadClient();
   if (waiting[1].revents != 0) Reap();
@@ -94,18 +107,6 @@ int Session::NextCheckMs() const {
   if (run_->plan.timeout_ms > 0) at = std::min(at, run_->began_us + run_->plan.timeout_ms * 1000);
   const uint64_t now = NowUs();
   return at <= now ? 0 : static_cast<int>(std::min<uint64_t>((at - now) / 1000 + 1, 60'000));
-}
-
-void Session::ReadLog(bool drain) {
-  char buffer[kLogBytesMax];
-  do {
-    const ssize_t got = read(run_->started.log.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    // 0: the command and its descendants have closed it. An error: there is nothing to read now.
-    if (got == 0) run_->started.log.Reset();
-    if (got <= 0) return;
-    stream_.Queue(Writer(kLog).Raw(buffer, static_cast<size_t>(got)).Done());
-  } while (drain && stream_.queued() < (4u << 20));
 }
 
 void Session::Fail(const Failure& failure) {

@@ -48,6 +48,10 @@ struct Run {
   bool main_ended = false;
   int status = 0;
   uint64_t kill_at_us = 0, measure_at_us = 0, count_at_us = 0;
+  /** Input that the command has not taken yet. */
+  std::string waiting;
+  /** No more input comes. */
+  bool input_ends = false;
   /** The `next` or `pachctl` that has connected. `asked`: its question is read, and not answered yet. */
   Fd client;
   bool asked = false;
@@ -74,6 +78,9 @@ class Session {
   void Wait();
   void OnTime();
   void ReadLog(bool drain);
+  void ReadStream(Fd* from, Type type, bool drain);
+  void TakeInput(std::string bytes);
+  void WriteInput();
   void ReadClient();
   void AnswerClient(bool there, const Texts& env);
   void Reap();

@@ -6,10 +6,10 @@ import { mkdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { storeHeaderKey } from '../model/keys.ts';
-import type { BuildWatch, Executor } from '../execution/executor.ts';
-import { LocalPool } from '../execution/workers/local-pool.ts';
+import type { BuildWatch, Executor, Worker, WorkerOptions } from '../execution/executor.ts';
+import { LocalPool, type LocalPoolOptions } from '../execution/workers/local-pool.ts';
 import { Session, type Sandbox } from '../execution/workers/session.ts';
-import type { InputsMount } from '../execution/workers/slot.ts';
+import { Slot, type InputsMount } from '../execution/workers/slot.ts';
 import { mountLogPath } from '../local/mounts.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
@@ -33,14 +33,30 @@ export interface SessionRequest {
   readonly idleWorkersMax: number;
 }
 
-/** How a run wants a pipeline's datums run. */
-export interface PoolRequest {
-  readonly workers: number;
+/** What the workers of a pipeline see. */
+export interface BenchRequest {
   readonly inputs: JobInputs;
   readonly signal: AbortSignal;
   /** Told of fields of the spec that the executor has no use for. */
   unused(line: string): void;
 }
+
+/** How a run wants a pipeline's datums run. */
+export interface PoolRequest extends BenchRequest {
+  readonly workers: number;
+}
+
+/** What of a pipeline its workers see. */
+export type RunPipeline = Pick<Pipeline, 'name' | 'spec' | 'code'>;
+
+/** A worker with its slot, for whoever fills it. Disposing of it leaves nothing of the worker. */
+export interface Bench extends AsyncDisposable {
+  readonly worker: Worker;
+  readonly slot: Slot;
+}
+
+/** A folder or file of this machine, shown to commands as it is. */
+export type ShownCode = WorkerOptions['code'][number];
 
 const mountMemoryBytes = 256e6;
 const mountTimeoutMs = 60_000;
@@ -96,15 +112,19 @@ export class RunSession implements AsyncDisposable {
 
   /** Workers for the next job of a pipeline, which see its code. None of the pipeline's jobs may run. */
   async pool(pipeline: Pipeline, request: PoolRequest): Promise<LocalPool> {
-    const { spec, name } = pipeline;
-    const { workers, inputs, signal } = request;
-    const { reader } = this.project;
-    const paths = await this.workers.code(name, reader, await codeEntries(reader, pipeline));
-    const code = spec.code.map(({ to }, index) => ({ from: paths[index] ?? '', to }));
-    const sandbox = { ...(await this.sandbox(spec)), code };
-    for (const line of this.executor.unused({ ...sandbox, slot: this.folder.dir, name })) request.unused(line);
-    const mount = this.executor.inputMounts === 'none' ? undefined : this.mounts.of(name, inputs, signal);
-    return new LocalPool({ session: this.workers, count: workers, sandbox, mount });
+    const placed = await this.place(pipeline, request);
+    return new LocalPool({ session: this.workers, count: request.workers, ...placed });
+  }
+
+  /** One worker as those of `pool`. What `code` shows comes in place of the pipeline's own at the same places. */
+  async bench(pipeline: RunPipeline, request: BenchRequest, code: readonly ShownCode[]): Promise<Bench> {
+    const { sandbox, mount } = await this.place(pipeline, request, code);
+    const open = await this.workers.take(pipeline.name, sandbox);
+    return {
+      worker: open.worker,
+      slot: Slot.prepare({ dir: open.slot, reader: this.project.reader, mount }),
+      [Symbol.asyncDispose]: () => this.workers.close(open),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,6 +135,23 @@ export class RunSession implements AsyncDisposable {
       await this.mounts[Symbol.asyncDispose]();
       await this.folder[Symbol.asyncDispose]();
     }
+  }
+
+  private async place(
+    pipeline: RunPipeline,
+    request: BenchRequest,
+    shown: readonly ShownCode[] = [],
+  ): Promise<Pick<LocalPoolOptions, 'sandbox' | 'mount'>> {
+    const { spec, name } = pipeline;
+    const { inputs, signal } = request;
+    const { reader } = this.project;
+    const paths = await this.workers.code(name, reader, await codeEntries(reader, pipeline));
+    const own = spec.code.map(({ to }, index) => ({ from: paths[index] ?? '', to }));
+    const code = [...own.filter(({ to }) => shown.every((other) => other.to !== to)), ...shown];
+    const sandbox = { ...(await this.sandbox(spec)), code };
+    for (const line of this.executor.unused({ ...sandbox, slot: this.folder.dir, name })) request.unused(line);
+    const mount = this.executor.inputMounts === 'none' ? undefined : this.mounts.of(name, inputs, signal);
+    return { sandbox, mount };
   }
 
   private async sandbox(spec: PipelineSpec): Promise<Omit<Sandbox, 'code'>> {

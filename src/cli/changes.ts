@@ -4,9 +4,9 @@
 import type { ChangeInfo } from '../shown/files.ts';
 import type { Columns } from './output.ts';
 
-const marks: Record<ChangeInfo['change'], string> = { added: '+', removed: '-', changed: '~' };
+export const changeMarks: Record<ChangeInfo['change'], string> = { added: '+', removed: '-', changed: '~' };
 
 export const changeColumns: Columns<ChangeInfo> = [
-  ['', (row) => marks[row.change]],
+  ['', (row) => changeMarks[row.change]],
   ['NAME', (row, { name }) => name(row.path)],
 ];

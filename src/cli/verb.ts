@@ -17,6 +17,8 @@ export interface VerbContext {
 interface Parsed {
   /** Words that no argument took: those after `--`. */
   readonly _: readonly (string | number)[];
+  /** Of verbs that take a command: its words, those after `--`. */
+  readonly '--'?: readonly string[];
   /** Of the options that all verbs have. */
   readonly verbose?: boolean;
 }
@@ -33,6 +35,8 @@ interface Told {
   readonly json?: string;
   /** False for verbs where `-o` names a target instead of an output format. */
   readonly formats?: boolean;
+  /** True for verbs that take the command line of another program after `--`. */
+  readonly takesCommand?: boolean;
   /** True for verbs that store nothing, and that may take long. */
   readonly reads?: boolean;
   readonly conflicts?: readonly Conflict[];

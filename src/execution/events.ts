@@ -74,7 +74,7 @@ export function failureText(failure: DatumFailure): string {
 }
 
 /** How a command ended that failed. */
-function endingText(ending: Ending): string {
+export function endingText(ending: Ending): string {
   switch (ending.kind) {
     case 'exit':
       return `the command ended with exit code ${ending.code}`;

@@ -7,6 +7,7 @@
  * mounts the binds of a command when it starts. Before `run` resolves, it unmounts them and ends
  * every process that the command left.
  */
+import type { Readable } from 'node:stream';
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
 import type { ImageBuild } from '../pipelines/spec/spec.ts';
 
@@ -49,6 +50,28 @@ export interface WorkerOptions {
   readonly hidden: readonly string[];
 }
 
+/** A window that shows a terminal; it tells when its size has changed. */
+export interface TerminalWindow {
+  readonly columns: number;
+  readonly rows: number;
+  on(event: 'resize', listener: () => void): unknown;
+  off(event: 'resize', listener: () => void): unknown;
+}
+
+/** What a command is connected to while it runs, in place of an input that is known and a log. */
+export interface TaskStreams {
+  /** Read as fast as the command takes it, until the command has ended. Whoever made it ends it. */
+  readonly input: Readable;
+  /** The command has a terminal, of this window's size; undefined: pipes. */
+  readonly terminal?: TerminalWindow | undefined;
+  /**
+   * Called with what the command prints; while this has not resolved, the command may have to wait.
+   * `errors`: what came through the pipe of standard error. When it rejects, the command is ended, and
+   * `run` resolves.
+   */
+  write(bytes: Buffer, to: 'output' | 'errors'): Promise<void>;
+}
+
 export interface Task {
   readonly argv: readonly string[];
   readonly stdin?: Buffer | undefined;
@@ -59,6 +82,8 @@ export interface Task {
   readonly outputBytesMax: number;
   /** Called with what the command prints, while it does, both streams in one. Never called after `run` has resolved. */
   log(bytes: Buffer): void;
+  /** In place of `stdin` and `log`, which is not called. Not together with `nextDatum`. */
+  readonly streams?: TaskStreams | undefined;
   /** Ends the command. */
   readonly signal?: AbortSignal | undefined;
   /**

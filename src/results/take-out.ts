@@ -9,7 +9,7 @@ import { nameOfText, textOfName } from '../model/paths.ts';
 import type { OutsideLinks } from '../model/records/pipelines.ts';
 import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
-import { storeStream } from '../versions/content.ts';
+import { storeStream, type ContentSink } from '../versions/content.ts';
 import { Directories, type Directory } from '../versions/directories.ts';
 import { ingestFolder } from '../versions/writing/ingest.ts';
 import type { Upload } from '../versions/upload.ts';
@@ -18,7 +18,8 @@ import { follow } from './links.ts';
 
 export interface TakeOutOptions {
   readonly reader: BlobReader;
-  readonly upload: Upload;
+  /** Where what is found goes. */
+  readonly sink: ContentSink;
   readonly datum: Datum;
   /** The folder that the command saw as /pfs/out. */
   readonly folder: string;
@@ -39,14 +40,14 @@ export interface Output {
 
 /** Throws PachError naming what can't be stored, as the command knows it. */
 export async function takeOut(options: TakeOutOptions): Promise<Output> {
-  const { reader, upload, datum, folder, signal } = options;
-  const directories = new Directories(reader, upload.nodes);
+  const { reader, sink, datum, folder, signal } = options;
+  const directories = new Directories(reader, sink.nodes);
   let outside: OutsideLinks | undefined;
   let mayHaveEmptyFolders = false;
   try {
     const directory = await ingestFolder(
       {
-        sink: { data: upload.data, nodes: upload.nodes },
+        sink,
         directories,
         progress: () => undefined,
         skipped(path, why) {

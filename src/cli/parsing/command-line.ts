@@ -116,7 +116,11 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
     .options(yargsOptions(commonOptions))
     .scriptName(`pach ${name}`)
     .detectLocale(false)
-    .parserConfiguration({ 'parse-positional-numbers': false, 'parse-numbers': false })
+    .parserConfiguration({
+      'parse-positional-numbers': false,
+      'parse-numbers': false,
+      'populate--': verb.takesCommand === true,
+    })
     .strict()
     .exitProcess(false)
     .version(false)
@@ -135,11 +139,16 @@ function parserOf(verb: Verb, words: readonly string[]): Argv {
     (args) => {
       // What a verb takes several of; an argument can't be given twice.
       const several = Object.entries(verb.options).filter(([, { type }]) => type === 'list');
-      const array = [...several.flatMap(([key, { alias }]) => [key, alias]), ...Object.keys(verb.arguments)];
+      const ofCommand = ['_', '--'];
+      const array = [
+        ...several.flatMap(([key, { alias }]) => [key, alias]),
+        ...Object.keys(verb.arguments),
+        ...ofCommand,
+      ];
       for (const [key, value] of Object.entries(args)) {
         // yargs gives `secrets-from` as `secretsFrom` too.
         const written = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-        if (key === '_' || !Array.isArray(value) || array.includes(key) || array.includes(written)) continue;
+        if (!Array.isArray(value) || array.includes(key) || array.includes(written)) continue;
         throw new PachError('usage', { what: key.length > 1 ? `--${key}` : `-${key}`, why: 'it is given twice' });
       }
       throw new Parsed(args);
@@ -188,8 +197,9 @@ const plurals: Readonly<Record<string, string>> = {
 /** A lone `-` tied to its option: the parser would not take it for a value. */
 function readable(words: readonly string[]): string[] {
   const tied: string[] = [];
-  for (const word of words) {
-    const before = tied.at(-1);
+  const end = words.indexOf('--');
+  for (const [at, word] of words.entries()) {
+    const before = end === -1 || at < end ? tied.at(-1) : undefined;
     if (word === '-' && before !== undefined && /^-(\w|-\w[\w-]*)$/.test(before)) tied[tied.length - 1] = `${before}=-`;
     else tied.push(word);
   }

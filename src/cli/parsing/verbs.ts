@@ -8,6 +8,7 @@ import { inspectCommitVerb, listCommitVerb, logVerb } from '../verbs/commits.ts'
 import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
 import { fsckVerb } from '../verbs/fsck.ts';
 import { gcVerb } from '../verbs/gc.ts';
+import { debugVerb } from '../verbs/debug.ts';
 import { drawVerb } from '../verbs/draw.ts';
 import { completionVerb } from '../verbs/completion.ts';
 import { devVerb } from '../verbs/dev.ts';
@@ -112,6 +113,7 @@ export const verbGroups: readonly VerbGroup[] = [
       inspectDatumVerb,
       restartDatumVerb,
       whyVerb,
+      debugVerb,
       profileVerb,
       getCodeVerb,
     ],

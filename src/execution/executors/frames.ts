@@ -6,8 +6,17 @@ import { PachError } from '../../base/errors.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
 
 /** Types of frames, each way. */
-export const toLauncher = { setup: 1, run: 2, kill: 3, datum: 4, hold: 5 } as const;
-export const fromLauncher = { ready: 65, log: 66, exit: 67, next: 68, failure: 69, held: 70 } as const;
+export const toLauncher = { setup: 1, run: 2, kill: 3, datum: 4, hold: 5, input: 6, inputEnd: 7, resize: 8 } as const;
+export const fromLauncher = {
+  ready: 65,
+  log: 66,
+  exit: 67,
+  next: 68,
+  failure: 69,
+  held: 70,
+  errors: 71,
+  taken: 72,
+} as const;
 
 export const protocolVersion = 1;
 const sentBytesMax = 64 << 20;
@@ -43,6 +52,11 @@ export class FrameWriter {
 
   blob(value: Buffer): this {
     return this.u32(value.length).push(value);
+  }
+
+  /** What fills the rest of the frame. */
+  raw(value: Buffer): this {
+    return this.push(value);
   }
 
   /** Names in it may be other bytes than UTF-8, as `textOfName` gives them. */

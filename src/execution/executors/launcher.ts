@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { assert, isPachError, PachError } from '../../base/errors.ts';
-import type { Ending, Exit, SecretFile, Task } from '../executor.ts';
+import type { Ending, Exit, SecretFile, Task, TaskStreams } from '../executor.ts';
 import {
   FrameReader,
   FrameSplitter,
@@ -16,6 +16,7 @@ import {
   toLauncher,
 } from './frames.ts';
 import type { Frame } from './frames.ts';
+import { Relay } from './relay.ts';
 
 /** What a launcher with `--namespaces` makes its sandbox of. */
 export interface LauncherSandbox {
@@ -52,6 +53,8 @@ export interface LauncherSetup {
 /** A command that runs, or a setup: at most one at a time. */
 interface Pending {
   readonly task?: Task;
+  /** Of a task with streams. */
+  readonly relay?: Relay | undefined;
   readonly resolve: (exit: Exit | undefined) => void;
   readonly reject: (error: Error) => void;
   /** What `nextDatum` threw: the run rejects with it once the command has ended. */
@@ -145,11 +148,14 @@ export class Launcher implements AsyncDisposable {
       .u64(Math.ceil(task.timeoutMs ?? 0))
       .u64(task.outputBytesMax)
       .u8(task.nextDatum !== undefined);
+    const { streams } = task;
+    if (streams) frame.u8(streams.terminal ? 2 : 1);
+    if (streams?.terminal) frame.u32(streams.terminal.columns).u32(streams.terminal.rows);
     if (task.signal?.aborted === true) return { ending: { kind: 'aborted' }, wallMs: 0, cpuMs: 0, memoryBytesPeak: 0 };
     const kill = (): void => this.send(new FrameWriter(toLauncher.kill).done());
     task.signal?.addEventListener('abort', kill);
     try {
-      const exit = await this.ask(frame.done(), task);
+      const exit = await this.ask(frame.done(), task, kill);
       assert(exit, 'a run ends with an exit');
       return exit;
     } finally {
@@ -164,14 +170,21 @@ export class Launcher implements AsyncDisposable {
     await this.closed;
   }
 
-  private ask(frame: Buffer, task?: Task): Promise<Exit | undefined> {
+  private ask(frame: Buffer, task?: Task, kill?: () => void): Promise<Exit | undefined> {
     assert(!this.pending, 'a launcher runs one command at a time');
     const { broken } = this;
     if (broken) return Promise.reject(broken);
     return new Promise((resolve, reject) => {
-      this.pending = { ...(task && { task }), resolve, reject };
       this.send(frame);
+      const relay = task?.streams && kill && this.relay(task.streams, kill);
+      this.pending = { ...(task && { task }), relay, resolve, reject };
     });
+  }
+
+  private relay(streams: TaskStreams, cut: () => void): Relay {
+    const { stream } = this;
+    const send = (frame: Buffer): void => this.send(frame);
+    return new Relay({ streams, send, cut, pause: () => stream.pause(), resume: () => stream.resume() });
   }
 
   private send(frame: Buffer): void {
@@ -200,7 +213,12 @@ export class Launcher implements AsyncDisposable {
       if (reader.u8() !== protocolVersion) throw malformed();
       this.settle(undefined);
     } else if (type === fromLauncher.log && pending.task) {
-      pending.task.log(payload);
+      if (pending.relay) pending.relay.write(payload, 'output');
+      else pending.task.log(payload);
+    } else if (type === fromLauncher.errors && pending.relay) {
+      pending.relay.write(payload, 'errors');
+    } else if (type === fromLauncher.taken && pending.relay) {
+      pending.relay.taken(reader.u32());
     } else if (type === fromLauncher.next && pending.task?.nextDatum) {
       if (pending.answering) throw malformed();
       pending.answering = this.answer(pending, reader.u8() === 1).finally(() => delete pending.answering);
@@ -225,6 +243,7 @@ export class Launcher implements AsyncDisposable {
     const { pending } = this;
     this.pending = undefined;
     pending?.held?.(false);
+    await pending?.relay?.close();
     await pending?.answering;
     if (pending) settle(pending);
   }

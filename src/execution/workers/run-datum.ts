@@ -130,7 +130,7 @@ export class Attempt {
     const begun = performance.now();
     try {
       const result = await this.options.publisher.write(async (upload) => {
-        const out = await takeOut({ reader, upload, datum, folder: slot.out, signal });
+        const out = await takeOut({ reader, sink: upload, datum, folder: slot.out, signal });
         if (held && !(await held())) throw wentOn();
         this.uploadMs += performance.now() - begun;
         return this.store(upload, 'success', '', out);

@@ -49,14 +49,19 @@ export class PfsSource implements Source {
   async find(files: Files): Promise<Pair> {
     const [file] = files;
     if (!file || files.length > 1 || !sameLeaf(file.input, this.input) || !this.glob.matches(file.path)) return {};
-    const names = parsePath(file.path);
+    return this.at(file.path);
+  }
+
+  /** What lies at a path that the pattern matches. */
+  async at(path: string): Promise<Pair> {
+    const names = parsePath(path);
     const [before, after] = await Promise.all(
       [this.before, this.after].map(async (version) => {
         const entry = version && (await this.directories.find(version.root, names));
         return entry && isMeant(this.glob, entry) ? entry : undefined;
       }),
     );
-    return this.pair(file.path, before, after);
+    return this.pair(path, before, after);
   }
 
   private pair(path: string, before: TreeEntry | undefined, after: TreeEntry | undefined): Pair {

@@ -169,6 +169,23 @@ export async function findDatum(reader: BlobReader, job: Job, text: string): Pro
   throw new PachError('not-found', { what: `datum ${text}`, why, next: `pach list datum ${job.id}` });
 }
 
+/** The newest failed datum of the newest of these jobs that has one. `jobs`: newest first. */
+export async function newestFailure(
+  reader: BlobReader,
+  jobs: readonly Job[],
+): Promise<{ readonly job: Job; readonly datum: JobDatum } | undefined> {
+  for (const job of jobs) {
+    let newest: JobDatum | undefined;
+    if (job.counts.failed === 0) continue;
+    for await (const datum of datumsOf(reader, job)) {
+      if (datum.outcome.state !== 'failed') continue;
+      if (!newest || datum.outcome.stats.startedMs > newest.outcome.stats.startedMs) newest = datum;
+    }
+    if (newest) return { job, datum: newest };
+  }
+  return undefined;
+}
+
 /** What a result's tree holds. */
 export interface ResultTree {
   readonly out: DirectoryContent | undefined;

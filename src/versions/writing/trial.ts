@@ -41,9 +41,7 @@ export async function trySync(project: Project, request: TrialRequest): Promise<
   const branch = await snapshot.maybeBranch(repo, request.branch);
   if (branch) mayChange(branch);
   const base = branch?.head && rootOf(await snapshot.commitAt(branch.head.commit));
-  const memory = new NodeMemory(project.reader);
-  const directories = new Directories(memory, memory);
-  const sink: ContentSink = { data: { add: namesOnly }, nodes: memory };
+  const { sink, directories } = trialSink(project.reader);
   await using seen = new SeenFolders(project, request);
   const source = { kind: 'path', path: folder, recursive: true, deleteOthers } as const;
   const own = new OwnFolders(project.options.store);
@@ -70,6 +68,12 @@ export async function trySync(project: Project, request: TrialRequest): Promise<
   }
   const isSame = base?.ref.hash.equals(root?.ref.hash ?? base.ref.hash) ?? root === undefined;
   return { changes: changes(), isSame, unreadable: unreadable.paths };
+}
+
+/** Takes contents as a put does, and stores nothing. `directories` finds what it took, and what `stored` has. */
+export function trialSink(stored: NodeSource): { readonly sink: ContentSink; readonly directories: Directories } {
+  const memory = new NodeMemory(stored);
+  return { sink: { data: { add: namesOnly }, nodes: memory }, directories: new Directories(memory, memory) };
 }
 
 /** Where chunks would be referred to. */
