@@ -80,7 +80,7 @@ test('a Python error with its file and line first; mended, it goes; what was bef
     expect.stringMatching(/^ {2}│ NameError: /),
     '  1 other datum failed in the same way',
     '',
-    'enter rerun  d diff  w why  ↑↓ other  q quit',
+    'f only failed  enter rerun  d diff  w why  ↑↓ other  q quit',
   ]);
 
   await development.save(copies('"x"'));
@@ -118,11 +118,29 @@ test('what differs from production, and a run again that finds nothing to do', a
   expect(lastSave(again)).toContain('p from the last save: nothing\n');
 });
 
+test('only what failed, through saves; then all of it', async () => {
+  const fails = (name: string): string => `${copies('"x"')}    assert name != "${name}", "odd"\n`;
+  await using development = await Development.make(fails('a'));
+  await using terminal = await development.start();
+  await terminal.waitFor(/\d s · 2 ran, 0 known, 1 failed\n[^]*q quit/);
+  await terminal.type('f');
+  await terminal.waitFor((screen) => /only 1 datum that failed: 1 left out\n[^]*a all/.test(lastSave(screen)));
+  // b is not looked at.
+  await development.save(fails('b'));
+  await terminal.waitFor((screen) =>
+    /^saved .*\d s · 1 ran, 0 known · .*\nonly 1 datum that failed: 1 left out\n/.test(lastSave(screen)),
+  );
+  await terminal.type('a');
+  const all = await terminal.waitFor((screen) => /\d s · 1 ran, 1 known, 1 failed\n[^]*q quit/.test(lastSave(screen)));
+  expect(lastSave(all)).not.toContain('left out');
+  expect(lastSave(all)).toMatch(/\n✗ src\/main\.py:4: AssertionError: odd\n/);
+});
+
 test('another size: lines that fit, and none of the old ones', async () => {
   await using development = await Development.make(copies('text'));
   await using terminal = await development.start();
-  await terminal.waitFor(/same way[^]*q quit/);
-  await terminal.resize(40, 20);
+  await terminal.waitFor(/\d s · 2 ran, 0 known, 2 failed\n[^]*q quit/);
+  await terminal.resize(40, 24);
   const narrow = await terminal.waitFor(/^✗ src\/main.py:3$/m);
   expect(lastSave(narrow).split('\n').slice(0, 4)).toEqual([
     expect.stringMatching(/^started [\d:]{8} · \d+\.\d\d s$/),
@@ -130,9 +148,10 @@ test('another size: lines that fit, and none of the old ones', async () => {
     '✗ src/main.py:3',
     "  NameError: name 'text' is not",
   ]);
-  await terminal.resize(100, 30);
-  const wide = await terminal.waitFor(/q quit$/);
-  for (const once of [/^started /gm, /✗/g, /q quit/g]) expect(wide.match(once)).toHaveLength(1);
+  await terminal.resize(100, 24);
+  await terminal.waitFor(/q quit$/);
+  const all = await terminal.history();
+  for (const once of [/^started /gm, /✗/g, /q quit/g]) expect(all.match(once)).toHaveLength(1);
   await terminal.type('q');
   await givenBack(terminal, 0);
 });
@@ -143,7 +162,7 @@ test.each([
 ])('%s gives the terminal back', async (_, end) => {
   await using development = await Development.make(copies('text'));
   await using terminal = await development.start();
-  await terminal.waitFor(/2 failed\n[^]*q quit/);
+  await terminal.waitFor(/\d s · 2 ran, 0 known, 2 failed\n[^]*q quit/);
   await end(development, terminal);
   expect(await givenBack(terminal, 130)).toContain('✗ src/main.py:3');
 });

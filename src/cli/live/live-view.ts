@@ -126,6 +126,7 @@ export class LiveView implements Disposable {
     const failed = save?.failed.length ?? 0;
     return [
       ...(selection.kind === 'all' ? [] : ['a all']),
+      ...(failed > 0 && selection.kind !== 'failed' ? ['f only failed'] : []),
       'enter rerun',
       'd diff',
       ...(datumShown(this.state) ? ['w why'] : []),
