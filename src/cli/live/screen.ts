@@ -11,6 +11,7 @@ const hideCursor = '\u001b[?25l';
 const showCursor = '\u001b[?25h';
 const eraseBelow = '\u001b[J';
 const eraseLine = '\u001b[2K';
+const oneRight = '\u001b[C';
 const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface Terminal {
@@ -87,7 +88,7 @@ export class Screen implements Disposable {
   private changeTo(lines: readonly string[]): string {
     const before = this.shown;
     this.shown = lines;
-    if (lines.length === 0) return toFirst(before.length) + eraseBelow;
+    if (lines.length === 0) return erased(before.length);
     let row = Math.max(0, before.length - 1);
     let text = '';
     for (const [at, line] of lines.entries()) {
@@ -107,13 +108,14 @@ export class Screen implements Disposable {
     const columns = this.terminal.output.columns || 80;
     const above = this.shown.slice(0, -1).map((line) => Math.max(1, Math.ceil(widthOf(line) / columns)));
     this.shown = [];
-    return toFirst(above.reduce((sum, rows) => sum + rows, 1)) + eraseBelow;
+    return erased(above.reduce((sum, rows) => sum + rows, 1));
   }
 }
 
-/** From the last of so many lines to the first. */
-function toFirst(lines: number): string {
-  return `\r${moved(1 - Math.max(1, lines))}`;
+/** Without the rows that end where the cursor is, which is at the first of them then. */
+function erased(rows: number): string {
+  // Not all from the corner of the screen on: tmux keeps in its history what is erased in this way.
+  return `\r${moved(1 - Math.max(1, rows))}${eraseLine}${oneRight}${eraseBelow}\r`;
 }
 
 /** Rows down, which makes new ones at the end of the screen, or up. */
