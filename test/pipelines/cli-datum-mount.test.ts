@@ -54,7 +54,6 @@ const named = (line: DatumLine | undefined): object => ({ id: line?.id, files: l
 const pfs = (repo: string, glob: string, more: object = {}): object => ({ pfs: { repo, glob, ...more } });
 const inputs: Record<string, object> = {
   glob: pfs('in', '/*'),
-  files: pfs('in', '/*/*.png'),
   whole: pfs('in', '/'),
   empty: pfs('in', '/*', { empty_files: true }),
   join: {
@@ -64,7 +63,7 @@ const inputs: Record<string, object> = {
     ],
   },
   group: { group: [pfs('in', '/(*)/**', { group_by: '$1' }), pfs('labels', '/(*).csv', { group_by: '$1' })] },
-  cross: { cross: [pfs('in', '/*'), pfs('labels', '/*.csv', { empty_files: true })] },
+  cross: { cross: [pfs('in', '/[at]*'), pfs('labels', '/[12].csv', { empty_files: true })] },
   union: { union: [pfs('in', '/a', { name: 'both' }), pfs('labels', '/*', { name: 'both' })] },
 };
 
@@ -102,7 +101,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       expect(mount).toMatchObject({ datum: { index: listed.length, ...named(listed.at(-1)) } });
       await here.must('pach unmount pfs');
     }
-  }, 120_000);
+  }, 240_000);
 
   test('what is open stays; what is opened next is of the next datum', async () => {
     await using here = await placeOf(who);
@@ -164,12 +163,10 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     await mounted(here, 'one.json');
     const [mount] = await here.place.mounts();
     const text = await here.must(`set -e; exec 3< pfs/in/a/1.png; cd pfs/in/a; at=$OLDPWD
-      (cd $at; pach datum goto pfs 3 > /dev/null; readlink pfs/out); kill -9 ${mount?.pid}
-      cat <&3; echo; cat 1.png; ls; cd $at; find pfs/in; readlink pfs/out; pach datum prev pfs > /dev/null; cat pfs/in/a/2.png`);
-    const [out = '', , , ...rest] = text.split('\n');
-    expect(text.split('\n').slice(1, 3)).toEqual(['one', 'one1.png']);
-    expect([rest, text.includes(`${out}\ntwo`)]).toEqual([[...rest], true]);
-    expect(text).toContain('pfs/in\npfs/in/b\npfs/in/b/1.png\n');
+      (cd $at; pach datum goto pfs 3 > /dev/null; readlink pfs/out > out); kill -9 ${mount?.pid}
+      cat <&3; echo; ls; cat 1.png; echo; cd $at; find pfs/in -type f; readlink pfs/out | cmp - out
+      pach datum prev pfs > /dev/null; cat pfs/in/a/2.png`);
+    expect(text).toBe('one\n1.png\none\npfs/in/b/1.png\ntwo');
     const [now] = await here.place.mounts();
     expect(now?.pid).not.toBe(mount?.pid);
   });
