@@ -18,7 +18,7 @@
  */
 import { isPachError, PachError } from '../base/errors.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
-import { setPipelines } from '../pipelines/editing/edit-pipelines.ts';
+import { dropVersions, setPipelines } from '../pipelines/editing/edit-pipelines.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -189,6 +189,13 @@ export class DevLoop implements DevCommands {
     const { project, branch, signal, executor } = this.options;
     this.hasFiles = false;
     const specs = withSelection(await this.options.readSpecs(), this.selection);
+    // Others are not what somebody tried on this branch some day.
+    if (this.graph === emptyGraph)
+      await dropVersions(
+        project,
+        branch,
+        specs.map(({ name }) => name),
+      );
     await setPipelines(project, specs, {
       update: true,
       branch,

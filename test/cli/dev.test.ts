@@ -306,3 +306,29 @@ END`);
   expect(await here.read(`p@${branch}:/seen`)).toBe('red\nthree\n');
   expect(await dev.interrupt()).toBe(130);
 });
+
+test('what a spec depends on is as in production, whatever was tried on the branch before', async () => {
+  await using here = await made();
+  await here.ran('-f p.json');
+  await here.spec('q', 'cat /pfs/p/a > /pfs/out/a', { input: { pfs: { repo: 'p', glob: '/' } } });
+  await writeFile(join(here.place.dir, 'src/main.sh'), says('tried'));
+  {
+    await using dev = new Dev(here, ['-f', 'p.json']);
+    await dev.next('settled');
+    await dev.interrupt();
+  }
+  await using dev = new Dev(here, ['-f', 'q.json']);
+  await dev.next('settled');
+  expect(await here.read(`q@${branch}:/a`)).toBe('one\n');
+});
+
+test('a container whose command ignores SIGTERM does not keep what is saved from running', async () => {
+  await using here = await made('root', "trap '' TERM; while :; do sleep 1; done\n");
+  await using dev = new Dev(here, ['-f', 'p.json', '--executor', 'docker']);
+  await dev.next('datumBegun');
+  await dev.save('src/main.sh', says('two'));
+  await dev.next('restarted');
+  expect(await dev.job()).toMatchObject({ state: 'success', datums: { total: 3, failed: 0 } });
+  await dev.next('settled');
+  expect(await here.read(`p@${branch}:/a`)).toBe('two\n');
+});

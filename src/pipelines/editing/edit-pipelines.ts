@@ -69,8 +69,12 @@ export async function setPipelines(
   for (const spec of specs) {
     const bytes = checkedBytes(spec);
     const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
-    const code = await storeCode(project, begun.upload, spec.code, options);
-    if (specRef) prepared.push({ spec, specRef, code, codeOrigin: await originOf(spec.code) });
+    // git may take longer than all else.
+    const [code, codeOrigin] = await Promise.all([
+      storeCode(project, begun.upload, spec.code, options),
+      originOf(spec.code),
+    ]);
+    if (specRef) prepared.push({ spec, specRef, code, codeOrigin });
   }
   const names = specs.map(({ name }) => name).join(', ');
   return await project.update(
@@ -93,6 +97,16 @@ function checkedBytes(spec: PipelineSpec): Buffer {
     what: `pipeline ${spec.name}`,
     why: 'its spec is too large to store',
     next: 'move data into a repo, and code into dev.code',
+  });
+}
+
+/** Makes all pipelines but these on a branch what they are in production, as far as they are there. */
+export async function dropVersions(project: Project, branch: string, but: readonly string[]): Promise<void> {
+  await project.update(`drop versions on branch ${branch}`, async (change) => {
+    for (const { name } of await listPipelines(change.snapshot)) {
+      const own = but.includes(name) ? undefined : await maybePipeline(change.snapshot, name, branch);
+      if (own && (await maybePipeline(change.snapshot, name))) change.delete(pipelineKey(name, branch));
+    }
   });
 }
 
