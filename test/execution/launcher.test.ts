@@ -90,6 +90,8 @@ describe('a launcher', () => {
       'a variable without a name': new FrameWriter(toLauncher.setup).u8(protocolVersion).texts(['=x']).done(),
       'no program': Buffer.concat([setup, runFrame([]).done()]),
       'a flag of 2': Buffer.concat([setup, new FrameWriter(toLauncher.run).texts(['true']).texts([]).u8(2).done()]),
+      'streams of a fourth kind': Buffer.concat([setup, runFrame(['true']).u8(3).done()]),
+      'a terminal without a size': Buffer.concat([setup, runFrame(['true']).u8(2).u32(80).done()]),
       'binds without a sandbox': Buffer.concat([
         setup,
         new FrameWriter(toLauncher.run)
@@ -111,6 +113,10 @@ describe('a launcher', () => {
     for (const { name, code, text } of ends) {
       expect({ name, code, says: text.includes(noMeaning) }).toEqual({ name, code: 1, says: true });
     }
+    const input = new FrameWriter(toLauncher.input).raw(Buffer.from('early')).done();
+    const alone = new FrameWriter(toLauncher.resize).u32(80).u32(24).done();
+    const unheard = await answer(Buffer.concat([setup, input, alone, new FrameWriter(toLauncher.inputEnd).done()]));
+    expect(unheard.code).toBe(0);
     const other = await answer(new FrameWriter(toLauncher.setup).u8(2).done());
     expect(other).toMatchObject({ code: 1, text: expect.stringContaining('another version') as string });
   });
