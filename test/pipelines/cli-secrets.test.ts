@@ -118,9 +118,16 @@ try: pach create secret -f FILE
 
 test('commands see nothing of the sources themselves', async () => {
   await using here = await withSecrets();
-  await here.spec('spy', `cat ${here.place.dir}/.env ${here.place.dir}/secrets/unnamed/key >> /pfs/out/seen || :`);
-  await here.ran('-f spy.json --secrets-from file:.env --secrets-from dir:secrets');
-  expect(await here.read('spy@master:/seen')).toBe('');
+  // Commands have a /tmp of their own, so the sources lie elsewhere.
+  const dir = (await here.must('mktemp -d /var/tmp/pach-secrets-XXXXXX')).trim();
+  try {
+    await here.must(`mv .env secrets ${dir}; echo plain > ${dir}/plain; chmod 755 ${dir}`);
+    await here.spec('spy', `cat ${dir}/plain ${dir}/.env ${dir}/secrets/unnamed/key > /pfs/out/seen || :`);
+    await here.ran(`-f spy.json --secrets-from file:${dir}/.env --secrets-from dir:${dir}/secrets`);
+    expect(await here.read('spy@master:/seen')).toBe('plain\n');
+  } finally {
+    await here.must(`rm -r ${dir}`);
+  }
 });
 
 test('a source in the code of a pipeline is refused, since code is stored, unless it is left out of that', async () => {
