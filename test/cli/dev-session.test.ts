@@ -45,6 +45,6 @@ END`);
   );
   await terminal.type('q');
   expect(await terminal.exitCode()).toBe(0);
-  const shown = /<!-- recorded -->\n```text\n([\s\S]*?)```/.exec(await readFile(join(root, 'README.md'), 'utf8'))?.[1];
+  const shown = /```text\n(watching[\s\S]*?)```/.exec(await readFile(join(root, 'README.md'), 'utf8'))?.[1];
   expect(normal(screen)).toBe(normal(shown ?? ''));
 });
