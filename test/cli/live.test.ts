@@ -80,7 +80,7 @@ test('a Python error with its file and line first; mended, it goes; what was bef
     expect.stringMatching(/^ {2}│ NameError: /),
     '  1 other datum failed in the same way',
     '',
-    'f only failed  enter rerun  d diff  w why  ↑↓ other  q quit',
+    'f only failed  enter rerun  s shell  d diff  w why  ↑↓ other  q quit',
   ]);
 
   await development.save(copies('"x"'));
@@ -149,7 +149,9 @@ test('another size: lines that fit, and none of the old ones', async () => {
     "  NameError: name 'text' is not",
   ]);
   await terminal.resize(100, 24);
-  const wide = await terminal.waitFor((screen) => /^✗ src\/main.py:3: NameError: .*not defined/m.test(lastSave(screen)));
+  const wide = await terminal.waitFor((screen) =>
+    /^✗ src\/main.py:3: NameError: .*not defined/m.test(lastSave(screen)),
+  );
   expect(lastSave(wide)).toMatch(/q quit$/);
   await terminal.type('q');
   await givenBack(terminal, 0);
@@ -186,6 +188,19 @@ test('nothing of a log or a name acts on the terminal', async () => {
   expect(lastSave(screen)).toContain(String.raw`│ \u001b[2J\u001b[Hgone\u001b]0;title\u0007 red`);
   expect(lastSave(screen)).toContain(String.raw`✗ \u001b[2J\u001b[Hgone\u001b]0;title\u0007 red`);
   expect(lastSave(screen)).toMatch(/reads '.*'\$'\\033''\[2Jx'/);
+});
+
+test('a shell where the datum failed; leaving it comes back to the screen', async () => {
+  await using development = await Development.make(copies('text'));
+  await using terminal = await development.start();
+  await terminal.waitFor(/\d s · 2 ran, 0 known, 2 failed\n[^]*q quit/);
+  await terminal.type('s');
+  await terminal.waitFor(/exit ends the shell\n[^]*[#$] ?$/);
+  await terminal.type('echo here; ls /pfs/in; exit\n');
+  const back = await terminal.waitFor(/\nhere\n[ab]\n[^]*\nstarted [^]*q quit$/);
+  expect(back).toContain('the job stored none');
+  await terminal.type('q');
+  await givenBack(terminal, 0);
 });
 
 test('Ctrl-Z stops it and gives the terminal back; continued, it goes on', async () => {

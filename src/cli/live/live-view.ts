@@ -14,13 +14,15 @@ import type { Key } from './keys.ts';
 import { beginningLines, liveLines, pastLines } from './lines.ts';
 import type { View } from './rows.ts';
 import { Screen, type Terminal } from './screen.ts';
-import { atFirst, datumShown, next, type LiveEvent, type LiveState } from './state.ts';
+import { atFirst, datumShown, failedShown, next, type LiveEvent, type LiveState } from './state.ts';
 
 export interface LiveOptions {
   readonly terminal: Terminal;
   readonly project: Project;
   readonly color: boolean;
   readonly cwd: string;
+  /** A shell in a datum's environment, on the terminal. Resolves when it has ended; never throws. */
+  shell(job: string, datum: string): Promise<void>;
 }
 
 /** Lines may change as often. */
@@ -36,6 +38,7 @@ export class LiveView implements Disposable {
   private drawnAt = 0;
   private drawTimer: NodeJS.Timeout | undefined;
   private readonly ticks: NodeJS.Timeout;
+  private isOver = false;
   /** Aborted when what it is about is not shown any more. */
   private comparing = new AbortController();
 
@@ -66,6 +69,7 @@ export class LiveView implements Disposable {
   };
 
   [Symbol.dispose](): void {
+    this.isOver = true;
     clearInterval(this.ticks);
     clearTimeout(this.drawTimer);
     this.comparing.abort();
@@ -128,6 +132,7 @@ export class LiveView implements Disposable {
       ...(selection.kind === 'all' ? [] : ['a all']),
       ...(failed > 0 && selection.kind !== 'failed' ? ['f only failed'] : []),
       'enter rerun',
+      ...(failed > 0 ? ['s shell'] : []),
       'd diff',
       ...(datumShown(this.state) ? ['w why'] : []),
       ...(failed > 1 ? ['↑↓ other'] : []),
@@ -163,10 +168,23 @@ export class LiveView implements Disposable {
         this.screen.release();
         return void process.kill(process.pid, 'SIGTSTP');
       case 's':
+        return void this.shell();
     }
   };
 
+  /** Lends the terminal to a shell. What the loop tells meanwhile is drawn afterwards. */
+  private async shell(): Promise<void> {
+    const shown = failedShown(this.state);
+    if (!shown) return;
+    this.screen.release();
+    // A stream that was paused stays so for those who listen to it next.
+    this.options.terminal.input.resume();
+    await this.options.shell(shown.job, shown.datum.id);
+    this.continued();
+  }
+
   private readonly continued = (): void => {
+    if (this.isOver) return;
     this.screen.open();
     this.draw();
   };

@@ -11,7 +11,8 @@ import { standardInput } from '../stdin.ts';
 import { DevPrinter } from '../dev-printer.ts';
 import { LiveView } from '../live/live-view.ts';
 import { executorOption, explainEnvOption, secretsFromOption } from '../parameters.ts';
-import { verb } from '../verb.ts';
+import { verb, type VerbContext } from '../verb.ts';
+import { debugVerb } from './debug.ts';
 
 export const devVerb = verb({
   name: 'dev',
@@ -52,7 +53,7 @@ export const devVerb = verb({
     }
     const uses = codeOf(code);
     await using opened = await openProject(settings, { create: true });
-    using live = output.isForPeople ? liveView(opened.project, output.color) : undefined;
+    using live = output.isForPeople ? liveView(opened.project, secretsFrom, { settings, output, signal }) : undefined;
     const printer = new DevPrinter(output);
     const developing = develop(settings, opened, {
       path: file,
@@ -72,7 +73,17 @@ export const devVerb = verb({
   },
 });
 
-function liveView(project: Project, color: boolean): LiveView {
-  const terminal = { input: process.stdin, output: process.stdout };
-  return new LiveView({ terminal, project, color, cwd: process.cwd() });
+function liveView(project: Project, secretsFrom: readonly string[], context: VerbContext): LiveView {
+  const { output } = context;
+  return new LiveView({
+    terminal: { input: process.stdin, output: process.stdout },
+    project,
+    color: output.color,
+    cwd: process.cwd(),
+    async shell(job, datum) {
+      await debugVerb
+        .run({ job, datum, code: [], 'secrets-from': secretsFrom }, context)
+        .catch((error: unknown) => output.error(error));
+    },
+  });
 }
