@@ -84,7 +84,9 @@ test('a Python error with its file and line first; mended, it goes; what was bef
   ]);
 
   await development.save(copies('"x"'));
-  const mended = await terminal.waitFor(/production has no output yet/);
+  const mended = await terminal.waitFor((screen) =>
+    /\d s · 2 ran, 0 known · [^]*production has no output yet/.test(lastSave(screen)),
+  );
   expect(mended).toMatch(/^started .* 2 failed\n✗ src\/main\.py:3: .*\n {2}and 1 more failed\nsaved /m);
   const rows = lastSave(mended).split('\n');
   expect(rows[0]).toMatch(/^saved [\d:]{8} · \d+\.\d\d s · 2 ran, 0 known · src\/main\.py$/);
