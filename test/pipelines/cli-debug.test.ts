@@ -30,7 +30,7 @@ const ways: Way[] = [['user', 'process'], ...(isRoot ? asRoot : [])];
 
 async function containers(): Promise<object[]> {
   if (!isRoot) return [];
-  return engine.docker.listContainers({ all: true, filters: { label: ['dev.pachmount.worker=p-0'] } });
+  return engine.docker.listContainers({ all: true, filters: { label: ['dev.pachmount.worker=looked-0'] } });
 }
 
 /** Writes down all that a command sees of its environment. */
@@ -54,12 +54,12 @@ class DebugPlace implements AsyncDisposable {
     await here.must(`head -c 3000000 /dev/zero > big; pach put file in@master:/large -f big
       mkdir app; echo then > app/version`);
     const spec = executor === 'docker' ? { image } : {};
-    await here.spec('p', look, {
+    await here.spec('looked', look, {
       transform: { ...spec, env: { MODE: 'x' } },
       dev: { code: [{ from: './app', to: '/app' }] },
     });
     const run = await here.shell(
-      `DOCKER_HOST=${engine?.host} pach run pipeline -f p.json --executor ${executor} -o json`,
+      `DOCKER_HOST=${engine?.host} pach run pipeline -f looked.json --executor ${executor} -o json`,
     );
     const { job } = JSON.parse(run.stdout) as { job: string };
     return new DebugPlace(here, job);
@@ -91,8 +91,8 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
     // What came since: other files, other code, another spec.
     await here.put('in', { a: 'longer than before', more: '1' });
     await here.must('pach delete file in@master:/large; echo now > app/version');
-    await here.spec('p', 'true', { dev: { code: [{ from: './app', to: '/app' }] } });
-    await here.must('pach update pipeline -f p.json');
+    await here.spec('looked', 'true', { dev: { code: [{ from: './app', to: '/app' }] } });
+    await here.must('pach update pipeline -f looked.json');
     const again = `-- sh -c '${look.replaceAll("'", String.raw`'\''`)}'`;
     for (const name of ['a', 'large']) {
       expect(await place.debug(`${job} ${await place.datum(name)} ${again}`)).toEqual({
@@ -102,7 +102,7 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
       });
     }
     // Without a datum it is the newest that failed, however its job or pipeline is named.
-    for (const text of [job.slice(0, 12), 'p', '-p p']) {
+    for (const text of [job.slice(0, 12), 'looked', '-p looked']) {
       const { code, stderr } = await place.debug(`${text} ${again}`);
       expect(code).toBe(3);
       expect(stderr).toContain('pach: /pfs/out: 2 files; the job stored none, because the datum failed\n');
@@ -145,7 +145,7 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
 
   test('at a terminal the command has one of its own', async () => {
     await using place = await DebugPlace.make(who, executor);
-    const command = `DOCKER_HOST=${engine?.host} pach debug p`;
+    const command = `DOCKER_HOST=${engine?.host} pach debug looked`;
     await using terminal = await place.here.place.terminal(command, { columns: 90, rows: 30 });
     await terminal.waitFor(/exit ends the shell\n[^]*[$#]$/);
     await terminal.type('tty; stty size; echo $MODE=$in\n');

@@ -2,7 +2,7 @@
  * One test for each field that is mapped: a spec with it differs from one without it in what the
  * field is for.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -13,6 +13,8 @@ import type { PipelineSpec } from '../../src/pipelines/spec/spec.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pach-spec-'));
 writeFileSync(join(folder, 'main.py'), '');
+mkdirSync(join(folder, 'image'));
+for (const name of ['Dockerfile', 'image/Dockerfile']) writeFileSync(join(folder, name), 'FROM scratch');
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const pfs = { repo: 'images', glob: '/(*).png' };
@@ -129,6 +131,14 @@ const cases: Readonly<Record<string, Case>> = {
   'resourceLimits.gpu.number': [{ resource_limits: { gpu: { number: 2 } } }, { resourceLimits: { ...none, gpus: 2 } }],
   'dev.code.from': [{ dev: { code: [{ from: './main.py', to: code.to }] } }, { code: [code] }],
   'dev.code.to': [{ dev: { code: [{ from: '.', to: '/app/' }] } }, { code: [{ from: folder, to: '/app' }] }],
+  'dev.build.context': [
+    { dev: { build: { context: './image/' } } },
+    { build: { context: join(folder, 'image'), dockerfile: 'Dockerfile' } },
+  ],
+  'dev.build.dockerfile': [
+    { dev: { build: { dockerfile: 'image/Dockerfile' } } },
+    { build: { context: folder, dockerfile: 'image/Dockerfile' } },
+  ],
   'dev.limits.output': [{ dev: { limits: { output: '10GB' } } }, { devLimits: { ...devLimits, outputBytesMax: 10e9 } }],
   'dev.limits.log': [{ dev: { limits: { log: 4096 } } }, { devLimits: { ...devLimits, logBytesMax: 4096 } }],
   'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { devLimits: { ...devLimits, processesMax: 8 } }],
