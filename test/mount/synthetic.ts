@@ -70,11 +70,17 @@ export class Server {
   }
 
   async counters(): Promise<ServerCounters> {
-    const answer = once(this.child, 'message');
+    // Other messages may come before the answer: that the server is ready, or an error.
+    const answer = new Promise<ServerCounters>((resolve) => {
+      const take = ({ counters }: Message): void => {
+        if (!counters) return;
+        this.child.off('message', take);
+        resolve(counters);
+      };
+      this.child.on('message', take);
+    });
     this.child.send('counters');
-    const [{ counters }] = (await answer) as [Message];
-    if (!counters) throw new Error('no counters');
-    return counters;
+    return answer;
   }
 
   /** Requests by opcode since `before`, without those that were never made. */
