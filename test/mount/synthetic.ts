@@ -70,17 +70,12 @@ export class Server {
   }
 
   async counters(): Promise<ServerCounters> {
-    // Other messages may come before the answer: that the server is ready, or an error.
-    const answer = new Promise<ServerCounters>((resolve) => {
-      const take = ({ counters }: Message): void => {
-        if (!counters) return;
-        this.child.off('message', take);
-        resolve(counters);
-      };
-      this.child.on('message', take);
-    });
     this.child.send('counters');
-    return answer;
+    // Other messages may come before the answer: that the server is ready, or an error.
+    for (;;) {
+      const [{ counters }] = (await once(this.child, 'message')) as [Message];
+      if (counters) return counters;
+    }
   }
 
   /** Requests by opcode since `before`, without those that were never made. */
