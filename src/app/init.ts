@@ -2,7 +2,7 @@
  * Beginning a pipeline in a folder of this machine: from nothing, or from a notebook.
  */
 import { execFile } from 'node:child_process';
-import { lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import { PachError } from '../base/errors.ts';
@@ -59,7 +59,10 @@ export async function planInit(options: InitOptions): Promise<InitPlan> {
   return { name, dir: name, files, changes, notes, next: nextCommands(name, name, beside) };
 }
 
-/** Writes all files or, where one is there already, none. Throws `conflict` naming those. */
+/**
+ * Writes all files or none: throws `conflict` naming those that are there already, and takes back what
+ * it has written where one can't be.
+ */
 export async function writeInit({ dir, files }: InitPlan): Promise<void> {
   const paths = [...files.keys()].map((path) => join(dir, path));
   const there: string[] = [];
@@ -71,17 +74,46 @@ export async function writeInit({ dir, files }: InitPlan): Promise<void> {
       next: 'give the pipeline another name, or move the files away',
     });
   }
+  const written: string[] = [];
   for (const [path, text] of files) {
     const target = join(dir, path);
-    await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, text, { flag: 'wx' });
+    try {
+      await mkdir(dirname(target), { recursive: true });
+      await writeNew(target, text, written);
+    } catch (error) {
+      for (const each of written) await rm(each, { force: true });
+      throw new PachError(errnoOf(error) === 'ENOSPC' ? 'no-space' : 'failed', {
+        what: target,
+        why: `it can't be written (${errnoOf(error)}), so nothing was`,
+        cause: error,
+      });
+    }
   }
 }
 
+/** Writes a file that must not be there; it is named in `written` as soon as it is. */
+async function writeNew(path: string, text: string, written: string[]): Promise<void> {
+  await using file = await open(path, 'wx');
+  written.push(path);
+  await file.writeFile(text);
+}
+
+/** Outputs are part of a notebook, pictures too. */
+const notebookBytesMax = 256 * 1024 * 1024;
+
 async function notebookText(path: string): Promise<string> {
   try {
+    const { size } = await stat(path);
+    if (size > notebookBytesMax) {
+      throw new PachError('usage', {
+        what: path,
+        why: 'it has more than 256 MiB',
+        next: 'clear its outputs in Jupyter',
+      });
+    }
     return await readFile(path, 'utf8');
   } catch (error) {
+    if (error instanceof PachError) throw error;
     const isAbsent = errnoOf(error) === 'ENOENT';
     const why = isAbsent ? 'there is no such file' : `it can't be read (${errnoOf(error)})`;
     throw new PachError(isAbsent ? 'not-found' : 'failed', { what: path, why, cause: error });

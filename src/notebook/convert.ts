@@ -2,6 +2,7 @@
  * A notebook to the files of a pipeline, or of a chain of them. Nothing is run: what can't be told
  * from the text is said, and left to who knows it.
  */
+import { visible } from '../base/visible.ts';
 import { modulesOf, packageOf } from './imports.ts';
 import type { Cell, Notebook } from './notebook.ts';
 import { parametersOf } from './parameters.ts';
@@ -64,7 +65,7 @@ export function convertNotebook(notebook: Notebook, options: ConvertOptions): Dr
     const previous = stages[index - 1];
     const folders = paths.folders(repoOf(stage));
     return [
-      scriptName(stage),
+      scriptName(stage, index),
       scriptOf(stage, { from: options.from, previous: previous && repoOf(previous), folders }),
     ];
   });
@@ -74,17 +75,21 @@ export function convertNotebook(notebook: Notebook, options: ConvertOptions): Dr
     if (repos.size === 0) {
       repos.add(paths.missing());
       notes.push(
-        `no file that ${scriptName(stage)} reads was found, so its input is the repo data: change it in the spec`,
+        `no file that ${scriptName(stage, index)} reads was found, so its input is the repo data: change it in the spec`,
       );
     }
-    return { name: repoOf(stage), repos: [...repos], script: scriptName(stage), env };
+    return { name: repoOf(stage), repos: [...repos], script: scriptName(stage, index), env };
   });
   for (const { cell, text } of notebook.magics) {
     if (!pipInstall.test(text)) notes.push(`cell ${cell}: ${text}: only Jupyter knows this, so it is a comment now`);
   }
   const requirements = requirementsOf(notebook, options);
   notes.push(...requirements.notes);
-  const spec = specText(specs, { from: options.from, image: `${options.name}:dev`, local: [...options.local.keys()] });
+  const spec = specText(specs, {
+    from: options.from,
+    image: `${options.name.toLowerCase()}:dev`,
+    local: [...options.local.keys()],
+  });
   const files = new Map([
     [`${options.name}.yaml`, spec],
     ...scripts.map(([name, text]): [string, string] => [`src/${name}`, text]),
@@ -103,8 +108,9 @@ function byCell(a: string, b: string): number {
   return cell(a) === cell(b) ? 0 : cell(a) - cell(b);
 }
 
-function scriptName({ name }: Group): string {
-  return name === '' ? 'main.py' : `${name}.py`;
+/** With a number, so that nothing can import it: a heading may be `Statistics`, and so is a module of Python. */
+function scriptName({ name }: Group, index: number): string {
+  return name === '' ? 'main.py' : `${index + 1}-${name}.py`;
 }
 
 function changedLines(cell: number, before: string, after: string): ChangedLine[] {
@@ -124,7 +130,8 @@ function scriptOf({ name, cells, repeated, loads, keeps }: Stage, { from, previo
   const whole = [...repeated, ...cells.map(({ source }) => source)];
   const futures = [...new Set(whole.flatMap((text) => text.match(future) ?? []))];
   const lines = [
-    `"""${name === '' ? 'Made' : `The stage ${name}, made`} from ${from} by pach init."""`,
+    // In a comment on one line: the name of a file may hold anything.
+    `# ${name === '' ? 'Made' : `The stage ${name}, made`} from ${visible(from)} by pach init.`,
     ...futures,
     'import os',
   ];

@@ -19,7 +19,7 @@ for path in sorted(source.rglob('*')):
 export function newPipeline(name: string): Map<string, string> {
   const stage = { name, repos: ['data'], script: 'main.py', env: {}, glob: '/*' };
   return new Map([
-    [`${name}.yaml`, specText([stage], { from: undefined, image: `${name}:dev`, local: [] })],
+    [`${name}.yaml`, specText([stage], { from: undefined, image: `${name.toLowerCase()}:dev`, local: [] })],
     ['src/main.py', script],
     ['requirements.txt', ''],
     ['Dockerfile', dockerfile()],

@@ -2,6 +2,7 @@
  * The spec of a pipeline as a person writes it: YAML with comments.
  */
 import { stringify } from 'yaml';
+import { visible } from '../base/visible.ts';
 
 export interface StageSpec {
   readonly name: string;
@@ -32,8 +33,8 @@ function documentOf(
   { from, image, local, isOne }: SpecTextOptions & { readonly isOne: boolean },
 ): string {
   const lines = [
-    ...(from === undefined ? [] : [`# Made from ${from} by pach init.`]),
-    `pipeline: { name: ${name} }`,
+    ...(from === undefined ? [] : [`# Made from ${visible(from)} by pach init.`]),
+    `pipeline: { name: ${scalar(name)} }`,
     'input:',
     ...inputLines(repos, glob),
     'transform:',
@@ -41,12 +42,7 @@ function documentOf(
     `  cmd: [python3, /app/${script}]`,
   ];
   if (Object.keys(env).length > 0) {
-    lines.push(
-      '  env:',
-      ...Object.entries(env).map(
-        ([key, value]) => `    ${key}: ${stringify(value, { defaultStringType: 'QUOTE_DOUBLE' }).trim()}`,
-      ),
-    );
+    lines.push('  env:', ...Object.entries(env).map(([key, value]) => `    ${scalar(key)}: ${JSON.stringify(value)}`));
   }
   lines.push('dev:', '  build: { context: . }          # builds the Dockerfile anew when what it copies has changed');
   lines.push('  code:                          # added to the image; if it changes, every datum runs again');
@@ -58,8 +54,13 @@ function documentOf(
   return `${lines.join('\n')}\n`;
 }
 
+/** A text as YAML: in quotes where it would be a number, null or the like. */
+function scalar(text: string): string {
+  return stringify(text, { lineWidth: 0 }).trimEnd();
+}
+
 function inputLines(repos: readonly string[], glob: string): string[] {
-  const pfs = (repo: string): string => `pfs: { repo: ${repo}, glob: "${glob}" }`;
+  const pfs = (repo: string): string => `pfs: { repo: ${scalar(repo)}, glob: "${glob}" }`;
   const hint = '# "/": one run sees all files; "/*": one run for each';
   const [only = ''] = repos;
   if (repos.length === 1) return [`  ${pfs(only)}   ${hint}`];

@@ -93,6 +93,17 @@ test('files that are there are never written over', async () => {
   expect(await place.must('find edges -type f | xargs cat')).toBe('mine\n');
 });
 
+test('what can not be written is said, and what was written goes again', async () => {
+  const { code: status, stdout, stderr } = await place.run(`
+    mkdir small && mount -t tmpfs -o size=4k,nr_inodes=5 none small && cd small
+    pach init edges; ended=$?; find . -type f; cd ..; umount small; exit $ended`);
+  expect(stderr).toMatch(/^pach: edges\/\S+: it can't be written \(ENOSPC\), so nothing was$/m);
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  await writeFile(join(place.dir, 'taken'), '');
+  const inFile = await place.run('pach init taken');
+  expect(inFile.stderr).toContain("taken/taken.yaml: it can't be written (");
+});
+
 test('what can not be converted is refused by name', async () => {
   await writeFile(join(place.dir, 'old.ipynb'), '{"nbformat": 3, "worksheets": []}');
   for (const [words, status, said] of [

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { blocksOf, setNames, usedNames } from '../../src/notebook/blocks.ts';
 import { convertNotebook, type ConvertOptions, type Draft } from '../../src/notebook/convert.ts';
 import { filesOf } from '../../src/notebook/files.ts';
@@ -142,6 +143,20 @@ test('paths become those of repos and of /pfs/out, each change shown', () => {
   expect({ changes: kept.changes, has: script(kept).includes("open('data/a')") }).toEqual({ changes: [], has: true });
 });
 
+test('names of any kind are text: of the notebook, of repos, of variables, and long values', () => {
+  const from = 'a"""\nimport os\u2028pipeline: x.ipynb';
+  const cells = [code(`null = 'x'\nlong = '${'word '.repeat(40)}'`, ['parameters']), code("open('2026/a')")];
+  const draft = convert(cells, { name: '123', from });
+  const lines = [...draft.files.values()].flatMap((text) => text.split(/[\r\n\u2028]/));
+  expect(lines.filter((line) => /^(?:import os.*x\.ipynb|pipeline: x)/.test(line))).toEqual([]);
+  const spec = parse(draft.files.get('123.yaml') ?? '') as Record<string, object>;
+  expect(spec).toMatchObject({
+    pipeline: { name: '123' },
+    input: { pfs: { repo: '2026', glob: '/' } },
+    transform: { env: { NULL: 'x', LONG: 'word '.repeat(40) } },
+  });
+});
+
 test('what can not be told is said, and nothing is made up', () => {
   const draft = convert([code('import unheard_of, os\nfor p in paths:\n    open(p)'), code('get_it()')]);
   expect(draft.notes).toEqual([
@@ -206,22 +221,22 @@ test('a chain hands on what later stages use, and reads files where an earlier o
   ];
   const draft = convert(cells, { split: true });
   expect([...draft.files.keys()].filter((path) => path.startsWith('src/'))).toEqual([
-    'src/preparation.py',
-    'src/training.py',
-    'src/evaluation.py',
+    'src/1-preparation.py',
+    'src/2-training.py',
+    'src/3-evaluation.py',
   ]);
-  expect(script(draft, 'preparation')).toContain('for name in ["rows"]}, file)');
-  expect(script(draft, 'training')).toContain('globals().update(pickle.load(file))  # rows\n');
-  expect(script(draft, 'training')).toContain('for name in ["model", "rows"]}, file)');
-  expect(script(draft, 'training')).toContain('open("/pfs/edges-preparation/rows.txt")');
-  expect(script(draft, 'training')).toContain('rate = int(os.environ.get("RATE", "2"))');
-  expect(script(draft, 'evaluation')).toContain('import math');
-  expect(script(draft, 'evaluation')).not.toContain('pickle.dump');
+  expect(script(draft, '1-preparation')).toContain('for name in ["rows"]}, file)');
+  expect(script(draft, '2-training')).toContain('globals().update(pickle.load(file))  # rows\n');
+  expect(script(draft, '2-training')).toContain('for name in ["model", "rows"]}, file)');
+  expect(script(draft, '2-training')).toContain('open("/pfs/edges-preparation/rows.txt")');
+  expect(script(draft, '2-training')).toContain('rate = int(os.environ.get("RATE", "2"))');
+  expect(script(draft, '3-evaluation')).toContain('import math');
+  expect(script(draft, '3-evaluation')).not.toContain('pickle.dump');
   const tagged = convert([code('a = input()', ['stage:one']), code('b = a'), code('print(b)', ['stage:two'])], {
     split: true,
   });
-  expect(script(tagged, 'one')).toContain('["b"]');
-  expect(script(tagged, 'two')).toContain('# b\n');
+  expect(script(tagged, '1-one')).toContain('["b"]');
+  expect(script(tagged, '2-two')).toContain('# b\n');
 });
 
 test('what is no notebook, another language and another format are refused by name', () => {
