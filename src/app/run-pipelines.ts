@@ -69,7 +69,6 @@ export interface GraphRequest
 export async function* graphInSession(session: RunSession, request: GraphRequest): AsyncGenerator<GraphStep> {
   const { settings, project } = session;
   const tell = session.secrets.masked(request.tell);
-  const said = new Set<string>();
   const options: GraphOptions = {
     ...request,
     tell,
@@ -78,10 +77,7 @@ export async function* graphInSession(session: RunSession, request: GraphRequest
       session.prepare(pipelines, { signal: request.signal, log: (line) => tell({ kind: 'note', line }) }),
     async jobOptions(pipeline, inputs) {
       const { signal } = request;
-      const unused = (line: string): void => {
-        if (!said.has(line)) tell({ kind: 'note', line });
-        said.add(line);
-      };
+      const unused = (line: string): void => tell({ kind: 'note', line });
       const workers = request.workers ?? pipeline.spec.parallelism;
       return {
         executor: session.executor,

@@ -37,7 +37,7 @@ export interface SessionRequest {
 export interface BenchRequest {
   readonly inputs: JobInputs;
   readonly signal: AbortSignal;
-  /** Told of fields of the spec that the executor has no use for. */
+  /** Told, once in a session, of fields of the spec that the executor has no use for. */
   unused(line: string): void;
 }
 
@@ -71,6 +71,8 @@ export class RunSession implements AsyncDisposable {
   private readonly folder: RunFolder;
   private readonly workers: Session;
   private readonly mounts: InputsMounts;
+  /** What was said once is not said again, run after run. */
+  private readonly said = new Set<string>();
 
   private constructor(settings: Settings, opened: OpenProject, request: SessionRequest, held: Held) {
     this.settings = settings;
@@ -149,7 +151,10 @@ export class RunSession implements AsyncDisposable {
     const own = spec.code.map(({ to }, index) => ({ from: paths[index] ?? '', to }));
     const code = [...own.filter(({ to }) => shown.every((other) => other.to !== to)), ...shown];
     const sandbox = { ...(await this.sandbox(spec)), code };
-    for (const line of this.executor.unused({ ...sandbox, slot: this.folder.dir, name })) request.unused(line);
+    for (const line of this.executor.unused({ ...sandbox, slot: this.folder.dir, name })) {
+      if (!this.said.has(line)) request.unused(line);
+      this.said.add(line);
+    }
     const mount = this.executor.inputMounts === 'none' ? undefined : this.mounts.of(name, inputs, signal);
     return { sandbox, mount };
   }

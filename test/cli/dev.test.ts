@@ -104,6 +104,9 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
 
     expect(await dev.interrupt()).toBe(130);
     expect(await here.must('ls ~/.pachmount/run')).toBe('');
+    // Said once, not with each save: this executor has no use for an image.
+    const notes = dev.events.filter(({ event, line }) => event === 'note' && String(line).includes('without an image'));
+    expect(notes).toHaveLength(executor === 'process' ? 1 : 0);
     // Production was never there.
     const branches = linesOf<{ branch: string }>(await here.must('pach list branch p -o json'));
     expect(branches.map((each) => each.branch)).toEqual([own]);
