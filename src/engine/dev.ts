@@ -75,6 +75,8 @@ interface Running {
 const jobsKept = 20;
 /** What is tried again by itself waits so long. */
 const retryMs = 2000;
+/** The store is away, another engine has the pipeline, a repo is not there, the disk is full. */
+const passing = ['unreachable', 'conflict', 'not-found', 'no-space', 'denied'] as const;
 
 export class DevLoop implements DevCommands {
   private readonly options: DevOptions;
@@ -112,6 +114,8 @@ export class DevLoop implements DevCommands {
     using _ = project.head.listen({
       moved: (snapshot) => {
         this.newest = snapshot;
+        // What the specs name and was not there may be there now.
+        if (this.specFault !== '') this.hasFiles = true;
         this.hint();
       },
     });
@@ -241,6 +245,7 @@ export class DevLoop implements DevCommands {
   private async touch({ cause, pipelines, files, fileCount }: Saved, isQuiet: boolean): Promise<void> {
     if (!isQuiet) this.tell({ kind: 'saved', cause, pipelines, files, fileCount });
     this.isBlocked = false;
+    this.fault = '';
     for (const name of pipelines) this.settled.delete(name);
     const { running } = this;
     if (!running) return;
@@ -324,12 +329,14 @@ export class DevLoop implements DevCommands {
     this.tell({ kind: 'spec-fault', file, line: Number(line), message, next: error.next ?? '' });
   }
 
-  /** The run can't go on: another engine has the pipeline, or the store is away, which may pass; or something else. */
+  /** It can't go on. What others may mend without a save (`passing`) is tried again by itself. */
   private failed(error: unknown): void {
     const data = errorData(error);
-    const isRetried = isPachError(error, 'unreachable', 'conflict');
-    if (data.message !== this.fault) this.tell({ kind: 'fault', error: data, isRetried });
-    this.fault = data.message;
+    const isRetried = isPachError(error, ...passing);
+    // A full disk fails at another file each time.
+    const fault = isPachError(error, 'no-space') ? error.why : data.message;
+    if (fault !== this.fault) this.tell({ kind: 'fault', error: data, isRetried });
+    this.fault = fault;
     this.isBlocked = true;
     if (!isRetried) return;
     clearTimeout(this.retry);

@@ -95,10 +95,17 @@ export class DurableFolders {
   /** Folders known to exist and to be synced into their parents. */
   private readonly durable = new Set<string>();
   private prepared: Promise<Prepared> | undefined;
+  private hadRoot: boolean;
 
-  constructor(root: string) {
+  constructor(root: string, hadRoot: boolean) {
     this.root = root;
+    this.hadRoot = hadRoot;
     this.temporary = join(root, '.tmp');
+  }
+
+  /** Its own folder was there once. It is not made again when it has gone: the one made would be another store. */
+  get hasRoot(): boolean {
+    return this.hadRoot;
   }
 
   /** Makes the root, with the rights that its parent and the umask give. The parent must exist, so that a typing error makes no tree. */
@@ -166,7 +173,8 @@ export class DurableFolders {
 
   private async prepare(): Promise<Prepared> {
     try {
-      await makeFolder(this.root);
+      if (!this.hadRoot) await makeFolder(this.root);
+      this.hadRoot = true;
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       const parent = dirname(this.root);

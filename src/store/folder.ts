@@ -34,6 +34,7 @@ const turns = new Map<string, Semaphore>();
 
 /** A folder as a store; it need not exist yet. Throws `usage` when something else is there. */
 export async function openFolder(root: string): Promise<Store> {
+  let isThere = false;
   try {
     if (!(await stat(root)).isDirectory()) {
       throw new PachError('usage', {
@@ -42,13 +43,14 @@ export async function openFolder(root: string): Promise<Store> {
         next: 'name a folder, or a path where a folder can be made',
       });
     }
+    isThere = true;
   } catch (error) {
     if (errnoOf(error) === 'ENOTDIR') {
       throw new PachError('usage', { what: root, why: 'part of its path is not a folder', cause: error });
     }
     if (errnoOf(error) !== 'ENOENT') throw fromErrno(error, root);
   }
-  return new FolderStore(root);
+  return new FolderStore(root, isThere);
 }
 
 class FolderStore implements Store {
@@ -60,9 +62,9 @@ class FolderStore implements Store {
   /** Of each key that is watched, the last version that was read, and how its file looked. */
   private readonly watched = new Map<string, { readonly token: Token; readonly look: string }>();
 
-  constructor(root: string) {
+  constructor(root: string, isThere: boolean) {
     this.url = root;
-    this.folders = new DurableFolders(root);
+    this.folders = new DurableFolders(root, isThere);
     this.turn = turns.get(root) ?? new Semaphore(1);
     turns.set(root, this.turn);
   }
@@ -227,8 +229,18 @@ class FolderStore implements Store {
     try {
       return await work();
     } catch (error) {
+      if (errnoOf(error) === 'ENOENT') await this.mustBeThere();
       throw fromErrno(error, path);
     }
+  }
+
+  /** Its disk may not be mounted, or somebody has renamed it: then nothing of it can be told to be absent. */
+  private async mustBeThere(): Promise<void> {
+    if (!this.folders.hasRoot) return;
+    const found = await stat(this.url).catch((error: unknown) => errnoOf(error));
+    if (found !== 'ENOENT') return;
+    const next = 'mount its disk, or give it its name back';
+    throw new PachError('unreachable', { what: this.url, why: 'the folder of the store is not there any more', next });
   }
 
   /** What lies in `folder` (relative, with its slash) and may begin with `prefix`. */
@@ -238,6 +250,7 @@ class FolderStore implements Store {
     const below: string[] = [];
     return this.inWords(path, async () => {
       const entries = await readdir(path, { withFileTypes: true }).catch(absentAsEmpty);
+      if (entries.length === 0) await this.mustBeThere();
       const shown = entries.filter(({ name }) => isListed(folder + name, prefix.slice(0, folder.length + name.length)));
       for (const entry of shown) if (entry.isDirectory()) below.push(`${folder}${entry.name}/`);
       const names = shown.filter((entry) => entry.isFile()).map(({ name }) => folder + name);

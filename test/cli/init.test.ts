@@ -94,7 +94,11 @@ test('files that are there are never written over', async () => {
 });
 
 test('what can not be written is said, and what was written goes again', async () => {
-  const { code: status, stdout, stderr } = await place.run(`
+  const {
+    code: status,
+    stdout,
+    stderr,
+  } = await place.run(`
     mkdir small && mount -t tmpfs -o size=4k,nr_inodes=5 none small && cd small
     pach init edges; ended=$?; find . -type f; cd ..; umount small; exit $ended`);
   expect(stderr).toMatch(/^pach: edges\/\S+: it can't be written \(ENOSPC\), so nothing was$/m);

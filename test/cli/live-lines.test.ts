@@ -240,7 +240,7 @@ test('a save that runs, one that succeeded, and what it changed', () => {
     "saved 14:03:22 · 0.12 s · 12 ran, 988 known · src/main.py and 1 more
     a sample of 5 datums: the others are left out
     edges from the last save: 2 added, 0 changed, 0 removed; +1.20kB
-    edges from production: 1 added, 1 changed
+    edges from production: 1 added, 1 changed; a sample can't tell what was removed
     edges from the last save: nothing
     edges from production:
     + '/a b.png'  +200B
@@ -349,6 +349,9 @@ test('a mistake in a spec, a run that can not go on, a job that can not run', ()
     f only failed  enter rerun  s shell
     d diff  w why  q quit"
   `);
+  // Another try is no news.
+  expect(shown(after(state, started))).toContain('the store does not answer');
+  expect(shown(after(state, started, jobStarted, settled()))).not.toContain('the store');
   // They go with what made them.
   const mended = shown(after(state, watching(), saved('edges.json'), started));
   expect(mended).not.toMatch(/transfrom|the store|image/);

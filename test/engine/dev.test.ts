@@ -5,11 +5,14 @@
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { PachError } from '../../src/base/errors.ts';
 import { DevLoop } from '../../src/engine/dev.ts';
 import type { DevEvent } from '../../src/engine/dev-events.ts';
 import type { RunEvent } from '../../src/engine/events.ts';
 import { runGraph } from '../../src/engine/run-graph.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import { createRepo, deleteRepo } from '../../src/versions/refs.ts';
 import { copy, EngineWorld, type Command } from './world.ts';
 
 type Told = RunEvent | DevEvent;
@@ -156,6 +159,63 @@ test('a job on older inputs goes on to its end, and the next one has its results
     change.setBranch({ ...(await change.snapshot.maybeBranch('data', 'master'))!, head: undefined });
   });
   expect(await looping.counts()).toMatchObject({ total: 0 });
+});
+
+test('a repo that is read goes and comes again, and the loop goes on with it', async () => {
+  await using world = await EngineWorld.make(copy);
+  await world.commit('data', data);
+  await using looping = new Looping(world);
+  await looping.next('settled');
+  await deleteRepo(world.project, 'data', { force: true });
+  expect(await looping.next('saved')).toMatchObject({ cause: 'input', files: ['data@master'] });
+  const { error, isRetried } = await looping.next('fault');
+  expect(error.message).toBe('repo data: there is no such repo in project default');
+  expect(isRetried).toBe(true);
+  // Told as a mistake of the spec where it is read again.
+  looping.loop.filesMayHaveChanged();
+  expect((await looping.next('spec-fault')).message).toContain('there is no such repo');
+  await createRepo(world.project, 'data', '');
+  await world.commit('data', { ...data, d: '4' });
+  await looping.next('watching');
+  const made = Object.fromEntries(Object.entries({ ...data, d: '4' }).map(([name, text]) => [`data/${name}`, text]));
+  await expect.poll(() => world.files('p', 'dev-me'), { timeout: 10_000 }).toEqual(made);
+});
+
+test.each([
+  ['the store is away', new PachError('unreachable', { what: 'memory', why: 'away' })],
+  ['the disk is full', new PachError('no-space', { what: 'memory', why: 'full' })],
+])('%s, told once; once it is not, what was saved meanwhile runs by itself', async (_, fault) => {
+  let isFaulty = false;
+  const inner = new MemoryStore();
+  let tries = 0;
+  const store = new Proxy(inner, {
+    get(target, name: keyof MemoryStore) {
+      const found: unknown = target[name];
+      if (typeof found !== 'function') return found;
+      return (...words: unknown[]): unknown => {
+        // A full disk can be read.
+        if (!isFaulty || (fault.code === 'no-space' && !name.startsWith('write'))) return found.apply(target, words);
+        tries += 1;
+        const what = `object ${tries}`;
+        throw fault.code === 'no-space' ? new PachError('no-space', { what, why: fault.why }) : fault;
+      };
+    },
+  });
+  await using world = await EngineWorld.make(copy, store);
+  await world.commit('data', data);
+  await using looping = new Looping(world);
+  await looping.next('settled');
+  isFaulty = true;
+  looping.fields = { transform: { cmd: ['g'] } };
+  looping.loop.filesMayHaveChanged();
+  expect(await looping.next('fault')).toMatchObject({ error: { code: fault.code }, isRetried: true });
+  const before = tries;
+  await expect.poll(() => tries, { timeout: 10_000 }).toBeGreaterThan(before);
+  isFaulty = false;
+  expect(await looping.next('saved')).toMatchObject({ cause: 'spec' });
+  expect(await looping.counts()).toMatchObject({ total: 3, processed: 3 });
+  await looping.next('settled');
+  expect(looping.events.filter(({ kind }) => kind === 'fault')).toHaveLength(1);
 });
 
 test('two loops on one branch: who comes second is told who runs it, and goes on by itself', async () => {

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -177,6 +178,29 @@ test('folders that vanish are made again', async () => {
   rmSync(join(root, 'a'), { recursive: true });
   expect(await store.writeIfAbsent('a/b/c', [Buffer.from('again')])).toBe(true);
   expect(readFileSync(join(root, 'a/b/c'), 'utf8')).toBe('again');
+});
+
+test('a store whose own folder is away is not absent, nor made again, and is there when it is back', async () => {
+  const root = freshRoot();
+  const reader = await openStore(root);
+  const store = await openStore(root);
+  expect(await listAll(store, '')).toEqual([]);
+  expect(await store.readWithToken('a')).toBeUndefined();
+  await store.writeIfAbsent('a', [Buffer.from('1')]);
+  const { token } = (await store.readWithToken('a'))!;
+  renameSync(root, `${root}-away`);
+  const away = hasCode('unreachable');
+  await expect(store.read('a', 0, 1)).rejects.toSatisfy(away);
+  await expect(store.readWithToken('a')).rejects.toSatisfy(away);
+  await expect(store.readIfChanged('a', token)).rejects.toThrow('the folder of the store is not there any more');
+  await expect(store.writeIfAbsent('b/c', [])).rejects.toSatisfy(away);
+  await expect(store.writeIfUnchanged('a', Buffer.from('2'), token)).rejects.toSatisfy(away);
+  await expect(listAll(store, '')).rejects.toSatisfy(away);
+  expect(existsSync(root)).toBe(false);
+  expect(await reader.readWithToken('a')).toBeUndefined();
+  renameSync(`${root}-away`, root);
+  expect(await store.writeIfAbsent('b/c', [])).toBe(true);
+  expect(await store.writeIfUnchanged('a', Buffer.from('2'), token)).toBeDefined();
 });
 
 test('what a dead writer left is removed once it is a day old', async () => {

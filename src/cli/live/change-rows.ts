@@ -52,7 +52,8 @@ function section(title: string, difference: Difference | null, isWhole: boolean)
 function fromProduction(counts: ChangeCounts, isWhole: boolean): string {
   if (isWhole) return changesText(counts);
   const { added, changed } = counts;
-  return added + changed === 0 ? 'nothing' : `${added} added, ${changed} changed`;
+  const told = added + changed === 0 ? 'nothing' : `${added} added, ${changed} changed`;
+  return `${told}; a sample can't tell what was removed`;
 }
 
 function changesText({ added, changed, removed, bytes }: ChangeCounts): string {

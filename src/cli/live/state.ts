@@ -106,7 +106,8 @@ export function next(state: LiveState, event: LiveEvent): LiveState {
       return saved(state, event);
     case 'started': {
       const isNew = !state.save || state.save.settled !== null;
-      return { ...(isNew ? saved(state, event) : state), fault: '' };
+      // It may be another try, of which the fault is not told again.
+      return isNew ? { ...saved(state, event), fault: state.fault } : state;
     }
     case 'restarted':
       return withSave(state, (save) => without(save, ({ pipeline }) => pipeline === event.pipeline));
