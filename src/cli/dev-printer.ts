@@ -6,7 +6,7 @@ import { relative } from 'node:path';
 import type { DevEvent, WatchedPipeline } from '../engine/dev-events.ts';
 import type { RunEvent } from '../engine/events.ts';
 import { devInfo } from '../shown/dev.ts';
-import { failureOf } from '../shown/failure.ts';
+import { failureWith } from '../shown/failure.ts';
 import type { Output } from './output.ts';
 import { RunPrinter } from './run-printer.ts';
 
@@ -110,9 +110,12 @@ export class DevPrinter {
     const begins = `${pipeline}: ${files.join(' ')}${more}`;
     if (outcome.state !== 'failed') return [`${begins}: ${outcome.state}, ${Math.round(outcome.stats.processMs)} ms`];
     const code = this.pipelines.find(({ name }) => name === pipeline)?.code ?? [];
-    const { at, message } = failureOf(log, code);
+    const { failure, reason } = outcome;
+    const { at, message } = failureWith(failure, log, code);
     const place = at ? `${relative('', at.path)}:${at.line}: ` : '';
-    return [`${begins}: failed: ${place}${message === '' ? outcome.reason : message}`];
+    const isExit = failure.cause === 'ending' && failure.ending.kind === 'exit';
+    const how = message === '' ? reason : isExit ? message : `${message} (${reason})`;
+    return [`${begins}: failed: ${place}${how}`];
   }
 }
 

@@ -2,6 +2,7 @@
  * What happens while datums run, and how each of them ended. All of it is plain data: as JSON and
  * back it is the same.
  */
+import { constants } from 'node:os';
 import type { DatumStats } from '../model/records/pipelines.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
 import type { Ending } from './executor.ts';
@@ -59,13 +60,13 @@ export function datumName({ datum, isRecheck = false }: PlannedDatum): DatumName
   return { id: datum.id, files, fileCount: datum.files.length, isRecheck };
 }
 
-/** Why a datum failed, for people. */
-export function failureText(failure: DatumFailure): string {
+/** Why a datum failed, for people. `memoryBytes`: what its command may have. */
+export function failureText(failure: DatumFailure, memoryBytes: number | undefined): string {
   switch (failure.cause) {
     case 'ending':
-      return endingText(failure.ending);
+      return endingText(failure.ending, memoryBytes);
     case 'never-asked':
-      return `${endingText(failure.ending)}, and never called next datum`;
+      return `${endingText(failure.ending, memoryBytes)}, and never called next datum`;
     case 'said':
       return 'the command said that the datum failed';
     case 'output':
@@ -74,16 +75,18 @@ export function failureText(failure: DatumFailure): string {
 }
 
 /** How a command ended that failed. */
-export function endingText(ending: Ending): string {
+export function endingText(ending: Ending, memoryBytes?: number): string {
   switch (ending.kind) {
     case 'exit':
-      return `the command ended with exit code ${ending.code}`;
+      return `the command ended with exit code ${ending.code}${ofSignal(ending.code)}`;
     case 'signal':
       return `signal ${ending.signal} ended the command`;
     case 'timeout':
       return 'the command took longer than datum_timeout allows';
-    case 'out-of-memory':
-      return 'the command ran out of memory: resource_limits.memory is too small for it';
+    case 'out-of-memory': {
+      const limit = memoryBytes === undefined ? '' : ` (${Math.round(memoryBytes / 1e6).toLocaleString('en')} MB)`;
+      return `the command ran out of memory: resource_limits.memory${limit} is too small for it`;
+    }
     case 'too-much-output':
       return 'the command wrote more to /pfs/out than dev.limits.output allows';
     case 'too-many-processes':
@@ -95,4 +98,16 @@ export function endingText(ending: Ending): string {
     case 'aborted':
       return 'the command was stopped';
   }
+}
+
+/** The code by which a shell tells that a signal ended a command of its own. */
+function ofSignal(code: number): string {
+  const name = signalName(code - 128);
+  return name === undefined ? '' : ` (128 + ${name})`;
+}
+
+/** `SIGABRT`; undefined for a number that no signal has. */
+export function signalName(number: number): string | undefined {
+  // Of two names the usual one comes first.
+  return Object.entries(constants.signals).find(([, each]) => each === number)?.[0];
 }

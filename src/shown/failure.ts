@@ -4,6 +4,7 @@
  * `path:line:`.
  */
 import { join } from 'node:path';
+import type { DatumFailure } from '../execution/events.ts';
 
 /** A pipeline's code: what lies at `from` on this machine is seen at `to`. */
 export interface CodePlace {
@@ -35,6 +36,20 @@ const others = [
   /\((\/[^():]+):(\d+)\)$/, // perl, Java
   / at (\/\S+) line (\d+)\.?$/, // perl
 ];
+
+/** The same where it is known how the datum failed: a command that something ended could not print why. */
+export function failureWith(how: DatumFailure, log: string, code: readonly CodePlace[]): Failure {
+  const failure = failureOf(log, code);
+  return hasEndedItself(how) ? failure : { ...failure, message: '' };
+}
+
+/** `abort` is the end of a program that has just told what is wrong. */
+function hasEndedItself(how: DatumFailure): boolean {
+  if (how.cause === 'said') return true;
+  if (how.cause === 'output') return false;
+  const { ending } = how;
+  return ending.kind === 'exit' || (ending.kind === 'signal' && ending.signal === 'SIGABRT');
+}
 
 /** `log` is the end of what a command printed. */
 export function failureOf(log: string, code: readonly CodePlace[]): Failure {

@@ -159,7 +159,8 @@ test('the same at 40 columns', () => {
     ✗ src/main.py:3
       NameError: name 'undefined_variable'
       is not defined
-      edges: the command ended with exit c…
+      edges: the command ended with exit
+        code 1
       reads 'images@3f2a3f2a3f2a:/a b.png'
       datum 3c3c3c3c3c3c3c3c
       │ loading
@@ -335,10 +336,10 @@ test('a mistake in a spec, a run that can not go on, a job that can not run', ()
     ✗ src/main.py:3
       NameError: name 'undefined_variable'
       is not defined
-      edges: the command ended with exit c…
+      edges: the command ended with exit
+        code 1
       reads 'images@3f2a3f2a3f2a:/a b.png'
       datum 3c3c3c3c3c3c3c3c
-      │ loading
       │ Traceback (most recent call last):
       │   File "/app/main.py", line 3, in …
       │     main()

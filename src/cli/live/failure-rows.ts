@@ -4,19 +4,24 @@
 import { quotedName } from '../../base/shell.ts';
 import { shortId } from '../../model/ids.ts';
 import { countText } from '../text.ts';
-import { headline, shownPath, type Row, type View } from './rows.ts';
+import { flowed, harmless, headline, shownPath, type Row, type View } from './rows.ts';
 import { failedShown, type FailedDatum, type LiveState } from './state.ts';
 
 const filesShown = 2;
 const othersShown = 3;
+const howRowsMax = 3;
 
 /** Where and why; the datum; the lines that it printed, of which the last ones matter. */
 export function failureRows(failed: FailedDatum, view: View): [where: Row[], datum: Row[], log: Row[]] {
   const { datum, pipeline, reason, log } = failed;
   const files = datum.files.slice(0, filesShown).map(({ repo, commit, path }) => `${repo}@${shortId(commit)}:${path}`);
   const more = datum.fileCount - files.length;
+  const name = quotedName(pipeline, true);
+  const how = failed.failure.message === '' ? [name] : `${name}: ${harmless(reason)}`.split(' ');
   const rows: Row[] = [
-    { text: `  ${quotedName(pipeline, true)}${failed.failure.message === '' ? '' : `: ${reason}`}` },
+    ...flowed(how, ' ', { ...view, columns: view.columns - 2 }, 2)
+      .slice(0, howRowsMax)
+      .map((text): Row => ({ text: `  ${text}` })),
     ...files.map((file) => ({ text: `  reads ${quotedName(file, true)}` })),
     ...(more > 0 ? [{ text: `  and ${countText(more, 'more file')}` }] : []),
     { text: `  datum ${datum.id.slice(0, 16)}`, style: 'quiet' },

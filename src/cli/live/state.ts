@@ -7,7 +7,7 @@ import type { EndedJob, OfJob, RunEvent } from '../../engine/events.ts';
 import type { DatumName } from '../../execution/events.ts';
 import type { DatumCounts } from '../../model/records/pipelines.ts';
 import type { OutputDifferences } from '../../shown/difference.ts';
-import { failureOf, type Failure } from '../../shown/failure.ts';
+import { failureWith, type Failure } from '../../shown/failure.ts';
 
 /** The first failed datums of a save have their logs here; the rest are counted. */
 const failedMax = 100;
@@ -198,7 +198,7 @@ function datumEnded(state: LiveState, event: Extract<RunEvent, { readonly kind: 
   const after = withSave({ ...state, logs }, (save) => ({ ...save, last: ran }));
   if (outcome.state !== 'failed' || datum.isRecheck) return after;
   const { code = [] } = state.pipelines.find(({ name }) => name === pipeline) ?? {};
-  const failed = { ...ran, reason: outcome.reason, log, failure: failureOf(log, code) };
+  const failed = { ...ran, reason: outcome.reason, log, failure: failureWith(outcome.failure, log, code) };
   return withSave(after, (save) => ({ ...save, failed: [...save.failed, failed].slice(0, failedMax) }));
 }
 

@@ -5,6 +5,7 @@
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { assert, isPachError, PachError } from '../../base/errors.ts';
+import { signalName } from '../events.ts';
 import type { Ending, Exit, SecretFile, Task, TaskStreams } from '../executor.ts';
 import {
   FrameReader,
@@ -73,10 +74,6 @@ const deniedErrnos: ReadonlySet<number> = new Set([
   // EUSERS, which node:os does not name.
   87,
 ]);
-
-const signalNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.signals).map(([name, number]) => [number, name]),
-);
 
 export class Launcher implements AsyncDisposable {
   private readonly stream: Duplex;
@@ -302,7 +299,7 @@ function readExit(reader: FrameReader): Exit {
 
 function endingOf(kind: number, value: number, why: string): Ending {
   if (kind === 0) return { kind: 'exit', code: value };
-  if (kind === 1) return { kind: 'signal', signal: signalNames.get(value) ?? `SIG${value}` };
+  if (kind === 1) return { kind: 'signal', signal: signalName(value) ?? `SIG${value}` };
   if (kind === 6) return { kind: 'not-started', why };
   const others = [
     undefined,

@@ -103,7 +103,7 @@ export class Attempt {
       const { ending } = await this.command(cmd, stdin, binds);
       const done = isAccepted(spec, ending) ? await this.succeed() : ({ cause: 'ending', ending } as const);
       if (!('cause' in done)) return done;
-      this.log.remark(`failed: ${failureText(done)}`);
+      this.log.remark(`failed: ${failureText(done, spec.resourceLimits.memoryBytes)}`);
       const handled = errCmd && (await this.command(errCmd, errStdin, binds));
       if (!isLast) {
         this.again(done);
@@ -145,7 +145,7 @@ export class Attempt {
 
   /** Stores that it failed, or recovered, with its log and no output. */
   async end(state: 'failed' | 'recovered', failure: DatumFailure): Promise<Result> {
-    const reason = failureText(failure);
+    const reason = failureText(failure, this.options.spec.resourceLimits.memoryBytes);
     const result = await this.options.publisher.write((upload) => this.store(upload, state, reason, undefined));
     this.ended({ state, failure, reason: result.outcome.reason, stats: result.outcome.stats });
     return result;
