@@ -50,7 +50,8 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['yargs', ['cli']],
   ['string-width', ['cli']],
   ['ignore', ['pipelines']],
-  ['yaml', ['pipelines', 'notebook', 'cli']],
+  ['yaml', ['pipelines', 'notebook', 'shown', 'cli']],
+  ['diff', ['shown']],
   ['dockerode', ['execution']],
 ]);
 

@@ -46,6 +46,12 @@ const exitCodes: Record<ErrorCode, number> = {
   failed: 1,
 };
 
+/** Of lines by their marks: green, red, blue. */
+const diffColours: ReadonlyMap<string, number> = new Map([
+  ['+', 32],
+  ['-', 31],
+  ['@', 36],
+]);
 const tableRowsBuffered = 1000;
 const progressEveryMs = 100;
 /** A cell that is longer, or for which the terminal is too narrow, pushes the rest of its own row aside, and no other row. */
@@ -131,6 +137,14 @@ export class Output {
   async log(prefix: string, line: string): Promise<void> {
     const shown = this.stdout.isTTY ? visibleLog(line, this.options.color) : line;
     await this.write(`${prefix} ${shown}\n`);
+  }
+
+  /** A line of a difference, which begins with its mark; to a terminal in its colour, and nothing in it acts on one. */
+  async diffLine(line: string): Promise<void> {
+    if (!this.stdout.isTTY) return this.write(`${line}\n`);
+    const shown = line.split('\t').map(visible).join('\t');
+    const colour = this.color ? diffColours.get(line[0] ?? '') : undefined;
+    await this.write(colour === undefined ? `${shown}\n` : `\u001b[${colour}m${shown}\u001b[0m\n`);
   }
 
   /** A list or stream: an object a line, or a table. */

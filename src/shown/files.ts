@@ -38,18 +38,20 @@ export async function fileInfo(files: FileBytes, { path, entry }: File): Promise
 export interface ChangeInfo {
   readonly path: string;
   readonly change: FileChange['change'];
-  readonly old: FileInfo | undefined;
-  readonly new: FileInfo | undefined;
+  /** Null where there is none. */
+  readonly old: FileInfo | null;
+  readonly new: FileInfo | null;
 }
 
-export const changeJson = '{path, change: "added"|"removed"|"changed", old, new} a line; old and new as in list file';
+export const changeJson =
+  '{path, change: "added"|"removed"|"changed", old, new} a line; old and new as in list file, null where there is none';
 
 export async function changeInfo(files: FileBytes, { path, change, old, new: now }: FileChange): Promise<ChangeInfo> {
   return {
     path,
     change,
-    old: old && (await fileInfo(files, { path, entry: old })),
-    new: now && (await fileInfo(files, { path, entry: now })),
+    old: old ? await fileInfo(files, { path, entry: old }) : null,
+    new: now ? await fileInfo(files, { path, entry: now }) : null,
   };
 }
 

@@ -79,6 +79,7 @@ describe.each(['folder', 's3'])('on a %s store', (kind) => {
     expect(JSON.parse(diff.stdout)).toEqual({
       path: '/sub/c',
       change: 'added',
+      old: null,
       new: { path: '/sub/c', kind: 'file', bytes: 5, hash, modified: time, executable: false },
     });
     expect(await place.run('pach diff file data@master data@master --name-only')).toMatchObject({

@@ -3,14 +3,16 @@
  */
 import type { Verb } from '../verb.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
+import { copyFileVerb } from '../verbs/copy-file.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb } from '../verbs/branches.ts';
 import { inspectCommitVerb, listCommitVerb, logVerb } from '../verbs/commits.ts';
-import { diffFileVerb, globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
+import { globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
 import { fsckVerb } from '../verbs/fsck.ts';
 import { gcVerb } from '../verbs/gc.ts';
 import { debugVerb } from '../verbs/debug.ts';
 import { drawVerb } from '../verbs/draw.ts';
 import { completionVerb } from '../verbs/completion.ts';
+import { diffFileVerb } from '../verbs/diff-file.ts';
 import { devVerb } from '../verbs/dev.ts';
 import { doctorVerb } from '../verbs/doctor.ts';
 import { getCodeVerb } from '../verbs/get-code.ts';
@@ -43,6 +45,7 @@ import {
 import { runPipelineVerb } from '../verbs/run.ts';
 import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
 import { statsVerb } from '../verbs/stats.ts';
+import { treeVerb } from '../verbs/tree.ts';
 import { syncVerb } from '../verbs/sync.ts';
 import { versionVerb } from '../verbs/version.ts';
 
@@ -61,13 +64,14 @@ export const verbGroups: readonly VerbGroup[] = [
       inspectRepoVerb,
       deleteRepoVerb,
       putFileVerb,
+      copyFileVerb,
       deleteFileVerb,
       syncVerb,
       createProjectVerb,
       listProjectVerb,
     ],
   },
-  { title: 'Read files', verbs: [listFileVerb, globFileVerb, inspectFileVerb, getFileVerb] },
+  { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {
     title: 'History',

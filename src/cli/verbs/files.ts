@@ -1,16 +1,12 @@
 /**
- * list|glob|inspect|diff file.
+ * list|glob|inspect file.
  */
 import { openProject } from '../../app/open.ts';
-import { PachError } from '../../base/errors.ts';
-import { changeInfo, changeJson, fileInfo, fileJson, type ChangeInfo, type FileInfo } from '../../shown/files.ts';
+import { fileInfo, fileJson, type FileInfo } from '../../shown/files.ts';
 import { writerJson, writerOf } from '../../shown/writer.ts';
-import { Files, type File } from '../../versions/reading/files.ts';
-import { parentOf } from '../../versions/reading/history.ts';
-import { resolveCommit, resolveVersion } from '../../versions/resolve.ts';
-import { rootOf } from '../../versions/snapshot.ts';
+import type { File, Files } from '../../versions/reading/files.ts';
+import { resolveCommit } from '../../versions/resolve.ts';
 import { addressOf, filesAt } from '../addresses.ts';
-import { changeColumns } from '../changes.ts';
 import type { Output } from '../output.ts';
 import { cut } from '../quote.ts';
 import { sizeText, timeText } from '../text.ts';
@@ -106,53 +102,5 @@ export const inspectFileVerb = verb({
           ]
         : []),
     ]);
-  },
-});
-
-export const diffFileVerb = verb({
-  name: 'diff file',
-  summary: 'Show the differences between two versions (exit code 10 if there are any)',
-  examples: [
-    ['diff file images@master', 'Show what the last commit changed'],
-    ['diff file images@master:/a images@dev:/a --name-only', 'Compare the folder /a of two branches'],
-  ],
-  json: changeJson,
-  arguments: {
-    new: fileArgument,
-    old: { type: 'text', names: fileArgument.names, describe: 'The version to compare with; the parent by default' },
-  },
-  options: { 'name-only': { type: 'flag', describe: 'Print paths only' } },
-  async run({ new: newText, old: oldText, 'name-only': nameOnly }, { settings, output, signal }) {
-    const { address, settings: where } = addressOf(newText, settings);
-    await using opened = await openProject(where);
-    const snapshot = await opened.project.snapshot();
-    const files = await filesAt(opened.project, snapshot, address, newText);
-    let before: Files | undefined;
-    if (oldText === undefined) {
-      const { commit } = await resolveVersion(snapshot, address);
-      const parent = commit && (await parentOf(snapshot, commit));
-      before = parent && new Files(opened.project.reader, rootOf(parent), `${newText}^`);
-    } else {
-      const old = addressOf(oldText, settings);
-      if (old.settings.project !== where.project) {
-        throw new PachError('usage', { what: oldText, why: 'both versions must be in one project' });
-      }
-      if ((old.address.path ?? address.path) !== address.path) {
-        throw new PachError('usage', { what: oldText, why: 'both versions must have the same path' });
-      }
-      before = await filesAt(opened.project, snapshot, old.address, oldText);
-    }
-    let differences = 0;
-    async function* rows(): AsyncGenerator<ChangeInfo> {
-      for await (const change of files.diff(before, address.path ?? '/')) {
-        signal.throwIfAborted();
-        differences += 1;
-        yield changeInfo(files, change);
-      }
-    }
-    if (nameOnly && output.format === 'table') {
-      for await (const { path } of rows()) await output.lines([output.name(path)]);
-    } else await output.rows(rows(), changeColumns);
-    return differences > 0 ? 10 : 0;
   },
 });

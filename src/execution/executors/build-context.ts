@@ -16,8 +16,8 @@ const bytesMax = 1024 * 1024 * 1024;
 const filesMax = 200_000;
 
 /** What lies in a context, by path; folders end with a slash nowhere. */
-interface Entry extends Omit<TarMember, 'size'> {
-  readonly size: number;
+interface Entry extends TarMember {
+  readonly path: string;
 }
 
 export class BuildContext {

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lstat, lutimes, mkdir, open, rename, rm, symlink, type FileHandle } from 'node:fs/promises';
+import { lstat, lutimes, mkdir, open, rename, rm, stat, symlink, type FileHandle } from 'node:fs/promises';
 import { PachError } from '../../base/errors.ts';
 import { utimesTime } from '../../base/file-time.ts';
 import { nameOfText } from '../../model/paths.ts';
@@ -36,17 +36,52 @@ export async function extractFile(
 
 /** Writes a file's bytes to a device or FIFO, such as `/dev/null`, which stays what it is. */
 export async function writeInto(files: Files, file: File, target: string, options: ExtractOptions): Promise<void> {
-  try {
-    await using into = await openInto(target, options.signal);
-    for await (const bytes of files.read(file.entry)) {
-      options.signal?.throwIfAborted();
-      await into.writeFile(bytes);
-      options.progress(bytes.length, 0);
+  async function* bytes(): AsyncGenerator<Buffer> {
+    for await (const part of files.read(file.entry)) {
+      yield part;
+      options.progress(part.length, 0);
     }
-    options.progress(0, 1);
+  }
+  await writeStreamInto(bytes(), target, options.signal);
+  options.progress(0, 1);
+}
+
+/** The same for any stream. */
+async function writeStreamInto(stream: AsyncIterable<Buffer>, target: string, signal?: AbortSignal): Promise<void> {
+  try {
+    await using into = await openInto(target, signal);
+    for await (const bytes of stream) {
+      signal?.throwIfAborted();
+      await into.writeFile(bytes);
+    }
   } catch (error) {
     throw unwritable(target, error);
   }
+}
+
+/** Writes a stream to a file, which has its name only when it is whole; to a device or FIFO as it comes. */
+export async function writeStream(stream: AsyncIterable<Buffer>, target: string, signal?: AbortSignal): Promise<void> {
+  const path = nameOfText(target);
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isDirectory()) throw new PachError('usage', { what: target, why: 'it is a folder; name a file' });
+  if (there && !there.isFile()) return writeStreamInto(stream, target, signal);
+  const temporary = temporaryBeside(path);
+  try {
+    await using file = await open(temporary, 'wx', 0o666);
+    for await (const bytes of stream) {
+      signal?.throwIfAborted();
+      await file.writeFile(bytes);
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw unwritable(target, error);
+  }
+}
+
+function temporaryBeside(path: Buffer): Buffer {
+  const folder = path.subarray(0, path.lastIndexOf(slash) + 1);
+  return Buffer.concat([folder, Buffer.from(`.pach-${randomBytes(8).toString('hex')}`)]);
 }
 
 /** open(2) of a FIFO waits for a reader and can't be interrupted. So it is opened once there is one. */
@@ -105,8 +140,7 @@ async function extractEntry(files: FileBytes, entry: TreeEntry, path: Buffer, op
       why: `it is a folder, and a ${entry.kind} must be written there`,
     });
   }
-  const folder = path.subarray(0, path.lastIndexOf(slash) + 1);
-  const temporary = Buffer.concat([folder, Buffer.from(`.pach-${randomBytes(8).toString('hex')}`)]);
+  const temporary = temporaryBeside(path);
   try {
     if (entry.kind === 'symlink') {
       await symlink(await contentOf(files, entry), temporary);

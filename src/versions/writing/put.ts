@@ -199,7 +199,7 @@ export async function deleteFiles(project: Project, request: DeleteRequest): Pro
 }
 
 /** Runs again what a garbage collection came in the way of. */
-async function repeated<T>(work: () => Promise<T>): Promise<T> {
+export async function repeated<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
