@@ -7,6 +7,7 @@ import { namesWholeRepo, parseAddress, type Address } from '../model/address.ts'
 import type { Settings } from '../app/settings.ts';
 import { Files } from '../versions/reading/files.ts';
 import type { Project } from '../versions/project.ts';
+import { madeOf, type MadeOf } from '../versions/provenance.ts';
 import { defaultBranch, emptyText, resolveFiles } from '../versions/resolve.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
@@ -45,6 +46,24 @@ export function branchOf(
     });
   }
   return { repo: address.repo, branch, path: address.path ?? '', settings: where };
+}
+
+/** What `--provenance` names. Throws `usage` for another project, `not-found` for what is not there. */
+export async function sourcesOf(
+  project: Project,
+  texts: readonly string[],
+  settings: Settings,
+): Promise<readonly MadeOf[]> {
+  const snapshot = await project.snapshot();
+  const sources: MadeOf[] = [];
+  for (const text of texts) {
+    const { address, settings: where } = addressOf(text, settings);
+    if (where.project !== settings.project) {
+      throw new PachError('usage', { what: text, why: 'provenance lies within one project' });
+    }
+    sources.push(await madeOf(snapshot, address));
+  }
+  return sources;
 }
 
 /** The files an address leads to. Throws `not-found` for a branch without commits. */

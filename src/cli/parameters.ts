@@ -141,6 +141,11 @@ export const datumArgument = { type: 'text', required: true, describe: 'Id of a 
 
 export const recursiveOption = { type: 'flag', alias: 'r', describe: 'Include everything below' } as const;
 export const messageOption = { type: 'text', alias: 'm', default: '', describe: 'Message of the commit' } as const;
+export const provenanceOption = {
+  type: 'list',
+  names: ['file'],
+  describe: 'What it was made of, repo[@ref][:/path]; may be given several times',
+} as const;
 export const dryRunOption = { type: 'flag', describe: 'Change nothing; show what would happen' } as const;
 export const unreadableOption = {
   type: 'flag',

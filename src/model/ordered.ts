@@ -89,9 +89,9 @@ export class OrderedReader<Item, S extends Summary = Summary> {
     }
   }
 
-  /** Items from the last to the first. */
-  async *backward(): AsyncGenerator<Item> {
-    for (let end = await this.count(); end > 0;) {
+  /** Items from the last to the first; of those before an ordinal where it is given. */
+  async *backward(before?: number): AsyncGenerator<Item> {
+    for (let end = before ?? (await this.count()); end > 0;) {
       const { first, items } = await this.leafAt(end - 1);
       yield* items.slice(0, end - first).toReversed();
       end = first;

@@ -8,7 +8,7 @@ import { mapFormat, type MapItem } from '../model/map.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
 import type { Ref } from '../model/refs.ts';
 import type { Directory } from './directories.ts';
-import { branchKey, commitKey, repoKey, timeKey } from './ref-keys.ts';
+import { branchKey, commitKey, repoKey, timeKey, usedKey } from './ref-keys.ts';
 import { branchOf, type Branch, type BranchHead, type Commit, type Repo, type Snapshot } from './snapshot.ts';
 import type { Upload } from './upload.ts';
 
@@ -26,13 +26,19 @@ export interface NewCommit {
   readonly provenance?: readonly CommitProvenance[];
 }
 
+export interface CommitName {
+  readonly repo: string;
+  readonly commit: CommitId;
+}
+
 export class Change {
   readonly snapshot: Snapshot;
   /** Keyed by the key's bytes as latin1; undefined deletes. */
   readonly edits = new Map<string, MapItem | undefined>();
   /** Where the nodes of the change go. */
   readonly upload: Upload;
-  private readonly author: string;
+  /** Who makes it. */
+  readonly author: string;
   private historyEnded = false;
 
   constructor(snapshot: Snapshot, upload: Upload, author: string) {
@@ -113,7 +119,13 @@ export class Change {
     const tree = commit.tree.ref;
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });
     this.set({ key: commitKey(repo, commit.id), value: encodeCommitEntry(), refs: [ref] });
+    for (const from of record.provenance) this.setUsed(from, { repo, commit: commit.id });
     return { made: { ...record, ref, tree }, branch };
+  }
+
+  /** Enters that a commit was made of another, so that it is found by that one. */
+  setUsed(from: CommitName, to: CommitName): void {
+    this.set({ key: usedKey(from, to), value: Buffer.alloc(0), refs: [] });
   }
 
   /** The refs map with these edits. */

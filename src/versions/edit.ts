@@ -8,6 +8,7 @@ import type { TreeEntry } from '../model/tree.ts';
 import { newCommitId, type Change } from './change.ts';
 import { Directories, type Directory } from './directories.ts';
 import type { Project } from './project.ts';
+import { declare, type Declares } from './provenance.ts';
 import { collectedOr } from './renew.ts';
 import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
 import type { Upload } from './upload.ts';
@@ -54,6 +55,8 @@ export interface EditRequest extends BranchName {
   readonly author?: string | undefined;
   /** When it was begun, in milliseconds since 1970; by default now. */
   readonly started?: number;
+  /** What the files at some paths were made of, where it is declared. */
+  readonly declares?: Declares | undefined;
   readonly precondition?: Precondition;
 }
 
@@ -112,8 +115,18 @@ export type NewFiles =
   /** All that a pipeline has computed, in place of what the branch has. */
   | { readonly kind: 'output'; readonly tree: Directory };
 
-/** Commits files as a part of `change`, into which their nodes are stored. An edit that changes nothing makes no commit. */
+/**
+ * Commits files as a part of `change`, into which their nodes are stored. An edit that changes nothing
+ * makes no commit; what it declares is declared of the branch's head then.
+ */
 export async function commitFiles(change: Change, commit: BranchCommit, files: NewFiles): Promise<EditResult> {
+  const result = await commitOnly(change, commit, files);
+  const { declares } = commit;
+  if (declares && result.kind === 'committed') await declare(change, result.commit, declares);
+  return result;
+}
+
+async function commitOnly(change: Change, commit: BranchCommit, files: NewFiles): Promise<EditResult> {
   const { snapshot } = change;
   const branch = await branchFor(change, commit, files);
   const { precondition } = commit;

@@ -27,6 +27,9 @@ export function jobKey(id: string): Buffer {
   return Buffer.from(`job/${id}`);
 }
 
+/** All jobs by their pipelines, branches and times. */
+export const jobsPrefix = Buffer.from('jobs/');
+
 /** A job by its pipeline, branch and the time it started, in milliseconds since 1970. */
 export function jobTimeKey(job: { pipeline: string; branch: string; started: number; id: string }): Buffer {
   return Buffer.from(`jobs/${job.pipeline}/${job.branch}/${job.started.toString(16).padStart(16, '0')}/${job.id}`);
@@ -46,6 +49,31 @@ export function resultKey(key: Hash): Buffer {
 
 export function leaseKey(pipeline: string, branch: string): Buffer {
   return Buffer.from(`lease/${pipeline}/${branch}`);
+}
+
+/** That one commit was made of another: found by the one that was used. */
+export function usedKey(from: { repo: string; commit: string }, to: { repo: string; commit: string }): Buffer {
+  return Buffer.from(`used/${from.repo}/${from.commit}/${to.repo}/${to.commit}`);
+}
+
+/** Beginning of the keys of all commits that were made of one. */
+export function usedPrefix({ repo, commit }: { repo: string; commit: string }): Buffer {
+  return Buffer.from(`used/${repo}/${commit}/`);
+}
+
+/** The same for all commits that were made of any of a repo. */
+export function usedRepoPrefix(repo: string): Buffer {
+  return Buffer.from(`used/${repo}/`);
+}
+
+/** What was declared of a commit, by the time when that was finished, in milliseconds since 1970. */
+export function declaredKey({ repo, finished, id }: { repo: string; finished: number; id: string }): Buffer {
+  return Buffer.from(`declared/${repo}/${finished.toString(16).padStart(16, '0')}/${id}`);
+}
+
+/** Beginning of the keys of all that was declared of a repo's commits. */
+export function declaredPrefix(repo: string): Buffer {
+  return Buffer.from(`declared/${repo}/`);
 }
 
 /** A commit's place in a branch's index, from its finish time in milliseconds since 1970. */

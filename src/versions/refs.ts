@@ -5,6 +5,7 @@ import { PachError } from '../base/errors.ts';
 import { checkBranchName, checkName, type Address } from '../model/address.ts';
 import type { Change } from './change.ts';
 import type { Project } from './project.ts';
+import { forgetProvenance } from './provenance.ts';
 import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { BranchHead, Snapshot } from './snapshot.ts';
@@ -49,6 +50,7 @@ export async function deleteRepo(
       }
       change.delete(branchKey(name, branch.name));
     }
+    await forgetProvenance(change, name);
     for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
     // Jobs that made its commits, which `delete pipeline --keep-repo` has left.
     for await (const { key } of change.snapshot.items(jobTimePrefix(name))) {

@@ -69,6 +69,27 @@ export class Snapshot {
     return this.refs.prefix(prefix);
   }
 
+  /** Of the items of the map of refs whose keys begin so, those before a key; the last one first. */
+  async *itemsBefore(prefix: Buffer, key: Buffer): AsyncGenerator<MapItem> {
+    for await (const item of this.refs.backward(await this.refs.rank(key))) {
+      if (!item.key.subarray(0, prefix.length).equals(prefix)) return;
+      yield item;
+    }
+  }
+
+  /** The different beginnings of keys that have so many more parts than `prefix`; a look for each. */
+  async *groups(prefix: Buffer, parts: number): AsyncGenerator<string> {
+    const kept = prefix.toString().split('/').length - 1 + parts;
+    for (let from = prefix; ;) {
+      const key = (await this.refs.seek(from))?.item.key;
+      if (!key?.subarray(0, prefix.length).equals(prefix)) return;
+      const group = key.toString().split('/').slice(0, kept).join('/');
+      yield group;
+      // The key that follows all that begin with `group/`.
+      from = Buffer.from(`${group}0`);
+    }
+  }
+
   /** How many keys of the map of refs begin so, and the item of the last of them. */
   async lastItem(prefix: Buffer): Promise<{ count: number; last: MapItem | undefined }> {
     const end = Buffer.from(prefix);

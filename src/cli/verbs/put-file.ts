@@ -9,11 +9,11 @@ import { putJson } from '../../shown/stored.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
 import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/writing/put.ts';
-import { branchOf } from '../addresses.ts';
+import { branchOf, sourcesOf } from '../addresses.ts';
 import { FilesProgress } from '../progress.ts';
 import { printPut } from '../put-result.ts';
 import { standardInput } from '../stdin.ts';
-import { fileArgument, messageOption, recursiveOption, unreadableOption } from '../parameters.ts';
+import { fileArgument, messageOption, provenanceOption, recursiveOption, unreadableOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 export const putFileVerb = verb({
@@ -29,6 +29,7 @@ export const putFileVerb = verb({
     ['put file src@master:/linux --untar -f linux.tar.gz', 'Put the contents of an archive'],
     ['put file logs@master:/app.log --append -f today.log', 'Append to an existing file'],
     ['put file data@master:/raw/ -i list.txt', 'Put everything that a list names'],
+    ['put file edges@master:/a.png -f a.png --provenance images@master:/a.png', 'Declare what it was made of'],
   ],
   json: putJson,
   arguments: {
@@ -70,6 +71,7 @@ export const putFileVerb = verb({
       describe: 'Also read files that look unchanged since the last put from this machine',
     },
     'skip-unreadable': unreadableOption,
+    provenance: provenanceOption,
     message: messageOption,
   },
   conflicts: [
@@ -85,7 +87,8 @@ export const putFileVerb = verb({
     },
   ],
   async run(args, { settings, output, signal }) {
-    const { target, file, list, recursive, untar, append, reread, 'skip-unreadable': skipUnreadable, message } = args;
+    const { target, file, list, recursive, untar, append, reread, provenance, message } = args;
+    const { 'skip-unreadable': skipUnreadable } = args;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
     const stdin = () => standardInput(signal);
     if ([...file, ...list].filter((name) => name === '-').length > 1) {
@@ -122,10 +125,12 @@ export const putFileVerb = verb({
     }
     if (output.showsProgress) void progress.measure(names, signal);
     await using store = await openProject(where);
+    const madeOf = provenance.length > 0 ? await sourcesOf(store.project, provenance, where) : undefined;
     const result = await putFiles(store.project, {
       repo,
       branch,
       message,
+      ...(madeOf && { madeOf }),
       target: path,
       sources: opened,
       append,

@@ -3,8 +3,11 @@
  */
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { loadOrdered, type Decoded, type Summary, type Within } from '../../model/ordered-format.ts';
+import { pathKeyProblem } from '../../model/path-index.ts';
 import { decodeCommit, type CommitRecord } from '../../model/records/commit.ts';
+import { decodeDeclared } from '../../model/records/declared.ts';
 import type { Head } from '../../model/records/head.ts';
+import { decodeJobEntry } from '../../model/records/job-entry.ts';
 import { decodeOperation, encodeOperation } from '../../model/records/operation.ts';
 import {
   decodeDatum,
@@ -53,6 +56,7 @@ export class RefsCheck {
   private readonly byAddress = new Map<string, CheckedCommit>();
   private readonly needed = new RowSet();
   private readonly datumNodes = new RowSet();
+  private readonly pathNodes = new RowSet();
   /** Trees and chunks of pipelines, by what needs them first. */
   readonly others: { readonly ref: Ref; readonly where: VersionPath }[] = [];
 
@@ -94,7 +98,9 @@ export class RefsCheck {
       else if (kind === 'job') await this.job(key, value, refs);
       else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
-      else if (kind !== 'jobs') this.findings.warn(`the ref ${key.toString()}`, 'this program does not know its kind');
+      else if (kind === 'jobs') await this.jobEntry(key, value, refs);
+      else if (kind === 'declared') decodeDeclared(value);
+      else if (kind !== 'used') this.findings.warn(`the ref ${key.toString()}`, 'this program does not know its kind');
     } catch (error) {
       note(this.findings, error, named(address));
     }
@@ -138,6 +144,26 @@ export class RefsCheck {
     let after = within?.after;
     for (const inner of node.nodes) {
       await this.datums(inner.ref, job, { parentLevel: node.level, inner, after });
+      after = inner.key;
+    }
+  }
+
+  /** A job's index of paths, most of which others have too. */
+  private async jobEntry(key: Buffer, value: Buffer, [index]: readonly Ref[]): Promise<void> {
+    decodeJobEntry(value);
+    if (index) await this.paths(index, named(`the paths of ${key.toString()}`));
+  }
+
+  private async paths(ref: Ref, where: Where, within?: Within<Summary>): Promise<void> {
+    if (!(await this.isNew(ref, this.pathNodes))) return;
+    const node = await this.node(ref, where, within);
+    for (const { key } of node?.items ?? []) {
+      const problem = pathKeyProblem(key);
+      if (problem !== undefined) return this.wrong(where.address, `it has a key that can't be read: ${problem}`);
+    }
+    let after = within?.after;
+    for (const inner of (node && !node.items && node.nodes) || []) {
+      await this.paths(inner.ref, where, { parentLevel: node?.level ?? 0, inner, after });
       after = inner.key;
     }
   }

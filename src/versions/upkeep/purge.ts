@@ -10,12 +10,14 @@ import { mapFormat, type MapItem } from '../../model/map.ts';
 import { OrderedReader } from '../../model/ordered.ts';
 import { parsePath } from '../../model/paths.ts';
 import { encodeCommit, type CommitId } from '../../model/records/commit.ts';
+import { decodeJobEntry, encodeJobEntry } from '../../model/records/job-entry.ts';
 import { decodeJob, encodeJob, jobRefList, jobRefs } from '../../model/records/pipelines.ts';
 import { hashKey, type Ref } from '../../model/refs.ts';
 import type { Change } from '../change.ts';
 import { Directories, type Directory } from '../directories.ts';
 import type { Project } from '../project.ts';
-import { jobKey, resultsPrefix } from '../ref-keys.ts';
+import { allProvenance } from '../provenance.ts';
+import { jobKey, jobsPrefix, resultsPrefix } from '../ref-keys.ts';
 import { SameBytes, type SamePath } from './same-bytes.ts';
 import { rootOf, type Commit, type Snapshot } from '../snapshot.ts';
 import type { Upload } from '../upload.ts';
@@ -64,7 +66,7 @@ export async function purge(project: Project, request: PurgeRequest): Promise<Pu
   return await project.update(`purge ${shown} of ${request.repo}`, apply, begun);
 }
 
-/** Takes away all results, and what jobs keep of their datums. */
+/** Takes away all results, and what jobs keep of their datums: paths too. */
 async function forgetResults(change: Change): Promise<void> {
   for await (const { key } of change.snapshot.items(resultsPrefix)) change.delete(key);
   for await (const item of change.snapshot.items(jobKey(''))) {
@@ -72,6 +74,11 @@ async function forgetResults(change: Change): Promise<void> {
     if (!job.hasDatums) continue;
     const refs = jobRefList({ ...jobRefs(job, item.refs), datums: undefined });
     change.set({ key: item.key, value: encodeJob({ ...job, hasDatums: false }), refs });
+  }
+  for await (const item of change.snapshot.items(jobsPrefix)) {
+    if (item.refs.length === 0) continue;
+    const value = encodeJobEntry({ ...decodeJobEntry(item.value), indexed: undefined });
+    change.set({ key: item.key, value, refs: [] });
   }
 }
 
@@ -99,7 +106,8 @@ async function look(reader: BlobReader, snapshot: Snapshot, request: PurgeReques
   for await (const repo of snapshot.repos()) {
     for await (const commit of commitsOf(snapshot, repo.name)) {
       request.signal?.throwIfAborted();
-      if (commit.provenance.some((from) => from.repo === request.repo && commits.has(from.commit))) {
+      const provenance = await allProvenance(snapshot, commit);
+      if (provenance.some((from) => from.repo === request.repo && commits.has(from.commit))) {
         computed.push({ repo: repo.name, branch: commit.branch, commit: commit.id });
       }
       const names = repo.name === request.repo ? pathIn(commit, request) : undefined;

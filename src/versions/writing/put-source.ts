@@ -35,6 +35,15 @@ export interface PutSourceOptions extends PutEntriesOptions {
   readonly appendTo?: BlobReader | undefined;
 }
 
+/** Where a source goes: to the target, or into it. What an archive or a list of entries gives goes below that. */
+export function placeOf(source: PutSource, target: string): Buffer[] {
+  const names = parsePath(target);
+  if (source.kind !== 'path' || (target !== '' && !target.endsWith('/'))) return names;
+  // Only folders are named so, and then their contents are put.
+  const isUnnamed = /(^|\/)\.{0,2}\/*$/.test(source.path);
+  return isUnnamed ? names : [...names, nameOfText(basename(resolve(source.path)))];
+}
+
 /** `root` with what a source gives at `target`: a path, or a folder to put into (ends in `/` or is empty). */
 export async function putSource(
   options: PutSourceOptions,
@@ -78,9 +87,7 @@ export async function putSource(
   // What is named may be a link, or lie behind one.
   const real = textOfName(await realpath(path, { encoding: 'buffer' }));
   await options.own?.refuse(source.path, real);
-  const named =
-    info.isDirectory() && /(^|\/)\.{0,2}\/*$/.test(source.path) ? [] : [nameOfText(basename(resolve(source.path)))];
-  const at = into ? [...names, ...named] : names;
+  const at = placeOf(source, target);
   if (!info.isDirectory()) {
     if (!info.isFile()) {
       throw new PachError('failed', { what: source.path, why: 'sockets, devices and FIFOs are not stored' });

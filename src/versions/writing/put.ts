@@ -6,12 +6,13 @@ import { resolve } from 'node:path';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { StatCache } from '../../local/stat-cache.ts';
-import { parsePath, textOfName } from '../../model/paths.ts';
+import { parsePath, pathOf, textOfName } from '../../model/paths.ts';
 import type { CommitId } from '../../model/records/commit.ts';
 import { commitEdit, committed, type BranchName, type Conflict, type Edit } from '../edit.ts';
 import type { IngestOptions } from './ingest.ts';
 import type { Project } from '../project.ts';
-import { putSource, type PutSource } from './put-source.ts';
+import type { MadeOf } from '../provenance.ts';
+import { placeOf, putSource, type PutSource } from './put-source.ts';
 import { CollectedError } from '../renew.ts';
 import { OwnFolders } from './own-folders.ts';
 import type { Commit } from '../snapshot.ts';
@@ -29,6 +30,8 @@ export interface PutRequest extends BranchName {
   readonly target: string;
   /** Adds to the files that are there, instead of replacing them; not for folders and archives. */
   readonly append?: boolean;
+  /** What the files were made of, where it is declared. */
+  readonly madeOf?: readonly MadeOf[];
   /** Commits what can be read; otherwise nothing where something can't. For files and folders of this machine. */
   readonly skipUnreadable?: boolean;
   readonly watch: Pick<IngestOptions, 'progress' | 'skipped' | 'signal'>;
@@ -92,7 +95,9 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   // What was added to a file makes sense behind the bytes that it was added to, and nowhere else.
   const precondition = { kind: request.append ? 'paths' : 'none' } as const;
   const { repo, branch, message } = request;
-  const change = { repo, branch, message, precondition };
+  const paths = request.sources.map((source) => pathOf(placeOf(source, request.target)));
+  const declares = request.madeOf && { paths, sources: request.madeOf };
+  const change = { repo, branch, message, precondition, declares };
   const { result, costs } = await commitEdit(project, change, async (directories, base, writing) => {
     const inlined = (more: number): void => void (inlineBytes += more);
     const sink = { data: writing.data, nodes: writing.nodes, inlined };
