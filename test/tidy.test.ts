@@ -25,7 +25,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['sources', ['.']],
   ['versions', ['.', 'reading', 'writing', 'upkeep']],
   ['mount', ['.']],
-  ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing']],
+  ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing', 'lineage']],
   ['notebook', ['.']],
   ['results', ['.']],
   ['execution', ['.', 'executors', 'workers']],

@@ -21,6 +21,8 @@ interface Parsed {
   readonly '--'?: readonly string[];
   /** Of the options that all verbs have. */
   readonly verbose?: boolean;
+  /** The output format as it was given. */
+  readonly output?: string;
 }
 
 interface Told {
@@ -33,8 +35,11 @@ interface Told {
   readonly examples: readonly (readonly [string, string])[];
   /** Fields of the JSON that `-o json` prints, for `--help`. */
   readonly json?: string;
-  /** False for verbs where `-o` names a target instead of an output format. */
-  readonly formats?: boolean;
+  /**
+   * False for verbs where `-o` names a target instead of an output format; a list: formats that the verb
+   * writes by itself, beside those that all have.
+   */
+  readonly formats?: boolean | readonly string[];
   /** True for verbs that take the command line of another program after `--`. */
   readonly takesCommand?: boolean;
   /** True for verbs that store nothing, and that may take long. */

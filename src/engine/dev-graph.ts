@@ -1,7 +1,7 @@
 /**
  * What the loop of development works on: pipelines in their order, and which of them a change touches.
  */
-import { noCommit } from '../pipelines/jobs/plan.ts';
+import { noCommit } from '../pipelines/jobs/jobs.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';

@@ -3,8 +3,10 @@
  */
 import { PachError } from '../base/errors.ts';
 import type { OutsideLinks } from '../model/records/pipelines.ts';
-import { maybeJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
-import { isNone, type BaseJob } from '../pipelines/jobs/plan.ts';
+import type { Ref } from '../model/refs.ts';
+import { datumsOf, enterJob, maybeJob, setJob, usedCommits, type Job } from '../pipelines/jobs/jobs.ts';
+import { PathEdits, storedPaths } from '../pipelines/jobs/paths.ts';
+import type { BaseJob } from '../pipelines/jobs/plan.ts';
 import { unionOf, type UnionOptions, type UnionResult } from '../results/outputs.ts';
 import type { Rechecked } from '../results/recheck.ts';
 import type { Directory } from '../versions/directories.ts';
@@ -36,17 +38,10 @@ export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResu
   const { project, pipeline, branch } = options;
   const { base, begun } = start;
   const { map: datums, counts, recomputed, outside } = ran;
-  let union: UnionResult | undefined;
+  let union: Output | undefined;
   let reason = counts.failed > 0 ? `${counts.failed} of ${counts.total} datums failed` : '';
   try {
-    union = await unionOf({
-      reader: project.reader,
-      upload: begun.upload,
-      before: base && outputOf(base),
-      datums,
-      now: start.job.started,
-      signal: options.signal,
-    });
+    union = await outputOf(of, ran);
   } catch (error) {
     if (!(error instanceof PachError) || error.code !== 'conflict') throw error;
     reason = error.message;
@@ -61,7 +56,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResu
       const { root: tree, withEmptyFolders } = union ?? {};
       const finished = Date.now();
       const ended = { ...start.job, state, reason, counts, finished, datums, withEmptyFolders } as const;
-      const provenance = usedCommits(start.job.inputs);
+      const provenance = usedCommits(start.job);
       const message = `job of ${pipeline.name}, version ${pipeline.version}`;
       const { id, started } = ended;
       const commit = { id, repo: pipeline.name, branch, message, provenance, started };
@@ -76,6 +71,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResu
       const restarted = (baseNow?.restarted ?? false) && !base?.job.restarted;
       const job = { ...ended, output: after?.id, restarted };
       setJob(change, job);
+      await enterJob(change, job, union?.paths);
       // It stays the base of the next job, which has all of it now.
       if (base?.job.restarted && baseNow && after?.id === base.output.id) {
         setJob(change, { ...baseNow, restarted: false });
@@ -111,16 +107,26 @@ function isSame({ base, job }: JobStart, head: Commit, root: Directory): boolean
   return same && base.job.inputs.length === job.inputs.length && base.job.spec.hash.equals(job.spec.hash);
 }
 
-/** What a job's output begins with; nothing where that has no empty folders, though datums made them. */
-function outputOf({ job: { datums, withEmptyFolders }, output }: BaseJob): UnionOptions['before'] {
-  if (!datums || withEmptyFolders === undefined) return undefined;
-  return { datums, root: rootOf(output), withEmptyFolders };
+/** The files of a job's output, and its index of paths. */
+type Output = UnionResult & { readonly paths: Ref };
+
+/** Makes the output and the index of a job of those of the job before it, by what differs. */
+async function outputOf({ options, start: { base, begun, job } }: EndOptions, { map }: JobDatums): Promise<Output> {
+  const { project, signal } = options;
+  const { reader } = project;
+  const before = base && beginningOf(base);
+  const indexed = before && base && (await storedPaths(begun.snapshot, base.job));
+  const paths = new PathEdits(reader);
+  const isWhole = before === undefined || indexed !== undefined;
+  const changed = isWhole ? paths.change.bind(paths) : () => Promise.resolve();
+  const union = await unionOf({ reader, upload: begun.upload, before, datums: map, now: job.started, signal, changed });
+  // A program that keeps no index ran the job before.
+  if (!isWhole) for await (const datum of datumsOf(reader, { datums: map })) await paths.change(undefined, datum);
+  return { ...union, paths: await paths.store(indexed, begun.upload) };
 }
 
-/** Each version once, without branches that had no commits. */
-function usedCommits(inputs: Job['inputs']): Job['inputs'] {
-  const used = inputs.filter(({ commit }) => !isNone(commit));
-  return used.filter(({ repo, commit }, index) => {
-    return used.findIndex((other) => other.repo === repo && other.commit === commit) === index;
-  });
+/** What a job's output begins with; nothing where that has no empty folders, though datums made them. */
+function beginningOf({ job: { datums, withEmptyFolders }, output }: BaseJob): UnionOptions['before'] {
+  if (!datums || withEmptyFolders === undefined) return undefined;
+  return { datums, root: rootOf(output), withEmptyFolders };
 }

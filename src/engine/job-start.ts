@@ -5,9 +5,9 @@
 import type { Executor } from '../execution/executor.ts';
 import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { CommitId } from '../model/records/commit.ts';
-import { dropOldJobs, newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { dropOldJobs, enterJob, newestJob, noCommit, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';
-import { noCommit, type JobInputs } from '../pipelines/jobs/plan.ts';
+import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import type { Begun, Project } from '../versions/project.ts';
@@ -56,6 +56,7 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
             executor: executor.name,
           };
       setJob(change, next);
+      await enterJob(change, next);
       if (options.jobsKept !== undefined) await dropOldJobs(change, next, options.jobsKept);
       return next;
     },

@@ -2,8 +2,7 @@
  * How a job ended, from what the engine knows of it to what it tells.
  */
 import { isPachError } from '../base/errors.ts';
-import type { Job } from '../pipelines/jobs/jobs.ts';
-import { isNone } from '../pipelines/jobs/plan.ts';
+import { isNone, type Job } from '../pipelines/jobs/jobs.ts';
 import type { Rechecked } from '../results/recheck.ts';
 import { CollectedError } from '../versions/renew.ts';
 import type { EndedJob, ErrorData, JobOutcome, RecomputedDatum } from './events.ts';

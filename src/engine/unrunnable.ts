@@ -3,7 +3,7 @@
  */
 import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { CommitId } from '../model/records/commit.ts';
-import { dropOldJobs, newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { dropOldJobs, enterJob, newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Project } from '../versions/project.ts';
@@ -44,6 +44,7 @@ export async function writeUnrunnable(project: Project, of: Unrunnable): Promise
         recipe,
       };
       setJob(change, job);
+      await enterJob(change, job);
       if (jobsKept !== undefined) await dropOldJobs(change, job, jobsKept);
       return job;
     },

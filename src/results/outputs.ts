@@ -57,6 +57,8 @@ export interface UnionOptions {
   /** Time of directories, in milliseconds since 1970. */
   readonly now: number;
   readonly signal: AbortSignal;
+  /** Told each datum that is another than before, or new, or gone; waited for. */
+  readonly changed: (old: JobDatum | undefined, now: JobDatum | undefined) => Promise<void>;
 }
 
 export interface UnionResult {
@@ -67,17 +69,19 @@ export interface UnionResult {
 
 /** Throws `conflict` naming the path and both datums where two have written the same, or one a file and the other a folder. */
 export async function unionOf(options: UnionOptions): Promise<UnionResult> {
-  const { reader, upload, before, datums } = options;
+  const { reader, upload, datums } = options;
   const union = new Union(options, new Directories(reader, upload.nodes));
   for await (const { old, new: now } of diffOrdered<MapItem, { entries: number }>(
     reader,
     mapFormat,
-    before?.datums,
+    options.before?.datums,
     datums,
   )) {
-    await union.change(old && jobDatumOf(old), now && jobDatumOf(now));
+    const [before, after] = [old && jobDatumOf(old), now && jobDatumOf(now)];
+    await union.change(before, after);
+    await options.changed(before, after);
   }
-  const root = await union.apply(before?.root);
+  const root = await union.apply(options.before?.root);
   return { root, withEmptyFolders: union.withEmptyFolders };
 }
 

@@ -17,6 +17,7 @@ export interface Drawing {
 }
 
 interface Node {
+  /** Also what is written there. */
   readonly id: string;
   readonly kind: 'repo' | 'pipeline';
   readonly state: string | undefined;
@@ -25,6 +26,12 @@ interface Node {
 interface Edge extends Arrow {
   /** The branches that are read, where they are not just `master`. */
   readonly label: string;
+}
+
+/** What is drawn, of whatever it was made. */
+export interface Graph {
+  readonly nodes: readonly Node[];
+  readonly edges: readonly Edge[];
 }
 
 interface Box {
@@ -51,7 +58,7 @@ const stateColors: Readonly<Record<string, readonly [string, string]>> = {
 const plainColors = ['#ffffff', '#364fc7'] as const;
 
 /** For `dot`. */
-export function dotOf(drawing: Drawing): string {
+export function dotOf(drawing: Drawing | Graph): string {
   const { nodes, edges } = graphOf(drawing);
   const lines = [
     'digraph pipelines {',
@@ -70,7 +77,7 @@ export function dotOf(drawing: Drawing): string {
 }
 
 /** An SVG document. */
-export function svgOf(drawing: Drawing): string {
+export function svgOf(drawing: Drawing | Graph): string {
   const { nodes, edges } = graphOf(drawing);
   const { columns, routes } = layersOf(
     nodes.map(({ id }) => id),
@@ -97,7 +104,9 @@ export function svgOf(drawing: Drawing): string {
   ].join('\n');
 }
 
-function graphOf({ pipelines }: Drawing): { readonly nodes: readonly Node[]; readonly edges: readonly Edge[] } {
+function graphOf(drawing: Drawing | Graph): Graph {
+  if ('nodes' in drawing) return drawing;
+  const { pipelines } = drawing;
   const nodes = new Map<string, Node>();
   for (const { name, state } of pipelines) nodes.set(name, { id: name, kind: 'pipeline', state });
   const branches = new Map<string, { readonly from: string; readonly to: string; readonly names: Set<string> }>();

@@ -1,8 +1,7 @@
 /**
  * Jobs as programs are shown them.
  */
-import type { Job } from '../pipelines/jobs/jobs.ts';
-import { isNone } from '../pipelines/jobs/plan.ts';
+import { isNone, type Job } from '../pipelines/jobs/jobs.ts';
 
 export interface JobInfo {
   readonly job: string;

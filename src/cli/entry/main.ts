@@ -9,6 +9,7 @@ import { shellWord } from '../../base/shell.ts';
 import { asked } from '../parsing/command-line.ts';
 import { complete } from '../completion/complete.ts';
 import { Output, type Format } from '../output.ts';
+import type { Verb } from '../verb.ts';
 
 interface CommonFlags {
   readonly store?: string;
@@ -60,7 +61,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (verb.reads === true) unfinished = 'it has not finished';
     const flags = args as unknown as CommonFlags;
     output = new Output({
-      format: verb.formats === false ? 'table' : ((flags.output ?? 'table') as Format),
+      format: formatOf(verb, flags.output),
       quiet: flags.quiet ?? false,
       verbose: flags.verbose ?? false,
       color: flags.color ?? true,
@@ -82,6 +83,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   } finally {
     for (const each of endings) process.off(each, stop);
   }
+}
+
+/** What the verb writes by itself has no format of ours. */
+function formatOf({ formats }: Verb, given = 'table'): Format {
+  const isOwn = formats === false || (Array.isArray(formats) && formats.includes(given));
+  return isOwn ? 'table' : (given as Format);
 }
 
 /** Options that say where to work, as words of a shell. */

@@ -7,7 +7,9 @@ import type { Verb } from '../verb.ts';
 
 /** The options of a verb beside those that all have. */
 export function ownOptions({ options, formats }: Verb): Parameters {
-  return formats === false ? options : { ...options, output: formatOption };
+  if (formats === false) return options;
+  const more = Array.isArray(formats) ? formats : [];
+  return { ...options, output: { ...formatOption, choices: [...formatOption.choices, ...more] } };
 }
 
 /** All that a verb takes: the options of all verbs, its arguments and its own options. */

@@ -19,6 +19,7 @@ import { getCodeVerb } from '../verbs/get-code.ts';
 import { getFileVerb } from '../verbs/get-file.ts';
 import { initVerb } from '../verbs/init.ts';
 import { helpVerb } from '../verbs/help.ts';
+import { lineageVerb } from '../verbs/lineage.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
 import { purgeVerb } from '../verbs/purge.ts';
@@ -80,6 +81,7 @@ export const verbGroups: readonly VerbGroup[] = [
       inspectCommitVerb,
       logVerb,
       diffFileVerb,
+      lineageVerb,
       createBranchVerb,
       listBranchVerb,
       deleteBranchVerb,

@@ -9,6 +9,7 @@ import { chunkBytesMax, type Ref } from '../../model/refs.ts';
 import type { Change } from '../../versions/change.ts';
 import type { IngestOptions } from '../../versions/writing/ingest.ts';
 import type { Project } from '../../versions/project.ts';
+import { forgetProvenance } from '../../versions/provenance.ts';
 import {
   branchKey,
   jobKey,
@@ -19,7 +20,7 @@ import {
   repoKey,
   resultsPrefix,
 } from '../../versions/ref-keys.ts';
-import { maybeJob, setJob } from '../jobs/jobs.ts';
+import { enterJob, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
 import { hashOf } from '../../model/canonical.ts';
 import { originOf, storeCode } from '../code.ts';
@@ -153,8 +154,10 @@ export async function deletePipeline(project: Project, name: string, options: De
     for await (const { key } of snapshot.items(jobTimePrefix(name))) {
       const job = options.keepRepo ? await maybeJob(snapshot, lastPart(key)) : undefined;
       // A commit that stays is explained by its job, which has its spec and code.
-      if (job && (await snapshot.maybeCommit(name, job.id))) setJob(change, { ...job, datums: undefined });
-      else {
+      if (job && (await snapshot.maybeCommit(name, job.id))) {
+        setJob(change, { ...job, datums: undefined });
+        await enterJob(change, { ...job, datums: undefined });
+      } else {
         change.delete(key);
         change.delete(jobKey(lastPart(key)));
       }
@@ -167,6 +170,7 @@ export async function deletePipeline(project: Project, name: string, options: De
       else change.delete(branchKey(name, branch.name));
     }
     if (options.keepRepo) return;
+    await forgetProvenance(change, name);
     for await (const { key } of snapshot.commitItems(name)) change.delete(key);
     change.delete(repoKey(name));
   });

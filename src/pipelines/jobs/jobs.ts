@@ -17,12 +17,13 @@ import {
   type JobRecord,
   type JobRefs,
 } from '../../model/records/pipelines.ts';
+import { decodeJobEntry, encodeJobEntry } from '../../model/records/job-entry.ts';
 import type { Ref } from '../../model/refs.ts';
 import { type DirectoryContent, directoryOf, entrySize, fileContentOf, type TreeEntry } from '../../model/tree.ts';
 import type { Change } from '../../versions/change.ts';
 import { Directories } from '../../versions/directories.ts';
 import { readRange } from '../../versions/reading/read.ts';
-import { commitKey, jobKey, jobTimeKey, jobTimePrefix, lastPart } from '../../versions/ref-keys.ts';
+import { commitKey, jobKey, jobTimeKey, jobTimePrefix, lastPart, usedKey } from '../../versions/ref-keys.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { hasPipeline } from '../pipelines.ts';
 
@@ -43,11 +44,54 @@ function jobOf(item: MapItem): Job {
   return { ...record, ...jobRefs(record, item.refs) };
 }
 
-/** Sets a job's entry; a new one is entered under its time too. */
+/** Sets a job's entry. */
 export function setJob(change: Change, job: Job): void {
   const value = encodeJob({ ...job, hasDatums: job.datums !== undefined, hasCode: job.code !== undefined });
   change.set({ key: jobKey(job.id), value, refs: jobRefList(job) });
-  change.set({ key: jobTimeKey(job), value: Buffer.alloc(0), refs: [] });
+}
+
+/**
+ * Enters a job under its time: a new one, and again one that has ended, with its index of paths. Commits
+ * of jobs before it that older programs ran are entered under what was used for them.
+ */
+export async function enterJob(change: Change, job: Job, paths?: Ref): Promise<void> {
+  const indexed = paths && job.datums?.hash;
+  const key = jobTimeKey(job);
+  change.set({ key, value: encodeJobEntry({ entered: true, indexed }), refs: paths ? [paths] : [] });
+  for await (const old of notEntered(change.snapshot, job.pipeline, job.branch)) {
+    if (old.id === job.id) continue;
+    const made = { repo: old.pipeline, commit: old.id };
+    if (old.output === old.id) for (const from of usedCommits(old)) change.setUsed(from, made);
+    change.set({ key: jobTimeKey(old), value: encodeJobEntry({ entered: true }), refs: [] });
+  }
+}
+
+/**
+ * Jobs of a pipeline for a branch whose commits are not entered under what was used for them, newest
+ * first: those that older programs ran since the last one of a program that does.
+ */
+export async function* notEntered(snapshot: Snapshot, pipeline: string, branch: string): AsyncGenerator<Job> {
+  const prefix = jobTimePrefix(pipeline, branch);
+  for await (const { key, value } of snapshot.itemsBefore(prefix, Buffer.concat([prefix, Buffer.from([0xff])]))) {
+    if (decodeJobEntry(value).entered) return;
+    const job = await maybeJob(snapshot, lastPart(key));
+    if (job) yield job;
+  }
+}
+
+/** The versions that a job read, each once, without branches that had no commits. */
+export function usedCommits({ inputs }: Pick<Job, 'inputs'>): Job['inputs'] {
+  const used = inputs.filter(({ commit }) => !isNone(commit));
+  return used.filter(({ repo, commit }, index) => {
+    return used.findIndex((other) => other.repo === repo && other.commit === commit) === index;
+  });
+}
+
+/** How a job's inputs name a branch without commits. */
+export const noCommit = '0'.repeat(32);
+
+export function isNone(commit: string): boolean {
+  return commit === noCommit;
 }
 
 export async function maybeJob(snapshot: Snapshot, id: string): Promise<Job | undefined> {
@@ -126,8 +170,10 @@ export async function dropOldJobs(
     change.delete(key);
     change.delete(jobKey(id));
     // Of a job that failed only its id leads to its output.
-    if (job?.state === 'failure' && (await snapshot.maybeCommit(pipeline, job.id)))
+    if (job?.state === 'failure' && (await snapshot.maybeCommit(pipeline, job.id))) {
       change.delete(commitKey(pipeline, id));
+      for (const from of usedCommits(job)) change.delete(usedKey(from, { repo: pipeline, commit: id }));
+    }
   }
 }
 
@@ -143,7 +189,7 @@ export function jobDatumOf(item: MapItem): JobDatum {
 }
 
 /** All datums of a job, in the order of their ids. */
-export async function* datumsOf(reader: BlobReader, job: Job): AsyncGenerator<JobDatum> {
+export async function* datumsOf(reader: BlobReader, job: Pick<Job, 'datums'>): AsyncGenerator<JobDatum> {
   if (!job.datums) return;
   for await (const item of datumMap(reader, job.datums).items()) yield jobDatumOf(item);
 }

@@ -10,8 +10,8 @@ import type { Datum, DatumFile } from '../datums/datum.ts';
 import { PfsSource } from '../datums/pfs.ts';
 import { pfsInputs } from '../spec/input.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
-import { rowsOf, type Job, type JobDatum } from './jobs.ts';
-import { isNone, type JobInputs } from './plan.ts';
+import { isNone, rowsOf, type Job, type JobDatum } from './jobs.ts';
+import type { JobInputs } from './plan.ts';
 
 export interface PastDatum {
   readonly datum: Datum;

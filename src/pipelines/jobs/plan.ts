@@ -12,7 +12,7 @@ import { canonicalJson } from '../../model/canonical.ts';
 import type { Datum } from '../datums/datum.ts';
 import { inputDocument } from '../datums/document.ts';
 import { diffDatums, planDatums, type DatumChange, type VersionOf } from '../datums/plan.ts';
-import { maybeJob, type Job } from './jobs.ts';
+import { isNone, maybeJob, type Job } from './jobs.ts';
 import { readSpec } from '../pipelines.ts';
 import { datumKey, type Recipe } from './recipe.ts';
 import { rowsBytesMax, rowsFor, type PlannedDatum } from './planned.ts';
@@ -135,11 +135,4 @@ async function plannedOf(
 ): Promise<PlannedDatum> {
   const key: Hash = datumKey(recipe, await inputDocument(reader, datum));
   return { datum, key, rows: rowsFor(datum, leaves) };
-}
-
-/** How a job's inputs name a branch without commits. */
-export const noCommit = '0'.repeat(32);
-
-export function isNone(commit: string): boolean {
-  return commit === noCommit;
 }
