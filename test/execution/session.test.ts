@@ -229,7 +229,7 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
     const pids = executor === 'process' ? await held.workers() : [];
     expect(await held.close()).toBe(0);
     expect(await leftIn(place, name)).toEqual(nothing);
-    expect(pids.filter(isLauncher)).toEqual([]);
+    expect(pids.filter((pid) => isLauncher(pid))).toEqual([]);
   });
 });
 

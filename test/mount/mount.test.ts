@@ -105,14 +105,25 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     await place.must(
       `mkdir src && for n in $(seq 1000 1499); do head -c 700 /dev/urandom > src/$n; done && head -c 200000 /dev/urandom > src/1234 && ln -s 1300 src/1300x && mkdir src/1301x && ${put}`,
     );
-    await place.must('pachmount data@master pfs && ls -l pfs/data >/dev/null && diff -r src pfs/data');
-    const [mount] = await place.mounts();
-    expect(mount?.counters.keptAnswers).toBeGreaterThan(400);
-    expect(mount?.counters.waits).toBeLessThan(80);
+    const look = 'ls -l pfs/data >/dev/null && diff -r src pfs/data';
+    await place.must(`pachmount data@master pfs && ${look}`);
+    const first = await place.mounts();
+    // A reader that is faster than what comes ahead of it waits for some. So they are read again, backward,
+    // which begins nothing: the kernel forgets them, and the server has what came, but not what was asked for.
+    const again = `import os
+for name in sorted(os.listdir('pfs/data'), reverse=True):
+    if not os.path.isfile(f'pfs/data/{name}'): continue
+    with open(f'pfs/data/{name}', 'rb', buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert file.read() == open(f'src/{name}', 'rb').read()`;
+    await place.must(`cat > again.py <<'END'\n${again}\nEND\npython3 again.py`);
+    const second = await place.mounts();
+    const grown = (of: 'keptAnswers' | 'waits'): number =>
+      (second[0]?.counters[of] ?? 0) - (first[0]?.counters[of] ?? 0);
+    expect(grown('keptAnswers')).toBeGreaterThan(450);
+    expect(grown('waits')).toBeLessThan(50);
     // Who wants nothing fetched ahead gets each when he asks.
-    await place.must(
-      'pach unmount pfs && pachmount data@master --prefetch off pfs && ls -l pfs/data >/dev/null && diff -r src pfs/data',
-    );
+    await place.must(`pach unmount pfs && pachmount data@master --prefetch off pfs && ${look}`);
     expect((await place.mounts())[0]?.counters.waits).toBeGreaterThanOrEqual(500);
   });
 
