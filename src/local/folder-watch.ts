@@ -5,9 +5,10 @@
  * must tell: a touch is told of too.
  *
  *     quiet --event--> resting --no event for restMs, or longestMs after the first--> tell --> quiet
+ *                         └── while git writes the work tree: --no event for gitRestMs, or gitLongestMs--> tell
  *     quiet --every rescan that sees other files--> tell --> quiet
  */
-import { watch, type FSWatcher } from 'node:fs';
+import { existsSync, watch, type FSWatcher } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -15,6 +16,7 @@ import { fingerprintBytes, listFolder } from '../base/listing.ts';
 import { native } from '../base/native.ts';
 import { fullPath, placeBelow, rootPlace, type Place } from '../base/place.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
+import { indexLockOf } from './git-lock.ts';
 
 export interface FolderWatchOptions {
   /** Absolute; folders, or single files. They need not be there. */
@@ -33,6 +35,9 @@ export interface FolderWatchOptions {
 const restMs = 50;
 /** Whoever writes on and on is answered after this time. */
 const longestMs = 500;
+/** A switch of branches writes file after file, at the speed of the disk. */
+const gitRestMs = 500;
+const gitLongestMs = 60_000;
 /** Within this time two changes may have the same times. */
 const timesSettleMs = 100;
 const rescanMs = 2000;
@@ -56,6 +61,9 @@ export class FolderWatch implements AsyncDisposable {
   private isClosed = false;
   /** When the first event of a burst came (performance.now); undefined while it is quiet. */
   private firstMs: number | undefined;
+  private lastMs = 0;
+  /** There while git writes a work tree that is watched. */
+  private readonly gitLocks = new Set<string>();
   private rest: NodeJS.Timeout | undefined;
   private next: NodeJS.Timeout | undefined;
   /** One scan after another. */
@@ -68,6 +76,10 @@ export class FolderWatch implements AsyncDisposable {
   /** Resolves when all that is there is watched: whatever changes from now on is told of. */
   static async open(options: FolderWatchOptions): Promise<FolderWatch> {
     const watching = new FolderWatch(options);
+    for (const path of options.paths) {
+      const lock = await indexLockOf(path).catch(() => undefined);
+      if (lock !== undefined) watching.gitLocks.add(lock);
+    }
     await watching.rescan();
     return watching;
   }
@@ -84,13 +96,20 @@ export class FolderWatch implements AsyncDisposable {
   private hint(): void {
     const now = performance.now();
     this.firstMs ??= now;
+    this.lastMs = now;
+    this.wait(Math.max(0, Math.min(restMs, this.firstMs + longestMs - now)), this.firstMs);
+  }
+
+  private wait(ms: number, firstMs: number): void {
     clearTimeout(this.rest);
-    const wait = Math.max(0, Math.min(restMs, this.firstMs + longestMs - now));
     this.rest = setTimeout(() => {
+      const now = performance.now();
+      const mayWait = now - this.lastMs < gitRestMs && now - firstMs < gitLongestMs;
+      if (mayWait && [...this.gitLocks].some((path) => existsSync(path))) return this.wait(restMs, firstMs);
       this.firstMs = undefined;
       this.tell();
       void this.rescan();
-    }, wait);
+    }, ms);
   }
 
   private tell(): void {

@@ -67,6 +67,29 @@ test('every way of saving is told of', async () => {
   expect(warnings).toEqual([]);
 });
 
+test.each([
+  ['its own work tree', ''],
+  ['a second work tree of a repository', 'other'],
+])('while git writes %s nothing is told', async (_, other) => {
+  const git = join(dir, other === '' ? '.git' : 'main/.git/worktrees/other');
+  await mkdir(git, { recursive: true });
+  if (other !== '') await writeFile(join(dir, '.git'), `gitdir: ${git}\n`);
+  await using _watch = await watching();
+  const lock = join(git, 'index.lock');
+  await writeFile(lock, '');
+  // As long as it takes, with rests in between that would be enough otherwise.
+  for (let file = 0; file < 50; file += 1) {
+    await writeFile(join(dir, 'src', `${file}`), 'x');
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  expect(told).toBe(0);
+  await tells(() => unlink(lock));
+  expect(told).toBe(1);
+  // One that is left behind, or held by an editor of a message, keeps nobody for long.
+  await writeFile(lock, '');
+  await tells(() => writeFile(join(dir, 'src/main.py'), 'two'));
+});
+
 test('a file that is written in steps is told of once it rests, and one that never rests now and then', async () => {
   await using _ = await watching();
   await tells(async () => {
