@@ -3,7 +3,7 @@
  * processes and in containers, as root and as an ordinary user.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, rename, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, rename, utimes, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -161,6 +161,23 @@ test('a mistake in the spec is told with its line, and the old one stays', async
   expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
   await spec(here, { description: 'other' });
   expect(await dev.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
+});
+
+test('half of a file is run as it is, and ended when the other half comes', async () => {
+  const token = `dev-half-${process.pid}`;
+  await using here = await made();
+  await using dev = new Dev(here, ['-f', 'p.json']);
+  await dev.next('settled');
+  await using file = await open(join(here.place.dir, 'src/main.sh'), 'w');
+  await file.write(`[ -e /app/whole ] || sh -c 'sleep 60' ${token}\n`);
+  await dev.next('datumBegun');
+  await writeFile(join(here.place.dir, 'src/whole'), '');
+  await file.write(says('whole'));
+  expect(await dev.next('restarted')).toMatchObject({ cause: 'code' });
+  expect(await dev.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
+  await dev.next('settled');
+  expect(await here.read(`p@${branch}:/c`)).toBe('whole\n');
+  expect(processesWith(token)).toEqual([]);
 });
 
 test('a folder of code that goes and comes back', async () => {

@@ -24,12 +24,15 @@ class Looping implements AsyncDisposable {
   readonly stop = new AbortController();
   /** What the spec says beside its input. */
   fields: object = {};
+  /** Specs beside it. */
+  others: readonly object[] = [];
   private seen = 0;
   private came = (): void => undefined;
   private readonly ended: Promise<void>;
 
-  constructor(world: EngineWorld) {
+  constructor(world: EngineWorld, others: readonly object[] = []) {
     const { project, executor, dir } = world;
+    this.others = others;
     this.loop = new DevLoop({
       project,
       branch: 'dev-me',
@@ -46,7 +49,8 @@ class Looping implements AsyncDisposable {
           datum_tries: 1,
           ...this.fields,
         };
-        return Promise.resolve([parseSpec(document, { file: 'p.json', folder: dir, project: 'default' })]);
+        const from = { file: 'p.json', folder: dir, project: 'default' };
+        return Promise.resolve([document, ...this.others].map((each) => parseSpec(each, from)));
       },
       run: ({ signal, order, ...request }) =>
         runGraph({
@@ -159,6 +163,63 @@ test('a job on older inputs goes on to its end, and the next one has its results
     change.setBranch({ ...(await change.snapshot.maybeBranch('data', 'master'))!, head: undefined });
   });
   expect(await looping.counts()).toMatchObject({ total: 0 });
+});
+
+const other = (name: string, repo: string): object => ({
+  pipeline: { name },
+  transform: { cmd: [name] },
+  input: { pfs: { repo, glob: '/*' } },
+});
+
+test('newer inputs of what is above leave a job alone; newer code ends it', async () => {
+  /** Lets the command of `q` end. */
+  let release: (() => void) | undefined;
+  await using world = await EngineWorld.make(async (seen, [name]) => {
+    if (name === 'q') await new Promise<void>((go) => (release = go));
+    return { out: seen };
+  });
+  await world.commit('data', data);
+  await using looping = new Looping(world, [other('q', 'p')]);
+  await expect.poll(() => release).toBeDefined();
+  await world.commit('data', { ...data, d: '4' });
+  expect(await looping.next('saved')).toMatchObject({ cause: 'input', pipelines: ['p'] });
+  const states = async (): Promise<string> => {
+    const { pipeline, outcome } = await looping.next('job-ended');
+    return `${pipeline} ${outcome.state}`;
+  };
+  release?.();
+  release = undefined;
+  expect([await states(), await states()]).toEqual(['q success', 'p success']);
+  expect(looping.events.filter(({ kind }) => kind === 'restarted')).toEqual([]);
+
+  await expect.poll(() => release).toBeDefined();
+  looping.fields = { transform: { cmd: ['g'] } };
+  looping.loop.filesMayHaveChanged();
+  expect(await looping.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
+  expect(await looping.next('restarted')).toMatchObject({ pipeline: 'q', cause: 'spec' });
+  release?.();
+  expect([await states(), await states()]).toEqual(['q killed', 'p success']);
+  // What it is asked to do at last.
+  release = undefined;
+  await expect.poll(() => release).toBeDefined();
+  release?.();
+  await looping.next('settled');
+});
+
+test('of a spec that is taken away nothing is looked at any more', async () => {
+  await using world = await EngineWorld.make(copy);
+  await world.commit('data', data);
+  await world.commit('more', { a: '1' });
+  await using looping = new Looping(world, [other('q', 'more')]);
+  await looping.next('settled');
+  looping.others = [];
+  looping.loop.filesMayHaveChanged();
+  expect(await looping.next('watching')).toMatchObject({ pipelines: [{ name: 'p' }] });
+  await world.commit('more', { a: '2' });
+  await world.commit('data', { ...data, d: '4' });
+  expect(await looping.next('saved')).toMatchObject({ cause: 'input', pipelines: ['p'] });
+  await looping.next('settled');
+  expect(looping.events.filter(({ kind }) => kind === 'saved')).toHaveLength(1);
 });
 
 test('a repo that is read goes and comes again, and the loop goes on with it', async () => {
