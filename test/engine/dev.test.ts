@@ -173,36 +173,36 @@ const other = (name: string, repo: string): object => ({
 
 test('newer inputs of what is above leave a job alone; newer code ends it', async () => {
   /** Lets the command of `q` end. */
-  let release: (() => void) | undefined;
+  const gate: { open?: (() => void) | undefined } = {};
   await using world = await EngineWorld.make(async (seen, [name]) => {
-    if (name === 'q') await new Promise<void>((go) => (release = go));
+    if (name === 'q') await new Promise<void>((go) => (gate.open = go));
     return { out: seen };
   });
   await world.commit('data', data);
   await using looping = new Looping(world, [other('q', 'p')]);
-  await expect.poll(() => release).toBeDefined();
+  await expect.poll(() => gate.open).toBeDefined();
   await world.commit('data', { ...data, d: '4' });
   expect(await looping.next('saved')).toMatchObject({ cause: 'input', pipelines: ['p'] });
   const states = async (): Promise<string> => {
     const { pipeline, outcome } = await looping.next('job-ended');
     return `${pipeline} ${outcome.state}`;
   };
-  release?.();
-  release = undefined;
+  gate.open?.();
+  gate.open = undefined;
   expect([await states(), await states()]).toEqual(['q success', 'p success']);
   expect(looping.events.filter(({ kind }) => kind === 'restarted')).toEqual([]);
 
-  await expect.poll(() => release).toBeDefined();
+  await expect.poll(() => gate.open).toBeDefined();
   looping.fields = { transform: { cmd: ['g'] } };
   looping.loop.filesMayHaveChanged();
   expect(await looping.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
   expect(await looping.next('restarted')).toMatchObject({ pipeline: 'q', cause: 'spec' });
-  release?.();
+  gate.open?.();
   expect([await states(), await states()]).toEqual(['q killed', 'p success']);
   // What it is asked to do at last.
-  release = undefined;
-  await expect.poll(() => release).toBeDefined();
-  release?.();
+  gate.open = undefined;
+  await expect.poll(() => gate.open).toBeDefined();
+  gate.open?.();
   await looping.next('settled');
 });
 
