@@ -3,7 +3,7 @@
  * bench.json.
  *
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage,
- * BENCH=mount, BENCH=pipelines or BENCH=dev measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
+ * BENCH=mount, BENCH=pipelines, BENCH=dev or BENCH=history measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
  * what was measured before of works that a run leaves out, and so does the chart of the mount's works
  * that the guide shows.
  */
@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { chartText } from './chart.mjs';
 import { devLimits, measureDev } from './dev.mjs';
 import { measureMount, mountLimits } from './mount.mjs';
+import { measurePast, pastLimits } from './past.mjs';
 import { measurePipelines, pipelineLimits } from './pipelines.mjs';
 import { checkout, dropCaches, Place } from './place.mjs';
 import { referenceVersions } from './references.mjs';
@@ -24,6 +25,7 @@ const groups = {
   mount: { measure: measureMount, limits: mountLimits },
   pipelines: { measure: measurePipelines, limits: pipelineLimits },
   dev: { measure: measureDev, limits: devLimits },
+  history: { measure: measurePast, limits: pastLimits },
 };
 
 const wanted = process.env['BENCH'] || Object.keys(groups).join();

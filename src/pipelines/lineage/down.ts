@@ -51,7 +51,7 @@ async function* datumEdges(
   for await (const datum of paths.readersOf(inputs, path)) {
     const rows = (await rowsOf(reader, datum)).filter((row) => {
       const isRead = inputs.includes(row.input) && (covers(row.path, path) || covers(path, row.path));
-      return isRead && walk.isNew('read', job.id, datum.id, String(row.input), row.path);
+      return isRead && walk.isNew('read', job.id, datum.id, at.repo, at.commit, row.path);
     });
     if (rows.length === 0) continue;
     const ran = await walk.ran.ofDatum(job, datum);

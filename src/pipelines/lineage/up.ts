@@ -43,17 +43,18 @@ async function* datumEdges(
 ): AsyncGenerator<Edge> {
   const { reader } = walk.snapshot;
   for await (const datum of paths.writersOf(path)) {
-    const rows = await rowsOf(reader, datum);
+    // A datum may read the same thing twice, as two inputs.
+    const sources = new Map<string, Thing>();
+    for (const row of await rowsOf(reader, datum)) {
+      const input = job.inputs[row.input];
+      if (input) sources.set(`${input.repo}@${input.commit}:${row.path}`, thing(input.repo, input.commit, row.path));
+    }
     const ran = await walk.ran.ofDatum(job, datum);
     for await (const bytes of writtenPaths(reader, datum)) {
       const written = textOfName(bytes);
       if (!covers(path, written) || !walk.isNew('written', job.id, datum.id, written)) continue;
-      for (const row of rows) {
-        const input = job.inputs[row.input];
-        if (!input) continue;
-        const from = thing(input.repo, input.commit, row.path);
-        yield { from, to: thing(job.pipeline, job.id, written), kind: 'computed', ...ran };
-      }
+      const to = thing(job.pipeline, job.id, written);
+      for (const from of sources.values()) yield { from, to, kind: 'computed', ...ran };
     }
   }
 }

@@ -1,0 +1,25 @@
+/**
+ * The works of history: where something came from, when it went wrong, and taking it back.
+ * PARTS=lineage measures only that.
+ */
+import { askLineage, limits as ofLineage } from './lineage.mjs';
+import { Samples } from './rows.mjs';
+
+const parts = {
+  lineage: { ask: askLineage, limits: ofLineage },
+};
+const wanted = (process.env['PARTS'] || Object.keys(parts).join()).split(',');
+const chosen = Object.entries(parts).filter(([name]) => wanted.includes(name));
+
+/** @type {import('./rows.mjs').Limits} */
+export const pastLimits = Object.fromEntries(chosen.flatMap(([, { limits }]) => Object.entries(limits)));
+
+/** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
+export async function measurePast(place, say) {
+  const samples = new Samples();
+  for (const [name, { ask }] of chosen) {
+    say(name);
+    await ask(place, samples);
+  }
+  return samples.rows();
+}
