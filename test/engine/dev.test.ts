@@ -173,36 +173,34 @@ const other = (name: string, repo: string): object => ({
 
 test('newer inputs of what is above leave a job alone; newer code ends it', async () => {
   /** Lets the command of `q` end. */
-  const gate: { open?: (() => void) | undefined } = {};
+  const gates: (() => void)[] = [];
   await using world = await EngineWorld.make(async (seen, [name]) => {
-    if (name === 'q') await new Promise<void>((go) => (gate.open = go));
+    if (name === 'q') await new Promise<void>((go) => gates.push(go));
     return { out: seen };
   });
   await world.commit('data', data);
   await using looping = new Looping(world, [other('q', 'p')]);
-  await expect.poll(() => gate.open).toBeDefined();
+  await expect.poll(() => gates).toHaveLength(1);
   await world.commit('data', { ...data, d: '4' });
   expect(await looping.next('saved')).toMatchObject({ cause: 'input', pipelines: ['p'] });
   const states = async (): Promise<string> => {
     const { pipeline, outcome } = await looping.next('job-ended');
     return `${pipeline} ${outcome.state}`;
   };
-  gate.open?.();
-  gate.open = undefined;
+  gates.pop()?.();
   expect([await states(), await states()]).toEqual(['q success', 'p success']);
   expect(looping.events.filter(({ kind }) => kind === 'restarted')).toEqual([]);
 
-  await expect.poll(() => gate.open).toBeDefined();
+  await expect.poll(() => gates).toHaveLength(1);
   looping.fields = { transform: { cmd: ['g'] } };
   looping.loop.filesMayHaveChanged();
   expect(await looping.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
   expect(await looping.next('restarted')).toMatchObject({ pipeline: 'q', cause: 'spec' });
-  gate.open?.();
+  gates.pop()?.();
   expect([await states(), await states()]).toEqual(['q killed', 'p success']);
   // What it is asked to do at last.
-  gate.open = undefined;
-  await expect.poll(() => gate.open).toBeDefined();
-  gate.open?.();
+  await expect.poll(() => gates).toHaveLength(1);
+  gates.pop()?.();
   await looping.next('settled');
 });
 

@@ -70,11 +70,11 @@ test('every way of saving is told of', async () => {
 test.each([
   ['its own work tree', ''],
   ['a second work tree of a repository', 'other'],
-])('while git writes %s nothing is told', async (_, other) => {
+])('while git writes %s nothing is told', async (...[, other]) => {
   const git = join(dir, other === '' ? '.git' : 'main/.git/worktrees/other');
   await mkdir(git, { recursive: true });
   if (other !== '') await writeFile(join(dir, '.git'), `gitdir: ${git}\n`);
-  await using _watch = await watching();
+  await using _ = await watching();
   const lock = join(git, 'index.lock');
   await writeFile(lock, '');
   // As long as it takes, with rests in between that would be enough otherwise.
