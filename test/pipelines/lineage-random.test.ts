@@ -2,6 +2,7 @@
  * Lineage of random graphs of pipelines is what a look at all jobs, datums and rows gives, whatever
  * happened: joins, groups, failed datums, branches, older programs, collections, purges, deleted repos.
  */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { textOfName } from '../../src/model/paths.ts';
@@ -141,11 +142,11 @@ async function asked(
   const { signal } = new AbortController();
   for await (const edge of lineageOf(snapshot, start, { down, depth, signal, note: () => undefined })) {
     const { from, to, kind, job, datum } = edge;
-    expect(kind).toBe('computed');
+    assert.equal(kind, 'computed');
     found.push(JSON.stringify([from, to, job, datum]));
   }
   // Each is given once.
-  expect(new Set(found).size).toBe(found.length);
+  assert.equal(new Set(found).size, found.length);
   return new Set(found);
 }
 
@@ -228,7 +229,7 @@ class Sequence {
     const job = (await maybeJob(await project.snapshot(), id)) as Job;
     const old: string[] = [];
     for await (const each of notEntered(await project.snapshot(), job.pipeline, job.branch)) old.push(each.id);
-    expect(old).toContain(id);
+    assert.ok(old.includes(id));
     this.counts.old += 1;
   }
 
@@ -257,7 +258,7 @@ class Sequence {
       for (const down of [true, false]) {
         const how = { down, depth: next() < 0.7 ? 100 : 1 + Math.floor(next() * 2) };
         const found = await asked(snapshot, start, how);
-        expect({ start, how, found }).toEqual({ start, how, found: expected(flats, start, how) });
+        assert.deepEqual({ start, how, found }, { start, how, found: expected(flats, start, how) });
         this.counts.asked += 1;
         this.counts.edges += found.size;
       }
@@ -281,7 +282,7 @@ class Sequence {
       for (const path of Object.keys(all)) if (covers(from.path ?? '/', `/${path}`)) read.add(path);
     }
     const saw = new Set(this.saw.get((to.path ?? '').slice(-8))?.map((path) => path.slice(path.indexOf('/') + 1)));
-    expect(read).toEqual(saw);
+    assert.deepEqual(read, saw);
   }
 
   /** Deletes what others were computed from. */
@@ -291,7 +292,7 @@ class Sequence {
     await deletePipeline(world.project, 'p', { force: true, keepRepo: this.next() < 0.5 });
     await deleteRepo(world.project, 'more', { force: true });
     await this.compare();
-    expect(errors(await check(world.store, 1))).toEqual([]);
+    assert.deepEqual(errors(await check(world.store, 1)), []);
   }
 }
 
