@@ -23,7 +23,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['chunks', ['.']],
   ['cache', ['.']],
   ['sources', ['.']],
-  ['versions', ['.', 'reading', 'writing', 'upkeep']],
+  ['versions', ['.', 'undo', 'reading', 'writing', 'upkeep']],
   ['mount', ['.']],
   ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing', 'lineage']],
   ['notebook', ['.']],

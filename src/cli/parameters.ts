@@ -6,7 +6,17 @@ import { executorNames } from '../app/executors.ts';
 import { PachError } from '../base/errors.ts';
 
 /** Names that the store or this machine has; `local`: a file or folder of this machine. */
-export type Kind = 'repo' | 'branch' | 'commit' | 'file' | 'project' | 'pipeline' | 'job' | 'mountpoint' | 'local';
+export type Kind =
+  | 'repo'
+  | 'branch'
+  | 'commit'
+  | 'file'
+  | 'project'
+  | 'pipeline'
+  | 'job'
+  | 'operation'
+  | 'mountpoint'
+  | 'local';
 
 interface Described {
   readonly describe: string;

@@ -204,6 +204,7 @@ export class DevLoop implements DevCommands {
       update: true,
       branch,
       reprocess: false,
+      isEngines: true,
       signal,
       skipped: (what, why) => this.notice(`${what}: left out: ${why}`),
     });

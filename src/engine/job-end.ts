@@ -11,6 +11,7 @@ import { unionOf, type UnionOptions, type UnionResult } from '../results/outputs
 import type { Rechecked } from '../results/recheck.ts';
 import type { Directory } from '../versions/directories.ts';
 import { commitFiles, committed } from '../versions/edit.ts';
+import { byEngine } from '../versions/publish.ts';
 import { rootOf, type Commit } from '../versions/snapshot.ts';
 import type { JobDatums, JobOptions, JobStart } from './job-run.ts';
 import type { JobWatch } from './job-watch.ts';
@@ -48,7 +49,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResu
   }
   const state = reason === '' ? 'success' : 'failure';
   return project.update(
-    `job of ${pipeline.name}`,
+    byEngine(`job of ${pipeline.name}`),
     async (change) => {
       await watch.hold(change);
       const head = (await change.snapshot.maybeBranch(pipeline.name, branch))?.head;
@@ -89,7 +90,7 @@ export async function abandonJob(
   { state, reason, counts }: Pick<Job, 'reason' | 'counts'> & { readonly state: 'killed' | 'failure' },
 ): Promise<Job> {
   const { project, pipeline } = options;
-  return project.update(`job of ${pipeline.name}`, async (change) => {
+  return project.update(byEngine(`job of ${pipeline.name}`), async (change) => {
     await watch.holdLease(change);
     const isStopped = (await maybeJob(change.snapshot, start.job.id))?.stopping === true;
     const why = isStopped ? 'it was stopped' : reason;

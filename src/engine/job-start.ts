@@ -11,6 +11,7 @@ import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import type { Begun, Project } from '../versions/project.ts';
+import { byEngine } from '../versions/publish.ts';
 
 export interface StartOptions {
   readonly project: Project;
@@ -38,7 +39,7 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
   if (!recipeRef) throw new Error('a recipe was not stored');
   const inputs = inputCommits(options.inputs);
   const job = await project.update(
-    `start job of ${pipeline.name}`,
+    byEngine(`start job of ${pipeline.name}`),
     async (change) => {
       const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
       await takeLease(change, identity, holder);

@@ -8,6 +8,7 @@ import { endLease, heldUntil, leaseMs, maybeLease, setLease, type Holder } from 
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import type { Change } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
+import { byEngine } from '../versions/publish.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
 export interface WatchOptions {
@@ -137,7 +138,9 @@ export class JobWatch implements Disposable {
     if (!isDue || this.isRenewing || this.isEnding) return;
     this.isRenewing = true;
     const { project, job } = this.options;
-    await project.update(`keep the lease of ${job.pipeline}`, (change) => this.hold(change)).catch(() => undefined);
+    await project
+      .update(byEngine(`keep the lease of ${job.pipeline}`), (change) => this.hold(change))
+      .catch(() => undefined);
     this.isRenewing = false;
   }
 }

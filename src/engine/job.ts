@@ -22,6 +22,7 @@ import type { Job } from '../pipelines/jobs/jobs.ts';
 import { endRun, leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
 import { baseOf } from '../pipelines/jobs/plan.ts';
 import { Publisher } from '../results/publisher.ts';
+import { byEngine } from '../versions/publish.ts';
 import { CollectedError, collectedOr } from '../versions/renew.ts';
 import { tellOf } from './events.ts';
 import { abandonJob, finishJob, type EndOptions, type JobResult } from './job-end.ts';
@@ -98,7 +99,7 @@ async function runStarted(
   using run = new JobRun(ends.options, ends.start);
   await using publisher = new Publisher({
     project,
-    what: `results of ${pipeline.name}`,
+    what: byEngine(`results of ${pipeline.name}`),
     also: (change) => watch.hold(change),
     published: (results) => run.tell({ kind: 'published', results }),
     failed: (error) => broken.abort(error),

@@ -4,11 +4,12 @@
 import { setJob, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 import { baseOf } from '../pipelines/jobs/plan.ts';
 import type { Project } from '../versions/project.ts';
+import { byEngine } from '../versions/publish.ts';
 import { resultKey } from '../versions/ref-keys.ts';
 
 /** Forgets the result of a datum of a job: the next job of the pipeline runs it. */
 export async function restartDatum(project: Project, job: Job, { key }: JobDatum): Promise<void> {
-  await project.update(`restart datum of ${job.pipeline}`, async (change) => {
+  await project.update(byEngine(`restart datum of ${job.pipeline}`), async (change) => {
     const base = await baseOf(change.snapshot, job.pipeline, job.branch);
     if (base) setJob(change, { ...base.job, restarted: true });
     if (await change.snapshot.item(resultKey(key))) change.delete(resultKey(key));

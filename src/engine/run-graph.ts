@@ -10,6 +10,7 @@ import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts
 import { graphOf } from '../pipelines/spec/graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { Project } from '../versions/project.ts';
+import { byEngine } from '../versions/publish.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
 import { tellOf, type Tell } from './events.ts';
 import type { JobResult } from './job-end.ts';
@@ -140,7 +141,7 @@ async function makeBranch(
     throw new PachError('conflict', { what, why: 'it has commits that no pipeline made', next: 'use another branch' });
   }
   const provenance = inputs.map(({ repo, branch: from }) => ({ repo, branch: from }));
-  await project.update(`create branch ${name}@${branch}`, async (change) => {
+  await project.update(byEngine(`create branch ${name}@${branch}`), async (change) => {
     change.setBranch({ repo: name, name: branch, provenance: provenance.length > 0 ? provenance : provenanceOf(spec) });
   });
 }

@@ -6,6 +6,7 @@ import { PachError } from '../base/errors.ts';
 import { findJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
 import { isHeld, maybeLease } from '../pipelines/jobs/lease.ts';
 import type { Project } from '../versions/project.ts';
+import { byEngine } from '../versions/publish.ts';
 
 const pollMs = 500;
 
@@ -30,7 +31,7 @@ export async function stopJob(project: Project, found: Job, signal: AbortSignal)
     throw new PachError('conflict', { what: `job ${found.id}`, why: `it has already ended: ${found.state}` });
   }
   for (;;) {
-    const job = await project.update(`stop job ${found.id}`, async (change) => {
+    const job = await project.update(byEngine(`stop job ${found.id}`), async (change) => {
       const now = await findJob(change.snapshot, found.id);
       const lease = await maybeLease(change.snapshot, now);
       if (now.state !== 'running') return now;

@@ -7,6 +7,7 @@ import { dropOldJobs, enterJob, newestJob, setJob, type Job } from '../pipelines
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Project } from '../versions/project.ts';
+import { byEngine } from '../versions/publish.ts';
 import { inputCommits, newJob } from './job-start.ts';
 
 export interface Unrunnable {
@@ -26,7 +27,7 @@ export async function writeUnrunnable(project: Project, of: Unrunnable): Promise
   if (!recipe) throw new Error('a recipe was not stored');
   const inputs = inputCommits(of.inputs);
   return await project.update(
-    `job of ${pipeline.name}`,
+    byEngine(`job of ${pipeline.name}`),
     async (change) => {
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
       const before = jobsKept === undefined ? undefined : newest?.id;

@@ -21,16 +21,17 @@ export interface Difference<Item> {
 
 /**
  * Streams what differs, in order of keys; undefined stands for an empty tree. Parts that both
- * share are skipped unread.
+ * share are skipped unread, and so are those without a key that begins with `prefix`.
  */
 export async function* diffOrdered<Item, S extends Summary>(
   source: NodeSource,
   format: OrderedFormat<Item, S>,
   before: Ref | undefined,
   after: Ref | undefined,
+  prefix?: Buffer,
 ): AsyncGenerator<Difference<Item>> {
   if (before && after?.hash.equals(before.hash)) return;
-  const [left, right] = [new Frontier(source, format), new Frontier(source, format)];
+  const [left, right] = [new Frontier(source, format, prefix), new Frontier(source, format, prefix)];
   await Promise.all([before && left.enter(before), after && right.enter(after)]);
   for (;;) {
     const a = left.head();
@@ -63,7 +64,8 @@ function* compareItems<Item, S extends Summary>(
   }
 }
 
-function sameItem<Item, S extends Summary>(format: OrderedFormat<Item, S>, a: Item, b: Item): boolean {
+/** True for equal keys, values and references, wherever those lie. */
+export function sameItem<Item, S extends Summary>(format: OrderedFormat<Item, S>, a: Item, b: Item): boolean {
   if (a === b) return true;
   const [first, second] = [encodeItems(format, [a]), encodeItems(format, [b])];
   return (
@@ -82,11 +84,13 @@ type Head<Item, S extends Summary> =
 class Frontier<Item, S extends Summary> {
   private readonly source: NodeSource;
   private readonly format: OrderedFormat<Item, S>;
+  private readonly prefix: Buffer | undefined;
   private readonly path: { node: Decoded<Item, S>; index: number; after: Buffer | undefined }[] = [];
 
-  constructor(source: NodeSource, format: OrderedFormat<Item, S>) {
+  constructor(source: NodeSource, format: OrderedFormat<Item, S>, prefix: Buffer | undefined) {
     this.source = source;
     this.format = format;
+    this.prefix = prefix;
   }
 
   async enter(root: Ref): Promise<void> {
@@ -98,14 +102,37 @@ class Frontier<Item, S extends Summary> {
       const { node, index } = at;
       if (node.items) {
         const item = node.items[index];
+        if (item !== undefined && !this.begins(this.format.keyOf(item))) {
+          at.index += 1;
+          continue;
+        }
         if (item !== undefined) return { level: 0, item };
       } else {
         const inner = node.nodes[index];
-        if (inner) return { level: node.level, inner, after: node.nodes[index - 1]?.key ?? at.after };
+        const after = node.nodes[index - 1]?.key ?? at.after;
+        if (inner && !this.mayHold(inner.key, after)) {
+          at.index += 1;
+          continue;
+        }
+        if (inner) return { level: node.level, inner, after };
       }
       this.path.pop();
     }
     return undefined;
+  }
+
+  private begins(key: Buffer): boolean {
+    const { prefix } = this;
+    return !prefix || key.subarray(0, prefix.length).equals(prefix);
+  }
+
+  /** Whether a node with this last key, whose keys follow `after`, may hold one that begins with the prefix. */
+  private mayHold(last: Buffer, after: Buffer | undefined): boolean {
+    const { prefix } = this;
+    if (!prefix) return true;
+    const isBehind = last.compare(prefix) < 0;
+    const isAhead = after !== undefined && after.compare(prefix) > 0 && !this.begins(after);
+    return !isBehind && !isAhead;
   }
 
   /** Leaves out what is at the head. */

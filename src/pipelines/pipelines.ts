@@ -66,7 +66,7 @@ export async function listPipelines(snapshot: Snapshot, branch?: string): Promis
 
 /** All there are, and what they are on branches of their own. */
 export async function* everyPipeline(
-  snapshot: Snapshot,
+  snapshot: Pick<Snapshot, 'items' | 'reader'>,
 ): AsyncGenerator<{ readonly pipeline: Pipeline; readonly branch: string | undefined }> {
   for await (const item of snapshot.items(pipelineKey(''))) {
     const [, branch] = lastPart(item.key).split('@');

@@ -13,7 +13,10 @@ export interface Deletion {
 }
 
 /** Pipelines that read a repo or branch; those that do it only on a branch of their own with that branch. */
-export async function readersOf(snapshot: Snapshot, { repo, branch }: Deletion): Promise<string[]> {
+export async function readersOf(
+  snapshot: Pick<Snapshot, 'items' | 'reader'>,
+  { repo, branch }: Deletion,
+): Promise<string[]> {
   const all: { readonly pipeline: Pipeline; readonly branch: string | undefined }[] = [];
   for await (const each of everyPipeline(snapshot)) all.push(each);
   const readers = new Set<string>();

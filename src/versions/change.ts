@@ -2,6 +2,7 @@
  * Edits to a project's refs on top of one snapshot, to be published together.
  */
 import { randomBytes } from 'node:crypto';
+import type { KnownBlobs } from '../chunks/known.ts';
 import { encodeCommit, type CommitId, type CommitProvenance } from '../model/records/commit.ts';
 import { encodeBranch, encodeCommitEntry, encodeRepo } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
@@ -31,8 +32,17 @@ export interface CommitName {
   readonly commit: CommitId;
 }
 
+export interface ChangeOptions {
+  /** Where the nodes of the change go. */
+  readonly upload: Upload;
+  readonly author: string;
+  /** What the project has, as the snapshot's head says. */
+  readonly known: KnownBlobs;
+}
+
 export class Change {
   readonly snapshot: Snapshot;
+  readonly known: KnownBlobs;
   /** Keyed by the key's bytes as latin1; undefined deletes. */
   readonly edits = new Map<string, MapItem | undefined>();
   /** Where the nodes of the change go. */
@@ -41,10 +51,11 @@ export class Change {
   readonly author: string;
   private historyEnded = false;
 
-  constructor(snapshot: Snapshot, upload: Upload, author: string) {
+  constructor(snapshot: Snapshot, { upload, author, known }: ChangeOptions) {
     this.snapshot = snapshot;
     this.upload = upload;
     this.author = author;
+    this.known = known;
   }
 
   setRepo(repo: Repo): void {
@@ -53,10 +64,21 @@ export class Change {
 
   /** A branch as it is with this change. */
   async maybeBranch(repo: string, name: string): Promise<Branch | undefined> {
-    const key = branchKey(repo, name).toString('latin1');
-    if (!this.edits.has(key)) return this.snapshot.maybeBranch(repo, name);
-    const item = this.edits.get(key);
+    const item = await this.item(branchKey(repo, name));
     return item && branchOf(item);
+  }
+
+  /** An item of the map of refs as it is with this change. */
+  async item(key: Buffer): Promise<MapItem | undefined> {
+    const text = key.toString('latin1');
+    return this.edits.has(text) ? this.edits.get(text) : this.snapshot.item(key);
+  }
+
+  /** Items as they are with this change whose keys begin so, in any order. */
+  async *items(prefix: Buffer): AsyncGenerator<MapItem> {
+    for await (const item of this.snapshot.items(prefix)) if (!this.edits.has(item.key.toString('latin1'))) yield item;
+    const start = prefix.toString('latin1');
+    for (const [key, item] of this.edits) if (item && key.startsWith(start)) yield item;
   }
 
   setBranch(branch: Branch): void {

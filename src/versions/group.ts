@@ -4,6 +4,7 @@
  */
 import type { Change } from './change.ts';
 import type { Begun, Project } from './project.ts';
+import type { Deed } from './publish.ts';
 import type { Upload } from './upload.ts';
 
 /** One writer's part of a change. It may run more than once: when others move the head meanwhile. */
@@ -21,7 +22,7 @@ interface Batch {
 export interface GroupOptions {
   readonly project: Project;
   /** What the operations say. */
-  readonly what: string;
+  readonly what: string | Deed;
   /** A part of every publication, before the others; what it throws keeps all of it from being published. */
   readonly also?: Part;
   /** Told of how many parts each publication has made known. */

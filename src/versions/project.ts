@@ -21,7 +21,7 @@ import { Contention } from './contention.ts';
 import { HeadWatch, type SeenHead } from './head-watch.ts';
 import { missesHead, noHead } from './no-head.ts';
 import type { ProjectMemory } from './project-memory.ts';
-import { publish } from './publish.ts';
+import { publish, type Deed } from './publish.ts';
 import { collectedOr } from './renew.ts';
 import { Snapshot } from './snapshot.ts';
 import { Upload, type UploadOptions } from './upload.ts';
@@ -183,10 +183,11 @@ export class Project {
   /**
    * Publishes what `apply` does to the refs, as one operation. When another writer was first,
    * `apply` runs again on the new state; what was uploaded stays. Nothing is published when
-   * it changes nothing.
+   * it changes nothing. `what` says what is done, by a person unless it says more.
    */
-  async update<T>(what: string, apply: (change: Change) => Promise<T>, begun?: Begun): Promise<T> {
+  async update<T>(what: string | Deed, apply: (change: Change) => Promise<T>, begun?: Begun): Promise<T> {
     const { base: first, author, upload: given } = begun ?? (await this.begin());
+    const deed = typeof what === 'string' ? { what } : what;
     let upload = given;
     // A long upload has moved the head itself.
     let next: Base | undefined = upload.hasAnnounced ? undefined : first;
@@ -198,12 +199,12 @@ export class Project {
         upload = this.uploadOn(base.known, base.head.epoch);
       }
       try {
-        const change = new Change(new Snapshot(base.head, this.reader), upload, author);
+        const change = new Change(new Snapshot(base.head, this.reader), { upload, author, known: base.known });
         const result = await apply(change);
         if (change.edits.size === 0) return { result };
         const refs = await change.refs();
         const ends = change.endsHistory;
-        return (await publish(this, { what, author, refs, ends }, { base, upload })) ? { result } : undefined;
+        return (await publish(this, { deed, author, refs, ends }, { base, upload })) ? { result } : undefined;
       } catch (error) {
         // A garbage collection may have deleted what this was about to read.
         if (!isPachError(error, 'damaged')) throw error;
@@ -223,7 +224,7 @@ export class Project {
     await using upload = this.uploadOn(this.known, 0);
     const { ref } = await applyEdits({ source: this.reader, sink: upload.nodes }, mapFormat, undefined, []);
     const { author } = this.options;
-    if (!(await publish(this, { what: 'create project', author, refs: ref }, { base: undefined, upload }))) {
+    if (!(await publish(this, { deed: { what: 'create project' }, author, refs: ref }, { base: undefined, upload }))) {
       throw new PachError('conflict', { what: `project ${this.options.name}`, why: 'it already exists' });
     }
   }

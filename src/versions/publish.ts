@@ -8,16 +8,29 @@ import { isPachError } from '../base/errors.ts';
 import type { IndexList } from '../chunks/known.ts';
 import { mergeIndexes } from '../chunks/merge-indexes.ts';
 import type { Head } from '../model/records/head.ts';
-import { decodeOperation, encodeOperation, type OperationId } from '../model/records/operation.ts';
+import {
+  decodeOperation,
+  encodeOperation,
+  type OperationId,
+  type OperationRecord,
+} from '../model/records/operation.ts';
 import type { Ref } from '../model/refs.ts';
 import { UnknownOutcome } from '../store/retry.ts';
 import type { Base, Project } from './project.ts';
 import { renew } from './renew.ts';
 import type { Upload } from './upload.ts';
 
+/** What an operation says of itself. */
+export type Deed = Pick<OperationRecord, 'what' | 'isEngines' | 'undoes' | 'redoes'>;
+
+/** What an engine does, for `update`: undo passes it by. */
+export function byEngine(what: string): Deed {
+  return { what, isEngines: true };
+}
+
 /** What an operation says, and the refs that it leads to. */
 interface Publication {
-  readonly what: string;
+  readonly deed: Deed;
   readonly author: string;
   readonly refs: Ref;
   /** There is no way back to what was before. */
@@ -34,7 +47,7 @@ interface Doubt {
 /** False when another writer was first. `base` is undefined for a project that is made. */
 export async function publish(
   project: Project,
-  { what, author, refs, ends = false }: Publication,
+  { deed, author, refs, ends = false }: Publication,
   { base, upload }: { readonly base: Base | undefined; readonly upload: Upload },
 ): Promise<boolean> {
   const { store, extents, name } = project.options;
@@ -42,7 +55,7 @@ export async function publish(
     id: randomBytes(16).toString('hex') as OperationId,
     time: Math.max(Date.now(), (base?.head.operation.time ?? 0) + 1),
     who: author,
-    what,
+    ...deed,
     hasParent: base !== undefined && !ends,
   };
   const parents = base && !ends ? [base.head.operationRef] : [];

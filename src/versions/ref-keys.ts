@@ -83,6 +83,17 @@ export function timeKey(time: number): Buffer {
   return key;
 }
 
+/** What a key of the map of refs is for: `repo`, `branch`, and so on. */
+export function kindOf(key: Buffer): string {
+  return key.toString('latin1').split('/', 1)[0] as string;
+}
+
+/** The repo or pipeline of a key. */
+export function nameOf(key: Buffer): string {
+  const [, name = ''] = key.toString().split('/');
+  return name.split('@')[0] as string;
+}
+
 /** The last part of a key. */
 export function lastPart(key: Buffer): string {
   return key.toString().slice(key.lastIndexOf('/') + 1);

@@ -3,10 +3,11 @@
  */
 import { PachError } from '../base/errors.ts';
 import { checkBranchName, checkName, type Address } from '../model/address.ts';
+import { decodeOutcome } from '../model/records/pipelines.ts';
 import type { Change } from './change.ts';
 import type { Project } from './project.ts';
 import { forgetProvenance } from './provenance.ts';
-import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey } from './ref-keys.ts';
+import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey, resultsPrefix } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { BranchHead, Snapshot } from './snapshot.ts';
 
@@ -52,13 +53,23 @@ export async function deleteRepo(
     }
     await forgetProvenance(change, name);
     for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
-    // Jobs that made its commits, which `delete pipeline --keep-repo` has left.
+    // Jobs that made its commits: they are left where their pipeline is taken away and not its output.
+    let hasJobs = false;
     for await (const { key } of change.snapshot.items(jobTimePrefix(name))) {
       change.delete(key);
       change.delete(jobKey(lastPart(key)));
+      hasJobs = true;
     }
+    if (hasJobs) await deleteResults(change, name);
     change.delete(repoKey(name));
   });
+}
+
+/** Forgets the results of a pipeline. */
+export async function deleteResults(change: Change, pipeline: string): Promise<void> {
+  for await (const { key, value } of change.snapshot.items(resultsPrefix)) {
+    if (decodeOutcome(value).pipeline === pipeline) change.delete(key);
+  }
 }
 
 /** True for the repo of a pipeline, also of one that is on a branch only. */

@@ -4,9 +4,12 @@
 import { peek } from '../../app/peek.ts';
 import type { Settings } from '../../app/settings.ts';
 import { kernelMounts } from '../../local/kernel-mounts.ts';
+import { shortId } from '../../model/ids.ts';
 import { parseAddress } from '../../model/address.ts';
 import { typedPath, writtenPath } from '../../model/paths.ts';
 import { Files } from '../../versions/reading/files.ts';
+import { operationsOf } from '../../versions/operations.ts';
+import type { Project } from '../../versions/project.ts';
 import { listProjects } from '../../versions/projects.ts';
 import { branchKey, jobKey, lastPart, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
 import { resolveFiles } from '../../versions/resolve.ts';
@@ -14,6 +17,7 @@ import type { Snapshot } from '../../versions/snapshot.ts';
 import type { Kind } from '../parameters.ts';
 
 const namesMax = 300;
+const operationsMax = 20;
 
 /** Whole words for what `begun` begins. May throw where there is no such repo, or the store can't be read. */
 export async function namesOf(
@@ -30,6 +34,7 @@ export async function namesOf(
   if (kind === 'project') return await listProjects(peeked.store);
   const snapshot = await peeked.project.snapshot();
   if (kind === 'pipeline') return await keysOf(snapshot, pipelineKey(begun));
+  if (kind === 'operation') return await operations(peeked.project);
   if (kind === 'job') return await keysOf(snapshot, jobKey(begun));
   return await addresses(kind, begun, snapshot);
 }
@@ -77,6 +82,17 @@ async function keysOf(snapshot: Snapshot, prefix: Buffer): Promise<string[]> {
     break;
   }
   return [...names];
+}
+
+/** The newest that can be undone. */
+async function operations(project: Project): Promise<string[]> {
+  const { head, known } = await project.load();
+  const ids: string[] = [];
+  for await (const { id, isEngine } of operationsOf({ head, known, reader: project.reader })) {
+    if (!isEngine) ids.push(shortId(id));
+    if (ids.length === operationsMax) break;
+  }
+  return ids;
 }
 
 async function ownMounts(): Promise<string[]> {

@@ -43,6 +43,7 @@ import {
   stopPipelineVerb,
   updatePipelineVerb,
 } from '../verbs/pipelines.ts';
+import { opLogVerb, redoVerb, undoVerb } from '../verbs/operations.ts';
 import { runPipelineVerb } from '../verbs/run.ts';
 import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
 import { statsVerb } from '../verbs/stats.ts';
@@ -85,6 +86,9 @@ export const verbGroups: readonly VerbGroup[] = [
       createBranchVerb,
       listBranchVerb,
       deleteBranchVerb,
+      opLogVerb,
+      undoVerb,
+      redoVerb,
     ],
   },
   {

@@ -9,20 +9,11 @@ import { commitsBefore, commitsOf } from '../../versions/reading/history.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
 import type { Commit } from '../../versions/snapshot.ts';
 import { addressOf } from '../addresses.ts';
+import { first } from '../first.ts';
 import type { Columns, Output } from '../output.ts';
 import { countText, sizeText, timeText } from '../text.ts';
 import { commitArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
-
-async function* first<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T> {
-  let left = count;
-  if (left <= 0) return;
-  for await (const item of items) {
-    yield item;
-    left -= 1;
-    if (left <= 0) return;
-  }
-}
 
 const numberOption = { type: 'text', alias: 'n', describe: 'Show at most this many' } as const;
 

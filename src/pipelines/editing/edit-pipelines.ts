@@ -3,23 +3,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PachError } from '../../base/errors.ts';
-import { decodeLease, decodeOutcome } from '../../model/records/pipelines.ts';
+import { decodeLease } from '../../model/records/pipelines.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { chunkBytesMax, type Ref } from '../../model/refs.ts';
 import type { Change } from '../../versions/change.ts';
 import type { IngestOptions } from '../../versions/writing/ingest.ts';
 import type { Project } from '../../versions/project.ts';
 import { forgetProvenance } from '../../versions/provenance.ts';
-import {
-  branchKey,
-  jobKey,
-  jobTimePrefix,
-  lastPart,
-  leaseKey,
-  pipelineKey,
-  repoKey,
-  resultsPrefix,
-} from '../../versions/ref-keys.ts';
+import { byEngine } from '../../versions/publish.ts';
+import { branchKey, jobKey, jobTimePrefix, lastPart, leaseKey, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
+import { deleteResults } from '../../versions/refs.ts';
 import { enterJob, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
 import { hashOf } from '../../model/canonical.ts';
@@ -47,6 +40,8 @@ export interface SetOptions {
   readonly update: boolean;
   /** Results so far are not taken any more. */
   readonly reprocess: boolean;
+  /** No person asked for it: it follows files as they are saved. */
+  readonly isEngines?: true;
   readonly signal: AbortSignal;
   /** Told of what of the code is left out. */
   readonly skipped: IngestOptions['skipped'];
@@ -79,7 +74,7 @@ export async function setPipelines(
   }
   const names = specs.map(({ name }) => name).join(', ');
   return await project.update(
-    `${options.update ? 'update' : 'create'} pipeline ${names}`,
+    { what: `${options.update ? 'update' : 'create'} pipeline ${names}`, isEngines: options.isEngines },
     async (change) => {
       await checkGraph(change, specs, options.branch);
       const pipelines: Pipeline[] = [];
@@ -103,7 +98,7 @@ function checkedBytes(spec: PipelineSpec): Buffer {
 
 /** Makes all pipelines but these on a branch what they are in production, as far as they are there. */
 export async function dropVersions(project: Project, branch: string, but: readonly string[]): Promise<void> {
-  await project.update(`drop versions on branch ${branch}`, async (change) => {
+  await project.update(byEngine(`drop versions on branch ${branch}`), async (change) => {
     for (const { name } of await listPipelines(change.snapshot)) {
       const own = but.includes(name) ? undefined : await maybePipeline(change.snapshot, name, branch);
       if (own && (await maybePipeline(change.snapshot, name))) change.delete(pipelineKey(name, branch));
@@ -162,9 +157,7 @@ export async function deletePipeline(project: Project, name: string, options: De
         change.delete(jobKey(lastPart(key)));
       }
     }
-    for await (const { key, value } of snapshot.items(resultsPrefix)) {
-      if (decodeOutcome(value).pipeline === name) change.delete(key);
-    }
+    await deleteResults(change, name);
     for await (const branch of snapshot.branches(name)) {
       if (options.keepRepo) change.setBranch({ ...branch, provenance: [] });
       else change.delete(branchKey(name, branch.name));

@@ -28,9 +28,12 @@ export type FoundVersion =
   | { readonly pipeline: Pipeline; readonly own: string | undefined }
   | { readonly old: OldVersion };
 
-/** The highest number that a version has, also of what it is on branches of its own: a number means one version. */
+/**
+ * The highest number that a version has, also of what it is on branches of its own: a number means one
+ * version. Jobs may have run a higher one, which was undone.
+ */
 export async function newestVersion(snapshot: Snapshot, name: string): Promise<number> {
-  let newest = 0;
+  let newest = Math.max(0, ...(await listJobs(snapshot, name)).map(({ pipelineVersion }) => pipelineVersion));
   for await (const { pipeline } of everyPipeline(snapshot)) {
     if (pipeline.name === name) newest = Math.max(newest, pipeline.version);
   }

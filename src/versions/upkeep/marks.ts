@@ -39,10 +39,12 @@ export class Marks {
 
   /**
    * Marks all that a head refers to, all its operations, and what those refer to that are not older
-   * than `since` (milliseconds since 1970).
+   * than `since` (milliseconds since 1970), as well as what was there before each of these: undo goes
+   * back to it.
    */
   async markHead(head: Head, since: number): Promise<void> {
     await this.mark([head.refs]);
+    let isBefore = false;
     for (let next: Ref | undefined = head.operationRef; next;) {
       // Older operations have been forgotten.
       const row = this.table.find(next.hash);
@@ -53,7 +55,8 @@ export class Marks {
       const { time, hasParent } = decodeOperation(body);
       const [root, parent] = refs;
       // An earlier collection with a shorter grace period may have removed this operation's refs.
-      if (root && time >= since && this.table.find(root.hash) >= 0) await this.mark([root]);
+      if (root && (time >= since || isBefore) && this.table.find(root.hash) >= 0) await this.mark([root]);
+      isBefore = time >= since;
       next = hasParent ? parent : undefined;
     }
   }
