@@ -8,7 +8,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { checkFolder, checkPart, claimFolder, makeBelow, type FolderKind } from './own-folder.ts';
 
-const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets', 'out']);
+const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets', 'out', 'bisect']);
 
 export const homeKind: FolderKind = {
   name: 'PACH_HOME',
@@ -71,6 +71,11 @@ export class Home {
   /** What people write while a mount shows a datum, a folder for each mount. */
   get out(): string {
     return join(this.dir, 'out');
+  }
+
+  /** How far searches in histories have come, a folder each. */
+  get bisect(): string {
+    return join(this.dir, 'bisect');
   }
 
   /** Makes a folder of this state, readable by nobody else. Throws `usage` where something else is in its place. */

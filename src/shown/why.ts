@@ -3,8 +3,8 @@
  */
 import type { BlobReader } from '../cache/blobs.ts';
 import type { DatumRow } from '../model/records/pipelines.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
-import { datumMap, jobDatumOf, listJobs, rowsOf, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
+import type { Commit, Snapshot } from '../versions/snapshot.ts';
+import { datumMap, jobDatumOf, listJobs, maybeJob, rowsOf, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 import { readSpec } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import { datumState, type IdText } from './datums.ts';
@@ -67,6 +67,40 @@ function whyText(state: string, { computedBy, comparedWith, differs }: Why, id: 
   if (differs.length === 0)
     return `its key is the same as in job ${id(comparedWith)}, but earlier results were ignored`;
   return `changed since job ${id(comparedWith)}: ${differs.join(', ')}`;
+}
+
+/** What differs between the jobs that computed two commits. */
+export interface CommitCause {
+  /** Versions of inputs; null where there was none. */
+  readonly data: readonly { readonly repo: string; readonly from: string | null; readonly to: string | null }[];
+  /** Places of code. */
+  readonly code: readonly string[];
+  /** The image, or the machine for plain processes. */
+  readonly image: readonly string[];
+  /** Other parts of the recipe: `cmd`, `env.MODE`. */
+  readonly spec: readonly string[];
+}
+
+export const commitCauseJson = '{data: [{repo, from, to}], code: [place], image: ["image"|"machine"], spec: [field]}';
+
+/** Undefined where one of them was not computed, or its job is gone. */
+export async function commitCause(snapshot: Snapshot, before: Commit, after: Commit): Promise<CommitCause | undefined> {
+  const [old, now] = await Promise.all([maybeJob(snapshot, before.id), maybeJob(snapshot, after.id)]);
+  if (!old || !now) return undefined;
+  const recipes = await Promise.all([old, now].map(({ recipe }) => snapshot.reader.plainChunk(recipe)));
+  const [was, is] = recipes.map((bytes) => byPlace(JSON.parse(bytes.toString()) as RecipeDocument));
+  const parts = changedPaths(was, is, '');
+  const isImage = (part: string): boolean => part === 'image' || part === 'machine' || part.startsWith('machine.');
+  const repos = new Set([...old.inputs, ...now.inputs].map(({ repo }) => repo));
+  const idIn = (job: Job, repo: string): string | null =>
+    job.inputs.find((input) => input.repo === repo && !/^0+$/.test(input.commit))?.commit ?? null;
+  const data = [...repos].map((repo) => ({ repo, from: idIn(old, repo), to: idIn(now, repo) }));
+  return {
+    data: data.filter(({ from, to }) => from !== to),
+    code: parts.filter((part) => part.startsWith('code ')).map((part) => part.slice('code '.length)),
+    image: [...new Set(parts.filter(isImage).map((part) => part.replace(/\..*/, '')))],
+    spec: parts.filter((part) => !part.startsWith('code ') && !isImage(part)),
+  };
 }
 
 /** The same datum in the newest job of its pipeline before this one that had it with another key, or with none that counted. */

@@ -192,6 +192,13 @@ export class Snapshot {
     for await (const commit of mapOrdered(items, readsAhead, (item) => this.indexed(item))) if (commit) yield commit;
   }
 
+  /** Ids of the branch's commits up to a time, newest first; no commit is read. */
+  async *idsUpTo(head: BranchHead, time: number): AsyncGenerator<CommitId> {
+    const index = this.map(head.index);
+    const end = await index.rank(timeKey(time + 1));
+    for await (const { value } of index.backward(end)) yield value.toString('hex') as CommitId;
+  }
+
   /** Begins to read nodes that will be needed. */
   prefetch(...refs: readonly Ref[]): void {
     for (const ref of refs) this.reader.node(ref).catch(() => undefined);

@@ -2,6 +2,7 @@
  * All verbs, as `pach --help` shows them.
  */
 import type { Verb } from '../verb.ts';
+import { bisectVerb } from '../verbs/bisect.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
 import { copyFileVerb } from '../verbs/copy-file.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb } from '../verbs/branches.ts';
@@ -83,6 +84,7 @@ export const verbGroups: readonly VerbGroup[] = [
       logVerb,
       diffFileVerb,
       lineageVerb,
+      bisectVerb,
       createBranchVerb,
       listBranchVerb,
       deleteBranchVerb,

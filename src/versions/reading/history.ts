@@ -1,10 +1,14 @@
 /**
  * Histories as people ask for them: of a version, of all branches of a repo, of a path.
  */
+import { mapOrdered } from '../../base/async.ts';
 import { namesWholeRepo, type Address } from '../../model/address.ts';
 import { resolveVersion } from '../resolve.ts';
 import { rootOf, type Commit, type Snapshot } from '../snapshot.ts';
 import { Files } from './files.ts';
+
+/** Commits whose trees are read at a time. */
+const readsAhead = 20;
 
 /** Commits of a branch or version, or of all branches of a repo where an address names just that; newest first. */
 export async function* commitsOf(snapshot: Snapshot, address: Address): AsyncGenerator<Commit> {
@@ -47,20 +51,29 @@ export async function* commitsBefore(
   address: Address,
   { path, signal }: { readonly path: string | undefined; readonly signal: AbortSignal },
 ): AsyncGenerator<Commit> {
-  const { commit } = await resolveVersion(snapshot, address);
+  const { branch, commit } = await resolveVersion(snapshot, address);
   if (!commit) return;
-  for await (const each of snapshot.ancestors(commit)) {
-    signal.throwIfAborted();
-    if (path === undefined || (await touches(snapshot, each, path))) yield each;
+  const line = branch?.head?.id === commit.id ? snapshot.history(branch.head) : snapshot.ancestors(commit);
+  if (path === undefined) {
+    for await (const each of line) {
+      signal.throwIfAborted();
+      yield each;
+    }
+    return;
   }
-}
-
-/** True where a commit changed what lies at a path, or whether anything does. */
-async function touches(snapshot: Snapshot, commit: Commit, path: string): Promise<boolean> {
-  const hashIn = async (of: Commit | undefined): Promise<string | undefined> =>
-    of && new Files(snapshot.reader, rootOf(of), `${of.repo}@${of.id}`).hashAt(path);
-  const [now, before] = await Promise.all([hashIn(commit), parentOf(snapshot, commit).then(hashIn)]);
-  return now !== before;
+  const hashed = mapOrdered(line, readsAhead, async (each) => {
+    signal.throwIfAborted();
+    return {
+      commit: each,
+      hash: await new Files(snapshot.reader, rootOf(each), `${each.repo}@${each.id}`).hashAt(path),
+    };
+  });
+  let newer: { readonly commit: Commit; readonly hash: string | undefined } | undefined;
+  for await (const each of hashed) {
+    if (newer && newer.hash !== each.hash) yield newer.commit;
+    newer = each;
+  }
+  if (newer?.hash !== undefined) yield newer.commit;
 }
 
 /** The commit before one; undefined for the first, and for one whose parent is not there. */
