@@ -222,7 +222,7 @@ spec 2; echo 'cat /pfs/d/f /dev/null > /pfs/out/r; echo $A >> /pfs/out/r' > src/
   expect(await cause('6')).toEqual({ data: [{ repo: 'd', from: id, to: id }], code: [], image: [], spec: [] });
   expect(await cause('2')).toEqual({ data: [], code: ['/app'], image: [], spec: ['env.A'] });
   const shown = await place.must("pach -q bisect p@master.1.. -- sh -c '! grep -q 6 $PACH_BISECT_DIR/r'");
-  expect(shown).toMatch(/\nComputed from:\n {4}d@[0-9a-f]{32} \(master\)\n/);
+  expect(shown).toMatch(/\nMade of:\n {4}p@[0-9a-f]{32}\n.*\n.* d@[0-9a-f]{32}\n/);
   expect(shown).toMatch(/\nWhat changed since the commit before:\n {4}data: d [0-9a-f]{32} -> [0-9a-f]{32}\n$/);
 
   // The pipeline fails from 5 on, which nobody needs to judge.

@@ -217,5 +217,10 @@ test('a copy stores no data, keeps what is there, and is refused where a folder 
   expect(await place.run('pach create project q && pach copy file d@master:/a.txt q/e@master:/')).toMatchObject({
     code: 2,
   });
+  const edges = (await place.must('pach lineage e@master:/old/sub/l -o json')).split('\n').filter(Boolean);
+  expect(edges.map((edge) => JSON.parse(edge) as unknown)).toMatchObject([
+    { from: { repo: 'd', path: '/sub' }, to: { repo: 'e', path: '/old' }, kind: 'declared' },
+    { from: { repo: 'd' }, to: { repo: 'e', path: '/old' }, kind: 'declared' },
+  ]);
   expect(await place.must('pach fsck -q -o json')).not.toContain('wrong');
 });

@@ -6,6 +6,8 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { parseAddress, type Address } from '../../model/address.ts';
 import { bisectInfo, bisectJson, type BisectInfo } from '../../shown/bisect.ts';
+import type { CommitInfo } from '../../shown/commits.ts';
+import { LineageGraph } from '../../shown/lineage.ts';
 import type { CommitCause } from '../../shown/why.ts';
 import { defaultBranch } from '../../versions/resolve.ts';
 import { changeMarks } from '../changes.ts';
@@ -90,7 +92,7 @@ export const bisectVerb = verb({
         next: 'run the same command again to go on',
       });
     });
-    const info = await bisectInfo(await opened.project.snapshot(), end);
+    const info = await bisectInfo(await opened.project.snapshot(), end, { signal, note: (line) => output.note(line) });
     await output.document(info, () => describe(info, bad.repo, output));
     return info.firstBad ? 0 : 1;
   },
@@ -112,7 +114,11 @@ function endsOf(range: string): { good: Address; bad: Address } {
   return ends;
 }
 
-function describe({ firstBad, candidates, changes, cause, steps }: BisectInfo, repo: string, output: Output): string[] {
+function describe(
+  { firstBad, candidates, changes, cause, lineage, steps }: BisectInfo,
+  repo: string,
+  output: Output,
+): string[] {
   const tested = countText(steps.length, 'step');
   if (!firstBad) {
     return [
@@ -120,17 +126,22 @@ function describe({ firstBad, candidates, changes, cause, steps }: BisectInfo, r
       ...candidates.map((id) => `    ${repo}@${output.id(id)}`),
     ];
   }
-  const { commit, author, finished, message, provenance } = firstBad;
+  const { commit, author, finished, message } = firstBad;
   return [
     `The first bad commit is ${repo}@${output.id(commit)} (${tested})`,
     `Author:   ${author}`,
     `Finished: ${timeText(finished)}`,
     ...(message ? ['', ...message.split('\n').map((line) => `    ${line}`)] : []),
     ...(changes ? ['', ...changeLines(changes, output)] : []),
-    ...(provenance.length > 0 ? ['', 'Computed from:'] : []),
-    ...provenance.map((from) => `    ${from.repo}@${output.id(from.commit)} (${from.branch})`),
+    ...(lineage.length > 0 ? ['', 'Made of:', ...lineageLines(firstBad, lineage, output)] : []),
     ...(cause ? ['', ...causeLines(cause, output)] : []),
   ];
+}
+
+function lineageLines({ repo, commit }: CommitInfo, edges: BisectInfo['lineage'], output: Output): string[] {
+  const graph = new LineageGraph({ repo, commit }, false);
+  for (const edge of edges) graph.add(edge);
+  return graph.lines(output.id).map((line) => `    ${line}`);
 }
 
 function changeLines({ files, ...counts }: NonNullable<BisectInfo['changes']>, output: Output): string[] {

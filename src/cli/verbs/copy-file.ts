@@ -16,7 +16,7 @@ export const copyFileVerb = verb({
   summary: 'Copy a file or folder of any version into a branch, as one commit; no bytes move',
   examples: [
     ['copy file images@master^:/a.png images@master:/a.png', 'Bring back a file as it was one commit ago'],
-    ['copy file images@master:/raw datasets@dev:/2025/', 'A folder to another repo, as /2025/raw'],
+    ['copy file images@master:/raw datasets@dev:/2025/', 'A folder to another repo, as /2025/raw; its lineage says so'],
   ],
   json: '{commit}; the head of the branch where the copy changes nothing',
   arguments: {
@@ -29,8 +29,8 @@ export const copyFileVerb = verb({
     },
   },
   options: { message: messageOption },
-  async run({ source: from, target: to, message }, { settings, output }) {
-    const { address, settings: where } = addressOf(from, settings);
+  async run({ source: text, target: to, message }, { settings, output }) {
+    const { address, settings: where } = addressOf(text, settings);
     const { repo, branch, path, settings: target } = branchOf(to, settings);
     if (target.project !== where.project) {
       throw new PachError('usage', { what: to, why: 'both must be in one project' });
@@ -38,10 +38,13 @@ export const copyFileVerb = verb({
     await using opened = await openProject(where);
     const { project } = opened;
     const commit = await resolveCommit(await project.snapshot(), address);
-    const source = await new Files(project.reader, rootOf(commit), from.split(':')[0] as string).find(
+    const source = await new Files(project.reader, rootOf(commit), text.split(':')[0] as string).find(
       address.path ?? '/',
     );
-    const made = await copyFiles(project, { repo, branch, message, source, target: path });
+    // Within a repo its history says it.
+    const from = { repo: commit.repo, branch: commit.branch, commit: commit.id };
+    const madeOf = commit.repo === repo ? undefined : [{ from, fromPath: source.path }];
+    const made = await copyFiles(project, { repo, branch, message, source, target: path, ...(madeOf && { madeOf }) });
     await output.document({ commit: made.id }, () => output.id(made.id));
   },
 });

@@ -8,6 +8,7 @@ import { directoryOf, nounOf, type TreeEntry } from '../../model/tree.ts';
 import { sameContent, type Directories, type Directory, type DirectoryEdit } from '../directories.ts';
 import { commitEdit, committed, type BranchName, type Edit } from '../edit.ts';
 import type { Project } from '../project.ts';
+import type { MadeOf } from '../provenance.ts';
 import type { File } from '../reading/files.ts';
 import type { Commit } from '../snapshot.ts';
 import { repeated } from './put.ts';
@@ -18,6 +19,8 @@ export interface CopyRequest extends BranchName {
   readonly source: File;
   /** A path; one that ends in `/` (or is empty) is the folder to copy into, under the source's own name. */
   readonly target: string;
+  /** What the copy is declared to be made of. */
+  readonly madeOf?: readonly MadeOf[];
 }
 
 /**
@@ -25,12 +28,13 @@ export interface CopyRequest extends BranchName {
  * but for what the copy has under the same names. The branch's head comes back when nothing changes.
  */
 export async function copyFiles(project: Project, request: CopyRequest): Promise<Commit> {
-  const { repo, branch, message, source, target } = request;
+  const { repo, branch, message, source, target, madeOf } = request;
   const own = parsePath(source.path).slice(-1);
   const into = target === '' || target.endsWith('/');
   const at = [...parsePath(target), ...(into ? own : [])];
+  const declares = madeOf && { paths: [pathOf(at)], sources: madeOf };
   const copy: Edit = (directories, base) => withCopy(directories, base, { entry: source.entry, at });
-  const { result } = await repeated(() => commitEdit(project, { repo, branch, message }, copy));
+  const { result } = await repeated(() => commitEdit(project, { repo, branch, message, declares }, copy));
   return committed(result);
 }
 
