@@ -38,7 +38,7 @@ interface Place {
 
 export class DatumNames implements Names {
   readonly listed: readonly RootName[] = [];
-  private readonly snapshot: Snapshot;
+  readonly snapshot: Snapshot;
   private readonly directories: Directories;
   private readonly record: string;
   private readonly out: string;

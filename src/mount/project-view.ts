@@ -10,6 +10,7 @@ import type { PlainNodeSource } from '../model/node.ts';
 import { Directories } from '../versions/directories.ts';
 import { LocalContent, type LocalFiles } from '../versions/reading/local-content.ts';
 import { prefetchRange, readRange } from '../versions/reading/read.ts';
+import { allProvenance } from '../versions/provenance.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { DatumNames } from './datum-names.ts';
 import { MadeNodes } from './made-nodes.ts';
@@ -205,7 +206,8 @@ export class ProjectView implements View {
     if (!commit) return new Map();
     const entry = node.parent === rootIno ? undefined : await this.entryOf(node, nodeOf);
     const hash = entry ? entryHash(entry) : commit.contentHash;
-    const provenance = commit.provenance.map(({ repo, branch, commit: id }) => `${repo}@${branch}=${id}\n`).join('');
+    const sources = await allProvenance(this.names.snapshot, commit);
+    const provenance = sources.map(({ repo, branch, commit: id }) => `${repo}@${branch}=${id}\n`).join('');
     return new Map([
       ['user.pach.commit', Buffer.from(commit.id)],
       ['user.pach.hash', Buffer.from(hash.toString('hex'))],

@@ -40,6 +40,8 @@ export interface RootName {
 
 /** The names in the root directory. */
 export interface Names {
+  /** What all of it is looked up in. */
+  readonly snapshot: Snapshot;
   /** What is listed for ever. */
   readonly listed: readonly RootName[];
   root(): ViewRoot;
@@ -55,7 +57,7 @@ export interface Names {
 const absent: AbsentName = { kind: 'absent', validMs: validForEver };
 
 export class RootNames implements Names {
-  private readonly snapshot: Snapshot;
+  readonly snapshot: Snapshot;
   private readonly directories: Directories;
   /** By ordinal; the listed ones first. */
   private readonly names = new Map<number, RootName>();

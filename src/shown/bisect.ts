@@ -51,7 +51,7 @@ export async function bisectInfo(
     good: good.id,
     bad: bad.id,
     steps,
-    firstBad: first ? commitInfo(first) : null,
+    firstBad: first ? await commitInfo(snapshot, first) : null,
     candidates,
     lineage: first ? await lineage(snapshot, first, of) : [],
     changes: first ? await changesOf(snapshot, before, first) : null,

@@ -11,6 +11,7 @@ import { parsePath, pathOf } from '../model/paths.ts';
 import { entryHash, type TreeEntry } from '../model/tree.ts';
 import type { Change } from './change.ts';
 import { Directories } from './directories.ts';
+import type { Project } from './project.ts';
 import { declaredKey, declaredPrefix, lastPart, usedKey } from './ref-keys.ts';
 import { resolveCommit } from './resolve.ts';
 import { rootOf, type Commit, type Snapshot } from './snapshot.ts';
@@ -39,11 +40,13 @@ const readsAhead = 20;
 /** What an address names, to be declared. Throws `not-found` where there is no such commit or path. */
 export async function madeOf(snapshot: Snapshot, address: Address): Promise<MadeOf> {
   const commit = await resolveCommit(snapshot, address);
-  const names = parsePath(address.path ?? '/');
-  if (!(await new Directories(snapshot.reader).find(rootOf(commit), names))) {
-    throw new PachError('not-found', { what: formatAddress(address), why: 'that version has no such path' });
-  }
-  return { from: { repo: commit.repo, branch: commit.branch, commit: commit.id }, fromPath: pathOf(names) };
+  const names = await namesAt(snapshot, commit, address);
+  return { from: nameOf(commit), fromPath: pathOf(names) };
+}
+
+/** A commit as others name it that were made of it. */
+export function nameOf({ repo, branch, id }: Commit): CommitProvenance {
+  return { repo, branch, commit: id };
 }
 
 /** What was declared of a commit itself. */
@@ -60,6 +63,27 @@ export async function allProvenance(snapshot: Snapshot, commit: Commit): Promise
   const declared = (await maybeDeclared(snapshot, commit))?.declarations.map(({ from }) => from) ?? [];
   const all = [...commit.provenance, ...declared];
   return all.filter((from, index) => all.findIndex((each) => isSame(each, from)) === index);
+}
+
+/** Declares what a version, or what lies at the path of an address, was made of. */
+export async function declareOf(
+  project: Project,
+  address: Address,
+  { sources, spec }: Omit<Declares, 'paths'>,
+): Promise<Commit> {
+  return project.update(`declare what ${formatAddress(address)} was made of`, async (change) => {
+    const commit = await resolveCommit(change.snapshot, address);
+    const path = pathOf(await namesAt(change.snapshot, commit, address));
+    await declare(change, commit, { paths: [path], sources, spec });
+    return commit;
+  });
+}
+
+/** The names on an address's path. Throws `not-found` where nothing lies there. */
+async function namesAt(snapshot: Snapshot, commit: Commit, address: Address): Promise<Buffer[]> {
+  const names = parsePath(address.path ?? '/');
+  if (await new Directories(snapshot.reader).find(rootOf(commit), names)) return names;
+  throw new PachError('not-found', { what: formatAddress(address), why: 'that version has no such path' });
 }
 
 /**

@@ -75,7 +75,7 @@ test('objects have the fields that --help tells', async () => {
   const snapshot = await project.snapshot();
   for (const info of await collect(repoInfos(snapshot))) expectFields(info, repoJson);
   for (const info of await collect(branchInfos(snapshot, 'data'))) expectFields(info, branchJson);
-  const infos = await collect(commitInfos(commitsOf(snapshot, parseAddress('data'))));
+  const infos = await collect(commitInfos(snapshot, commitsOf(snapshot, parseAddress('data'))));
   expect(infos).toHaveLength(4);
   for (const info of infos) expectFields(info, commitJson);
   const commit = await resolveCommit(snapshot, parseAddress('data'));

@@ -4,7 +4,15 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { typedPath } from '../../model/paths.ts';
-import { commitInfo, commitInfos, commitJson, type CommitInfo } from '../../shown/commits.ts';
+import {
+  commitDetails,
+  commitDetailsJson,
+  commitInfo,
+  commitInfos,
+  commitJson,
+  type CommitDetails,
+  type CommitInfo,
+} from '../../shown/commits.ts';
 import { commitsBefore, commitsOf } from '../../versions/reading/history.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
 import type { Commit } from '../../versions/snapshot.ts';
@@ -38,8 +46,9 @@ export const listCommitVerb = verb({
   async run({ commit: version, number }, { settings, output }) {
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);
-    const commits = first(commitsOf(await opened.project.snapshot(), address), countOf(number));
-    await output.rows(commitInfos(commits), commitColumns);
+    const snapshot = await opened.project.snapshot();
+    const commits = first(commitsOf(snapshot, address), countOf(number));
+    await output.rows(commitInfos(snapshot, commits), commitColumns);
   },
 });
 
@@ -53,15 +62,40 @@ export const inspectCommitVerb = verb({
   name: 'inspect commit',
   summary: 'Show one commit',
   examples: [['inspect commit images@master^', 'The commit before the last']],
-  json: commitJson,
+  json: commitDetailsJson,
   arguments: { commit: { ...commitArgument, describe: 'repo@ref' } },
   async run({ commit: version }, { settings, output }) {
     const { address, settings: where } = addressOf(version, settings);
     await using opened = await openProject(where);
-    const commit = await resolveCommit(await opened.project.snapshot(), address);
-    await output.document(commitInfo(commit), () => describe(commit, output));
+    const snapshot = await opened.project.snapshot();
+    const commit = await resolveCommit(snapshot, address);
+    const details = await commitDetails(snapshot, commit);
+    await output.document(details, () => [...describe(commit, output), ...madeOfLines(details, output)]);
   },
 });
+
+function madeOfLines({ repo, commit, provenance, declared }: CommitDetails, { id }: Pick<Output, 'id'>): string[] {
+  const isDeclared = (from: string): boolean => declared?.madeOf.some((each) => each.from.commit === from) ?? false;
+  const computed = provenance.filter((each) => !isDeclared(each.commit));
+  const shownOf = (path: string): string => (path === '/' ? '' : `:${path}`);
+  return [
+    ...(computed.length > 0 ? ['', 'Computed from:'] : []),
+    ...computed.map((from) => `    ${from.repo}@${id(from.commit)}`),
+    ...(declared ? ['', `Declared by ${declared.who}, ${timeText(declared.time)}:`] : []),
+    ...(declared?.madeOf ?? []).map(({ path, from }) => {
+      return `    ${repo}@${id(commit)}${shownOf(path)} was made of ${from.repo}@${id(from.commit)}${shownOf(from.path)}`;
+    }),
+    ...(declared?.spec
+      ? [
+          '',
+          ...declared.spec
+            .trimEnd()
+            .split('\n')
+            .map((line) => `    ${line}`),
+        ]
+      : []),
+  ];
+}
 
 function describe(commit: Commit, { id }: Pick<Output, 'id'>): string[] {
   return [
@@ -98,7 +132,7 @@ export const logVerb = verb({
     const commits = commitsBefore(snapshot, address, { path: only, signal });
     let blank = false;
     for await (const commit of first(commits, countOf(number))) {
-      if (output.format !== 'table') await output.rows([commitInfo(commit)], []);
+      if (output.format !== 'table') await output.rows([await commitInfo(snapshot, commit)], []);
       else await output.lines([...(blank ? [''] : []), ...describe(commit, output)]);
       blank = true;
     }
