@@ -15,7 +15,7 @@ export const edgeJson =
 const pathsShown = 3;
 const thingsShown = 5;
 
-/** A commit of the lineage, with the paths of it that count. */
+/** A commit of the lineage: all of it, or the paths of it that count. */
 interface Node {
   readonly repo: string;
   readonly commit: string;
@@ -87,7 +87,7 @@ export class LineageGraph {
 
   /** What is drawn of it: commits, and arrows from what was used to what was made. */
   graph(): Graph {
-    const idOf = ({ repo, commit }: Node): string => `${repo}@${shortId(commit)}`;
+    const idOf = (node: Node): string => visible(thingText(node, shortId));
     const made = new Map<Node, string | undefined>();
     const edges: { from: string; to: string; label: string }[] = [];
     for (const node of this.nodes.values()) {
@@ -96,8 +96,7 @@ export class LineageGraph {
         for (const end of way.ends) {
           const [from, to] = this.down ? [node, end] : [end, node];
           if (kind === 'computed') made.set(to, version === undefined ? undefined : `version ${version}`);
-          const label = kind === 'declared' ? kind : visible(pathsText(from.paths));
-          edges.push({ from: idOf(from), to: idOf(to), label });
+          edges.push({ from: idOf(from), to: idOf(to), label: kind === 'declared' ? kind : '' });
         }
       }
     }
@@ -108,7 +107,7 @@ export class LineageGraph {
   }
 
   private node({ repo, commit, path }: Thing): Node {
-    const key = `${repo}@${commit}`;
+    const key = `${repo}@${commit}${path === undefined ? '' : ':'}`;
     let node = this.nodes.get(key);
     if (!node) this.nodes.set(key, (node = { repo, commit, paths: new Set(), ways: new Map() }));
     if (path !== undefined && path !== '/') node.paths.add(path);
@@ -177,7 +176,7 @@ function howText({ how, jobs, datums }: Way, down: boolean, id: IdText): string 
 }
 
 /** Code by where it came from, or by its hash. */
-function codeText({ hash, remote, commit, dirty }: CodeInfo): string {
+export function codeText({ hash, remote, commit, dirty }: CodeInfo): string {
   if (commit === null) return `code ${shortId(hash)}`;
   return `code ${remote === null ? '' : `${remote} `}${shortId(commit)}${dirty ? ' (changed since)' : ''}`;
 }

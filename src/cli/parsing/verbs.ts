@@ -8,6 +8,7 @@ import { copyFileVerb } from '../verbs/copy-file.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb } from '../verbs/branches.ts';
 import { inspectCommitVerb, listCommitVerb, logVerb } from '../verbs/commits.ts';
 import { globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
+import { explainVerb } from '../verbs/explain.ts';
 import { fsckVerb } from '../verbs/fsck.ts';
 import { gcVerb } from '../verbs/gc.ts';
 import { debugVerb } from '../verbs/debug.ts';
@@ -50,6 +51,7 @@ import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb }
 import { statsVerb } from '../verbs/stats.ts';
 import { treeVerb } from '../verbs/tree.ts';
 import { syncVerb } from '../verbs/sync.ts';
+import { updateCommitVerb } from '../verbs/update-commit.ts';
 import { versionVerb } from '../verbs/version.ts';
 
 interface VerbGroup {
@@ -85,6 +87,8 @@ export const verbGroups: readonly VerbGroup[] = [
       diffFileVerb,
       lineageVerb,
       bisectVerb,
+      explainVerb,
+      updateCommitVerb,
       createBranchVerb,
       listBranchVerb,
       deleteBranchVerb,
