@@ -41,12 +41,8 @@ const readsAhead = 20;
 export async function madeOf(snapshot: Snapshot, address: Address): Promise<MadeOf> {
   const commit = await resolveCommit(snapshot, address);
   const names = await namesAt(snapshot, commit, address);
-  return { from: nameOf(commit), fromPath: pathOf(names) };
-}
-
-/** A commit as others name it that were made of it. */
-export function nameOf({ repo, branch, id }: Commit): CommitProvenance {
-  return { repo, branch, commit: id };
+  const { repo, branch, id } = commit;
+  return { from: { repo, branch, commit: id }, fromPath: pathOf(names) };
 }
 
 /** What was declared of a commit itself. */
