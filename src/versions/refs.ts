@@ -2,14 +2,17 @@
  * Repos and branches: making, changing and deleting them, each in one operation.
  */
 import { PachError } from '../base/errors.ts';
-import { checkBranchName, checkName, type Address } from '../model/address.ts';
+import { shellWord } from '../base/shell.ts';
+import { checkBranchName, checkName, formatAddress, type Address } from '../model/address.ts';
+import { shortId } from '../model/ids.ts';
 import { decodeOutcome } from '../model/records/pipelines.ts';
 import type { Change } from './change.ts';
+import { mayChange } from './edit.ts';
 import type { Project } from './project.ts';
 import { forgetProvenance } from './provenance.ts';
 import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey, resultsPrefix } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
-import type { BranchHead, Snapshot } from './snapshot.ts';
+import type { Branch, BranchHead, Snapshot } from './snapshot.ts';
 
 /** Throws `conflict` when the repo exists. */
 export async function createRepo(project: Project, name: string, description: string): Promise<void> {
@@ -79,15 +82,23 @@ async function isOutput(snapshot: Snapshot, repo: string): Promise<boolean> {
   return false;
 }
 
+/** Changes what people read of a repo. */
+export async function updateRepo(project: Project, name: string, description: string): Promise<void> {
+  await project.update(`update repo ${name}`, async (change) => {
+    change.setRepo({ ...(await change.snapshot.repo(name)), description });
+  });
+}
+
 /**
- * Makes a branch, or moves it when it exists: to the version `head` leads to (its own repo),
- * or without commits.
+ * Makes a branch, or moves it when it exists and `mayMove` says so: to the version `head` leads to (its
+ * own repo), or without commits.
  */
 export async function createBranch(
   project: Project,
   repo: string,
   name: string,
   head: Address | undefined,
+  { mayMove = true }: { readonly mayMove?: boolean } = {},
 ): Promise<void> {
   checkBranchName(name);
   await project.update(`create branch ${repo}@${name}`, async (change) => {
@@ -96,7 +107,40 @@ export async function createBranch(
     if (before && !head) {
       throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it already exists' });
     }
-    change.setBranch({ provenance: [], ...before, repo, name, head: head && (await headAt(change, head)) });
+    const next = head && (await headAt(change, head));
+    if (before && next?.id === before.head?.id) return;
+    if (before && !mayMove) throw wouldMove(before, head as Address);
+    change.setBranch({ provenance: [], ...before, repo, name, head: next });
+  });
+}
+
+function wouldMove({ repo, name, head }: Branch, to: Address): PachError {
+  const branch = `${repo}@${name}`;
+  const now = head ? `it is at ${shortId(head.id)}` : 'it has no commits';
+  return new PachError('conflict', {
+    what: `branch ${branch}`,
+    why: `it already exists: ${now}, and would be moved`,
+    next: `pach create branch ${branch} --head ${shellWord(formatAddress(to))} --force`,
+  });
+}
+
+/** Gives a branch another name. Throws `conflict` where there is one of that name, and for the output of a pipeline. */
+export async function renameBranch(
+  project: Project,
+  { repo, from, to }: { readonly repo: string; readonly from: string; readonly to: string },
+  mayRename: MayDelete,
+): Promise<void> {
+  checkBranchName(to);
+  await project.update(`rename branch ${repo}@${from} to ${to}`, async (change) => {
+    const { snapshot } = change;
+    const branch = await snapshot.branch(repo, from);
+    mayChange(branch);
+    await mayRename(snapshot);
+    if (await snapshot.maybeBranch(repo, to)) {
+      throw new PachError('conflict', { what: `branch ${repo}@${to}`, why: 'it already exists' });
+    }
+    change.delete(branchKey(repo, from));
+    change.setBranch({ ...branch, name: to });
   });
 }
 

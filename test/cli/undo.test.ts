@@ -11,7 +11,7 @@ interface Line {
 }
 
 test('what was deleted comes back, and the log tells all of it', async () => {
-  await using place = await Place.make('root');
+  await using place = await Place.make('root', { PACH_COMPLETION_MS: '20000' });
   await place.must('pach create repo images && echo 1 | pach put file images@master:/a -f -');
   const log = async (): Promise<Line[]> => {
     const text = await place.must('pach op log -o json');

@@ -7,7 +7,14 @@ import { MemoryStore } from '../../src/store/memory.ts';
 import { traceStore } from '../../src/store/trace.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { declare, madeOf } from '../../src/versions/provenance.ts';
-import { createBranch, createRepo, deleteBranch, deleteRepo } from '../../src/versions/refs.ts';
+import {
+  createBranch,
+  createRepo,
+  deleteBranch,
+  deleteRepo,
+  renameBranch,
+  updateRepo,
+} from '../../src/versions/refs.ts';
 import { resolveCommit } from '../../src/versions/resolve.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
 import { makeTestProject, openTestProject } from './project.ts';
@@ -38,6 +45,9 @@ const verbs: Readonly<Record<string, (project: Project) => Promise<unknown>>> = 
   'create branch': (project) => createBranch(project, 'images', 'dev', parseAddress('images@master^')),
   'create branch without commits': (project) => createBranch(project, 'images', 'free', undefined),
   'move branch': (project) => createBranch(project, 'images', 'dev', parseAddress('images@master')),
+  'rename branch': (project) =>
+    renameBranch(project, { repo: 'images', from: 'dev', to: 'tested' }, async () => undefined),
+  'update repo': (project) => updateRepo(project, 'images', 'more photos'),
   'delete branch': (project) => deleteBranch(project, 'images', 'master'),
   'delete repo': (project) => deleteRepo(project, 'images', { force: true }),
 };
@@ -65,7 +75,7 @@ test('what every verb did is taken back step by step, and made again', async () 
   // A redo is undone as what it made.
   await takeBack(project);
   expect(await refsOf(project)).toEqual(states.at(-2));
-  await put(project, 'images', 'dev', { '/c': 1 });
+  await put(project, 'images', 'tested', { '/c': 1 });
   await expect(redo(project)).rejects.toMatchObject({ code: 'not-found', what: 'redo' });
 });
 

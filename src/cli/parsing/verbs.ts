@@ -5,7 +5,7 @@ import type { Verb } from '../verb.ts';
 import { bisectVerb } from '../verbs/bisect.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
 import { copyFileVerb } from '../verbs/copy-file.ts';
-import { createBranchVerb, deleteBranchVerb, listBranchVerb } from '../verbs/branches.ts';
+import { createBranchVerb, deleteBranchVerb, listBranchVerb, renameBranchVerb } from '../verbs/branches.ts';
 import { inspectCommitVerb, listCommitVerb, logVerb } from '../verbs/commits.ts';
 import { globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
 import { explainVerb } from '../verbs/explain.ts';
@@ -25,14 +25,8 @@ import { lineageVerb } from '../verbs/lineage.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
 import { purgeVerb } from '../verbs/purge.ts';
-import {
-  createProjectVerb,
-  createRepoVerb,
-  deleteRepoVerb,
-  inspectRepoVerb,
-  listProjectVerb,
-  listRepoVerb,
-} from '../verbs/repos.ts';
+import { createProjectVerb, deleteProjectVerb, inspectProjectVerb, listProjectVerb } from '../verbs/projects.ts';
+import { createRepoVerb, deleteRepoVerb, inspectRepoVerb, listRepoVerb, updateRepoVerb } from '../verbs/repos.ts';
 import { datumGotoVerb, datumNextVerb, datumPrevVerb } from '../verbs/mounted-datum.ts';
 import { inspectDatumVerb, listDatumVerb, logsVerb, restartDatumVerb, whyVerb } from '../verbs/datums.ts';
 import { inspectJobVerb, listJobVerb, profileVerb, stopJobVerb, waitJobVerb } from '../verbs/jobs.ts';
@@ -67,6 +61,7 @@ export const verbGroups: readonly VerbGroup[] = [
       createRepoVerb,
       listRepoVerb,
       inspectRepoVerb,
+      updateRepoVerb,
       deleteRepoVerb,
       putFileVerb,
       copyFileVerb,
@@ -74,6 +69,8 @@ export const verbGroups: readonly VerbGroup[] = [
       syncVerb,
       createProjectVerb,
       listProjectVerb,
+      inspectProjectVerb,
+      deleteProjectVerb,
     ],
   },
   { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb] },
@@ -91,6 +88,7 @@ export const verbGroups: readonly VerbGroup[] = [
       updateCommitVerb,
       createBranchVerb,
       listBranchVerb,
+      renameBranchVerb,
       deleteBranchVerb,
       opLogVerb,
       undoVerb,

@@ -1,12 +1,10 @@
 /**
- * create|list|inspect|delete repo, create|list project.
+ * create|list|inspect|update|delete repo.
  */
 import { openProject } from '../../app/open.ts';
-import { checkName } from '../../model/address.ts';
 import { checkDeletion } from '../../pipelines/readers.ts';
 import { repoInfo, repoInfos, repoJson } from '../../shown/repos.ts';
-import { createRepo, deleteRepo } from '../../versions/refs.ts';
-import { listProjects } from '../../versions/projects.ts';
+import { createRepo, deleteRepo, updateRepo } from '../../versions/refs.ts';
 import { repoOf } from '../addresses.ts';
 import { sizeText, timeText } from '../text.ts';
 import { repoArgument } from '../parameters.ts';
@@ -67,6 +65,23 @@ export const inspectRepoVerb = verb({
   },
 });
 
+export const updateRepoVerb = verb({
+  name: 'update repo',
+  summary: 'Change the description of a repo',
+  examples: [['update repo images -d "Photos of the second survey"', 'Describe it anew']],
+  json: repoJson,
+  arguments: { repo: repoArgument },
+  options: { description: { alias: 'd', type: 'text', required: true, describe: 'Description of the repo' } },
+  async run({ repo: text, description }, { settings, output }) {
+    const { repo, settings: where } = repoOf(text, settings);
+    await using opened = await openProject(where);
+    await updateRepo(opened.project, repo, description);
+    const snapshot = await opened.project.snapshot();
+    const info = await repoInfo(snapshot, await snapshot.repo(repo));
+    await output.document(info, () => repo);
+  },
+});
+
 export const deleteRepoVerb = verb({
   name: 'delete repo',
   summary: 'Delete a repo',
@@ -93,35 +108,5 @@ export const deleteRepoVerb = verb({
     await output.document({ repo, broken }, () => repo);
     if (broken.length > 0)
       output.note(`these pipelines can't run any more, because it was their input: ${broken.join(', ')}`);
-  },
-});
-
-export const createProjectVerb = verb({
-  name: 'create project',
-  summary: 'Create a project',
-  examples: [['create project survey', 'Create a project; --project survey works in it']],
-  json: '{project}',
-  arguments: { name: { type: 'text', required: true, describe: 'Name of the project' } },
-  async run({ name }, { settings, output }) {
-    checkName('project', name);
-    const project = name;
-    await using opened = await openProject({ ...settings, project }, { create: true });
-    if (project !== 'default') await opened.project.create();
-    await output.document({ project }, () => project);
-  },
-});
-
-export const listProjectVerb = verb({
-  name: 'list project',
-  summary: 'List the projects of the store',
-  examples: [['list project', 'All projects']],
-  json: '{project}',
-  async run(_, { settings, output }) {
-    await using opened = await openProject(settings);
-    const names = await listProjects(opened.store);
-    await output.rows(
-      names.map((project) => ({ project })),
-      [['NAME', (row) => row.project]],
-    );
   },
 });
