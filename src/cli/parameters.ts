@@ -172,9 +172,19 @@ export const secretsFromOption = {
   type: 'list',
   describe: "Take secrets from file:.env or dir:FOLDER first, then from this machine's",
 } as const;
-export const explainEnvOption = {
-  type: 'flag',
-  describe: 'Run nothing; show the variables and secret files that commands would see, and where each comes from',
+/** How pipelines are run, of all verbs that run them. */
+export const runOptions = {
+  executor: executorOption,
+  'secrets-from': secretsFromOption,
+  'explain-env': {
+    type: 'flag',
+    describe: 'Run nothing; show the variables and secret files that commands would see, and where each comes from',
+  },
+  workers: {
+    type: 'count',
+    least: 1,
+    describe: 'Number of datums to run at a time, instead of the number in the spec',
+  },
 } as const;
 export const cacheOption = { type: 'text', names: ['local'], describe: 'Folder of the disk cache' } as const;
 export const cacheSizeOption = { type: 'text', describe: 'Largest size of the disk cache' } as const;

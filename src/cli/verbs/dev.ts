@@ -10,7 +10,7 @@ import type { Project } from '../../versions/project.ts';
 import { standardInput } from '../stdin.ts';
 import { DevPrinter } from '../dev-printer.ts';
 import { LiveView } from '../live/live-view.ts';
-import { executorOption, explainEnvOption, secretsFromOption } from '../parameters.ts';
+import { runOptions } from '../parameters.ts';
 import { verb, type VerbContext } from '../verb.ts';
 import { debugVerb } from './debug.ts';
 
@@ -34,14 +34,7 @@ export const devVerb = verb({
     },
     code: { type: 'list', names: ['local'], describe: 'Code beside that of the specs, or in its place: ./src:/app' },
     sample: { type: 'text', describe: 'Only a few datums: the first N, or those with a file that a pattern matches' },
-    executor: executorOption,
-    'secrets-from': secretsFromOption,
-    'explain-env': explainEnvOption,
-    workers: {
-      type: 'count',
-      least: 1,
-      describe: 'Number of datums to run at a time, instead of the number in the spec',
-    },
+    ...runOptions,
   },
   async run({ file, code, sample, executor, workers, ...more }, { settings, output, signal }) {
     const secretsFrom = more['secrets-from'];

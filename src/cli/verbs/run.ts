@@ -9,7 +9,7 @@ import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { explainEnvironment } from '../explain-env.ts';
 import { RunPrinter } from '../run-printer.ts';
 import { standardInput } from '../stdin.ts';
-import { executorOption, explainEnvOption, pipelineArgument, secretsFromOption } from '../parameters.ts';
+import { pipelineArgument, runOptions } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
 export const runPipelineVerb = verb({
@@ -38,14 +38,7 @@ export const runPipelineVerb = verb({
       names: ['commit'],
       describe: 'An input version to read instead of the newest: images@ID',
     },
-    executor: executorOption,
-    'secrets-from': secretsFromOption,
-    'explain-env': explainEnvOption,
-    workers: {
-      type: 'count',
-      least: 1,
-      describe: 'Number of datums to run at a time, instead of the number in the spec',
-    },
+    ...runOptions,
     branch: { type: 'text', describe: 'Branch for all output, instead of those in the specs' },
     recompute: {
       type: 'count',
