@@ -66,7 +66,7 @@ export class DevPrinter {
         return [`saved ${timeOf(event.time)}: ${event.cause}: ${what}`];
       }
       case 'restarted':
-        return [`${event.pipeline}: stopped, because something newer was saved`];
+        return [`${event.pipeline}: stopped, because ${event.reason}`];
       case 'spec-fault': {
         const place = event.line > 0 ? `${event.file}:${event.line}` : event.file;
         return [`${place}: ${event.message}${event.next === '' ? '' : ` (${event.next})`}`];

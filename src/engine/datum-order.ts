@@ -1,44 +1,22 @@
 /**
- * The order in which datums are queued, where somebody waits for what becomes of them: those that
- * failed last, then the smallest. The first of a plan are held back to be put in order; what comes
- * after them follows as it is planned.
+ * The order in which datums are run, where somebody waits for what becomes of them: those that
+ * failed last, then the smallest. It is that of the datums that are planned and have not begun, of
+ * which a job holds so many (`queuedMax`) that a plan of any size fits in memory.
  */
+import type { QueueOrder } from '../base/queue.ts';
 import { entrySize } from '../model/tree.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
 
+export type DatumOrder = QueueOrder<PlannedDatum>;
+
 /** Planning so many takes little time beside starting a command. */
-const heldMax = 250;
+const held = 250;
 
-export class DatumOrder {
-  private readonly failedLast: ReadonlySet<string>;
-  private held: PlannedDatum[] | undefined = [];
-
-  /** `failedLast`: ids of datums. */
-  constructor(failedLast: ReadonlySet<string>) {
-    this.failedLast = failedLast;
-  }
-
-  /** Takes the next one of the plan; gives those that are next in the queue. */
-  next(planned: PlannedDatum): readonly PlannedDatum[] {
-    if (!this.held) return [planned];
-    this.held.push(planned);
-    return this.held.length < heldMax ? [] : this.end();
-  }
-
-  /** Those that are held back: there are no more. */
-  end(): readonly PlannedDatum[] {
-    const held = this.held ?? [];
-    this.held = undefined;
-    const ranked = held.map((planned) => ({
-      planned,
-      hasFailed: this.failedLast.has(planned.datum.id),
-      size: sizeOf(planned),
-    }));
-    ranked.sort((a, b) => Number(b.hasFailed) - Number(a.hasFailed) || a.size - b.size);
-    return ranked.map(({ planned }) => planned);
-  }
+/** `failedLast`: ids of datums. */
+export function datumOrder(failedLast: ReadonlySet<string>): DatumOrder {
+  return { held, rank: ({ datum }) => (failedLast.has(datum.id) ? -1 : sizeOf(datum)) };
 }
 
-function sizeOf({ datum }: PlannedDatum): number {
-  return datum.files.reduce((sum, { entry }) => sum + entrySize(entry), 0);
+function sizeOf({ files }: PlannedDatum['datum']): number {
+  return files.reduce((sum, { entry }) => sum + entrySize(entry), 0);
 }

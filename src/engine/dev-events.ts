@@ -52,8 +52,13 @@ export type DevEvent = {
       readonly fileCount: number;
       readonly pipelines: readonly string[];
     }
-  /** The job of this pipeline was cancelled, because what was saved makes it pointless. */
-  | { readonly kind: 'restarted'; readonly pipeline: string; readonly cause: DevCause | 'command' }
+  /** The job of this pipeline was cancelled, because what was saved makes it pointless. `reason`: for people, of the job. */
+  | {
+      readonly kind: 'restarted';
+      readonly pipeline: string;
+      readonly cause: DevCause | 'command';
+      readonly reason: string;
+    }
   /** These are run now, in this order. */
   | { readonly kind: 'started'; readonly pipelines: readonly string[] }
   /** All is up to date, or has failed; it waits for a save. */

@@ -2,9 +2,11 @@
  * Which datums the loop of development looks at, and which of them failed last.
  */
 import { withSample } from '../pipelines/datums/sample.ts';
+import { datumsOf, jobsOn, type Job } from '../pipelines/jobs/jobs.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { DevEvent, Selection } from './dev-events.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 import type { RunEvent } from './events.ts';
 
 /** So many datums of a pipeline are remembered, and run when only those that failed are wanted. */
@@ -46,6 +48,17 @@ export class Failing {
     else if (outcome.state === 'success' || outcome.state === 'recovered') ids.delete(datum.id);
   }
 
+  /** Those of the last job of each pipeline on a branch that came to its end, whoever ran it. */
+  async recall(snapshot: Snapshot, pipelines: readonly string[], branch: string): Promise<void> {
+    for (const pipeline of pipelines) {
+      for await (const job of jobsOn(snapshot, pipeline, branch)) {
+        if (!job.datums) continue;
+        if (job.counts.failed > 0) this.ids.set(pipeline, await failedOf(snapshot, job));
+        break;
+      }
+    }
+  }
+
   of(pipeline: string): ReadonlySet<string> {
     return this.ids.get(pipeline) ?? new Set();
   }
@@ -59,4 +72,13 @@ export class Failing {
   others(): number {
     return this.lists().reduce((sum, [name, ids]) => sum + Math.max(0, (this.totals.get(name) ?? 0) - ids.length), 0);
   }
+}
+
+async function failedOf({ reader }: Snapshot, job: Job): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for await (const { id, outcome } of datumsOf(reader, job)) {
+    if (outcome.state === 'failed') ids.add(id);
+    if (ids.size >= Math.min(job.counts.failed, rememberedMax)) break;
+  }
+  return ids;
 }

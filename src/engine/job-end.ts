@@ -56,7 +56,8 @@ export async function finishJob(of: EndOptions, ran: JobDatums): Promise<JobResu
       const before = head && (await change.snapshot.commitAt(head.commit));
       const { root: tree, withEmptyFolders } = union ?? {};
       const finished = Date.now();
-      const ended = { ...start.job, state, reason, counts, finished, datums, withEmptyFolders } as const;
+      const codeOrigin = (await maybeJob(change.snapshot, start.job.id))?.codeOrigin ?? start.job.codeOrigin;
+      const ended = { ...start.job, codeOrigin, state, reason, counts, finished, datums, withEmptyFolders } as const;
       const provenance = usedCommits(start.job);
       const message = `job of ${pipeline.name}, version ${pipeline.version}`;
       const { id, started } = ended;
@@ -92,9 +93,10 @@ export async function abandonJob(
   const { project, pipeline } = options;
   return project.update(byEngine(`job of ${pipeline.name}`), async (change) => {
     await watch.holdLease(change);
-    const isStopped = (await maybeJob(change.snapshot, start.job.id))?.stopping === true;
-    const why = isStopped ? 'it was stopped' : reason;
-    const job = { ...start.job, state, reason: why, counts, finished: Date.now() };
+    const now = (await maybeJob(change.snapshot, start.job.id)) ?? start.job;
+    const why = now.stopping ? 'it was stopped' : reason;
+    const { codeOrigin } = now;
+    const job = { ...start.job, codeOrigin, state, reason: why, counts, finished: Date.now() };
     setJob(change, job);
     watch.end(change);
     return job;

@@ -89,7 +89,7 @@ export class JobRun implements Disposable {
       everything: spec.reprocess === 'every_job',
       job: job.id,
     });
-    const queue = new Queue<PlannedDatum>(queuedMax);
+    const queue = new Queue<PlannedDatum>(queuedMax, this.options.order);
     const running = this.runQueue(queue, publisher, await this.options.logs(job.id));
     running.catch(() => queue.drop());
     try {
@@ -113,7 +113,6 @@ export class JobRun implements Disposable {
 
   /** Queues the datums that are to run; the others are done. */
   private async enqueue(queue: Queue<PlannedDatum>, plan: JobPlan): Promise<void> {
-    const { order } = this.options;
     for await (const step of plan.steps()) {
       this.options.signal.throwIfAborted();
       if (step.kind === 'gone') this.edits.delete(step.id);
@@ -121,11 +120,9 @@ export class JobRun implements Disposable {
         this.known(step.planned, step.result);
       } else {
         this.counting.toRun();
-        const planned = { ...step.planned, isRecheck: step.kind === 'known' };
-        for (const next of order?.next(planned) ?? [planned]) await queue.add(next);
+        await queue.add({ ...step.planned, isRecheck: step.kind === 'known' });
       }
     }
-    for (const next of order?.end() ?? []) await queue.add(next);
     this.counting.planned();
   }
 

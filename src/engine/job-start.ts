@@ -9,7 +9,7 @@ import { dropOldJobs, enterJob, newestJob, noCommit, setJob, type Job } from '..
 import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
-import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import { codeEntries, maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
 import type { Begun, Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 
@@ -48,10 +48,13 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
       if (newest?.state === 'running' && !goesOn) {
         setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
       }
+      // Git may have said since where its code comes from.
+      const now = await maybePipeline(change.snapshot, pipeline.name, branch);
+      const { codeOrigin } = now?.version === pipeline.version ? now : pipeline;
       const next: Job = goesOn
         ? { ...newest, executor: executor.name, stopping: false }
         : {
-            ...newJob(pipeline, newest),
+            ...newJob({ ...pipeline, codeOrigin }, newest),
             ...identity,
             id: hashOf(identityOf(identity), attemptOf(options, count, newest)).toString('hex', 0, 16) as CommitId,
             executor: executor.name,

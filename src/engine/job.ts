@@ -9,7 +9,7 @@
  *            ├─▶ failure     datums failed, or two wrote the same file; its output is committed aside
  *            │               the engine itself failed: the error is thrown too
  *            ├─▶ killed      it was stopped or took too long: there is no output
- *            │               it was interrupted: the error is thrown too
+ *            │               it was interrupted, or another one replaces it: the error is thrown too
  *            └─▶ running     garbage was collected that it relied on: it starts again
  *                            another engine has its lease, or the store is away: the error is
  *                            thrown, and whoever runs it next goes on with it
@@ -31,6 +31,7 @@ import { startJob, type Started } from './job-start.ts';
 import { JobWatch } from './job-watch.ts';
 import { outcomeOf, type JobEnd } from './outcome.ts';
 import { outputChanges } from './output-changes.ts';
+import { ReplacedError } from './replaced.ts';
 
 /** A job goes on after so many collections of garbage that took away what it relied on. */
 const collectionsMax = 3;
@@ -114,7 +115,7 @@ async function runStarted(
     const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
     if (watch.isLost || (mayGoOn && error instanceof CollectedError)) return { error };
     const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
-    const reason = options.signal.aborted ? 'it was interrupted' : reasonOf(error, isStopped);
+    const reason = options.signal.aborted ? interruption(options.signal) : reasonOf(error, isStopped);
     const state = isStopped ? 'killed' : 'failure';
     const ended = await abandonJob(ends, { state, reason, counts: run.counts }).catch(() => undefined);
     if (ended && isKept && options.signal.aborted) return { error: interrupted(options, ended), job: ended };
@@ -127,16 +128,21 @@ async function runStarted(
 }
 
 /** What is left of a job that was broken off from outside. */
-function interrupted({ pipeline, branch }: JobOptions, { id, counts }: Job): PachError {
+function interrupted({ pipeline, branch, signal }: JobOptions, { id, counts }: Job): PachError {
   const { processed, skipped } = counts;
   const datums = `${processed} ${processed === 1 ? 'datum' : 'datums'}`;
   const kept = processed === 0 ? 'it had computed nothing yet' : `the results of ${datums} that it computed are kept`;
   const taken = skipped === 0 ? '' : `, as are ${skipped} that were computed before`;
   return new PachError('interrupted', {
     what: `job ${id} of ${pipeline.name}`,
-    why: `it was interrupted: ${kept}${taken}; its output branch is unchanged`,
+    why: `${interruption(signal)}: ${kept}${taken}; its output branch is unchanged`,
     next: `pach run pipeline ${pipeline.name}${branch === pipeline.spec.outputBranch ? '' : ` --branch ${branch}`}`,
   });
+}
+
+/** Why a job was broken off from outside. */
+function interruption({ reason }: AbortSignal): string {
+  return reason instanceof ReplacedError ? reason.why : 'it was interrupted';
 }
 
 /** Why a job came to no end, for people who know which job it is. */

@@ -369,9 +369,11 @@ test('a newer save: what goes on stays, what was cancelled goes', () => {
   const kept = after(two, saved('src/b.py'));
   expect(kept.save?.jobs.map(({ pipeline }) => pipeline)).toEqual(['edges', 'other']);
   expect(kept.save?.failed).toHaveLength(1);
-  const cancelled = after(kept, { kind: 'restarted', time: at, pipeline: 'edges', cause: 'code' });
+  const reason = 'a newer save of its code replaced it';
+  const cancelled = after(kept, { kind: 'restarted', time: at, pipeline: 'edges', cause: 'code', reason });
   expect(cancelled.save?.jobs.map(({ pipeline }) => pipeline)).toEqual(['other']);
   expect(cancelled.save?.failed).toEqual([]);
+  expect(cancelled.notes).toEqual([`edges: stopped, because ${reason}`]);
 });
 
 test('nothing of a name or a log acts on a terminal, and every line fits, whatever the size', () => {

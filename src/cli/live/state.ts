@@ -110,7 +110,7 @@ export function next(state: LiveState, event: LiveEvent): LiveState {
       return isNew ? { ...saved(state, event), fault: state.fault } : state;
     }
     case 'restarted':
-      return withSave(state, (save) => without(save, ({ pipeline }) => pipeline === event.pipeline));
+      return restarted(state, event);
     case 'settled':
       return { ...withSave(state, (save) => ({ ...save, settled: event.time })), fault: '' };
     case 'spec-fault':
@@ -119,7 +119,7 @@ export function next(state: LiveState, event: LiveEvent): LiveState {
       return { ...state, fault: event.error.message };
     case 'note':
     case 'notice':
-      return { ...state, notes: [...state.notes, event.line].slice(-notesMax) };
+      return withNote(state, event.line);
     case 'job-started':
       return begun(state, event);
     case 'progress':
@@ -156,6 +156,16 @@ function saved(state: LiveState, event: Beginning): LiveState {
   const save = { ...kept, number: (before?.number ?? 0) + 1, time, cause, files, fileCount, settled: null };
   const specFault = cause === 'spec' ? null : state.specFault;
   return { ...state, save, specFault, at: 0, panel: null, notes: [], fault: '' };
+}
+
+/** Nothing is shown of what was cancelled, but why. */
+function restarted(state: LiveState, event: Extract<DevEvent, { readonly kind: 'restarted' }>): LiveState {
+  const others = withSave(state, (save) => without(save, ({ pipeline }) => pipeline === event.pipeline));
+  return withNote(others, `${event.pipeline}: stopped, because ${event.reason}`);
+}
+
+function withNote(state: LiveState, line: string): LiveState {
+  return { ...state, notes: [...state.notes, line].slice(-notesMax) };
 }
 
 /** All but some jobs, with what failed in them. */

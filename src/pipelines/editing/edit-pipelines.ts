@@ -8,7 +8,7 @@ import type { BlobReader } from '../../cache/blobs.ts';
 import { chunkBytesMax, type Ref } from '../../model/refs.ts';
 import type { Change } from '../../versions/change.ts';
 import type { IngestOptions } from '../../versions/writing/ingest.ts';
-import type { Project } from '../../versions/project.ts';
+import type { Begun, Project } from '../../versions/project.ts';
 import { forgetProvenance } from '../../versions/provenance.ts';
 import { byEngine } from '../../versions/publish.ts';
 import { branchKey, jobKey, jobTimePrefix, lastPart, leaseKey, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
@@ -16,6 +16,7 @@ import { deleteResults } from '../../versions/refs.ts';
 import { enterJob, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
 import { hashOf } from '../../model/canonical.ts';
+import type { FolderMemory } from '../../local/folder-memory.ts';
 import { originOf, storeCode } from '../code.ts';
 import {
   findPipeline,
@@ -45,6 +46,10 @@ export interface SetOptions {
   readonly signal: AbortSignal;
   /** Told of what of the code is left out. */
   readonly skipped: IngestOptions['skipped'];
+  /** What is remembered of the code's files, which are not read again. */
+  readonly seen?: FolderMemory | undefined;
+  /** Git is not asked where code comes from: `recordOrigin` comes later. */
+  readonly withoutOrigin?: boolean;
 }
 
 interface Prepared {
@@ -67,8 +72,8 @@ export async function setPipelines(
     const [specRef] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
     // git may take longer than all else.
     const [code, codeOrigin] = await Promise.all([
-      storeCode(project, begun.upload, spec.code, options),
-      originOf(spec.code),
+      storedCode(project, begun, spec, options),
+      options.withoutOrigin ? '' : originOf(spec.code),
     ]);
     if (specRef) prepared.push({ spec, specRef, code, codeOrigin });
   }
@@ -83,6 +88,16 @@ export async function setPipelines(
     },
     begun,
   );
+}
+
+async function storedCode(
+  project: Project,
+  { snapshot, upload }: Begun,
+  { name, code }: PipelineSpec,
+  { branch, seen: memory, signal, skipped }: SetOptions,
+): Promise<Ref | undefined> {
+  const known = memory && { memory, version: await maybePipeline(snapshot, name, branch) };
+  return storeCode(project, upload, code, { signal, skipped, ...(known && { known }) });
 }
 
 /** A spec as it is stored. Throws `usage` for what does not fit a chunk. */

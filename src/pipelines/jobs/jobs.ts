@@ -137,6 +137,15 @@ export async function listJobs(snapshot: Snapshot, pipeline?: string): Promise<J
   return jobs.sort((a, b) => b.started - a.started || (a.id < b.id ? -1 : 1));
 }
 
+/** Jobs of a pipeline for a branch, newest first. */
+export async function* jobsOn(snapshot: Snapshot, pipeline: string, branch: string): AsyncGenerator<Job> {
+  const prefix = jobTimePrefix(pipeline, branch);
+  for await (const { key } of snapshot.itemsBefore(prefix, Buffer.concat([prefix, Buffer.from([0xff])]))) {
+    const job = await maybeJob(snapshot, lastPart(key));
+    if (job) yield job;
+  }
+}
+
 /** The newest job of a pipeline for a branch, and how many it had. */
 export async function newestJob(
   snapshot: Snapshot,

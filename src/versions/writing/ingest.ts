@@ -24,6 +24,9 @@ import type { OwnFolders } from './own-folders.ts';
 import { Unread, type Seen } from './unread.ts';
 import { leaveOut, shownPath, unreadable, type Unreadable } from './unreadable.ts';
 
+/** Which names of a folder are left out. */
+type LeftOut = (name: Buffer, isFolder: boolean) => boolean;
+
 export interface IngestOptions {
   readonly sink: ContentSink;
   readonly directories: Directories;
@@ -36,12 +39,12 @@ export interface IngestOptions {
   readonly signal?: AbortSignal | undefined;
   /** What this machine remembers of the folder from the last time. */
   readonly seen?: Seen | undefined;
-  /** What lies in the version and not in the folder is deleted. */
+  /** What lies in the version and not in the folder, or is left out of it, is deleted. */
   readonly deleteOthers?: boolean;
   /** Folders that are left out wherever they lie, and reported by `skipped`. */
   readonly own?: OwnFolders | undefined;
-  /** Asked once for each folder: which of its names are left out without a word. */
-  leaveOut?(folder: Place): Promise<(name: Buffer, isFolder: boolean) => boolean>;
+  /** Asked once for each folder: which of its names are left out without a word. With `base` only beside `deleteOthers`. */
+  leaveOut?(folder: Place): Promise<LeftOut>;
   /** What to store for a symlink at `path` (below the source's root) instead of the link, or the link's other target; undefined for the link. */
   resolveLink?(path: Buffer, target: Buffer): Promise<Omit<TreeEntry, 'name'> | Buffer | undefined>;
   /** Told of each folder below the source's root in which nothing lies. */
@@ -60,6 +63,8 @@ export async function ingestFolder(
 ): Promise<Directory> {
   return ingestListed(options, folder, base, await listed(options, folder));
 }
+
+const nothing: LeftOut = () => false;
 
 function listed(options: IngestOptions, folder: Place): Promise<Listing> {
   options.signal?.throwIfAborted();
@@ -83,9 +88,11 @@ async function ingestListed(
   }
   const old = options.directories.merge(base);
   const ahead = options.directories.merge(base);
-  const entries = changed(old, stored({ options, folder, listing, unread, old, ahead }));
+  const isLeftOut = (await options.leaveOut?.(folder)) ?? nothing;
+  const of: Folder = { options, folder, listing, isLeftOut, unread, old, ahead };
+  const entries = changed(old, stored(of));
   const deletes = options.deleteOthers && !options.unreadable?.counts;
-  const edits = deletes && base ? withDeletions(options, base, listing, entries) : entries;
+  const edits = deletes && base ? withDeletions(of, base, entries) : entries;
   const directory = await options.directories.apply(base, edits);
   await unread.keep(directory);
   return directory;
@@ -99,11 +106,10 @@ async function* changed(old: OldEntries, entries: AsyncIterable<TreeEntry>): Asy
   }
 }
 
-/** Adds, in order, the removal of all names of `base` that the folder does not have. */
+/** Adds, in order, the removal of all names of `base` that the folder does not have, or that are left out of it. */
 async function* withDeletions(
-  options: IngestOptions,
+  { options, listing, isLeftOut }: Folder,
   base: Directory,
-  listing: Listing,
   entries: AsyncIterable<TreeEntry>,
 ): AsyncGenerator<DirectoryEdit> {
   const sets = entries[Symbol.asyncIterator]();
@@ -113,7 +119,8 @@ async function* withDeletions(
   for await (const { name } of options.directories.reader(base).items()) {
     for (; !set.done && before(set.value.name, name); set = await sets.next()) yield set.value;
     while (n < listing.count && before(listing.at(n).name, name)) n += 1;
-    if (n >= listing.count || !listing.at(n).name.equals(name)) yield { name };
+    const there = n < listing.count ? listing.at(n) : undefined;
+    if (!there?.name.equals(name) || isLeftOut(name, there.kind === 'directory')) yield { name };
   }
   for (; !set.done; set = await sets.next()) yield set.value;
 }
@@ -122,6 +129,7 @@ interface Folder {
   readonly options: IngestOptions;
   readonly folder: Place;
   readonly listing: Listing;
+  readonly isLeftOut: LeftOut;
   readonly unread: Unread;
   readonly old: OldEntries;
   /** A second pass over the old entries, which runs ahead: it decides what must be read. */
@@ -151,15 +159,17 @@ interface Candidate extends FileStat {
 }
 
 /** What lies in a folder, without the files that need not be read. */
-async function* candidates({ options, folder, listing, unread, ahead }: Folder): AsyncGenerator<Candidate> {
-  const isLeftOut = await options.leaveOut?.(folder);
+async function* candidates({ options, listing, isLeftOut, unread, ahead }: Folder): AsyncGenerator<Candidate> {
   let files = 0;
   for (let n = 0; n < listing.count; n += 1) {
     const stat = listing.at(n);
-    if (isLeftOut?.(stat.name, stat.kind === 'directory')) continue;
     const isFile = stat.kind === 'file' && !stat.error;
     const file = isFile ? files : undefined;
     if (isFile) files += 1;
+    if (isLeftOut(stat.name, stat.kind === 'directory')) {
+      unread.read(file, undefined);
+      continue;
+    }
     if (file !== undefined && unread.mayBeSame(file)) {
       if (unread.isSame(file, unread.whole ? undefined : await ahead(stat.name))) {
         options.progress(stat.size, 1);

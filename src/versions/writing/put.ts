@@ -16,11 +16,9 @@ import { placeOf, putSource, type PutSource } from './put-source.ts';
 import { CollectedError } from '../renew.ts';
 import { OwnFolders } from './own-folders.ts';
 import type { Commit } from '../snapshot.ts';
-import type { Seen } from './unread.ts';
+import { timesSettleMs, type Seen } from './unread.ts';
 import { Unreadable } from './unreadable.ts';
 
-/** A file that changed so lately may change again and show the same times: file systems round them. */
-const timesSettleMs = 2000;
 const attemptsMax = 3;
 
 export interface PutRequest extends BranchName {

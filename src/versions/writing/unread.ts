@@ -7,9 +7,12 @@ import { contentBytes, type SeenFolder, type StatCache } from '../../local/stat-
 import { entryHash, type TreeEntry } from '../../model/tree.ts';
 import type { Directory } from '../directories.ts';
 
+/** A file that changed so lately may change again and show the same times: file systems round them. */
+export const timesSettleMs = 2000;
+
 /** What is remembered of files, and the time (milliseconds since 1970) from which a file's times can't be relied on. */
 export interface Seen {
-  readonly cache: StatCache;
+  readonly cache: Pick<StatCache, 'find' | 'keep'>;
   readonly settledMs: number;
 }
 
@@ -86,7 +89,7 @@ export class Unread {
     return true;
   }
 
-  /** Remembers the entry that a file became. A file that gave no entry is read again the next time. */
+  /** Remembers the entry that a file became. A file that gave no entry, or was left out, is read the next time. */
   read(file: number | undefined, entry: TreeEntry | undefined): void {
     if (!this.seen || file === undefined) return;
     if (!entry) this.fingerprints.fill(0, file * fingerprintBytes, (file + 1) * fingerprintBytes);
