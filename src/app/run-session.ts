@@ -115,7 +115,8 @@ export class RunSession implements AsyncDisposable {
   /** Workers for the next job of a pipeline, which see its code. None of the pipeline's jobs may run. */
   async pool(pipeline: Pipeline, request: PoolRequest): Promise<LocalPool> {
     const placed = await this.place(pipeline, request);
-    return new LocalPool({ session: this.workers, count: request.workers, ...placed });
+    const masked = (text: string): string => this.secrets.maskedText(text);
+    return new LocalPool({ session: this.workers, count: request.workers, masked, ...placed });
   }
 
   /** One worker as those of `pool`. What `code` shows comes in place of the pipeline's own at the same places. */

@@ -74,6 +74,10 @@ export class Secrets {
     return given;
   }
 
+  maskedText(text: string): string {
+    return this.mask.text(text);
+  }
+
   /** The same, with `***` instead of values that were given, in texts that people read. */
   masked(tell: Tell): Tell {
     return maskedTell(this.mask, tell);

@@ -210,7 +210,7 @@ export class EngineWorld implements AsyncDisposable {
   pool(count: number): LocalPool {
     const folder = join(this.dir, `pool-${(this.runs += 1)}`);
     const session = new Session({ executor: this.executor, folder, idleMax: 0 });
-    return new LocalPool({ session, count, sandbox, mount: undefined });
+    return new LocalPool({ session, count, sandbox, mount: undefined, masked: (text) => text });
   }
 
   /** The files of a branch's head; undefined where it has none. */

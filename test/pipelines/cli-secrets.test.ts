@@ -2,8 +2,9 @@
  * Secrets from files and folders that a run names, on the command line.
  */
 import { expect, test } from 'vitest';
+import { Dev } from '../cli/dev-loop.ts';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
-import { PipelinePlace } from './cli-world.ts';
+import { linesOf, PipelinePlace } from './cli-world.ts';
 
 const transform = {
   secrets: [
@@ -157,7 +158,17 @@ test('our lines show *** instead of a value, and what a command printed is kept 
   expect(code).toBe(1);
   expect(stderr).toContain("can't store its output: /pfs/out/***");
   expect(stderr).not.toContain('hush from env');
-  expect(await here.must('pach logs -p p')).toContain('hush from env');
+  const log = await here.must('pach logs -p p');
+  expect(log).toMatch(/^\S+ hush from env$/m);
+  expect(log).toContain("[failed: pach can't store its output: /pfs/out/***: ");
+  // Nor in what is stored, or told to programs.
+  const [job] = linesOf<{ job: string }>(await here.must('pach list job -p p -o json'));
+  expect(await here.must(`pach list datum ${job?.job} -o json`)).not.toContain('hush from env');
+  await using dev = new Dev(here, ['-f', 'p.json', '--secrets-from', 'file:.env']);
+  await dev.next('settled');
+  const told = JSON.stringify(dev.events);
+  expect(told).toContain('"cause":"output"');
+  expect(told).not.toContain('hush from env');
 });
 
 test('sources that are none', async () => {

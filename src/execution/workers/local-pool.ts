@@ -6,7 +6,7 @@ import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
 import type { Pool, PoolJob } from '../pool.ts';
 import { runBatches } from './batches.ts';
-import { broken, BrokenWorker, runDatum } from './run-datum.ts';
+import { broken, BrokenWorker, runDatum, type RunOptions } from './run-datum.ts';
 import type { OpenWorker, Sandbox, Session } from './session.ts';
 import { Slot, type SlotOptions } from './slot.ts';
 
@@ -17,6 +17,7 @@ export interface LocalPoolOptions {
   /** Of every worker. */
   readonly sandbox: Sandbox;
   readonly mount: SlotOptions['mount'];
+  readonly masked: RunOptions['masked'];
 }
 
 /** A worker that breaks so often in a row at one datum is not replaced any more. */
@@ -110,7 +111,7 @@ class WorkerLoop {
         `worker ${name}: datum ${datum.id.slice(0, 16)} changed ${path} in its container. The next datum gets a new container, which takes time. Write to /tmp or /pfs/out to avoid this`,
       );
     };
-    const run = { ...job, worker, slot, left };
+    const run = { ...job, worker, slot, left, masked: this.options.masked };
     const done = (planned: PlannedDatum, result: Result): void => {
       went();
       job.done(planned, result);

@@ -23,6 +23,8 @@ import { storeResult, takeOut, type Output } from '../../results/take-out.ts';
 export interface RunOptions extends Omit<PoolJob, 'queue' | 'done'> {
   readonly worker: Worker;
   readonly slot: Slot;
+  /** Takes values of secrets out of a text of ours, which is stored. */
+  masked(text: string): string;
   /** Told of a datum whose command left something in its sandbox, and where. */
   left(planned: PlannedDatum, path: string): void;
 }
@@ -139,7 +141,8 @@ export class Attempt {
       return result;
     } catch (error) {
       if (!isPachError(error, 'failed', 'denied', 'conflict', 'not-found')) throw error;
-      return { cause: 'output', what: error.what, why: error.why };
+      const { masked } = this.options;
+      return { cause: 'output', what: masked(error.what), why: masked(error.why) };
     }
   }
 
@@ -190,7 +193,7 @@ export class Attempt {
     const { key, rows, isRecheck = false } = this.planned;
     const encoded = encodeRows(rows);
     const files = encoded.length > rowsBytesMax ? encoded : undefined;
-    if (out?.outside) this.log.remark(outsideText(out.outside));
+    if (out?.outside) this.log.remark(this.options.masked(outsideText(out.outside)));
     const tree = await storeResult(reader, upload, { out: out?.directory, log: await this.log.end(), files });
     const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
     const { outside, mayHaveEmptyFolders = false } = out ?? {};
