@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { benchImage, withDocker } from './docker.mjs';
 import { checkout, pach, run } from './place.mjs';
 import { Samples, scale } from './rows.mjs';
@@ -113,7 +114,7 @@ class OnTerminal {
 
   /** Resolves when what was shown fits, without what moves the cursor. @param {RegExp} seen */
   async waitFor(seen) {
-    while (!seen.test(this.#shown.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, ''))) {
+    while (!seen.test(stripVTControlCharacters(this.#shown))) {
       if (this.#isOver) throw new Error(`it has ended, and never showed ${seen}: ${this.#shown.slice(-1000)}`);
       await new Promise((came) => (this.#came = () => came(undefined)));
     }

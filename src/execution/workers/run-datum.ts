@@ -24,7 +24,7 @@ export interface RunOptions extends Omit<PoolJob, 'queue' | 'done'> {
   readonly worker: Worker;
   readonly slot: Slot;
   /** Takes values of secrets out of a text of ours, which is stored. */
-  masked(text: string): string;
+  readonly masked: (text: string) => string;
   /** Told of a datum whose command left something in its sandbox, and where. */
   left(planned: PlannedDatum, path: string): void;
 }
