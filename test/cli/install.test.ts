@@ -1,14 +1,21 @@
 /** The package is installed and used as its users do. With all versions of Node, and from nothing: test/long. */
+import { execFileSync } from 'node:child_process';
 import { copyFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { install, otherNode, pack, registryEnvironment, useByHand } from '../support/package.ts';
 import { Place, type Who } from '../support/place.ts';
 
 const here = dirname(process.execPath);
-/** Compilers that need not optimize are done sooner. */
-const quick = { CFLAGS: '-O0', CXXFLAGS: '-O0', ...registryEnvironment() };
+const root = resolve(import.meta.dirname, '../..');
+/** Objects of sources that are as they were in this checkout are taken from it. The rest is compiled without optimizing. */
+const quick = {
+  CFLAGS: '-O0',
+  CXXFLAGS: '-O0',
+  CXX: join(root, 'test/tools/compile-once.sh'),
+  ...registryEnvironment(),
+};
 let packed: Place;
 let tarball: string;
 let names: string[];
@@ -44,6 +51,11 @@ test('the package holds programs, what is compiled where it is installed, and pa
     'src/cli/guide/mounting.md',
   ])
     expect(names).toContain(`package/${name}`);
+  // All that is included where it is compiled.
+  const native = execFileSync('git', ['ls-files', 'native'], { cwd: root, encoding: 'utf8' });
+  const sources = native.split('\n').filter((name) => /\.(cc|h)$/.test(name) && !name.startsWith('native/test/'));
+  expect(sources.length).toBeGreaterThan(50);
+  expect(sources.filter((name) => !names.includes(`package/${name}`))).toEqual([]);
 });
 
 test('the bundle needs no package but Node', async () => {

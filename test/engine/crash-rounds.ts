@@ -51,7 +51,7 @@ export async function killEngines(seed: number, rounds: number): Promise<number>
   let killed = 0;
   for (let n = 0; n < rounds; n += 1) {
     const next = numbers(seed + n);
-    await using place = await CrashPlace.make(files, n % 2 === 1 ? { reprocess_spec: 'every_job' } : {});
+    await using place = await CrashPlace.make(files, (seed + n) % 2 === 1 ? { reprocess_spec: 'every_job' } : {});
     const { kills, published } = await runKilling(place, next);
     console.log(`SEED=${seed + n} killed ${kills}`);
     assert.ok(kills > 0);

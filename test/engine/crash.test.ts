@@ -11,7 +11,7 @@ import { killEngines } from './crash-rounds.ts';
 const seed = Number(process.env['SEED'] ?? randomInt(2 ** 31));
 
 test('the result of engines that were killed is that of one that was not', { timeout: 900_000 }, async () => {
-  expect(await killEngines(seed, 2)).toBeGreaterThan(0);
+  expect(await killEngines(seed, 1)).toBeGreaterThan(0);
 });
 
 test('an engine that was killed is in nobody’s way, and one that lives is', { timeout: 120_000 }, async () => {

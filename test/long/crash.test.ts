@@ -1,5 +1,5 @@
 /**
- * As test/pipelines/crash.test.ts, more rounds.
+ * As test/engine/crash.test.ts, more rounds.
  */
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';

@@ -61,7 +61,8 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       ['pachmount data', 2, /mountpoint is missing.*\.\/data\ntry: pachmount data ~\/pfs\n$/],
       ['pachmount data more', 2, /^pach: more: the mountpoint is missing/],
     ];
-    for (const [command, code, message] of wrong) {
+    // Most of them come to nothing before it matters who it is.
+    for (const [command, code, message] of who === 'root' ? wrong : wrong.slice(0, 3)) {
       const result = await place.run(command);
       expect({ command, code: result.code, stderr: result.stderr }).toEqual({
         command,
@@ -132,16 +133,16 @@ END
   });
 });
 
-test('100,000 entries in one folder', async () => {
+test('20,000 entries in one folder', async () => {
   await using place = await Place.make('root');
-  await place.must(`mkdir src && (cd src && seq -f 'file-%.0f' 100000 | xargs touch) && ${put}`, 150);
+  await place.must(`mkdir src && (cd src && seq -f 'file-%.0f' 20000 | xargs touch) && ${put}`, 150);
   await place.must('pachmount data@master pfs');
   expect(
-    await place.must('ls -U pfs/data | wc -l; ls pfs/data | sort -u | wc -l; stat -c %s pfs/data/file-77777'),
-  ).toBe('100000\n100000\n0\n');
+    await place.must('ls -U pfs/data | wc -l; ls pfs/data | sort -u | wc -l; stat -c %s pfs/data/file-17777'),
+  ).toBe('20000\n20000\n0\n');
   const first = await place.requests();
   // Names come with their attributes, some hundred at a time.
-  expect(first[opcodes.readdirplus]).toBeLessThan(6000);
+  expect(first[opcodes.readdirplus]).toBeLessThan(1200);
   expect(first[opcodes.lookup]).toBeLessThan(5);
   await place.must('ls -l pfs/data >/dev/null');
   const second = await place.requests();

@@ -28,12 +28,15 @@ const breakings: readonly (readonly [string, string])[] = [
 ];
 
 describe.each<Who>(['root', 'user'])('as %s', (who) => {
+  // Who it is makes a difference to what can be removed, and none to what can be read.
+  const some = who === 'root' ? breakings : breakings.slice(-3);
+
   test('a record that is broken or gone hides no mount; it is named once, and removed', async () => {
     await using place = await Place.make(who);
     await place.must(`${put} && pachmount data@master pfs`);
     const [whole] = await place.mounts();
     await place.must('cp "$PACH_HOME"/mounts/*.json kept');
-    for (const [what, script] of breakings) {
+    for (const [what, script] of some) {
       const broken = await place.run(`${eachRecord(script)}; pach mounts -v -o json`, 20);
       expect({ what, code: broken.code, stderr: broken.stderr }).toEqual({
         what,
@@ -66,7 +69,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
   test('a broken record ends no process, and stops no mount or unmount', async () => {
     await using place = await Place.make(who);
     await place.must(`${put} && pachmount data@master pfs`);
-    for (const [what, script] of breakings.slice(-3)) {
+    for (const [what, script] of some.slice(who === 'root' ? -3 : -1)) {
       await place.must(eachRecord(script), 10);
       expect({
         what,

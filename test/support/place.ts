@@ -4,7 +4,7 @@
  * each with a time limit, as root or as an ordinary user.
  */
 import { execFile, spawn, type ChildProcess, type ExecFileException } from 'node:child_process';
-import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Terminal } from './terminal.ts';
@@ -133,10 +133,19 @@ export class Place implements AsyncDisposable {
     return ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', ...command];
   }
 
+  /** True when something is mounted in the folder, or a server may run that was started there. */
+  private async mayHaveMounts(): Promise<boolean> {
+    const kept = join(this.environment['PACH_HOME'] ?? '', 'mounts');
+    const isMounted = (await readFile('/proc/self/mounts', 'utf8')).includes(this.dir);
+    return isMounted || (await readdir(kept).catch(() => [])).length > 0;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.run(
-      'pach unmount --all --lazy; for m in $(grep -oE "[^ ]+ fuse.pachmount" /proc/self/mounts | cut -d" " -f1); do case $m in "$PWD"/*) umount -l $m || fusermount3 -uz $m;; esac; done',
-    );
+    if (await this.mayHaveMounts()) {
+      await this.run(
+        'pach unmount --all --lazy; for m in $(grep -oE "[^ ]+ fuse.pachmount" /proc/self/mounts | cut -d" " -f1); do case $m in "$PWD"/*) umount -l $m || fusermount3 -uz $m;; esac; done',
+      );
+    }
     // What a test has left running may still write; its own error is the one to hear of.
     await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }

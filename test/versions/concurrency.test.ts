@@ -8,7 +8,7 @@ test.for([true, false])('8 processes put at once, to one branch: %s', async (sam
   const dir = await mkdtemp(join(tmpdir(), 'pach-writers-'));
   try {
     const url = join(dir, 'store');
-    const times = await putTogether({ url, writers: 8, commitsEach: 15, sameBranch });
+    const times = await putTogether({ url, writers: 8, commitsEach: 6, sameBranch });
     console.log(`milliseconds: ${times.map(Math.round).join(' ')}`);
     expect(times).toHaveLength(8);
   } finally {

@@ -11,6 +11,7 @@ import { purge } from '../../src/versions/upkeep/purge.ts';
 import { createBranch, createRepo, deleteBranch, deleteRepo } from '../../src/versions/refs.ts';
 import { CollectedError } from '../../src/versions/renew.ts';
 import { resolveCommit } from '../../src/versions/resolve.ts';
+import { isLong } from '../support/long.ts';
 import { makeTestProject, openTestProject } from './project.ts';
 import { contentOf, expectOnlyNeeded, readAll } from './simulation-check.ts';
 import { alone } from './simulation-run.ts';
@@ -82,7 +83,7 @@ async function check(store: Store, { state }: Actor, result: Files): Promise<voi
   expect(await contentOf(project, commit)).toEqual(result);
 }
 
-/** All orders with up to two changes of turns, and some with three. */
+/** All orders with up to two changes of turns, and some with three: more of them in test-long. */
 async function inEveryOrder(race1: Race, isAlike = false): Promise<{ orders: number; errors: unknown[] }> {
   const base = await alone(3, undefined, async (store) => {
     const { project } = await makeTestProject(store);
@@ -95,7 +96,7 @@ async function inEveryOrder(race1: Race, isAlike = false): Promise<{ orders: num
   const order = (...turns: Turns): number => orders.push(turns);
   for (let n = 0; n <= first; n += 1) order(['first', n], ['second', all]);
   for (let n = 0; n <= (isAlike ? -1 : second); n += 1) order(['second', n], ['first', all]);
-  const step = Math.ceil(Math.sqrt((first * second) / 40));
+  const step = Math.ceil(Math.sqrt((first * second) / (isLong ? 40 : 10)));
   for (let n = 0; n <= first; n += step) {
     for (let m = 1 + (n % step); m <= second; m += step) {
       order(['first', n], ['second', m], ['first', all]);

@@ -58,7 +58,7 @@ async function move(project: Project, repo: string): Promise<OperationId> {
   return operationOf(await project.snapshot());
 }
 
-describe.each(stores)('ten listeners to one head of %s', (_name, make) => {
+describe.concurrent.each(stores)('ten listeners to one head of %s', (_name, make) => {
   test('are told of each move by one request in its time, and of nothing when they have left', async () => {
     const store = await make();
     const { project: other } = await makeTestProject(store);
