@@ -217,6 +217,16 @@ std::vector<FetchPiece> PiecesOf(Napi::Env env, const Bytes& rows, uint64_t size
   return pieces;
 }
 
+std::string TextOf(const Napi::Object& source, const char* name) {
+  const Napi::Value value = source.Get(name);
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+Server ServerOf(const Napi::Object& source) {
+  const uint64_t seconds = CountArgument(source.Get("timeoutSeconds"), "timeoutSeconds");
+  return {TextOf(source, "url"), TextOf(source, "proxy"), TextOf(source, "certificates"), static_cast<unsigned>(seconds)};
+}
+
 struct Event {
   double id;
   bool ended;
@@ -277,7 +287,7 @@ class Reporter : public std::enable_shared_from_this<Reporter> {
 class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch"), InstanceMethod<&JsFetcher::Limit>("limit")});
+    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch"), InstanceMethod<&JsFetcher::FetchWhole>("fetchWhole"), InstanceMethod<&JsFetcher::Limit>("limit")});
   }
 
   explicit JsFetcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFetcher>(info) {
@@ -294,16 +304,9 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     const std::shared_ptr<CacheFile> file = JsCacheFile::Unwrap(info[1].As<Napi::Object>())->file;
     if (!file) throw Napi::Error::New(env, "the file is closed");
     const Napi::Object source = info[2].As<Napi::Object>();
-    auto text = [&](const char* name) {
-      const Napi::Value value = source.Get(name);
-      return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
-    };
     Transfer transfer;
-    transfer.path = text("path");
-    transfer.url = text("url");
-    transfer.proxy = text("proxy");
-    transfer.certificates = text("certificates");
-    transfer.timeout_seconds = static_cast<unsigned>(CountArgument(source.Get("timeoutSeconds"), "timeoutSeconds"));
+    transfer.path = TextOf(source, "path");
+    transfer.server = ServerOf(source);
     transfer.pieces = PiecesOf(env, BytesArgument(info[3], "pieces"), file->size());
     transfer.file = file;
     transfer.urgent = info[4].ToBoolean();
@@ -322,6 +325,26 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     };
     reporter_->Begin(env);
     fetcher_->Add(std::move(transfer));
+    return Napi::Function::New(env, [given_up](const Napi::CallbackInfo&) { *given_up = true; });
+  }
+
+  Napi::Value FetchWhole(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    const double id = static_cast<double>(CountArgument(info[0], "id"));
+    Download download;
+    download.file = Coded(env, [&] { return std::make_shared<DescriptorCopy>(DescriptorArgument(info[1], "fd")); });
+    download.from = CountArgument(info[2], "from");
+    download.server = ServerOf(info[3].As<Napi::Object>());
+    download.urgent = info[4].ToBoolean();
+    const auto given_up = std::make_shared<std::atomic<bool>>(false);
+    download.given_up = given_up;
+    download.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}}); };
+    download.moved = [reporter = reporter_, id](uint64_t bytes) { reporter->Tell({id, false, -1, static_cast<double>(bytes), {}}); };
+    download.ended = [reporter = reporter_, id](uint64_t bytes, std::string failure) {
+      reporter->Tell({id, true, 0, static_cast<double>(bytes), std::move(failure)});
+    };
+    reporter_->Begin(env);
+    fetcher_->Add(std::move(download));
     return Napi::Function::New(env, [given_up](const Napi::CallbackInfo&) { *given_up = true; });
   }
 

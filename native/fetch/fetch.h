@@ -12,6 +12,8 @@
 
 #include "../common/cache_file.h"
 #include "../data/hash.h"
+#include "download.h"
+#include "server.h"
 #include "workers.h"
 
 /** A chunk of a transfer: where it is stored, in bytes from the object's start, and where it goes. */
@@ -24,12 +26,12 @@ struct FetchPiece {
 };
 
 struct Transfer {
-  /** The file to read when `url` is empty. */
-  std::string path, url, proxy, certificates;
+  /** The file to read when the server has no address. */
+  std::string path;
+  Server server;
   /** Ascending by stored_offset; what lies between is fetched and dropped. */
   std::vector<FetchPiece> pieces;
   std::shared_ptr<CacheFile> file;
-  unsigned timeout_seconds;
   /** A reader waits for it: it starts before transfers that are not urgent. */
   bool urgent;
   /** A reader in this process will want it: it may stay in memory until then. */
@@ -58,6 +60,7 @@ class Fetcher {
   ~Fetcher();
 
   void Add(Transfer transfer);
+  void Add(Download download);
   /** Changes how many may run at a time. */
   void Limit(unsigned transfers) { receiving_->Limit(transfers); }
 

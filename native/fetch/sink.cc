@@ -42,7 +42,7 @@ std::shared_ptr<Run> RunFor(const Transfer& transfer, std::vector<Run::Place> pl
   }
   if (end - begin > Rooms::kRunBytes) return nullptr;
   // Bytes from a server go past the page cache: the disk is free then, and the page cache has better uses.
-  const bool past = !transfer.url.empty();
+  const bool past = !transfer.server.url.empty();
   return rooms->Begin(begin, end, past, std::move(places), transfer.file->runs(), !(transfer.urgent && transfer.held));
 }
 
@@ -62,7 +62,7 @@ uint8_t* Buffers::Room(size_t length) {
 Sink::Sink(const Transfer& transfer, Rooms* rooms) : transfer_(transfer), at_(transfer.pieces.front().stored_offset) {
   // What comes from a server is written from blocks of memory that are those of the file.
   std::vector<Run::Place> places;
-  if (transfer.url.empty()) places = PlacesAsStored(transfer.pieces);
+  if (transfer.server.url.empty()) places = PlacesAsStored(transfer.pieces);
   const bool as_stored = !places.empty();
   run_ = RunFor(transfer, std::move(places), rooms);
   as_stored_ = run_ && as_stored;

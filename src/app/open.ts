@@ -13,6 +13,7 @@ import { FirstReads, readBytesMax } from '../cache/first-reads.ts';
 import { Notes } from '../cache/notes.ts';
 import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
+import { WholeObjects } from '../cache/whole-objects.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalFiles } from '../versions/reading/local-content.ts';
 import { Project } from '../versions/project.ts';
@@ -40,6 +41,8 @@ const shareOfLimit = 4;
 const cacheBytesDefault = 20e9;
 /** What nobody has asked for yet may take this part of the disk cache. */
 const partAhead = 0.125;
+/** The part of the disk cache that one repo may take when whole packs of it are fetched. */
+const partWhole = 0.75;
 /** Large files of the disk cache that are open at a time at most, and what each of them takes. */
 const localFilesMax = 1024;
 const descriptorsOfFile = 2;
@@ -58,6 +61,8 @@ interface Shared extends AsyncDisposable {
   readonly files: LocalFiles;
   /** Where what a mount read first is kept; undefined where all is on this machine, or there is little room for what was read. */
   readonly firstReads: FirstReads | undefined;
+  /** A repo with more bytes than that is not brought to the disk cache in whole packs; 0: none is. */
+  readonly wholePacksBytesMax: number;
 }
 
 /** A store and its projects. Disposing of it waits for what is still being kept and closes the store; once, however often. */
@@ -120,10 +125,14 @@ async function share(
   const cache = new FileCache(space, localFiles());
   const notes = new Notes(dir);
   const firstReads = new FirstReads(dir, notes);
+  const filler = new Filler(store, space, timeoutMs, (bytes * 3) / 8);
+  // A folder of this machine is as near as its cache would be.
+  const disk = store.isLocal ? undefined : new DiskCache(space);
+  const whole = disk && new WholeObjects(disk, filler.transfers, filler.addresses);
   const extents = new ExtentCache(store, {
     memoryBytesMax: bytes / 4,
-    // A folder of this machine is as near as its cache would be.
-    disk: store.isLocal ? undefined : new DiskCache(space),
+    disk,
+    whole,
     files: cache,
     firstReads,
     notes,
@@ -134,6 +143,7 @@ async function share(
   const projects = new Map<string, Project>();
   const close = async (): Promise<void> => {
     for (const { head } of projects.values()) head[Symbol.dispose]();
+    await whole?.stop();
     await extents.settle();
     await space.settle();
     await store.close();
@@ -143,7 +153,8 @@ async function share(
     store,
     storeId,
     firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
-    files: { cache, filler: new Filler(store, space, timeoutMs, (bytes * 3) / 8) },
+    files: { cache, filler },
+    wholePacksBytesMax: whole ? cacheBytesMax * partWhole : 0,
     project(name) {
       const project = projects.get(name) ?? new Project({ store, extents, name, author, memory });
       projects.set(name, project);

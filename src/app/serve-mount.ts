@@ -19,7 +19,9 @@ import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
 import { ProjectView, type ViewOptions } from '../mount/project-view.ts';
 import { Recorder, type RecorderOptions } from '../mount/recorder.ts';
 import { Replay, type ReplayOptions } from '../mount/replay.ts';
+import type { WholePacks } from '../mount/shuffled.ts';
 import { Transport } from '../mount/transport.ts';
+import { packKey } from '../model/keys.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { attachedFilesMax, memoryBudget, openProject, type OpenProject } from './open.ts';
 
@@ -65,6 +67,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   const viewOptions: ViewOptions = {
     readaheadBytesMax: ahead,
     files: opened.files,
+    packs: ahead > 0 && !datum ? wholePacksOf(opened) : undefined,
     onWait: (...range) => replay?.waits(...range),
   };
   const { reader } = opened.project;
@@ -99,6 +102,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     ...kernel,
     fetched: opened.files.filler.counters,
     replayed: replay?.counters,
+    shuffled: view.shuffledCounters,
     memoryBytes: process.memoryUsage.rss(),
     version: 1,
     record,
@@ -146,6 +150,17 @@ function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number
       save: (repo, reads) => firstReads.save(name, repo, epoch, reads),
     }
   );
+}
+
+/** Brings whole packs of a project; undefined where that is never done. */
+function wholePacksOf({ project, wholePacksBytesMax }: OpenProject): WholePacks | undefined {
+  const { extents, name } = project.options;
+  if (wholePacksBytesMax === 0) return undefined;
+  return {
+    bytesMax: wholePacksBytesMax,
+    fetch: (pack, end) => extents.fetchWhole(packKey(name, 'data', pack), end),
+    fetchNothingAround: (pack) => void extents.fetchNothingAround(packKey(name, 'data', pack)),
+  };
 }
 
 /** Answers each connection of this user with what `document` returns then, as JSON. */

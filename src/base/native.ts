@@ -124,6 +124,23 @@ export interface Fetcher {
     urgent: boolean,
     held: boolean,
   ): () => void;
+  /**
+   * Begins to bring an object as it is stored into the file `fd`, which has its first `from` bytes, up to
+   * the object's end. Nothing of it is verified. The handler hears how many bytes of the object the file
+   * has; when all are there, their hash follows them in the file.
+   */
+  fetchWhole(
+    id: number,
+    fd: number,
+    from: number,
+    source: {
+      readonly url: string;
+      readonly proxy: string;
+      readonly certificates: string;
+      readonly timeoutSeconds: number;
+    },
+    urgent: boolean,
+  ): () => void;
   /** From now on so many transfers at a time. */
   limit(transfers: number): void;
 }

@@ -24,7 +24,7 @@ const hashBytes = 32;
 const readsMax = 32;
 
 export class DiskCache {
-  private readonly dir: string;
+  readonly dir: string;
   private readonly space: DiskSpace;
   private readonly reads = new Semaphore(readsMax);
 
@@ -49,6 +49,18 @@ export class DiskCache {
     return kept?.length === range.length + hashBytes ? kept.subarray(0, range.length) : undefined;
   }
 
+  /** Bytes of an extent from `offset` of the object on; undefined when it is gone or not whole. */
+  async readPart(object: string, range: ExtentRange, offset: number, length: number): Promise<Buffer | undefined> {
+    return this.reads
+      .run(async () => {
+        await using file = await open(this.path(object, range));
+        const bytes = Buffer.allocUnsafe(length);
+        const { bytesRead } = await file.read(bytes, 0, length, offset - range.offset);
+        return bytesRead === length ? bytes : undefined;
+      })
+      .catch(() => undefined);
+  }
+
   /** Keeps an extent. A cache that can't be written is no error: then it is not kept. */
   async write(object: string, range: ExtentRange, bytes: Uint8Array): Promise<boolean> {
     const folder = join(this.dir, object);
@@ -66,8 +78,13 @@ export class DiskCache {
       await rm(temporary, { force: true }).catch(() => undefined);
       return false;
     }
-    this.space.wrote(bytes.length);
+    this.wrote(bytes.length);
     return true;
+  }
+
+  /** Notes that so many bytes were added. */
+  wrote(bytes: number): void {
+    this.space.wrote(bytes);
   }
 
   async forget(object: string, range: ExtentRange): Promise<void> {

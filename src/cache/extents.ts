@@ -5,12 +5,14 @@
 import { Deadline } from '../base/deadline.ts';
 import { Listeners } from '../base/listeners.ts';
 import { Lru } from '../base/lru.ts';
-import { projectPrefix } from '../model/keys.ts';
+import { isDataPackKey, projectPrefix } from '../model/keys.ts';
+import { packHeaderBytes } from '../chunks/pack.ts';
 import type { Store } from '../store/store.ts';
 import type { DiskCache, ExtentRange } from './disk.ts';
 import type { FileCache } from './file-cache.ts';
 import type { FirstReads } from './first-reads.ts';
 import type { Notes } from './notes.ts';
+import type { WholeObjects } from './whole-objects.ts';
 
 interface Extent extends ExtentRange {
   /** Set while under way and while memory holds it. */
@@ -20,25 +22,33 @@ interface Extent extends ExtentRange {
 
 interface CachedObject {
   extents: Extent[];
+  /** Its parts are read in no order: the neighbours of one are not fetched with it. */
+  isScattered: boolean;
 }
 
 export interface ExtentOptions {
   /** Bytes of memory at most. */
   readonly memoryBytesMax: number;
   readonly disk?: DiskCache | undefined;
+  /** Brings whole objects to the disk; undefined where they are not brought. */
+  readonly whole?: WholeObjects | undefined;
   /** Large files, which are forgotten together with the packs that they came from. */
   readonly files?: FileCache | undefined;
   /** They name paths, which may have been purged with a new epoch. */
   readonly firstReads?: FirstReads | undefined;
   /** Remembers epochs from process to process; without, nothing is kept from one to the next. */
   readonly notes?: Notes | undefined;
-  /** A small read fetches so many bytes around it, for its neighbours. */
+  /** A small read fetches so many bytes around it, for its neighbours; of chunks no more than `aroundChunkBytes`. */
   readonly readAroundBytes: number;
   /** How long a read waits for a store that does not answer. */
   readonly timeoutMs?: number | undefined;
 }
 
 const smallReadBytes = 128 * 1024;
+/** Who reads more chunks in their order asks for them together (BlobReader.prefetch). */
+const aroundChunkBytes = 128 * 1024;
+/** Of a longer extent on the disk only the part that is asked for is read. */
+const loadBytesMax = 4 * 1024 * 1024;
 const runBytesMax = 8 * 1024 * 1024;
 const diskWritesMax = 8;
 
@@ -65,24 +75,79 @@ export class ExtentCache {
   async read(key: string, offset: number, length: number, given?: Deadline, idle = false): Promise<Buffer> {
     const deadline = given ?? new Deadline(this.options.timeoutMs);
     const object = await this.object(key);
-    const extent = object.extents.find((each) => each.offset <= offset && each.offset + each.length >= offset + length);
-    const bytes = extent && (await this.load(key, extent));
-    if (extent && bytes) return bytes.subarray(offset - extent.offset, offset - extent.offset + length);
+    const kept = await this.kept(key, object, offset, length);
+    if (kept) return kept;
     if (!idle) this.onFetch.tell();
-    const range = length < smallReadBytes ? this.around(object, offset, length) : { offset, length };
+    const coming = await this.options.whole?.read(key, offset, length);
+    if (coming) return coming;
+    // Another process may have brought it, or another reader have asked for it meanwhile.
+    for (const range of (await this.options.disk?.extents(key)) ?? []) this.found(object, range);
+    const brought = this.covering(object, offset, length) && (await this.kept(key, object, offset, length));
+    if (brought) return brought;
+    const range = length < smallReadBytes ? this.around(key, object, offset, length) : { offset, length };
     const begin = offset - range.offset;
     return (await this.fetch(key, object, range, deadline)).subarray(begin, begin + length);
   }
 
+  /** The shortest extent that has these bytes: it was fetched anew where a longer one is damaged. */
+  private covering({ extents }: CachedObject, offset: number, length: number): Extent | undefined {
+    let found: Extent | undefined;
+    for (const each of extents) {
+      const has = each.offset <= offset && each.offset + each.length >= offset + length;
+      if (has && each.length < (found?.length ?? Infinity)) found = each;
+    }
+    return found;
+  }
+
+  /** Bytes that are here, or on their way. */
+  private async kept(key: string, object: CachedObject, offset: number, length: number): Promise<Buffer | undefined> {
+    const extent = this.covering(object, offset, length);
+    if (!extent) return undefined;
+    if (!extent.bytes && extent.length > loadBytesMax) {
+      const part = await this.options.disk?.readPart(key, extent, offset, length);
+      if (!part) this.drop(key, object, extent);
+      return part;
+    }
+    const bytes = await this.load(key, extent);
+    return bytes?.subarray(offset - extent.offset, offset - extent.offset + length);
+  }
+
+  private found(object: CachedObject, range: ExtentRange): void {
+    const isKnown = object.extents.some((each) => each.offset === range.offset && each.length === range.length);
+    if (!isKnown) object.extents.push({ ...range, bytes: undefined, onDisk: true });
+  }
+
+  /**
+   * Brings all of an object to the disk, of which somebody wants bytes before `end`. True when it is there;
+   * never rejects.
+   */
+  async fetchWhole(key: string, end: number): Promise<boolean> {
+    const extent = await this.options.whole?.fetch(key, end);
+    if (extent) this.found(await this.object(key), extent);
+    return extent !== undefined;
+  }
+
+  /** From now on a read of this object fetches nothing beside what is read. */
+  async fetchNothingAround(key: string): Promise<void> {
+    (await this.object(key)).isScattered = true;
+  }
+
   /** What a small read fetches: an aligned range around it; after a range that was just fetched, one twice as long. */
-  private around({ extents }: CachedObject, offset: number, length: number): ExtentRange {
-    const { readAroundBytes } = this.options;
-    if (readAroundBytes <= length) return { offset, length };
+  private around(key: string, object: CachedObject, offset: number, length: number): ExtentRange {
+    const { extents, isScattered } = object;
+    const isChunks = isDataPackKey(key);
+    const readAroundBytes = Math.min(this.options.readAroundBytes, isChunks ? aroundChunkBytes : Infinity);
+    if (isScattered || readAroundBytes <= length) return { offset, length };
     const aligned = Math.floor(offset / readAroundBytes) * readAroundBytes;
-    const before = extents.find(
-      (each) => each.offset < offset && each.offset + each.length >= aligned && each.offset + each.length <= offset,
-    );
-    const from = before ? before.offset + before.length : aligned;
+    // Who takes the chunk at which an extent ends goes on in order. Nodes in their order may have gaps.
+    const before = extents.find((each) => {
+      const end = each.offset + each.length;
+      return (
+        each.offset < offset && (isChunks ? end >= offset && end < offset + length : end >= aligned && end <= offset)
+      );
+    });
+    // A range from the object's very beginning is all of it (WholeObjects).
+    const from = !before ? Math.max(packHeaderBytes, aligned) : isChunks ? offset : before.offset + before.length;
     const grown = before ? Math.min(runBytesMax, before.length * 2) : readAroundBytes;
     return { offset: from, length: Math.max(grown, offset + length - from) };
   }
@@ -90,7 +155,9 @@ export class ExtentCache {
   /** Forgets what is kept of this range and reads it from the store: for bytes that were damaged. */
   async reread(key: string, offset: number, length: number): Promise<Buffer> {
     const object = await this.object(key);
-    const overlaps = (each: Extent): boolean => each.offset < offset + length && offset < each.offset + each.length;
+    // A long one is right elsewhere, and is passed over for the one that is fetched now.
+    const overlaps = (each: Extent): boolean =>
+      each.length <= loadBytesMax && each.offset < offset + length && offset < each.offset + each.length;
     for (const extent of object.extents.filter(overlaps)) {
       this.drop(key, object, extent);
       await this.options.disk?.forget(key, extent);
@@ -162,6 +229,7 @@ export class ExtentCache {
     const listed = this.options.disk?.extents(key) ?? Promise.resolve([]);
     const object = listed.then((ranges) => ({
       extents: ranges.map((range) => ({ ...range, bytes: undefined, onDisk: true })),
+      isScattered: false,
     }));
     this.objects.set(key, object);
     return object;

@@ -9,6 +9,7 @@ import { assert, isPachError } from '../base/errors.ts';
 import { packKey } from '../model/keys.ts';
 import { type Ref } from '../model/refs.ts';
 import type { DirectSource, Store } from '../store/store.ts';
+import { Addresses } from './addresses.ts';
 import type { BlobReader } from './blobs.ts';
 import type { LocalFile } from './local-file.ts';
 import type { DiskSpace } from './space.ts';
@@ -46,18 +47,15 @@ const pauseMsMax = 100;
 const runBytesMax = 10 * 1024 * 1024;
 /** A gap between two chunks is fetched along, up to this and while the gaps are at most a quarter of all. */
 const gapBytesMax = 512 * 1024;
-/** A URL is used for half of the time for which it is signed. */
-const sourceMs = 30 * 60 * 1000;
-
 export class Filler {
   private readonly store: Store;
   private readonly space: DiskSpace;
   private readonly timeoutMs: number;
-  private readonly transfers: Transfers;
+  readonly transfers: Transfers;
+  readonly addresses: Addresses;
   /** By file and offset: chunks that can't be read yet, and chunks that are not on the disk yet. */
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly unwritten = new Map<string, Promise<void>>();
-  private readonly sources = new Map<string, { at: number; source: Promise<DirectSource | undefined> }>();
 
   /** `timeoutMs`: how long a reader waits for a store that does not answer. */
   constructor(store: Store, space: DiskSpace, timeoutMs: number, memoryBytes: number) {
@@ -65,6 +63,7 @@ export class Filler {
     this.space = space;
     this.timeoutMs = timeoutMs;
     this.transfers = new Transfers(timeoutMs, memoryBytes, (bytes) => space.wrote(bytes));
+    this.addresses = new Addresses(store);
   }
 
   get counters(): Readonly<TransferCounters> {
@@ -170,34 +169,14 @@ export class Filler {
     const { file, chunks, ended } = transfer;
     const place = (chunks[0] as Wanted).ref.place;
     const key = place && packKey(project, 'data', place.pack);
-    const source = key && (await this.sourceOf(key));
+    const source = key && !this.transfers.areFailing && (await this.addresses.of(key));
     if (!key || !source) {
       ended();
       return transfer.failed(false);
     }
     file.from(key);
-    const again = async (): Promise<DirectSource | undefined> => {
-      if (!(await source.refused?.())) return undefined;
-      // The other addresses were signed with the same keys.
-      this.sources.clear();
-      return this.sourceOf(key);
-    };
+    const again = (): Promise<DirectSource | undefined> => this.addresses.again(key, source);
     this.transfers.send({ ...transfer, again }, source);
-  }
-
-  /** An address for native threads. Undefined where only the store itself reads. */
-  private sourceOf(key: string): Promise<DirectSource | undefined> | undefined {
-    const now = Date.now();
-    if (!this.store.direct || this.transfers.areFailing) return undefined;
-    const known = this.sources.get(key);
-    if (known && now - known.at < sourceMs) return known.source;
-    const source = this.store.direct(key);
-    source.catch(() => this.sources.delete(key));
-    this.sources.delete(key);
-    this.sources.set(key, { at: now, source });
-    const [oldest] = this.sources.keys();
-    if (this.sources.size > 1024 && oldest !== undefined) this.sources.delete(oldest);
-    return source;
   }
 
   private async readOne(

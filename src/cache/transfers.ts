@@ -46,6 +46,18 @@ export interface Transfer {
   readonly ended: () => void;
 }
 
+/** All of an object from `from` on, as it is stored, into a file that has what comes before. */
+export interface Download {
+  readonly fd: number;
+  readonly from: number;
+  /** As for a transfer. */
+  readonly again: () => Promise<DirectSource | undefined>;
+  /** Called when the file has so many bytes of the object. */
+  readonly moved: (bytes: number) => void;
+  /** Called when nothing more comes. `whole`: the file has all of the object, and its hash after that. */
+  readonly ended: (bytes: number, whole: boolean) => void;
+}
+
 export interface TransferCounters {
   requests: number;
   bytes: number;
@@ -69,6 +81,12 @@ interface Sent extends Transfer {
   isHedged: boolean;
 }
 
+interface Downloading {
+  readonly download: Download;
+  /** Bytes of the object that the file has. */
+  bytes: number;
+}
+
 /** What the native threads say when the server does not accept an address. */
 const refused = 'refused';
 const pieceBytes = 64;
@@ -90,6 +108,7 @@ export class Transfers {
   private readonly memoryBytes: number;
   private readonly wrote: (bytes: number) => void;
   private readonly sent = new Map<number, Sent>();
+  private readonly downloads = new Map<number, Downloading>();
   private readonly pace = new Pace();
   private readonly inFlight = new InFlight();
   private fetcher: Fetcher | undefined;
@@ -121,16 +140,33 @@ export class Transfers {
     this.failedAt = performance.now();
   }
 
+  /** How many requests should be under way at a time. */
+  get limit(): number {
+    return this.inFlight.limit;
+  }
+
+  /** Hands a download to the threads, which begin it after transfers that somebody waits for. */
+  download(download: Download, source: DirectSource & { readonly url: string }): () => void {
+    const id = this.next++;
+    this.downloads.set(id, { download, bytes: download.from });
+    this.counters.requests += 1;
+    const from = { ...source, timeoutSeconds: this.timeoutSeconds };
+    return this.threads().fetchWhole(id, download.fd, download.from, from, false);
+  }
+
+  private threads(): Fetcher {
+    return (this.fetcher ??= new (nativeFetch().Fetcher)(this.inFlight.limit, this.memoryBytes, (...event) =>
+      this.tell(...event),
+    ));
+  }
+
   /** Hands a transfer to the threads. */
   send(transfer: Transfer, source: DirectSource, isHedged = false): void {
     const id = this.next++;
     this.sent.set(id, { ...transfer, source, counted: 0, moved: 0, count: 0, begun: 0, heard: 0, isHedged });
     this.counters.requests += 1;
-    this.fetcher ??= new (nativeFetch().Fetcher)(this.inFlight.limit, this.memoryBytes, (...event) =>
-      this.tell(...event),
-    );
     const from = { ...source, timeoutSeconds: this.timeoutSeconds };
-    const giveUp = this.fetcher.fetch(
+    const giveUp = this.threads().fetch(
       id,
       transfer.file.bytes,
       from,
@@ -165,6 +201,8 @@ export class Transfers {
   }
 
   private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
+    const downloading = this.downloads.get(id);
+    if (downloading) return this.tellOf(id, downloading, ended, bytes, failure);
     const transfer = this.sent.get(id);
     if (!transfer) return;
     if (!ended && count < 0 && transfer.begun > 0) return this.moved(transfer, bytes);
@@ -193,6 +231,24 @@ export class Transfers {
       return;
     }
     this.end(transfer, count, bytes, failure);
+  }
+
+  private tellOf(id: number, downloading: Downloading, ended: boolean, bytes: number, failure: string): void {
+    const { download } = downloading;
+    const more = Math.max(0, bytes - downloading.bytes);
+    downloading.bytes += more;
+    this.counters.bytes += more;
+    if (!ended) return more > 0 ? download.moved(bytes) : undefined;
+    this.downloads.delete(id);
+    if (failure !== '') this.counters.failures += 1;
+    if (failure !== refused) return download.ended(bytes, failure === '');
+    void download
+      .again()
+      .catch(() => undefined)
+      .then((source) => {
+        if (source?.url === undefined) download.ended(bytes, false);
+        else this.download({ ...download, from: bytes, again: () => Promise.resolve(undefined) }, source);
+      });
   }
 
   private end(transfer: Sent, count: number, bytes: number, failure: string): void {

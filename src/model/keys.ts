@@ -17,6 +17,11 @@ export function packKey(project: string, kind: PackKind, id: PackId): string {
   return `projects/${project}/${kind}/${id.slice(0, 2)}/${id}`;
 }
 
+/** True for packs of chunks. */
+export function isDataPackKey(key: string): boolean {
+  return /^projects\/[^/]+\/data\//.test(key);
+}
+
 export function segmentKey(project: string, id: PackId): string {
   return `projects/${project}/segments/${id.slice(0, 2)}/${id}`;
 }

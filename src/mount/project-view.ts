@@ -7,14 +7,16 @@ import { textOfName } from '../model/paths.ts';
 import { entryHash, entrySize, type FileContent, fileContentOf, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import type { PlainNodeSource } from '../model/node.ts';
+import type { Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
-import { LocalContent, type LocalFiles } from '../versions/reading/local-content.ts';
-import { prefetchRange, readRange } from '../versions/reading/read.ts';
+import { LocalContent, localBytesMin, type LocalFiles } from '../versions/reading/local-content.ts';
+import { firstChunk, prefetchRange, readRange } from '../versions/reading/read.ts';
 import { allProvenance } from '../versions/provenance.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { DatumNames } from './datum-names.ts';
 import { MadeNodes } from './made-nodes.ts';
 import { Readahead } from './readahead.ts';
+import { ShuffledReads, type ShuffledCounters, type WholePacks } from './shuffled.ts';
 import { RootNames, type MountSource, type Names, type Shown } from './root-names.ts';
 import {
   rootIno,
@@ -36,6 +38,8 @@ export interface ViewOptions {
   readonly readaheadBytesMax: number;
   /** Where large files are kept; without, they are read chunk by chunk. */
   readonly files?: LocalFiles | undefined;
+  /** Brings whole packs for who reads small files in no order; without, nothing is brought so. */
+  readonly packs?: WholePacks | undefined;
   /** Called when a reader needs bytes of a large file that are not on this machine. Must not throw. */
   readonly onWait?: ((hash: Buffer, offset: number, length: number) => void) | undefined;
 }
@@ -57,11 +61,12 @@ export class ProjectView implements View {
   private readonly directories: Directories;
   private readonly readahead: Readahead;
   private readonly files: LocalFiles | undefined;
+  private readonly shuffled: ShuffledReads | undefined;
   private readonly readsAhead: boolean;
   private readonly onWait: NonNullable<ViewOptions['onWait']>;
 
   private constructor(project: string, names: Names, { reader, nodes, directories }: Readers, options: ViewOptions) {
-    const { readaheadBytesMax, files, onWait = () => undefined } = options;
+    const { readaheadBytesMax, files, packs, onWait = () => undefined } = options;
     this.project = project;
     this.names = names;
     this.reader = reader;
@@ -69,6 +74,7 @@ export class ProjectView implements View {
     this.directories = directories;
     this.readahead = new Readahead(readaheadBytesMax);
     this.files = files;
+    this.shuffled = packs && new ShuffledReads(packs);
     this.readsAhead = readaheadBytesMax > 0;
     this.onWait = onWait;
   }
@@ -143,6 +149,7 @@ export class ProjectView implements View {
 
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
     const content = await this.contentOf(file, nodeOf);
+    if (offset === 0) await this.noteSmall(file, content, nodeOf);
     const ahead = this.readahead.next(file.ino, offset, length, file.size);
     for (const range of ahead?.ranges ?? []) {
       void prefetchRange(this.reader, content, range.offset, range.length).catch(() => undefined);
@@ -151,6 +158,21 @@ export class ProjectView implements View {
     return parts.map((part): Piece =>
       part.bytes ? { kind: 'bytes', bytes: part.bytes } : { kind: 'zeros', length: part.zeros },
     );
+  }
+
+  /** Notes that somebody begins to read a file, if it is a small one. */
+  private async noteSmall(file: ViewNode, content: FileContent, nodeOf: NodeOf): Promise<void> {
+    const { shuffled } = this;
+    if (!shuffled || content.form === 'inline' || file.size >= localBytesMin) return;
+    const top = topOf(file, nodeOf);
+    const commit = this.names.at(top.ordinal)?.commit;
+    const chunk = await firstChunk(this.reader, content);
+    if (commit && chunk?.place) shuffled.note(top.ordinal, commit, content.ref.hash, chunk.place);
+  }
+
+  /** Of packs that are brought whole; undefined where none are. */
+  get shuffledCounters(): ShuffledCounters | undefined {
+    return this.shuffled?.counters;
   }
 
   async local(file: ViewNode): Promise<LocalView | undefined> {
@@ -181,8 +203,11 @@ export class ProjectView implements View {
 
   async small(files: readonly ViewEntry[]): Promise<SmallFile[]> {
     const wanted = this.readsAhead ? files : [];
+    const comes = ({ place }: Ref): boolean => place !== undefined && this.shuffled?.isDecided(place.pack) === true;
     const chunks = wanted.flatMap(({ kind, size, ref, ordinal }) =>
-      kind === 'file' && size <= smallBytesMax && ref?.type === 'chunk' ? [{ ref, length: size, ordinal }] : [],
+      kind === 'file' && size <= smallBytesMax && ref?.type === 'chunk' && !comes(ref)
+        ? [{ ref, length: size, ordinal }]
+        : [],
     );
     this.reader.prefetch(chunks);
     return Promise.all(
@@ -200,8 +225,7 @@ export class ProjectView implements View {
   }
 
   async attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>> {
-    let top = node;
-    while (top.parent !== rootIno) top = nodeOf(top.parent);
+    const top = topOf(node, nodeOf);
     const commit = node.ino === rootIno ? undefined : this.names.at(top.ordinal)?.commit;
     if (!commit) return new Map();
     const entry = node.parent === rootIno ? undefined : await this.entryOf(node, nodeOf);
@@ -238,6 +262,13 @@ export class ProjectView implements View {
     if (!entry) throw new Error('the inode table names an entry that its directory does not have');
     return entry;
   }
+}
+
+/** The entry of the root directory that a node lies in, or is. */
+function topOf(node: ViewNode, nodeOf: NodeOf): ViewNode {
+  let top = node;
+  while (top.parent !== rootIno) top = nodeOf(top.parent);
+  return top;
 }
 
 function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {

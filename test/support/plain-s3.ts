@@ -138,6 +138,10 @@ function fail(answer: ServerResponse, status: number, code: string): number {
   return 0;
 }
 
+const etags = new WeakMap<Buffer, string>();
+
 function etagOf(body: Buffer): string {
-  return `"${createHash('md5').update(body).digest('hex')}"`;
+  const etag = etags.get(body) ?? `"${createHash('md5').update(body).digest('hex')}"`;
+  etags.set(body, etag);
+  return etag;
 }

@@ -41,7 +41,7 @@ class Files {
     Transfer transfer;
     transfer.path = PackOf(file);
     transfer.file = files_[file];
-    transfer.timeout_seconds = 5;
+    transfer.server.timeout_seconds = 5;
     transfer.urgent = from % 2 == 0;
     transfer.held = from % 8 != 0;
     // With their neighbours: a block that two share is there when both are.

@@ -77,6 +77,15 @@ export async function prefetchRange(
   prefetch(reader, found);
 }
 
+/** The chunk that a file begins with; undefined where it begins with a hole. */
+export async function firstChunk(
+  reader: BlobReader,
+  content: Exclude<FileContent, { form: 'inline' }>,
+): Promise<Ref | undefined> {
+  for await (const { ref } of spans(reader, content, 0, 1)) return ref;
+  return undefined;
+}
+
 function prefetch(reader: BlobReader, window: readonly Span[]): void {
   reader.prefetch(window.flatMap(({ ref, length }) => (ref ? [{ ref, length }] : [])));
 }
