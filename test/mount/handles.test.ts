@@ -3,14 +3,14 @@
  */
 import { expect, test } from 'vitest';
 import { Place, type Who } from '../support/place.ts';
-import { expectManyOpen } from './many-open.ts';
+import { openManyTwice } from './many-open.ts';
 
 test.for<[Who, number]>([
   ['root', 512],
   ['user', 160],
-])('%s opens 1,500 files of a mount at once, whose server may have %i descriptors', ([who, limit]) =>
-  expectManyOpen({ who, limit, small: 1300, large: 200 }),
-);
+])('%s opens 1,500 files of a mount at once, whose server may have %i descriptors', async ([who, limit]) => {
+  expect(await openManyTwice({ who, limit, small: 1300, large: 200 })).toBeLessThan(limit * 0.9);
+});
 
 test('files that left the disk cache take no room there while they are open', async () => {
   await using place = await Place.make('root');

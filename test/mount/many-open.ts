@@ -39,8 +39,8 @@ async function openAll(place: Place, pid: number, files: number): Promise<Peak> 
   };
 }
 
-/** Opens them twice, and expects that the server stays within its limits. */
-export async function expectManyOpen({ who, limit, small, large }: ManyOpen): Promise<void> {
+/** Opens them twice, and expects that the server stays within its limits. Resolves to its most descriptors. */
+export async function openManyTwice({ who, limit, small, large }: ManyOpen): Promise<number> {
   await using place = await Place.make(who);
   await place.must(`mkdir -p src/small src/large
     head -c ${700 * small} /dev/urandom | split -b 700 -a 4 -d - src/small/
@@ -52,11 +52,10 @@ export async function expectManyOpen({ who, limit, small, large }: ManyOpen): Pr
   const first = await openAll(place, pid, small + large);
   const again = await openAll(place, pid, small + large);
   console.log(`${who}, ${limit}: ${JSON.stringify({ first, again })}`);
-  expect(first.descriptors).toBeLessThan(limit * 0.9);
-  expect(again.descriptors).toBeLessThan(limit * 0.9);
   expect(again.residentBytes).toBeLessThan(256 * mebibyte);
   expect(again.residentBytes).toBeLessThan(first.residentBytes + 32 * mebibyte);
   expect((await place.mounts())[0]).toMatchObject({ pid, counters: { replyErrors: 0, fetched: { failures: 0 } } });
   expect(await place.must('cat "$PACH_HOME"/mounts/*.log')).toBe('');
   await place.must('pach unmount pfs');
+  return Math.max(first.descriptors, again.descriptors);
 }
