@@ -3,14 +3,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { KnownBlobs } from '../chunks/known.ts';
+import { changedPathsMax, encodeChangedPaths } from '../model/changed-paths.ts';
 import { encodeCommit, type CommitId, type CommitProvenance } from '../model/records/commit.ts';
 import { encodeBranch, encodeCommitEntry, encodeRepo } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { applyEdits } from '../model/ordered-edit.ts';
 import type { Ref } from '../model/refs.ts';
+import { changedPaths } from './changed-paths.ts';
 import type { Directory } from './directories.ts';
 import { branchKey, commitKey, repoKey, timeKey, usedKey } from './ref-keys.ts';
-import { branchOf, type Branch, type BranchHead, type Commit, type Repo, type Snapshot } from './snapshot.ts';
+import { branchOf, rootOf, type Branch, type BranchHead, type Commit, type Repo, type Snapshot } from './snapshot.ts';
 import type { Upload } from './upload.ts';
 
 export interface NewCommit {
@@ -84,7 +86,7 @@ export class Change {
   setBranch(branch: Branch): void {
     const { head } = branch;
     const value = encodeBranch({ ...branch, head: head?.id });
-    const refs = head ? [head.commit, head.tree, head.index] : [];
+    const refs = head ? [head.commit, head.tree, head.index, ...(head.changed ? [head.changed] : [])] : [];
     this.set({ key: branchKey(branch.repo, branch.name), value, refs });
   }
 
@@ -108,10 +110,11 @@ export class Change {
 
   /** Adds a commit to the end of a branch, which is made when it is not there. */
   async commit(commit: NewCommit): Promise<Commit> {
-    const { made, branch } = await this.add(commit);
+    const { made, branch, parent } = await this.add(commit);
     const { id, ref, tree } = made;
     const index = await this.extendIndex(branch.head, made.finished, id, ref);
-    this.setBranch({ ...branch, head: { id, commit: ref, tree, index } });
+    const changed = await this.extendChanged(branch.head?.changed, parent, { made, tree: commit.tree });
+    this.setBranch({ ...branch, head: { id, commit: ref, tree, index, changed } });
     return made;
   }
 
@@ -120,7 +123,7 @@ export class Change {
     return (await this.add(commit)).made;
   }
 
-  private async add(commit: NewCommit): Promise<{ made: Commit; branch: Branch }> {
+  private async add(commit: NewCommit): Promise<{ made: Commit; branch: Branch; parent: Commit | undefined }> {
     const { repo, branch: name } = commit;
     const branch = (await this.maybeBranch(repo, name)) ?? { repo, name, provenance: [] };
     const parent = branch.head && (await this.snapshot.commitAt(branch.head.commit));
@@ -142,7 +145,7 @@ export class Change {
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });
     this.set({ key: commitKey(repo, commit.id), value: encodeCommitEntry(), refs: [ref] });
     for (const from of record.provenance) this.setUsed(from, { repo, commit: commit.id });
-    return { made: { ...record, ref, tree }, branch };
+    return { made: { ...record, ref, tree }, branch, parent };
   }
 
   /** Enters that a commit was made of another, so that it is found by that one. */
@@ -182,6 +185,20 @@ export class Change {
   private async extendIndex(head: BranchHead | undefined, time: number, id: CommitId, ref: Ref): Promise<Ref> {
     const item = indexItem({ finished: time, id, ref });
     return (await applyEdits(this.io(), mapFormat, head?.index, [{ key: item.key, item }])).ref;
+  }
+
+  /** Enters which paths a commit changed, where they are few. */
+  private async extendChanged(
+    changed: Ref | undefined,
+    parent: Commit | undefined,
+    { made, tree }: { readonly made: Commit; readonly tree: Directory },
+  ): Promise<Ref | undefined> {
+    const before = parent && rootOf(parent);
+    const of = { before, after: tree, most: changedPathsMax };
+    const paths = await changedPaths(this.snapshot.reader, of);
+    if (!paths) return changed;
+    const item = { key: timeKey(made.finished), value: encodeChangedPaths(made.id, paths), refs: [] };
+    return (await applyEdits(this.io(), mapFormat, changed, [{ key: item.key, item }])).ref;
   }
 
   private io(): { source: Snapshot['reader']; sink: Upload['nodes'] } {

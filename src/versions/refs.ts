@@ -160,7 +160,8 @@ async function headAt(change: Change, address: Address): Promise<BranchHead | un
   if (!commit) return undefined;
   const head = { id: commit.id, commit: commit.ref, tree: commit.tree };
   if (branch?.head && (await onBranch(change.snapshot, branch.head, commit))) {
-    return { ...head, index: await change.indexUpTo(branch.head, commit.finished) };
+    // What is entered of later commits does no harm: an entry names its commit.
+    return { ...head, index: await change.indexUpTo(branch.head, commit.finished), changed: branch.head.changed };
   }
   const line = [];
   for await (const ancestor of change.snapshot.ancestors(commit)) line.unshift(ancestor);

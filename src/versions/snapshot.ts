@@ -40,6 +40,17 @@ export interface BranchHead {
   readonly tree: Ref;
   /** The branch's commits by time (FORMAT.md section 6). */
   readonly index: Ref;
+  /** Which paths they changed, of those for which that is known. */
+  readonly changed?: Ref | undefined;
+}
+
+/** A commit as the index of its branch has it. */
+export interface IndexedCommit {
+  readonly id: CommitId;
+  readonly ref: Ref;
+  readonly parent: Ref | undefined;
+  /** The entry of its changed paths, where it has one. */
+  readonly changed: Buffer | undefined;
 }
 
 /** A commit and where its tree is. */
@@ -192,6 +203,27 @@ export class Snapshot {
     for await (const commit of mapOrdered(items, readsAhead, (item) => this.indexed(item))) if (commit) yield commit;
   }
 
+  /**
+   * Commits of a branch up to a time, newest first, without reading them: each with what is known of the paths
+   * that it changed, and the one before it.
+   */
+  async *changesUpTo(head: BranchHead, time: number): AsyncGenerator<IndexedCommit> {
+    const [index, changed] = [this.map(head.index), head.changed && this.map(head.changed)];
+    const end = timeKey(time + 1);
+    const entries = changed?.backward(await changed.rank(end));
+    let entry = await entries?.next();
+    let newer: Omit<IndexedCommit, 'parent'> | undefined;
+    for await (const { key, value, refs } of index.backward(await index.rank(end))) {
+      const [ref] = refs;
+      if (!ref) continue;
+      if (newer) yield { ...newer, parent: ref };
+      while (entry && !entry.done && entry.value.key.compare(key) > 0) entry = await entries?.next();
+      const known = entry && !entry.done && entry.value.key.equals(key) ? entry.value.value : undefined;
+      newer = { id: value.toString('hex') as CommitId, ref, changed: known };
+    }
+    if (newer) yield { ...newer, parent: undefined };
+  }
+
   /** Ids of the branch's commits up to a time, newest first; no commit is read. */
   async *idsUpTo(head: BranchHead, time: number): AsyncGenerator<CommitId> {
     const index = this.map(head.index);
@@ -217,12 +249,14 @@ export class Snapshot {
     this.refs.find(commitKey(repo, id)).catch(() => undefined);
   }
 
-  /** The same for the end of a branch's index. */
-  prefetchNewest(head: BranchHead): void {
-    this.map(head.index)
-      .backward()
-      .next()
-      .catch(() => undefined);
+  /** The same for the ends of a branch's indexes. */
+  prefetchNewest({ index, changed }: BranchHead): void {
+    for (const root of [index, ...(changed ? [changed] : [])]) {
+      this.map(root)
+        .backward()
+        .next()
+        .catch(() => undefined);
+    }
   }
 
   private map(root: Ref): OrderedReader<MapItem> {
@@ -248,6 +282,7 @@ function repoOf({ key, value }: MapItem): Repo {
 export function branchOf({ key, value, refs }: MapItem): Branch {
   const [, repo = '', name = ''] = key.toString().split('/');
   const { head: id, ...record } = decodeBranch(value);
-  const [commit, tree, index] = refs;
-  return { ...record, repo, name, head: id && commit && tree && index ? { id, commit, tree, index } : undefined };
+  const [commit, tree, index, changed] = refs;
+  const head = id && commit && tree && index ? { id, commit, tree, index, changed } : undefined;
+  return { ...record, repo, name, head };
 }

@@ -3,12 +3,15 @@
  */
 import { mapOrdered } from '../../base/async.ts';
 import { namesWholeRepo, type Address } from '../../model/address.ts';
+import { markOf, mayHaveChanged } from '../../model/changed-paths.ts';
+import { parsePath } from '../../model/paths.ts';
 import { resolveVersion } from '../resolve.ts';
-import { rootOf, type Commit, type Snapshot } from '../snapshot.ts';
+import { rootOf, type BranchHead, type Commit, type IndexedCommit, type Snapshot } from '../snapshot.ts';
 import { Files } from './files.ts';
 
 /** Commits whose trees are read at a time. */
 const readsAhead = 20;
+const slash = Buffer.from('/');
 
 /** Commits of a branch or version, or of all branches of a repo where an address names just that; newest first. */
 export async function* commitsOf(snapshot: Snapshot, address: Address): AsyncGenerator<Commit> {
@@ -53,27 +56,52 @@ export async function* commitsBefore(
 ): AsyncGenerator<Commit> {
   const { branch, commit } = await resolveVersion(snapshot, address);
   if (!commit) return;
-  const line = branch?.head?.id === commit.id ? snapshot.history(branch.head) : snapshot.ancestors(commit);
-  if (path === undefined) {
-    for await (const each of line) {
-      signal.throwIfAborted();
-      yield each;
-    }
+  const head = branch?.head;
+  const isOnBranch = head !== undefined && (await snapshot.asOf(head, commit.finished))?.id === commit.id;
+  if (path !== undefined && isOnBranch) {
+    yield* changesOfPath(snapshot, head, { from: commit, path, signal });
     return;
   }
-  const hashed = mapOrdered(line, readsAhead, async (each) => {
+  for await (const each of head?.id === commit.id ? snapshot.history(head) : snapshot.ancestors(commit)) {
     signal.throwIfAborted();
-    return {
-      commit: each,
-      hash: await new Files(snapshot.reader, rootOf(each), `${each.repo}@${each.id}`).hashAt(path),
-    };
-  });
-  let newer: { readonly commit: Commit; readonly hash: string | undefined } | undefined;
-  for await (const each of hashed) {
-    if (newer && newer.hash !== each.hash) yield newer.commit;
-    newer = each;
+    if (path === undefined || (await touches(snapshot, each, { path, parent: await parentOf(snapshot, each) }))) {
+      yield each;
+    }
   }
-  if (newer?.hash !== undefined) yield newer.commit;
+}
+
+/** Reads only the commits that may have changed the path, and those before them. */
+async function* changesOfPath(
+  snapshot: Snapshot,
+  head: BranchHead,
+  { from, path, signal }: { readonly from: Commit; readonly path: string; readonly signal: AbortSignal },
+): AsyncGenerator<Commit> {
+  const names = parsePath(path);
+  const mark = markOf(Buffer.concat(names.flatMap((name) => [slash, name])));
+  async function* candidates(): AsyncGenerator<IndexedCommit> {
+    for await (const each of snapshot.changesUpTo(head, from.finished)) {
+      signal.throwIfAborted();
+      // The root is no path of an entry.
+      if (!each.changed || names.length === 0 || mayHaveChanged(each.changed, each.id, mark)) yield each;
+    }
+  }
+  const found = mapOrdered(candidates(), readsAhead, async ({ ref, parent }) => {
+    const [commit, before] = await Promise.all([snapshot.commitAt(ref), parent && snapshot.commitAt(parent)]);
+    return (await touches(snapshot, commit, { path, parent: before })) ? commit : undefined;
+  });
+  for await (const commit of found) if (commit) yield commit;
+}
+
+/** True where a commit changed what lies at a path, or whether anything does. */
+async function touches(
+  snapshot: Snapshot,
+  commit: Commit,
+  { path, parent }: { readonly path: string; readonly parent: Commit | undefined },
+): Promise<boolean> {
+  const hashIn = async (of: Commit | undefined): Promise<string | undefined> =>
+    of && new Files(snapshot.reader, rootOf(of), `${of.repo}@${of.id}`).hashAt(path);
+  const [now, before] = await Promise.all([hashIn(commit), hashIn(parent)]);
+  return now !== before;
 }
 
 /** The commit before one; undefined for the first, and for one whose parent is not there. */

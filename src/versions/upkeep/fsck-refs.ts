@@ -1,6 +1,7 @@
 /**
  * Checking a project's refs: repos, branches, commits and operations, and how they fit together.
  */
+import { changedPathsProblem } from '../../model/changed-paths.ts';
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { loadOrdered, type Decoded, type Summary, type Within } from '../../model/ordered-format.ts';
 import { pathKeyProblem } from '../../model/path-index.ts';
@@ -188,7 +189,7 @@ export class RefsCheck {
 
   private async branch({ repo, name, head, refs }: CheckedBranch): Promise<void> {
     const address = `${repo}@${name}`;
-    const [commit, tree, index] = refs;
+    const [commit, tree, index, changed] = refs;
     if (!this.repos.has(repo)) this.wrong(address, 'there is no such repo');
     if (head === undefined && refs.length === 0) return;
     if (head === undefined || !commit || !tree || !index) return this.wrong(address, 'its head is not complete');
@@ -205,6 +206,12 @@ export class RefsCheck {
       if (!item.key.equals(timeKey(found.finished))) this.wrong(address, `its commit ${id} has a wrong time`);
       if (last && found.parent !== last.id) this.wrong(address, `its commit ${id} does not follow ${last.id}`);
       last = found;
+    }
+    if (changed) {
+      for await (const { value } of this.items(changed, named(address))) {
+        const problem = changedPathsProblem(value);
+        if (problem !== undefined) this.wrong(address, `an entry of its changed paths is malformed: ${problem}`);
+      }
     }
     const isLast = last?.id === head && last.hash.equals(commit.hash);
     if (!isLast) this.wrong(address, 'its head is not the last of its commits');

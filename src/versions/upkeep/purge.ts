@@ -157,7 +157,14 @@ class Rewrite {
       const rewritten = this.commits.get(hashKey(branch.head.commit.hash));
       const { commit, tree } = branch.head;
       const index = await this.rewriteIndex(branch.head.index);
-      const head = { ...branch.head, commit: rewritten?.ref ?? commit, tree: rewritten?.tree ?? tree, index };
+      // Trees differ at other paths from now on, and names of paths must go, even where they are hashes.
+      const head = {
+        ...branch.head,
+        commit: rewritten?.ref ?? commit,
+        tree: rewritten?.tree ?? tree,
+        index,
+        changed: undefined,
+      };
       this.change.setBranch({ ...branch, head });
     }
   }
