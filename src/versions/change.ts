@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { KnownBlobs } from '../chunks/known.ts';
-import { changedPathsMax, encodeChangedPaths } from '../model/changed-paths.ts';
+import { changedPathsMax, encodeChangedPaths } from '../model/records/changed-paths.ts';
 import { encodeCommit, type CommitId, type CommitProvenance } from '../model/records/commit.ts';
 import { encodeBranch, encodeCommitEntry, encodeRepo } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';

@@ -4,7 +4,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parseAddress } from '../../src/model/address.ts';
-import { changedPathsProblem, encodeChangedPaths, markOf, mayHaveChanged } from '../../src/model/changed-paths.ts';
+import {
+  changedPathsProblem,
+  encodeChangedPaths,
+  markOf,
+  mayHaveChanged,
+} from '../../src/model/records/changed-paths.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import { traceStore } from '../../src/store/trace.ts';
 import { fileTime } from '../../src/base/file-time.ts';

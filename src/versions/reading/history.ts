@@ -3,7 +3,7 @@
  */
 import { mapOrdered } from '../../base/async.ts';
 import { namesWholeRepo, type Address } from '../../model/address.ts';
-import { markOf, mayHaveChanged } from '../../model/changed-paths.ts';
+import { markOf, mayHaveChanged } from '../../model/records/changed-paths.ts';
 import { parsePath } from '../../model/paths.ts';
 import { resolveVersion } from '../resolve.ts';
 import { rootOf, type BranchHead, type Commit, type IndexedCommit, type Snapshot } from '../snapshot.ts';

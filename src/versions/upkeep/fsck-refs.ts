@@ -1,7 +1,7 @@
 /**
  * Checking a project's refs: repos, branches, commits and operations, and how they fit together.
  */
-import { changedPathsProblem } from '../../model/changed-paths.ts';
+import { changedPathsProblem } from '../../model/records/changed-paths.ts';
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { loadOrdered, type Decoded, type Summary, type Within } from '../../model/ordered-format.ts';
 import { pathKeyProblem } from '../../model/path-index.ts';

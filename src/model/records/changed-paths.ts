@@ -2,8 +2,8 @@
  * Which paths a commit changed, in few bytes: an entry of a branch's map of changed paths (FORMAT.md
  * section 6). It may take a path for one that was changed, and never the other way round.
  */
-import { native } from '../base/native.ts';
-import type { CommitId } from './records/commit.ts';
+import { native } from '../../base/native.ts';
+import type { CommitId } from './commit.ts';
 
 /** A commit that changed more has no entry. */
 export const changedPathsMax = 128;
