@@ -20,6 +20,10 @@ import { unversion, versioned } from './writable-store.ts';
 /** Throws `unreachable` when the store does not answer, after what was found out before. */
 export async function* examine(settings: Settings, signal: AbortSignal): AsyncGenerator<Check> {
   yield* examineMachine(settings.home.cache);
+  // What a flag or a variable says, the user sees.
+  const kept = settings.chosen?.filter(({ from }) => from === 'config' || from.startsWith('context ')) ?? [];
+  const words = kept.map(({ name, value, from }) => `${name} ${value} (${from})`);
+  if (words.length > 0) yield { check: 'settings', state: 'ok', value: words.join(', ') };
   const store = await openStore(settings.storeUrl);
   try {
     yield await checked('store', () => lookAtHeader(settings, store));

@@ -1,5 +1,6 @@
 /**
- * What the user has chosen: flags over environment over defaults. The only room below the
+ * What the user has chosen: flags over the environment, over the context in use, over the settings of this
+ * machine, over defaults. The only room below the
  * command line that knows environment variables.
  */
 import { statSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { utf8Path } from '../base/utf8-path.ts';
+import { readContext, readSetting, type Context, type SettingName } from '../local/config.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
 import { isS3 } from '../store/s3/url.ts';
@@ -28,10 +30,24 @@ export interface Settings {
   readonly singleWriter?: boolean;
   /** Where the Docker engine is, when it is not where it usually is. */
   readonly docker?: string | undefined;
+  /** As text: how much a mount may keep on disk and in memory, where no option says so. */
+  readonly cacheSize?: string | undefined;
+  readonly memory?: string | undefined;
+  /** Where each setting comes from. */
+  readonly chosen?: readonly Chosen[];
   /** Folders and files with the user's credentials, there or not: commands of pipelines must not see them. */
   readonly credentials?: readonly string[];
   /** What commands of the process executor begin with. */
   readonly commandEnvironment?: Readonly<Record<string, string>>;
+}
+
+/** The value of a setting, and what has given it. */
+export interface Chosen {
+  readonly name: SettingName;
+  /** Absent where nothing has. */
+  readonly value: string | undefined;
+  /** `--store`, `PACH_STORE`, `context prod`, `config` or `default`. */
+  readonly from: string;
 }
 
 export interface Flags {
@@ -48,10 +64,13 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     // Mostly an unset variable of a shell: the user did not mean the default store.
     throw new PachError('usage', { what: '--store', why: 'its value is empty' });
   }
-  const named = flags.store ?? environment['PACH_STORE'];
-  const project = flags.project ?? (environment['PACH_PROJECT'] || 'default');
+  const user = environment['USER'] || environment['LOGNAME'] || systemUser();
+  const choice = choiceOf(home, flags, environment);
+  const store = choice('store', home.store);
+  const project = choice('project', 'default').value as string;
   checkName('project', project);
-  const storeUrl = utf8Path(named || home.store);
+  const author = choice('author', user ?? `uid-${process.getuid?.()}`);
+  const storeUrl = utf8Path(store.value as string);
   if (flags.singleWriter === true && !isS3(storeUrl)) {
     throw new PachError('usage', {
       what: `--single-writer with the store ${storeUrl}`,
@@ -59,14 +78,17 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
       next: 'leave out --single-writer',
     });
   }
-  const user = environment['USER'] || environment['LOGNAME'] || systemUser();
+  const [cacheSize, memory] = [choice('cache-size', undefined), choice('memory', undefined)];
   return {
     home,
     homeNote,
     storeUrl,
-    defaultStore: !named,
+    defaultStore: store.from === 'default',
     project,
-    author: environment['PACH_AUTHOR'] || (user ?? `uid-${process.getuid?.()}`),
+    author: author.value as string,
+    cacheSize: cacheSize.value,
+    memory: memory.value,
+    chosen: [store, choice('project', 'default'), author, cacheSize, memory, choice('context', undefined)],
     user: user ?? String(process.getuid?.()),
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
@@ -76,6 +98,36 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
       HOME: maybeUserHome() ?? '/',
       LANG: environment['LANG'] || 'C.UTF-8',
     },
+  };
+}
+
+const variables: Partial<Record<SettingName, string>> = {
+  store: 'PACH_STORE',
+  project: 'PACH_PROJECT',
+  author: 'PACH_AUTHOR',
+};
+
+/** Looks settings up, each where it may be, in order of precedence. */
+function choiceOf(
+  home: Home,
+  flags: Flags,
+  environment: Environment,
+): (name: SettingName, otherwise: string | undefined) => Chosen {
+  const given: Partial<Record<SettingName, string | undefined>> = { store: flags.store, project: flags.project };
+  const inUse = readSetting(home, 'context');
+  let context: Context | undefined;
+  return (name, otherwise) => {
+    if (given[name] !== undefined) return { name, value: given[name], from: `--${name}` };
+    const variable = variables[name];
+    const value = variable && environment[variable];
+    if (variable && value) return { name, value, from: variable };
+    if (inUse !== undefined && (name === 'store' || name === 'project')) {
+      context ??= readContext(home, inUse);
+      return { name, value: context[name], from: `context ${inUse}` };
+    }
+    const set = readSetting(home, name);
+    if (set !== undefined) return { name, value: set, from: 'config' };
+    return { name, value: otherwise, from: 'default' };
   };
 }
 

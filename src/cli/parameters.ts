@@ -15,6 +15,7 @@ export type Kind =
   | 'pipeline'
   | 'job'
   | 'operation'
+  | 'context'
   | 'mountpoint'
   | 'local';
 

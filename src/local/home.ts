@@ -8,7 +8,20 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { checkFolder, checkPart, claimFolder, makeBelow, type FolderKind } from './own-folder.ts';
 
-const names = new Set(['store', 'mounts', 'cache', 'probed', 'seen', 'run', 'logs', 'secrets', 'out', 'bisect']);
+const names = new Set([
+  'store',
+  'mounts',
+  'cache',
+  'probed',
+  'seen',
+  'run',
+  'logs',
+  'secrets',
+  'out',
+  'bisect',
+  'config',
+  'contexts',
+]);
 
 export const homeKind: FolderKind = {
   name: 'PACH_HOME',
@@ -76,6 +89,15 @@ export class Home {
   /** How far searches in histories have come, a folder each. */
   get bisect(): string {
     return join(this.dir, 'bisect');
+  }
+
+  /** Settings of the user, a file each. */
+  get config(): string {
+    return join(this.dir, 'config');
+  }
+
+  get contexts(): string {
+    return join(this.dir, 'contexts');
   }
 
   /** Makes a folder of this state, readable by nobody else. Throws `usage` where something else is in its place. */

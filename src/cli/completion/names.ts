@@ -3,6 +3,7 @@
  */
 import { peek } from '../../app/peek.ts';
 import type { Settings } from '../../app/settings.ts';
+import { listContexts } from '../../local/config.ts';
 import { kernelMounts } from '../../local/kernel-mounts.ts';
 import { shortId } from '../../model/ids.ts';
 import { parseAddress } from '../../model/address.ts';
@@ -27,6 +28,7 @@ export async function namesOf(
   opened: () => void,
 ): Promise<string[]> {
   if (kind === 'mountpoint') return ownMounts();
+  if (kind === 'context') return (await listContexts(settings.home)).map(({ name }) => name);
   const at = kind === 'project' ? undefined : /^(([\w-]+)\/)?/.exec(begun);
   const named = at?.[2] === undefined ? settings : { ...settings, project: at[2] };
   await using peeked = await peek(named, opened);

@@ -6,6 +6,16 @@ import { bisectVerb } from '../verbs/bisect.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
 import { copyFileVerb } from '../verbs/copy-file.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb, renameBranchVerb } from '../verbs/branches.ts';
+import {
+  configGetVerb,
+  configListVerb,
+  configSetVerb,
+  configUnsetVerb,
+  contextCreateVerb,
+  contextDeleteVerb,
+  contextListVerb,
+  contextUseVerb,
+} from '../verbs/config.ts';
 import { inspectCommitVerb, listCommitVerb, logVerb } from '../verbs/commits.ts';
 import { globFileVerb, inspectFileVerb, listFileVerb } from '../verbs/files.ts';
 import { explainVerb } from '../verbs/explain.ts';
@@ -144,6 +154,14 @@ export const verbGroups: readonly VerbGroup[] = [
       cacheVerifyVerb,
       cacheClearVerb,
       doctorVerb,
+      configListVerb,
+      configGetVerb,
+      configSetVerb,
+      configUnsetVerb,
+      contextCreateVerb,
+      contextUseVerb,
+      contextListVerb,
+      contextDeleteVerb,
     ],
   },
   { title: 'Help', verbs: [helpVerb(() => firstWords()), completionVerb, versionVerb] },

@@ -68,11 +68,10 @@ export const mountVerb = verb({
       describe: 'Stay in the foreground until the mount ends; Ctrl-C unmounts',
     },
     cache: cacheOption,
-    'cache-size': { ...cacheSizeOption, default: '20GB' },
+    'cache-size': { ...cacheSizeOption, describe: 'Largest size of the disk cache (by default 20GB)' },
     memory: {
       type: 'text',
-      default: '256MB',
-      describe: 'Most memory to use for data that is read',
+      describe: 'Most memory to use for data that is read (by default 256MB)',
     },
     prefetch: {
       type: 'text',
@@ -110,9 +109,9 @@ export const mountVerb = verb({
       ...whereOf(settings),
       mountpoint,
       sources: sources.map((source) => source.replace(/\+r$/, '')),
-      memoryBytesMax: bytesOf(args.memory, '--memory'),
+      memoryBytesMax: sizeOf(args.memory, '--memory', settings.memory ?? '256MB'),
       cacheDir: args.cache && resolve(utf8Path(args.cache)),
-      cacheBytesMax: bytesOf(args['cache-size'], '--cache-size'),
+      cacheBytesMax: sizeOf(args['cache-size'], '--cache-size', settings.cacheSize ?? '20GB'),
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
       keepsFirstReads: !isDatum,
@@ -136,6 +135,11 @@ export const mountVerb = verb({
     return ended;
   },
 });
+
+/** The size that an option says, or else a setting of this machine. */
+function sizeOf(given: string | undefined, option: string, otherwise: string): number {
+  return given === undefined ? bytesOf(otherwise, `the setting ${option.slice(2)}`) : bytesOf(given, option);
+}
 
 function prefetchOf(text: string): number | undefined {
   if (text === 'auto') return undefined;
