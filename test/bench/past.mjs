@@ -1,12 +1,14 @@
 /**
  * The works of history: where something came from, when it went wrong, and taking it back.
- * PARTS=lineage measures only that.
+ * PARTS=lineage or PARTS=searches measures only that.
  */
 import { askLineage, limits as ofLineage } from './lineage.mjs';
 import { Samples } from './rows.mjs';
+import { askSearches, limits as ofSearches } from './searching.mjs';
 
 const parts = {
   lineage: { ask: askLineage, limits: ofLineage },
+  searches: { ask: askSearches, limits: ofSearches },
 };
 const wanted = (process.env['PARTS'] || Object.keys(parts).join()).split(',');
 const chosen = Object.entries(parts).filter(([name]) => wanted.includes(name));
