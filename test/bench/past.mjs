@@ -1,14 +1,16 @@
 /**
  * The works of history: where something came from, when it went wrong, and taking it back.
- * PARTS=lineage or PARTS=searches measures only that.
+ * PARTS=lineage, PARTS=searches or PARTS=undo measures only that.
  */
 import { askLineage, limits as ofLineage } from './lineage.mjs';
 import { Samples } from './rows.mjs';
 import { askSearches, limits as ofSearches } from './searching.mjs';
+import { askUndo, limits as ofUndo } from './undo.mjs';
 
 const parts = {
   lineage: { ask: askLineage, limits: ofLineage },
   searches: { ask: askSearches, limits: ofSearches },
+  undo: { ask: askUndo, limits: ofUndo },
 };
 const wanted = (process.env['PARTS'] || Object.keys(parts).join()).split(',');
 const chosen = Object.entries(parts).filter(([name]) => wanted.includes(name));
