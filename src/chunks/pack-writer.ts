@@ -10,7 +10,7 @@ import { indexOf, packHeader, packHeaderBytes, packIndex, type PackEntry, type P
 
 /** Codec 0: the plain bytes follow. */
 const plainCodec = Buffer.from([0]);
-const packBytesTarget = 24 * 1024 * 1024;
+const packBytesTarget = 26 * 1024 * 1024;
 const uploadsMax = 2;
 
 /** A pack that was stored. */
