@@ -1,7 +1,8 @@
 /**
  * Recognizes how a file is read, and says what to fetch ahead. A sequential reader gets a window ahead,
  * which doubles when the reader had to wait. One who goes backwards, or takes pieces at a fixed
- * distance, gets the next pieces, twice as many each time. Random reads get nothing.
+ * distance, gets the next pieces, twice as many each time. Random reads get nothing, until a good part of
+ * the file was asked for by them: then their surroundings come, too.
  */
 
 interface Stream {
@@ -24,6 +25,8 @@ interface Jumps {
   stride: number;
   /** Pieces fetched ahead at once; 0 until two distances were alike. */
   count: number;
+  /** Bytes of reads that had to wait and were part of nothing. */
+  scattered: number;
 }
 
 export interface Range {
@@ -50,6 +53,10 @@ const jumpsFirst = 2;
 const jumpsMax = 64;
 /** A backward reader waits about once for each chunk, which is no longer than this. */
 const backBytesMax = 4 * mebibyte;
+/** Who has waited for such a part of a file at random, each time for a chunk that is longer, reads all of it. */
+const scatteredPart = 1 / 16;
+/** What is fetched around a read at random then. */
+const aroundBytes = 8 * mebibyte;
 /** Streams that fetched ahead within this time share the window. */
 const activeMs = 1000;
 
@@ -78,7 +85,7 @@ export class Readahead {
    */
   next(file: number, offset: number, length: number, size: number, waits = true): Ahead | undefined {
     if (this.windowBytesMax === 0 || size <= length) return undefined;
-    const reads = this.files.get(file) ?? { streams: [], jumps: { last: -1, stride: 0, count: 0 } };
+    const reads = this.files.get(file) ?? { streams: [], jumps: { last: -1, stride: 0, count: 0, scattered: 0 } };
     this.files.delete(file);
     this.files.set(file, reads);
     const [oldest] = this.files.keys();
@@ -95,6 +102,7 @@ export class Readahead {
     streams.push({ next: end, fetched: end, window, growsAt: end + window / 2, asked: -Infinity });
     if (streams.length > streamsMax) streams.shift();
     const ranges = waits ? jump(reads.jumps, { offset, length }, size, this.windowShare()) : [];
+    if (waits && ranges.length === 0) ranges.push(...around(reads.jumps, { offset, length }, size));
     return ranges.length > 0 ? { ranges, mark: undefined } : undefined;
   }
 
@@ -158,6 +166,14 @@ function jump(jumps: Jumps, { offset, length }: Range, size: number, window: num
     length,
   }));
   return ranges.filter((range) => range.offset >= 0 && range.offset < size);
+}
+
+/** What lies around a read that is part of nothing, once all of the file is worth fetching. */
+function around(jumps: Jumps, { offset, length }: Range, size: number): Range[] {
+  jumps.scattered += length;
+  if (jumps.scattered < size * scatteredPart) return [];
+  const from = Math.floor(offset / aroundBytes) * aroundBytes;
+  return [{ offset: from, length: Math.min(aroundBytes, size - from) }];
 }
 
 function isBack(distance: number): boolean {

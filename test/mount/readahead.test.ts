@@ -184,3 +184,17 @@ test('off is off', () => {
   const reader = new Reader(new Readahead(0));
   for (let at = 0; at < 64; at += 1) expect(reader.read(at * mebibyte, mebibyte)).toBe(0);
 });
+
+test('who has waited for a sixteenth of a file at random gets what lies around his reads', () => {
+  const reader = new Reader(new Readahead(64 * mebibyte));
+  const random = numbers(11);
+  const blocks = Array.from({ length: 4096 }, (_, n) => ({ n, by: random() })).toSorted((a, b) => a.by - b.by);
+  const off = new Reader(new Readahead(0));
+  for (const { n } of blocks) {
+    const beside = reader.read((n * mebibyte) / 4, mebibyte / 4);
+    expect(beside > 0 && reader.waits < 200).toBe(false);
+    expect(off.read((n * mebibyte) / 4, mebibyte / 4)).toBe(0);
+  }
+  // A request for each eighth mebibyte, at most, beside those.
+  expect(reader.waits).toBeLessThanOrEqual(256 + 128);
+});
