@@ -8,7 +8,7 @@ import { checkout, run } from './place.mjs';
 
 /** @typedef {Record<string, string>} Env */
 /** @typedef {'root' | 'user'} Who */
-/** @typedef {{ env: Env, source: string, who?: Who }} What source: a repo */
+/** @typedef {{ env: Env, source: string, who?: Who, options?: readonly string[] }} What source: a repo; options: of `pach mount` */
 
 /** `nobody`: fusermount3 wants a user with a name. */
 const userId = 65534;
@@ -83,12 +83,12 @@ export class Ours {
   }
 
   /** Runs `use` while it is mounted. @param {What} what @param {(mounted: Mounted) => Promise<void>} use */
-  async mounted({ env, source, who = 'root' }, use) {
+  async mounted({ env, source, who = 'root', options = [] }, use) {
     // Two at once must not share a mountpoint.
     const mountpoint = this.place.folder(`mnt${this.#mounts++}`);
     if (who === 'user') await run(['chown', String(userId), mountpoint]);
     const mounted = new Mounted({ path: join(mountpoint, source), mountpoint, env, who });
-    await mounted.pach(['mount', source, mountpoint]);
+    await mounted.pach(['mount', ...options, source, mountpoint]);
     try {
       await use(mounted);
       this.peakMiB = Math.max(this.peakMiB, await mounted.peakMiB());

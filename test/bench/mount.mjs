@@ -13,6 +13,7 @@ import { fileMiB, limits as ofSequential, readFromFolder, readFromS3 } from './m
 import { Servers } from './mount-servers.mjs';
 import { limits as ofShared, readTogether } from './mount-shared.mjs';
 import { limits as ofSmall, readFar, readSmallNear, storeSmall } from './mount-small.mjs';
+import { limits as ofTraining, train } from './mount-training.mjs';
 import { pach, run } from './place.mjs';
 import { Samples } from './rows.mjs';
 
@@ -25,6 +26,7 @@ const all = {
   random: ofRandom,
   shared: ofShared,
   small: ofSmall,
+  training: ofTraining,
 };
 const chosen = (process.env['PARTS'] || Object.keys(all).join()).split(',');
 /** @param {string[]} names */
@@ -82,6 +84,10 @@ async function measureS3(bench, plain) {
     say('S3 with a delay');
     await readFar(bench, peers);
   }
+  if (wants('training')) {
+    say('training: blocks at random, S3');
+    await train(bench, peers, plain);
+  }
 }
 
 /** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
@@ -90,7 +96,7 @@ export async function measureMount(place, say) {
   const ours = new Ours(place);
   const bench = { place, ours, servers: new Servers(place), samples, say };
   await measureFolders(bench);
-  if (wants('sequential', 'random', 'shared', 'small')) {
+  if (wants('sequential', 'random', 'shared', 'small', 'training')) {
     const plain = join(place.dir, 'big');
     await writeRandomFile(plain, fileMiB * mebibyte, 1);
     if (wants('sequential')) {
