@@ -4,7 +4,13 @@ import { defineConfig } from 'vitest/config';
 const everything = 'test/**/*.test.ts';
 const long = 'test/long/**/*.test.ts';
 /** Files that do more of everything in `--mode long`. */
-const more = ['append', 'gc-races', 'scale'].map((name) => `test/versions/${name}.test.ts`);
+const more = [
+  'cli/{dev,own-folders,shared-store,verbs}',
+  'execution/session',
+  'mount/first-reads',
+  'pipelines/{cli-datum-mount,cli-debug,cli-failing}',
+  'versions/{append,gc-races,scale}',
+].map((name) => `test/${name}.test.ts`);
 const layers = 'test/tidy.test.ts';
 
 /** `vitest run` takes all tests but the long ones, `--mode long` those, `--mode check` the layers, `--mode again` what a test runs. */
@@ -18,7 +24,7 @@ export default defineConfig(({ mode }) => ({
         : ['test/support/global-setup.ts'],
     pool: 'forks',
     // More than there are cores: much of the time is spent waiting.
-    maxWorkers: mode === 'long' ? 1 : 4,
+    maxWorkers: mode === 'long' ? 1 : 5,
     testTimeout: mode === 'long' ? 1_800_000 : 180_000,
     hookTimeout: 120_000,
   },

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { linesOf, PipelinePlace } from '../pipelines/cli-world.ts';
 import { busyboxImage, dockerForTests, type TestEngine } from '../support/docker.ts';
+import { isLong } from '../support/long.ts';
 import type { Who } from '../support/place.ts';
 import { Dev, type DevLine } from './dev-loop.ts';
 
@@ -59,12 +60,8 @@ function processesWith(word: string): string[] {
 const branch = `dev-${userInfo().username}`;
 const ways: [Who, string][] = [
   ['user', 'process'],
-  ...(isRoot
-    ? ([
-        ['root', 'process'],
-        ['root', 'docker'],
-      ] as [Who, string][])
-    : []),
+  ...(isRoot ? ([['root', 'docker']] as [Who, string][]) : []),
+  ...(isRoot && isLong ? ([['root', 'process']] as [Who, string][]) : []),
 ];
 
 describe.each(ways)('as %s, executor %s', (who, executor) => {

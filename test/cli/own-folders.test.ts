@@ -8,6 +8,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { isLong } from '../support/long.ts';
 import { Place, type Result, type Who } from '../support/place.ts';
 
 /** A folder of the user's, whose names are such as pach gives, too. */
@@ -31,7 +32,7 @@ async function refused(there: Place, command: string, said: RegExp): Promise<voi
   await there.must(untouched);
 }
 
-describe.each<Who>(['root', 'user'])('as %s', (who) => {
+describe.each<Who>(isLong ? ['root', 'user'] : ['root'])('as %s', (who) => {
   test('a cache folder that pach did not make is refused', async () => {
     expect.hasAssertions();
     await using there = await place(who);

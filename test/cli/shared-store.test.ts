@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import type { Check } from '../../src/store/check.ts';
+import { isLong } from '../support/long.ts';
 import { Place, type Result } from '../support/place.ts';
 
 const group = 41100;
@@ -63,10 +64,12 @@ const spec = JSON.stringify({
   input: { pfs: { repo: 'data', glob: '/*' } },
 });
 
-test.each([
+const orders = [
   ['022', '002'],
   ['002', '022'],
-])(
+] as const;
+
+test.each(isLong ? orders : orders.slice(0, 1))(
   'members with umask %s and %s put, mount, run, gc, purge and fsck in one store',
   async (first, second) => {
     await using team = await Team.make();

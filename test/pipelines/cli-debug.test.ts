@@ -5,6 +5,7 @@ import { chmod } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage, dockerForTests, scratchImage, type TestEngine } from '../support/docker.ts';
+import { isLong } from '../support/long.ts';
 import type { Result, Who } from '../support/place.ts';
 import { PipelinePlace } from './cli-world.ts';
 
@@ -22,10 +23,7 @@ beforeAll(async () => {
 });
 
 type Way = [Who, 'process' | 'docker'];
-const asRoot: Way[] = [
-  ['root', 'process'],
-  ['root', 'docker'],
-];
+const asRoot: Way[] = [['root', 'docker'], ...(isLong ? ([['root', 'process']] as Way[]) : [])];
 const ways: Way[] = [['user', 'process'], ...(isRoot ? asRoot : [])];
 
 async function containers(): Promise<object[]> {
