@@ -11,7 +11,8 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const pollMs = 20;
-const lookedAtLast = 30_000;
+/** Long: a machine may be busy with the tests beside this one. */
+const lookedAtLast = 90_000;
 
 export interface TerminalOptions {
   readonly env?: NodeJS.ProcessEnv;
