@@ -123,7 +123,12 @@ export async function forgetProvenance(change: Change, repo: string): Promise<vo
   for await (const { key } of snapshot.items(declaredPrefix(repo))) change.delete(key);
 }
 
-async function refuseCycle(snapshot: Snapshot, commit: Commit, from: CommitProvenance): Promise<void> {
+/** Throws `conflict` where `from` was made of the commit that is to be made of it. */
+export async function refuseCycle(
+  snapshot: Snapshot,
+  commit: Pick<Commit, 'repo' | 'id'>,
+  from: CommitProvenance,
+): Promise<void> {
   const cycle = new PachError('conflict', {
     what: `${commit.repo}@${commit.id}`,
     why: `${from.repo}@${from.commit} was made of it, so it can't have been made of that`,

@@ -37,6 +37,13 @@ async function head(project: Project): Promise<string> {
   return (await project.readHead()).token;
 }
 
+async function declares(project: Project, of: string, from: string): Promise<void> {
+  await project.update('declare', async (change) => {
+    const commit = await resolveCommit(change.snapshot, parseAddress(of));
+    await declare(change, commit, { paths: ['/'], sources: [await madeOf(change.snapshot, parseAddress(from))] });
+  });
+}
+
 const verbs: Readonly<Record<string, (project: Project) => Promise<unknown>>> = {
   'create repo': (project) => createRepo(project, 'images', 'photos'),
   'put that makes a branch': (project) => put(project, 'images', 'master', { '/a': 0, '/b': 2 }),
@@ -165,27 +172,40 @@ test('what was declared of a commit is taken back, and stays with a commit that 
   const { project } = await makeTestProject();
   await put(project, 'data', 'master', { '/raw': 0 });
   await createRepo(project, 'models', '');
-  const says = async (repo: string, of: string, from: string): Promise<void> => {
-    await project.update(`update commit ${repo}`, async (change) => {
-      const commit = await resolveCommit(change.snapshot, parseAddress(of));
-      await declare(change, commit, { paths: ['/'], sources: [await madeOf(change.snapshot, parseAddress(from))] });
-    });
-  };
   const id = await put(project, 'models', 'master', { '/m': 1 });
   const made = await lastOperation(project);
   const before = await refsOf(project);
-  await says('models', 'models@master', 'data@master');
+  await declares(project, 'models@master', 'data@master');
   expect(await refsOf(project)).not.toEqual(before);
   expect((await takeBack(project)).changes).toMatchObject([{ kind: 'declarations', name: 'models', count: 1 }]);
   expect(await refsOf(project)).toEqual(before);
   await redo(project);
   // What another commit is said to be made of stays, with what is said of it.
   await put(project, 'data', 'cards', { '/card': 1 });
-  await says('data', 'data@cards', 'models@master');
+  await declares(project, 'data@cards', 'models@master');
   await takeBack(project, made.id);
   expect(await refsOf(project, 'branch/models')).toEqual({});
   const kept = Object.keys(await refsOf(project, 'commit/models', 'declared/models', 'used'));
   expect(kept.filter((key) => key.includes(id))).toHaveLength(4);
+  await expectSound(project);
+});
+
+test('an undo makes no cycle of what was declared, and keeps a commit of which something is said', async () => {
+  const { project } = await makeTestProject();
+  await put(project, 'data', 'one', { '/a': 0 });
+  const id = await put(project, 'data', 'two', { '/b': 1 });
+  const made = await lastOperation(project);
+  await declares(project, 'data@two', 'data@one');
+  await takeBack(project, made.id);
+  expect(await refsOf(project, 'commit')).toHaveProperty(`commit/data/${id}`);
+  await redo(project);
+  await takeBack(project, (await operations(project)).find(({ what }) => what === 'declare')?.id);
+  const undone = await lastOperation(project);
+  await declares(project, 'data@one', 'data@two');
+  await expect(takeBack(project, undone.id)).rejects.toMatchObject({
+    code: 'conflict',
+    why: expect.stringContaining('was made of it'),
+  });
   await expectSound(project);
 });
 
@@ -288,10 +308,11 @@ test('of several undos of one operation at once, beside puts and collections, on
   await put(project, 'data', 'master', { '/b': 0 });
   const last = await lastOperation(project);
   const writers = [0, 1, 2].map(async (n) => {
-    const other = openTestProject(inner);
+    const other = asAuthor(project, 'bob');
     for (let times = 0; times < 4; times += 1) await put(other, 'data', `side${n}`, { [`/${times}`]: times });
   });
-  const undos = [0, 1, 2].map(() => takeBack(openTestProject(inner), last.id));
+  // Who named none meant the one that was the last when they asked.
+  const undos = [undefined, undefined, last.id].map((id) => takeBack(openTestProject(inner), id));
   const results = await Promise.allSettled([...undos, ...writers, collect(openTestProject(inner), 3_600_000)]);
   const late = { code: 'conflict', why: expect.stringContaining('taken back already') };
   const refused = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));

@@ -7,8 +7,10 @@ import type { Change } from '../change.ts';
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { OrderedReader } from '../../model/ordered.ts';
 import { diffOrdered, sameItem, type Difference } from '../../model/ordered-diff.ts';
+import type { CommitId } from '../../model/records/commit.ts';
+import { decodeDeclared } from '../../model/records/declared.ts';
 import { decodeRepo, encodeCommitEntry } from '../../model/records/refs.ts';
-import { forgetProvenance } from '../provenance.ts';
+import { forgetProvenance, refuseCycle } from '../provenance.ts';
 import { branchKey, commitKey, kindOf, lastPart, nameOf, pipelineKey, repoKey } from '../ref-keys.ts';
 import { branchOf, Snapshot, type Branch } from '../snapshot.ts';
 import type { LaterChanges } from './later.ts';
@@ -46,6 +48,7 @@ export class Inverse {
       for (const key of this.keysOf(kind, 'set')) await this.checkRepo(key);
     }
     for (const key of this.keysOf('branch', 'set')) await this.addCommits(key);
+    for (const key of this.keysOf('declared', 'set')) await this.checkDeclared(key);
   }
 
   /** Keys of a kind that this change sets or removes. */
@@ -123,6 +126,14 @@ export class Inverse {
     const [item, before] = await Promise.all([this.change.item(repoKey(repo)), this.before.maybeRepo(repo)]);
     if (item && (!before || decodeRepo(item.value).created === before.created)) return;
     throw await this.later.blocked(`repo ${repo}`, repoKey(repo));
+  }
+
+  /** The opposite may have been declared meanwhile. */
+  private async checkDeclared(key: Buffer): Promise<void> {
+    const { edits, snapshot } = this.change;
+    const commit = { repo: nameOf(key), id: lastPart(key) as CommitId };
+    const { declarations } = decodeDeclared((edits.get(key.toString('latin1')) as MapItem).value);
+    for (const { from } of declarations) await refuseCycle(snapshot, commit, from);
   }
 
   /** A branch that comes back brings those of its commits along that are not there any more. */

@@ -34,6 +34,10 @@ export class NeededCommits {
     }
     if (this.leaving.size === 0) return;
     await this.keepOnBranches();
+    // Of these somebody has said since what they were made of.
+    for (const commit of this.leaving.values()) {
+      if (await change.item(declaredKey(commit))) this.stays(commit.repo, commit.id);
+    }
     for await (const item of this.added('commit/')) {
       const [ref] = item.refs;
       if (!ref || this.leaving.has(item.key.toString('latin1'))) continue;
