@@ -61,7 +61,7 @@ export class LineageGraph {
   }
 
   get hasEdges(): boolean {
-    return this.top.ways.size > 0;
+    return this.waysOf(this.top).size > 0;
   }
 
   /** The tree, a line each. */
@@ -69,17 +69,17 @@ export class LineageGraph {
     const lines = [thingText(this.top, id)];
     const shown = new Set([this.top]);
     // Lines that are still to come, the next one last: graphs may be too deep for calls within calls.
-    const waiting = branchesOf(this.top, '').toReversed();
+    const waiting = branchesOf(this.waysOf(this.top), '').toReversed();
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const { node, way, begin, inner } = next;
       if (way) lines.push(begin + howText(way, this.down, id));
       else if (typeof node === 'string') lines.push(begin + node);
       else if (node) {
         const isAgain = shown.has(node);
-        lines.push(`${begin}${thingText(node, id)}${isAgain && node.ways.size > 0 ? ' (as above)' : ''}`);
+        lines.push(`${begin}${thingText(node, id)}${isAgain && this.waysOf(node).size > 0 ? ' (as above)' : ''}`);
         if (isAgain) continue;
         shown.add(node);
-        waiting.push(...branchesOf(node, inner).toReversed());
+        waiting.push(...branchesOf(this.waysOf(node), inner).toReversed());
       }
     }
     return lines;
@@ -106,6 +106,11 @@ export class LineageGraph {
     return { nodes, edges };
   }
 
+  /** Of paths of which nothing is known any more, those of all of the commit. */
+  private waysOf({ repo, commit, ways }: Node): Node['ways'] {
+    return ways.size > 0 ? ways : (this.nodes.get(`${repo}@${commit}`)?.ways ?? ways);
+  }
+
   private node({ repo, commit, path }: Thing): Node {
     const key = `${repo}@${commit}${path === undefined ? '' : ':'}`;
     let node = this.nodes.get(key);
@@ -124,7 +129,7 @@ interface Branch {
 }
 
 /** The lines below a node, but for those below its ends. */
-function branchesOf({ ways }: Node, indent: string): Branch[] {
+function branchesOf(ways: Node['ways'], indent: string): Branch[] {
   return marked([...ways.values()], indent).flatMap(({ item: way, begin, inner }) => [
     { begin, inner, way },
     ...marked(foldedEnds(way.ends), inner).map(({ item: node, ...marks }) => ({ node, ...marks })),

@@ -99,8 +99,12 @@ test('one path costs a few reads, and a job stores what changed of its index', a
     changed.push(key.subarray(0, -17).toString('latin1').replaceAll('\0', '.'));
   }
   expect(changed).toEqual(['\u0001/data/g', '\u0002../g']);
+  await world.commit('data', { ...files, f0007: 'changed' });
+  await world.run('p');
+  const shrunk = await jobOf(project, await headOf(project, 'p'));
+  expect((await storedPaths(await project.snapshot(), shrunk))?.hash).toEqual(now?.hash);
   const [up, down] = [
-    { repo: 'p', commit: last.id, path: '/data/f0099' },
+    { repo: 'p', commit: shrunk.id, path: '/data/f0099' },
     { repo: 'data', commit: await headOf(project, 'data'), path: '/f0099' },
   ];
   for (const start of [up, down]) {
