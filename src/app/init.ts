@@ -103,7 +103,10 @@ const notebookBytesMax = 256 * 1024 * 1024;
 
 async function notebookText(path: string): Promise<string> {
   try {
-    const { size } = await stat(path);
+    const found = await stat(path);
+    // Reading a pipe may never end, and reading a device does not.
+    if (!found.isFile()) throw new PachError('usage', { what: path, why: 'it is not a file' });
+    const { size } = found;
     if (size > notebookBytesMax) {
       throw new PachError('usage', {
         what: path,

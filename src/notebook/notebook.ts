@@ -3,6 +3,7 @@
  * and what of them is no Python.
  */
 import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { LineState } from './python.ts';
 
 export interface Cell {
@@ -52,18 +53,15 @@ interface RawNotebook {
 /** Reads the text of a notebook; `what` names it. Throws `usage` for what is none, `unsupported` for other languages and formats. */
 export function parseNotebook(text: string, what: string): Notebook {
   const raw = rawOf(text, what);
-  if (raw.nbformat !== 4 || !Array.isArray(raw.cells)) {
-    throw new PachError(typeof raw.nbformat === 'number' ? 'unsupported' : 'usage', {
+  if (typeof raw.nbformat === 'number' && raw.nbformat !== 4) {
+    throw new PachError('unsupported', {
       what,
-      why:
-        typeof raw.nbformat === 'number'
-          ? `it has notebook format ${raw.nbformat}, and pach reads 4`
-          : 'it is no notebook',
-      next:
-        typeof raw.nbformat === 'number'
-          ? `jupyter nbconvert --to notebook --inplace ${what}`
-          : 'pach init --from analysis.ipynb',
+      why: `it has notebook format ${raw.nbformat}, and pach reads 4`,
+      next: `jupyter nbconvert --to notebook --inplace ${shellWord(what)}`,
     });
+  }
+  if (raw.nbformat !== 4 || !Array.isArray(raw.cells)) {
+    throw new PachError('usage', { what, why: 'it is no notebook', next: 'pach init --from analysis.ipynb' });
   }
   const { language_info: info, kernelspec } = raw.metadata ?? {};
   const language = info?.name ?? kernelspec?.language ?? 'python';
@@ -107,11 +105,19 @@ function textOf(source: unknown): string {
 }
 
 function headingsOf(source: string, before: number): Heading[] {
-  return [...source.matchAll(/^(#{1,6})\s+(.+?)\s*#*$/gm)].map(([, marks = '', text = '']) => ({
+  const found = [...source.matchAll(/^(#{1,6})[ \t]+(\S.*)$/gm)].map(([, marks = '', text = '']) => ({
     before,
     level: marks.length,
-    text,
+    text: withoutClosing(text.trimEnd()),
   }));
+  return found.filter(({ text }) => text !== '');
+}
+
+/** A heading may be closed by as many # as anybody likes. Not by a pattern: it would try each of them as the first. */
+function withoutClosing(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === '#') end -= 1;
+  return text.slice(0, end).trimEnd();
 }
 
 /** Cell magics that run the cell's own Python. */

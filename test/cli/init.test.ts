@@ -109,9 +109,13 @@ test('what can not be written is said, and what was written goes again', async (
 });
 
 test('what can not be converted is refused by name', async () => {
+  await place.must('mkfifo fifo.ipynb; ln -s /dev/zero zero.ipynb');
   await writeFile(join(place.dir, 'old.ipynb'), '{"nbformat": 3, "worksheets": []}');
   for (const [words, status, said] of [
     ['--from absent.ipynb', 3, 'absent.ipynb: there is no such file'],
+    // Neither ends when it is read.
+    ['--from fifo.ipynb', 2, 'fifo.ipynb: it is not a file'],
+    ['--from zero.ipynb', 2, 'zero.ipynb: it is not a file'],
     ['--from old.ipynb', 1, 'it has notebook format 3'],
     ['--split', 2, '--split: it needs a notebook'],
     ["'a b'", 2, 'a pipeline has a name of letters'],

@@ -239,10 +239,22 @@ test('a chain hands on what later stages use, and reads files where an earlier o
   expect(script(tagged, '2-two')).toContain('# b\n');
 });
 
+test('headings of any length are read, whatever closes them', () => {
+  const marks = '#'.repeat(100_000);
+  const source = `# One ##\n## a${' '.repeat(100_000)}b\n### ${marks} c\n#no heading\n## ${marks}`;
+  const { headings } = parseNotebook(JSON.stringify({ nbformat: 4, cells: [{ cell_type: 'markdown', source }] }), 'x');
+  expect(headings.map(({ level, text }) => [level, text.length])).toEqual([
+    [1, 3],
+    [2, 100_002],
+    [3, 100_002],
+  ]);
+});
+
 test('what is no notebook, another language and another format are refused by name', () => {
   const refused = (text: string) => () => parseNotebook(text, 'x.ipynb');
   expect(refused('{')).toThrow('x.ipynb: it is no notebook: not JSON');
   expect(refused('[]')).toThrow('x.ipynb: it is no notebook');
+  expect(refused('{"nbformat": 4, "cells": 5}')).toThrow('x.ipynb: it is no notebook');
   expect(refused('{"nbformat": 3, "worksheets": []}')).toThrow('it has notebook format 3, and pach reads 4');
   const inR = { nbformat: 4, cells: [], metadata: { kernelspec: { language: 'R' } } };
   expect(refused(JSON.stringify(inR))).toThrow('it is written in "R", and only Python can be converted');
