@@ -97,6 +97,7 @@ void Session::Finish() {
   ReadReports();
   if (report_ && report_->what == Report::kBroken) throw Failure{0, report_->why};
   ReadLog(true);
+  ports_.Close();
   const bool too_much = BytesBelow(output_, run.plan.output_bytes_max) > run.plan.output_bytes_max;
   const auto [kind, value] = Outcome(too_much);
   const std::string why = kind == Kind::kNotStarted ? report_->why : "";

@@ -11,7 +11,7 @@ constexpr uint8_t kVersion = 1;
 constexpr size_t kFrameBytesMax = 64u << 20, kTextBytesMax = 1u << 20, kItemsMax = 65536;
 constexpr size_t kLogBytesMax = 65536;
 
-enum Type : uint8_t { kSetup = 1, kRun = 2, kKill = 3, kDatum = 4, kHold = 5, kInput = 6, kInputEnd = 7, kResize = 8, kReady = 65, kLog = 66, kExit = 67, kNext = 68, kFailure = 69, kHeld = 70, kErrors = 71, kTaken = 72 };
+enum Type : uint8_t { kSetup = 1, kRun = 2, kKill = 3, kDatum = 4, kHold = 5, kInput = 6, kInputEnd = 7, kResize = 8, kConnect = 9, kPortInput = 10, kPortInputEnd = 11, kPortTaken = 12, kReady = 65, kLog = 66, kExit = 67, kNext = 68, kFailure = 69, kHeld = 70, kErrors = 71, kTaken = 72, kConnected = 73, kPortOutput = 74, kPortOutputEnd = 75, kPortInputTaken = 76 };
 
 /** Kinds of exit. */
 enum class Kind : uint8_t { kExit, kSignal, kTimeout, kOutOfMemory, kTooMuchOutput, kTooManyProcesses, kNotStarted, kKilled, kNotStopped };

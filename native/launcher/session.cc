@@ -70,6 +70,8 @@ void Session::Take(uint8_t type, Reader reader) {
     const WindowSize window{reader.U32(), reader.U32()};
     reader.End();
     if (run_ && run_->plan.streams == Streams::kTerminal) Resize(run_->started.log, window);
+  } else if (type >= kConnect && type <= kPortTaken) {
+    ports_.Take(type, reader, run_.has_value());
   } else {
     Malformed();
   }
@@ -80,7 +82,7 @@ void Session::Wait() {
   const bool reads_log = run_ && stream_.queued() < kQueueBytesMax;
   const bool listens = run_ && run_->plan.batching && !run_->client;
   const bool hears = run_ && run_->client && !run_->asked;
-  pollfd waiting[] = {
+  std::vector<pollfd> waiting = {
       {stream_.fd(), static_cast<short>(POLLIN | (stream_.queued() == 0 ? 0 : POLLOUT)), 0},
       {signals_.get(), POLLIN, 0},
       {reads_log ? run_->started.log.get() : -1, POLLIN, 0},
@@ -89,7 +91,10 @@ void Session::Wait() {
       {reads_log ? run_->started.errors.get() : -1, POLLIN, 0},
       {run_ && !run_->waiting.empty() ? run_->started.input.get() : -1, POLLOUT, 0},
   };
-  if (poll(waiting, 7, NextCheckMs()) < 0 && errno != EINTR) throw Failure{errno, "poll"};
+  constexpr size_t kOwn = 7;
+  ports_.Watch(&waiting, reads_log);
+  if (poll(waiting.data(), waiting.size(), NextCheckMs()) < 0 && errno != EINTR) throw Failure{errno, "poll"};
+  ports_.Pass(waiting.data() + kOwn, waiting.size() - kOwn);
   if (waiting[2].revents != 0 || waiting[5].revents != 0) ReadLog(false);
   if (waiting[6].revents != 0) WriteInput();
   if (waiting[3].revents != 0) run_->client.Reset(accept4(next_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC));

@@ -30,6 +30,7 @@
 #include "freeze.h"
 #include "frames.h"
 #include "next.h"
+#include "ports.h"
 #include "stream.h"
 #include "traces.h"
 
@@ -113,6 +114,8 @@ class Session {
   /** What the command's processes told first: why it could not start, or how it ended. */
   std::optional<Report> report_;
   std::optional<Run> run_;
+  /** Connections to the command's ports; none while no command runs. */
+  Ports ports_{&stream_};
 };
 
 }  // namespace launcher

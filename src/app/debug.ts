@@ -12,6 +12,7 @@ import { pastDatum } from '../pipelines/jobs/past-datum.ts';
 import { findPipeline, maybePipeline, readSpec } from '../pipelines/pipelines.ts';
 import { compareOut, type ComparedOutput } from '../results/compare-out.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import { ForwardedPorts, type ForwardedPort } from './forwarded-ports.ts';
 import { executorNames, withBuiltImage, type ExecutorName } from './executors.ts';
 import type { OpenProject } from './open.ts';
 import { RunSession, type RunPipeline, type ShownCode } from './run-session.ts';
@@ -37,6 +38,8 @@ export interface DebugRequest {
     readonly shown: readonly ShownCode[];
   };
   readonly argv: readonly string[];
+  /** Of the command, for a debugger that waits there. */
+  readonly ports: readonly ForwardedPort[];
   /** Called when the command is about to start. */
   connect(): Connection;
   /** Told of what is not as it was for the job. */
@@ -61,6 +64,8 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
   await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax: 0 });
   const watch = { log: (line: string) => request.note(line), signal };
   const spec = await withBuiltImage(session.executor, then.spec, watch);
+  const isShared = executor === 'process' && spec.network !== 'none';
+  await using ports = await ForwardedPorts.open(request.ports, isShared, (line) => request.note(line));
   const pipeline = { ...then, spec };
   for (const line of await differences(snapshot, job, session.executor.fingerprint(spec.transform.image), session)) {
     request.note(line);
@@ -85,6 +90,7 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
       outputBytesMax: spec.devLimits.outputBytesMax,
       log: () => undefined,
       streams: connection.streams,
+      ports,
       signal,
     });
   })();

@@ -7,7 +7,7 @@
  * mounts the binds of a command when it starts. Before `run` resolves, it unmounts them and ends
  * every process that the command left.
  */
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
 import type { ImageBuild } from '../pipelines/spec/spec.ts';
 
@@ -72,6 +72,15 @@ export interface TaskStreams {
   write(bytes: Buffer, to: 'output' | 'errors'): Promise<void>;
 }
 
+/** Connections to ports of a command, at the loopback interface that it sees. */
+export interface TaskPorts {
+  /**
+   * Called when the command starts: from now on each connection, which may close one way, is given to
+   * `relay`, which owns it. Called with undefined when the command has ended: nobody takes any more.
+   */
+  serve(relay: ((connection: Duplex, port: number) => void) | undefined): void;
+}
+
 export interface Task {
   readonly argv: readonly string[];
   readonly stdin?: Buffer | undefined;
@@ -84,6 +93,7 @@ export interface Task {
   log(bytes: Buffer): void;
   /** In place of `stdin` and `log`, which is not called. Not together with `nextDatum`. */
   readonly streams?: TaskStreams | undefined;
+  readonly ports?: TaskPorts | undefined;
   /** Ends the command. */
   readonly signal?: AbortSignal | undefined;
   /**

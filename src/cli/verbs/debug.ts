@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { debugDatum, type Debugged } from '../../app/debug.ts';
 import { executorNames } from '../../app/executors.ts';
+import { portOf } from '../../app/forwarded-ports.ts';
 import { openProject } from '../../app/open.ts';
 import type { ShownCode } from '../../app/run-session.ts';
 import { PachError } from '../../base/errors.ts';
@@ -43,6 +44,10 @@ export const debugVerb = verb({
   examples: [
     ['debug edges', 'A shell where the newest failed datum ran: its /pfs, variables, user, folder and code'],
     ['debug 3f2a 9c01 -- python3 -m pdb /app/main.py', 'Run a command there; its exit code is that of pach'],
+    [
+      'debug edges --port 5678 -- python3 -m debugpy --listen 5678 --wait-for-client /app/main.py',
+      'A debugger of this machine connects to 127.0.0.1:5678',
+    ],
     ['debug edges --code ./src:/app', 'With the files of ./src as they are now, also while you change them'],
   ],
   formats: false,
@@ -55,13 +60,17 @@ export const debugVerb = verb({
     pipeline: { ...pipelineOption, describe: 'The newest failed datum of this pipeline' },
     executor: { type: 'text', choices: executorNames, describe: 'What runs the command, instead of what ran the job' },
     'secrets-from': secretsFromOption,
+    port: {
+      type: 'list',
+      describe: 'A port of the command, for a debugger: 5678, or HERE:THERE; at 127.0.0.1 only',
+    },
     code: {
       type: 'list',
       names: ['local'],
       describe: 'Code instead of that of the job: now (what the pipeline has now), or FROM:TO (a folder, shown at TO)',
     },
   },
-  async run({ job: first, datum: second, pipeline, executor, code, ...more }, { settings, output, signal }) {
+  async run({ job: first, datum: second, pipeline, executor, code, port, ...more }, { settings, output, signal }) {
     const [text, id] = pipeline === undefined ? [first, second] : [pipeline, first];
     if (text === undefined || (pipeline !== undefined && second !== undefined)) {
       throw new PachError('usage', { what: 'debug', why: 'name a job or a pipeline', next: 'pach list job' });
@@ -80,6 +89,7 @@ export const debugVerb = verb({
       secretsFrom: more['secrets-from'],
       code: { isPresent: code.includes(presentCode), shown: code.flatMap(shownCode) },
       argv: isShell ? shell : command,
+      ports: port.map(portOf),
       connect: connectOwn,
       note: (line) => output.note(line),
       signal,

@@ -75,7 +75,7 @@ function liveView(project: Project, secretsFrom: readonly string[], context: Ver
     cwd: process.cwd(),
     async shell(job, datum) {
       await debugVerb
-        .run({ job, datum, code: [], 'secrets-from': secretsFrom }, context)
+        .run({ job, datum, code: [], port: [], 'secrets-from': secretsFrom }, context)
         .catch((error: unknown) => output.error(error));
     },
   });

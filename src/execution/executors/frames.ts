@@ -6,7 +6,20 @@ import { PachError } from '../../base/errors.ts';
 import { nameOfText, textOfName } from '../../model/paths.ts';
 
 /** Types of frames, each way. */
-export const toLauncher = { setup: 1, run: 2, kill: 3, datum: 4, hold: 5, input: 6, inputEnd: 7, resize: 8 } as const;
+export const toLauncher = {
+  setup: 1,
+  run: 2,
+  kill: 3,
+  datum: 4,
+  hold: 5,
+  input: 6,
+  inputEnd: 7,
+  resize: 8,
+  connect: 9,
+  portInput: 10,
+  portInputEnd: 11,
+  portTaken: 12,
+} as const;
 export const fromLauncher = {
   ready: 65,
   log: 66,
@@ -16,6 +29,10 @@ export const fromLauncher = {
   held: 70,
   errors: 71,
   taken: 72,
+  connected: 73,
+  portOutput: 74,
+  portOutputEnd: 75,
+  portInputTaken: 76,
 } as const;
 
 export const protocolVersion = 1;
@@ -122,6 +139,11 @@ export class FrameReader {
 
   text(): string {
     return textOfName(this.take(this.u32()));
+  }
+
+  /** All that is left. */
+  rest(): Buffer {
+    return this.take(this.payload.length - this.offset);
   }
 
   end(): void {

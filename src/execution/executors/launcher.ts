@@ -17,6 +17,7 @@ import {
   toLauncher,
 } from './frames.ts';
 import type { Frame } from './frames.ts';
+import { PortRelay } from './port-relay.ts';
 import { Relay } from './relay.ts';
 
 /** What a launcher with `--namespaces` makes its sandbox of. */
@@ -56,6 +57,8 @@ interface Pending {
   readonly task?: Task;
   /** Of a task with streams. */
   readonly relay?: Relay | undefined;
+  /** Of a task with ports. */
+  readonly ports?: PortRelay | undefined;
   readonly resolve: (exit: Exit | undefined) => void;
   readonly reject: (error: Error) => void;
   /** What `nextDatum` threw: the run rejects with it once the command has ended. */
@@ -174,7 +177,9 @@ export class Launcher implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       this.send(frame);
       const relay = task?.streams && kill && this.relay(task.streams, kill);
-      this.pending = { ...(task && { task }), relay, resolve, reject };
+      const ports = task?.ports && new PortRelay((bytes) => this.send(bytes));
+      this.pending = { ...(task && { task }), relay, ports, resolve, reject };
+      task?.ports?.serve((connection, port) => ports?.accept(connection, port));
     });
   }
 
@@ -221,6 +226,8 @@ export class Launcher implements AsyncDisposable {
       pending.answering = this.answer(pending, reader.u8() === 1).finally(() => delete pending.answering);
     } else if (type === fromLauncher.held && pending.held) {
       pending.held(reader.u8() === 1);
+    } else if (pending.ports?.take(type, reader)) {
+      reader.end();
     } else if (type === fromLauncher.exit && pending.task) {
       this.settle(readExit(reader));
     } else {
@@ -240,6 +247,8 @@ export class Launcher implements AsyncDisposable {
     const { pending } = this;
     this.pending = undefined;
     pending?.held?.(false);
+    pending?.task?.ports?.serve(undefined);
+    pending?.ports?.close();
     await pending?.relay?.close();
     await pending?.answering;
     if (pending) settle(pending);
