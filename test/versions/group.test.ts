@@ -261,7 +261,7 @@ test('packs of a worker that never returns are garbage after the grace period', 
   // More than a pack: what is full is announced in the head as it comes.
   const worker = openTestProject(store);
   const begun = await worker.begin();
-  const bytes = randomBytes(26 << 20);
+  const bytes = randomBytes(30 << 20);
   await withFile(worker, begun.upload, undefined, 'lost', bytes);
   const fresh = async () => (await openTestProject(store).load()).head.indexes.fresh.map(({ id }) => id);
   const before = (await fresh()).length;
