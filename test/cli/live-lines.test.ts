@@ -1,13 +1,19 @@
 /**
  * The live screen as lines, of events as the loop of development tells them.
  */
-import { expect, test } from 'vitest';
+import { PassThrough } from 'node:stream';
+import { expect, test, vi } from 'vitest';
 import { keysOf } from '../../src/cli/live/keys.ts';
 import { liveLines, pastLines } from '../../src/cli/live/lines.ts';
+import { LiveView } from '../../src/cli/live/live-view.ts';
 import type { View } from '../../src/cli/live/rows.ts';
+import type { Terminal } from '../../src/cli/live/screen.ts';
 import { atFirst, next, type LiveEvent, type LiveState } from '../../src/cli/live/state.ts';
 import { widthOf } from '../../src/cli/quote.ts';
+import type { DevEvent } from '../../src/engine/dev-events.ts';
+import type { RunEvent } from '../../src/engine/events.ts';
 import type { JobId } from '../../src/model/records/pipelines.ts';
+import type { Project } from '../../src/versions/project.ts';
 
 const at = new Date(2026, 3, 1, 14, 3, 22).getTime();
 const of = { job: 'aa'.repeat(16) as JobId, pipeline: 'edges', branch: 'dev-ann' };
@@ -397,6 +403,27 @@ test('nothing of a name or a log acts on a terminal, and every line fits, whatev
       }
     }
   }
+});
+
+test('a clock that is set back keeps nothing from being drawn', async () => {
+  const output = Object.assign(new PassThrough(), { columns: 80, rows: 24 });
+  let text = '';
+  output.on('data', (bytes: Buffer) => (text += bytes.toString()));
+  const terminal = { input: Object.assign(new PassThrough(), { isTTY: false }), output } as unknown as Terminal;
+  using live = new LiveView({ terminal, project: {} as Project, color: false, cwd: '/', shell: async () => undefined });
+  for (const event of [watching(), saved('src/main.py'), started, jobStarted]) live.listen(event as DevEvent);
+  await expect.poll(() => text).toContain('0 ran');
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3_600_000);
+  try {
+    live.listen(progress(3, 12, 0) as RunEvent);
+    await expect.poll(() => text).toContain('3 ran, 12 known');
+  } finally {
+    clock.mockRestore();
+  }
+  // Nor does it show a time that went backwards.
+  expect(
+    shown(after(watching(), { ...started, time: at + 3_600_000 }, jobEnded('success', [1, 0, 0]), settled())),
+  ).toContain(' 0.00 s ');
 });
 
 test('keys: letters, arrows in both forms, and nothing of other sequences', () => {

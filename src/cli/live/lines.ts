@@ -74,7 +74,7 @@ function saveRows(state: LiveState, save: Save, view: View): Row[] {
     const running = jobs.find(({ ended }) => !ended);
     parts.push(running ? `running ${harmless(running.pipeline)}` : 'running', counts);
     if (view.now - time >= 1000) parts.splice(1, 0, `${Math.floor((view.now - time) / 1000)} s`);
-  } else parts.push(`${((settled - time) / 1000).toFixed(2)} s`, counts);
+  } else parts.push(`${(Math.max(0, settled - time) / 1000).toFixed(2)} s`, counts);
   const more = save.fileCount > 1 ? ` and ${save.fileCount - 1} more` : '';
   const file = save.files[0] === undefined ? [] : [shownPath(save.files[0], view.cwd) + more];
   const lines = flowed(parts, ' · ', view);

@@ -35,7 +35,8 @@ export class LiveView implements Disposable {
   private readonly screen: Screen;
   private commands: DevCommands | undefined;
   private state: LiveState = atFirst;
-  private drawnAt = 0;
+  /** Of the monotonic clock: one that somebody sets must not keep the screen as it is. */
+  private drawnAt = -drawEveryMs;
   private drawTimer: NodeJS.Timeout | undefined;
   private readonly ticks: NodeJS.Timeout;
   private isOver = false;
@@ -97,7 +98,7 @@ export class LiveView implements Disposable {
       this.comparing.abort();
       this.comparing = new AbortController();
       this.leave(before);
-      this.drawnAt = 0;
+      this.drawnAt = -drawEveryMs;
     }
     this.soon();
   }
@@ -105,7 +106,7 @@ export class LiveView implements Disposable {
   /** Draws now, unless that was just done. */
   private soon(): void {
     if (this.drawTimer) return;
-    const wait = this.drawnAt + drawEveryMs - Date.now();
+    const wait = this.drawnAt + drawEveryMs - performance.now();
     if (wait <= 0) this.draw();
     else this.drawTimer = setTimeout(() => this.draw(), wait);
   }
@@ -113,7 +114,7 @@ export class LiveView implements Disposable {
   private draw(): void {
     clearTimeout(this.drawTimer);
     this.drawTimer = undefined;
-    this.drawnAt = Date.now();
+    this.drawnAt = performance.now();
     this.screen.draw(liveLines(this.state, this.view()));
   }
 
