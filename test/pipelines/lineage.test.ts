@@ -4,7 +4,8 @@
 import { randomBytes } from 'node:crypto';
 import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { BlobReader } from '../../src/cache/blobs.ts';
 import { mapFormat, type MapItem } from '../../src/model/map.ts';
 import { diffOrdered } from '../../src/model/ordered-diff.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
@@ -110,10 +111,13 @@ test('one path costs a few reads, and a job stores what changed of its index', a
   for (const start of [up, down]) {
     const fresh = await openTestProject(store).snapshot();
     counts.reset();
+    using nodes = vi.spyOn(BlobReader.prototype, 'node');
     expect(await ask(fresh, start, { down: start === down })).toMatchObject([
       { from: { repo: 'data', path: '/f0099' }, to: { repo: 'p', path: '/data/f0099' }, kind: 'computed' },
     ]);
     expect(counts.count()).toBeLessThan(20);
+    // A look through all datums takes two nodes for each.
+    expect(nodes.mock.calls.length).toBeLessThan(100);
   }
   expect(errors(await check(store, 1))).toEqual([]);
 });
