@@ -4,19 +4,19 @@
 
 namespace {
 
-constexpr uint8_t kVersion = 1, kTree = 2;
+constexpr uint8_t kVersion = 1, kList = 1, kTree = 2;
 constexpr size_t kHashBytes = 32, kPackBytes = 16, kNameMax = 255, kInlineMax = 128;
-constexpr uint64_t kPackMax = 64 << 20, kPackHeader = 8, kChunkMax = 4 << 20, kEntriesMax = 2048;
+constexpr uint64_t kPackMax = 64 << 20, kPackHeader = 8, kChunkMax = 4 << 20, kEntriesMax = 2048, kInnerMax = 256, kPiecesMax = 4096;
 
 }  // namespace
 
-bool TreeLeaf::U8(uint8_t* value) {
+bool StoredNode::U8(uint8_t* value) {
   if (at_ == end_) return Fail();
   *value = *at_++;
   return true;
 }
 
-bool TreeLeaf::Varint(uint64_t* value) {
+bool StoredNode::Varint(uint64_t* value) {
   *value = 0;
   for (unsigned length = 0;; ++length) {
     uint8_t byte;
@@ -27,18 +27,18 @@ bool TreeLeaf::Varint(uint64_t* value) {
   }
 }
 
-bool TreeLeaf::Raw(size_t length, const uint8_t** bytes) {
+bool StoredNode::Raw(size_t length, const uint8_t** bytes) {
   if (static_cast<size_t>(end_ - at_) < length) return Fail();
   *bytes = at_;
   at_ += length;
   return true;
 }
 
-bool TreeLeaf::Begin() {
-  uint8_t version, kind, level;
+bool StoredNode::Begin(uint8_t kind, uint64_t count_max) {
+  uint8_t version, found;
   uint64_t refs, body;
-  if (!U8(&version) || !U8(&kind) || !U8(&level) || version != kVersion || kind != kTree || level != 0) return Fail();
-  if (!Varint(&refs) || refs > kEntriesMax) return Fail();
+  if (!U8(&version) || !U8(&found) || !U8(&level_) || version != kVersion || found != kind) return Fail();
+  if (!Varint(&refs) || refs > count_max) return Fail();
   for (uint64_t i = 0; i < refs; ++i) {
     Ref ref{};
     if (!U8(&ref.type) || ref.type > 1 || !Raw(kHashBytes, &ref.hash)) return Fail();
@@ -49,10 +49,14 @@ bool TreeLeaf::Begin() {
   if (!ReadHints()) return Fail();
   at_ = begin;
   end_ = body_end_ = begin + body;
-  return Varint(&count_) && (count_ <= kEntriesMax || Fail());
+  return Varint(&count_) && (count_ <= count_max || Fail());
 }
 
-bool TreeLeaf::ReadHints() {
+bool TreeLeaf::Begin() { return StoredNode::Begin(kTree, kEntriesMax) && (level() == 0 || Fail()); }
+bool TreeInner::Begin() { return StoredNode::Begin(kTree, kInnerMax) && (level() > 0 || Fail()); }
+bool ListLeaf::Begin() { return StoredNode::Begin(kList, kPiecesMax) && (level() == 0 || Fail()); }
+
+bool StoredNode::ReadHints() {
   uint64_t packs;
   const uint8_t* ids;
   if (!Varint(&packs) || packs > refs_.size() || !Raw(packs * kPackBytes, &ids)) return false;
@@ -71,7 +75,7 @@ bool TreeLeaf::ReadHints() {
 }
 
 /** Ascending, each sharing as much with the one before as it can. */
-bool TreeLeaf::NextName(std::string* name) {
+bool StoredNode::NextName(std::string* name) {
   uint64_t shared, length;
   const uint8_t* suffix;
   if (!Varint(&shared) || !Varint(&length) || !Raw(length, &suffix)) return false;
@@ -89,8 +93,33 @@ bool TreeLeaf::NextName(std::string* name) {
   return true;
 }
 
+bool StoredNode::TakeRef(uint8_t type, const Ref** ref) {
+  if (taken_ == refs_.size() || refs_[taken_].type != type) return Fail();
+  *ref = &refs_[taken_++];
+  return true;
+}
+
+bool TreeInner::Next(Item* item) {
+  if (!HasNext()) return false;
+  uint64_t ignored;
+  const uint8_t* bytes;
+  if (!NextName(&item->last) || !Raw(kHashBytes, &bytes) || !Varint(&item->entries)) return false;
+  read_ += 1;
+  return Varint(&ignored) && Varint(&ignored) && TakeRef(1, &item->ref);
+}
+
+bool ListLeaf::Next(Item* item) {
+  if (!HasNext()) return false;
+  uint64_t length;
+  if (!Varint(&length)) return false;
+  read_ += 1;
+  item->length = length / 2;
+  item->ref = nullptr;
+  return length % 2 == 1 || TakeRef(0, &item->ref);
+}
+
 bool TreeLeaf::Next(Entry* entry) {
-  if (wrong_ || read_ == count_) return false;
+  if (!HasNext()) return false;
   uint8_t form;
   uint64_t seconds, nanoseconds, ignored;
   const uint8_t* bytes;
@@ -108,17 +137,14 @@ bool TreeLeaf::Next(Entry* entry) {
   entry->ref = nullptr;
   read_ += 1;
   if (entry->form == kInline) {
-    return Varint(&entry->size) && (entry->size <= kInlineMax || Fail()) && Raw(entry->size, &bytes);
+    return Varint(&entry->size) && (entry->size <= kInlineMax || Fail()) && Raw(entry->size, &entry->bytes);
   }
   if (entry->form == kDirectory) {
     if (!Raw(kHashBytes, &bytes) || !Varint(&ignored) || !Varint(&ignored)) return false;
   } else if (!Varint(&entry->size) || entry->size <= kInlineMax || (entry->form == kChunk && entry->size > kChunkMax)) {
     return Fail();
   }
-  const uint8_t wanted = entry->form == kChunk ? 0 : 1;
-  if (taken_ == refs_.size() || refs_[taken_].type != wanted) return Fail();
-  entry->ref = &refs_[taken_++];
-  return true;
+  return TakeRef(entry->form == kChunk ? 0 : 1, &entry->ref);
 }
 
 size_t NamedLength(const uint8_t* bytes, size_t length) {

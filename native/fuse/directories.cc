@@ -44,11 +44,11 @@ bool IsSoundLeaf(const uint8_t* bytes, size_t length) {
   return leaf.Sound();
 }
 
-void EntryWriter::SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length) {
+void EntryWriter::SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length, uint64_t first) {
   TreeLeaf leaf(bytes, length);
   leaf.Begin();
   TreeLeaf::Entry entry;
-  for (uint64_t ordinal = 0; leaf.Next(&entry); ++ordinal) {
+  for (uint64_t ordinal = first; leaf.Next(&entry); ++ordinal) {
     const int order = entry.name.compare(request.name);
     if (order > 0) break;
     if (order < 0) continue;

@@ -25,8 +25,8 @@ class EntryWriter {
   void SendDirectory(uint64_t unique, const Request& request, uint64_t parent_ino, const std::function<bool(Entry*)>& next);
   /** The same from the bytes of a sound leaf, whose first entry has the ordinal `first`. */
   void SendLeaf(uint64_t unique, const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length, uint64_t first);
-  /** Answers a lookup from the bytes of a sound leaf that is the whole directory. */
-  void SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length);
+  /** Answers a lookup from the bytes of the sound leaf that has the name if the directory has it. */
+  void SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length, uint64_t first);
 
  private:
   fuse::EntryOut EntryOf(const Node& node, double valid_ms);

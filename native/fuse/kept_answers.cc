@@ -1,55 +1,269 @@
 #include "kept_answers.h"
 
+#include <sys/uio.h>
+
 #include <algorithm>
-#include <vector>
+#include <utility>
 
 namespace {
 
-constexpr size_t kLeafBytesMax = 8 << 20, kChunkBytesMax = 8 << 20;
-constexpr uint8_t kDirectoryKind = 1, kChunkRef = 1, kNodeRef = 2;
+constexpr size_t kNodeBytesMax = 8 << 20, kChunkBytesMax = 8 << 20, kPartBytesMax = 16 << 20;
+constexpr size_t kWatchedMax = 4096;
+constexpr uint8_t kFileKind = 0, kDirectoryKind = 1, kChunkRef = 1, kNodeRef = 2;
+
+std::array<uint8_t, 32> KeyOf(const uint8_t* hash) {
+  std::array<uint8_t, 32> key;
+  std::memcpy(key.data(), hash, key.size());
+  return key;
+}
+
+template <class Reader, class Item>
+bool IsSound(const uint8_t* bytes, size_t length) {
+  Reader reader(bytes, length);
+  if (!reader.Begin()) return false;
+  Item item;
+  while (reader.Next(&item)) {
+  }
+  return reader.Sound();
+}
+
+/** A node of a directory or the leaf of a list, understood to its end. */
+bool IsUnderstood(const uint8_t* bytes, size_t length) {
+  return IsSoundLeaf(bytes, length) || IsSound<TreeInner, TreeInner::Item>(bytes, length) || IsSound<ListLeaf, ListLeaf::Item>(bytes, length);
+}
+
+bool PlaceOf(const Node& node, StoredBlobs::Place* place) {
+  *place = {node.ref == kChunkRef ? StoredBlobs::Kind::kData : StoredBlobs::Kind::kMeta, node.pack, node.place_offset, node.place_length};
+  return node.place != 0;
+}
+
+bool PlaceOf(const StoredNode::Ref& ref, StoredBlobs::Place* place) {
+  *place = {ref.type == 0 ? StoredBlobs::Kind::kData : StoredBlobs::Kind::kMeta, ref.pack, ref.offset, ref.length};
+  return ref.has_place;
+}
 
 }  // namespace
 
-KeptAnswers::KeptAnswers(InodeTable& table, EntryWriter& entries, Channel& channel, Counters& counters)
-    : table_(table), entries_(entries), channel_(channel), counters_(counters), leaves_(kLeafBytesMax), chunks_(kChunkBytesMax) {}
+KeptAnswers::KeptAnswers(InodeTable& table, EntryWriter& entries, Channel& channel, StoredBlobs& blobs, Counters& counters, const Wake& wake)
+    : table_(table),
+      entries_(entries),
+      channel_(channel),
+      blobs_(blobs),
+      counters_(counters),
+      wake_(wake),
+      nodes_(kNodeBytesMax),
+      chunks_(kChunkBytesMax),
+      parts_(kPartBytesMax) {}
 
 bool KeptAnswers::KeepLeaf(const uint8_t* hash, const uint8_t* bytes, size_t length) {
   if (!IsSoundLeaf(bytes, length)) return false;
-  leaves_.Keep(hash, bytes, length);
+  nodes_.Keep(hash, bytes, length);
   return true;
 }
 
-std::optional<KeptAnswers::Directory> KeptAnswers::Find(uint64_t ino) {
-  Node node;
-  if (!table_.Get(ino, &node) || node.kind != kDirectoryKind || node.ref != kNodeRef) return std::nullopt;
-  KeptBytes::Bytes leaf = leaves_.Get(node.hash);
-  if (!leaf) return std::nullopt;
-  return Directory{node.parent, std::move(leaf)};
+/** A node that is understood; from the disk if a place is given. Null where there is none. */
+KeptBytes::Bytes KeptAnswers::NodeOf(const uint8_t* hash, const StoredBlobs::Place* place, OnDisk on_disk) {
+  KeptBytes::Bytes kept = nodes_.Get(hash);
+  if (kept || place == nullptr || on_disk == nullptr) return kept;
+  StoredBlobs::Bytes bytes;
+  const StoredBlobs::Outcome outcome = blobs_.ReadNode(*place, hash, &bytes);
+  if (outcome == StoredBlobs::Outcome::kDamaged) counters_.damaged_reads += 1;
+  if (outcome != StoredBlobs::Outcome::kRead || !IsUnderstood(bytes.data, bytes.length)) return nullptr;
+  *on_disk = true;
+  return nodes_.Keep(hash, bytes.data, bytes.length);
 }
 
-void KeptAnswers::Send(uint64_t unique, const Request& request, const Directory& directory) {
-  const std::vector<uint8_t>& bytes = *directory.leaf;
-  if (request.opcode == fuse::kLookup) entries_.SendEntryOfLeaf(unique, request, bytes.data(), bytes.size());
-  else entries_.SendLeaf(unique, request, directory.parent, bytes.data(), bytes.size(), 0);
+/** Goes from a directory's root down to the leaf that has, or would have, what is sought. */
+KeptAnswers::Found KeptAnswers::FindLeaf(const Node& directory, const Sought& sought, OnDisk on_disk, Leaf* leaf) {
+  if (directory.kind != kDirectoryKind || directory.ref != kNodeRef) return Found::kUnknown;
+  StoredBlobs::Place place;
+  KeptBytes::Bytes bytes = NodeOf(directory.hash, PlaceOf(directory, &place) ? &place : nullptr, on_disk);
+  uint64_t first = 0;
+  while (bytes) {
+    TreeInner inner(bytes->data(), bytes->size());
+    if (!inner.Begin()) {
+      *leaf = {std::move(bytes), first};
+      return Found::kLeaf;
+    }
+    TreeInner::Item item;
+    for (;;) {
+      if (!inner.Next(&item)) return Found::kNothing;
+      if (sought.name != nullptr ? *sought.name <= item.last : sought.ordinal < first + item.entries) break;
+      first += item.entries;
+    }
+    KeptBytes::Bytes child = NodeOf(item.ref->hash, PlaceOf(*item.ref, &place) ? &place : nullptr, on_disk);
+    if (!child) return Found::kUnknown;
+    // A node must be what the one above says. Of one that is not, JavaScript tells what is wrong.
+    TreeLeaf below(child->data(), child->size());
+    TreeInner inner_below(child->data(), child->size());
+    const bool is_leaf = inner.level() == 1;
+    if (is_leaf ? !below.Begin() || below.count() != item.entries : !inner_below.Begin() || inner_below.level() != inner.level() - 1) {
+      return Found::kUnknown;
+    }
+    bytes = std::move(child);
+  }
+  return Found::kUnknown;
+}
+
+void KeptAnswers::Send(uint64_t unique, const Request& request, uint64_t parent, Found found, const Leaf& leaf) {
+  if (found == Found::kNothing) {
+    if (request.opcode == fuse::kLookup) return entries_.SendEntry(unique, nullptr, kValidForEver);
+    return entries_.SendDirectory(unique, request, parent, [](Entry*) { return false; });
+  }
+  if (request.opcode == fuse::kLookup) entries_.SendEntryOfLeaf(unique, request, leaf.bytes->data(), leaf.bytes->size(), leaf.first);
+  else entries_.SendLeaf(unique, request, parent, leaf.bytes->data(), leaf.bytes->size(), leaf.first);
+}
+
+bool KeptAnswers::AnswerKept(const Request& request, const std::function<std::optional<uint64_t>()>& take) {
+  Node node;
+  Leaf leaf{};
+  if (!table_.Get(request.ino, &node)) return false;
+  const Found found = FindLeaf(node, SoughtBy(request), nullptr, &leaf);
+  if (found == Found::kUnknown) return false;
+  if (const std::optional<uint64_t> unique = take()) Send(*unique, request, node.parent, found, leaf);
+  return true;
 }
 
 bool KeptAnswers::Answer(uint64_t unique, const Request& request) {
   if (request.opcode == fuse::kRead) return AnswerRead(unique, request);
-  const std::optional<Directory> directory = Find(request.ino);
-  if (!directory) return false;
+  Node node;
+  Leaf leaf{};
+  if (!table_.Get(request.ino, &node)) return false;
+  bool from_disk = false;
+  const Found found = FindLeaf(node, SoughtBy(request), &from_disk, &leaf);
+  if (found == Found::kUnknown) return false;
   counters_.kept_answers += 1;
-  Send(unique, request, *directory);
+  // First: who has the answer may ask for the next at once.
+  Tell(node, request, from_disk);
+  Send(unique, request, node.parent, found, leaf);
   return true;
+}
+
+KeptAnswers::Sought KeptAnswers::SoughtBy(const Request& request) {
+  if (request.opcode == fuse::kLookup) return {&request.name, 0};
+  return {nullptr, request.offset < 2 ? 0 : request.offset - 2};
 }
 
 bool KeptAnswers::AnswerRead(uint64_t unique, const Request& request) {
   Node node;
-  if (!table_.Get(request.ino, &node) || node.ref != kChunkRef) return false;
-  const KeptBytes::Bytes bytes = chunks_.Get(node.hash);
-  if (!bytes || bytes->size() != node.size) return false;
-  const uint64_t begin = std::min<uint64_t>(request.offset, bytes->size());
-  const uint64_t length = std::min<uint64_t>(request.size, bytes->size() - begin);
+  if (!table_.Get(request.ino, &node) || node.kind != kFileKind) return false;
+  if (request.offset >= node.size) {
+    channel_.Send(unique, 0, nullptr, 0);
+    return true;
+  }
+  bool from_disk = false;
+  const bool answered = node.ref == kChunkRef  ? SendChunk(unique, request, node, &from_disk)
+                        : node.ref == kNodeRef ? SendList(unique, request, node, &from_disk)
+                                               : SendInline(unique, request, node, &from_disk);
+  if (!answered) return false;
   counters_.kept_answers += 1;
-  if (channel_.Send(unique, 0, bytes->data() + begin, length)) counters_.bytes_read += length;
+  if (from_disk) counters_.stored_reads += 1;
+  Tell(node, request, from_disk);
   return true;
+}
+
+void KeptAnswers::SendRange(uint64_t unique, const Request& request, const uint8_t* bytes, uint64_t size) {
+  const uint64_t length = std::min<uint64_t>(request.size, size - request.offset);
+  if (channel_.Send(unique, 0, bytes + request.offset, length)) counters_.bytes_read += length;
+}
+
+bool KeptAnswers::SendChunk(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
+  for (KeptBytes* kept : {&chunks_, &parts_}) {
+    const KeptBytes::Bytes bytes = kept->Get(node.hash);
+    if (!bytes || bytes->size() != node.size) continue;
+    SendRange(unique, request, bytes->data(), bytes->size());
+    return true;
+  }
+  StoredBlobs::Place place;
+  StoredBlobs::Bytes bytes;
+  if (!PlaceOf(node, &place) || !ReadBlob(place, node.hash, node.size, &bytes)) return false;
+  *on_disk = true;
+  SendRange(unique, request, bytes.data, bytes.length);
+  if (request.offset > 0 || request.size < node.size) parts_.Keep(node.hash, bytes.data, bytes.length);
+  return true;
+}
+
+bool KeptAnswers::ReadBlob(const StoredBlobs::Place& place, const uint8_t* hash, uint64_t length, StoredBlobs::Bytes* bytes) {
+  const StoredBlobs::Outcome outcome = blobs_.ReadChunk(place, hash, length, bytes);
+  if (outcome == StoredBlobs::Outcome::kDamaged) counters_.damaged_reads += 1;
+  return outcome == StoredBlobs::Outcome::kRead;
+}
+
+/** A file of a few chunks. Each is kept until the others are read: they share a thread's memory. */
+bool KeptAnswers::SendList(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
+  StoredBlobs::Place place;
+  if (node.size > StoredBlobs::kBytesMax || !PlaceOf(node, &place)) return false;
+  const KeptBytes::Bytes list = NodeOf(node.hash, &place, on_disk);
+  if (!list) return false;
+  ListLeaf leaf(list->data(), list->size());
+  if (!leaf.Begin()) return false;
+  const uint64_t end = std::min(node.size, request.offset + request.size);
+  std::vector<KeptBytes::Bytes> held;
+  std::vector<iovec> out(1);
+  ListLeaf::Item item;
+  uint64_t at = 0;
+  for (; at < end && leaf.Next(&item); at += item.length) {
+    if (at + item.length <= request.offset) continue;
+    if (item.ref == nullptr) return false;
+    KeptBytes::Bytes chunk = parts_.Get(item.ref->hash);
+    StoredBlobs::Bytes bytes;
+    if (!chunk) {
+      if (!PlaceOf(*item.ref, &place) || !ReadBlob(place, item.ref->hash, item.length, &bytes)) return false;
+      *on_disk = true;
+      chunk = parts_.Keep(item.ref->hash, bytes.data, bytes.length);
+    }
+    if (chunk->size() != item.length) return false;
+    const uint64_t from = std::max(at, request.offset) - at, to = std::min(at + item.length, end) - at;
+    out.push_back({const_cast<uint8_t*>(chunk->data() + from), to - from});
+    held.push_back(std::move(chunk));
+  }
+  if (at < end) return false;
+  if (channel_.SendParts(unique, &out, end - request.offset)) counters_.bytes_read += end - request.offset;
+  return true;
+}
+
+/** A file whose bytes lie in the leaf that names it. */
+bool KeptAnswers::SendInline(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
+  Node parent;
+  Leaf found{};
+  if (!table_.Get(node.parent, &parent) || FindLeaf(parent, {nullptr, node.ordinal}, on_disk, &found) != Found::kLeaf) return false;
+  TreeLeaf leaf(found.bytes->data(), found.bytes->size());
+  TreeLeaf::Entry entry{};
+  if (!leaf.Begin() || node.ordinal < found.first) return false;
+  for (uint64_t left = node.ordinal - found.first + 1; left > 0; --left) {
+    if (!leaf.Next(&entry)) return false;
+  }
+  if (entry.kind != kFileKind || entry.form != TreeLeaf::kInline || entry.size != node.size) return false;
+  SendRange(unique, request, entry.bytes, entry.size);
+  return true;
+}
+
+void KeptAnswers::Watch(const uint8_t* hash) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  // What nobody came to. JavaScript hears of the next request that is not answered here.
+  if (watched_.size() >= kWatchedMax) watched_.clear();
+  watched_.insert(KeyOf(hash));
+  watching_ = watched_.size();
+}
+
+std::vector<KeptAnswers::Met> KeptAnswers::DrainMet() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(met_, {});
+}
+
+/** Tells JavaScript of a request that is answered here, if it wants to hear of it. */
+void KeptAnswers::Tell(const Node& node, const Request& request, bool from_disk) {
+  if (watching_ == 0 && (hearing_ == 0 || !from_disk)) return;
+  bool first;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const bool watched = (request.opcode != fuse::kRead || request.offset == 0) && watched_.erase(KeyOf(node.hash)) > 0;
+    watching_ = watched_.size();
+    const bool heard = from_disk && hearing_ > 0;
+    if (heard) hearing_ -= 1;
+    if (!watched && !heard) return;
+    met_.push_back({request, watched});
+    first = met_.size() == 1;
+  }
+  if (first) wake_();
 }

@@ -19,13 +19,13 @@ class KeptBytes {
 
   explicit KeptBytes(size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  /** Copies what has this hash of 32 bytes. */
-  void Keep(const uint8_t* hash, const uint8_t* bytes, size_t length) {
+  /** Copies what has this hash of 32 bytes; returns the copy, or the one that was there. */
+  Bytes Keep(const uint8_t* hash, const uint8_t* bytes, size_t length) {
     auto copy = std::make_shared<const std::vector<uint8_t>>(bytes, bytes + length);
     const Key key = KeyOf(hash);
     std::lock_guard<std::mutex> lock(mutex_);
-    if (kept_.count(key) != 0) return;
-    used_.push_back({key, std::move(copy)});
+    if (const auto found = kept_.find(key); found != kept_.end()) return found->second->bytes;
+    used_.push_back({key, copy});
     kept_[key] = std::prev(used_.end());
     bytes_ += length;
     while (bytes_ > bytes_max_ && used_.size() > 1) {
@@ -33,6 +33,7 @@ class KeptBytes {
       kept_.erase(used_.front().key);
       used_.pop_front();
     }
+    return copy;
   }
 
   /** Null when there is none. */

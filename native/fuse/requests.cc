@@ -11,6 +11,7 @@ constexpr size_t kUnansweredMax = 1024;
 }  // namespace
 
 void Requests::Add(Request request, const fuse::InHeader& header) {
+  counters_.decided += 1;
   bool first;
   {
     std::unique_lock<std::mutex> lock(mutex_);

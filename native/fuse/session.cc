@@ -26,7 +26,8 @@ Session::Session(const Options& options, std::shared_ptr<InodeTable> table, Wake
       requests_(counters, wake_),
       files_(*table_, channel_, counters, wake_),
       entries_(*table_, files_, channel_, options.uid, options.gid),
-      kept_(*table_, entries_, channel_, counters),
+      blobs_(options.blobs_form, options.blobs_folder),
+      kept_(*table_, entries_, channel_, blobs_, counters, wake_),
       opens_(*table_, files_, channel_, counters),
       writers_(requests_, files_, channel_, counters, wake_),
       interrupts_(requests_, channel_) {}
@@ -133,10 +134,7 @@ bool Session::ReplyLeaf(const Request& request, uint64_t parent_ino, const uint8
 }
 
 bool Session::ReplyKept(const Request& request) {
-  const std::optional<KeptAnswers::Directory> directory = kept_.Find(request.ino);
-  if (!directory) return false;
-  if (const std::optional<uint64_t> unique = requests_.Take(request.id)) kept_.Send(*unique, request, *directory);
-  return true;
+  return kept_.AnswerKept(request, [&] { return requests_.Take(request.id); });
 }
 
 void Session::ReplyOpen(uint64_t id, uint64_t ino) {

@@ -2,7 +2,7 @@
 // decision is answered by the threads that read requests; the rest is decided in JavaScript.
 //
 //   kernel ──▶ reading threads: Handle (dispatch.cc)
-//                │  answered at once from InodeTable, LocalFiles, KeptAnswers, OpenFiles ──▶ Channel ──▶ kernel
+//                │  answered at once from InodeTable, LocalFiles, KeptAnswers (over StoredBlobs), OpenFiles ──▶ Channel ──▶ kernel
 //                ▼
 //             Requests ──▶ JavaScript ──▶ Reply… ─────────────────────────────────────────▶ Channel
 //                               │                                                              ▲
@@ -18,8 +18,8 @@
 //   LocalFiles → InodeTable      (an inode is forgotten with its file)
 //   OpenFiles  → InodeTable      (how an inode is open is looked up and changed in one step)
 //
-// All other locks are held alone: those of Requests, DataWriters, Interrupts, KeptBytes, of the
-// connection's state below, and within files of the cache. `wake` is called, files are read and closed,
+// All other locks are held alone: those of Requests, DataWriters, Interrupts, KeptAnswers, KeptBytes,
+// StoredBlobs, of the connection's state below, and within files of the cache. `wake` is called, files are read and closed,
 // and answers are written with no lock held.
 #pragma once
 
@@ -39,6 +39,7 @@
 #include "local_files.h"
 #include "open_files.h"
 #include "requests.h"
+#include "stored_blobs.h"
 
 struct Options {
   int device;
@@ -51,6 +52,9 @@ struct Options {
   uint32_t stack_depth;
   /** The root may change: the kernel's questions about it go to JavaScript, which answers by ReplyRoot. */
   bool root_changes;
+  /** Where stored blobs lie on this machine, as StoredBlobs takes it. */
+  StoredBlobs::Form blobs_form = StoredBlobs::Form::kNone;
+  std::string blobs_folder = {};
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -113,6 +117,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Requests requests_;
   LocalFiles files_;
   EntryWriter entries_;
+  StoredBlobs blobs_;
   KeptAnswers kept_;
   OpenFiles opens_;
   DataWriters writers_;

@@ -26,6 +26,8 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
                            InstanceMethod<&FuseSession::ReplyLeaf>("replyLeaf"),
                            InstanceMethod<&FuseSession::KeepLeaf>("keepLeaf"),
                            InstanceMethod<&FuseSession::KeepChunk>("keepChunk"),
+                           InstanceMethod<&FuseSession::Watch>("watch"),
+                           InstanceMethod<&FuseSession::Hear>("hear"),
                            InstanceMethod<&FuseSession::ReplyKept>("replyKept"),
                            InstanceMethod<&FuseSession::ReplyBytes>("replyBytes"),
                            InstanceMethod<&FuseSession::ReplyPieces>("replyPieces"),
@@ -48,11 +50,17 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Options options{number("device").Int32Value(), number("uid").Uint32Value(), number("gid").Uint32Value(),
                     NumberOf(given.Get("totalBytes")), NumberOf(given.Get("totalFiles")),
                     number("stackDepth").Uint32Value(), root.valid_ms < kValidForEver};
+    if (const Napi::Value blobs = given.Get("blobs"); blobs.IsObject()) {
+      const bool whole = blobs.As<Napi::Object>().Get("whole").ToBoolean();
+      options.blobs_form = whole ? StoredBlobs::Form::kPacks : StoredBlobs::Form::kExtents;
+      options.blobs_folder = blobs.As<Napi::Object>().Get("folder").As<Napi::String>();
+    }
     table_ = Guarded(env, [&] { return std::make_shared<InodeTable>(number("table").Int32Value()); });
     table_->SetRoot(root.node);
     on_requests_ = Napi::Persistent(handlers.Get("requests").As<Napi::Function>());
     on_ready_ = Napi::Persistent(handlers.Get("ready").As<Napi::Function>());
     on_progress_ = Napi::Persistent(handlers.Get("progress").As<Napi::Function>());
+    on_met_ = Napi::Persistent(handlers.Get("met").As<Napi::Function>());
     on_end_ = Napi::Persistent(handlers.Get("end").As<Napi::Function>());
     no_name_ = Napi::Persistent(Napi::Buffer<uint8_t>::New(env, 0).As<Napi::Object>());
     // Keeps this object from being collected: threads write from memory that it holds.
@@ -81,6 +89,9 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     }
     for (const Progress& progress : session_->files().DrainProgress()) {
       on_progress_.Call({Napi::Number::New(env, static_cast<double>(progress.ino)), Napi::Number::New(env, static_cast<double>(progress.offset))});
+    }
+    for (const KeptAnswers::Met& met : session_->kept().DrainMet()) {
+      on_met_.Call({ObjectOf(env, met.request, no_name_.Value()), Napi::Boolean::New(env, met.watched)});
     }
     std::vector<Request> batch = session_->requests().Drain();
     if (!batch.empty()) {
@@ -150,6 +161,13 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     if (hash.Length() == 32) session_->kept().KeepChunk(hash.Data(), bytes.Data(), bytes.Length());
   }
 
+  void Watch(const Napi::CallbackInfo& info) {
+    Napi::Buffer<uint8_t> hash = info[0].As<Napi::Buffer<uint8_t>>();
+    if (hash.Length() == 32) session_->kept().Watch(hash.Data());
+  }
+
+  void Hear(const Napi::CallbackInfo& info) { session_->kept().Hear(info[0].As<Napi::Number>().Uint32Value()); }
+
   Napi::Value ReplyKept(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), session_->ReplyKept(RequestIn(info[0])));
   }
@@ -205,7 +223,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
   std::shared_ptr<InodeTable> table_;
   std::shared_ptr<Waker> waker_;
   std::shared_ptr<Session> session_;
-  Napi::FunctionReference on_requests_, on_ready_, on_progress_, on_end_;
+  Napi::FunctionReference on_requests_, on_ready_, on_progress_, on_met_, on_end_;
   Napi::ObjectReference no_name_, self_;
   /** By tag: buffers that threads write from. */
   std::map<uint64_t, Napi::ObjectReference> held_;

@@ -108,6 +108,8 @@ Napi::Object ObjectOf(Napi::Env env, const Counters& counters) {
   made.Set("bytesRead", static_cast<double>(counters.bytes_read));
   made.Set("localReads", static_cast<double>(counters.local_reads));
   made.Set("keptAnswers", static_cast<double>(counters.kept_answers));
+  made.Set("storedReads", static_cast<double>(counters.stored_reads));
+  made.Set("decided", static_cast<double>(counters.decided));
   made.Set("damagedReads", static_cast<double>(counters.damaged_reads));
   made.Set("passthroughOpens", static_cast<double>(counters.passthrough_opens));
   made.Set("ringMax", static_cast<double>(counters.ring_max));

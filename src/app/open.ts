@@ -5,6 +5,7 @@ import { timeoutMsDefault } from '../base/deadline.ts';
 import { descriptorsMax } from '../base/descriptors.ts';
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
+import { blobsHere, type BlobsHere } from '../cache/blobs-here.ts';
 import { DiskCache } from '../cache/disk.ts';
 import { ExtentCache } from '../cache/extents.ts';
 import { FileCache } from '../cache/file-cache.ts';
@@ -59,6 +60,8 @@ interface Shared extends AsyncDisposable {
   readonly storeId: string;
   /** Large files on this machine's disk. */
   readonly files: LocalFiles;
+  /** Where the packs of a project lie on this machine. */
+  readonly blobsHere: (project: string) => Promise<BlobsHere>;
   /** Where what a mount read first is kept; undefined where all is on this machine, or there is little room for what was read. */
   readonly firstReads: FirstReads | undefined;
   /** A repo with more bytes than that is not brought to the disk cache in whole packs; 0: none is. */
@@ -153,8 +156,9 @@ async function share(
     store,
     storeId,
     firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
-    files: { cache, filler },
+files: { cache, filler },
     wholePacksBytesMax: whole ? cacheBytesMax * partWhole : 0,
+    blobsHere: (project) => blobsHere(store, project, dir),
     project(name) {
       const project = projects.get(name) ?? new Project({ store, extents, name, author, memory });
       projects.set(name, project);

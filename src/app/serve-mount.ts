@@ -82,6 +82,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     gid: process.getgid?.() ?? 0,
     stackDepth: process.geteuid?.() === 0 ? await opened.files.cache.stackDepth() : 0,
     attachedMax: attachedFilesMax(opened.files),
+    blobs: await opened.blobsHere(name),
     recorder,
     onError: (error) => log(error),
   });

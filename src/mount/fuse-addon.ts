@@ -3,6 +3,7 @@
  * that loads it.
  */
 import { createRequire } from 'node:module';
+import type { BlobsHere } from '../cache/blobs-here.ts';
 import type { LocalView, Piece } from './view.ts';
 
 /** A request that needs a decision. Offsets and sizes in bytes, or a directory's cookie. */
@@ -50,6 +51,10 @@ export interface FuseCounters {
   readonly damagedReads: number;
   /** Lookups, listings and reads of small files answered without JavaScript. */
   readonly keptAnswers: number;
+  /** Those of the reads for which the disk was read. */
+  readonly storedReads: number;
+  /** Requests that only JavaScript could answer. */
+  readonly decided: number;
   /** Whether the kernel reads files lent to it by itself (passthrough), and for how many opens it does. */
   readonly passthrough: boolean;
   readonly passthroughOpens: number;
@@ -75,12 +80,19 @@ export interface SessionOptions {
   readonly stackDepth: number;
   /** The root directory as `encodeEntry` writes it. It may change if it is valid for a bounded time. */
   readonly root: Buffer;
+  /** Where stored blobs lie on this machine: native threads read them from there, and verify each. */
+  readonly blobs?: BlobsHere | undefined;
 }
 
 export interface SessionHandlers {
   requests(batch: readonly FuseRequest[]): void;
   /** A read that was answered from an attached file went beyond its mark. */
   progress(ino: number, offset: number): void;
+  /**
+   * Native threads answered a request for what was watched (`isWatched`), or from the disk while that was
+   * to be heard. The kernel may have forgotten the inode. The request has no id: it can't be answered.
+   */
+  met(request: FuseRequest, isWatched: boolean): void;
   /** Once the kernel and this server, or the one before, agree on a protocol. */
   ready(): void;
   /** Once, when the mount is gone; an error carries `code`. */
@@ -111,6 +123,10 @@ export interface FuseSession {
   keepLeaf(hash: Buffer, leaf: Buffer): boolean;
   /** Keeps the verified bytes of a chunk while there is room. Files that are this one chunk are read from them. */
   keepChunk(hash: Buffer, bytes: Buffer): void;
+  /** Calls `met`, once, when native threads answer a request for the directory or file with this hash. */
+  watch(hash: Buffer): void;
+  /** Calls `met` for the next so many requests that native threads answer from the disk. */
+  hear(count: number): void;
   /** Answers a lookup or listing from a kept leaf. False, and it is not answered, when there is none. */
   replyKept(request: FuseRequest): boolean;
   replyBytes(id: number, bytes: Buffer): void;

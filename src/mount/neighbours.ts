@@ -16,15 +16,21 @@ const filesBytesMax = 2 * 1024 * 1024;
 
 export class Neighbours {
   private readonly view: View;
-  private readonly session: Pick<FuseSession, 'keepLeaf' | 'keepChunk'>;
+  private readonly session: Pick<FuseSession, 'keepLeaf' | 'keepChunk' | 'watch'>;
   private readonly nodeOf: NodeOf;
   private readonly folders = new Walk(foldersMax);
   private readonly files = new Walk(filesMax);
 
-  constructor(view: View, session: Pick<FuseSession, 'keepLeaf' | 'keepChunk'>, nodeOf: NodeOf) {
+  constructor(view: View, session: Pick<FuseSession, 'keepLeaf' | 'keepChunk' | 'watch'>, nodeOf: NodeOf) {
     this.view = view;
     this.session = session;
     this.nodeOf = nodeOf;
+  }
+
+  /** Notes that native threads answered for what was left to JavaScript: it was on this machine by then. */
+  met(node: ViewNode): void {
+    if (node.kind === 'directory') this.enteredFolder(node);
+    else this.beganFile(node);
   }
 
   /** Notes that somebody listed a folder, or looked up a name in it. */
@@ -70,6 +76,9 @@ export class Neighbours {
     const entries = await this.view.list(this.nodeOf(parent), ahead.after + 1, this.nodeOf);
     const next = entries.filter(isWanted).slice(0, ahead.count);
     const ordinals = next.map(({ ordinal }) => ordinal);
-    return { next, turn: walk.fetched(parent, ahead, ordinals) };
+    const turn = walk.fetched(parent, ahead, ordinals);
+    const left = next.find(({ ordinal }) => ordinal === turn);
+    if (left?.ref) this.session.watch(left.ref.hash);
+    return { next, turn };
   }
 }

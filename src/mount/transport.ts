@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:os';
 import { assert, isPachError, PachError } from '../base/errors.ts';
+import type { BlobsHere } from '../cache/blobs-here.ts';
 import { AttachedFiles } from './attached.ts';
 import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
@@ -31,6 +32,8 @@ export interface TransportOptions {
   readonly stackDepth: number;
   /** Files of the disk cache that reads are answered from at a time, each with two descriptors more. */
   readonly attachedMax: number;
+  /** Where stored blobs lie on this machine. */
+  readonly blobs?: BlobsHere | undefined;
   /** Told of all that native threads can't answer. */
   readonly recorder?: Pick<Recorder, 'note'> | undefined;
   /** Told of every request that failed in a way the view does not announce. Must not throw. */
@@ -53,6 +56,8 @@ const opcodes = {
 const localTriesMax = 3;
 /** `.` and `..` come before the first entry in the kernel's cookies. */
 const dots = 2;
+/** Requests that are answered from the disk of which the recorder hears: later ones are no first reads. */
+const heardMax = 2048;
 const attributePrefix = Buffer.from('user.pach.');
 
 export class Transport {
@@ -92,6 +97,7 @@ export class Transport {
         totalFiles,
         stackDepth,
         root: this.encodedRoot(),
+        blobs: options.blobs,
       },
       {
         ready: () => ready.settle(undefined),
@@ -99,6 +105,7 @@ export class Transport {
           for (const request of batch) void this.answer(request);
         },
         progress: (ino, offset) => this.attached.readAhead(ino, offset, 0, false),
+        met: (request, isWatched) => this.met(request, isWatched),
         end: (error) => {
           ready.settle(error && reasonOf(error));
           finished.settle(error && reasonOf(error));
@@ -112,10 +119,24 @@ export class Transport {
       return viewNodeOf(node);
     };
     this.neighbours = new Neighbours(view, this.session, this.nodeOf);
+    if (options.recorder) this.session.hear(heardMax);
   }
 
   counters(): TransportCounters {
     return { ...this.session.counters(), ...this.waits };
+  }
+
+  /** Native threads have answered a request, about which somebody here wants to know. */
+  private met(request: FuseRequest, isWatched: boolean): void {
+    const found = this.session.node(request.ino);
+    if (!found) return;
+    const node = viewNodeOf(found);
+    try {
+      this.note(request, node);
+    } catch {
+      // The kernel has forgotten it meanwhile: nobody can say where it was.
+    }
+    if (isWatched) this.neighbours.met(node);
   }
 
   /** Answers one request; never throws. */

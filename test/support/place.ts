@@ -28,6 +28,9 @@ export interface MountInfo {
     readonly replyErrors: number;
     readonly inodes: number;
     readonly keptAnswers: number;
+    readonly storedReads: number;
+    readonly decided: number;
+    readonly damagedReads: number;
     readonly waits: number;
   };
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../../data/hash.h"
 #include "../../fuse/entries.h"
 #include "../../fuse/abi.h"
 
@@ -36,7 +37,19 @@ inline std::vector<uint8_t> BytesOf(uint64_t file, uint64_t from, uint64_t to) {
   return bytes;
 }
 
-inline void HashInto(uint64_t file, uint8_t* hash) { std::memset(hash, static_cast<int>(file + 1), 32); }
+/** Small files are one chunk, and their hash is looked at. */
+inline void HashInto(uint64_t file, uint8_t* hash) {
+  std::memset(hash, static_cast<int>(file + 1), 32);
+  if (file < kLargeFiles) return;
+  const std::vector<uint8_t> bytes = BytesOf(file, 0, SizeOf(file));
+  const Hash found = HashOf(Domain::kPlain, bytes.data(), bytes.size());
+  std::memcpy(hash, found.data(), found.size());
+}
+
+/** Every other small file has a place in the one pack, whose id is zeros. */
+inline bool IsStored(uint64_t file) { return file >= kLargeFiles && file % 2 == 0; }
+inline uint32_t PlaceOf(uint64_t file) { return static_cast<uint32_t>(8 + file * 1000); }
+inline uint32_t StoredLengthOf(uint64_t file) { return static_cast<uint32_t>(SizeOf(file) + 1); }
 
 inline std::string NameOf(uint64_t file) {
   char name[8];
@@ -51,6 +64,10 @@ inline Node NodeOf(uint64_t file) {
   node.size = SizeOf(file);
   node.ref = file < kLargeFiles ? 2 : 1;
   HashInto(file, node.hash);
+  if (!IsStored(file)) return node;
+  node.place = 1;
+  node.place_offset = PlaceOf(file);
+  node.place_length = StoredLengthOf(file);
   return node;
 }
 
@@ -91,7 +108,14 @@ inline std::vector<uint8_t> Leaf() {
   }
   PutVarint(&out, body.size());
   out.insert(out.end(), body.begin(), body.end());
-  out.insert(out.end(), kFiles + 1, 0);  // no packs
+  out.push_back(1);
+  out.insert(out.end(), 16, 0);
+  for (uint32_t file = 0; file < kFiles; ++file) {
+    out.push_back(IsStored(file) ? 1 : 0);
+    if (!IsStored(file)) continue;
+    PutVarint(&out, PlaceOf(file));
+    PutVarint(&out, StoredLengthOf(file));
+  }
   return out;
 }
 
@@ -105,7 +129,10 @@ inline std::vector<uint8_t> Entries(uint64_t from) {
     const double numbers[3] = {static_cast<double>(file), static_cast<double>(node.size), 0};
     std::memcpy(head, numbers, sizeof numbers);
     head[30] = node.ref;
+    head[31] = node.place;
     std::memcpy(head + 32, node.hash, 32);
+    std::memcpy(head + 80, &node.place_offset, sizeof node.place_offset);
+    std::memcpy(head + 84, &node.place_length, sizeof node.place_length);
     head[88] = static_cast<uint8_t>(name.size());
     std::memcpy(head + 90, &kValidForEver, sizeof kValidForEver);
     out.insert(out.end(), head, head + sizeof head);

@@ -1,6 +1,7 @@
 // Large files: packs on the disk, and the files of the cache that the fetching threads fill from them.
 #pragma once
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -14,10 +15,41 @@
 
 namespace threads {
 
+/** The extents of the one pack that the disk cache has, which come, go and are damaged. */
+class Extents {
+ public:
+  explicit Extents(const std::string& folder) : folder_(folder) {
+    for (const char* below : {"", "/data", "/data/00", "/data/00/00000000000000000000000000000000"}) {
+      pack_ = folder_ + below;
+      mkdir(pack_.c_str(), 0700);
+    }
+  }
+
+  const std::string& folder() const { return folder_; }
+
+  void Change(uint64_t file, unsigned how) {
+    if (!IsStored(file)) return;
+    const std::string path = pack_ + "/" + std::to_string(PlaceOf(file)) + "-" + std::to_string(StoredLengthOf(file));
+    if (how == 0) return static_cast<void>(unlink(path.c_str()));
+    std::vector<uint8_t> bytes = BytesOf(file, 0, SizeOf(file));
+    bytes.insert(bytes.begin(), 0);
+    if (how == 1) bytes[bytes.size() / 2] ^= 1;
+    bytes.resize(bytes.size() + 32);
+    std::FILE* out = std::fopen((pack_ + "/.new").c_str(), "w");
+    if (out == nullptr || std::fwrite(bytes.data(), 1, bytes.size(), out) != bytes.size()) std::abort();
+    std::fclose(out);
+    if (rename((pack_ + "/.new").c_str(), path.c_str()) != 0) std::abort();
+  }
+
+ private:
+  const std::string folder_;
+  std::string pack_;
+};
+
 /** Large files: where they are stored, and the files of the cache that they fill. */
 class Files {
  public:
-  explicit Files(std::string folder) : folder_(std::move(folder)), fetcher_(std::make_unique<Fetcher>(4, 3)) {
+  explicit Files(std::string folder) : folder_(std::move(folder)), extents_(folder_ + "/extents"), fetcher_(std::make_unique<Fetcher>(4, 3)) {
     for (uint64_t file = 0; file < kLargeFiles; ++file) {
       std::vector<uint8_t> pack;
       for (uint64_t at = 0; at < SizeOf(file); at += kChunk) {
@@ -35,6 +67,8 @@ class Files {
 
   /** The same for who fills it and who answers from it. */
   const std::shared_ptr<CacheFile>& Of(uint64_t file) { return files_[file]; }
+
+  Extents& extents() { return extents_; }
 
   /** Fetches the chunks that a range has bytes of; `done` is called by another thread. */
   void Fetch(uint64_t file, uint64_t from, uint64_t to, std::function<void()> done) {
@@ -73,6 +107,7 @@ class Files {
   std::string PackOf(uint64_t file) const { return folder_ + "/pack" + std::to_string(file); }
 
   const std::string folder_;
+  Extents extents_;
   std::unique_ptr<Fetcher> fetcher_;
   std::map<uint64_t, std::vector<Hash>> hashes_;
   std::map<uint64_t, std::shared_ptr<CacheFile>> files_;

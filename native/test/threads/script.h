@@ -15,8 +15,11 @@ class Script {
   Script(Files* files, std::shared_ptr<InodeTable> table) : files_(files), table_(std::move(table)), leaf_(Leaf()) {}
 
   void Run(int device) {
-    Options options{device, 0, 0, 1 << 20, kFiles, 1, false};
+    Options options{device, 0, 0, 1 << 20, kFiles, 1, false, StoredBlobs::Form::kExtents, files_->extents().folder()};
     session_ = std::make_shared<Session>(options, table_, [this] { Wake(); });
+    // What is read from there for the first time is damaged; what is right is kept in memory.
+    for (uint64_t file = 0; file < kFiles; ++file) files_->extents().Change(file, 1);
+    session_->kept().Hear(100);
     session_->Start();
     int error = 0;
     while (!session_->Ended(&error)) {
@@ -28,7 +31,8 @@ class Script {
       Deliver();
     }
     const Counters& counters = session_->counters;
-    if (counters.local_reads == 0 || counters.kept_answers == 0 || counters.interrupts == 0) Fail("not all ways were taken");
+    if (counters.local_reads == 0 || counters.kept_answers == 0 || counters.interrupts == 0 || counters.stored_reads == 0 ||
+        counters.damaged_reads == 0 || heard_ == 0) Fail("not all ways were taken");
     session_->CloseReplies();
     // Those that fetch may still wake it.
     std::weak_ptr<Session> gone = session_;
@@ -47,6 +51,9 @@ class Script {
   void Deliver() {
     for (uint64_t tag : session_->writers().DrainWritten()) held_.erase(tag);
     for (const Progress& progress : session_->files().DrainProgress()) session_->files().SetMark(progress.ino, progress.offset + 500'000);
+    heard_ += session_->kept().DrainMet().size();
+    if (random_() % 16 == 0) session_->kept().Watch(NodeOf(random_() % kFiles).hash);
+    files_->extents().Change(random_() % kFiles, random_() % 4);
     if (session_->counters.reply_errors != 0) Fail("a reply was refused");
     std::vector<Request> batch = session_->requests().Drain(), filled;
     {
@@ -127,7 +134,7 @@ class Script {
   std::shared_ptr<Session> session_;
   std::map<uint64_t, std::vector<uint8_t>> held_;
   Random random_{1};
-  uint64_t next_tag_ = 1, asked_ = 0;
+  uint64_t next_tag_ = 1, asked_ = 0, heard_ = 0;
   std::mutex mutex_;
   std::condition_variable woken_;
   std::vector<Request> filled_;
