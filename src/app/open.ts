@@ -156,7 +156,7 @@ async function share(
     store,
     storeId,
     firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
-files: { cache, filler },
+    files: { cache, filler },
     wholePacksBytesMax: whole ? cacheBytesMax * partWhole : 0,
     blobsHere: (project) => blobsHere(store, project, dir),
     project(name) {

@@ -67,7 +67,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   const viewOptions: ViewOptions = {
     readaheadBytesMax: ahead,
     files: opened.files,
-    packs: ahead > 0 && !datum ? wholePacksOf(opened) : undefined,
+    packs: ahead > 0 && !datum ? wholePacksOf(opened, () => transport.counters().storedReads) : undefined,
     onWait: (...range) => replay?.waits(...range),
   };
   const { reader } = opened.project;
@@ -154,11 +154,12 @@ function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number
 }
 
 /** Brings whole packs of a project; undefined where that is never done. */
-function wholePacksOf({ project, wholePacksBytesMax }: OpenProject): WholePacks | undefined {
+function wholePacksOf({ project, wholePacksBytesMax }: OpenProject, storedReads: () => number): WholePacks | undefined {
   const { extents, name } = project.options;
   if (wholePacksBytesMax === 0) return undefined;
   return {
     bytesMax: wholePacksBytesMax,
+    storedReads,
     fetch: (pack, end) => extents.fetchWhole(packKey(name, 'data', pack), end),
     fetchNothingAround: (pack) => void extents.fetchNothingAround(packKey(name, 'data', pack)),
   };

@@ -14,6 +14,8 @@ export interface WholePacks {
   fetch(pack: PackId, end: number): Promise<boolean>;
   /** From now on nothing comes beside what is read of it. */
   fetchNothingAround(pack: PackId): void;
+  /** Reads that native threads have answered from this machine so far: of those nobody else hears. */
+  readonly storedReads?: () => number;
 }
 
 /** A repo as it is shown. */
@@ -63,6 +65,8 @@ export class ShuffledReads {
   readonly counters: ShuffledCounters = { packs: 0, files: 0 };
   private readonly packs: WholePacks;
   private readonly repos = new Map<number, Reads>();
+  /** How many there were when the first packs were fetched whole. */
+  private storedBefore: number | undefined;
   private failures = 0;
 
   constructor(packs: WholePacks) {
@@ -102,9 +106,12 @@ export class ShuffledReads {
 
   /** Fetches packs as far as it has paid. */
   private fetch({ packs }: Reads): void {
+    const stored = this.packs.storedReads?.() ?? 0;
+    this.storedBefore ??= stored;
+    const read = this.counters.files + stored - this.storedBefore;
     for (const [id, pack] of packs) {
       if (pack.state !== 'seen') continue;
-      if (this.failures >= failuresMax || this.counters.packs >= packsFirst + packsMore * this.counters.files) return;
+      if (this.failures >= failuresMax || this.counters.packs >= packsFirst + packsMore * read) return;
       pack.state = 'asked';
       this.counters.packs += 1;
       void this.packs.fetch(id, pack.end).then((isThere) => {
