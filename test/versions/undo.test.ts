@@ -154,6 +154,9 @@ test('a commit on which something was built stays, and comes back with its branc
   const second = await put(project, 'data', 'master', { '/b': 0 });
   const made = await lastOperation(project);
   await createBranch(project, 'data', 'dev', parseAddress('data@master'));
+  await takeBack(project, made.id);
+  await expectSound(project);
+  await redo(project);
   const third = await put(project, 'data', 'dev', { '/c': 0 });
   await takeBack(project, made.id);
   expect(Object.keys(await refsOf(project, 'commit')).sort()).toEqual(
