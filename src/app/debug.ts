@@ -8,14 +8,15 @@ import type { Exit, TaskStreams } from '../execution/executor.ts';
 import { datumVariables, jobVariables } from '../execution/workers/environment.ts';
 import { codeOfJob } from '../pipelines/editing/versions.ts';
 import { readResult, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
-import { pastDatum } from '../pipelines/jobs/past-datum.ts';
+import { datumInPlan, pastDatum } from '../pipelines/jobs/past-datum.ts';
 import { findPipeline, maybePipeline, readSpec } from '../pipelines/pipelines.ts';
 import { compareOut, type ComparedOutput } from '../results/compare-out.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { ForwardedPorts, type ForwardedPort } from './forwarded-ports.ts';
 import { executorNames, withBuiltImage, type ExecutorName } from './executors.ts';
 import type { OpenProject } from './open.ts';
-import { RunSession, type RunPipeline, type ShownCode } from './run-session.ts';
+import { ownShell } from './own-shell.ts';
+import { RunSession, type Bench, type RunPipeline, type ShownCode } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
 /** The streams of whoever debugs, held from when it is made until it is disposed of. */
@@ -27,7 +28,8 @@ export interface Connection extends Disposable {
 
 export interface DebugRequest {
   readonly job: Job;
-  readonly datum: JobDatum;
+  /** One that the job has stored, or the beginning of the id of one that it has not, as it runs or was broken off. */
+  readonly datum: JobDatum | string;
   /** Undefined: the one that the job ran with. */
   readonly executor: ExecutorName | undefined;
   readonly secretsFrom: readonly string[];
@@ -37,7 +39,8 @@ export interface DebugRequest {
     /** Shown in place of what lies there otherwise. */
     readonly shown: readonly ShownCode[];
   };
-  readonly argv: readonly string[];
+  /** Undefined: a shell. */
+  readonly argv: readonly string[] | undefined;
   /** Of the command, for a debugger that waits there. */
   readonly ports: readonly ForwardedPort[];
   /** Called when the command is about to start. */
@@ -46,6 +49,11 @@ export interface DebugRequest {
   note(line: string): void;
   readonly signal: AbortSignal;
 }
+
+/** Shells read no settings of this machine's user: the pipeline's command did not either. */
+const shell = ['sh', '-c', 'command -v bash >/dev/null 2>&1 && exec bash --norc --noprofile; exec sh'];
+/** Where an image without a shell sees ours. */
+const shellPlace = '/.pach/busybox';
 
 export interface Debugged {
   readonly exit: Exit;
@@ -59,7 +67,11 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
   const { project } = opened;
   const snapshot = await project.snapshot();
   const then = await pipelineOf(snapshot, request);
-  const { datum, inputs } = await pastDatum(snapshot, job, then.spec, request.datum);
+  const stored = typeof request.datum === 'string' ? undefined : request.datum;
+  const { datum, inputs } =
+    typeof request.datum === 'string'
+      ? await datumInPlan(snapshot, job, then.spec, request.datum)
+      : await pastDatum(snapshot, job, then.spec, request.datum);
   const executor = request.executor ?? executorOf(job);
   await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax: 0 });
   const watch = { log: (line: string) => request.note(line), signal };
@@ -70,11 +82,11 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
   for (const line of await differences(snapshot, job, session.executor.fingerprint(spec.transform.image), session)) {
     request.note(line);
   }
-  await using bench = await session.bench(
-    pipeline,
-    { inputs, signal, unused: (line) => request.note(line) },
-    request.code.shown,
+  const unused = (line: string): void => request.note(line);
+  const { bench, argv } = await prepared(request, executor, (shown) =>
+    session.bench(pipeline, { inputs, signal, unused }, shown),
   );
+  await using _ = bench;
   const { worker, slot } = bench;
   const binds = await slot.fill(datum);
   const variables = datumVariables(datum);
@@ -84,7 +96,7 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
   const exit = await (async () => {
     using connection = request.connect();
     return await worker.run({
-      argv: request.argv,
+      argv,
       env: { ...connection.env, ...jobVariables(spec, names), ...variables },
       binds,
       outputBytesMax: spec.devLimits.outputBytesMax,
@@ -95,7 +107,7 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
     });
   })();
   signal.throwIfAborted();
-  const { out } = await readResult(snapshot.reader, request.datum.result);
+  const out = stored && (await readResult(snapshot.reader, stored.result)).out;
   const output = await compareOut({ reader: snapshot.reader, datum, folder: slot.out, signal }, out).catch(
     (error: unknown) => {
       if (error instanceof PachError) return error;
@@ -103,6 +115,37 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
     },
   );
   return { exit, output };
+}
+
+interface Prepared {
+  readonly bench: Bench;
+  readonly argv: readonly string[];
+}
+
+/** Where the command runs, and what it is: where an image has no shell, one of this machine is shown in it. */
+async function prepared(
+  request: DebugRequest,
+  executor: ExecutorName,
+  open: (shown: readonly ShownCode[]) => Promise<Bench>,
+): Promise<Prepared> {
+  const { argv, signal } = request;
+  const { shown } = request.code;
+  const bench = await open(shown);
+  try {
+    if (argv || executor === 'process' || (await hasShell(bench, signal))) return { bench, argv: argv ?? shell };
+  } catch (error) {
+    await bench[Symbol.asyncDispose]();
+    throw error;
+  }
+  await bench[Symbol.asyncDispose]();
+  const from = await ownShell();
+  request.note(`the image has no shell: this is ${from} of this machine`);
+  return { bench: await open([...shown, { from, to: shellPlace }]), argv: [shellPlace, 'sh'] };
+}
+
+async function hasShell({ worker }: Bench, signal: AbortSignal): Promise<boolean> {
+  const probe = { argv: ['sh', '-c', ':'], env: {}, binds: [], outputBytesMax: 0, log: () => undefined, signal };
+  return (await worker.run(probe)).ending.kind !== 'not-started';
 }
 
 async function pipelineOf(snapshot: Snapshot, { job, code }: DebugRequest): Promise<RunPipeline> {

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage, dockerForTests, scratchImage, type TestEngine } from '../support/docker.ts';
 import { isLong } from '../support/long.ts';
 import type { Result, Who } from '../support/place.ts';
-import { PipelinePlace } from './cli-world.ts';
+import { linesOf, PipelinePlace } from './cli-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 let engine: TestEngine;
@@ -183,6 +183,38 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
   });
 });
 
+test('a datum of a job that runs, and of one that was killed', async () => {
+  await using here = await PipelinePlace.make({ a: '1', b: '2' });
+  await here.spec('p', 'until [ -e /tmp/never ]; do sleep 0.1; done');
+  const running = here.place.start(['pach', 'run', 'pipeline', '-f', 'p.json']);
+  const ended = new Promise((resolve) => running.once('close', resolve));
+  using _ = { [Symbol.dispose]: () => running.kill('SIGKILL') };
+  let id = '';
+  const found = async (): Promise<string> => {
+    const jobs = linesOf<{ state: string }>((await here.shell('pach list job -p p -o json')).stdout);
+    if (jobs[0]?.state === 'running') id = (await here.datums('-f p.json'))[0]?.id ?? '';
+    return id;
+  };
+  await expect.poll(found, { timeout: 30_000 }).not.toBe('');
+  const debug = `pach debug p ${id.slice(0, 20)}`;
+  const seen = `-- sh -c 'cat $in; echo here > /pfs/out/x'`;
+  expect(await here.shell(`${debug} ${seen}`)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^[12]$/),
+    stderr: expect.stringMatching(/\/pfs\/out: 1 file; the job runs still\n.*\+ \/pfs\/out\/x/),
+  });
+  expect(await here.shell('pach debug p ffffffffff -- true')).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('there is no such datum in job'),
+  });
+  running.kill('SIGINT');
+  await ended;
+  expect(await here.shell(`${debug} ${seen}`)).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('the job was killed'),
+  });
+});
+
 test('what is not there is named', async () => {
   await using here = await PipelinePlace.make({ a: '1', b: '2' });
   await here.spec('p', 'cp $in /pfs/out');
@@ -220,6 +252,17 @@ test('a machine or image without a shell says what to do', async () => {
   await here.must(`DOCKER_HOST=${engine.host} pach run pipeline -f q.json --executor docker`);
   const debug = (words: string): Promise<Result> =>
     here.shell(`DOCKER_HOST=${engine.host} pach debug q ${words} < /dev/null`);
-  expect(await debug(`${datum?.id}`)).toMatchObject(none);
+  const typed = (script: string, environment = ''): Promise<Result> =>
+    here.shell(`echo '${script}' | ${environment} DOCKER_HOST=${engine.host} $(command -v pach) debug q ${datum?.id}`);
+  expect(await typed('cat /pfs/in/a; ls /pfs; touch /.pach/busybox || echo read-only; exit 7')).toMatchObject({
+    code: 7,
+    stdout: '1in\nout\nread-only\n',
+    stderr: expect.stringContaining('the image has no shell: this is '),
+  });
+  await here.must('mkdir only; ln -s $(command -v node) only/node');
+  expect(await typed(':', 'PATH=$PWD/only')).toMatchObject({
+    code: 3,
+    stderr: expect.stringMatching(/no shell: the image has none[^]*hint: apt-get install busybox-static/),
+  });
   expect(await debug(`${datum?.id} -- /busybox echo there`)).toMatchObject({ code: 0, stdout: 'there\n' });
 });

@@ -32,8 +32,6 @@ import { jobOrPipeline, pipelineOption, secretsFromOption } from '../parameters.
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
-/** Shells read no settings of this machine's user: the pipeline's command did not either. */
-const shell = ['sh', '-c', 'command -v bash >/dev/null 2>&1 && exec bash --norc --noprofile; exec sh'];
 const changesShown = 20;
 const presentCode = 'now';
 
@@ -88,7 +86,7 @@ export const debugVerb = verb({
       executor,
       secretsFrom: more['secrets-from'],
       code: { isPresent: code.includes(presentCode), shown: code.flatMap(shownCode) },
-      argv: isShell ? shell : command,
+      argv: isShell ? undefined : command,
       ports: port.map(portOf),
       connect: connectOwn,
       note: (line) => output.note(line),
@@ -97,7 +95,7 @@ export const debugVerb = verb({
     if (exit.ending.kind === 'not-started') throw notStarted(exit.ending.why, isShell);
     // Aborted: whoever took what it printed is gone.
     if (!['exit', 'aborted'].includes(exit.ending.kind)) output.note(endingText(exit.ending));
-    tellOutput(output, datum, left);
+    tellOutput(output, datum, job, left);
     return codeOf(exit.ending);
   },
 });
@@ -107,11 +105,12 @@ async function datumOf(
   snapshot: Snapshot,
   text: string,
   id: string | undefined,
-): Promise<{ readonly job: Job; readonly datum: JobDatum }> {
+): Promise<{ readonly job: Job; readonly datum: JobDatum | string }> {
   const { reader } = snapshot;
   if (id !== undefined) {
     const job = await jobNamed(snapshot, text);
-    return { job, datum: await findDatum(reader, job, id) };
+    const isPlanned = !job.datums && job.state !== 'unrunnable' && /^[0-9a-f]{1,64}$/.test(id);
+    return { job, datum: isPlanned ? id : await findDatum(reader, job, id) };
   }
   const isPipeline = await hasPipeline(snapshot, text);
   const jobs = isPipeline ? await listJobs(snapshot, text) : [await findJob(snapshot, text)];
@@ -136,13 +135,14 @@ function shownCode(text: string): ShownCode[] {
 }
 
 /** What a person needs to know to begin with. */
-async function introduce(output: Output, snapshot: Snapshot, job: Job, datum: JobDatum): Promise<void> {
+async function introduce(output: Output, snapshot: Snapshot, job: Job, datum: JobDatum | string): Promise<void> {
   const { transform } = await readSpec(snapshot.reader, job.spec);
-  const { state, reason } = datum.outcome;
+  const id = typeof datum === 'string' ? datum : datum.id;
+  const { state, reason } = typeof datum === 'string' ? { state: noResult(job), reason: '' } : datum.outcome;
   const words = transform.cmd.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quoted(word))).join(' ');
   const input = transform.stdin === undefined ? [] : ['with this input:', ...transform.stdin];
   await output.lines([
-    `datum ${output.id(datum.id)} of job ${output.id(job.id)} of ${job.pipeline}: ${reason || state}`,
+    `datum ${output.id(id)} of job ${output.id(job.id)} of ${job.pipeline}: ${reason || state}`,
     'its command:',
     ...[...words.split('\n'), ...input].map((line) => `  ${line}`),
     'nothing of /pfs/out is stored; exit ends the shell',
@@ -163,17 +163,27 @@ function notStarted(why: string, isShell: boolean): PachError {
   });
 }
 
-function tellOutput(output: Output, datum: JobDatum, left: Debugged['output']): void {
+/** Of a job whose datums are not stored. */
+function noResult({ state }: Job): string {
+  if (state === 'running') return 'the job runs still';
+  return state === 'killed' ? 'the job was killed' : 'the job failed';
+}
+
+function tellOutput(output: Output, datum: JobDatum | string, job: Job, left: Debugged['output']): void {
   if (left instanceof PachError) {
     output.note(`a job could not store what lies in /pfs/out: ${left.what}: ${left.why}`);
     return;
   }
-  const { state, job } = datum.outcome;
   const { changes, same, outside } = left;
   const count = (change: string): number => changes.filter((each) => each.change === change).length;
   const differs = `${count('added')} added, ${count('changed')} changed, ${count('removed')} removed, ${same} the same`;
-  if (state === 'success') output.note(`/pfs/out beside what job ${output.id(job)} stored: ${differs}`);
-  else output.note(`/pfs/out: ${countText(changes.length, 'file')}; the job stored none, because the datum ${state}`);
+  if (typeof datum === 'string') output.note(`/pfs/out: ${countText(changes.length, 'file')}; ${noResult(job)}`);
+  else if (datum.outcome.state === 'success') {
+    output.note(`/pfs/out beside what job ${output.id(datum.outcome.job)} stored: ${differs}`);
+  } else
+    output.note(
+      `/pfs/out: ${countText(changes.length, 'file')}; the job stored none, because the datum ${datum.outcome.state}`,
+    );
   for (const { change, path, new: now } of changes.slice(0, changesShown)) {
     output.note(`${changeMarks[change]} /pfs/out${path}${now ? ` ${sizeText(entrySize(now))}` : ''}`);
   }
