@@ -33,6 +33,9 @@ test.skipIf(process.getuid?.() !== 0)('containers run as the image says, and not
   );
   // Large inputs come from a mount, and look the same.
   expect(await here.must('pach get file p@master:/big | tail -c 6; pach get file p@master:/a')).toBe('xmore\n1more\n');
+  // What is exported computes the same in a container of the image.
+  const again = await here.must(`pach explain p@master:/a --export again && DOCKER_HOST=${engine.host} ./again/run.sh`);
+  expect(again).toContain('the same: sha256 ');
   expect(JSON.parse((await run('p')).stdout)).toMatchObject({ datums: { processed: 0, skipped: 2 } });
 
   // Another image under the same name is another image.
