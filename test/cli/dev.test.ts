@@ -111,11 +111,11 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
 
   test('the last of many saves is what counts, and no command of the others is left', async () => {
     const token = `dev-sleep-${process.pid}-${who}-${executor}`;
-    await using here = await made(who, `sh -c 'sleep 60' ${token}\n`);
+    await using here = await made(who, `sh -c 'sleep 60; :' ${token}\n`);
     await using dev = new Dev(here, ['-f', 'p.json', '--executor', executor]);
-    await dev.next('datumBegun');
+    await expect.poll(() => processesWith(token).length, { timeout: 30_000 }).toBeGreaterThan(0);
     for (let save = 0; save < 18; save += 1) {
-      await dev.save('src/main.sh', `sh -c 'sleep 60' ${token} # ${save}\n`);
+      await dev.save('src/main.sh', `sh -c 'sleep 60; :' ${token} # ${save}\n`);
       if (save % 6 === 0) await dev.next('restarted');
     }
     await dev.save('src/main.sh', says('at last'));
@@ -166,7 +166,7 @@ test('half of a file is run as it is, and ended when the other half comes', asyn
   await using dev = new Dev(here, ['-f', 'p.json']);
   await dev.next('settled');
   await using file = await open(join(here.place.dir, 'src/main.sh'), 'w');
-  await file.write(`[ -e /app/whole ] || sh -c 'sleep 60' ${token}\n`);
+  await file.write(`[ -e /app/whole ] || sh -c 'sleep 60; :' ${token}\n`);
   await dev.next('datumBegun');
   await writeFile(join(here.place.dir, 'src/whole'), '');
   await file.write(says('whole'));
@@ -220,7 +220,7 @@ test('a change leaves alone what it does not touch', async () => {
 
 test('one that is killed leaves nothing that the next one does not clear away', async () => {
   const token = `dev-killed-${process.pid}`;
-  await using here = await made('root', `sh -c 'sleep 60' ${token}\n`);
+  await using here = await made('root', `sh -c 'sleep 60; :' ${token}\n`);
   await using dev = new Dev(here, ['-f', 'p.json']);
   await dev.next('datumBegun');
   await expect.poll(() => processesWith(token).length).toBeGreaterThan(0);
@@ -232,6 +232,30 @@ test('one that is killed leaves nothing that the next one does not clear away', 
   expect(await next.job()).toMatchObject({ state: 'success', datums: { processed: 3 } });
   await next.interrupt();
   expect(await here.must('ls ~/.pachmount/run')).toBe('');
+});
+
+test.skipIf(!isRoot)('one that is killed leaves no container that runs, no process and no mount', async () => {
+  const token = `dev-killed-docker-${process.pid}`;
+  await using here = await made('root', `sh -c 'sleep 60; :' ${token}\n`);
+  // Large enough to come from a mount.
+  await here.must('head -c 3000000 /dev/urandom > large; pach put file in@master:/ -f large');
+  const containers = async (all: boolean): Promise<number> =>
+    (await engine.docker.listContainers({ all, filters: { ancestor: [image] } })).length;
+  const before = await containers(true);
+  await using dev = new Dev(here, ['-f', 'p.json', '--executor', 'docker']);
+  await expect.poll(() => processesWith(token).length, { timeout: 30_000 }).toBeGreaterThan(0);
+  dev.child.kill('SIGKILL');
+  await dev.ended;
+  const mounts = (): string[] =>
+    readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(`${here.place.dir}/`));
+  await expect.poll(() => [processesWith(token), mounts()], { timeout: 30_000 }).toEqual([[], []]);
+  await expect.poll(() => containers(false), { timeout: 30_000 }).toBe(0);
+  // What has ended is removed by whoever comes next.
+  await writeFile(join(here.place.dir, 'src/main.sh'), says('two'));
+  await here.must('pach run pipeline -f p.json --executor docker -q');
+  expect(await containers(true)).toBe(before);
 });
 
 test('what failed last runs first, then the smallest', async () => {
