@@ -22,8 +22,9 @@ const partName = `.${'0'.repeat(16)}`;
 const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 /** How often a process looks what has come of an object that another one fetches. */
 const lookMs = 20;
-/** How long a reader waits for what is under way; then he asks for his part alone. */
-const patienceMs = 3_000;
+/** A reader waits so long for what is under way, or less when nothing comes of anything; then he asks for his part alone. */
+const patienceMs = 10_000;
+const quietMs = 2_000;
 
 interface Reader {
   readonly end: number;
@@ -59,6 +60,8 @@ export class WholeObjects {
   private readonly fetches = new Map<string, Fetch>();
   private readonly waiting = new Set<Fetch>();
   private running = 0;
+  /** How often bytes came of any of them. */
+  private arrivals = 0;
   private readonly stopped = new AbortController();
 
   constructor(disk: DiskCache, transfers: Transfers, addresses: Addresses) {
@@ -106,11 +109,16 @@ export class WholeObjects {
   }
 
   private async arrival(fetch: Fetch, end: number): Promise<void> {
-    const enough = new AbortController();
     const came = new Promise<void>((resolve) => fetch.readers.add({ end, resolve }));
-    const patience = sleep(patienceMs, undefined, { signal: enough.signal }).catch(() => undefined);
-    await Promise.race([came, fetch.done, patience]);
-    enough.abort();
+    const over = Promise.race([came, fetch.done]).then(() => true);
+    for (const last = performance.now() + patienceMs; performance.now() < last;) {
+      const before = this.arrivals;
+      const enough = new AbortController();
+      const quiet = sleep(quietMs, false, { signal: enough.signal }).catch(() => false);
+      const isOver = await Promise.race([over, quiet]);
+      enough.abort();
+      if (isOver || this.arrivals === before) return;
+    }
   }
 
   /** Begins what is to be fetched: first what readers wait for. */
@@ -206,6 +214,7 @@ export class WholeObjects {
   }
 
   private arrive(fetch: Fetch, bytes: number): void {
+    if (bytes > fetch.arrived) this.arrivals += 1;
     fetch.arrived = Math.max(fetch.arrived, bytes);
     for (const reader of fetch.readers) {
       if (reader.end > fetch.arrived) continue;
