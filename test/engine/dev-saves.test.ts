@@ -2,7 +2,7 @@
  * What a save costs the loop of development and what becomes of what it cancels: files that are read,
  * git, the reason of a job, and which datums come first.
  */
-import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { native } from '../../src/base/native.ts';
@@ -129,6 +129,7 @@ test('nobody waits for git; what it says is recorded, in the job too, whichever 
   await mkdir(src);
   await writeFile(join(src, 'main'), 'one');
   const git = `#!/bin/sh
+echo "$*" >> ${gate}.asked
 while [ ! -e ${gate} ]; do sleep 0.02; done
 case "$*" in *rev-parse*) cat ${join(src, 'main')};; *remote*) echo https://me:word@example.org/x;; esac\n`;
   await writeFile(join(world.dir, 'bin/git'), git, { mode: 0o755 });
@@ -145,6 +146,10 @@ case "$*" in *rev-parse*) cat ${join(src, 'main')};; *remote*) echo https://me:w
   await writeFile(gate, '');
   const one = 'https://example.org/x one';
   await expect.poll(origins, { timeout: 10_000 }).toEqual([one, one]);
+  // The first question was answered: nobody gave it up before, to get on.
+  expect(
+    (await readFile(`${gate}.asked`, 'utf8')).split('\n').filter((line) => line.includes('rev-parse')),
+  ).toHaveLength(1);
 
   let release = (): void => undefined;
   hold = new Promise<void>((go) => (release = go));
