@@ -4,7 +4,7 @@
  * of stores hold none.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { link, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
@@ -30,7 +30,7 @@ const namePattern = /^[A-Za-z0-9_-]{1,128}$/;
 /** Undefined where it is not set. Throws `damaged` naming the file. */
 export function readSetting(home: Home, name: SettingName): string | undefined {
   const path = join(home.config, name);
-  const value = maybeText(path)?.replace(/\n$/, '');
+  const value = maybeText(home, path)?.replace(/\n$/, '');
   if (value !== undefined && !valuePattern.test(value)) throw damaged(`the setting ${name}`, path);
   return value;
 }
@@ -52,7 +52,7 @@ export async function unsetSetting(home: Home, name: SettingName): Promise<boole
 /** Throws `not-found`, and `damaged` naming the file. */
 export function readContext(home: Home, name: string): Context {
   const path = join(home.contexts, name + extension);
-  const text = namePattern.test(name) ? maybeText(path) : undefined;
+  const text = namePattern.test(name) ? maybeText(home, path) : undefined;
   if (text === undefined) throw noContext(name);
   try {
     const { store, project } = JSON.parse(text) as Context;
@@ -111,13 +111,24 @@ function damaged(what: string, path: string): PachError {
   return new PachError('damaged', { what, why, next: 'delete that file, and set it again' });
 }
 
-function maybeText(path: string): string | undefined {
+function maybeText(home: Home, path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    // A PACH_HOME that is not the user's is told of, with advice, by whoever is to use it.
+    if (code === 'EACCES' && !mayEnter(home.dir)) return undefined;
     throw error;
+  }
+}
+
+function mayEnter(folder: string): boolean {
+  try {
+    accessSync(folder, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 
