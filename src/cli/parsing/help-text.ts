@@ -30,16 +30,25 @@ export function groupHelp(first: string, members: readonly Verb[]): string {
   return `pach ${first} …\n\n${width.join('\n')}\n\npach ${first} NOUN --help shows more.\n`;
 }
 
-/** `create|list repo`: verbs of one noun as one phrase. */
+/** What is named first: `config get`. */
+const subjects: ReadonlySet<string> = new Set(['cache', 'config', 'context', 'datum']);
+
+/** `create|list repo`: verbs of one noun as one phrase, and `config list|get` those of one subject. */
 function phrases(verbs: readonly Verb[]): string[] {
   const byNoun = new Map<string, string[]>();
+  const bySubject = new Map<string, string[]>();
   for (const { name } of verbs) {
     const [first = '', noun = ''] = name.split(' ');
+    if (subjects.has(first)) {
+      bySubject.set(first, [...(bySubject.get(first) ?? []), noun]);
+      continue;
+    }
     // A verb without a noun stands by itself, also where it is a noun of others: stats, and cache stats.
     const key = noun === '' ? first : ` ${noun}`;
     byNoun.set(key, [...(byNoun.get(key) ?? []), ...(noun === '' ? [] : [first])]);
   }
-  return [...byNoun].map(([noun, firsts]) => `${firsts.join('|')}${noun}`);
+  const ofNouns = [...byNoun].map(([noun, firsts]) => `${firsts.join('|')}${noun}`);
+  return [...ofNouns, ...[...bySubject].map(([subject, words]) => `${subject} ${words.join('|')}`)];
 }
 
 const lineColumns = 79;
