@@ -11,6 +11,7 @@ import { diffOrdered } from '../../src/model/ordered-diff.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import { encodeDeclared } from '../../src/model/records/declared.ts';
 import type { Hash, Ref } from '../../src/model/refs.ts';
+import { deletePipeline } from '../../src/pipelines/editing/edit-pipelines.ts';
 import { maybeJob, notEntered, setJob, usedCommits, type Job } from '../../src/pipelines/jobs/jobs.ts';
 import { storedPaths } from '../../src/pipelines/jobs/paths.ts';
 import type { Edge, Thing } from '../../src/pipelines/lineage/edges.ts';
@@ -23,7 +24,7 @@ import type { Store } from '../../src/store/store.ts';
 import { newCommitId } from '../../src/versions/change.ts';
 import { Directories } from '../../src/versions/directories.ts';
 import type { Project } from '../../src/versions/project.ts';
-import { declaredKey, jobTimeKey, usedKey } from '../../src/versions/ref-keys.ts';
+import { declaredKey, jobsPrefix, jobTimeKey, lastPart, usedKey } from '../../src/versions/ref-keys.ts';
 import type { Snapshot } from '../../src/versions/snapshot.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
 import { copy, EngineWorld } from '../engine/world.ts';
@@ -164,6 +165,39 @@ test('jobs of older programs are looked through, and entered by the next job', a
     paths.push(key.toString('latin1'));
   }
   expect(paths).toHaveLength(14);
+});
+
+test('commits that stay without their pipeline are found, whichever program made them', async () => {
+  // Two files are a conflict: such a job makes no commit.
+  await using world = await EngineWorld.make((seen) => ({ out: { all: Object.values(seen).join() } }));
+  const { project } = world;
+  await world.set({ name: 'p', input: { pfs: { repo: 'data', glob: '/*' } } });
+  const starts: Thing[] = [];
+  const jobs: Job[] = [];
+  for (const tree of [{ a: '1' }, { a: '1', b: '2' }, { b: '2' }]) {
+    await world.commit('data', tree);
+    starts.push({ repo: 'data', commit: await headOf(project, 'data') });
+    jobs.push((await world.run('p')).job);
+  }
+  jobs.push((await world.run('p', { branch: 'exp' })).job);
+  expect(jobs.map(({ id, output }) => id === output)).toEqual([true, false, true, true]);
+  const made = async (): Promise<string[][]> => {
+    const snapshot = await project.snapshot();
+    const edges = await Promise.all(starts.map((start) => ask(snapshot, start, { down: true })));
+    return edges.map((each) => each.map(({ to }) => to.commit).sort());
+  };
+  const [first = '', , third = '', fourth = ''] = jobs.map<string>(({ id }) => id);
+  const all = [[first], [], [third, fourth].sort()];
+  expect(await made()).toEqual(all);
+  for (const { id } of jobs) await makeOld(project, id);
+  expect(await made()).toEqual(all);
+  await deletePipeline(project, 'p', { force: false, keepRepo: true });
+  expect(await made()).toEqual(all);
+  // What the job without a commit left is gone.
+  const snapshot = await project.snapshot();
+  const left: string[] = [];
+  for await (const { key } of snapshot.items(jobsPrefix)) left.push(lastPart(key));
+  expect(left.sort()).toEqual([first, third, fourth].sort());
 });
 
 test.each(['store', 'pipelines-store'])('a store of version 1 is read, and not changed: %s', async (name) => {

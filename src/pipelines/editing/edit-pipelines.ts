@@ -13,7 +13,7 @@ import { forgetProvenance } from '../../versions/provenance.ts';
 import { byEngine } from '../../versions/publish.ts';
 import { branchKey, jobKey, jobTimePrefix, lastPart, leaseKey, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
 import { deleteResults } from '../../versions/refs.ts';
-import { enterJob, maybeJob, setJob } from '../jobs/jobs.ts';
+import { enterMade, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
 import { hashOf } from '../../model/canonical.ts';
 import type { FolderMemory } from '../../local/folder-memory.ts';
@@ -166,7 +166,8 @@ export async function deletePipeline(project: Project, name: string, options: De
       // A commit that stays is explained by its job, which has its spec and code.
       if (job && (await snapshot.maybeCommit(name, job.id))) {
         setJob(change, { ...job, datums: undefined });
-        await enterJob(change, { ...job, datums: undefined });
+        // An older program may have run it, and no job comes after it that would enter its commit.
+        enterMade(change, job);
       } else {
         change.delete(key);
         change.delete(jobKey(lastPart(key)));

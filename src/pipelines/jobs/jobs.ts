@@ -59,11 +59,15 @@ export async function enterJob(change: Change, job: Job, paths?: Ref): Promise<v
   const key = jobTimeKey(job);
   change.set({ key, value: encodeJobEntry({ entered: true, indexed }), refs: paths ? [paths] : [] });
   for await (const old of notEntered(change.snapshot, job.pipeline, job.branch)) {
-    if (old.id === job.id) continue;
-    const made = { repo: old.pipeline, commit: old.id };
-    if (old.output === old.id) for (const from of usedCommits(old)) change.setUsed(from, made);
-    change.set({ key: jobTimeKey(old), value: encodeJobEntry({ entered: true }), refs: [] });
+    if (old.id !== job.id) enterMade(change, old);
   }
+}
+
+/** Enters a job, without an index of paths, and the commit that it made. */
+export function enterMade(change: Change, job: Job): void {
+  const made = { repo: job.pipeline, commit: job.id };
+  if (job.output === job.id) for (const from of usedCommits(job)) change.setUsed(from, made);
+  change.set({ key: jobTimeKey(job), value: encodeJobEntry({ entered: true }), refs: [] });
 }
 
 /**
