@@ -24,7 +24,7 @@ export async function ownShell(): Promise<string> {
   throw new PachError('not-found', {
     what: 'no shell',
     why: 'the image has none, and this machine has no static busybox to lend it',
-    next: 'apt-get install busybox-static, or give a command: pach debug JOB DATUM -- COMMAND',
+    next: 'apt-get install busybox-static, or give a command after --',
   });
 }
 
