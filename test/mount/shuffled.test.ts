@@ -102,11 +102,14 @@ test('an epoch costs a request a pack; the next one none; damage, what is damage
   const names = (await readdir(cache, { recursive: true })).filter((name) => /\/0-\d{7,8}$/.test(name));
   expect(names).toHaveLength(repo.packs.length);
   await using pack = await open(join(cache, names[0] as string), 'r+');
-  await pack.write(Buffer.from('damage'), 0, 6, 5_000_000);
+  // Of several places: a file that was read alone before its pack came has its bytes elsewhere too, undamaged.
+  const places = [1, 3, 5, 7, 9].map((at) => at * 1_000_000);
+  for (const at of places) await pack.write(Buffer.from('damage'), 0, 6, at);
   await repo.mount();
   await place.must(read());
-  expect(repo.reads).toHaveLength(1);
-  expect(repo.bytesRead).toBeLessThanOrEqual(fileBytes + besideMax);
+  expect(repo.reads.length).toBeGreaterThanOrEqual(1);
+  expect(repo.reads.length).toBeLessThanOrEqual(places.length);
+  for (const { bytes } of repo.reads) expect(bytes).toBeLessThanOrEqual(fileBytes + besideMax);
   await place.must('pach unmount pfs && pach cache clear');
   expect(await place.must('find "$PACH_HOME/cache" -name "0-*"')).toBe('');
 });
