@@ -7,6 +7,7 @@ import type { Tell } from '../engine/events.ts';
 import { graphFor } from '../engine/run-graph.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
+import { byEngine } from '../versions/publish.ts';
 import { deleteBranch } from '../versions/refs.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
 import type { OpenProject } from './open.ts';
@@ -109,7 +110,8 @@ export class BisectPipeline implements AsyncDisposable {
     const { order } = await graphFor(await project.snapshot(), [this.pipeline], undefined);
     for (const { name } of order) {
       if (!(await (await project.snapshot()).maybeBranch(name, this.branch))) continue;
-      await deleteBranch(project, name, this.branch);
+      const deed = byEngine(`delete branch ${name}@${this.branch} of a search`);
+      await deleteBranch(project, name, this.branch, { deed });
     }
   }
 }

@@ -10,6 +10,7 @@ import type { Change } from './change.ts';
 import { mayChange } from './edit.ts';
 import type { Project } from './project.ts';
 import { forgetProvenance } from './provenance.ts';
+import type { Deed } from './publish.ts';
 import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey, resultsPrefix } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { Branch, BranchHead, Snapshot } from './snapshot.ts';
@@ -144,9 +145,14 @@ export async function renameBranch(
   });
 }
 
-/** Deletes a branch; its commits can still be named by their ids. */
-export async function deleteBranch(project: Project, repo: string, name: string, mayDelete?: MayDelete): Promise<void> {
-  await project.update(`delete branch ${repo}@${name}`, async (change) => {
+/** Deletes a branch; its commits can still be named by their ids. `deed`: what the operation says of itself. */
+export async function deleteBranch(
+  project: Project,
+  repo: string,
+  name: string,
+  { mayDelete, deed = { what: `delete branch ${repo}@${name}` } }: { mayDelete?: MayDelete; deed?: Deed } = {},
+): Promise<void> {
+  await project.update(deed, async (change) => {
     await change.snapshot.branch(repo, name);
     await mayDelete?.(change.snapshot);
     change.delete(branchKey(repo, name));

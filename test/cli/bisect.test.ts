@@ -245,6 +245,7 @@ spec 2; echo 'cat /pfs/d/f /dev/null > /pfs/out/r; echo $A >> /pfs/out/r' > src/
   const before = jobs(await place.must('pach list job -p p -o json')).length;
   expect(before).toBeGreaterThan(0);
   expect(await place.must('pach list branch p')).not.toContain('bisect');
+  expect(await place.must('pach op log && pach undo --dry-run')).not.toContain('bisect');
   expect(await place.run(`pach bisect d@master.1.. --pipeline p --restart -- true`)).toMatchObject({ code: 0 });
   await leavesNothing(place);
   expect((await place.run('pach bisect p@master.1.. --pipeline p -- true')).stderr).toContain('it does not read p');

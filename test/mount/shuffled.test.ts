@@ -140,7 +140,7 @@ test('two mounts of one cache fetch each pack once, also when one of them is kil
   await repo.mount();
   await repo.mount('', 'other');
   await Promise.all([place.must(read()), place.must(read({ mount: 'other' }))]);
-  expect(repo.reads.filter(isWhole)).toHaveLength(repo.packs.length);
+  expect(repo.reads.filter(({ bytes }) => repo.packs.includes(bytes))).toHaveLength(repo.packs.length);
   expect(repo.bytesRead).toBeLessThanOrEqual(1.2 * repo.bytes);
 
   await place.must('pach unmount pfs && pach unmount other && pach cache clear');
@@ -151,7 +151,8 @@ test('two mounts of one cache fetch each pack once, also when one of them is kil
   const [mount] = await place.mounts();
   process.kill(mount?.pid as number, 'SIGKILL');
   await reading;
-  expect((await place.mounts())[0]?.pid).not.toBe(mount?.pid);
+  // A server answers before it tells of itself.
+  while ((await place.mounts())[0]?.pid === mount?.pid) await sleep(20);
   // Twice at most what was under way.
   expect(repo.reads.filter(isWhole).length).toBeLessThanOrEqual(repo.packs.length + atOnce);
 });

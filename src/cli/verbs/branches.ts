@@ -8,6 +8,7 @@ import { parseAddress } from '../../model/address.ts';
 import { checkDeletion, readersOf } from '../../pipelines/readers.ts';
 import { branchInfo, branchInfos, branchJson } from '../../shown/repos.ts';
 import { createBranch, deleteBranch, renameBranch } from '../../versions/refs.ts';
+import type { Snapshot } from '../../versions/snapshot.ts';
 import { branchOf, repoOf } from '../addresses.ts';
 import { branchArgument, repoArgument } from '../parameters.ts';
 import { verb } from '../verb.ts';
@@ -118,9 +119,10 @@ export const deleteBranchVerb = verb({
       });
     await using opened = await openProject(where);
     let broken: string[] = [];
-    await deleteBranch(opened.project, repo, branch, async (snapshot) => {
+    const mayDelete = async (snapshot: Snapshot): Promise<void> => {
       broken = await checkDeletion(snapshot, { repo, branch }, force);
-    });
+    };
+    await deleteBranch(opened.project, repo, branch, { mayDelete });
     await output.document({ repo, branch, broken }, () => branch);
     if (broken.length > 0)
       output.note(`these pipelines can't run any more, because it was their input: ${broken.join(', ')}`);
