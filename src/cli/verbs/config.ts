@@ -65,7 +65,7 @@ export const configSetVerb = verb({
   summary: 'Keep a setting for all commands of this machine',
   examples: [
     ['config set store s3://bucket/prefix', 'The store of commands without --store, PACH_STORE and context'],
-    ['config set cache-size 50GB', 'How much mounts and cache warm keep on disk'],
+    ['config set cache-size 50GB', 'How much mounts keep on disk'],
   ],
   json: '{name, value}',
   arguments: { name: nameArgument, value: { type: 'text', required: true, names: ['local'], describe: 'Its value' } },
