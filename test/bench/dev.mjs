@@ -157,7 +157,7 @@ async function measured(place, { executor, env, datums, count }) {
   const [times, wholes, runs] = [[], [], []].map(() => /** @type {number[]} */ ([]));
   const terminal = new OnTerminal([join(checkout, 'bin/pach'), 'dev', '-f', spec, '--executor', executor], home);
   try {
-    await terminal.waitFor(/started [\d:]+ · [\d.]+ s · /);
+    await terminal.waitFor(/started [\d:]+ · \d+\.\d\d s · /);
     for (let save = 0; save < count; save++) {
       const isWrong = save % 2 === 1;
       terminal.forget();
@@ -166,7 +166,8 @@ async function measured(place, { executor, env, datums, count }) {
       // What the save before gave is shown once more, above.
       await terminal.waitFor(isWrong ? new RegExp(`✗ .*save ${save} is wrong`) : /ran[^]*saved .*[1-9]\d* ran/);
       times.push(performance.now() - begun);
-      await terminal.waitFor(/ran[^]*saved [\d:]+ · [\d.]+ s · /);
+      // A run that goes on shows whole seconds.
+      await terminal.waitFor(/ran[^]*saved [\d:]+ · \d+\.\d\d s · /);
       if (!isWrong) wholes.push((performance.now() - begun) / 1000);
     }
   } finally {
