@@ -1,0 +1,64 @@
+/**
+ * A clock that a test moves.
+ */
+import type { Clock } from '../../src/base/clock.ts';
+
+interface Waiting {
+  readonly ms: number;
+  readonly go: () => void;
+}
+
+export class TestClock implements Clock {
+  private ms: number;
+  private readonly waiting = new Set<Waiting>();
+  private readonly watching = new Set<() => void>();
+
+  /** `start`: milliseconds since 1970, or a time as text. */
+  constructor(start: number | string = '2026-03-02T00:00:00Z') {
+    this.ms = typeof start === 'number' ? start : Date.parse(start);
+  }
+
+  now(): number {
+    return this.ms;
+  }
+
+  until(ms: number, signal: AbortSignal): Promise<void> {
+    if (ms <= this.ms || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const go = (): void => {
+        this.waiting.delete(one);
+        signal.removeEventListener('abort', go);
+        resolve();
+      };
+      const one = { ms, go };
+      this.waiting.add(one);
+      signal.addEventListener('abort', go);
+      for (const told of this.watching) told();
+    });
+  }
+
+  /** Sets it, forward or back, and wakes who waits for a time that has come. */
+  set(to: number | string): void {
+    this.ms = typeof to === 'number' ? to : Date.parse(to);
+    for (const one of this.waiting) if (one.ms <= this.ms) one.go();
+  }
+
+  /** Moves it on. */
+  pass(ms: number): void {
+    this.set(this.ms + ms);
+  }
+
+  /** Resolves once somebody waits for a time that has not come, to the earliest such time. */
+  async waited(): Promise<number> {
+    while (this.waiting.size === 0) {
+      await new Promise<void>((resolve) => {
+        const told = (): void => {
+          this.watching.delete(told);
+          resolve();
+        };
+        this.watching.add(told);
+      });
+    }
+    return Math.min(...[...this.waiting].map(({ ms }) => ms));
+  }
+}
