@@ -143,6 +143,7 @@ const cases: Readonly<Record<string, Case>> = {
   'dev.limits.log': [{ dev: { limits: { log: 4096 } } }, { devLimits: { ...devLimits, logBytesMax: 4096 } }],
   'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { devLimits: { ...devLimits, processesMax: 8 } }],
   'dev.network': [{ dev: { network: 'none' } }, { network: 'none' }],
+  'dev.deadline': [{ dev: { deadline: '1h30m' } }, { deadlineMs: 5_400_000 }],
   'dev.hide': [{ dev: { hide: ['~/keys/', '/srv//x', '~'] } }, { hide: ['~/keys', '/srv/x', '~'] }],
 };
 

@@ -105,6 +105,10 @@ const devFields = {
   ),
   network: mapped(oneOf('default', 'none'), '`none`: the command has no network'),
   hide: mapped(texts, 'Files and folders of this machine that the process executor hides too; `~` is your home'),
+  deadline: mapped(
+    duration,
+    'How long after new input its results must be there: `90m`, `4h`. The hooks of an engine tell when they are late',
+  ),
 };
 
 export const specFields = {

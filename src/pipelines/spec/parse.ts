@@ -62,6 +62,7 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     },
     network: dev?.network ?? 'default',
     hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
+    deadlineMs: dev?.deadline,
     document: document as object,
   };
 }

@@ -128,6 +128,8 @@ export interface PipelineSpec {
   readonly network: 'default' | 'none';
   /** Places of this machine that the process executor hides: absolute, or in the home folder (`~/…`). */
   readonly hide: readonly string[];
+  /** From new input to its results; later than that they are late. */
+  readonly deadlineMs?: number | undefined;
   /** The spec as its author wrote it, with the fields that only matters elsewhere: kept for promotion. */
   readonly document: object;
 }
