@@ -49,6 +49,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['https-proxy-agent', ['store']],
   ['yargs', ['cli']],
   ['string-width', ['cli']],
+  ['croner', ['model']],
   ['ignore', ['pipelines']],
   ['yaml', ['pipelines', 'notebook', 'shown', 'cli']],
   ['diff', ['shown']],

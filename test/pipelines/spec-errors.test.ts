@@ -8,7 +8,7 @@ import { specFields } from '../../src/pipelines/spec/fields.ts';
 import { inputFields } from '../../src/pipelines/spec/input-fields.ts';
 import { nearest } from '../../src/pipelines/spec/nearest.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
-import { bytesOf, coresOf, durationMsOf } from '../../src/pipelines/spec/units.ts';
+import { bytesOf, coresOf, durationMsOf } from '../../src/model/units.ts';
 
 const pfs = { repo: 'images', glob: '/*' };
 const minimal = { pipeline: { name: 'edges' }, transform: { cmd: ['sh'] }, input: { pfs } };

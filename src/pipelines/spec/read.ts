@@ -6,7 +6,7 @@ import { Fault, type Path } from './fault.ts';
 import { inputFields } from './input-fields.ts';
 import { nearest } from './nearest.ts';
 import { snakeCase, type Field, type Fields, type Shape } from './shape.ts';
-import { bytesOf, coresOf, durationMsOf } from './units.ts';
+import { bytesOf, coresOf, durationMsOf } from '../../model/units.ts';
 import type { ValuesOf } from './values.ts';
 
 /** How deep inputs may be nested. */
