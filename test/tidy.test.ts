@@ -31,6 +31,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['execution', ['.', 'executors', 'workers']],
   ['engine', ['.']],
   ['shown', ['.']],
+  ['hooks', ['.']],
   ['app', ['.']],
   ['cli', ['.', 'live', 'verbs', 'parsing', 'completion', 'entry']],
 ]);

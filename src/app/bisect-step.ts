@@ -2,22 +2,18 @@
  * A step of a bisect: a commit is mounted, and a command says what it thinks of it.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
-import { identityOf, isAlive, type ProcessIdentity } from '../base/processes.ts';
 import { kernelMounts } from '../local/kernel-mounts.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import { whereOf } from './mount-plan.ts';
 import { mountProject } from './mount.ts';
+import { stopTree } from './process-tree.ts';
 import { mountAt, unmount } from './unmount.ts';
 import type { Settings } from './settings.ts';
 
 const mountMemoryBytes = 256e6;
 const mountTimeoutMs = 60_000;
-/** Time that a command has to end by itself when the bisect is interrupted. */
-const endMsMax = 5000;
 
 export interface Judged {
   readonly repo: string;
@@ -96,32 +92,3 @@ async function run({ command, commit, signal }: Judged, folder: string): Promise
 
 /** For people, where a search has stopped. */
 export const goOn = 'run the same command again to go on where this search has stopped';
-
-/** Asks a command and what it has started to end, and ends them when they do not. */
-async function stopTree(pid: number | undefined, ended: Promise<unknown>): Promise<void> {
-  if (pid === undefined) return;
-  const tree = [pid, ...descendantsOf(pid)].flatMap((each) => identityOf(each) ?? []);
-  send(tree, 'SIGTERM');
-  await Promise.race([ended.catch(() => undefined), sleep(endMsMax, undefined, { ref: false })]);
-  send(tree, 'SIGKILL');
-}
-
-/** Another process may have got the number of one that has ended. */
-function send(tree: readonly ProcessIdentity[], name: NodeJS.Signals): void {
-  for (const each of tree) {
-    try {
-      if (isAlive(each)) process.kill(each.pid, name);
-    } catch {
-      // It has ended.
-    }
-  }
-}
-
-function descendantsOf(pid: number): number[] {
-  try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-    return children.flatMap((child) => [child, ...descendantsOf(child)]);
-  } catch {
-    return []; // it has ended, or the kernel does not tell
-  }
-}

@@ -151,6 +151,9 @@ function reasonOf(error: unknown, isStopped: boolean): string {
   return `the engine failed: ${error instanceof Error ? error.message : String(error)}`;
 }
 
+/** The reason of a job that ended so. */
+export const tookTooLong = 'it took longer than job_timeout allows';
+
 function tooLong(job: JobId): PachError {
-  return new PachError('failed', { what: `job ${job}`, why: 'it took longer than job_timeout allows' });
+  return new PachError('failed', { what: `job ${job}`, why: tookTooLong });
 }

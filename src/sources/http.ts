@@ -184,8 +184,8 @@ async function send(
 
 let agentsOnce: Promise<Agents | undefined> | undefined;
 
-/** One set of agents for all requests, so that connections are reused; undefined for Node's own. */
-function theAgents(): Promise<Agents | undefined> {
+/** One set of agents for all requests to the web, so that connections are reused; undefined for Node's own. */
+export function theAgents(): Promise<Agents | undefined> {
   agentsOnce ??= (async () => {
     const { agentsFor, networkOf } = await import('../store/network.ts');
     const { rootCertificates } = process.getBuiltinModule('node:tls');

@@ -51,6 +51,16 @@ export function leaseKey(pipeline: string, branch: string): Buffer {
   return Buffer.from(`lease/${pipeline}/${branch}`);
 }
 
+/** A hook, by the name that it has in the store. */
+export function hookKey(hook: string): Buffer {
+  return Buffer.from(`hooks/${hook}`);
+}
+
+/** What a hook has told of a pipeline; without one the beginning of the keys of all. */
+export function toldKey(pipeline: string, hook = ''): Buffer {
+  return Buffer.from(`hook/${pipeline}/${hook}`);
+}
+
 /** That one commit was made of another: found by the one that was used. */
 export function usedKey(from: { repo: string; commit: string }, to: { repo: string; commit: string }): Buffer {
   return Buffer.from(`used/${from.repo}/${from.commit}/${to.repo}/${to.commit}`);

@@ -197,6 +197,12 @@ export class Snapshot {
     return this.indexed(await index.at(after - 1));
   }
 
+  /** The branch's oldest commit after a time, or undefined. */
+  async firstAfter(head: BranchHead, time: number): Promise<Commit | undefined> {
+    const index = this.map(head.index);
+    return this.indexed(await index.at(await index.rank(timeKey(time + 1))));
+  }
+
   /** The branch's commits, newest first. */
   async *history(head: BranchHead): AsyncGenerator<Commit> {
     const items = this.map(head.index).backward();

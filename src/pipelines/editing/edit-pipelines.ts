@@ -11,7 +11,16 @@ import type { IngestOptions } from '../../versions/writing/ingest.ts';
 import type { Begun, Project } from '../../versions/project.ts';
 import { forgetProvenance } from '../../versions/provenance.ts';
 import { byEngine } from '../../versions/publish.ts';
-import { branchKey, jobKey, jobTimePrefix, lastPart, leaseKey, pipelineKey, repoKey } from '../../versions/ref-keys.ts';
+import {
+  branchKey,
+  jobKey,
+  jobTimePrefix,
+  lastPart,
+  leaseKey,
+  pipelineKey,
+  repoKey,
+  toldKey,
+} from '../../versions/ref-keys.ts';
 import { deleteResults } from '../../versions/refs.ts';
 import { enterMade, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
@@ -161,6 +170,7 @@ export async function deletePipeline(project: Project, name: string, options: De
       change.delete(key);
     }
     change.delete(pipelineKey(name));
+    for await (const { key } of snapshot.items(toldKey(name))) change.delete(key);
     for await (const { key } of snapshot.items(jobTimePrefix(name))) {
       const job = options.keepRepo ? await maybeJob(snapshot, lastPart(key)) : undefined;
       // A commit that stays is explained by its job, which has its spec and code.

@@ -45,9 +45,9 @@ export async function maybeLease(snapshot: Snapshot, { pipeline, branch }: Lease
 }
 
 /** True while the engine that holds it is not known to be gone. */
-export function isHeld(lease: LeaseRecord): boolean {
+export function isHeld(lease: LeaseRecord, now = Date.now()): boolean {
   const engine = engineOf(lease);
-  return lease.until > Date.now() && (isOwn(engine) ? running.has(lease.holder) : isAlive(engine) !== false);
+  return lease.until > now && (isOwn(engine) ? running.has(lease.holder) : isAlive(engine) !== false);
 }
 
 /** Takes it. Throws `conflict` naming who else holds it. */
@@ -93,6 +93,7 @@ function hostText({ name, namespace }: Host): string {
   return `${name} ${namespace && `pid:[${namespace}]`}`;
 }
 
-function isOf(lease: LeaseRecord, { holder, host, pid, pidStarted }: Holder): boolean {
+/** True for a lease of this very run. */
+export function isOf(lease: LeaseRecord, { holder, host, pid, pidStarted }: Holder): boolean {
   return lease.holder === holder && lease.host === host && lease.pid === pid && lease.pidStarted === pidStarted;
 }

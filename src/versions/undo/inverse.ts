@@ -18,7 +18,7 @@ import { NeededCommits } from './needed-commits.ts';
 import type { Target } from './target.ts';
 
 /** What engines have written since stays as it is. */
-const enginesKinds: ReadonlySet<string> = new Set(['job', 'jobs', 'result', 'used']);
+const enginesKinds: ReadonlySet<string> = new Set(['job', 'jobs', 'result', 'used', 'hook', 'hooks']);
 
 export class Inverse {
   private readonly change: Change;

@@ -8,6 +8,7 @@ import { pathKeyProblem } from '../../model/path-index.ts';
 import { decodeCommit, type CommitRecord } from '../../model/records/commit.ts';
 import { decodeDeclared } from '../../model/records/declared.ts';
 import type { Head } from '../../model/records/head.ts';
+import { decodeHook, decodeTold } from '../../model/records/hooks.ts';
 import { decodeJobEntry } from '../../model/records/job-entry.ts';
 import { decodeOperation, encodeOperation } from '../../model/records/operation.ts';
 import {
@@ -101,6 +102,8 @@ export class RefsCheck {
       else if (kind === 'lease') decodeLease(value);
       else if (kind === 'jobs') await this.jobEntry(key, value, refs);
       else if (kind === 'declared') decodeDeclared(value);
+      else if (kind === 'hooks') decodeHook(value);
+      else if (kind === 'hook') decodeTold(value);
       else if (kind !== 'used') this.findings.warn(`the ref ${key.toString()}`, 'this program does not know its kind');
     } catch (error) {
       note(this.findings, error, named(address));
