@@ -11,9 +11,6 @@ export interface Delivery {
   readonly body: Buffer;
 }
 
-export const messageJson =
-  '{id, kind, project, pipeline, time, text, heldBack, job}; text: one line for people; heldBack: how many more of the kind there were since the last message; job: as `pach inspect job -o json` prints it, or null';
-
 /** What was sent must be the same when it is sent again: all of it comes from the store. */
 export function deliveryOf({ happening, heldBack }: Message, project: string): Delivery {
   const { kind, pipeline, about, time, why, job } = happening;
