@@ -9,11 +9,13 @@ import { parseAddress } from '../model/address.ts';
 import type { DatumOrder } from '../engine/datum-order.ts';
 import { tellAll, type RunListener } from '../engine/events.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
-import { graphFor, runGraph, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
+import type { JobResult } from '../engine/job-end.ts';
+import { graphFor, inputsOf, runGraph, runPrepared, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
 import { setTarget, type Target } from '../engine/targets.ts';
+import type { Pipeline } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import { resolveCommit } from '../versions/resolve.ts';
-import type { Commit } from '../versions/snapshot.ts';
+import type { Commit, Snapshot } from '../versions/snapshot.ts';
 import type { OpenProject } from './open.ts';
 import { jobsWithLogs } from './run-folder.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
@@ -67,32 +69,48 @@ export interface GraphRequest
 
 /** The same of pipelines that are there, a step after another: whoever has seen enough takes no more. */
 export async function* graphInSession(session: RunSession, request: GraphRequest): AsyncGenerator<GraphStep> {
+  for await (const step of runGraph({ ...request, ...inSession(session, request) })) {
+    await clearLogs(session.settings, session.project);
+    yield step;
+  }
+}
+
+/** A job of a pipeline of its own, side by side with those of others, with the versions that there are. */
+export async function runOne(
+  session: RunSession,
+  pipeline: Pipeline,
+  request: Omit<InSession, 'order'> & { readonly snapshot: Snapshot },
+): Promise<JobResult> {
+  const options = { ...inSession(session, request), branch: undefined, pinned: new Map<string, Commit>() };
+  const [prepared = pipeline] = await options.prepare([pipeline]);
+  const result = await runPrepared(options, prepared, await inputsOf(options, request.snapshot, prepared, []));
+  await clearLogs(session.settings, session.project);
+  return result;
+}
+
+type InSession = Pick<GraphRequest, 'workers' | 'recompute' | 'signal' | 'tell' | 'order'>;
+
+/** What runs use of a session. */
+function inSession(session: RunSession, { signal, workers: given, recompute, order, ...request }: InSession) {
   const { settings, project } = session;
   const tell = session.secrets.masked(request.tell);
-  const options: GraphOptions = {
-    ...request,
+  return {
     tell,
     project,
-    prepare: (pipelines) =>
-      session.prepare(pipelines, { signal: request.signal, log: (line) => tell({ kind: 'note', line }) }),
+    prepare: (pipelines) => session.prepare(pipelines, { signal, log: (line) => tell({ kind: 'note', line }) }),
     async jobOptions(pipeline, inputs) {
-      const { signal } = request;
       const unused = (line: string): void => tell({ kind: 'note', line });
-      const workers = request.workers ?? pipeline.spec.parallelism;
+      const workers = given ?? pipeline.spec.parallelism;
       return {
         executor: session.executor,
         pool: await session.pool(pipeline, { workers, inputs, signal, unused }),
         logs: (job) => settings.home.make(join(settings.home.logs, job)),
-        recompute: request.recompute,
-        order: request.order?.(pipeline.name),
+        recompute,
+        order: order?.(pipeline.name),
         signal,
       };
     },
-  };
-  for await (const step of runGraph(options)) {
-    await clearLogs(settings, project);
-    yield step;
-  }
+  } satisfies Partial<GraphOptions>;
 }
 
 /** Removes the local logs of jobs that ended: the store has them now. Those of an interrupted job are nowhere else. */

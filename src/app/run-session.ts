@@ -31,6 +31,8 @@ export interface SessionRequest {
   readonly secretsFrom: readonly string[];
   /** Workers that are kept for a next run at most; 0 where there is only one. */
   readonly idleWorkersMax: number;
+  /** Workers in use at a time, which all pipelines share; not said where one pipeline runs at a time. */
+  readonly busyWorkersMax?: number;
 }
 
 /** What the workers of a pipeline see. */
@@ -61,7 +63,7 @@ export type ShownCode = WorkerOptions['code'][number];
 const mountMemoryBytes = 256e6;
 const mountTimeoutMs = 60_000;
 
-/** Runs use it one after another. Closing it leaves nothing on this machine but caches and logs. */
+/** Runs of one pipeline use it one after another, those of several also at a time. Closing it leaves nothing on this machine but caches and logs. */
 export class RunSession implements AsyncDisposable {
   readonly executor: Executor;
   private readonly executorName: ExecutorName;
@@ -81,7 +83,12 @@ export class RunSession implements AsyncDisposable {
     this.executor = held.executor;
     this.secrets = held.secrets;
     this.folder = held.folder;
-    this.workers = new Session({ executor: held.executor, folder: held.folder.dir, idleMax: request.idleWorkersMax });
+    this.workers = new Session({
+      executor: held.executor,
+      folder: held.folder.dir,
+      idleMax: request.idleWorkersMax,
+      busyMax: request.busyWorkersMax ?? Infinity,
+    });
     this.mounts = new InputsMounts(settings, join(held.folder.dir, 'inputs'));
   }
 
@@ -122,12 +129,18 @@ export class RunSession implements AsyncDisposable {
   /** One worker as those of `pool`. What `code` shows comes in place of the pipeline's own at the same places. */
   async bench(pipeline: RunPipeline, request: BenchRequest, code: readonly ShownCode[]): Promise<Bench> {
     const { sandbox, mount } = await this.place(pipeline, request, code);
-    const open = await this.workers.take(pipeline.name, sandbox);
+    const open = await this.workers.take(pipeline.name, sandbox, request.signal);
     return {
       worker: open.worker,
       slot: Slot.prepare({ dir: open.slot, reader: this.project.reader, mount }),
       [Symbol.asyncDispose]: () => this.workers.close(open),
     };
+  }
+
+  /** Closes what a pipeline has kept for its next job: workers, and the mount of its inputs. None of its jobs may run. */
+  async rest(pipeline: string): Promise<void> {
+    await this.workers.rest(pipeline);
+    await this.mounts.rest(pipeline);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -217,7 +230,7 @@ class InputsMounts implements AsyncDisposable {
    * The ends of mounts that were replaced. Idle workers may have copies of these, where this machine
    * does not share its mounts, and a server ends with the last copy.
    */
-  private readonly ending: Promise<void>[] = [];
+  private readonly ending = new Set<Promise<void>>();
 
   constructor(settings: Settings, folder: string) {
     this.settings = settings;
@@ -245,6 +258,13 @@ class InputsMounts implements AsyncDisposable {
     };
   }
 
+  /** Ends the mount of a pipeline, which nobody uses. */
+  async rest(pipeline: string): Promise<void> {
+    const mounted = this.mounted.get(pipeline);
+    this.mounted.delete(pipeline);
+    if (mounted) await end(mounted);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const all = [...this.mounted.values()];
     this.mounted.clear();
@@ -253,8 +273,12 @@ class InputsMounts implements AsyncDisposable {
 
   private replaced(mounted: MountedInputs): void {
     const ended = end(mounted);
-    ended.catch(() => undefined); // told when the session is closed
-    this.ending.push(ended);
+    this.ending.add(ended);
+    // One that failed is told when the session is closed.
+    ended.then(
+      () => this.ending.delete(ended),
+      () => undefined,
+    );
   }
 
   private async mount(

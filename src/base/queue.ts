@@ -42,15 +42,24 @@ export class Queue<T> {
     while ((this.items.length === 0 || this.held > 0) && !this.ended) {
       await new Promise<void>((go) => this.takers.push(go));
     }
-    const item = this.items.shift();
-    this.makers.shift()?.();
-    return item;
+    return this.shift();
+  }
+
+  /** The next item, if there is one already. */
+  takeNow(): T | undefined {
+    return this.held > 0 && !this.ended ? undefined : this.shift();
   }
 
   /** No more will be added; what is there can still be taken. */
   end(): void {
     this.ended = true;
     for (const go of [...this.takers.splice(0), ...this.makers.splice(0)]) go();
+  }
+
+  private shift(): T | undefined {
+    const item = this.items.shift();
+    this.makers.shift()?.();
+    return item;
   }
 
   /** Ends, and drops what is left. */

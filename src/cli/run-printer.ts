@@ -14,7 +14,7 @@ const failuresShown = 5;
 const namesShown = 5;
 
 type Progress = Extract<RunEvent, { readonly kind: 'progress' }>;
-interface FailedDatum {
+export interface FailedDatum {
   readonly id: string;
   readonly reason: string;
 }
@@ -47,8 +47,7 @@ export class RunPrinter {
       case 'datum-ended': {
         const { datum, outcome } = event;
         if (outcome.state !== 'failed' || datum.isRecheck) break;
-        this.failures.push({ id: datum.id, reason: outcome.reason });
-        this.failures = this.failures.toSorted((a, b) => (a.id < b.id ? -1 : 1)).slice(0, failuresShown);
+        this.failures = withFailure(this.failures, { id: datum.id, reason: outcome.reason });
         break;
       }
       case 'note':
@@ -92,6 +91,11 @@ export class RunPrinter {
   }
 }
 
+/** The first few, in the order of ids. */
+export function withFailure(failures: readonly FailedDatum[], failed: FailedDatum): FailedDatum[] {
+  return [...failures, failed].toSorted((a, b) => (a.id < b.id ? -1 : 1)).slice(0, failuresShown);
+}
+
 function doneOf({ processed, skipped, failed, recovered }: DatumCounts): number {
   return processed + skipped + failed + recovered;
 }
@@ -107,7 +111,7 @@ function progressLine({ pipeline, counts, isPlanned }: Progress, started: number
   return `${pipeline}: ${doneOf(counts)} of ${total}${more} datums, ${skipped} skipped${failures}${left}`;
 }
 
-function resultText({ job, pipeline }: OfJob, ended: EndedJob, { id }: Pick<Output, 'id'>): string[] {
+export function resultText({ job, pipeline }: OfJob, ended: EndedJob, { id }: Pick<Output, 'id'>): string[] {
   const { total, processed, skipped, failed, recovered } = ended.counts;
   const counts = [`${processed} processed`, `${skipped} skipped`];
   if (failed > 0) counts.push(`${failed} failed`);
@@ -152,7 +156,7 @@ function noDatums({ inputs }: EndedJob): string {
 }
 
 /** What went wrong, and what is odd. */
-function remarks(
+export function remarks(
   { job, pipeline }: OfJob,
   ended: EndedJob,
   failures: readonly FailedDatum[],

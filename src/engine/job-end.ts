@@ -103,6 +103,15 @@ export async function abandonJob(
   });
 }
 
+/** Ends the lease of a job that goes on elsewhere; what was published of it stays. */
+export async function leaveJob({ options, watch }: EndOptions): Promise<void> {
+  const { project, pipeline } = options;
+  await project.update(byEngine(`leave job of ${pipeline.name}`), async (change) => {
+    await watch.holdLease(change);
+    watch.end(change);
+  });
+}
+
 /** True when the branch's head is what this job would commit: the same files from the same versions and spec. */
 function isSame({ base, job }: JobStart, head: Commit, root: Directory): boolean {
   if (base?.output.id !== head.id || !head.tree.hash.equals(root.ref.hash)) return false;

@@ -9,7 +9,7 @@ import { dropOldJobs, enterJob, newestJob, noCommit, setJob, type Job } from '..
 import { takeLease, type Holder } from '../pipelines/jobs/lease.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { recipeOf, type Recipe } from '../pipelines/jobs/recipe.ts';
-import { codeEntries, maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
+import { codeEntries, maybePipeline, missing, type Pipeline } from '../pipelines/pipelines.ts';
 import type { Begun, Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 
@@ -30,7 +30,7 @@ export interface Started {
   readonly recipe: Recipe;
 }
 
-/** Throws `conflict` when another engine runs the pipeline for the same branch. */
+/** Throws `conflict` when another engine runs the pipeline for the same branch, and `not-found` when it was deleted. */
 export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
   const { project, pipeline, branch, executor } = options;
   const recipe = await recipeFor(options);
@@ -48,8 +48,10 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
       if (newest?.state === 'running' && !goesOn) {
         setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
       }
-      // Git may have said since where its code comes from.
       const now = await maybePipeline(change.snapshot, pipeline.name, branch);
+      if (!now && !(await maybePipeline(change.snapshot, pipeline.name)))
+        throw await missing(change.snapshot, pipeline.name);
+      // Git may have said since where its code comes from.
       const { codeOrigin } = now?.version === pipeline.version ? now : pipeline;
       const next: Job = goesOn
         ? { ...newest, executor: executor.name, stopping: false }

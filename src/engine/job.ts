@@ -11,8 +11,9 @@
  *            ├─▶ killed      it was stopped or took too long: there is no output
  *            │               it was interrupted, or another one replaces it: the error is thrown too
  *            └─▶ running     garbage was collected that it relied on: it starts again
- *                            another engine has its lease, or the store is away: the error is
- *                            thrown, and whoever runs it next goes on with it
+ *                            another engine has its lease, the store is away, or this engine ends
+ *                            and leaves it to the next one: the error is thrown, and whoever runs it
+ *                            next goes on with it
  *   unrunnable               it never ran, since what it reads did not succeed (unrunnable.ts)
  */
 import { timerMsMax } from '../base/async.ts';
@@ -25,13 +26,13 @@ import { Publisher } from '../results/publisher.ts';
 import { byEngine } from '../versions/publish.ts';
 import { CollectedError, collectedOr } from '../versions/renew.ts';
 import { tellOf } from './events.ts';
-import { abandonJob, finishJob, type EndOptions, type JobResult } from './job-end.ts';
+import { abandonJob, finishJob, leaveJob, type EndOptions, type JobResult } from './job-end.ts';
 import { JobRun, type JobOptions } from './job-run.ts';
 import { startJob, type Started } from './job-start.ts';
 import { JobWatch } from './job-watch.ts';
 import { outcomeOf, type JobEnd } from './outcome.ts';
 import { outputChanges } from './output-changes.ts';
-import { ReplacedError } from './replaced.ts';
+import { HandedOverError, ReplacedError } from './replaced.ts';
 
 /** A job goes on after so many collections of garbage that took away what it relied on. */
 const collectionsMax = 3;
@@ -114,6 +115,10 @@ async function runStarted(
     );
     const error = await collectedOr(project, begun.upload, signal.aborted ? signal.reason : thrown);
     if (watch.isLost || (mayGoOn && error instanceof CollectedError)) return { error };
+    if (options.signal.reason instanceof HandedOverError) {
+      await leaveJob(ends).catch(() => undefined);
+      return { error: options.signal.reason };
+    }
     const isStopped = options.signal.aborted || stop.signal.aborted || watch.isStopped;
     const reason = options.signal.aborted ? interruption(options.signal) : reasonOf(error, isStopped);
     const state = isStopped ? 'killed' : 'failure';

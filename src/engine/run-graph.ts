@@ -98,13 +98,24 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
       yield { pipeline, job, result: undefined };
       continue;
     }
-    tell({ kind: 'waiting', for: 'preparation', pipeline: pipeline.name, branch });
-    await makeBranch(options, pipeline, branch, inputs);
-    const needs = await options.jobOptions(pipeline, inputs);
-    const result = await runJob({ ...needs, project, pipeline, branch, inputs, jobsKept: options.jobsKept, tell });
+    const result = await runPrepared(options, pipeline, inputs);
     if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
     yield { pipeline, job: result.job, result };
   }
+}
+
+/** One job of a pipeline that is prepared. */
+export async function runPrepared(
+  options: Pick<GraphOptions, 'project' | 'branch' | 'jobsKept' | 'jobOptions' | 'tell'>,
+  pipeline: Pipeline,
+  inputs: JobInputs,
+): Promise<JobResult> {
+  const { project, jobsKept, tell } = options;
+  const branch = options.branch ?? pipeline.spec.outputBranch;
+  tell({ kind: 'waiting', for: 'preparation', pipeline: pipeline.name, branch });
+  await makeBranch(project, pipeline, branch, inputs);
+  const needs = await options.jobOptions(pipeline, inputs);
+  return runJob({ ...needs, project, pipeline, branch, inputs, jobsKept, tell });
 }
 
 /** The versions that a pipeline's inputs have now. Throws `not-found` for a repo or branch that is not there. */
@@ -129,7 +140,7 @@ export async function inputsOf(
 
 /** A branch of the output's repo that follows the same branches as its inputs do. Throws `conflict` for one that people commit to. */
 async function makeBranch(
-  { project }: GraphOptions,
+  project: Project,
   { name, spec }: Pipeline,
   branch: string,
   inputs: JobInputs,
@@ -142,6 +153,7 @@ async function makeBranch(
   }
   const provenance = inputs.map(({ repo, branch: from }) => ({ repo, branch: from }));
   await project.update(byEngine(`create branch ${name}@${branch}`), async (change) => {
+    await change.snapshot.repo(name);
     change.setBranch({ repo: name, name: branch, provenance: provenance.length > 0 ? provenance : provenanceOf(spec) });
   });
 }

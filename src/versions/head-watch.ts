@@ -9,14 +9,17 @@
  *      │  last listener leaves │   └────────── it was answered, or failed ─────┘  │
  *      └───────────────────────┴──────────────────────────────────────────────────┘
  *
- * A look that fails ends nothing. All times are monotonic: a clock that somebody sets has no say.
+ * A look that fails ends nothing; while they fail, the time to the next one grows. All times are monotonic: a clock that somebody sets has no say.
  */
 import { Deadline } from '../base/deadline.ts';
 import type { Token } from '../store/store.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** The shortest time from the beginning of one look to that of the next. */
-export const lookMs = 1500;
+export const lookMs = 1200;
+/** A store that does not answer is asked after a part of the time for which it has not, and so long at most. */
+const pausePart = 0.1;
+const pauseMsMax = 30_000;
 /** Short, so that a connection which has died unnoticed does not hide moves for long. */
 const lookDeadlineMs = 10_000;
 
@@ -31,6 +34,8 @@ export interface HeadListener {
   moved(snapshot: Snapshot): void;
   /** A look failed, and the next one comes in its time. Must not throw. */
   failed?(error: unknown): void;
+  /** A look was answered, after `moved` where the head has moved. Must not throw. */
+  answered?(): void;
 }
 
 interface Listening {
@@ -49,6 +54,8 @@ export class HeadWatch implements Disposable {
   /** Heads before `last` that were the last one at some time of the present look: its answer may be one of them. */
   private readonly passed = new Set<Token>();
   private nextAt = 0;
+  /** When the first of the looks failed of which none was answered since. */
+  private failingSince: number | undefined;
   private timer: NodeJS.Timeout | undefined;
   private looking: AbortController | undefined;
   private isOver = false;
@@ -119,9 +126,14 @@ export class HeadWatch implements Disposable {
       if (this.looking !== scope) return;
       const isNews = found !== undefined && found.token !== this.last?.token && !this.passed.has(found.token);
       if (isNews) this.last = found;
+      this.failingSince = undefined;
       this.tell(({ hasHead }) => isNews || !hasHead);
+      for (const { listener } of this.listening) listener.answered?.();
     } catch (error) {
       if (this.looking !== scope) return;
+      this.failingSince ??= performance.now();
+      const pauseMs = Math.min(pauseMsMax, (performance.now() - this.failingSince) * pausePart);
+      this.nextAt = Math.max(this.nextAt, performance.now() + pauseMs);
       for (const { listener } of this.listening) listener.failed?.(error);
     } finally {
       if (this.looking === scope) this.looking = undefined;

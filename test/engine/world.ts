@@ -209,7 +209,7 @@ export class EngineWorld implements AsyncDisposable {
   /** Workers for one job. */
   pool(count: number): LocalPool {
     const folder = join(this.dir, `pool-${(this.runs += 1)}`);
-    const session = new Session({ executor: this.executor, folder, idleMax: 0 });
+    const session = new Session({ executor: this.executor, folder, idleMax: 0, busyMax: Infinity });
     return new LocalPool({ session, count, sandbox, mount: undefined, masked: (text) => text });
   }
 
@@ -232,7 +232,7 @@ export class EngineWorld implements AsyncDisposable {
   }
 }
 
-const sandbox: Sandbox = {
+export const sandbox: Sandbox = {
   code: [],
   secrets: [],
   env: {},

@@ -52,6 +52,7 @@ import {
 import { opLogVerb, redoVerb, undoVerb } from '../verbs/operations.ts';
 import { runPipelineVerb } from '../verbs/run.ts';
 import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
+import { serveVerb } from '../verbs/serve.ts';
 import { statsVerb } from '../verbs/stats.ts';
 import { treeVerb } from '../verbs/tree.ts';
 import { syncVerb } from '../verbs/sync.ts';
@@ -113,6 +114,7 @@ export const verbGroups: readonly VerbGroup[] = [
       updatePipelineVerb,
       runPipelineVerb,
       devVerb,
+      serveVerb,
       listPipelineVerb,
       inspectPipelineVerb,
       deletePipelineVerb,

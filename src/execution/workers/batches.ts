@@ -11,7 +11,7 @@ import { Attempt, broken, type RunOptions } from './run-datum.ts';
 import { type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 
 export interface BatchOptions extends RunOptions {
-  readonly queue: Queue<PlannedDatum>;
+  readonly queue: Pick<Queue<PlannedDatum>, 'take'>;
 }
 
 type Done = (planned: PlannedDatum, result: Result) => void;

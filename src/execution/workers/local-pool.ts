@@ -7,7 +7,7 @@ import type { Result } from '../../pipelines/jobs/results.ts';
 import type { Pool, PoolJob } from '../pool.ts';
 import { runBatches } from './batches.ts';
 import { broken, BrokenWorker, runDatum, type RunOptions } from './run-datum.ts';
-import type { OpenWorker, Sandbox, Session } from './session.ts';
+import type { Sandbox, Session, TakenWorker } from './session.ts';
 import { Slot, type SlotOptions } from './slot.ts';
 
 export interface LocalPoolOptions {
@@ -20,6 +20,9 @@ export interface LocalPoolOptions {
   readonly masked: RunOptions['masked'];
 }
 
+/** So long a pipeline has a worker at the least, where others wait for one too; a command that takes datum after datum, so long. */
+const turnMs = 200;
+const batchMs = 5000;
 /** A worker that breaks so often in a row at one datum is not replaced any more. */
 const breaksMax = 3;
 
@@ -69,7 +72,8 @@ class WorkerLoop {
     let planned = await queue.take();
     for (let breaks = 0; planned;) {
       try {
-        planned = await this.work(planned, () => (breaks = 0));
+        await this.work(planned, () => (breaks = 0));
+        planned = await queue.take();
       } catch (error) {
         breaks += 1;
         const isBroken = error instanceof BrokenWorker && !signal.aborted;
@@ -80,12 +84,12 @@ class WorkerLoop {
     }
   }
 
-  /** Runs datums in one worker, until there are none. */
-  private async work(first: PlannedDatum, went: () => void): Promise<undefined> {
+  /** Runs datums in one worker, until there are none, or its turn is over. */
+  private async work(first: PlannedDatum, went: () => void): Promise<void> {
     const { job } = this;
     const { session, sandbox } = this.options;
     job.tell({ kind: 'waiting', for: 'worker' });
-    const open = await session.take(job.spec.name, sandbox).catch((error: unknown) => broken(first, error));
+    const open = await session.take(job.spec.name, sandbox, job.signal).catch((error: unknown) => broken(first, error));
     let isSound = false;
     try {
       await this.runAll(open, first, went);
@@ -98,11 +102,15 @@ class WorkerLoop {
     } finally {
       await (isSound ? session.giveBack(open) : session.close(open));
     }
-    return undefined;
   }
 
-  private async runAll({ name, slot: dir, worker }: OpenWorker, first: PlannedDatum, went: () => void): Promise<void> {
+  private async runAll(
+    { name, slot: dir, worker, turn }: TakenWorker,
+    first: PlannedDatum,
+    went: () => void,
+  ): Promise<void> {
     const { job } = this;
+    const { queue } = job;
     const isBatching = job.spec.transform.datumBatching;
     const mount = isBatching ? undefined : this.options.mount;
     const slot = Slot.prepare({ dir, reader: job.reader, mount });
@@ -116,8 +124,16 @@ class WorkerLoop {
       went();
       job.done(planned, result);
     };
-    if (isBatching) return runBatches(run, first, done);
-    for (let planned: PlannedDatum | undefined = first; planned; planned = await job.queue.take()) {
+    if (isBatching) {
+      // Its command ends with the turn, and may take long to begin again.
+      const take = async (): Promise<PlannedDatum | undefined> => (turn.isOver(batchMs) ? undefined : queue.take());
+      return runBatches({ ...run, queue: { take } }, first, done);
+    }
+    const next = async (): Promise<PlannedDatum | undefined> => {
+      if (turn.isOver(turnMs)) return undefined;
+      return turn.isShared ? queue.takeNow() : queue.take();
+    };
+    for (let planned: PlannedDatum | undefined = first; planned; planned = await next()) {
       done(planned, await runDatum(run, planned).catch((error: unknown) => broken(planned, error)));
     }
   }

@@ -7,6 +7,8 @@
  *                  └──────> closed <────┘ another sandbox is wanted, too many are idle, the session ends
  *
  * Whoever takes a worker owns it until it is given back or closed; idle ones belong to the session.
+ * Several pipelines may use it at a time, each for one job. Those that wait for a worker get one in turn
+ * (turns.ts).
  * When it is closed, no process, container, mount or folder of it is left.
  */
 import { mkdir } from 'node:fs/promises';
@@ -18,6 +20,7 @@ import type { BlobReader } from '../../cache/blobs.ts';
 import type { TreeEntry } from '../../model/tree.ts';
 import type { Executor, Worker, WorkerOptions } from '../executor.ts';
 import { CodeFolder } from './code-folder.ts';
+import { Turns, type Turn } from './turns.ts';
 
 export interface SessionOptions {
   readonly executor: Executor;
@@ -25,6 +28,8 @@ export interface SessionOptions {
   readonly folder: string;
   /** Workers that wait for a next job at most; 0 where there will be none. */
   readonly idleMax: number;
+  /** Workers in use at a time, of all pipelines; Infinity where one runs at a time. */
+  readonly busyMax: number;
 }
 
 /** What a worker is opened with, but for what the session decides. */
@@ -39,6 +44,11 @@ export interface OpenWorker {
   readonly worker: Worker;
 }
 
+/** A worker that somebody has taken, and for how long that may keep it. */
+export interface TakenWorker extends OpenWorker {
+  readonly turn: Turn;
+}
+
 export class Session implements AsyncDisposable {
   readonly executor: Executor;
   private readonly options: SessionOptions;
@@ -47,14 +57,20 @@ export class Session implements AsyncDisposable {
   /** By name; what was idle longest comes first. */
   private readonly idle = new Map<string, OpenWorker>();
   private readonly codes = new Map<string, CodeFolder>();
+  private readonly turns: Turns;
+  /** Ends of workers that are being closed. */
+  private readonly closing = new Map<OpenWorker, Promise<void>>();
 
   constructor(options: SessionOptions) {
     this.options = options;
     this.executor = options.executor;
+    this.turns = new Turns(options.busyMax);
   }
 
   /** Writes a pipeline's code out; returns where each entry lies. None of its workers may be in use. */
   async code(pipeline: string, reader: BlobReader, entries: readonly TreeEntry[]): Promise<string[]> {
+    for (let ends = this.endsOf(pipeline); ends.length > 0; ends = this.endsOf(pipeline))
+      await Promise.allSettled(ends);
     assert(![...this.busy.values()].includes(pipeline), 'code does not change under a command that runs');
     let folder = this.codes.get(pipeline);
     if (!folder) {
@@ -66,8 +82,50 @@ export class Session implements AsyncDisposable {
     return folder.update(reader, entries);
   }
 
-  /** A worker with this sandbox: an idle one of the pipeline, or a new one. */
-  async take(pipeline: string, sandbox: Sandbox): Promise<OpenWorker> {
+  /** A worker with this sandbox: an idle one of the pipeline, or a new one. Throws the reason of `signal` when that is aborted before. */
+  async take(pipeline: string, sandbox: Sandbox, signal: AbortSignal): Promise<TakenWorker> {
+    const turn = await this.turns.take(pipeline, signal);
+    try {
+      return { ...(await this.find(pipeline, sandbox)), turn };
+    } catch (error) {
+      turn[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** For a worker that is in use, and whose slot is empty. */
+  async giveBack({ turn, ...worker }: TakenWorker): Promise<void> {
+    using _ = turn;
+    this.busy.delete(worker.name);
+    this.idle.set(worker.name, worker);
+    for (const each of this.idle.values()) {
+      if (this.idle.size <= this.options.idleMax) break;
+      await this.closeIdle(each);
+    }
+  }
+
+  /** For a worker that is in use. */
+  async close({ turn, ...worker }: TakenWorker): Promise<void> {
+    using _ = turn;
+    await this.end(worker);
+  }
+
+  /** Closes the idle workers of a pipeline. */
+  async rest(pipeline: string): Promise<void> {
+    await Promise.all(
+      [...this.idle.values()].filter((each) => each.pipeline === pipeline).map((each) => this.closeIdle(each)),
+    );
+  }
+
+  /** No worker may be in use. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using _ = this.executor;
+    const idle = [...this.idle.values()];
+    this.idle.clear();
+    await Promise.all([...idle.map((each) => this.end(each)), ...this.closing.values()]);
+  }
+
+  private async find(pipeline: string, sandbox: Sandbox): Promise<OpenWorker> {
     const stale: OpenWorker[] = [];
     let found: OpenWorker | undefined;
     for (const each of this.idle.values()) {
@@ -76,28 +134,27 @@ export class Session implements AsyncDisposable {
       if (fits) found = each;
       else stale.push(each);
     }
-    for (const { name } of [...stale, ...(found ? [found] : [])]) {
-      this.idle.delete(name);
-      this.busy.set(name, pipeline);
+    if (found) {
+      this.idle.delete(found.name);
+      this.busy.set(found.name, pipeline);
     }
-    for (const each of stale) await this.close(each);
+    await Promise.all(stale.map((each) => this.closeIdle(each)));
     return found ?? this.open(pipeline, sandbox);
   }
 
-  /** For a worker that is in use, and whose slot is empty. */
-  async giveBack(worker: OpenWorker): Promise<void> {
-    this.busy.delete(worker.name);
-    this.idle.set(worker.name, worker);
-    for (const each of this.idle.values()) {
-      if (this.idle.size <= this.options.idleMax) break;
-      this.idle.delete(each.name);
-      this.busy.set(each.name, each.pipeline);
-      await this.close(each);
-    }
+  private closeIdle(worker: OpenWorker): Promise<void> {
+    this.idle.delete(worker.name);
+    this.busy.set(worker.name, worker.pipeline);
+    return this.end(worker);
   }
 
-  /** For a worker that is in use. */
-  async close({ name, slot, worker }: OpenWorker): Promise<void> {
+  private end(worker: OpenWorker): Promise<void> {
+    const ended = this.remove(worker).finally(() => this.closing.delete(worker));
+    this.closing.set(worker, ended);
+    return ended;
+  }
+
+  private async remove({ name, slot, worker }: OpenWorker): Promise<void> {
     try {
       await worker[Symbol.asyncDispose]();
       await removeTreeAsync(slot);
@@ -106,12 +163,8 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  /** No worker may be in use. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await using _ = this.executor;
-    const idle = [...this.idle.values()];
-    this.idle.clear();
-    await Promise.all(idle.map((each) => this.close(each)));
+  private endsOf(pipeline: string): Promise<void>[] {
+    return [...this.closing].flatMap(([worker, ended]) => (worker.pipeline === pipeline ? [ended] : []));
   }
 
   private async open(pipeline: string, sandbox: Sandbox): Promise<OpenWorker> {

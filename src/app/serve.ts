@@ -1,0 +1,98 @@
+/**
+ * The engine that stays up as the command runs it: with this machine's executors, folders and secrets.
+ */
+import { systemClock } from '../base/clock.ts';
+import { ServeLoop } from '../engine/serve.ts';
+import type { ServeListener } from '../engine/serve-events.ts';
+import { findPipeline } from '../pipelines/pipelines.ts';
+import type { OpenProject } from './open.ts';
+import { runOne } from './run-pipelines.ts';
+import { RunSession, type SessionRequest } from './run-session.ts';
+import type { Settings } from './settings.ts';
+
+export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
+  /** Workers of all pipelines at a time. */
+  readonly workers: number;
+  /** The pipelines that it runs; none: all. */
+  readonly only: readonly string[];
+  readonly listeners: readonly ServeListener[];
+  readonly signal: AbortSignal;
+}
+
+/** Workers that wait for a next job at most. */
+const idleWorkersMax = 32;
+/** What a pipeline has kept for its next job is closed after this time. */
+const idleMs = 5 * 60_000;
+/** An engine that is asked to end has done so in 30 seconds, killing commands and telling the store included. */
+const graceMs = 20_000;
+
+/** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
+export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
+  const { executor, secretsFrom, workers, listeners, signal } = request;
+  const { project } = opened;
+  const only = request.only.length > 0 ? new Set(request.only) : undefined;
+  const snapshot = await project.snapshot();
+  for (const name of only ?? []) await findPipeline(snapshot, name);
+  await using session = await RunSession.open(settings, opened, {
+    executor,
+    secretsFrom,
+    idleWorkersMax,
+    busyWorkersMax: workers,
+  });
+  await using resting = new Resting(session);
+  const loop = new ServeLoop({
+    project,
+    clock: systemClock,
+    executor,
+    workers,
+    only,
+    async run(pipeline, how) {
+      const { name, spec } = pipeline;
+      await resting.begins(name);
+      try {
+        return await runOne(session, pipeline, { ...how, workers: Math.min(workers, spec.parallelism), recompute: 0 });
+      } finally {
+        resting.ended(name);
+      }
+    },
+    listeners,
+    signal,
+    graceMs,
+  });
+  await loop.run();
+}
+
+/** Closes what pipelines that have not run for a while keep for their next job. */
+class Resting implements AsyncDisposable {
+  private readonly session: RunSession;
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  private readonly closing = new Map<string, Promise<void>>();
+
+  constructor(session: RunSession) {
+    this.session = session;
+  }
+
+  async begins(pipeline: string): Promise<void> {
+    clearTimeout(this.timers.get(pipeline));
+    this.timers.delete(pipeline);
+    await this.closing.get(pipeline);
+  }
+
+  ended(pipeline: string): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(pipeline);
+      // What can't be closed now is closed, or told, with the session.
+      const closed = this.session.rest(pipeline).catch(() => undefined);
+      this.closing.set(
+        pipeline,
+        closed.finally(() => this.closing.delete(pipeline)),
+      );
+    }, idleMs);
+    this.timers.set(pipeline, timer);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    await Promise.all(this.closing.values());
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * serve: the engine that stays up.
+ */
+import { availableParallelism } from 'node:os';
+import { openProject } from '../../app/open.ts';
+import { serve } from '../../app/serve.ts';
+import { serveJson } from '../../shown/dev.ts';
+import { executorOption, secretsFromOption } from '../parameters.ts';
+import { ServePrinter } from '../serve-printer.ts';
+import { verb } from '../verb.ts';
+
+export const serveVerb = verb({
+  name: 'serve',
+  summary: 'Run each pipeline when its input, spec or code has changed, until it is ended',
+  examples: [
+    ['serve', 'Runs all pipelines, until Ctrl-C'],
+    ['serve --executor docker --workers 8', 'In containers, eight datums at a time in all'],
+    ['serve --only edges,montage', 'Only these; another engine may run the others'],
+  ],
+  json: serveJson,
+  options: {
+    executor: executorOption,
+    'secrets-from': secretsFromOption,
+    workers: {
+      type: 'count',
+      least: 1,
+      describe: 'Datums to run at a time, of all pipelines together; by default as many as there are processors',
+    },
+    only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
+  },
+  async run({ executor, workers = availableParallelism(), only, ...more }, { settings, output, signal }) {
+    await using opened = await openProject(settings);
+    const printer = new ServePrinter(output);
+    const serving = serve(settings, opened, {
+      executor,
+      secretsFrom: more['secrets-from'],
+      workers,
+      only: only.flatMap((names) => names.split(',')).filter((name) => name !== ''),
+      listeners: [printer.listen],
+      signal,
+    });
+    await serving.catch(() => printer.end().catch(() => undefined));
+    await serving;
+    await printer.end();
+    return signal.aborted ? 130 : 0;
+  },
+});

@@ -1,0 +1,44 @@
+/**
+ * What `pach serve` tells beside the events of its jobs (events.ts). Whoever shows, counts or passes on
+ * what happens listens to both, by one listener. All of it is plain data.
+ *
+ *   serving ─▶ (due ─▶ jobs)* ─▶ ending ─▶ ended
+ *
+ * `due` comes when a pipeline is to be run, and `superseded` when what it waits to read is replaced by
+ * something newer. `trouble` and `trouble-over` may come at any time.
+ */
+import type { ErrorData, RunEvent } from './events.ts';
+import type { DueCause } from './standing.ts';
+
+export type ServeEvent = {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+} & (
+  | {
+      readonly kind: 'serving';
+      readonly executor: string;
+      readonly workers: number;
+      /** The pipelines that this engine runs; null: all of them. */
+      readonly only: readonly string[] | null;
+    }
+  /** A pipeline is to be run. `waitsFor`: the pipeline that has to be done before; null: it is run as soon as there is room. */
+  | {
+      readonly kind: 'due';
+      readonly pipeline: string;
+      readonly branch: string;
+      readonly cause: DueCause;
+      readonly waitsFor: string | null;
+    }
+  /** What a waiting pipeline was to read is replaced by something newer. */
+  | { readonly kind: 'superseded'; readonly pipeline: string; readonly branch: string }
+  /** Another engine has begun to run a pipeline that this one was about to. */
+  | { readonly kind: 'taken'; readonly pipeline: string; readonly branch: string }
+  /** Something is wrong: with a pipeline, or with the store (null). Told once; it is tried again by itself. */
+  | { readonly kind: 'trouble'; readonly pipeline: string | null; readonly error: ErrorData }
+  | { readonly kind: 'trouble-over'; readonly pipeline: string | null }
+  /** It was asked to end. These jobs still run: they end soon, or are left to the next engine. */
+  | { readonly kind: 'ending'; readonly running: readonly string[] }
+  | { readonly kind: 'ended' }
+);
+
+export type ServeListener = (event: RunEvent | ServeEvent) => void;

@@ -1,0 +1,257 @@
+/**
+ * The engine that stays up: runs each pipeline when what it reads, its spec or its code has changed.
+ * This loop is the only place that waits. It holds nothing that is not in the store: what is to be run
+ * follows from the refs (standing.ts), so whoever comes after it, or works beside it, comes to the same.
+ *
+ *   waiting ──the head moved, a job ended, a time has come──▶ looking ──▶ starting what is due ──▶ waiting
+ *
+ * Pipelines run side by side, each one job at a time. One that is due waits for what it depends on. A
+ * newer input replaces what a waiting one was to read; a job that runs goes on to its end. Where two
+ * engines begin the same job, the lease decides, and the other looks again when the head has moved.
+ */
+import type { Clock } from '../base/clock.ts';
+import { isPachError } from '../base/errors.ts';
+import type { Pipeline } from '../pipelines/pipelines.ts';
+import type { Project } from '../versions/project.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
+import { HandedOverError } from './replaced.ts';
+import type { ServeEvent, ServeListener } from './serve-events.ts';
+import { Troubles } from './troubles.ts';
+import { Waiting } from './waiting.ts';
+import { WorkTable } from './work-table.ts';
+
+export interface ServeOptions {
+  readonly project: Project;
+  readonly clock: Clock;
+  readonly executor: string;
+  readonly workers: number;
+  /** The pipelines that it runs; all where it is not said. */
+  readonly only: ReadonlySet<string> | undefined;
+  /** Runs a job of a pipeline with what there is to read in `snapshot`. Rejects where it did not come to its end. */
+  run(pipeline: Pipeline, how: ServeRun): Promise<unknown>;
+  readonly listeners: readonly ServeListener[];
+  /** Ends the loop. */
+  readonly signal: AbortSignal;
+  /** What runs then may go on for so long, before it is left to the next engine. */
+  readonly graceMs: number;
+}
+
+export interface ServeRun {
+  readonly snapshot: Snapshot;
+  readonly signal: AbortSignal;
+  readonly tell: Tell;
+}
+
+interface Running {
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** Jobs at a time. Their datums share the workers; what a job needs beside those is memory, and moves of the head. */
+const jobsMax = 32;
+/** How often it sees whether an engine on this machine that has a job is gone. Asks the store nothing. */
+const recheckMs = 5000;
+
+export class ServeLoop {
+  private readonly options: ServeOptions;
+  private readonly tell: TellOf<RunEvent | ServeEvent>;
+  private readonly table = new WorkTable();
+  private readonly waiting: Waiting;
+  private readonly troubles: Troubles;
+  private readonly running = new Map<string, Running>();
+  /** Those that another engine was faster to begin: not tried again before the head has moved, or so. */
+  private readonly lost = new Map<string, number>();
+  private wake = (): void => undefined;
+  private isWoken = false;
+  /** The last look for a newer head failed. */
+  private isAway = false;
+  /** The head that is to be looked at next, and the last that was. */
+  private newest: Snapshot | undefined;
+  private snapshot: Snapshot | undefined;
+
+  constructor(options: ServeOptions) {
+    this.options = options;
+    this.tell = tellTo<RunEvent | ServeEvent>(options.listeners);
+    this.waiting = new Waiting(this.tell);
+    this.troubles = new Troubles(this.tell);
+  }
+
+  /** Until the signal is aborted. Then no job of it runs any more. */
+  async run(): Promise<void> {
+    const { project, signal, executor, workers, only } = this.options;
+    this.tell({ kind: 'serving', executor, workers, only: only ? [...only].sort() : null });
+    using _ = project.head.listen({
+      moved: (snapshot) => {
+        this.newest = snapshot;
+        this.hint();
+      },
+      failed: (error) => this.away(error),
+      answered: () => this.back(),
+    });
+    const woken = (): void => this.hint();
+    signal.addEventListener('abort', woken);
+    try {
+      while (!signal.aborted) await this.wait(await this.pass());
+    } finally {
+      signal.removeEventListener('abort', woken);
+      await this.end();
+    }
+  }
+
+  private away(error: unknown): void {
+    this.isAway = true;
+    this.troubles.add(null, error, this.options.clock.now());
+  }
+
+  /** The store answers. */
+  private back(): void {
+    if (!this.isAway) return;
+    this.isAway = false;
+    this.troubles.over(null);
+    this.hint();
+  }
+
+  private hint(): void {
+    this.isWoken = true;
+    this.wake();
+  }
+
+  /** Until something happens, or a time has come. */
+  private async wait(until: number): Promise<void> {
+    const over = new AbortController();
+    this.wake = () => over.abort();
+    if (!this.isWoken) await this.options.clock.until(until, over.signal);
+    this.wake = () => undefined;
+    this.isWoken = false;
+  }
+
+  /** Looks at what is new, and starts what is due. Resolves to when there is more to do without a hint. */
+  private async pass(): Promise<number> {
+    this.isWoken = false;
+    const now = this.options.clock.now();
+    await this.look(now);
+    await this.table.recheck();
+    const times = [this.troubles.pausedUntil(null, now) ?? Infinity, this.startDue(now)];
+    const isForeign = [...this.table.works].some(([name, { standing }]) => {
+      return standing.kind === 'running' && !this.running.has(name);
+    });
+    if (isForeign) times.push(now + recheckMs);
+    return Math.min(...times);
+  }
+
+  private async look(now: number): Promise<void> {
+    const { newest } = this;
+    if (!newest || this.troubles.pausedUntil(null, now) !== undefined) return;
+    this.newest = undefined;
+    try {
+      const { looked } = await this.table.update(newest);
+      this.snapshot = newest;
+      for (const name of looked) this.lookedAt(name);
+      if (!this.isAway) this.troubles.over(null);
+    } catch (error) {
+      this.newest ??= newest;
+      this.troubles.add(null, error, now);
+    }
+  }
+
+  private lookedAt(name: string): void {
+    this.lost.delete(name);
+    const work = this.table.works.get(name);
+    if (!work) {
+      this.troubles.forget(name);
+      this.waiting.drop(name);
+    } else if (work.standing.kind === 'due') this.troubles.unblock(name);
+    else if (work.standing.kind === 'settled') this.troubles.over(name);
+  }
+
+  /** Resolves to when one that had to pause may be tried again. */
+  private startDue(now: number): number {
+    let next = Infinity;
+    for (const [name, { pipeline, standing }] of this.table.works) {
+      if (this.options.only?.has(name) === false || this.running.has(name)) continue;
+      if (standing.kind !== 'due') {
+        this.waiting.drop(name);
+        continue;
+      }
+      const waitsFor = this.table.waitsFor(name) ?? null;
+      this.waiting.set(pipeline, standing, waitsFor);
+      if (waitsFor !== null) continue;
+      const until = this.troubles.pausedUntil(name, now) ?? this.lost.get(name);
+      if (until !== undefined && until > now) next = Math.min(next, until);
+    }
+    for (const name of this.waiting.names()) {
+      if (this.running.size >= jobsMax) break;
+      if (this.mayStart(name, now)) this.start(name);
+    }
+    return next;
+  }
+
+  private mayStart(name: string, now: number): boolean {
+    const isPaused = this.troubles.pausedUntil(name, now) ?? this.troubles.pausedUntil(null, now);
+    const lost = this.lost.get(name);
+    const isLost = lost !== undefined && lost > now && lost <= now + recheckMs;
+    return isPaused === undefined && !isLost;
+  }
+
+  private start(name: string): void {
+    const pipeline = this.table.works.get(name)?.pipeline;
+    const { snapshot } = this;
+    if (!pipeline || !snapshot) return;
+    this.waiting.drop(name);
+    const stop = new AbortController();
+    const run = new Told(this.tell);
+    const ended = this.options
+      .run(pipeline, { snapshot, signal: stop.signal, tell: run.tell })
+      .then(
+        () => this.troubles.over(name),
+        (error: unknown) => this.failed(pipeline, run, error),
+      )
+      .then(() => {
+        this.running.delete(name);
+        this.hint();
+      });
+    this.running.set(name, { stop, ended });
+  }
+
+  /** A job that has ended in the store is tried again when something has changed; one that has not, soon. */
+  private failed({ name, spec }: Pipeline, run: Told, error: unknown): void {
+    if (this.options.signal.aborted || run.hasEnded) return;
+    const now = this.options.clock.now();
+    if (isPachError(error, 'conflict') && !run.hasStarted) {
+      this.tell({ kind: 'taken', pipeline: name, branch: spec.outputBranch });
+      this.lost.set(name, now + recheckMs);
+    } else this.troubles.add(isPachError(error, 'unreachable') ? null : name, error, now);
+  }
+
+  private async end(): Promise<void> {
+    const { graceMs } = this.options;
+    this.tell({ kind: 'ending', running: [...this.running.keys()] });
+    const all = Promise.all([...this.running.values()].map(({ ended }) => ended));
+    const timer = setTimeout(() => {
+      for (const [name, { stop }] of this.running) stop.abort(new HandedOverError(`the job of ${name}`));
+    }, graceMs);
+    try {
+      await all;
+    } finally {
+      clearTimeout(timer);
+    }
+    this.tell({ kind: 'ended' });
+  }
+}
+
+/** How far a job has come, as its events have it. */
+class Told {
+  hasStarted = false;
+  hasEnded = false;
+  readonly tell: Tell;
+
+  constructor(tell: Tell) {
+    this.tell = (event) => {
+      if (event.kind === 'job-started') this.hasStarted = true;
+      if (event.kind === 'job-ended')
+        this.hasEnded = event.outcome.state !== 'unfinished' && event.outcome.state !== 'again';
+      tell(event);
+    };
+  }
+}

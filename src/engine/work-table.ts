@@ -1,0 +1,144 @@
+/**
+ * All pipelines of a project with how they stand, kept up to date by what differs from one head to the
+ * next: what did not change is not looked at, however many pipelines there are.
+ */
+import { diffOrdered } from '../model/ordered-diff.ts';
+import { mapFormat } from '../model/map.ts';
+import { decodeJob } from '../model/records/pipelines.ts';
+import { isHeld } from '../pipelines/jobs/lease.ts';
+import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
+import { graphOf } from '../pipelines/spec/graph.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
+import { branchKey, jobKey, lastPart, leaseKey, pipelineKey, repoKey } from '../versions/ref-keys.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import { standingOf, type Standing } from './standing.ts';
+
+/** A pipeline in production, and how it stands. */
+export interface Work {
+  readonly pipeline: Pipeline;
+  readonly standing: Standing;
+}
+
+/** What a look at a newer head has shown. */
+export interface Moved {
+  /** Pipelines that were looked at. */
+  readonly looked: ReadonlySet<string>;
+  /** Some of them are others now, or gone. */
+  readonly hasOthers: boolean;
+}
+
+export class WorkTable {
+  private snapshot: Snapshot | undefined;
+  private readonly all = new Map<string, Work>();
+  /** Names of pipelines by the repos that they read, and by `repo@branch`. */
+  private readers = new Map<string, Set<string>>();
+  private upstream: ReadonlyMap<string, readonly string[]> = new Map();
+
+  get works(): ReadonlyMap<string, Work> {
+    return this.all;
+  }
+
+  /** Takes in what a newer head says. Where it throws, the next one makes up for it. */
+  async update(snapshot: Snapshot): Promise<Moved> {
+    const looked = new Set<string>();
+    const changed = new Set<string>();
+    for await (const key of this.differing(pipelineKey(''), snapshot)) {
+      const name = lastPart(key);
+      if (!name.includes('@')) changed.add(name);
+    }
+    const pipelines = new Map([...this.all].map(([name, { pipeline }]) => [name, pipeline]));
+    for (const name of changed) {
+      const pipeline = await maybePipeline(snapshot, name);
+      if (pipeline) pipelines.set(name, pipeline);
+      else pipelines.delete(name);
+      looked.add(name);
+    }
+    const readers = changed.size > 0 ? readersIn(pipelines.values()) : this.readers;
+    // At first all of them are new.
+    if (this.snapshot) for await (const name of this.touched(snapshot, pipelines, readers)) looked.add(name);
+    const standings = new Map<string, Standing>();
+    for (const name of looked) {
+      const pipeline = pipelines.get(name);
+      if (pipeline) standings.set(name, await standingOf(snapshot, pipeline));
+    }
+    if (changed.size > 0) {
+      this.upstream = graphOf([...pipelines.values()].map(({ spec }) => spec)).upstream;
+      this.readers = readers;
+    }
+    for (const name of looked) this.set(name, pipelines.get(name), standings.get(name));
+    this.snapshot = snapshot;
+    return { looked, hasOthers: changed.size > 0 };
+  }
+
+  /** Looks again at those that another engine had, where that is gone by now: nothing in the store says so. */
+  async recheck(): Promise<void> {
+    for (const [name, { pipeline, standing }] of this.all) {
+      if (!this.snapshot || standing.kind !== 'running' || isHeld(standing.lease)) continue;
+      this.set(name, pipeline, await standingOf(this.snapshot, pipeline));
+    }
+  }
+
+  /**
+   * The pipeline that one waits for: one that it depends on, which is to be run, runs or did not succeed.
+   * It would compute from the old output of that one, and again from the new one.
+   */
+  waitsFor(name: string): string | undefined {
+    const seen = new Set<string>();
+    const waiting = [...(this.upstream.get(name) ?? [])];
+    for (let above = waiting.pop(); above !== undefined; above = waiting.pop()) {
+      if (seen.has(above)) continue;
+      seen.add(above);
+      const standing = this.all.get(above)?.standing;
+      if (standing?.kind === 'due' || standing?.kind === 'running') return above;
+      if (standing?.kind === 'settled' && standing.job.state !== 'success') return above;
+      // What a stopped one depends on does not come through.
+      if (standing?.kind === 'settled') waiting.push(...(this.upstream.get(above) ?? []));
+    }
+    return undefined;
+  }
+
+  private set(name: string, pipeline: Pipeline | undefined, standing: Standing | undefined): void {
+    if (pipeline && standing) this.all.set(name, { pipeline, standing });
+    else this.all.delete(name);
+  }
+
+  /** Pipelines of which something that counts has changed. */
+  private async *touched(
+    snapshot: Snapshot,
+    pipelines: ReadonlyMap<string, Pipeline>,
+    readers: ReadonlyMap<string, ReadonlySet<string>>,
+  ): AsyncGenerator<string> {
+    for await (const key of this.differing(branchKey('', '').subarray(0, -1), snapshot)) {
+      const [, repo = '', branch = ''] = key.toString().split('/');
+      yield* readers.get(`${repo}@${branch}`) ?? [];
+    }
+    for await (const key of this.differing(repoKey(''), snapshot)) yield* readers.get(lastPart(key)) ?? [];
+    for await (const key of this.differing(leaseKey('', '').subarray(0, -1), snapshot)) {
+      const [, name = '', branch] = key.toString().split('/');
+      if (pipelines.get(name)?.spec.outputBranch === branch) yield name;
+    }
+    for await (const { old, new: now } of this.differences(jobKey(''), snapshot)) {
+      const item = now ?? old;
+      const job = item && decodeJob(item.value);
+      if (job && pipelines.get(job.pipeline)?.spec.outputBranch === job.branch) yield job.pipeline;
+    }
+  }
+
+  private async *differing(prefix: Buffer, snapshot: Snapshot): AsyncGenerator<Buffer> {
+    for await (const { key } of this.differences(prefix, snapshot)) yield key;
+  }
+
+  private differences(prefix: Buffer, snapshot: Snapshot) {
+    return diffOrdered(snapshot.reader, mapFormat, this.snapshot?.head.refs, snapshot.head.refs, prefix);
+  }
+}
+
+function readersIn(pipelines: Iterable<Pipeline>): Map<string, Set<string>> {
+  const readers = new Map<string, Set<string>>();
+  for (const { name, spec } of pipelines) {
+    for (const { repo, branch } of pfsInputs(spec.input)) {
+      for (const key of [repo, `${repo}@${branch}`]) readers.set(key, (readers.get(key) ?? new Set()).add(name));
+    }
+  }
+  return readers;
+}
