@@ -118,9 +118,13 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       return requests_.Add(std::move(request), header);
     }
     case fuse::kOpen:
-      // JavaScript looks whether the file is on this machine's disk, and answers by ReplyOpen.
-      if (!opens_.Answer(header.unique, header.nodeid)) requests_.Add(std::move(request), header);
-      return;
+      if (opens_.Answer(header.unique, header.nodeid)) return;
+      // Of packs in a store on this machine JavaScript makes files that can be lent, which are read fastest.
+      if (!(opens_.Lends() && options_.blobs_form == StoredBlobs::Form::kPacks) && kept_.HasFile(header.nodeid)) {
+        return opens_.Send(header.unique, header.nodeid);
+      }
+      // JavaScript looks whether it is a file of the disk cache, and answers by ReplyOpen.
+      return requests_.Add(std::move(request), header);
     case fuse::kRelease: {
       fuse::ReleaseIn in{};
       if (body.Take(&in) && in.fh == kCounted) opens_.Release(header.nodeid);
@@ -134,7 +138,8 @@ void Session::Handle(const uint8_t* bytes, size_t length) {
       request.size = std::min(in.size, fuse::kReadBytesMax);
       request.offset = in.offset;
       if (header.opcode == fuse::kRead && files_.Answer(header.unique, request)) return;
-      if (kept_.Answer(header.unique, request)) return;
+      // What an attached file lacks JavaScript fetches into it.
+      if (!files_.IsAttached(header.nodeid) && kept_.Answer(header.unique, request)) return;
       return requests_.Add(std::move(request), header);
     }
     case fuse::kReadlink:

@@ -8,6 +8,8 @@
 namespace {
 
 constexpr size_t kNodeBytesMax = 8 << 20, kChunkBytesMax = 8 << 20, kPartBytesMax = 16 << 20;
+/** Larger files, of more than a chunk, are files of the disk cache (src/mount/view.ts). */
+constexpr uint64_t kFileBytesMax = 8 << 20;
 constexpr size_t kWatchedMax = 4096;
 constexpr uint8_t kFileKind = 0, kDirectoryKind = 1, kChunkRef = 1, kNodeRef = 2;
 
@@ -57,30 +59,33 @@ KeptAnswers::KeptAnswers(InodeTable& table, EntryWriter& entries, Channel& chann
 
 bool KeptAnswers::KeepLeaf(const uint8_t* hash, const uint8_t* bytes, size_t length) {
   if (!IsSoundLeaf(bytes, length)) return false;
-  nodes_.Keep(hash, bytes, length);
+  nodes_.Keep(hash, CopyOf(bytes, length));
   return true;
 }
 
 /** A node that is understood; from the disk if a place is given. Null where there is none. */
-KeptBytes::Bytes KeptAnswers::NodeOf(const uint8_t* hash, const StoredBlobs::Place* place, OnDisk on_disk) {
-  KeptBytes::Bytes kept = nodes_.Get(hash);
+SharedBytes KeptAnswers::NodeOf(const uint8_t* hash, const StoredBlobs::Place* place, OnDisk on_disk) {
+  const SharedBytes kept = nodes_.Get(hash);
   if (kept || place == nullptr || on_disk == nullptr) return kept;
-  StoredBlobs::Bytes bytes;
+  SharedBytes bytes;
   const StoredBlobs::Outcome outcome = blobs_.ReadNode(*place, hash, &bytes);
   if (outcome == StoredBlobs::Outcome::kDamaged) counters_.damaged_reads += 1;
-  if (outcome != StoredBlobs::Outcome::kRead || !IsUnderstood(bytes.data, bytes.length)) return nullptr;
+  if (outcome != StoredBlobs::Outcome::kRead || !IsUnderstood(bytes.data, bytes.length)) return {};
   *on_disk = true;
-  return nodes_.Keep(hash, bytes.data, bytes.length);
+  // Nodes are short, the block that one was read to is not.
+  bytes = CopyOf(bytes.data, bytes.length);
+  nodes_.Keep(hash, bytes);
+  return bytes;
 }
 
 /** Goes from a directory's root down to the leaf that has, or would have, what is sought. */
 KeptAnswers::Found KeptAnswers::FindLeaf(const Node& directory, const Sought& sought, OnDisk on_disk, Leaf* leaf) {
   if (directory.kind != kDirectoryKind || directory.ref != kNodeRef) return Found::kUnknown;
   StoredBlobs::Place place;
-  KeptBytes::Bytes bytes = NodeOf(directory.hash, PlaceOf(directory, &place) ? &place : nullptr, on_disk);
+  SharedBytes bytes = NodeOf(directory.hash, PlaceOf(directory, &place) ? &place : nullptr, on_disk);
   uint64_t first = 0;
   while (bytes) {
-    TreeInner inner(bytes->data(), bytes->size());
+    TreeInner inner(bytes.data, bytes.length);
     if (!inner.Begin()) {
       *leaf = {std::move(bytes), first};
       return Found::kLeaf;
@@ -91,11 +96,11 @@ KeptAnswers::Found KeptAnswers::FindLeaf(const Node& directory, const Sought& so
       if (sought.name != nullptr ? *sought.name <= item.last : sought.ordinal < first + item.entries) break;
       first += item.entries;
     }
-    KeptBytes::Bytes child = NodeOf(item.ref->hash, PlaceOf(*item.ref, &place) ? &place : nullptr, on_disk);
+    SharedBytes child = NodeOf(item.ref->hash, PlaceOf(*item.ref, &place) ? &place : nullptr, on_disk);
     if (!child) return Found::kUnknown;
     // A node must be what the one above says. Of one that is not, JavaScript tells what is wrong.
-    TreeLeaf below(child->data(), child->size());
-    TreeInner inner_below(child->data(), child->size());
+    TreeLeaf below(child.data, child.length);
+    TreeInner inner_below(child.data, child.length);
     const bool is_leaf = inner.level() == 1;
     if (is_leaf ? !below.Begin() || below.count() != item.entries : !inner_below.Begin() || inner_below.level() != inner.level() - 1) {
       return Found::kUnknown;
@@ -110,8 +115,8 @@ void KeptAnswers::Send(uint64_t unique, const Request& request, uint64_t parent,
     if (request.opcode == fuse::kLookup) return entries_.SendEntry(unique, nullptr, kValidForEver);
     return entries_.SendDirectory(unique, request, parent, [](Entry*) { return false; });
   }
-  if (request.opcode == fuse::kLookup) entries_.SendEntryOfLeaf(unique, request, leaf.bytes->data(), leaf.bytes->size(), leaf.first);
-  else entries_.SendLeaf(unique, request, parent, leaf.bytes->data(), leaf.bytes->size(), leaf.first);
+  if (request.opcode == fuse::kLookup) entries_.SendEntryOfLeaf(unique, request, leaf.bytes.data, leaf.bytes.length, leaf.first);
+  else entries_.SendLeaf(unique, request, parent, leaf.bytes.data, leaf.bytes.length, leaf.first);
 }
 
 bool KeptAnswers::AnswerKept(const Request& request, const std::function<std::optional<uint64_t>()>& take) {
@@ -152,9 +157,8 @@ bool KeptAnswers::AnswerRead(uint64_t unique, const Request& request) {
     return true;
   }
   bool from_disk = false;
-  const bool answered = node.ref == kChunkRef  ? SendChunk(unique, request, node, &from_disk)
-                        : node.ref == kNodeRef ? SendList(unique, request, node, &from_disk)
-                                               : SendInline(unique, request, node, &from_disk);
+  const bool answered = node.ref == kChunkRef || node.ref == kNodeRef ? SendChunks(unique, request, node, &from_disk)
+                                                                      : SendInline(unique, request, node, &from_disk);
   if (!answered) return false;
   counters_.kept_answers += 1;
   if (from_disk) counters_.stored_reads += 1;
@@ -167,59 +171,88 @@ void KeptAnswers::SendRange(uint64_t unique, const Request& request, const uint8
   if (channel_.Send(unique, 0, bytes + request.offset, length)) counters_.bytes_read += length;
 }
 
-bool KeptAnswers::SendChunk(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
-  for (KeptBytes* kept : {&chunks_, &parts_}) {
-    const KeptBytes::Bytes bytes = kept->Get(node.hash);
-    if (!bytes || bytes->size() != node.size) continue;
-    SendRange(unique, request, bytes->data(), bytes->size());
+/** The chunks that a range of a file has bytes of; `list` keeps what they refer to. False where the file is not understood, or is a large one. */
+bool KeptAnswers::ChunksOf(const Node& node, uint64_t from, uint64_t to, OnDisk on_disk, SharedBytes* list, std::vector<Chunk>* chunks) {
+  StoredBlobs::Place place;
+  const bool has_place = PlaceOf(node, &place);
+  if (node.ref == kChunkRef) {
+    chunks->push_back({node.hash, node.size, has_place, place, from, to});
     return true;
   }
-  StoredBlobs::Place place;
-  StoredBlobs::Bytes bytes;
-  if (!PlaceOf(node, &place) || !ReadBlob(place, node.hash, node.size, &bytes)) return false;
-  *on_disk = true;
-  SendRange(unique, request, bytes.data, bytes.length);
-  if (request.offset > 0 || request.size < node.size) parts_.Keep(node.hash, bytes.data, bytes.length);
-  return true;
-}
-
-bool KeptAnswers::ReadBlob(const StoredBlobs::Place& place, const uint8_t* hash, uint64_t length, StoredBlobs::Bytes* bytes) {
-  const StoredBlobs::Outcome outcome = blobs_.ReadChunk(place, hash, length, bytes);
-  if (outcome == StoredBlobs::Outcome::kDamaged) counters_.damaged_reads += 1;
-  return outcome == StoredBlobs::Outcome::kRead;
-}
-
-/** A file of a few chunks. Each is kept until the others are read: they share a thread's memory. */
-bool KeptAnswers::SendList(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
-  StoredBlobs::Place place;
-  if (node.size > StoredBlobs::kBytesMax || !PlaceOf(node, &place)) return false;
-  const KeptBytes::Bytes list = NodeOf(node.hash, &place, on_disk);
-  if (!list) return false;
-  ListLeaf leaf(list->data(), list->size());
+  if (node.size > kFileBytesMax || !has_place) return false;
+  *list = NodeOf(node.hash, &place, on_disk);
+  if (!*list) return false;
+  ListLeaf leaf(list->data, list->length);
   if (!leaf.Begin()) return false;
-  const uint64_t end = std::min(node.size, request.offset + request.size);
-  std::vector<KeptBytes::Bytes> held;
-  std::vector<iovec> out(1);
   ListLeaf::Item item;
   uint64_t at = 0;
-  for (; at < end && leaf.Next(&item); at += item.length) {
-    if (at + item.length <= request.offset) continue;
+  for (; at < to && leaf.Next(&item); at += item.length) {
+    if (at + item.length <= from) continue;
     if (item.ref == nullptr) return false;
-    KeptBytes::Bytes chunk = parts_.Get(item.ref->hash);
-    StoredBlobs::Bytes bytes;
-    if (!chunk) {
-      if (!PlaceOf(*item.ref, &place) || !ReadBlob(place, item.ref->hash, item.length, &bytes)) return false;
-      *on_disk = true;
-      chunk = parts_.Keep(item.ref->hash, bytes.data, bytes.length);
-    }
-    if (chunk->size() != item.length) return false;
-    const uint64_t from = std::max(at, request.offset) - at, to = std::min(at + item.length, end) - at;
-    out.push_back({const_cast<uint8_t*>(chunk->data() + from), to - from});
-    held.push_back(std::move(chunk));
+    const bool is_placed = PlaceOf(*item.ref, &place);
+    chunks->push_back({item.ref->hash, item.length, is_placed, place, std::max(at, from) - at, std::min(at + item.length, to) - at});
   }
-  if (at < end) return false;
+  return at >= to;
+}
+
+bool KeptAnswers::HasFile(uint64_t ino) {
+  Node node;
+  bool from_disk = false;
+  SharedBytes list;
+  std::vector<Chunk> chunks;
+  if (!table_.Get(ino, &node) || node.kind != kFileKind || node.size > kFileBytesMax) return false;
+  if (!ChunksOf(node, 0, node.size, &from_disk, &list, &chunks)) return false;
+  return std::all_of(chunks.begin(), chunks.end(), [this](const Chunk& chunk) { return chunk.has_place && blobs_.Has(chunk.place); });
+}
+
+bool KeptAnswers::SendChunks(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
+  const uint64_t end = std::min(node.size, request.offset + request.size);
+  SharedBytes list;
+  std::vector<Chunk> chunks;
+  if (!ChunksOf(node, request.offset, end, on_disk, &list, &chunks)) return false;
+  // Nothing is read where JavaScript has to read all of it anyway.
+  const auto is_here = [this](const Chunk& chunk) { return InMemory(chunk) || (chunk.has_place && blobs_.Has(chunk.place)); };
+  if (chunks.size() > 1 && !std::all_of(chunks.begin(), chunks.end(), is_here)) return false;
+  std::vector<SharedBytes> held;
+  std::vector<iovec> out(1);
+  for (const Chunk& chunk : chunks) {
+    SharedBytes bytes = BytesOf(chunk, on_disk);
+    if (!bytes) return false;
+    out.push_back({const_cast<uint8_t*>(bytes.data + chunk.from), chunk.to - chunk.from});
+    held.push_back(std::move(bytes));
+  }
   if (channel_.SendParts(unique, &out, end - request.offset)) counters_.bytes_read += end - request.offset;
   return true;
+}
+
+SharedBytes KeptAnswers::InMemory(const Chunk& chunk) {
+  for (KeptBytes* kept : {&chunks_, &parts_}) {
+    SharedBytes bytes = kept->Get(chunk.hash);
+    if (bytes && bytes.length == chunk.length) return bytes;
+  }
+  return {};
+}
+
+/** All of a chunk; nothing when it is not on this machine. One of which a part is wanted is kept for those who want the rest. */
+SharedBytes KeptAnswers::BytesOf(const Chunk& chunk, OnDisk on_disk) {
+  if (SharedBytes bytes = InMemory(chunk)) return bytes;
+  if (chunk.from == 0 && chunk.to == chunk.length) return Read(chunk, on_disk);
+  // The kernel asks for parts of a chunk at once: the first reads, and the others wait for that.
+  const Turns::Turn turn(turns_, chunk.hash);
+  if (SharedBytes bytes = InMemory(chunk)) return bytes;
+  const SharedBytes bytes = Read(chunk, on_disk);
+  if (bytes) parts_.Keep(chunk.hash, bytes);
+  return bytes;
+}
+
+SharedBytes KeptAnswers::Read(const Chunk& chunk, OnDisk on_disk) {
+  SharedBytes bytes;
+  if (!chunk.has_place) return bytes;
+  const StoredBlobs::Outcome outcome = blobs_.ReadChunk(chunk.place, chunk.hash, chunk.length, &bytes);
+  if (outcome == StoredBlobs::Outcome::kDamaged) counters_.damaged_reads += 1;
+  if (outcome != StoredBlobs::Outcome::kRead) return {};
+  *on_disk = true;
+  return bytes;
 }
 
 /** A file whose bytes lie in the leaf that names it. */
@@ -227,7 +260,7 @@ bool KeptAnswers::SendInline(uint64_t unique, const Request& request, const Node
   Node parent;
   Leaf found{};
   if (!table_.Get(node.parent, &parent) || FindLeaf(parent, {nullptr, node.ordinal}, on_disk, &found) != Found::kLeaf) return false;
-  TreeLeaf leaf(found.bytes->data(), found.bytes->size());
+  TreeLeaf leaf(found.bytes.data, found.bytes.length);
   TreeLeaf::Entry entry{};
   if (!leaf.Begin() || node.ordinal < found.first) return false;
   for (uint64_t left = node.ordinal - found.first + 1; left > 0; --left) {

@@ -21,6 +21,7 @@
 #include "kept_bytes.h"
 #include "requests.h"
 #include "stored_blobs.h"
+#include "turns.h"
 
 /** Its mutex is held alone, as those of KeptBytes, InodeTable and StoredBlobs are. */
 class KeptAnswers {
@@ -33,12 +34,14 @@ class KeptAnswers {
    */
   bool KeepLeaf(const uint8_t* hash, const uint8_t* bytes, size_t length);
   /** Keeps the content of files that are the one chunk with this hash, while there is room. */
-  void KeepChunk(const uint8_t* hash, const uint8_t* bytes, size_t length) { chunks_.Keep(hash, bytes, length); }
+  void KeepChunk(const uint8_t* hash, const uint8_t* bytes, size_t length) { chunks_.Keep(hash, CopyOf(bytes, length)); }
 
   /** Answers a lookup or listing that JavaScript has, from what is kept; `take` gives the kernel's number. False when it is not kept. */
   bool AnswerKept(const Request& request, const std::function<std::optional<uint64_t>()>& take);
   /** Answers a lookup, listing or read that came just now; false when what it needs is not on this machine. */
   bool Answer(uint64_t unique, const Request& request);
+  /** True when reads of this file can be answered from what lies on this machine as it is stored. */
+  bool HasFile(uint64_t ino);
 
   /** Has JavaScript told, once, of a request that is answered here for the directory or file with this hash. */
   void Watch(const uint8_t* hash);
@@ -54,7 +57,7 @@ class KeptAnswers {
  private:
   /** A leaf of a directory, and the ordinal of its first entry. */
   struct Leaf {
-    KeptBytes::Bytes bytes;
+    SharedBytes bytes;
     uint64_t first;
   };
   /** What a request looks for in a directory: a name, or an ordinal. */
@@ -68,15 +71,28 @@ class KeptAnswers {
   /** Null: the disk is not looked at. Set to true when it was read. */
   using OnDisk = bool*;
   Found FindLeaf(const Node& directory, const Sought& sought, OnDisk on_disk, Leaf* leaf);
-  KeptBytes::Bytes NodeOf(const uint8_t* hash, const StoredBlobs::Place* place, OnDisk on_disk);
+  SharedBytes NodeOf(const uint8_t* hash, const StoredBlobs::Place* place, OnDisk on_disk);
   void Send(uint64_t unique, const Request& request, uint64_t parent, Found found, const Leaf& leaf);
+
+  /** A part of a file that is a chunk, as the file's node or list names it. */
+  struct Chunk {
+    const uint8_t* hash;
+    uint64_t length;
+    /** Where it lies, if it has a place. */
+    bool has_place;
+    StoredBlobs::Place place;
+    /** Bytes [from, to) of it are wanted. */
+    uint64_t from, to;
+  };
 
   bool AnswerRead(uint64_t unique, const Request& request);
   void SendRange(uint64_t unique, const Request& request, const uint8_t* bytes, uint64_t size);
-  bool SendChunk(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk);
-  bool SendList(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk);
+  bool SendChunks(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk);
   bool SendInline(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk);
-  bool ReadBlob(const StoredBlobs::Place& place, const uint8_t* hash, uint64_t length, StoredBlobs::Bytes* bytes);
+  bool ChunksOf(const Node& node, uint64_t from, uint64_t to, OnDisk on_disk, SharedBytes* list, std::vector<Chunk>* chunks);
+  SharedBytes InMemory(const Chunk& chunk);
+  SharedBytes BytesOf(const Chunk& chunk, OnDisk on_disk);
+  SharedBytes Read(const Chunk& chunk, OnDisk on_disk);
   void Tell(const Node& node, const Request& request, bool from_disk);
 
   InodeTable& table_;
@@ -87,6 +103,7 @@ class KeptAnswers {
   const Wake& wake_;
   /** Nodes of directories and lists that are understood; whole files; chunks of which more will be asked for. */
   KeptBytes nodes_, chunks_, parts_;
+  Turns turns_;
 
   struct HashOf {
     size_t operator()(const std::array<uint8_t, 32>& hash) const {

@@ -8,39 +8,36 @@
 #include <cstring>
 #include <list>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
+
+#include "blob_memory.h"
 
 class KeptBytes {
  public:
-  using Bytes = std::shared_ptr<const std::vector<uint8_t>>;
-
   explicit KeptBytes(size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  /** Copies what has this hash of 32 bytes; returns the copy, or the one that was there. */
-  Bytes Keep(const uint8_t* hash, const uint8_t* bytes, size_t length) {
-    auto copy = std::make_shared<const std::vector<uint8_t>>(bytes, bytes + length);
+  /** Keeps what has this hash of 32 bytes. */
+  void Keep(const uint8_t* hash, SharedBytes bytes) {
     const Key key = KeyOf(hash);
+    std::list<Kept> dropped;  // let go of after the lock
     std::lock_guard<std::mutex> lock(mutex_);
-    if (const auto found = kept_.find(key); found != kept_.end()) return found->second->bytes;
-    used_.push_back({key, copy});
+    if (kept_.count(key) != 0) return;
+    bytes_ += bytes.room;
+    used_.push_back({key, std::move(bytes)});
     kept_[key] = std::prev(used_.end());
-    bytes_ += length;
     while (bytes_ > bytes_max_ && used_.size() > 1) {
-      bytes_ -= used_.front().bytes->size();
+      bytes_ -= used_.front().bytes.room;
       kept_.erase(used_.front().key);
-      used_.pop_front();
+      dropped.splice(dropped.end(), used_, used_.begin());
     }
-    return copy;
   }
 
-  /** Null when there is none. */
-  Bytes Get(const uint8_t* hash) {
+  /** Nothing when there is none. */
+  SharedBytes Get(const uint8_t* hash) {
     std::lock_guard<std::mutex> lock(mutex_);
     auto found = kept_.find(KeyOf(hash));
-    if (found == kept_.end()) return nullptr;
+    if (found == kept_.end()) return {};
     used_.splice(used_.end(), used_, found->second);
     return found->second->bytes;
   }
@@ -49,7 +46,7 @@ class KeptBytes {
   using Key = std::array<uint8_t, 32>;
   struct Kept {
     Key key;
-    Bytes bytes;
+    SharedBytes bytes;
   };
 
   static Key KeyOf(const uint8_t* hash) {

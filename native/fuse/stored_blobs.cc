@@ -5,9 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <optional>
 #include <utility>
 
@@ -44,44 +42,6 @@ class Descriptor {
   const int fd_;
 };
 
-/** A thread's memory, aligned as reads past the page cache want it. */
-class Scratch {
- public:
-  uint8_t* OfLength(size_t length) {
-    if (length <= room_) return bytes_.get();
-    room_ = (length + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
-    bytes_.reset(static_cast<uint8_t*>(std::aligned_alloc(kDirectAlignment, room_)));
-    if (bytes_) return bytes_.get();
-    room_ = 0;
-    throw std::bad_alloc();
-  }
-
- private:
-  struct Freed {
-    void operator()(uint8_t* bytes) const { std::free(bytes); }
-  };
-  std::unique_ptr<uint8_t, Freed> bytes_;
-  size_t room_ = 0;
-};
-
-/** Bytes [offset, offset+length) of a file; null when it has them not. */
-uint8_t* ReadFrom(int fd, uint64_t offset, uint64_t length) {
-  thread_local Scratch scratch;
-  const uint64_t from = offset / kDirectAlignment * kDirectAlignment;
-  const uint64_t to = (offset + length + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
-  uint8_t* const bytes = scratch.OfLength(to - from);
-#ifdef O_DIRECT
-  if (!IsCached(fd, offset, length) && fcntl(fd, F_SETFL, O_DIRECT) == 0) {
-    ssize_t got;
-    do got = pread(fd, bytes, to - from, static_cast<off_t>(from));
-    while (got < 0 && errno == EINTR);
-    if (got >= 0 && static_cast<uint64_t>(got) >= offset + length - from) return bytes + (offset - from);
-    if (fcntl(fd, F_SETFL, 0) != 0) return nullptr;
-  }
-#endif
-  return ReadAt(fd, bytes, length, offset) ? bytes : nullptr;
-}
-
 /** Notes that a folder of extents is used. */
 void Touch(int folder) {
   struct stat info;
@@ -110,26 +70,15 @@ std::string HexOf(const uint8_t* bytes, size_t length) {
   return hex;
 }
 
-/** The plain bytes of a chunk (`hash` is given) or a node. */
-StoredBlobs::Bytes Decoded(const uint8_t* stored, size_t length, uint64_t plain_max, const uint8_t* hash) {
-  thread_local std::vector<uint8_t> plain;
-  const size_t plain_length = BlobPlainLength(stored, length, plain_max);
-  if (IsPlainBlob(stored[0], length, plain_length)) {
-    if (hash != nullptr) VerifiedInPlace(stored, length, hash);
-    return {stored + 1, plain_length};
-  }
-  plain.resize(plain_length);
-  DecodeBlob(stored, length, plain.data(), plain_length, hash);
-  return {plain.data(), plain_length};
-}
+bool CanBeHere(const StoredBlobs::Place& place) { return place.length > 0 && place.length <= StoredBlobs::kBytesMax + 1; }
 
 }  // namespace
 
-StoredBlobs::Outcome StoredBlobs::ReadChunk(const Place& place, const uint8_t* hash, uint64_t length, Bytes* bytes) {
-  uint8_t* stored;
-  if (length > kBytesMax || !ReadStored(place, &stored)) return Outcome::kAbsent;
+StoredBlobs::Outcome StoredBlobs::ReadChunk(const Place& place, const uint8_t* hash, uint64_t length, SharedBytes* bytes) {
+  const SharedBytes stored = length > kBytesMax ? SharedBytes{} : ReadStored(place);
+  if (!stored) return Outcome::kAbsent;
   try {
-    *bytes = Decoded(stored, place.length, length, hash);
+    *bytes = Decoded(stored, length, hash);
     // With another length than its node says JavaScript explains what is wrong.
     return bytes->length == length ? Outcome::kRead : Outcome::kAbsent;
   } catch (const DamagedError&) {
@@ -137,11 +86,11 @@ StoredBlobs::Outcome StoredBlobs::ReadChunk(const Place& place, const uint8_t* h
   }
 }
 
-StoredBlobs::Outcome StoredBlobs::ReadNode(const Place& place, const uint8_t* hash, Bytes* bytes) {
-  uint8_t* stored;
-  if (!ReadStored(place, &stored)) return Outcome::kAbsent;
+StoredBlobs::Outcome StoredBlobs::ReadNode(const Place& place, const uint8_t* hash, SharedBytes* bytes) {
+  const SharedBytes stored = ReadStored(place);
+  if (!stored) return Outcome::kAbsent;
   try {
-    *bytes = Decoded(stored, place.length, kBytesMax, nullptr);
+    *bytes = Decoded(stored, kBytesMax, nullptr);
   } catch (const DamagedError&) {
     return Damaged(place);
   }
@@ -150,24 +99,64 @@ StoredBlobs::Outcome StoredBlobs::ReadNode(const Place& place, const uint8_t* ha
   return is_right ? Outcome::kRead : Damaged(place);
 }
 
-/** False when the bytes of a place are not on this machine. */
-bool StoredBlobs::ReadStored(const Place& place, uint8_t** stored) {
-  if (form_ == Form::kNone || place.length == 0 || place.length > kBytesMax + 1) return false;
+bool StoredBlobs::Has(const Place& place) {
+  if (form_ == Form::kNone || !CanBeHere(place)) return false;
+  const std::string path = PathOf(place);
+  if (form_ == Form::kPacks) return access(path.c_str(), R_OK) == 0;
+  Extent extent;
+  return FindKnown(path, place, &extent) || (List(path) && FindKnown(path, place, &extent));
+}
+
+/** The plain bytes of a chunk (`hash` is given) or a node; where they lie in what is stored, if they do. */
+SharedBytes StoredBlobs::Decoded(const SharedBytes& stored, uint64_t plain_max, const uint8_t* hash) {
+  const size_t length = BlobPlainLength(stored.data, stored.length, plain_max);
+  if (IsPlainBlob(stored.data[0], stored.length, length)) {
+    if (hash != nullptr) VerifiedInPlace(stored.data, stored.length, hash);
+    return {stored.memory, stored.data + 1, length, stored.room};
+  }
+  const auto block = memory_.Take(length);
+  DecodeBlob(stored.data, stored.length, block->bytes, length, hash);
+  return {block, block->bytes, length, block->room};
+}
+
+/** The bytes of a place as they are stored; nothing when they are not on this machine. */
+SharedBytes StoredBlobs::ReadStored(const Place& place) {
+  if (form_ == Form::kNone || !CanBeHere(place)) return {};
   const std::string path = PathOf(place);
   if (form_ == Form::kPacks) {
     const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    return file.get() >= 0 && (*stored = ReadFrom(file.get(), place.offset, place.length)) != nullptr;
+    return file.get() < 0 ? SharedBytes{} : ReadFrom(file.get(), place.offset, place.length);
   }
-  if (ReadExtent(place, path, stored)) return true;
-  return List(path) && ReadExtent(place, path, stored);
+  SharedBytes stored = ReadExtent(place, path);
+  return stored || !List(path) ? stored : ReadExtent(place, path);
 }
 
-bool StoredBlobs::ReadExtent(const Place& place, const std::string& folder, uint8_t** stored) {
+SharedBytes StoredBlobs::ReadExtent(const Place& place, const std::string& folder) {
   Extent extent;
-  if (!FindKnown(folder, place, &extent)) return false;
+  if (!FindKnown(folder, place, &extent)) return {};
   const std::string path = folder + "/" + std::to_string(extent.offset) + "-" + std::to_string(extent.length);
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  return file.get() >= 0 && (*stored = ReadFrom(file.get(), place.offset - extent.offset, place.length)) != nullptr;
+  return file.get() < 0 ? SharedBytes{} : ReadFrom(file.get(), place.offset - extent.offset, place.length);
+}
+
+/** Bytes [offset, offset+length) of a file, past the page cache unless that has them; nothing when the file has them not. */
+SharedBytes StoredBlobs::ReadFrom(int fd, uint64_t offset, uint64_t length) {
+  const uint64_t from = offset / kDirectAlignment * kDirectAlignment;
+  const uint64_t to = (offset + length + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
+  const auto block = memory_.Take(to - from);
+  SharedBytes read{block, block->bytes, length, block->room};
+#ifdef O_DIRECT
+  if (!IsCached(fd, offset, length) && fcntl(fd, F_SETFL, O_DIRECT) == 0) {
+    ssize_t got;
+    do got = pread(fd, block->bytes, to - from, static_cast<off_t>(from));
+    while (got < 0 && errno == EINTR);
+    read.data = block->bytes + (offset - from);
+    if (got >= 0 && static_cast<uint64_t>(got) >= offset + length - from) return read;
+    if (fcntl(fd, F_SETFL, 0) != 0) return {};
+    read.data = block->bytes;
+  }
+#endif
+  return ReadAt(fd, block->bytes, length, offset) ? read : SharedBytes{};
 }
 
 bool StoredBlobs::FindKnown(const std::string& folder, const Place& place, Extent* extent) {

@@ -17,6 +17,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "blob_memory.h"
+
 class StoredBlobs {
  public:
   enum class Form { kNone, kPacks, kExtents };
@@ -28,21 +30,18 @@ class StoredBlobs {
     const uint8_t* pack;  // 16 bytes
     uint32_t offset, length;
   };
-  /** Plain bytes that match their hash, until the thread reads the next. */
-  struct Bytes {
-    const uint8_t* data;
-    size_t length;
-  };
 
-  /** Longer ones, plain or stored, are absent. */
-  static constexpr uint64_t kBytesMax = 1 << 20;
+  /** Longer ones, plain or stored, are absent: no chunk is, and no node that is read here. */
+  static constexpr uint64_t kBytesMax = 4 << 20;
 
   /** `folder` has the packs of one project: `data/<xx>/<pack>`, a file or (of extents) a folder each. */
   StoredBlobs(Form form, std::string folder) : form_(form), folder_(std::move(folder)) {}
 
-  /** The chunk of `length` plain bytes at a place, or the node. */
-  Outcome ReadChunk(const Place& place, const uint8_t* hash, uint64_t length, Bytes* bytes);
-  Outcome ReadNode(const Place& place, const uint8_t* hash, Bytes* bytes);
+  /** The plain bytes of the chunk of this length at a place, or of the node, which match their hash. */
+  Outcome ReadChunk(const Place& place, const uint8_t* hash, uint64_t length, SharedBytes* bytes);
+  Outcome ReadNode(const Place& place, const uint8_t* hash, SharedBytes* bytes);
+  /** True when this machine is thought to have a place. It is not looked whether it is right. */
+  bool Has(const Place& place);
 
  private:
   struct Extent {
@@ -57,8 +56,10 @@ class StoredBlobs {
     std::chrono::steady_clock::time_point touched{};
   };
 
-  bool ReadStored(const Place& place, uint8_t** stored);
-  bool ReadExtent(const Place& place, const std::string& folder, uint8_t** stored);
+  SharedBytes ReadStored(const Place& place);
+  SharedBytes ReadExtent(const Place& place, const std::string& folder);
+  SharedBytes ReadFrom(int fd, uint64_t offset, uint64_t length);
+  SharedBytes Decoded(const SharedBytes& stored, uint64_t plain_max, const uint8_t* hash);
   /** The shortest extent that has a place: it was fetched anew where a longer one is damaged. */
   bool FindKnown(const std::string& folder, const Place& place, Extent* extent);
   Outcome Damaged(const Place& place);
@@ -68,6 +69,7 @@ class StoredBlobs {
 
   const Form form_;
   const std::string folder_;
+  BlobMemory memory_;
   std::mutex mutex_;
   /** By the folder's path. */
   std::unordered_map<std::string, Listed> packs_;

@@ -1,0 +1,40 @@
+// Threads that want to do the same take turns at it, by the hash that names what it is.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <set>
+
+class Turns {
+ public:
+  /** Waits while another thread has the turn for this hash of 32 bytes, and has it until its end. */
+  class Turn {
+   public:
+    Turn(Turns& turns, const uint8_t* hash) : turns_(turns) {
+      std::memcpy(key_.data(), hash, key_.size());
+      std::unique_lock<std::mutex> lock(turns_.mutex_);
+      turns_.ended_.wait(lock, [this] { return turns_.taken_.insert(key_).second; });
+    }
+    ~Turn() {
+      {
+        std::lock_guard<std::mutex> lock(turns_.mutex_);
+        turns_.taken_.erase(key_);
+      }
+      turns_.ended_.notify_all();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Turns& turns_;
+    std::array<uint8_t, 32> key_;
+  };
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::set<std::array<uint8_t, 32>> taken_;
+};
