@@ -27,7 +27,7 @@ export interface PipelineInfo extends VersionInfo {
 }
 
 export const pipelineJson =
-  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob}], outputBranch, lastJob: {job, state}, code: {origin, to: [path]} or null, spec}; state: running (it is ready) or stopped';
+  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob, cron: {spec, overwrite}}], outputBranch, lastJob: {job, state}, code: {origin, to: [path]} or null, spec}; state: running (it is ready) or stopped; cron: of cron inputs alone';
 
 /** `own`: the branch on which it is this, and where its output goes then. */
 export async function pipelineInfo(snapshot: Snapshot, pipeline: Pipeline, own?: string): Promise<PipelineInfo> {
@@ -74,7 +74,10 @@ function partsOf(
 ): Omit<VersionInfo, 'pipeline' | 'version'> {
   return {
     image: spec.transform.image,
-    inputs: pfsInputs(spec.input).map(({ name, repo, branch, glob }) => ({ name, repo, branch, glob })),
+    inputs: pfsInputs(spec.input).map(({ name, repo, branch, glob, cron }) => {
+      const files = { name, repo, branch, glob };
+      return cron ? { ...files, cron: { spec: cron.spec, overwrite: cron.overwrite } } : files;
+    }),
     outputBranch,
     lastJob: job ? { job: job.id, state: job.state } : null,
     code: spec.code.length > 0 ? { origin: codeOrigin || null, to: spec.code.map(({ to }) => to) } : null,

@@ -158,13 +158,20 @@ async function branchFor(
   { kind }: NewFiles,
 ): Promise<Branch | undefined> {
   if (kind === 'output') return change.maybeBranch(repo, name);
-  const [branch] = await Promise.all([change.maybeBranch(repo, name), change.snapshot.repo(repo)]);
-  if (branch) mayChange(branch);
+  const [branch, { ticksOf }] = await Promise.all([change.maybeBranch(repo, name), change.snapshot.repo(repo)]);
+  mayChange(branch ?? { repo, name, provenance: [] }, ticksOf);
   return branch;
 }
 
-/** Only its pipeline writes to a branch that follows others. */
-export function mayChange({ repo, name, provenance }: Branch): void {
+/** Only its pipeline writes to a branch that follows others, and only ticks come to a repo of ticks. */
+export function mayChange({ repo, name, provenance }: Omit<Branch, 'head'>, ticksOf: string | undefined): void {
+  if (ticksOf !== undefined) {
+    throw new PachError('conflict', {
+      what: `${repo}@${name}`,
+      why: `its commits are the ticks of pipeline ${ticksOf}, and nobody else commits to it`,
+      next: `pach run cron ${ticksOf}`,
+    });
+  }
   if (provenance.length === 0) return;
   throw new PachError('conflict', {
     what: `${repo}@${name}`,

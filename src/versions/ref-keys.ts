@@ -61,6 +61,11 @@ export function toldKey(pipeline: string, hook = ''): Buffer {
   return Buffer.from(`hook/${pipeline}/${hook}`);
 }
 
+/** Which times of the schedule of a pipeline's cron input are done, by the input's repo. */
+export function ticksKey(pipeline: string, repo: string): Buffer {
+  return Buffer.from(`ticks/${pipeline}/${repo}`);
+}
+
 /** That one commit was made of another: found by the one that was used. */
 export function usedKey(from: { repo: string; commit: string }, to: { repo: string; commit: string }): Buffer {
   return Buffer.from(`used/${from.repo}/${from.commit}/${to.repo}/${to.commit}`);

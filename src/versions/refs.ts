@@ -36,7 +36,14 @@ export async function deleteRepo(
   { force, mayDelete }: { readonly force: boolean; readonly mayDelete?: MayDelete },
 ): Promise<void> {
   await project.update(`delete repo ${name}`, async (change) => {
-    await change.snapshot.repo(name);
+    const { ticksOf } = await change.snapshot.repo(name);
+    if (ticksOf !== undefined) {
+      throw new PachError('conflict', {
+        what: `repo ${name}`,
+        why: `it holds the ticks of pipeline ${ticksOf}, and goes with it`,
+        next: `pach delete pipeline ${ticksOf}`,
+      });
+    }
     if (await isOutput(change.snapshot, name)) {
       throw new PachError('conflict', {
         what: `repo ${name}`,
@@ -55,8 +62,7 @@ export async function deleteRepo(
       }
       change.delete(branchKey(name, branch.name));
     }
-    await forgetProvenance(change, name);
-    for await (const { key } of change.snapshot.commitItems(name)) change.delete(key);
+    await dropCommits(change, name);
     // Jobs that made its commits: they are left where their pipeline is taken away and not its output.
     let hasJobs = false;
     for await (const { key } of change.snapshot.items(jobTimePrefix(name))) {
@@ -65,8 +71,14 @@ export async function deleteRepo(
       hasJobs = true;
     }
     if (hasJobs) await deleteResults(change, name);
-    change.delete(repoKey(name));
   });
+}
+
+/** Deletes, as a part of a change, a repo with all its commits. Its branches are the caller's to delete. */
+export async function dropCommits(change: Change, repo: string): Promise<void> {
+  await forgetProvenance(change, repo);
+  for await (const { key } of change.snapshot.commitItems(repo)) change.delete(key);
+  change.delete(repoKey(repo));
 }
 
 /** Forgets the results of a pipeline. */
@@ -135,7 +147,7 @@ export async function renameBranch(
   await project.update(`rename branch ${repo}@${from} to ${to}`, async (change) => {
     const { snapshot } = change;
     const branch = await snapshot.branch(repo, from);
-    mayChange(branch);
+    mayChange(branch, (await snapshot.repo(repo)).ticksOf);
     await mayRename(snapshot);
     if (await snapshot.maybeBranch(repo, to)) {
       throw new PachError('conflict', { what: `branch ${repo}@${to}`, why: 'it already exists' });

@@ -24,6 +24,8 @@ export interface Repo extends KeepsUnknown {
   /** Milliseconds since 1970, as all times here. */
   readonly created: number;
   readonly description: string;
+  /** The pipeline whose ticks it holds: engines alone commit to it. */
+  readonly ticksOf?: string | undefined;
 }
 
 export interface Branch extends KeepsUnknown {

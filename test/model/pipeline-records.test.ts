@@ -27,6 +27,8 @@ import {
   type Outcome,
   type PipelineRecord,
 } from '../../src/model/records/pipelines.ts';
+import { decodeRepo, encodeRepo, type RepoRecord } from '../../src/model/records/refs.ts';
+import { decodeTicks, encodeTicks, type TicksRecord } from '../../src/model/records/ticks.ts';
 import type { Ref } from '../../src/model/refs.ts';
 import { codeOf, hashOf, must, renamed } from './nodes.ts';
 
@@ -41,6 +43,14 @@ const pipeline: PipelineRecord = {
   salt: 'ab12',
   codeOrigin: 'https://example.org/code 12ab changed since',
 };
+
+const ticking: PipelineRecord = { ...pipeline, ticksSince: [{ repo: 'edges_tick', since: time }] };
+const stretches = [
+  { first: time, last: time + 60_000 },
+  { first: time + 90_000, last: time + 90_000 },
+];
+const ticks: TicksRecord = { done: stretches };
+const repo: RepoRecord = { created: time, description: 'Ticks of pipeline edges', ticksOf: 'edges' };
 
 const job: JobRecord = {
   id: id('a'),
@@ -104,6 +114,9 @@ const lease: LeaseRecord = { holder: 'ada@here, process 7', host: 'here', pid: 7
 /** Each record with everything in it, and with as little as may be. */
 const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => unknown; value: unknown }[] = [
   { name: 'pipeline', full: encodePipeline(pipeline), decode: decodePipeline, value: pipeline },
+  { name: 'pipeline that ticks', full: encodePipeline(ticking), decode: decodePipeline, value: ticking },
+  { name: 'ticks', full: encodeTicks(ticks), decode: decodeTicks, value: ticks },
+  { name: 'repo of ticks', full: encodeRepo(repo), decode: decodeRepo, value: repo },
   { name: 'job', full: encodeJob(job), decode: decodeJob, value: job },
   { name: 'job with code', full: encodeJob(coded), decode: decodeJob, value: coded },
   { name: 'job with empty folders', full: encodeJob(withFolders), decode: decodeJob, value: withFolders },
@@ -167,6 +180,14 @@ describe('records of pipelines', () => {
     }
   });
 
+  it('of ticks ascend', () => {
+    const [first, second] = stretches;
+    for (const done of [[second, first], [first, first], [{ first: 2, last: 1 }]]) {
+      expect(codeOf(() => decodeTicks(encodeTicks({ done: done as TicksRecord['done'] })))).toBe('damaged');
+    }
+    expect(decodeTicks(encodeTicks({ done: [] }))).toEqual({ done: [] });
+  });
+
   it('leave out what is empty', () => {
     const plain = { ...pipeline, stopped: false, salt: '', codeOrigin: '' };
     expect(decodePipeline(encodePipeline(plain))).toEqual(plain);
@@ -207,6 +228,8 @@ describe('records of pipelines', () => {
     expect(read).toMatchObject({ unknown: [{ tag: 60 }] });
     const encoders = new Map<unknown, (of: never) => Buffer>([
       [decodePipeline, encodePipeline],
+      [decodeTicks, encodeTicks],
+      [decodeRepo, encodeRepo],
       [decodeJob, encodeJob],
       [decodeOutcome, encodeOutcome],
       [decodeDatum, encodeDatum],

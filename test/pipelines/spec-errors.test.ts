@@ -31,6 +31,7 @@ function said(document: unknown): string {
 
 const transform = (fields: object) => ({ ...minimal, transform: { cmd: ['sh'], ...fields } });
 const input = (fields: object) => ({ ...minimal, input: { pfs: { ...pfs, ...fields } } });
+const cron = (fields: object) => ({ ...minimal, input: { cron: { name: 'tick', spec: '@daily', ...fields } } });
 const inputs = (given: object) => ({ ...minimal, input: given });
 
 const asked = { a: 'value' };
@@ -57,7 +58,7 @@ const refusedFields = {
   enable_stats: [{ ...minimal, enable_stats: true }, 'Pachyderm 2 removed it: they are always kept; leave it out'],
   scale_down_threshold: [{ ...minimal, scale_down_threshold: '10s' }, 'Pachyderm 2 removed it: use `autoscaling`'],
   chunk_spec: [{ ...minimal, chunk_spec: { number: 1 } }, 'Pachyderm 2 removed it: write `datum_set_spec`'],
-  'input.cron': [inputs({ cron: { name: 'tick', spec: '@daily' } }), inputFields.cron.why],
+  'input.cron.commit': [cron({ commit: 'abc' }), 'input cannot come from a commit; use a branch with head pointing to'],
   'input.pfs.commit': [input({ commit: 'abc' }), 'input cannot come from a commit; use a branch with head pointing to'],
   'input.pfs.s3': [input({ s3: true }), 'it needs the S3 gateway'],
   'input.pfs.trigger': [input({ trigger: { size: '1GB' } }), 'it needs an engine that stays up'],
@@ -165,6 +166,46 @@ test.each([
   [
     inputs({ join: [{ pfs: { ...pfs, name: 'a', glob: '/(*)', join_on: '$1' } }, { cross: [{ pfs }] }] }),
     'input.join[1].cross[0].pfs.joinOn: all inputs of a join need join_on, or none of them | join_on: $1',
+  ],
+  // Cron inputs.
+  [inputs({ cron: { spec: '@daily' } }), 'edges.json: input.cron.name: input must specify a name'],
+  [inputs({ cron: { name: 'tick' } }), 'edges.json: input.cron.spec: input must specify a spec'],
+  [inputs({ pfs, cron: { name: 'tick', spec: '@daily' } }), 'input: multiple input types set: pfs and cron'],
+  [cron({ name: '' }), 'input.cron.name: input must specify a name'],
+  [cron({ name: 'out' }), 'input.cron.name: input cannot be named out'],
+  [cron({ name: 'a b' }), 'input.cron.name: name (a b) invalid'],
+  [cron({ name: 'a'.repeat(98) }), 'input.cron.name: names have at most 100 characters'],
+  [cron({ repo: '../x' }), 'input.cron.repo: name (../x) invalid'],
+  [cron({ repo: 'edges' }), 'input.cron.repo: it is the repo of the results, which are no input'],
+  [cron({ project: 'p' }), 'input.cron.project: only repos of the project default can be read'],
+  [
+    cron({ spec: '* * *' }),
+    'edges.json: input.cron.spec: it has 3 fields, and must have five: minute, hour, day of the',
+  ],
+  [cron({ spec: '61 * * * *' }), 'input.cron.spec: it is no cron expression: invalid value for minute: 61'],
+  [cron({ spec: '0 0 30 2 *' }), 'input.cron.spec: it never happens: no month of it has such a day'],
+  [cron({ spec: '@every 500ms' }), 'input.cron.spec: the time must be whole seconds'],
+  [cron({ spec: '@dayly' }), 'input.cron.spec: there is no such name: write five fields, or @yearly, @monthly'],
+  [cron({ spec: 'TZ=Mars/North @daily' }), 'input.cron.spec: there is no such time zone'],
+  [cron({ start: '2026-01-31' }), 'input.cron.start: it must be a time with its zone | 2026-01-31T00:00:00Z'],
+  [cron({ start: '2026-02-30T25:00:00Z' }), 'input.cron.start: it must be a time with its zone'],
+  [cron({ overwrite: 'yes' }), 'input.cron.overwrite: it must be true or false, not "yes"'],
+  [
+    { ...minimal, dev: { timezone: 'Europe/Belin' } },
+    'dev.timezone: there is no such time zone | did you mean Europe/Berlin?',
+  ],
+  [{ ...minimal, dev: { missed_ticks: 'some' } }, 'dev.missed_ticks: it must be one or all or none, not "some"'],
+  [
+    inputs({ cross: ['a', 'b'].map((name) => ({ cron: { name, spec: '@daily', repo: 'clock' } })) }),
+    'input.cross[1].cron.repo: the ticks of another input are in repo clock already',
+  ],
+  [
+    inputs({ cross: [{ pfs }, { cron: { name: 'images', spec: '@daily' } }] }),
+    'input.cross[1].cron: name "images" was used more than once',
+  ],
+  [
+    inputs({ join: [{ pfs: { ...pfs, glob: '/(*)', join_on: '$1' } }, { cron: { name: 'tick', spec: '@daily' } }] }),
+    'input.join[1].cron: all inputs of a join need join_on, or none of them, and a cron input has none',
   ],
   [inputs({ group: [{ pfs }] }), 'input.group[0].pfs.groupBy: an input of a group needs group_by'],
   [inputs({ cross: [{ group: [{ pfs }] }] }), 'an input of a group needs group_by'],

@@ -107,6 +107,13 @@ const shuffle = [
     union: [pfs('fruits', '/*.jpeg', { emptyFiles: true }), pfs('pricing', '/*.json', { emptyFiles: true })],
   }),
 ];
+const cron = { name: 'tick', spec: '@every 10s' };
+const crons = [
+  example('query', { cron }, { transform: { image: 'mongo', cmd: ['/bin/bash'] } }),
+  example('latest', { cron: { ...cron, spec: '*/10 * * * *', overwrite: true } }),
+  example('scrape', { cross: [{ cron: { ...cron, spec: '@daily', repo: 'clock', start: null } }, pfs('urls', '/*')] }),
+  example('by_hand', { cron: { ...cron, spec: '@never' } }),
+];
 const gpus = [
   example('train', pfs('tweets', '/*'), {
     resourceLimits: { gpu: { type: 'nvidia.com/gpu', number: 1 }, memory: '10G', cpu: 1 },
@@ -152,6 +159,16 @@ test.each([
   ['housing prices', housing, { regression: ['housing_data /*'] }],
   ['genetics', genetics, { likelihoods: ['reference /', 'samples /*'], joint_call: ['reference /', 'likelihoods /'] }],
   ['shuffle', shuffle, { shuffle: ['fruits /*.jpeg emptyFiles', 'pricing /*.json emptyFiles'] }],
+  [
+    'cron',
+    crons,
+    {
+      query: ['query_tick /* tick'],
+      latest: ['latest_tick /* tick'],
+      scrape: ['clock /* tick', 'urls /*'],
+      by_hand: ['by_hand_tick /* tick'],
+    },
+  ],
   ['processors', gpus, { train: ['tweets /*'] }],
 ])('%s', (_, documents, expected) => {
   const { order } = graphOf(documents.map(parse));

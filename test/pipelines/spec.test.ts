@@ -45,6 +45,25 @@ function several(kind: string, fields: object): object {
   return { input: { [kind]: [{ pfs: { ...pfs, ...fields } }, { pfs: { ...pfs, ...fields, name: 'again' } }] } };
 }
 
+function cron(fields: object): object {
+  return { input: { cron: { name: 'tick', spec: '@daily', ...fields } } };
+}
+
+/** A cron input is the files of a repo. */
+function ticks(fields: object): Partial<PipelineSpec> {
+  const use = { spec: '@daily', overwrite: false };
+  return {
+    input: {
+      ...plainInput,
+      name: 'tick',
+      repo: 'edges_tick',
+      glob: '/*',
+      cron: use,
+      ...fields,
+    } as PipelineSpec['input'],
+  };
+}
+
 type Case = readonly [given: object, gives: Partial<PipelineSpec>];
 
 function gives(fields: Partial<PipelineSpec['transform']>): Partial<PipelineSpec> {
@@ -111,6 +130,15 @@ const cases: Readonly<Record<string, Case>> = {
   'input.pfs.lazy': [input({ lazy: true }), reads({ lazy: true })],
   'input.pfs.emptyFiles': [input({ empty_files: true }), reads({ emptyFiles: true })],
   'input.pfs.reference': [input({ reference: true }), reads({ reference: true })],
+  'input.cron.project': [cron({ project: 'default' }), ticks({})],
+  'input.cron.name': [cron({ name: 'night' }), ticks({ name: 'night', repo: 'edges_night' })],
+  'input.cron.spec': [cron({ spec: '@every 10m' }), ticks({ cron: { spec: '@every 10m', overwrite: false } })],
+  'input.cron.repo': [cron({ repo: 'clock' }), ticks({ repo: 'clock' })],
+  'input.cron.start': [
+    cron({ start: '2026-03-01T02:00:00+02:00' }),
+    ticks({ cron: { spec: '@daily', start: Date.UTC(2026, 2, 1), overwrite: false } }),
+  ],
+  'input.cron.overwrite': [cron({ overwrite: true }), ticks({ cron: { spec: '@daily', overwrite: true } })],
   'input.cross': [several('cross', {}), readsSeveral('cross', {})],
   'input.union': [several('union', {}), readsSeveral('union', {})],
   'input.join': [several('join', { join_on: '$1' }), readsSeveral('join', { joinOn: '$1' })],
@@ -144,6 +172,8 @@ const cases: Readonly<Record<string, Case>> = {
   'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { devLimits: { ...devLimits, processesMax: 8 } }],
   'dev.network': [{ dev: { network: 'none' } }, { network: 'none' }],
   'dev.deadline': [{ dev: { deadline: '1h30m' } }, { deadlineMs: 5_400_000 }],
+  'dev.timezone': [{ dev: { timezone: 'Europe/Berlin' } }, { timezone: 'Europe/Berlin' }],
+  'dev.missedTicks': [{ dev: { missed_ticks: 'all' } }, { missedTicks: 'all' }],
   'dev.hide': [{ dev: { hide: ['~/keys/', '/srv//x', '~'] } }, { hide: ['~/keys', '/srv/x', '~'] }],
 };
 
@@ -151,6 +181,7 @@ const cases: Readonly<Record<string, Case>> = {
 const checkedOnly: Readonly<Record<string, object>> = {
   'pipeline.project': { pipeline: { name: 'edges', project: 'other' } },
   'input.pfs.project': input({ project: 'other' }),
+  'input.cron.project': cron({ project: 'other' }),
   'input.pfs.repoType': input({ repo_type: 'meta' }),
   'resourceLimits.gpu.type': { resource_limits: { gpu: { type: 'amd.com/gpu', number: 1 } } },
 };
@@ -251,6 +282,8 @@ test('defaults', () => {
     devLimits,
     network: 'default',
     hide: [],
+    timezone: 'UTC',
+    missedTicks: 'one',
     document: minimal,
   });
 });

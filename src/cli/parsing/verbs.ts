@@ -4,6 +4,7 @@
 import type { Verb } from '../verb.ts';
 import { bisectVerb } from '../verbs/bisect.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
+import { listCronVerb, runCronVerb } from '../verbs/cron.ts';
 import { copyFileVerb } from '../verbs/copy-file.ts';
 import { createBranchVerb, deleteBranchVerb, listBranchVerb, renameBranchVerb } from '../verbs/branches.ts';
 import {
@@ -113,6 +114,8 @@ export const verbGroups: readonly VerbGroup[] = [
       createPipelineVerb,
       updatePipelineVerb,
       runPipelineVerb,
+      runCronVerb,
+      listCronVerb,
       devVerb,
       serveVerb,
       listPipelineVerb,

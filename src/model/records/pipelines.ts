@@ -36,6 +36,14 @@ export interface PipelineRecord extends KeepsUnknown {
   readonly salt: string;
   /** Where the code came from (remote, commit, whether it was changed), as text; empty where there is none. */
   readonly codeOrigin: string;
+  /** From when on its cron inputs tick, by their repos; absent where it has none. */
+  readonly ticksSince?: readonly TicksSince[] | undefined;
+}
+
+/** Ticks of a schedule come after this time. */
+export interface TicksSince {
+  readonly repo: string;
+  readonly since: number;
 }
 
 export type JobState = 'running' | 'success' | 'failure' | 'killed' | 'unrunnable';
@@ -176,6 +184,14 @@ const row: Codec<DatumRow> = {
   read: (reader) => ({ input: reader.varint(), path: textWithNames.read(reader), hash: hash32.read(reader) }),
 };
 
+const ticksSince: Codec<TicksSince> = {
+  write(writer, { repo, since }) {
+    nameText.write(writer, repo);
+    writer.varint(since);
+  },
+  read: (reader) => ({ repo: nameText.read(reader), since: reader.varint() }),
+};
+
 const pipelineCodec = recordCodec<PipelineRecord>({
   version: required(1, count),
   created: required(2, count),
@@ -183,6 +199,7 @@ const pipelineCodec = recordCodec<PipelineRecord>({
   stopped: defaulting(4, flag, false),
   salt: defaulting(5, text, ''),
   codeOrigin: defaulting(6, text, ''),
+  ticksSince: optional(7, listOf(ticksSince, 4096, 3)),
 });
 
 const jobCodec = recordCodec<JobRecord>({

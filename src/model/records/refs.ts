@@ -20,6 +20,8 @@ export interface RepoRecord extends KeepsUnknown {
   /** Milliseconds since 1970. */
   readonly created: number;
   readonly description: string;
+  /** Engines alone commit to it: the ticks of this pipeline. */
+  readonly ticksOf?: string | undefined;
 }
 
 /** A branch that another follows. */
@@ -45,6 +47,7 @@ const provenance: Codec<BranchProvenance> = {
 const repoCodec = recordCodec<RepoRecord>({
   created: required(1, count),
   description: defaulting(2, text, ''),
+  ticksOf: optional(3, nameText),
 });
 
 const branchCodec = recordCodec<BranchRecord>({

@@ -9,7 +9,6 @@ import { chunkBytesMax, type Ref } from '../../model/refs.ts';
 import type { Change } from '../../versions/change.ts';
 import type { IngestOptions } from '../../versions/writing/ingest.ts';
 import type { Begun, Project } from '../../versions/project.ts';
-import { forgetProvenance } from '../../versions/provenance.ts';
 import { byEngine } from '../../versions/publish.ts';
 import {
   branchKey,
@@ -18,10 +17,9 @@ import {
   lastPart,
   leaseKey,
   pipelineKey,
-  repoKey,
   toldKey,
 } from '../../versions/ref-keys.ts';
-import { deleteResults } from '../../versions/refs.ts';
+import { deleteResults, dropCommits } from '../../versions/refs.ts';
 import { enterMade, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
 import { hashOf } from '../../model/canonical.ts';
@@ -41,6 +39,8 @@ import { readersOf } from '../readers.ts';
 import { graphOf } from '../spec/graph.ts';
 import { pfsInputs } from '../spec/input.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
+import { ticksSince, resumedTicks } from '../ticks.ts';
+import { dropTicks, makeTicksRepos } from './ticks-repos.ts';
 import { codeBytes, newestVersion } from './versions.ts';
 
 export interface SetOptions {
@@ -133,7 +133,9 @@ export async function dropVersions(project: Project, branch: string, but: readon
 /** Stops a pipeline, or lets it run again. */
 export async function stopPipeline(project: Project, name: string, stopped: boolean): Promise<Pipeline> {
   return project.update(`${stopped ? 'stop' : 'start'} pipeline ${name}`, async (change) => {
-    const pipeline = { ...(await findPipeline(change.snapshot, name)), stopped };
+    const before = await findPipeline(change.snapshot, name);
+    const starts = before.stopped && !stopped;
+    const pipeline = { ...before, stopped, ...(starts && { ticksSince: resumedTicks(before, Date.now()) }) };
     setPipeline(change, pipeline);
     return pipeline;
   });
@@ -188,10 +190,8 @@ export async function deletePipeline(project: Project, name: string, options: De
       if (options.keepRepo) change.setBranch({ ...branch, provenance: [] });
       else change.delete(branchKey(name, branch.name));
     }
-    if (options.keepRepo) return;
-    await forgetProvenance(change, name);
-    for await (const { key } of snapshot.commitItems(name)) change.delete(key);
-    change.delete(repoKey(name));
+    await dropTicks(change, name, { keepRepos: options.keepRepo });
+    if (!options.keepRepo) await dropCommits(change, name);
   });
 }
 
@@ -213,8 +213,16 @@ async function checkGraph(
   const others = (await listPipelines(snapshot, branch)).filter(({ name }) => !made.has(name));
   graphOf([...specs, ...others.map(({ spec }) => spec)]);
   for (const spec of specs) {
-    for (const { repo } of pfsInputs(spec.input)) {
-      if (made.has(repo) || (await snapshot.maybeRepo(repo))) continue;
+    for (const { repo, cron } of pfsInputs(spec.input)) {
+      const isMade = made.has(repo);
+      if (cron && (isMade || (await hasPipeline(snapshot, repo)))) {
+        throw new PachError('conflict', {
+          what: `pipeline ${spec.name}`,
+          why: `the ticks of its input can't be committed to repo ${repo}, which is the output of a pipeline`,
+          next: 'give the cron input another repo',
+        });
+      }
+      if (cron || isMade || (await snapshot.maybeRepo(repo))) continue;
       throw new PachError('not-found', {
         what: `repo ${repo}`,
         why: `pipeline ${spec.name} reads it, and there is no such repo in project ${snapshot.head.project}`,
@@ -264,8 +272,10 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     updated: now,
     stopped: before?.stopped ?? false,
     salt: options.reprocess ? newSalt() : (before?.salt ?? ''),
+    ticksSince: ticksSince(spec, before, now),
   };
   setPipeline(change, pipeline, own);
+  await makeTicksRepos(change, spec, now);
   if (!repo) change.setRepo({ name, created: now, description: spec.description });
   if (own !== undefined) return pipeline; // its branch is made when it runs
   const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);

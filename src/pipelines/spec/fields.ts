@@ -104,6 +104,11 @@ const devFields = {
     'Limits of one command',
   ),
   network: mapped(oneOf('default', 'none'), '`none`: the command has no network'),
+  timezone: mapped(text, 'The time zone of cron expressions, such as Europe/Berlin; UTC by default'),
+  missedTicks: mapped(
+    oneOf('one', 'all', 'none'),
+    'Which ticks of cron inputs are made up for after a time without an engine: the last `one` (by default), `all` or `none`',
+  ),
   hide: mapped(texts, 'Files and folders of this machine that the process executor hides too; `~` is your home'),
   deadline: mapped(
     duration,

@@ -33,13 +33,27 @@ const pfsFields = {
   reference: mapped(flag, 'If the content of these files changes, their datums do not run again'),
 };
 
+const cronFields = {
+  project: mapped(text, 'The project of its repo; it must be the one that the pipeline is created in'),
+  name: needed(text, "The folder's name below /pfs", 'input must specify a name'),
+  spec: needed(
+    text,
+    'When it ticks: a cron expression such as `0 2 * * *`, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, `@every 10m`, `@never`; in the time zone `dev.timezone`',
+    'input must specify a spec',
+  ),
+  repo: mapped(text, "The repo of its ticks; the pipeline's name, `_` and the input's name by default"),
+  commit: refused('input cannot come from a commit; use a branch with head pointing to the commit'),
+  start: mapped(text, 'The time after which it ticks, such as 2026-01-31T00:00:00Z; now by default'),
+  overwrite: mapped(flag, 'The file of a tick takes the place of those before it; by default they stay'),
+};
+
 export const inputFields = {
   pfs: mapped(group(pfsFields), 'Files of a repo'),
   cross: mapped(inputs, 'Every combination of one datum of each input'),
   union: mapped(inputs, 'The datums of all inputs, one after the other'),
   join: mapped(inputs, 'Combinations whose files have the same `joinOn`'),
   group: mapped(inputs, 'All files with the same `groupBy` are one datum'),
-  cron: refused(needsEngine),
+  cron: mapped(group(cronFields), 'A file for each time of a schedule, in a repo that is made for it'),
   atom: refused(goneSince2('write `pfs` instead of `atom`, with the same fields')),
   git: refused(goneSince2('put the files into a repo, or name them in `dev.code`')),
 };

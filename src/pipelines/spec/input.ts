@@ -7,33 +7,35 @@ import { compileParts } from '../../model/glob-program.ts';
 import { compileGlob } from '../../model/glob.ts';
 import type { Input, PfsInput } from './spec.ts';
 import { Fault, type Path } from './fault.ts';
-import { checkName } from './names.ts';
+import { buildCron, checkRepos, type Owner } from './cron.ts';
+import { checkInputName, checkName, checkProject } from './names.ts';
 import type { InputValues } from './values.ts';
 
 const combining = ['cross', 'union', 'join', 'group'] as const;
 
-interface Context {
-  readonly project: string;
+interface Context extends Owner {
   readonly inGroup: boolean;
 }
 
-/** The input of a spec in `project`. Throws `Fault`. */
-export function buildInput(values: InputValues, path: Path, project: string): Input {
-  const input = build(values, path, { project, inGroup: false });
+/** The input of a spec. Throws `Fault`. */
+export function buildInput(values: InputValues, path: Path, owner: Owner): Input {
+  const input = build(values, path, { ...owner, inGroup: false });
   checkJoins(input, path);
   checkNames(input, path, new Set());
+  checkRepos(placed(input, path));
   return input;
 }
 
-/** All files that an input reads, in the order of the spec. */
+/** All files that an input reads, those of ticks too, in the order of the spec. */
 export function pfsInputs(input: Input): readonly PfsInput[] {
   return input.kind === 'pfs' ? [input] : input.inputs.flatMap(pfsInputs);
 }
 
 function build(values: InputValues, path: Path, context: Context): Input {
-  const kinds = (['pfs', ...combining] as const).filter((kind) => values[kind] !== undefined);
+  const kinds = (['pfs', 'cron', ...combining] as const).filter((kind) => values[kind] !== undefined);
   if (kinds.length > 1) throw new Fault(path, `multiple input types set: ${kinds.join(' and ')}`);
   if (values.pfs) return buildPfs(values.pfs, [...path, 'pfs'], context);
+  if (values.cron) return buildCron(values.cron, [...path, 'cron'], context);
   const kind = combining.find((each) => values[each] !== undefined);
   const inner = kind && values[kind];
   if (!inner) throw new Fault(path, 'no input set');
@@ -54,11 +56,7 @@ function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: 
   checkName(repo, [...path, 'repo']);
   checkName(branch, [...path, 'branch']);
   checkInputName(name, repo, path);
-  if (project !== undefined && project !== '' && project !== context.project) {
-    throw new Fault([...path, 'project'], `only repos of the project ${context.project} can be read`, {
-      code: 'unsupported',
-    });
-  }
+  checkProject(project, path, context);
   const groups = groupsOf(glob, [...path, 'glob']);
   checkKey({ key: values.joinOn, wanted: false, groups, path: [...path, 'joinOn'] });
   checkKey({ key: values.groupBy, wanted: context.inGroup, groups, path: [...path, 'groupBy'] });
@@ -79,17 +77,6 @@ function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: 
     emptyFiles,
     reference: values.reference ?? false,
   };
-}
-
-function checkInputName(name: string, repo: string, path: Path): void {
-  if (name === 'out' && repo === 'out') {
-    throw new Fault(
-      path,
-      'inputs based on repos named "out" must have \'name\' set, as /pfs/out is where the results go',
-    );
-  }
-  if (name === 'out') throw new Fault([...path, 'name'], 'input cannot be named out: results go to /pfs/out');
-  checkName(name, [...path, 'name']);
 }
 
 /** How many groups a glob has. */
@@ -138,15 +125,21 @@ function checkJoins(input: Input, path: Path): void {
     const without = leaves.find(({ leaf }) => leaf.joinOn === undefined);
     if (without && leaves.some(({ leaf }) => leaf.joinOn !== undefined)) {
       const why = 'all inputs of a join need join_on, or none of them';
+      if (without.leaf.cron) throw new Fault(without.path, `${why}, and a cron input has none`);
       throw new Fault([...without.path, 'joinOn'], why, { next: 'join_on: $1' });
     }
   }
   for (const [index, each] of input.inputs.entries()) checkJoins(each, [...path, input.kind, index]);
 }
 
+/** What it is called in a spec. */
+function fieldOf({ cron }: PfsInput): string {
+  return cron ? 'cron' : 'pfs';
+}
+
 /** The pfs inputs of an input, with their places in the spec. */
 function placed(input: Input, path: Path): { readonly leaf: PfsInput; readonly path: Path }[] {
-  if (input.kind === 'pfs') return [{ leaf: input, path: [...path, 'pfs'] }];
+  if (input.kind === 'pfs') return [{ leaf: input, path: [...path, fieldOf(input)] }];
   return input.inputs.flatMap((each, index) => placed(each, [...path, input.kind, index]));
 }
 
@@ -154,7 +147,7 @@ function placed(input: Input, path: Path): { readonly leaf: PfsInput; readonly p
 function checkNames(input: Input, path: Path, names: Set<string>): void {
   if (input.kind === 'pfs') {
     if (names.has(input.name)) {
-      throw new Fault([...path, 'pfs'], `name "${input.name}" was used more than once`, {
+      throw new Fault([...path, fieldOf(input)], `name "${input.name}" was used more than once`, {
         next: 'give one of them another name',
       });
     }

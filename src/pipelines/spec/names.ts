@@ -20,6 +20,26 @@ export function checkName(name: string, path: Path): void {
   if (name.length > nameLengthMax) throw new Fault(path, `names have at most ${nameLengthMax} characters`);
 }
 
+/** Checks the name of an input that reads a repo. */
+export function checkInputName(name: string, repo: string, path: Path): void {
+  if (name === 'out' && repo === 'out') {
+    throw new Fault(
+      path,
+      'inputs based on repos named "out" must have \'name\' set, as /pfs/out is where the results go',
+    );
+  }
+  if (name === 'out') throw new Fault([...path, 'name'], 'input cannot be named out: results go to /pfs/out');
+  checkName(name, [...path, 'name']);
+}
+
+/** Checks the project of an input's repo, where one is named. */
+export function checkProject(project: string | undefined, path: Path, own: { readonly project: string }): void {
+  if (project === undefined || project === '' || project === own.project) return;
+  throw new Fault([...path, 'project'], `only repos of the project ${own.project} can be read`, {
+    code: 'unsupported',
+  });
+}
+
 /** A path, as the command sees it, where something can be mounted. */
 export function placeOf(text: string, path: Path): string {
   if (!text.startsWith('/')) throw new Fault(path, 'it must be an absolute path', { next: `/${text}` });

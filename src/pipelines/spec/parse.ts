@@ -5,6 +5,7 @@ import type { PipelineSpec, Resources } from './spec.ts';
 import { buildCode, buildOf } from './code.ts';
 import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
 import { specFields } from './fields.ts';
+import { timezoneOf } from './cron.ts';
 import { buildInput } from './input.ts';
 import { checkName, hiddenPlaceOf } from './names.ts';
 import { readFields } from './read.ts';
@@ -40,11 +41,12 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
   const { dev } = values;
   checkPipeline(values, where.project);
   checkName(values.outputBranch ?? 'master', ['outputBranch']);
+  const timezone = timezoneOf(dev?.timezone, ['dev', 'timezone']);
   return {
     name: values.pipeline.name,
     description: values.description ?? '',
     transform: buildTransform(values.transform, ['transform']),
-    input: buildInput(values.input, ['input'], where.project),
+    input: buildInput(values.input, ['input'], { pipeline: values.pipeline.name, project: where.project, timezone }),
     parallelism: values.parallelismSpec?.constant ?? 1,
     datumTimeoutMs: values.datumTimeout,
     jobTimeoutMs: values.jobTimeout,
@@ -63,6 +65,8 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     network: dev?.network ?? 'default',
     hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
     deadlineMs: dev?.deadline,
+    timezone,
+    missedTicks: dev?.missedTicks ?? 'one',
     document: document as object,
   };
 }

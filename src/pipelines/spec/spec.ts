@@ -52,7 +52,24 @@ export interface PfsInput {
   readonly emptyFiles: boolean;
   /** Its content is left out of datum keys. */
   readonly reference: boolean;
+  /** When an engine commits a file to it, named by the time: the repo is the engine's then. */
+  readonly cron?: CronUse | undefined;
 }
+
+/** A time of a schedule is a tick: a commit with an empty file. */
+export interface CronUse {
+  /** An expression, in the time zone of the pipeline. */
+  readonly spec: string;
+  /** Milliseconds since 1970: ticks come after it; undefined: after the pipeline was made. */
+  readonly start?: number | undefined;
+  /** The file of a tick takes the place of those before it. */
+  readonly overwrite: boolean;
+}
+
+export type CronInput = PfsInput & { readonly cron: CronUse };
+
+/** Which ticks are made up for that were due while no engine was there: the last one, all, or none. */
+export type MissedTicks = 'one' | 'all' | 'none';
 
 export type Input =
   | PfsInput
@@ -130,6 +147,9 @@ export interface PipelineSpec {
   readonly hide: readonly string[];
   /** From new input to its results; later than that they are late. */
   readonly deadlineMs?: number | undefined;
+  /** Of its cron expressions. */
+  readonly timezone: string;
+  readonly missedTicks: MissedTicks;
   /** The spec as its author wrote it, with the fields that only matters elsewhere: kept for promotion. */
   readonly document: object;
 }

@@ -18,7 +18,7 @@ import { NeededCommits } from './needed-commits.ts';
 import type { Target } from './target.ts';
 
 /** What engines have written since stays as it is. */
-const enginesKinds: ReadonlySet<string> = new Set(['job', 'jobs', 'result', 'used', 'hook', 'hooks']);
+const enginesKinds: ReadonlySet<string> = new Set(['job', 'jobs', 'result', 'used', 'hook', 'hooks', 'ticks']);
 
 export class Inverse {
   private readonly change: Change;
@@ -109,8 +109,15 @@ export class Inverse {
     }
     if (!runs && branches.length + commits.length === 0) return;
     change.edits.delete(repoKey(repo).toString('latin1'));
+    await this.release(repo);
     this.keptRepos.push(repo);
     if (!runs) for (const branch of branches) change.setBranch({ ...branch, provenance: [] });
+  }
+
+  /** Ticks that stay without their pipeline are commits like any others. */
+  private async release(name: string): Promise<void> {
+    const { ticksOf, ...repo } = await this.change.snapshot.repo(name);
+    if (ticksOf !== undefined && !(await this.hasPipeline(ticksOf))) this.change.setRepo(repo);
   }
 
   /** True where something of the pipeline stays, be it on a branch only. */

@@ -21,6 +21,7 @@ import {
   jobRefs,
 } from '../../model/records/pipelines.ts';
 import { decodeBranch, decodeRepo } from '../../model/records/refs.ts';
+import { decodeTicks } from '../../model/records/ticks.ts';
 import type { Hash, Ref } from '../../model/refs.ts';
 import type { DirectoryContent } from '../../model/tree.ts';
 import { named, type Findings, type Where } from './fsck-findings.ts';
@@ -104,6 +105,7 @@ export class RefsCheck {
       else if (kind === 'declared') decodeDeclared(value);
       else if (kind === 'hooks') decodeHook(value);
       else if (kind === 'hook') decodeTold(value);
+      else if (kind === 'ticks') decodeTicks(value);
       else if (kind !== 'used') this.findings.warn(`the ref ${key.toString()}`, 'this program does not know its kind');
     } catch (error) {
       note(this.findings, error, named(address));

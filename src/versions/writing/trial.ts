@@ -37,9 +37,9 @@ export interface TrialRequest extends Omit<PutRequest, 'sources' | 'message' | '
 export async function trySync(project: Project, request: TrialRequest): Promise<Trial> {
   const { repo, folder, target, deleteOthers, watch } = request;
   const snapshot = await project.snapshot();
-  await snapshot.repo(repo);
+  const { ticksOf } = await snapshot.repo(repo);
   const branch = await snapshot.maybeBranch(repo, request.branch);
-  if (branch) mayChange(branch);
+  mayChange(branch ?? { repo, name: request.branch, provenance: [] }, ticksOf);
   const base = branch?.head && rootOf(await snapshot.commitAt(branch.head.commit));
   const { sink, directories } = trialSink(project.reader);
   await using seen = new SeenFolders(project, request);
