@@ -276,6 +276,7 @@ test('any course of days: each time at most once, and all that is to be made up 
       const schedule = parseSchedule(spec, timezone);
       const begun = at(start);
       const expected = new Set<string>();
+      const answers: (number | undefined)[][] = [];
       const engines = [world.project, openTestProject(world.store)];
       let now = begun;
       for (const { kind, ms } of course) {
@@ -284,7 +285,7 @@ test('any course of days: each time at most once, and all that is to be made up 
         else {
           for (const end = now + ms; now <= end;) {
             const next = await Promise.all(engines.map((project) => tick(project, { now })));
-            // All up to now is there, and no engine thinks otherwise.
+            // All up to now is there, and engines agree on what comes next.
             for (
               let time = schedule.next(begun, begun);
               time !== undefined && time <= now;
@@ -292,13 +293,14 @@ test('any course of days: each time at most once, and all that is to be made up 
             ) {
               expected.add(new Date(time).toISOString().slice(0, 16));
             }
-            expect(new Set(next).size).toBe(1);
+            answers.push(next);
             const [soon = Infinity] = next;
             now = Math.max(now + 1, Math.min(soon, end + 1));
           }
         }
       }
       expect(await ticks(world)).toEqual([...expected].sort());
+      for (const [one, other] of answers) expect(one).toBe(other);
     }),
     { numRuns: 12 },
   );

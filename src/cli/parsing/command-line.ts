@@ -192,6 +192,7 @@ const plurals: Readonly<Record<string, string>> = {
   jobs: 'job',
   datums: 'datum',
   secrets: 'secret',
+  crons: 'cron',
 };
 
 /** A lone `-` tied to its option: the parser would not take it for a value. */
