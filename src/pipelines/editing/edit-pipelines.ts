@@ -10,15 +10,7 @@ import type { Change } from '../../versions/change.ts';
 import type { IngestOptions } from '../../versions/writing/ingest.ts';
 import type { Begun, Project } from '../../versions/project.ts';
 import { byEngine } from '../../versions/publish.ts';
-import {
-  branchKey,
-  jobKey,
-  jobTimePrefix,
-  lastPart,
-  leaseKey,
-  pipelineKey,
-  toldKey,
-} from '../../versions/ref-keys.ts';
+import { branchKey, jobKey, jobTimePrefix, lastPart, leaseKey, pipelineKey, toldKey } from '../../versions/ref-keys.ts';
 import { deleteResults, dropCommits } from '../../versions/refs.ts';
 import { enterMade, maybeJob, setJob } from '../jobs/jobs.ts';
 import { isHeld } from '../jobs/lease.ts';
