@@ -2,12 +2,18 @@
  * The engine that stays up as the command runs it: with this machine's executors, folders and secrets.
  */
 import { systemClock } from '../base/clock.ts';
+import { tellTo, type RunEvent } from '../engine/events.ts';
 import { ServeLoop } from '../engine/serve.ts';
-import type { ServeListener } from '../engine/serve-events.ts';
-import { findPipeline } from '../pipelines/pipelines.ts';
+import type { ServeEvent, ServeListener } from '../engine/serve-events.ts';
+import type { Hook } from '../hooks/file.ts';
+import { Hooks } from '../hooks/hooks.ts';
+import { findPipeline, listPipelines } from '../pipelines/pipelines.ts';
+import { nearest } from '../pipelines/spec/nearest.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 import type { OpenProject } from './open.ts';
 import { runOne } from './run-pipelines.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
+import { sendHook } from './send-hook.ts';
 import type { Settings } from './settings.ts';
 
 export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
@@ -16,6 +22,8 @@ export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secrets
   /** The pipelines that it runs; none: all. */
   readonly only: readonly string[];
   readonly listeners: readonly ServeListener[];
+  /** Who is told of what happens. */
+  readonly hooks: readonly Hook[];
   readonly signal: AbortSignal;
 }
 
@@ -28,11 +36,13 @@ const graceMs = 20_000;
 
 /** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
 export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
-  const { executor, secretsFrom, workers, listeners, signal } = request;
+  const { executor, secretsFrom, workers, hooks, signal } = request;
   const { project } = opened;
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
   const snapshot = await project.snapshot();
   for (const name of only ?? []) await findPipeline(snapshot, name);
+  const tell = tellTo<RunEvent | ServeEvent>(request.listeners);
+  for (const line of await strangersOf(hooks, snapshot)) tell({ kind: 'note', line });
   await using session = await RunSession.open(settings, opened, {
     executor,
     secretsFrom,
@@ -40,7 +50,15 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     busyWorkersMax: workers,
   });
   await using resting = new Resting(session);
-  const loop = new ServeLoop({
+  await using telling = new Hooks({
+    project,
+    hooks,
+    send: sendHook,
+    tell,
+    now: () => systemClock.now(),
+    wake: () => loop.hint(),
+  });
+  const loop: ServeLoop = new ServeLoop({
     project,
     clock: systemClock,
     executor,
@@ -55,11 +73,24 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
         resting.ended(name);
       }
     },
-    listeners,
+    listeners: [...request.listeners, telling.listen],
+    attend: (seen) => telling.look(seen),
     signal,
     graceMs,
   });
   await loop.run();
+}
+
+/** Notes of pipelines that hooks name and that are not there: they may come. */
+async function strangersOf(hooks: readonly Hook[], snapshot: Snapshot): Promise<string[]> {
+  const known = (await listPipelines(snapshot)).map(({ name }) => name);
+  return hooks.flatMap(({ name: hook, pipelines = [] }) =>
+    pipelines.flatMap((name) => {
+      const meant = nearest(name, known);
+      const advice = meant === undefined ? '' : `; did you mean ${meant}?`;
+      return known.includes(name) ? [] : [`hook ${hook}: there is no pipeline ${name} yet${advice}`];
+    }),
+  );
 }
 
 /** Closes what pipelines that have not run for a while keep for their next job. */

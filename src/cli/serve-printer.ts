@@ -65,6 +65,8 @@ export class ServePrinter {
         return [`${event.pipeline === null ? '' : `${event.pipeline}: `}${event.error.message}; trying again`];
       case 'trouble-over':
         return [`${event.pipeline ?? 'the store'}: goes on`];
+      case 'hook-failed':
+        return [`hook ${event.hook}: ${event.answer}; trying again`];
       case 'ending':
         return event.running.length === 0
           ? []
@@ -78,6 +80,7 @@ export class ServePrinter {
         return [];
       case 'job-ended':
         return this.jobEnded(event);
+      case 'hook-sent':
       case 'ended':
       case 'waiting':
       case 'progress':

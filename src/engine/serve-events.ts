@@ -5,7 +5,7 @@
  *   serving ─▶ (due ─▶ jobs)* ─▶ ending ─▶ ended
  *
  * `due` comes when a pipeline is to be run, and `superseded` when what it waits to read is replaced by
- * something newer. `trouble` and `trouble-over` may come at any time.
+ * something newer. `trouble`, `trouble-over`, `hook-sent` and `hook-failed` may come at any time.
  */
 import type { ErrorData, RunEvent } from './events.ts';
 import type { DueCause } from './standing.ts';
@@ -36,6 +36,10 @@ export type ServeEvent = {
   /** Something is wrong: with a pipeline, or with the store (null). Told once; it is tried again by itself. */
   | { readonly kind: 'trouble'; readonly pipeline: string | null; readonly error: ErrorData }
   | { readonly kind: 'trouble-over'; readonly pipeline: string | null }
+  /** A message of a hook was taken. `delivery`: its id. */
+  | { readonly kind: 'hook-sent'; readonly hook: string; readonly delivery: string }
+  /** It was not. `tries`: how many were in vain, one after another; it is tried again. `answer`: what came back. */
+  | { readonly kind: 'hook-failed'; readonly hook: string; readonly tries: number; readonly answer: string }
   /** It was asked to end. These jobs still run: they end soon, or are left to the next engine. */
   | { readonly kind: 'ending'; readonly running: readonly string[] }
   | { readonly kind: 'ended' }

@@ -12,6 +12,7 @@
 import type { Clock } from '../base/clock.ts';
 import { isPachError } from '../base/errors.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
+import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
@@ -31,10 +32,19 @@ export interface ServeOptions {
   /** Runs a job of a pipeline with what there is to read in `snapshot`. Rejects where it did not come to its end. */
   run(pipeline: Pipeline, how: ServeRun): Promise<unknown>;
   readonly listeners: readonly ServeListener[];
+  /** Told what was seen, whenever the loop looks; nothing while the store is away. Resolves to when to be told again. Never rejects. */
+  attend?(seen: Seen | undefined): Promise<number>;
   /** Ends the loop. */
   readonly signal: AbortSignal;
   /** What runs then may go on for so long, before it is left to the next engine. */
   readonly graceMs: number;
+}
+
+/** What the loop has seen. */
+export interface Seen {
+  readonly snapshot: Snapshot;
+  /** The pipelines that this engine runs, each with its newest job. */
+  readonly works: Iterable<{ readonly pipeline: Pipeline; readonly job: Job | undefined }>;
 }
 
 export interface ServeRun {
@@ -112,7 +122,8 @@ export class ServeLoop {
     this.hint();
   }
 
-  private hint(): void {
+  /** Makes the loop look again. */
+  hint(): void {
     this.isWoken = true;
     this.wake();
   }
@@ -137,6 +148,7 @@ export class ServeLoop {
       return standing.kind === 'running' && !this.running.has(name);
     });
     if (isForeign) times.push(now + recheckMs);
+    times.push((await this.options.attend?.(this.seen())) ?? Infinity);
     return Math.min(...times);
   }
 
@@ -153,6 +165,13 @@ export class ServeLoop {
       this.newest ??= newest;
       this.troubles.add(null, error, now);
     }
+  }
+
+  private seen(): Seen | undefined {
+    const { snapshot, options } = this;
+    if (!snapshot || this.isAway) return undefined;
+    const works = [...this.table.works.values()].filter(({ pipeline: { name } }) => options.only?.has(name) !== false);
+    return { snapshot, works: works.map(({ pipeline, standing: { job } }) => ({ pipeline, job })) };
   }
 
   private lookedAt(name: string): void {

@@ -3,7 +3,7 @@
  * runs, whoever ran the job. Only jobs for the branch of production count.
  */
 import type { CommitId } from '../model/records/commit.ts';
-import { jobsOn, maybeJob, newestJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { jobsOn, maybeJob, type Job } from '../pipelines/jobs/jobs.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
@@ -59,16 +59,6 @@ export async function happeningsSince(
 /** True where the job made a commit without files. */
 async function isEmpty(snapshot: Snapshot, { pipeline, id, output }: Job): Promise<boolean> {
   return output === id && (await snapshot.maybeCommit(pipeline, id))?.files === 0;
-}
-
-/** What tells whether a pipeline's jobs are as they were: none of them changes but the newest. */
-export async function newestOf(
-  snapshot: Snapshot,
-  { name, spec: { outputBranch } }: Pipeline,
-): Promise<{ readonly text: string; readonly started: number; readonly isRunning: boolean }> {
-  const { job } = await newestJob(snapshot, name, outputBranch);
-  const isRunning = job?.state === 'running';
-  return { text: `${job?.id} ${job?.state}`, started: job?.started ?? 0, isRunning };
 }
 
 /** When results will be late, or have been since; undefined where nothing is waited for. */

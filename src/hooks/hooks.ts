@@ -12,18 +12,19 @@
  *      └──────────┘ it was not taken: three tries with growing pauses, then one now and then
  */
 import { mapOrdered } from '../base/async.ts';
+import type { TellOf } from '../engine/events.ts';
 import { errorData } from '../engine/outcome.ts';
+import type { ServeEvent, ServeListener } from '../engine/serve-events.ts';
+import type { Seen } from '../engine/serve.ts';
 import type { Told } from '../model/records/hooks.ts';
 import { endRun, leaseHolder, type Holder } from '../pipelines/jobs/lease.ts';
-import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Project } from '../versions/project.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
 import { dueOf, mergeTold, toldOf, type Message } from './due.ts';
 import type { Hook } from './file.ts';
-import { Happenings } from './seen.ts';
+import { Happenings, type Work } from './seen.ts';
 import { deliveryOf, type Delivery } from './message.ts';
 import { beginHooks, claim, claimedUntil, forgetOld, settle, toldBy } from './told.ts';
-import { TroubleDesk, type DueTrouble, type TroubleEvent } from './trouble.ts';
+import { TroubleDesk, type DueTrouble } from './trouble.ts';
 
 /** What came of a try. `answer`: what came back, for people; no secret is in it. */
 export interface Sent {
@@ -34,26 +35,17 @@ export interface Sent {
 /** Sends a message once, within a time limit. Never rejects. */
 export type Send = (hook: Hook, delivery: Delivery, signal: AbortSignal) => Promise<Sent>;
 
-export type HookEvent =
-  | { readonly kind: 'hook-sent'; readonly hook: string; readonly delivery: string }
-  /** `tries`: how many failed one after another. It is tried again. */
-  | { readonly kind: 'hook-failed'; readonly hook: string; readonly tries: number; readonly answer: string };
+export type HookEvent = Extract<ServeEvent, { readonly kind: 'hook-sent' | 'hook-failed' }>;
 
 export interface HooksOptions {
   readonly project: Project;
   readonly hooks: readonly Hook[];
   readonly send: Send;
-  readonly tell: (event: HookEvent) => void;
+  readonly tell: TellOf<HookEvent>;
   /** The time of day. */
   readonly now: () => number;
   /** Called when a look is worth while before the time that the last one said. */
   readonly wake: () => void;
-}
-
-export interface Seen {
-  readonly snapshot: Snapshot;
-  /** Those that this engine runs, in production. */
-  readonly pipelines: Iterable<Pipeline>;
 }
 
 /** Messages that are claimed at once, and those that are sent at a time. */
@@ -87,6 +79,9 @@ export class Hooks implements AsyncDisposable {
   private readonly troubles: TroubleDesk;
   private readonly ending = new AbortController();
   private isEnding = false;
+  /** Something has happened since the last look. */
+  private isChanged = false;
+  private last: { readonly root: string | undefined; readonly at: number; readonly next: number } | undefined;
   private since: Map<string, number> | undefined;
 
   constructor(options: HooksOptions) {
@@ -103,25 +98,42 @@ export class Hooks implements AsyncDisposable {
     this.troubles = new TroubleDesk(options.project.options.name);
   }
 
-  /** What an engine tells of itself. */
-  trouble(event: TroubleEvent): void {
+  /** For what an engine tells of its own troubles. */
+  readonly listen: ServeListener = (event) => {
+    if (event.kind !== 'trouble' && event.kind !== 'trouble-over') return;
     this.troubles.add(event, this.options.now());
+    this.isChanged = true;
     this.options.wake();
-  }
+  };
 
   /**
    * Begins to send what is due. `seen` is undefined while the store can't be read. Resolves to when to
-   * look again, if nothing wakes before.
+   * look again, if nothing wakes before. Never rejects.
    */
   async look(seen: Seen | undefined): Promise<number> {
-    const { project, now: clock, hooks } = this.options;
-    const now = clock();
+    const now = this.options.now();
+    const root = seen?.snapshot.head.refs.hash.toString('hex');
+    const { last } = this;
+    // Nothing has happened, and no time has come.
+    if (last && last.root === root && now >= last.at && now < last.next && !this.isChanged) return last.next;
+    this.isChanged = false;
+    try {
+      const next = await this.begin(seen, now);
+      this.last = { root, at: now, next };
+    } catch (error) {
+      this.options.tell({ kind: 'hook-failed', hook: 'all hooks', tries: 0, answer: errorData(error).message });
+      this.last = { root, at: now, next: now + othersMs };
+    }
+    return this.last.next;
+  }
+
+  private async begin(seen: Seen | undefined, now: number): Promise<number> {
     let next = Infinity;
     const messages = new Map<Desk, Message[]>(this.desks.map((desk) => [desk, []]));
     if (seen) {
-      const { snapshot } = seen;
-      this.since ??= await beginHooks(project, snapshot, hooks, now);
-      for (const pipeline of seen.pipelines) next = Math.min(next, await this.gather(snapshot, pipeline, messages));
+      const { project, hooks } = this.options;
+      this.since ??= await beginHooks(project, seen.snapshot, hooks, now);
+      for (const work of seen.works) next = Math.min(next, await this.gather(seen, work, { messages, now }));
     }
     for (const [desk, own] of messages) {
       if (desk.sending || this.isEnding) continue;
@@ -151,11 +163,14 @@ export class Hooks implements AsyncDisposable {
   }
 
   /** Adds the messages of a pipeline that are due; resolves to when the next one is. */
-  private async gather(snapshot: Snapshot, pipeline: Pipeline, messages: Map<Desk, Message[]>): Promise<number> {
-    const now = this.options.now();
-    const { name } = pipeline;
+  private async gather(
+    { snapshot }: Seen,
+    work: Work,
+    { messages, now }: { readonly messages: ReadonlyMap<Desk, Message[]>; readonly now: number },
+  ): Promise<number> {
+    const { name } = work.pipeline;
     const since = this.since ?? new Map<string, number>();
-    const { happenings, next: late } = await this.happenings.of(snapshot, pipeline, {
+    const { happenings, next: late } = await this.happenings.of(snapshot, work, {
       since: Math.min(...since.values()),
       now,
     });
@@ -212,6 +227,7 @@ export class Hooks implements AsyncDisposable {
       });
     } finally {
       desk.sending = undefined;
+      this.isChanged = true;
       wake();
     }
   }

@@ -2,9 +2,16 @@
  * What there is to tell of pipelines, with a memory of how far they were looked at: a look costs by
  * what is new.
  */
+import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
-import { happeningsSince, lateness, newestOf, type Happening } from './happenings.ts';
+import { happeningsSince, lateness, type Happening } from './happenings.ts';
+
+export interface Work {
+  readonly pipeline: Pipeline;
+  /** Its newest one. */
+  readonly job: Job | undefined;
+}
 
 interface Known {
   /** All that began up to then is told, or is nothing to tell. */
@@ -21,18 +28,20 @@ export class Happenings {
   /** The oldest first, and when there may be more though nothing changes. `since`: where a first look stops. */
   async of(
     snapshot: Snapshot,
-    pipeline: Pipeline,
+    { pipeline, job }: Work,
     { since, now }: { readonly since: number; readonly now: number },
   ): Promise<{ readonly happenings: readonly Happening[]; readonly next: number }> {
     const { name } = pipeline;
-    const newest = await newestOf(snapshot, pipeline);
+    // None of its jobs changes but the newest.
+    const newest = `${job?.id} ${job?.state}`;
+    const started = job?.started ?? 0;
     let known = this.known.get(name);
-    if (known?.newest !== newest.text) {
+    if (known?.newest !== newest) {
       // A pipeline that was deleted and made again begins anew.
-      const floor = known && known.floor <= newest.started ? known.floor : -1;
+      const floor = known && known.floor <= started ? known.floor : -1;
       const found = await happeningsSince(snapshot, pipeline, { floor, since });
-      const nextFloor = newest.isRunning ? newest.started - 1 : newest.started;
-      known = { floor, newest: newest.text, nextFloor, happenings: found };
+      const nextFloor = job?.state === 'running' ? started - 1 : started;
+      known = { floor, newest, nextFloor, happenings: found };
       this.known.set(name, known);
     }
     const late = await lateness(snapshot, pipeline);

@@ -3,13 +3,12 @@
  * run. It is told from memory, since the store may be what is gone; an engine that starts again and
  * finds the trouble still there tells it again.
  */
+import type { ServeEvent } from '../engine/serve-events.ts';
 import { firstPauseMs } from './due.ts';
 import type { Hook } from './file.ts';
 import { troubleDelivery, type Delivery } from './message.ts';
 
-export type TroubleEvent =
-  | { readonly kind: 'trouble'; readonly pipeline: string | null; readonly error: { readonly message: string } }
-  | { readonly kind: 'trouble-over'; readonly pipeline: string | null };
+type TroubleEvent = Extract<ServeEvent, { readonly kind: 'trouble' | 'trouble-over' }>;
 
 /** What passes by itself before is not told. */
 const patienceMs = 60_000;

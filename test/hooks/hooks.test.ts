@@ -8,6 +8,9 @@ import type { Hook, HookKind } from '../../src/hooks/file.ts';
 import { Hooks, type HookEvent } from '../../src/hooks/hooks.ts';
 import type { Task } from '../../src/execution/executor.ts';
 import { deletePipeline } from '../../src/pipelines/editing/edit-pipelines.ts';
+import { tellTo } from '../../src/engine/events.ts';
+import type { Seen } from '../../src/engine/serve.ts';
+import { newestJob } from '../../src/pipelines/jobs/jobs.ts';
 import { listPipelines } from '../../src/pipelines/pipelines.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { toldKey } from '../../src/versions/ref-keys.ts';
@@ -18,6 +21,17 @@ import { Receiver } from './receiver.ts';
 
 const input = { pfs: { repo: 'data', glob: '/*' } };
 const minute = 60_000;
+
+/** What an engine has seen. */
+async function seenIn(project: Project): Promise<Seen> {
+  const snapshot = await project.snapshot();
+  const pipelines = await listPipelines(snapshot);
+  const works = pipelines.map(async (pipeline) => {
+    const { job } = await newestJob(snapshot, pipeline.name, pipeline.spec.outputBranch);
+    return { pipeline, job };
+  });
+  return { snapshot, works: await Promise.all(works) };
+}
 
 /** Pipelines whose commands fail as long as a test says so. */
 class World implements AsyncDisposable {
@@ -58,7 +72,7 @@ class World implements AsyncDisposable {
     // Later than all jobs so far, whose times are those of the system.
     this.now = Math.max(this.now, Date.now()) + 1;
     const wake = (): void => undefined;
-    const tell = (event: HookEvent): void => void events.push(event);
+    const tell = tellTo<HookEvent>([(event) => void events.push(event)]);
     return new Hooks({ project, hooks: of, send: sendHook, tell, now: () => this.now, wake });
   }
 
@@ -66,8 +80,7 @@ class World implements AsyncDisposable {
   async look(hooks: Hooks, project: Project = this.engine.project): Promise<number> {
     for (;;) {
       const before = this.receiver.received.length;
-      const snapshot = await project.snapshot();
-      const next = await hooks.look({ snapshot, pipelines: await listPipelines(snapshot) });
+      const next = await hooks.look(await seenIn(project));
       await hooks.idle();
       if (this.receiver.received.length === before) return next - this.now;
     }
@@ -138,8 +151,7 @@ test('an engine that died while it was sending is followed by another, under the
   // It takes the message, and the engine never hears of it.
   const taken = new Promise<void>((done) => (world.receiver.answer = () => done()));
   const first = world.hooks([world.hook(['failed'])]);
-  const snapshot = await world.engine.project.snapshot();
-  await first.look({ snapshot, pipelines: await listPipelines(snapshot) });
+  await first.look(await seenIn(world.engine.project));
   await taken;
   world.receiver.answer = (response) => void response.end();
   const wait = await world.look(second);
@@ -270,17 +282,18 @@ test('trouble that lasts is told, also while the store is away', async () => {
   await using world = await World.make();
   await using hooks = world.hooks([world.hook(['trouble'])]);
   await world.look(hooks);
-  const away = { kind: 'trouble', pipeline: null, error: { message: 'the store: no answer' } } as const;
-  hooks.trouble(away);
+  const error = { code: 'unreachable', message: 'the store: no answer' } as const;
+  const away = { kind: 'trouble', time: world.now, pipeline: null, error } as const;
+  hooks.listen(away);
   expect((await hooks.look(undefined)) - world.now).toBe(minute);
-  hooks.trouble({ kind: 'trouble-over', pipeline: null });
+  hooks.listen({ kind: 'trouble-over', time: world.now, pipeline: null });
   world.now += minute;
   await hooks.look(undefined);
   await hooks.idle();
   expect(world.receiver.told).toEqual([]);
   for (const hours of [0, 1, 1]) {
     world.now += hours * 60 * minute;
-    hooks.trouble(away);
+    hooks.listen(away);
     await hooks.look(undefined);
     world.now += minute;
     await hooks.look(undefined);

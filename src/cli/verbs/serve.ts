@@ -5,6 +5,8 @@ import { availableParallelism } from 'node:os';
 import { openProject } from '../../app/open.ts';
 import { serve } from '../../app/serve.ts';
 import { serveJson } from '../../shown/dev.ts';
+import { readHooks } from '../../hooks/file.ts';
+import { testHooks } from '../test-hooks.ts';
 import { executorOption, secretsFromOption } from '../parameters.ts';
 import { ServePrinter } from '../serve-printer.ts';
 import { verb } from '../verb.ts';
@@ -16,6 +18,8 @@ export const serveVerb = verb({
     ['serve', 'Runs all pipelines, until Ctrl-C'],
     ['serve --executor docker --workers 8', 'In containers, eight datums at a time in all'],
     ['serve --only edges,montage', 'Only these; another engine may run the others'],
+    ['serve --hooks hooks.yaml', 'Tell commands and web servers when something fails'],
+    ['serve --hooks hooks.yaml --test-hooks', 'Send each of them a test message, and end'],
   ],
   json: serveJson,
   options: {
@@ -27,8 +31,12 @@ export const serveVerb = verb({
       describe: 'Datums to run at a time, of all pipelines together; by default as many as there are processors',
     },
     only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
+    hooks: { type: 'text', names: ['local'], describe: 'File that says who is told of what: see pach help engine' },
+    'test-hooks': { type: 'flag', describe: 'Send a test message to each hook, print what came back, and end' },
   },
   async run({ executor, workers = availableParallelism(), only, ...more }, { settings, output, signal }) {
+    const hooks = more.hooks === undefined ? [] : await readHooks(more.hooks, signal);
+    if (more['test-hooks']) return testHooks(hooks, settings.project, { output, signal });
     await using opened = await openProject(settings);
     const printer = new ServePrinter(output);
     const serving = serve(settings, opened, {
@@ -37,6 +45,7 @@ export const serveVerb = verb({
       workers,
       only: only.flatMap((names) => names.split(',')).filter((name) => name !== ''),
       listeners: [printer.listen],
+      hooks,
       signal,
     });
     await serving.catch(() => printer.end().catch(() => undefined));
