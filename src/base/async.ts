@@ -71,13 +71,18 @@ export async function allEnded<A, B>(work: readonly [Promise<A>, Promise<B>]): P
 }
 
 /** How long a stream that is always ready may block the event loop, and with it signals to the process. */
-const turnMs = 20;
+const turnMsMax = 20;
 
 /**
  * The same stream, which throws the reason of `signal` soon after that is aborted. A loop over
  * bytes in memory never returns to the event loop by itself, so nothing could abort the signal.
+ * Whoever else works meanwhile gets a turn every `turnMs`.
  */
-export async function* abortable<T>(stream: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+export async function* abortable<T>(
+  stream: AsyncIterable<T>,
+  signal: AbortSignal | undefined,
+  turnMs = turnMsMax,
+): AsyncGenerator<T> {
   let turn = performance.now();
   for await (const piece of stream) {
     if (performance.now() - turn > turnMs) {

@@ -46,11 +46,14 @@ export class Counting implements Disposable {
     this.changed();
   }
 
+  /** The first one is told at once: it is what somebody waits for who has changed something. */
   ran(state: Outcome['state']): void {
+    const isFirst = this.processed + this.failed + this.recovered === 0;
     if (state === 'success') this.processed += 1;
     else if (state === 'failed') this.failed += 1;
     else this.recovered += 1;
-    this.changed();
+    if (isFirst) this.tellNow();
+    else this.changed();
   }
 
   skipped(): void {
@@ -74,7 +77,7 @@ export class Counting implements Disposable {
   /** A million datums in a row come here: it looks at the clock for a few of them only. */
   private changed(): void {
     this.changes += 1;
-    // No timer runs while a job plans from memory, which awaits nothing that takes time.
+    // No timer runs while datums are counted in a row.
     if (this.timer && this.changes % looksEvery !== 0) return;
     const left = this.toldAt + progressEveryMs - performance.now();
     if (left <= 0) this.tellNow();

@@ -1,6 +1,7 @@
 /**
  * The datums of a job: planned, run where they have no result, and put down in the job's map.
  */
+import { abortable } from '../base/async.ts';
 import { Queue } from '../base/queue.ts';
 import type { Pool } from '../execution/pool.ts';
 import { jobVariables } from '../execution/workers/environment.ts';
@@ -48,6 +49,8 @@ export interface JobDatums {
 
 /** Enough that workers never wait, and few enough to hold. */
 const queuedMax = 10_000;
+/** What workers say is heard as often while datums are planned, which from memory would go on without a pause. */
+const planTurnMs = 0.5;
 
 export class JobRun implements Disposable {
   private readonly options: JobOptions;
@@ -113,8 +116,7 @@ export class JobRun implements Disposable {
 
   /** Queues the datums that are to run; the others are done. */
   private async enqueue(queue: Queue<PlannedDatum>, plan: JobPlan): Promise<void> {
-    for await (const step of plan.steps()) {
-      this.options.signal.throwIfAborted();
+    for await (const step of abortable(plan.steps(), this.options.signal, planTurnMs)) {
       if (step.kind === 'gone') this.edits.delete(step.id);
       else if (step.kind === 'known' && !this.recheck.wants(step.planned, step.result)) {
         this.known(step.planned, step.result);

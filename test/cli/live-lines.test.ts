@@ -405,18 +405,35 @@ test('nothing of a name or a log acts on a terminal, and every line fits, whatev
   }
 });
 
-test('a clock that is set back keeps nothing from being drawn', async () => {
+/** A live screen without a project, and what it has written. */
+function liveView(): { live: LiveView; written: () => string } {
   const output = Object.assign(new PassThrough(), { columns: 80, rows: 24 });
   let text = '';
-  output.on('data', (bytes: Buffer) => (text += bytes.toString()));
   const terminal = { input: Object.assign(new PassThrough(), { isTTY: false }), output } as unknown as Terminal;
-  using live = new LiveView({ terminal, project: {} as Project, color: false, cwd: '/', shell: async () => undefined });
+  const live = new LiveView({ terminal, project: {} as Project, color: false, cwd: '/', shell: async () => undefined });
+  return { live, written: () => (text += (output.read() as Buffer | null)?.toString() ?? '') };
+}
+
+test('the first result of a save is drawn at once, later ones soon', async () => {
+  const { live, written } = liveView();
+  using _ = live;
   for (const event of [watching(), saved('src/main.py'), started, jobStarted]) live.listen(event as DevEvent);
-  await expect.poll(() => text).toContain('0 ran');
+  live.listen(progress(1, 0, 0) as RunEvent);
+  expect(written()).toContain('1 ran');
+  live.listen(progress(2, 0, 0) as RunEvent);
+  expect(written()).not.toContain('2 ran');
+  await expect.poll(written).toContain('2 ran');
+});
+
+test('a clock that is set back keeps nothing from being drawn', async () => {
+  const { live, written } = liveView();
+  using _ = live;
+  for (const event of [watching(), saved('src/main.py'), started, jobStarted]) live.listen(event as DevEvent);
+  await expect.poll(written).toContain('0 ran');
   const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3_600_000);
   try {
     live.listen(progress(3, 12, 0) as RunEvent);
-    await expect.poll(() => text).toContain('3 ran, 12 known');
+    await expect.poll(written).toContain('3 ran, 12 known');
   } finally {
     clock.mockRestore();
   }

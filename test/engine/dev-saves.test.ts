@@ -228,3 +228,15 @@ test('of all datums that are planned and have not begun the smallest comes first
   expect(rest).toHaveLength(count - 1);
   expect(rest).toEqual(rest.toSorted((a, b) => a - b));
 });
+
+test('workers are heard while the rest is still planned', async () => {
+  await using world = await EngineWorld.make(copy);
+  const files = Object.fromEntries(Array.from({ length: 32 }, (_, n) => [`f${n}`, String(n)]));
+  const input = { cross: ['data', 'more'].map((repo) => ({ pfs: { repo, glob: '/*' } })) };
+  for (const repo of ['data', 'more']) await world.commit(repo, files);
+  await using looping = new Looping(world, [], { input });
+  await looping.next('datum-begun');
+  await new Promise((turn) => setImmediate(turn));
+  expect(looping.events.some(({ kind }) => kind === 'planned')).toBe(false);
+  expect(await looping.next('planned')).toMatchObject({ toRun: 1024 });
+});

@@ -9,7 +9,7 @@ import { RunPrinter } from '../../src/cli/run-printer.ts';
 import { Counting } from '../../src/engine/counts.ts';
 import { tellAll, type RunEvent } from '../../src/engine/events.ts';
 import type { DatumOutcome } from '../../src/execution/events.ts';
-import { encodeLease } from '../../src/model/records/pipelines.ts';
+import { encodeLease, type DatumCounts } from '../../src/model/records/pipelines.ts';
 import type { Exit, Task } from '../../src/execution/executor.ts';
 import { listJobs, setJob } from '../../src/pipelines/jobs/jobs.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
@@ -171,6 +171,24 @@ test('counts are told ten times a second at most, also while nothing else can ru
   expect(told.at(-1)).toBe(count + 1);
   expect(told.length).toBe(4);
   expect(performance.now() - begun).toBeGreaterThanOrEqual(200);
+});
+
+test('the first datum that ran is counted at once, however lately something was told', () => {
+  const told: DatumCounts[] = [];
+  const counting = new Counting((event) => {
+    if (event.kind === 'progress') told.push(event.counts);
+  });
+  counting.toRun();
+  counting.toRun();
+  counting.ran('failed');
+  expect(told).toMatchObject([
+    { total: 1, failed: 0 },
+    { total: 2, failed: 1 },
+  ]);
+  counting.ran('success');
+  expect(told).toHaveLength(2);
+  counting[Symbol.dispose]();
+  expect(told.at(-1)).toMatchObject({ total: 2, processed: 1, failed: 1 });
 });
 
 test('a datum that fails says why, and what reads its output is not run', async () => {

@@ -14,7 +14,7 @@ import type { Key } from './keys.ts';
 import { beginningLines, liveLines, pastLines } from './lines.ts';
 import type { View } from './rows.ts';
 import { Screen, type Terminal } from './screen.ts';
-import { atFirst, datumShown, failedShown, next, type LiveEvent, type LiveState } from './state.ts';
+import { atFirst, datumShown, failedShown, next, ranOf, type LiveEvent, type LiveState } from './state.ts';
 
 export interface LiveOptions {
   readonly terminal: Terminal;
@@ -100,7 +100,9 @@ export class LiveView implements Disposable {
       this.leave(before);
       this.drawnAt = -drawEveryMs;
     }
-    this.soon();
+    // The first result is what somebody waits for who has saved.
+    if (ranOf(before) === 0 && ranOf(this.state) > 0) this.draw();
+    else this.soon();
   }
 
   /** Draws now, unless that was just done. */

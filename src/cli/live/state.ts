@@ -234,3 +234,8 @@ export function failedShown({ save, at }: LiveState): FailedDatum | undefined {
 export function datumShown(state: LiveState): RanDatum | undefined {
   return failedShown(state) ?? state.save?.last ?? undefined;
 }
+
+/** How many datums have run since the last save. */
+export function ranOf({ save }: LiveState): number {
+  return save?.jobs.reduce((sum, { counts }) => sum + counts.processed + counts.failed + counts.recovered, 0) ?? 0;
+}
