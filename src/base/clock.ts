@@ -7,7 +7,10 @@
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Resolves once `now()` is at or after `ms`, also where the clock was set so, or when the signal is aborted. */
+  /**
+   * Resolves once `now()` is at or after `ms`, also where the clock was set so; once it was set back, by which
+   * times to wait for may have become others; or when the signal is aborted.
+   */
   until(ms: number, signal: AbortSignal): Promise<void>;
 }
 
@@ -17,8 +20,11 @@ const looksEveryMs = 20_000;
 export const systemClock: Clock = {
   now: () => Date.now(),
   async until(ms, signal) {
-    for (let left = ms - Date.now(); left > 0 && !signal.aborted; left = ms - Date.now()) {
-      await pause(Math.min(left, looksEveryMs), signal);
+    for (let seen = Date.now(); seen < ms && !signal.aborted;) {
+      await pause(Math.min(ms - seen, looksEveryMs), signal);
+      const now = Date.now();
+      if (now < seen) return;
+      seen = now;
     }
   },
 };

@@ -18,6 +18,8 @@ import type { Snapshot } from '../versions/snapshot.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
 import { HandedOverError } from './replaced.ts';
 import type { ServeEvent, ServeListener } from './serve-events.ts';
+import { tick } from './ticks.ts';
+import { Timed } from './timed.ts';
 import { Troubles } from './troubles.ts';
 import { Waiting } from './waiting.ts';
 import { WorkTable } from './work-table.ts';
@@ -69,6 +71,7 @@ export class ServeLoop {
   private readonly table = new WorkTable();
   private readonly waiting: Waiting;
   private readonly troubles: Troubles;
+  private readonly ticks: Timed;
   private readonly running = new Map<string, Running>();
   /** Those that another engine was faster to begin: not tried again before the head has moved, or so. */
   private readonly lost = new Map<string, number>();
@@ -85,6 +88,8 @@ export class ServeLoop {
     this.tell = tellTo<RunEvent | ServeEvent>(options.listeners);
     this.waiting = new Waiting(this.tell);
     this.troubles = new Troubles(this.tell);
+    const { project, only } = options;
+    this.ticks = new Timed((now) => tick(project, { now, only }));
   }
 
   /** Until the signal is aborted. Then no job of it runs any more. */
@@ -142,8 +147,9 @@ export class ServeLoop {
     this.isWoken = false;
     const now = this.options.clock.now();
     await this.look(now);
+    const timed = await this.doTimed(now);
     await this.table.recheck();
-    const times = [this.troubles.pausedUntil(null, now) ?? Infinity, this.startDue(now)];
+    const times = [this.troubles.pausedUntil(null, now) ?? Infinity, timed, this.startDue(now)];
     const isForeign = [...this.table.works].some(([name, { standing }]) => {
       return standing.kind === 'running' && !this.running.has(name);
     });
@@ -157,7 +163,8 @@ export class ServeLoop {
     if (!newest || this.troubles.pausedUntil(null, now) !== undefined) return;
     this.newest = undefined;
     try {
-      const { looked } = await this.table.update(newest);
+      const { looked, hasOthers } = await this.table.update(newest);
+      if (hasOthers) this.ticks.changed();
       this.snapshot = newest;
       for (const name of looked) this.lookedAt(name);
       if (!this.isAway) this.troubles.over(null);
@@ -172,6 +179,17 @@ export class ServeLoop {
     if (!snapshot || this.isAway) return undefined;
     const works = [...this.table.works.values()].filter(({ pipeline: { name } }) => options.only?.has(name) !== false);
     return { snapshot, works: works.map(({ pipeline, standing: { job } }) => ({ pipeline, job })) };
+  }
+
+  /** What comes at a time of day. Resolves to when more of it does. */
+  private async doTimed(now: number): Promise<number> {
+    if (!this.snapshot || this.troubles.pausedUntil(null, now) !== undefined) return Infinity;
+    try {
+      return await this.ticks.at(now);
+    } catch (error) {
+      this.troubles.add(null, error, now);
+      return Infinity;
+    }
   }
 
   private lookedAt(name: string): void {

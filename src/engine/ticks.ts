@@ -34,7 +34,7 @@ export interface Tick {
 }
 
 /** More ticks than this are made in several calls, so that who calls can do something else in between. */
-const roundsMax = 100;
+const roundsMax = 25;
 
 /**
  * Publishes the ticks that are due, each exactly once whoever else does the same: that they are due is

@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { listJobs } from '../../src/pipelines/jobs/jobs.ts';
+import { TestClock } from '../support/clock.ts';
 import { Serving } from './serving.ts';
 import { copy, EngineWorld, type Command } from './world.ts';
 
@@ -83,4 +84,33 @@ test('an engine that is ended leaves its job to the next one, which goes on unde
   expect(outcome).toMatchObject({ state: 'success', counts: { total: 2, processed: 2 } });
   expect(await listJobs(await world.project.snapshot(), 'a')).toHaveLength(1);
   expect(world.executor.ran).toHaveLength(3);
+});
+
+test('ticks come when their time has come, and become jobs; after the clock was set back, too', async () => {
+  await using world = await EngineWorld.make(copy);
+  const clock = new TestClock('2026-03-28T00:30:00Z');
+  const cron = { name: 'tick', spec: '30 2 * * *', start: '2026-03-28T00:30:00Z' };
+  await world.set({ name: 'a', input: { cron }, dev: { timezone: 'Europe/Berlin' } });
+  await using serving = new Serving(world, { clock });
+  const job = async (): Promise<string[]> => {
+    await serving.next('job-ended', 'a');
+    return Object.keys((await world.files('a')) ?? {});
+  };
+  // Through the night in which there is no 02:30.
+  const [first, second, third] = ['2026-03-28T01:30:00Z', '2026-03-29T01:00:00Z', '2026-03-30T00:30:00Z'] as const;
+  for (const time of [first, second]) {
+    await clock.waitedFor(time);
+    clock.set(time);
+    expect(await job()).toContain(`tick/${time}`);
+  }
+  // A pipeline that is made meanwhile ticks from then on.
+  await world.set({ name: 'b', input: { cron: { ...cron, spec: '@hourly', start: '2026-03-29T01:15:00Z' } } });
+  await clock.waitedFor('2026-03-29T02:00:00Z');
+  // The clock jumps ahead by a year, and back.
+  clock.set('2027-03-29T12:00:00Z');
+  await serving.next('job-ended', 'b');
+  clock.set('2026-03-29T01:20:00Z');
+  await clock.waitedFor('2026-03-29T02:00:00Z');
+  clock.set(third);
+  expect(await job()).toContain(`tick/${third}`);
 });

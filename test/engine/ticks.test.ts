@@ -133,11 +133,10 @@ test('after a time without an engine the last tick is made up for, or all, or no
 test('very many missed ticks are made in several calls', async () => {
   await using world = await EngineWorld.make(copy);
   await set(world, { spec: '@every 1s', start: '2026-03-01T00:00', missed: 'all' });
-  const now = at('2026-03-01T00:02');
-  expect(await tick(world.project, { now })).toBe(now);
-  expect(await tick(world.project, { now })).toBe(now + 1000);
+  const now = at('2026-03-01T00:01');
+  for (const next of [now, now, now + 1000]) expect(await tick(world.project, { now })).toBe(next);
   const snapshot = await world.project.snapshot();
-  expect(Object.keys((await world.files('p_tick')) ?? {})).toHaveLength(120);
+  expect(Object.keys((await world.files('p_tick')) ?? {})).toHaveLength(60);
   expect(await tick(world.project, { now })).toBe(now + 1000);
   expect((await world.project.snapshot()).head.operation.id).toBe(snapshot.head.operation.id);
 });

@@ -37,10 +37,11 @@ export class TestClock implements Clock {
     });
   }
 
-  /** Sets it, forward or back, and wakes who waits for a time that has come. */
+  /** Sets it, forward or back, and wakes who waits for a time that has come, or when it is set back. */
   set(to: number | string): void {
+    const before = this.ms;
     this.ms = typeof to === 'number' ? to : Date.parse(to);
-    for (const one of this.waiting) if (one.ms <= this.ms) one.go();
+    for (const one of this.waiting) if (one.ms <= this.ms || this.ms < before) one.go();
   }
 
   /** Moves it on. */
@@ -50,15 +51,24 @@ export class TestClock implements Clock {
 
   /** Resolves once somebody waits for a time that has not come, to the earliest such time. */
   async waited(): Promise<number> {
-    while (this.waiting.size === 0) {
-      await new Promise<void>((resolve) => {
-        const told = (): void => {
-          this.watching.delete(told);
-          resolve();
-        };
-        this.watching.add(told);
-      });
-    }
+    while (this.waiting.size === 0) await this.change();
     return Math.min(...[...this.waiting].map(({ ms }) => ms));
+  }
+
+  /** Resolves once somebody waits for a time. */
+  async waitedFor(time: number | string): Promise<void> {
+    const wanted = typeof time === 'number' ? time : Date.parse(time);
+    while (![...this.waiting].some(({ ms }) => ms === wanted)) await this.change();
+  }
+
+  /** Resolves when somebody begins to wait. */
+  private change(): Promise<void> {
+    return new Promise((resolve) => {
+      const told = (): void => {
+        this.watching.delete(told);
+        resolve();
+      };
+      this.watching.add(told);
+    });
   }
 }
