@@ -2,7 +2,7 @@
  * init: the files of a new pipeline.
  */
 import { createInterface } from 'node:readline/promises';
-import { planInit, writeInit, type InitPlan } from '../../app/init.ts';
+import type { InitPlan } from '../../app/init.ts';
 import { PachError } from '../../base/errors.ts';
 import type { Output } from '../output.ts';
 import { verb } from '../verb.ts';
@@ -32,6 +32,8 @@ export const initVerb = verb({
       const what = split ? '--split' : '--keep-paths';
       throw new PachError('usage', { what, why: 'it needs a notebook', next: 'pach init --from analysis.ipynb' });
     }
+    // It has the library of YAML, which other commands start without.
+    const { planInit, writeInit } = await import('../../app/init.ts');
     const plan = await planInit({ name, from, split, keepPaths });
     if (from !== undefined && output.format === 'table') await output.lines(described(plan));
     const written = from === undefined || yes || (await isAccepted(plan, output, signal));
