@@ -36,6 +36,7 @@ export class RunPrinter {
     switch (event.kind) {
       case 'waiting':
         if (event.for === 'preparation') this.progress(() => `${event.pipeline}: planning`);
+        if (event.for === 'check') this.progress(() => `${event.pipeline}: checking its output`);
         break;
       case 'job-started':
         this.jobStarted = event.time;
@@ -167,6 +168,10 @@ export function remarks(
   if (ended.state === 'success' && ended.counts.total === 0)
     lines.push(`${pipeline} has no datums: ${noDatums(ended)}`);
   if (ended.state !== 'success') lines.push(`job ${id(job)} of ${pipeline}: ${ended.reason}`);
+  if (ended.state === 'success' && ended.counts.failed > 0) {
+    const left = `${countText(ended.counts.failed, 'datum')} that failed`;
+    lines.push(`the output of ${pipeline} is incomplete, without ${left}; pach list datum ${id(job)} --failed`);
+  }
   for (const { id: datum, reason } of ended.counts.failed > 0 ? failures : []) {
     lines.push(`datum ${datumText(datum)}: ${reason}; pach logs -j ${id(job)} --datum ${datumText(datum)}`);
   }

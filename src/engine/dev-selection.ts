@@ -38,7 +38,8 @@ export class Failing {
     if (event.kind === 'watching') this.isWhole = event.selection.kind !== 'failed';
     if (event.kind === 'job-ended' && this.isWhole) {
       const { pipeline, outcome } = event;
-      if (outcome.state === 'success' || outcome.state === 'failure') this.totals.set(pipeline, outcome.counts.total);
+      if (['success', 'failure', 'rejected'].includes(outcome.state) && 'counts' in outcome)
+        this.totals.set(pipeline, outcome.counts.total);
     }
     if (event.kind !== 'datum-ended' || event.datum.isRecheck) return;
     const { pipeline, datum, outcome } = event;

@@ -9,14 +9,14 @@
  * Events of one job come in this order. What happens to its datums is in execution/events.ts.
  *
  *   waiting (preparation) ─▶ job-started ─▶ progress, planned, datums, published ─▶ waiting (publication)
- *     ─▶ progress, published ─▶ job-ended
+ *     ─▶ progress, published ─▶ waiting (check) ─▶ job-ended
  *
  * A job that can't run has `job-ended` alone. Datums that have results are counted in `progress`,
  * a few times a second: they have no events of their own, since there may be a million of them.
  */
 import type { ErrorCode } from '../base/errors.ts';
 import type { WorkEvent } from '../execution/events.ts';
-import type { DatumCounts, JobId, JobRecord, OutsideLinks } from '../model/records/pipelines.ts';
+import type { DatumCounts, JobId, JobRecord, JobState, OutsideLinks } from '../model/records/pipelines.ts';
 import type { Rechecked } from '../results/recheck.ts';
 import type { OutputChanges } from './output-changes.ts';
 
@@ -46,7 +46,7 @@ export type JobEvent =
   | { readonly kind: 'planned'; readonly total: number; readonly toRun: number }
   /** So many results are known to other jobs too. */
   | { readonly kind: 'published'; readonly results: number }
-  | { readonly kind: 'waiting'; readonly for: 'publication' }
+  | { readonly kind: 'waiting'; readonly for: 'publication' | 'check' }
   | { readonly kind: 'job-ended'; readonly outcome: JobOutcome };
 
 export type JobOutcome =
@@ -58,7 +58,7 @@ export type JobOutcome =
 
 /** How a job ended, as the store has it. */
 export interface EndedJob {
-  readonly state: 'success' | 'failure' | 'killed' | 'unrunnable';
+  readonly state: Exclude<JobState, 'running'>;
   /** Of a job that did not succeed, for people. */
   readonly reason: string;
   /** What ends the run together with the job. */

@@ -9,6 +9,7 @@ import type { DatumCounts, JobId, OutsideLinks } from '../model/records/pipeline
 import type { Ref } from '../model/refs.ts';
 import { planJob, type BaseJob, type JobPlan } from '../pipelines/jobs/plan.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Result } from '../pipelines/jobs/results.ts';
 import type { Publisher } from '../results/publisher.ts';
 import { Recheck, type Rechecked } from '../results/recheck.ts';
@@ -41,10 +42,17 @@ export interface JobDatums {
   /** The job's map of its datums. */
   readonly map: Ref;
   readonly counts: DatumCounts;
+  /** Those of its datums that failed, where it may succeed without them. */
+  readonly failed: Ref | undefined;
   /** Datums that were run again; undefined where none were to be. */
   readonly recomputed: readonly Rechecked[] | undefined;
   /** Of the datums that it looked at. */
   readonly outside: OutsideLinks | undefined;
+}
+
+/** True where a job succeeds though datums failed: not where there is nothing but failures. */
+function mayLeaveOut({ onDatumFailure }: PipelineSpec, { failed, total }: DatumCounts): boolean {
+  return onDatumFailure === 'skip' && failed < total;
 }
 
 /** Enough that workers never wait, and few enough to hold. */
@@ -110,8 +118,11 @@ export class JobRun implements Disposable {
     signal.throwIfAborted();
     const before = plan.isIncremental ? base?.job.datums : undefined;
     const { ref: map, entries } = await this.edits.store(before, project.reader, begun.upload);
+    const counts = this.counting.counts(entries);
+    const maySucceed = counts.failed > 0 && mayLeaveOut(spec, counts);
+    const failed = maySucceed ? await this.edits.storeFailed(project.reader, begun.upload) : undefined;
     const recomputed = recompute > 0 ? this.recheck.compared : undefined;
-    return { map, counts: this.counting.counts(entries), recomputed, outside: this.edits.outside };
+    return { map, counts, failed, recomputed, outside: this.edits.outside };
   }
 
   /** Queues the datums that are to run; the others are done. */
@@ -139,6 +150,7 @@ export class JobRun implements Disposable {
       env: jobVariables(spec, { job: job.id, project: project.options.name, specHash }),
       queue,
       reader: begun.snapshot.reader,
+      isCommitted: true,
       publisher,
       logs,
       signal,

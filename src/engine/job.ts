@@ -6,6 +6,7 @@
  * The states of its entry in the store:
  *
  *   running ─┬─▶ success     its output is committed to its branch
+ *            ├─▶ rejected    its output does not meet an expectation; it is committed aside
  *            ├─▶ failure     datums failed, or two wrote the same file; its output is committed aside
  *            │               the engine itself failed: the error is thrown too
  *            ├─▶ killed      it was stopped or took too long: there is no output
@@ -107,7 +108,7 @@ async function runStarted(
     failed: (error) => broken.abort(error),
   });
   try {
-    return { result: await finishJob(ends, await run.run(publisher)) };
+    return { result: await finishJob(ends, await run.run(publisher), publisher) };
   } catch (thrown) {
     const isKept = await publisher.flush().then(
       () => true,

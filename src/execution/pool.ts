@@ -23,6 +23,8 @@ export interface PoolJob {
   readonly reader: BlobReader;
   /** Stores what datums wrote. */
   readonly publisher: Publisher;
+  /** False where what the datums read is in no commit yet: no mount shows it. */
+  readonly isCommitted: boolean;
   /** A folder of this machine for the logs of datums that run. */
   readonly logs: string;
   readonly signal: AbortSignal;

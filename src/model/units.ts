@@ -22,6 +22,13 @@ export function coresOf(value: unknown): number | undefined {
   return digits === undefined ? undefined : Number(digits) / (milli === 'm' ? 1000 : 1);
 }
 
+/** 20 of `20%`; undefined when it is no share of a whole. */
+export function percentOf(value: unknown): number | undefined {
+  const [, digits] = /^(\d{1,3}(?:\.\d{1,9})?)%$/.exec(typeof value === 'string' ? value : '') ?? [];
+  const share = Number(digits ?? 101);
+  return share <= 100 ? share : undefined;
+}
+
 const unitMs: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,

@@ -115,7 +115,15 @@ const storedNames: Readonly<Record<string, string>> = { resourceLimits: 'limits'
 const namesOfStored = new Map(Object.entries(storedNames).map(([name, stored]) => [stored, name]));
 
 /** Fields that specs of older programs do not have. */
-const addedLater: Partial<PipelineSpec> = { hide: [], timezone: 'UTC', missedTicks: 'one', deadlineMs: undefined };
+const addedLater: Partial<PipelineSpec> = {
+  hide: [],
+  timezone: 'UTC',
+  missedTicks: 'one',
+  deadlineMs: undefined,
+  expect: undefined,
+  onDatumFailure: undefined,
+  retry: undefined,
+};
 
 /** A spec as it is stored: one chunk. */
 export function specBytes(spec: PipelineSpec): Buffer {

@@ -17,10 +17,12 @@ export interface CommitInfo {
   readonly bytes: number;
   readonly files: number;
   readonly provenance: Commit['provenance'];
+  /** There where datums that failed are left out of it. */
+  readonly incomplete?: true;
 }
 
 export const commitJson =
-  '{repo, branch, commit, parent, started, finished, message, author, bytes, files, provenance}';
+  '{repo, branch, commit, parent, started, finished, message, author, bytes, files, provenance, incomplete?}; incomplete: true where datums that failed are left out of it';
 
 /** With all that it is known to have been made of, computed or declared. */
 export async function commitInfo(snapshot: Snapshot, commit: Commit): Promise<CommitInfo> {
@@ -37,6 +39,7 @@ export async function commitInfo(snapshot: Snapshot, commit: Commit): Promise<Co
     bytes,
     files,
     provenance: await allProvenance(snapshot, commit),
+    ...(commit.incomplete && { incomplete: true }),
   };
 }
 

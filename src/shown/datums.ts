@@ -3,6 +3,8 @@
  */
 import type { BlobReader } from '../cache/blobs.ts';
 import type { DatumStats } from '../model/records/pipelines.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import { maybeFailed } from '../pipelines/jobs/beside.ts';
 import { datumsOf, readResult, rowsOf, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 
 /** A file that a datum reads. */
@@ -37,6 +39,16 @@ async function datumInfo(reader: BlobReader, job: Job, datum: JobDatum, id: IdTe
 /** All datums of a job, in the order of their ids. */
 export async function* datumInfos(reader: BlobReader, job: Job, id: IdText): AsyncGenerator<DatumInfo> {
   for await (const datum of datumsOf(reader, job)) yield await datumInfo(reader, job, datum, id);
+}
+
+/** Those of them that failed, in the same order: at the cost of these where the job's commit was made without them. */
+export async function* failedInfos(snapshot: Snapshot, job: Job, id: IdText): AsyncGenerator<DatumInfo> {
+  if (job.counts.failed === 0) return;
+  const { reader } = snapshot;
+  const failed = await maybeFailed(snapshot, { repo: job.pipeline, id: job.id });
+  for await (const datum of datumsOf(reader, { datums: failed ?? job.datums })) {
+    if (datum.outcome.state === 'failed') yield await datumInfo(reader, job, datum, id);
+  }
 }
 
 /** What became of a datum in a job: what an earlier one had computed was skipped by this one. */

@@ -52,6 +52,7 @@ const stateColors: Readonly<Record<string, readonly [string, string]>> = {
   success: ['#ebfbee', '#2b8a3e'],
   failure: ['#fff5f5', '#c92a2a'],
   killed: ['#fff5f5', '#c92a2a'],
+  rejected: ['#fff5f5', '#c92a2a'],
   unrunnable: ['#fff9db', '#e67700'],
   running: ['#e7f5ff', '#1864ab'],
 };

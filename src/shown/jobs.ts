@@ -22,7 +22,7 @@ export interface JobInfo {
 }
 
 export const jobJson =
-  '{job, pipeline, version, branch, state, reason, started, finished, seconds, executor, commit, datums: {total, processed, skipped, failed, recovered}, inputs, code}; state: running, success, failure, killed or unrunnable';
+  '{job, pipeline, version, branch, state, reason, started, finished, seconds, executor, commit, datums: {total, processed, skipped, failed, recovered}, inputs, code}; state: running, success, failure, killed, rejected (its output did not meet dev.expect) or unrunnable';
 
 export function jobInfo(job: Job): JobInfo {
   const { finished, started } = job;

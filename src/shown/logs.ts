@@ -6,6 +6,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { textOfName } from '../model/paths.ts';
+import { maybeCheck } from '../pipelines/jobs/beside.ts';
+import { checkId, checkName } from '../pipelines/jobs/checks.ts';
 import { bytesOf, datumsOf, findDatum, findJob, readResult, type Job } from '../pipelines/jobs/jobs.ts';
 import type { Project } from '../versions/project.ts';
 
@@ -14,12 +16,12 @@ export interface LogLine {
   readonly line: string;
 }
 
-export const logJson = '{datum, line} a line';
+export const logJson = '{datum, line} a line; datum: check for what dev.expect.check has printed';
 
 export interface LogOptions {
   /** Where this machine keeps what datums print while a job runs. */
   readonly folder: string;
-  /** Id of a datum, or its beginning; undefined for all. */
+  /** Id of a datum, or its beginning; `check` for the check of the output; undefined for all. */
   readonly datum: string | undefined;
   /** Goes on until the job ends. */
   readonly follow: boolean;
@@ -35,18 +37,24 @@ export async function* logLines(
   { folder, datum, follow, signal }: LogOptions,
 ): AsyncGenerator<LogLine> {
   const { reader } = project;
+  const spool = { folder, datum, check: checkId(found.id) };
   const lines = new LogLines();
   let job = found;
   while (job.state === 'running') {
-    for await (const [name, log] of spooled(folder, datum))
-      yield* follow ? lines.growing(name, log) : lines.whole(name, log);
+    for await (const [name, log] of spooled(spool)) yield* follow ? lines.growing(name, log) : lines.whole(name, log);
     if (!follow) return;
     await sleep(pollMs, undefined, { signal });
     job = await findJob(await project.snapshot(), job.id);
   }
   if (!job.datums) {
-    for await (const [name, log] of spooled(folder, datum)) yield* lines.whole(name, log);
+    for await (const [name, log] of spooled(spool)) yield* lines.whole(name, log);
     return;
+  }
+  if (datum === undefined || datum === checkName) {
+    const check = await maybeCheck(await project.snapshot(), job);
+    const { log } = check ? await readResult(reader, check) : {};
+    if (log) yield* lines.whole(checkName, await bytesOf(reader, log));
+    if (datum !== undefined) return;
   }
   for await (const each of datum === undefined ? datumsOf(reader, job) : [await findDatum(reader, job, datum)]) {
     const { log } = await readResult(reader, each.result);
@@ -57,11 +65,16 @@ export async function* logLines(
   }
 }
 
-/** What datums have printed of a job that runs or was broken off, as far as this machine ran them. */
-async function* spooled(folder: string, datum: string | undefined): AsyncGenerator<[string, Buffer]> {
+/** What datums, and the check, have printed of a job that runs or was broken off, as far as this machine ran them. */
+async function* spooled({
+  folder,
+  datum,
+  check,
+}: Pick<LogOptions, 'folder' | 'datum'> & { readonly check: string }): AsyncGenerator<[string, Buffer]> {
   for (const name of (await readdir(folder).catch((): string[] => [])).sort()) {
-    if (datum !== undefined && !name.startsWith(datum)) continue;
-    yield [name, await readFile(join(folder, name)).catch(() => Buffer.alloc(0))];
+    const shown = name === check ? checkName : name;
+    if (datum !== undefined && !shown.startsWith(datum)) continue;
+    yield [shown, await readFile(join(folder, name)).catch(() => Buffer.alloc(0))];
   }
 }
 

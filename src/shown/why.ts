@@ -48,17 +48,21 @@ export interface WhyInfo {
   readonly computedBy: string;
   readonly comparedWith: string | null;
   readonly differs: readonly string[];
+  /** Why the output of its job did not become a branch's head, where that did not meet an expectation. */
+  readonly rejected: string | null;
   /** All of it in one line. */
   readonly why: string;
 }
 
-export const whyJson = '{id, state, computedBy, comparedWith, differs: [part of the key], why}';
+export const whyJson =
+  '{id, state, computedBy, comparedWith, differs: [part of the key], rejected: the reason or null, why}';
 
 export async function whyInfo(snapshot: Snapshot, job: Job, datum: JobDatum, id: IdText): Promise<WhyInfo> {
   const state = datumState(job, datum);
   const why = await whyOf(snapshot, job, datum);
   const { computedBy, comparedWith = null, differs } = why;
-  return { id: datum.id, state, computedBy, comparedWith, differs, why: whyText(state, why, id) };
+  const rejected = job.state === 'rejected' ? job.reason : null;
+  return { id: datum.id, state, computedBy, comparedWith, differs, rejected, why: whyText(state, why, id) };
 }
 
 function whyText(state: string, { computedBy, comparedWith, differs }: Why, id: IdText): string {

@@ -27,6 +27,8 @@ export interface NewCommit {
   readonly author?: string | undefined;
   /** The commits that it was computed from. */
   readonly provenance?: readonly CommitProvenance[];
+  /** Datums that failed are left out of it. */
+  readonly incomplete?: boolean | undefined;
 }
 
 export interface CommitName {
@@ -140,6 +142,7 @@ export class Change {
       contentHash: commit.tree.contentHash,
       files: commit.tree.files,
       bytes: commit.tree.bytes,
+      incomplete: commit.incomplete || undefined,
     };
     const tree = commit.tree.ref;
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });

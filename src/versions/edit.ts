@@ -106,6 +106,7 @@ export interface BranchCommit extends EditRequest {
   readonly id: CommitId;
   readonly started: number;
   readonly provenance?: readonly CommitProvenance[];
+  readonly incomplete?: boolean | undefined;
 }
 
 /** The files of a commit. */

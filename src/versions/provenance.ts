@@ -12,7 +12,7 @@ import { entryHash, type TreeEntry } from '../model/tree.ts';
 import type { Change } from './change.ts';
 import { Directories } from './directories.ts';
 import type { Project } from './project.ts';
-import { declaredKey, declaredPrefix, lastPart, usedKey } from './ref-keys.ts';
+import { besidePrefixes, declaredKey, declaredPrefix, lastPart, usedKey } from './ref-keys.ts';
 import { resolveCommit } from './resolve.ts';
 import { rootOf, type Commit, type Snapshot } from './snapshot.ts';
 
@@ -109,7 +109,7 @@ export async function declare(change: Change, commit: Commit, { paths, sources, 
   change.set({ key: declaredKey(commit), value, refs: [] });
 }
 
-/** Takes away all that is entered of what a repo's commits were made of. */
+/** Takes away all that is entered of a repo's commits: what they were made of, and what is not in them or was checked. */
 export async function forgetProvenance(change: Change, repo: string): Promise<void> {
   const { snapshot } = change;
   const commits = mapOrdered(snapshot.commitItems(repo), readsAhead, async ({ refs: [ref] }) => {
@@ -120,7 +120,9 @@ export async function forgetProvenance(change: Change, repo: string): Promise<vo
   for await (const { commit, sources } of commits) {
     for (const from of sources) if (commit) change.delete(usedKey(from, { repo, commit: commit.id }));
   }
-  for await (const { key } of snapshot.items(declaredPrefix(repo))) change.delete(key);
+  for (const prefix of [declaredPrefix(repo), ...besidePrefixes(repo)]) {
+    for await (const { key } of snapshot.items(prefix)) change.delete(key);
+  }
 }
 
 /** Throws `conflict` where `from` was made of the commit that is to be made of it. */

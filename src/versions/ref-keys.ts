@@ -47,6 +47,21 @@ export function resultKey(key: Hash): Buffer {
   return Buffer.from(`result/${key.toString('hex')}`);
 }
 
+/** The datums that are left out of a commit, since they failed. */
+export function failedKey(repo: string, commit: string): Buffer {
+  return Buffer.from(`failed/${repo}/${commit}`);
+}
+
+/** What a command that checked the output of a job has printed. */
+export function checkKey(pipeline: string, job: string): Buffer {
+  return Buffer.from(`check/${pipeline}/${job}`);
+}
+
+/** Beginnings of these keys for a repo, or for all. */
+export function besidePrefixes(repo?: string): readonly Buffer[] {
+  return ['failed', 'check'].map((kind) => Buffer.from(`${kind}/${repo === undefined ? '' : `${repo}/`}`));
+}
+
 export function leaseKey(pipeline: string, branch: string): Buffer {
   return Buffer.from(`lease/${pipeline}/${branch}`);
 }

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { expect, test } from 'vitest';
+import { maybeFailed } from '../../src/pipelines/jobs/beside.ts';
 import { datumsOf, type Job } from '../../src/pipelines/jobs/jobs.ts';
 import { restartDatum } from '../../src/engine/restart.ts';
 import { numbers, oneOf } from '../support/numbers.ts';
@@ -23,6 +24,8 @@ interface Spec {
   readonly kind: (typeof kinds)[number];
   readonly glob: string;
   readonly variant: string;
+  /** A job succeeds without datums that fail. */
+  readonly skip: boolean;
 }
 
 /** A file named after all that was seen, and what the contents ask for. */
@@ -106,14 +109,14 @@ class Sequence {
   readonly world: EngineWorld;
   private readonly next: () => number;
   private readonly trees: { data: Tree | undefined; more: Tree | undefined } = { data: undefined, more: undefined };
-  private spec: Spec = { kind: 'pfs', glob: '/*', variant: 'v0' };
+  private spec: Spec = { kind: 'pfs', glob: '/*', variant: 'v0', skip: false };
   private salt = 0;
   /** Keys that have results. */
   private readonly known = new Set<string>();
   /** Keys of the last good job of each branch. */
   private readonly bases = new Map<string, ReadonlySet<string>>();
   private last: { readonly job: Job; readonly state: string } | undefined;
-  readonly counts = { jobs: 0, failures: 0, conflicts: 0, ran: 0, skipped: 0, restarts: 0 };
+  readonly counts = { jobs: 0, failures: 0, conflicts: 0, ran: 0, skipped: 0, restarts: 0, incomplete: 0 };
 
   constructor(world: EngineWorld, next: () => number) {
     this.world = world;
@@ -151,9 +154,10 @@ class Sequence {
     if (reprocess) this.salt += 1;
     else {
       const variant = next() < 0.5 ? this.spec.variant : oneOf(next, ['v0', 'v1', 'v2']);
-      this.spec = { kind: oneOf(next, kinds), glob: oneOf(next, globs), variant };
+      this.spec = { kind: oneOf(next, kinds), glob: oneOf(next, globs), variant, skip: next() < 0.5 };
     }
-    await this.world.set({ name: 'p', cmd: ['f', this.spec.variant], input: inputOf(this.spec) }, reprocess);
+    const dev = { on_datum_failure: this.spec.skip ? 'skip' : 'fail' };
+    await this.world.set({ name: 'p', cmd: ['f', this.spec.variant], input: inputOf(this.spec), dev }, reprocess);
   }
 
   private keyOf({ at, seen }: Expected): string {
@@ -215,7 +219,8 @@ class Sequence {
     counts.ran += ran.length;
     counts.skipped += job.counts.skipped;
     const head = (await (await world.project.snapshot()).maybeBranch('p', branch))?.head?.id;
-    if (failed > 0 || !union) {
+    const isIncomplete = failed > 0 && this.spec.skip && failed < all.length;
+    if ((failed > 0 && !isIncomplete) || !union) {
       assert.equal(job.state, 'failure');
       assert.match(job.reason, union ? /of \d+ datums failed/ : /both written it/);
       assert.equal(head, headBefore);
@@ -225,19 +230,43 @@ class Sequence {
       assert.equal(job.state, 'success', job.reason);
       assert.deepEqual(await world.files('p', branch), union);
       assert.equal(head, result?.after?.id);
-      this.bases.set(branch, new Set(all.map((each) => this.keyOf(each))));
+      const without = all.filter((_, index) => outputs[index]?.ending);
+      assert.deepEqual(
+        await this.leftOut(branch),
+        isIncomplete ? without.map(({ at }) => at.join()).sort() : undefined,
+      );
+      if (isIncomplete) counts.incomplete += 1;
+      const done = all.filter((each) => !without.includes(each));
+      this.bases.set(branch, new Set(done.map((each) => this.keyOf(each))));
       this.last = { job, state: this.state() };
-      if (this.next() < 0.3) await this.again(branch, all.length);
+      if (this.next() < 0.3) await this.again(branch, all.length, failed);
     }
     assert.equal(world.executor.workers, 0);
   }
 
+  /** The datums that a branch's head was made without, by their paths; undefined for one that is whole. */
+  private async leftOut(branch: string): Promise<string[] | undefined> {
+    const { project } = this.world;
+    const snapshot = await project.snapshot();
+    const head = (await snapshot.maybeBranch('p', branch))?.head;
+    const commit = head && (await snapshot.commitAt(head.commit));
+    const datums = commit && (await maybeFailed(snapshot, commit));
+    assert.equal(datums !== undefined, commit?.incomplete ?? false);
+    if (!datums) return undefined;
+    const found: string[] = [];
+    for await (const { files, outcome } of datumsOf(project.reader, { datums })) {
+      assert.equal(outcome.state, 'failed');
+      found.push(files.map(({ input, path }) => `${['data', 'more'][input]}${path}`).join());
+    }
+    return found.sort();
+  }
+
   /** The same once more: the same commit, and nothing is computed. */
-  private async again(branch: string, total: number): Promise<void> {
+  private async again(branch: string, total: number, failed: number): Promise<void> {
     const head = (await (await this.world.project.snapshot()).maybeBranch('p', branch))?.head?.id;
     const { job } = await this.world.run('p', { branch });
     assert.equal(job.output, head);
-    assert.deepEqual(job.counts, { total, processed: 0, skipped: total, failed: 0, recovered: 0 });
+    assert.deepEqual(job.counts, { total, processed: 0, skipped: total - failed, failed, recovered: 0 });
   }
 }
 

@@ -1,9 +1,11 @@
 /**
  * The records of pipelines: stored, read again, and refused where they are none.
  */
+import { decodeRows, encodeRows } from '../../src/model/records/rows.ts';
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decodeCheck, decodeFailed, encodeCheck, encodeFailed } from '../../src/model/records/beside.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import {
   decodeDatum,
@@ -11,13 +13,11 @@ import {
   decodeLease,
   decodeOutcome,
   decodePipeline,
-  decodeRows,
   encodeDatum,
   encodeJob,
   encodeLease,
   encodeOutcome,
   encodePipeline,
-  encodeRows,
   jobRefList,
   jobRefs,
   type DatumRecord,
@@ -73,6 +73,8 @@ const job: JobRecord = {
 };
 
 const coded: JobRecord = { ...job, hasDatums: false, hasCode: true };
+const rejected: JobRecord = { ...job, state: 'rejected' };
+const incomplete: JobRecord = { ...job, state: 'success', restarted: false, incomplete: true };
 const withFolders: JobRecord = { ...job, withEmptyFolders: 0 };
 
 const outcome: Outcome = {
@@ -120,6 +122,8 @@ const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => u
   { name: 'job', full: encodeJob(job), decode: decodeJob, value: job },
   { name: 'job with code', full: encodeJob(coded), decode: decodeJob, value: coded },
   { name: 'job with empty folders', full: encodeJob(withFolders), decode: decodeJob, value: withFolders },
+  { name: 'job that was rejected', full: encodeJob(rejected), decode: decodeJob, value: rejected },
+  { name: 'job of an incomplete commit', full: encodeJob(incomplete), decode: decodeJob, value: incomplete },
   { name: 'result', full: encodeOutcome(outcome), decode: decodeOutcome, value: outcome },
   {
     name: 'result with links and empty folders',
@@ -129,6 +133,8 @@ const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => u
   },
   { name: 'datum', full: encodeDatum(datum), decode: decodeDatum, value: datum },
   { name: 'lease', full: encodeLease(lease), decode: decodeLease, value: lease },
+  { name: 'failed', full: encodeFailed({ datums: 3 }), decode: decodeFailed, value: { datums: 3 } },
+  { name: 'check', full: encodeCheck({}), decode: decodeCheck, value: {} },
 ];
 
 describe('records of pipelines', () => {
@@ -188,6 +194,20 @@ describe('records of pipelines', () => {
     expect(decodeTicks(encodeTicks({ done: [] }))).toEqual({ done: [] });
   });
 
+  it('of jobs of incomplete commits have every program look at all datums', () => {
+    const [plain, stored] = [encodeJob({ ...job, state: 'success' }), encodeJob(incomplete)];
+    // To programs from before a datum was restarted: field 16. Field 20 is all that is more.
+    expect(stored.toString('hex').replace('2800', '')).toBe(plain.toString('hex'));
+    const restarted = { ...incomplete, restarted: true };
+    expect(decodeJob(encodeJob(restarted))).toEqual(restarted);
+  });
+
+  it('of jobs that were rejected are those of a failure to programs from before', () => {
+    const [failed, newer] = [encodeJob(job), encodeJob(rejected)];
+    // Field 19, without a value, is all that is more.
+    expect(newer.toString('hex').replace('2600', '')).toBe(failed.toString('hex'));
+  });
+
   it('leave out what is empty', () => {
     const plain = { ...pipeline, stopped: false, salt: '', codeOrigin: '' };
     expect(decodePipeline(encodePipeline(plain))).toEqual(plain);
@@ -234,6 +254,8 @@ describe('records of pipelines', () => {
       [decodeOutcome, encodeOutcome],
       [decodeDatum, encodeDatum],
       [decodeLease, encodeLease],
+      [decodeFailed, encodeFailed],
+      [decodeCheck, encodeCheck],
     ]);
     const encode = must(encoders.get(decode));
     expect(encode(read as never).toString('hex')).toBe(newer.toString('hex'));

@@ -207,3 +207,27 @@ function isJson(text: string): boolean {
     return false;
   }
 }
+
+test.each([
+  [
+    'expect: { max_shrink: 20 }',
+    '8: dev.expect.max_shrink: it must be a share from "0%" to "100%", such as "20%", not 20',
+  ],
+  ['expect: { max_shrink: 120% }', '8: dev.expect.max_shrink: it must be a share'],
+  ['expect: { min_files: 0 }', '8: dev.expect.min_files: it must be 1 or more, not 0'],
+  ['expect: { not_empty: please }', '8: dev.expect.not_empty: it must be true or false'],
+  ['expect: { check: [] }', '8: dev.expect.check: it names no command'],
+  ['expect: { check: "test -s x" }', '8: dev.expect.check: it must be a list'],
+  ['expect: { check: [""] }', '8: dev.expect.check[0]: the name of the program is empty'],
+  ['expect: { check_timeout: 5m }', '8: dev.expect.check_timeout: it needs a check'],
+  ['expect: { check: [true], check_timeout: 0s }', '8: dev.expect.check[0]: it must be text, not true'],
+  ['expect: { check: ["true"], check_timeout: 0s }', '8: dev.expect.check_timeout: it must be a time'],
+  ['expect: { maxshrink: 5% }', '8: dev.expect.maxshrink: there is no such field'],
+  ['on_datum_failure: ignore', '8: dev.on_datum_failure: it must be fail or skip, not "ignore"'],
+  ['retry: { tries: 0 }', '8: dev.retry.tries: it must be 1 or more, not 0'],
+  ['retry: { pause: 30 }', '8: dev.retry.pause: it must be a time such as'],
+  ['retry: 3', '8: dev.retry: it must be an object with fields, not 3'],
+])('dev: { %s } is refused with its place', async (field, why) => {
+  const text = `pipeline:\n  name: p\ninput:\n  pfs: { repo: in, glob: / }\ntransform:\n  cmd: [sh]\ndev:\n  ${field}\n`;
+  expect(await said('dev.yaml', text)).toContain(`usage dev.yaml:${why}`);
+});

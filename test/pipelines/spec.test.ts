@@ -64,6 +64,12 @@ function ticks(fields: object): Partial<PipelineSpec> {
   };
 }
 
+function expects(fields: object): object {
+  return { dev: { expect: fields } };
+}
+
+const nothing = { notEmpty: false, filesMin: undefined, shrinkPercentMax: undefined, check: undefined };
+
 type Case = readonly [given: object, gives: Partial<PipelineSpec>];
 
 function gives(fields: Partial<PipelineSpec['transform']>): Partial<PipelineSpec> {
@@ -171,6 +177,20 @@ const cases: Readonly<Record<string, Case>> = {
   'dev.limits.log': [{ dev: { limits: { log: 4096 } } }, { devLimits: { ...devLimits, logBytesMax: 4096 } }],
   'dev.limits.processes': [{ dev: { limits: { processes: 8 } } }, { devLimits: { ...devLimits, processesMax: 8 } }],
   'dev.network': [{ dev: { network: 'none' } }, { network: 'none' }],
+  'dev.expect.notEmpty': [expects({ not_empty: true }), { expect: { ...nothing, notEmpty: true } }],
+  'dev.expect.minFiles': [expects({ min_files: 5 }), { expect: { ...nothing, filesMin: 5 } }],
+  'dev.expect.maxShrink': [expects({ max_shrink: '12.5%' }), { expect: { ...nothing, shrinkPercentMax: 12.5 } }],
+  'dev.expect.check': [
+    { datum_timeout: '5m', ...expects({ check: ['sh', '/check.sh'] }) },
+    { datumTimeoutMs: 300_000, expect: { ...nothing, check: { cmd: ['sh', '/check.sh'], timeoutMs: 300_000 } } },
+  ],
+  'dev.expect.checkTimeout': [
+    expects({ check: ['true'], check_timeout: '2m' }),
+    { expect: { ...nothing, check: { cmd: ['true'], timeoutMs: 120_000 } } },
+  ],
+  'dev.onDatumFailure': [{ dev: { on_datum_failure: 'skip' } }, { onDatumFailure: 'skip' }],
+  'dev.retry.tries': [{ dev: { retry: { tries: 5 } } }, { retry: { tries: 5, pauseMs: 30_000 } }],
+  'dev.retry.pause': [{ dev: { retry: { pause: '2m' } } }, { retry: { tries: 3, pauseMs: 120_000 } }],
   'dev.deadline': [{ dev: { deadline: '1h30m' } }, { deadlineMs: 5_400_000 }],
   'dev.timezone': [{ dev: { timezone: 'Europe/Berlin' } }, { timezone: 'Europe/Berlin' }],
   'dev.missedTicks': [{ dev: { missed_ticks: 'all' } }, { missedTicks: 'all' }],

@@ -3,6 +3,7 @@
  * logs is made harmless in one place, `drawn` (rows.ts), where a line gets its width too.
  */
 import type { Selection } from '../../engine/dev-events.ts';
+import type { EndedJob } from '../../engine/events.ts';
 import { widthOf } from '../quote.ts';
 import { countText } from '../text.ts';
 import { changeRows, diffRows } from './change-rows.ts';
@@ -68,7 +69,9 @@ function saveRows(state: LiveState, save: Save, view: View): Row[] {
     jobs.reduce((total, { counts }) => total + counts[field], 0);
   const failed = Math.max(sum('failed'), save.failed.length);
   const ran = sum('processed') + sum('recovered') + failed;
-  const counts = [`${ran} ran`, `${sum('skipped')} known`, ...(failed > 0 ? [`${failed} failed`] : [])].join(', ');
+  const rejected = jobs.filter(({ ended }) => ended?.state === 'rejected').length;
+  const bad = [...(failed > 0 ? [`${failed} failed`] : []), ...(rejected > 0 ? ['rejected'] : [])];
+  const counts = [`${ran} ran`, `${sum('skipped')} known`, ...bad].join(', ');
   const parts = [`${save.cause === undefined ? 'started' : 'saved'} ${clock(time)}`];
   if (settled === null) {
     const running = jobs.find(({ ended }) => !ended);
@@ -80,7 +83,7 @@ function saveRows(state: LiveState, save: Save, view: View): Row[] {
   const lines = flowed(parts, ' · ', view);
   const withFile = [...parts, ...file].join(' · ');
   if (lines.length === 1 && widthOf(withFile) < view.columns) lines[0] = withFile;
-  const style = failed > 0 ? 'bad' : settled === null ? 'strong' : 'good';
+  const style = failed + rejected > 0 ? 'bad' : settled === null ? 'strong' : 'good';
   return [...lines.map((text): Row => ({ text, style })), ...faultRows(state, view), ...endRows(save, view)];
 }
 
@@ -95,10 +98,15 @@ function faultRows({ specFault, fault }: LiveState, view: View): Row[] {
   return rows;
 }
 
+/** True for one that did not succeed, for another reason than a datum of it. */
+function isOfItsOwn({ state, counts }: EndedJob): boolean {
+  return state === 'rejected' || (state !== 'success' && counts.failed === 0);
+}
+
 /** Jobs that did not succeed for another reason than a datum of theirs. */
 function endRows({ jobs }: Save, view: View): Row[] {
   return jobs.flatMap(({ pipeline, ended }) =>
-    !ended || ended.state === 'success' || ended.counts.failed > 0 ? [] : headline(pipeline, ended.reason, view),
+    ended && isOfItsOwn(ended) ? headline(pipeline, ended.reason, view) : [],
   );
 }
 

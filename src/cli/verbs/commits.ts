@@ -105,6 +105,9 @@ function describe(commit: Commit, { id }: Pick<Output, 'id'>): string[] {
     `Author:   ${commit.author}`,
     `Finished: ${new Date(commit.finished).toISOString()}`,
     `Size:     ${sizeText(commit.bytes)} in ${countText(commit.files, 'file')}`,
+    ...(commit.incomplete
+      ? [`Missing:  datums that failed: pach list datum ${commit.repo}@${id(commit.id)} --failed`]
+      : []),
     ...(commit.message ? ['', ...commit.message.split('\n').map((line) => `    ${line}`)] : []),
   ];
 }

@@ -6,15 +6,18 @@ import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { restartDatum } from '../../engine/restart.ts';
-import { findDatum, jobNamed, type Job, type JobDatum } from '../../pipelines/jobs/jobs.ts';
+import type { Address } from '../../model/address.ts';
+import { findDatum, jobNamed, maybeJob, type Job, type JobDatum } from '../../pipelines/jobs/jobs.ts';
 import { hasPipeline, missing } from '../../pipelines/pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
-import { datumDetails, datumDetailsJson, datumInfos, datumJson } from '../../shown/datums.ts';
+import { datumDetails, datumDetailsJson, datumInfos, datumJson, failedInfos } from '../../shown/datums.ts';
 import { logJson, logLines } from '../../shown/logs.ts';
 import { previewJson } from '../../shown/preview.ts';
 import { whyInfo, whyJson } from '../../shown/why.ts';
 import type { Project } from '../../versions/project.ts';
+import { resolveCommit } from '../../versions/resolve.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
+import { addressOf } from '../addresses.ts';
 import { dryRun } from '../dry-run.ts';
 import { datumColumns, datumText } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
@@ -32,21 +35,44 @@ async function datumNamed(
   return { snapshot, job, datum: await findDatum(project.reader, job, id) };
 }
 
+/** The job that made a commit. */
+async function jobOf(snapshot: Snapshot, address: Address): Promise<Job> {
+  const { id, repo } = await resolveCommit(snapshot, address);
+  const job = await maybeJob(snapshot, id);
+  if (job) return job;
+  const why = 'no job made it, or its job was deleted';
+  throw new PachError('not-found', { what: `${repo}@${id}`, why, next: `pach inspect commit ${repo}@${id}` });
+}
+
 export const listDatumVerb = verb({
   name: 'list datum',
   summary: 'List the datums of a job, or the datums that a spec would create',
   examples: [
     ['list datum 3f2a', 'Show which datums a job computed, and which it reused from earlier jobs'],
+    ['list datum edges@master --failed', 'Show the datums that a commit was made without, because they failed'],
     ['list datum -f edges.json', 'Show what a spec would compute'],
   ],
   json: `${datumJson}; with -f ${previewJson}`,
-  arguments: { job: { type: 'text', names: jobOrPipeline.names, describe: jobOrPipeline.describe } },
+  arguments: {
+    job: {
+      type: 'text',
+      names: jobOrPipeline.names,
+      describe: `${jobOrPipeline.describe}; or the commit that a job made: edges@master`,
+    },
+  },
   options: {
+    failed: { type: 'flag', describe: 'Only those that failed' },
     file: { type: 'text', alias: 'f', names: ['local'], describe: 'Specs: a file, folder or -' },
     executor: { ...executorOption, describe: 'With -f: use the results of this executor' },
   },
-  async run({ job: text, file, executor }, { settings, output, signal }) {
+  async run({ job: text, file, executor, failed }, { settings, output, signal }) {
     if (file !== undefined) {
+      if (failed) {
+        throw new PachError('usage', {
+          what: 'list datum -f --failed',
+          why: 'a spec has no datums that failed; name a job',
+        });
+      }
       const source = { path: file, project: settings.project, stdin: () => standardInput(signal), signal };
       return dryRun({ settings, output, signal }, await readSpecs(source), { executor, reprocess: false });
     }
@@ -57,10 +83,13 @@ export const listDatumVerb = verb({
         next: 'pach list job',
       });
     }
-    await using opened = await openProject(settings);
+    const named = text.includes('@') ? addressOf(text, settings) : undefined;
+    await using opened = await openProject(named?.settings ?? settings);
     const { project } = opened;
-    const job = await jobNamed(await project.snapshot(), text);
-    await output.rows(datumInfos(project.reader, job, output.id), [...datumColumns, ['WHY', (row) => row.why]]);
+    const snapshot = await project.snapshot();
+    const job = named ? await jobOf(snapshot, named.address) : await jobNamed(snapshot, text);
+    const rows = failed ? failedInfos(snapshot, job, output.id) : datumInfos(project.reader, job, output.id);
+    await output.rows(rows, [...datumColumns, ['WHY', (row) => row.why]]);
   },
 });
 
@@ -103,7 +132,10 @@ export const whyVerb = verb({
     await using opened = await openProject(settings);
     const { snapshot, job, datum } = await datumNamed(opened.project, text, id);
     const info = await whyInfo(snapshot, job, datum, output.id);
-    await output.document(info, () => `${info.state}: ${info.why}`);
+    await output.document(info, () => [
+      `${info.state}: ${info.why}`,
+      ...(info.rejected === null ? [] : [`its job was rejected: ${info.rejected}`]),
+    ]);
   },
 });
 

@@ -112,7 +112,7 @@ class WorkerLoop {
     const { job } = this;
     const { queue } = job;
     const isBatching = job.spec.transform.datumBatching;
-    const mount = isBatching ? undefined : this.options.mount;
+    const mount = isBatching || !job.isCommitted ? undefined : this.options.mount;
     const slot = Slot.prepare({ dir, reader: job.reader, mount });
     const left = ({ datum }: PlannedDatum, path: string): void => {
       this.tellLeft(

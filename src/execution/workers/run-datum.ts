@@ -1,10 +1,11 @@
 /**
  * One datum through its tries: input in, command, output taken in.
  */
+import { encodeRows } from '../../model/records/rows.ts';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { isPachError, PachError } from '../../base/errors.ts';
-import { encodeRows, type DatumStats, type Outcome } from '../../model/records/pipelines.ts';
+import { type DatumStats, type Outcome } from '../../model/records/pipelines.ts';
 import type { Hash } from '../../model/refs.ts';
 import { entrySize } from '../../model/tree.ts';
 import type { Directory } from '../../versions/directories.ts';

@@ -5,6 +5,7 @@ import type { Hash } from '../refs.ts';
 import {
   count,
   defaulting,
+  flag,
   hash32,
   id16,
   listOf,
@@ -42,6 +43,8 @@ export interface CommitRecord extends KeepsUnknown {
   readonly contentHash: Hash;
   readonly files: number;
   readonly bytes: number;
+  /** True where datums that failed are left out of it; else absent. */
+  readonly incomplete?: boolean | undefined;
 }
 
 const commitId = id16<CommitId>();
@@ -72,6 +75,7 @@ const codec = recordCodec<CommitRecord>({
   contentHash: required(10, hash32),
   files: required(11, count),
   bytes: required(12, count),
+  incomplete: optional(13, flag),
 });
 
 export function encodeCommit(commit: CommitRecord): Buffer {

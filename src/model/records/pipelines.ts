@@ -3,7 +3,7 @@
  * sections 6 and 7).
  */
 import type { Hash, Ref } from '../refs.ts';
-import { damaged, Reader, Writer } from '../bytes.ts';
+import { damaged, type Reader } from '../bytes.ts';
 import { commitProvenance, type CommitId, type CommitProvenance } from './commit.ts';
 import {
   count,
@@ -46,7 +46,9 @@ export interface TicksSince {
   readonly since: number;
 }
 
-export type JobState = 'running' | 'success' | 'failure' | 'killed' | 'unrunnable';
+/** `rejected`: all was computed, but its output did not meet an expectation. */
+export type JobState = StoredState | 'rejected';
+type StoredState = 'running' | 'success' | 'failure' | 'killed' | 'unrunnable';
 
 export interface DatumCounts {
   readonly total: number;
@@ -83,6 +85,8 @@ export interface JobRecord extends KeepsUnknown {
   readonly hasCode: boolean;
   /** How many datums have empty folders in their outputs. Absent where its own output has none for them. */
   readonly withEmptyFolders?: number | undefined;
+  /** True where it succeeded without datums that failed: the next job looks at all of them. Else absent. */
+  readonly incomplete?: boolean | undefined;
 }
 
 /** What a job's entry refers to. */
@@ -175,7 +179,7 @@ function counts<T extends { readonly [K in keyof T]: number }>(names: readonly (
   };
 }
 
-const row: Codec<DatumRow> = {
+export const datumRow: Codec<DatumRow> = {
   write(writer, { input, path, hash }) {
     writer.varint(input);
     textWithNames.write(writer, path);
@@ -202,12 +206,23 @@ const pipelineCodec = recordCodec<PipelineRecord>({
   ticksSince: optional(7, listOf(ticksSince, 4096, 3)),
 });
 
-const jobCodec = recordCodec<JobRecord>({
+/**
+ * Programs from before know no job that was rejected, which is one that failed for these, nor one whose
+ * commit is incomplete: there they see a datum that was restarted, and look at all of them too.
+ */
+interface StoredJob extends Omit<JobRecord, 'state'> {
+  readonly state: StoredState;
+  readonly rejected: boolean;
+  /** That a datum of an incomplete one was restarted. */
+  readonly restartedToo: boolean;
+}
+
+const jobCodec = recordCodec<StoredJob>({
   id: required(1, id),
   pipeline: required(2, nameText),
   pipelineVersion: required(3, count),
   branch: required(4, nameText),
-  state: required(5, oneOf<JobState>(['running', 'success', 'failure', 'killed', 'unrunnable'])),
+  state: required(5, oneOf<StoredState>(['running', 'success', 'failure', 'killed', 'unrunnable'])),
   started: required(6, count),
   finished: optional(7, count),
   reason: defaulting(8, textWithNames, ''),
@@ -221,6 +236,9 @@ const jobCodec = recordCodec<JobRecord>({
   restarted: defaulting(16, flag, false),
   hasCode: defaulting(17, flag, false),
   withEmptyFolders: optional(18, count),
+  rejected: defaulting(19, flag, false),
+  incomplete: optional(20, flag),
+  restartedToo: defaulting(21, flag, false),
 });
 
 const outsideLinks: Codec<OutsideLinks> = {
@@ -260,7 +278,7 @@ export const outcomeField: Codec<Outcome> = {
 
 const datumCodec = recordCodec<DatumRecord>({
   key: required(1, hash32),
-  files: defaulting<readonly DatumRow[]>(2, listOf(row, 65_536, 34), []),
+  files: defaulting<readonly DatumRow[]>(2, listOf(datumRow, 65_536, 34), []),
   outcome: required(3, outcomeField),
 });
 
@@ -276,8 +294,27 @@ export const encodePipeline = (record: PipelineRecord): Buffer => pipelineCodec.
 /** Throws `damaged` or `unsupported`, as the others here. */
 export const decodePipeline = (value: Buffer): PipelineRecord => pipelineCodec.decode(value, 'pipeline');
 
-export const encodeJob = (record: JobRecord): Buffer => jobCodec.encode(record);
-export const decodeJob = (value: Buffer): JobRecord => jobCodec.decode(value, 'job');
+export function encodeJob(record: JobRecord): Buffer {
+  const { state, incomplete = false, restarted } = record;
+  const rejected = state === 'rejected';
+  return jobCodec.encode({
+    ...record,
+    state: rejected ? 'failure' : state,
+    rejected,
+    incomplete: incomplete || undefined,
+    restarted: restarted || incomplete,
+    restartedToo: restarted && incomplete,
+  });
+}
+
+export function decodeJob(value: Buffer): JobRecord {
+  const { rejected, restartedToo, ...job } = jobCodec.decode(value, 'job');
+  return {
+    ...job,
+    state: rejected && job.state === 'failure' ? 'rejected' : job.state,
+    restarted: job.incomplete ? restartedToo : job.restarted,
+  };
+}
 
 /** The references of a job's entry, as its record says which are there. Throws `damaged`. */
 export function jobRefs({ id: job, hasDatums, hasCode }: JobRecord, refs: readonly Ref[]): JobRefs {
@@ -302,20 +339,3 @@ export const decodeDatum = (value: Buffer): DatumRecord => datumCodec.decode(val
 
 export const encodeLease = (record: LeaseRecord): Buffer => leaseCodec.encode(record);
 export const decodeLease = (value: Buffer): LeaseRecord => leaseCodec.decode(value, 'lease');
-
-const rowsCodec = listOf(row, 1_048_576, 34);
-
-/** The file `files` of a result's tree. */
-export function encodeRows(rows: readonly DatumRow[]): Buffer {
-  const writer = new Writer(4096);
-  rowsCodec.write(writer, rows);
-  return writer.finish();
-}
-
-/** Throws `damaged`. */
-export function decodeRows(bytes: Buffer): readonly DatumRow[] {
-  const reader = new Reader(bytes, "a datum's files");
-  const rows = rowsCodec.read(reader);
-  reader.done();
-  return rows;
-}

@@ -1,6 +1,7 @@
 /**
  * Jobs as they are kept in a project's refs, and the datums of each (FORMAT.md section 6).
  */
+import { decodeRows } from '../../model/records/rows.ts';
 import { PachError } from '../../base/errors.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { candidatesMax, severalBegin } from '../../model/ids.ts';
@@ -9,7 +10,6 @@ import { OrderedReader } from '../../model/ordered.ts';
 import {
   decodeDatum,
   decodeJob,
-  decodeRows,
   encodeJob,
   jobRefList,
   jobRefs,
@@ -23,7 +23,16 @@ import { type DirectoryContent, directoryOf, entrySize, fileContentOf, type Tree
 import type { Change } from '../../versions/change.ts';
 import { Directories } from '../../versions/directories.ts';
 import { readRange } from '../../versions/reading/read.ts';
-import { commitKey, jobKey, jobTimeKey, jobTimePrefix, lastPart, usedKey } from '../../versions/ref-keys.ts';
+import {
+  checkKey,
+  commitKey,
+  failedKey,
+  jobKey,
+  jobTimeKey,
+  jobTimePrefix,
+  lastPart,
+  usedKey,
+} from '../../versions/ref-keys.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { hasPipeline } from '../pipelines.ts';
 
@@ -182,9 +191,12 @@ export async function dropOldJobs(
     const job = await maybeJob(snapshot, id);
     change.delete(key);
     change.delete(jobKey(id));
-    // Of a job that failed only its id leads to its output.
-    if (job?.state === 'failure' && (await snapshot.maybeCommit(pipeline, job.id))) {
+    change.delete(checkKey(pipeline, id));
+    // Of a job that failed or was rejected only its id leads to its output.
+    const isAside = job?.state === 'failure' || job?.state === 'rejected';
+    if (isAside && (await snapshot.maybeCommit(pipeline, job.id))) {
       change.delete(commitKey(pipeline, id));
+      change.delete(failedKey(pipeline, id));
       for (const from of usedCommits(job)) change.delete(usedKey(from, { repo: pipeline, commit: id }));
     }
   }

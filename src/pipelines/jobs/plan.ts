@@ -3,9 +3,10 @@
  * other of the project, and which must run. Where only inputs differ from the last job, it costs
  * by what differs.
  */
+import { encodeRows } from '../../model/records/rows.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import type { MapItem } from '../../model/map.ts';
-import { encodeDatum, encodeRows, type JobId } from '../../model/records/pipelines.ts';
+import { encodeDatum, type JobId } from '../../model/records/pipelines.ts';
 import type { Hash } from '../../model/refs.ts';
 import { rootOf, type Commit, type Snapshot } from '../../versions/snapshot.ts';
 import { canonicalJson } from '../../model/canonical.ts';
@@ -102,7 +103,8 @@ async function* all({ snapshot, spec }: PlanOptions, versions: VersionOf): Async
 
 /** The versions of the base, when nothing but versions differs and none of its datums must run again. */
 async function sameShape({ snapshot, spec, recipe }: PlanOptions, { job }: BaseJob): Promise<VersionOf | undefined> {
-  if (!job.recipe.hash.equals(recipe.hash) || job.counts.recovered > 0 || job.restarted) return undefined;
+  if (!job.recipe.hash.equals(recipe.hash) || job.counts.recovered > 0 || job.restarted || job.incomplete)
+    return undefined;
   const { input } = await readSpec(snapshot.reader, job.spec);
   if (!canonicalJson(input).equals(canonicalJson(spec.input))) return undefined;
   const commits: (Commit | undefined)[] = [];

@@ -60,6 +60,8 @@ function shapeText(shape: Shape): string {
       return 'cores';
     case 'duration':
       return 'time';
+    case 'percent':
+      return 'share';
     case 'json':
       return 'text of JSON';
     case 'map':

@@ -16,6 +16,7 @@ import {
   mapped,
   needed,
   oneOf,
+  percent,
   refused,
   text,
   texts,
@@ -110,6 +111,36 @@ const devFields = {
     'Which ticks of cron inputs are made up for after a time without an engine: the last `one` (by default), `all` or `none`',
   ),
   hide: mapped(texts, 'Files and folders of this machine that the process executor hides too; `~` is your home'),
+  expect: mapped(
+    group({
+      notEmpty: mapped(flag, 'The output has at least one file'),
+      minFiles: mapped(whole(1), 'The output has at least so many files'),
+      maxShrink: mapped(
+        percent,
+        'The share of its files, and of its bytes, that the output may lose against the last success of its branch',
+      ),
+      check: mapped(
+        texts,
+        'Program and arguments, run as the pipeline’s command is, that sees the new output at /pfs/NAME, where NAME is that of the pipeline. Another exit code than 0 rejects the output',
+      ),
+      checkTimeout: mapped(
+        duration,
+        'The time limit of `check`; `datum_timeout` by default, or 1h where that is not set',
+      ),
+    }),
+    'What must hold of the output before the branch moves to it. If not, the job is `rejected`, and the branch stays',
+  ),
+  onDatumFailure: mapped(
+    oneOf('fail', 'skip'),
+    '`skip`: a job succeeds without the datums that failed, unless all did, and its commit is marked as incomplete; `fail` by default',
+  ),
+  retry: mapped(
+    group({
+      tries: mapped(whole(1, 100), 'How often a job is run before it stays failed; 3 by default'),
+      pause: mapped(duration, 'The pause before the second try, which doubles with each further one; 30s by default'),
+    }),
+    'An engine that stays up runs a job that failed again, with the same inputs',
+  ),
   deadline: mapped(
     duration,
     'How long after new input its results must be there: `90m`, `4h`. The hooks of an engine tell when they are late',

@@ -3,6 +3,7 @@
  */
 import type { PipelineSpec, Resources } from './spec.ts';
 import { buildCode, buildOf } from './code.ts';
+import { buildExpect } from './expect.ts';
 import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
 import { specFields } from './fields.ts';
 import { timezoneOf } from './cron.ts';
@@ -30,6 +31,7 @@ const nameLengthMax = 51;
 const outputBytesDefault = 100e9;
 const logBytesDefault = 16e6;
 const processesDefault = 1024;
+const retryPauseMs = 30_000;
 
 /** The spec that a parsed JSON or YAML document is. Throws `usage`, or `unsupported` for a field that is refused. */
 export function parseSpec(document: unknown, where: Where): PipelineSpec {
@@ -63,6 +65,11 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
       processesMax: dev?.limits?.processes ?? processesDefault,
     },
     network: dev?.network ?? 'default',
+    expect:
+      dev?.expect &&
+      buildExpect(dev.expect, ['dev', 'expect'], { name: values.pipeline.name, datumTimeoutMs: values.datumTimeout }),
+    onDatumFailure: dev?.onDatumFailure === 'skip' ? 'skip' : undefined,
+    retry: dev?.retry && { tries: dev.retry.tries ?? 3, pauseMs: dev.retry.pause ?? retryPauseMs },
     hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
     deadlineMs: dev?.deadline,
     timezone,

@@ -6,7 +6,7 @@ import { Fault, type Path } from './fault.ts';
 import { inputFields } from './input-fields.ts';
 import { nearest } from './nearest.ts';
 import { snakeCase, type Field, type Fields, type Shape } from './shape.ts';
-import { bytesOf, coresOf, durationMsOf } from '../../model/units.ts';
+import { bytesOf, coresOf, durationMsOf, percentOf } from '../../model/units.ts';
 import type { ValuesOf } from './values.ts';
 
 /** How deep inputs may be nested. */
@@ -103,6 +103,8 @@ function readShape(shape: Shape, value: unknown, path: Path): unknown {
       return readUnit(coresOf(value), value, path, 'a number of cores such as 1.5 or "500m"');
     case 'duration':
       return readUnit(durationMsOf(value), value, path, 'a time such as "500ms", "10m" or "1h30m"');
+    case 'percent':
+      return readUnit(percentOf(value), value, path, 'a share from "0%" to "100%", such as "20%"');
   }
 }
 

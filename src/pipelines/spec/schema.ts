@@ -9,6 +9,7 @@ type Schema = Readonly<Record<string, unknown>>;
 
 const sizePattern = '^\\d+(\\.\\d*)?([eE]\\d+|([kKMGTPE]i?)?B?)$';
 const coresPattern = '^\\d+(\\.\\d+)?m?$';
+const percentPattern = '^\\d{1,3}(\\.\\d+)?%$';
 const durationPattern = '^((\\d+(\\.\\d*)?|\\.\\d+)(ns|us|µs|μs|ms|s|m|h))+$';
 
 /** The schema of a file with one spec or a list of them. */
@@ -65,6 +66,8 @@ function schemaOf(shape: Shape): Schema {
       return { type: ['number', 'string'], pattern: coresPattern, minimum: 0 };
     case 'duration':
       return { type: 'string', pattern: durationPattern };
+    case 'percent':
+      return { type: 'string', pattern: percentPattern };
     case 'map':
       return { type: 'object', additionalProperties: { type: 'string' } };
     case 'list':

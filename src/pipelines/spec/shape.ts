@@ -14,6 +14,8 @@ export type Shape =
   | { readonly kind: 'cores' }
   /** A time such as `1h30m`; milliseconds when read. */
   | { readonly kind: 'duration' }
+  /** A share such as `20%`; 20 when read. */
+  | { readonly kind: 'percent' }
   /** JSON within a text. */
   | { readonly kind: 'json' }
   /** Names and their texts. */
@@ -38,6 +40,7 @@ export const flag = { kind: 'flag' } as const;
 export const bytes = { kind: 'bytes' } as const;
 export const cores = { kind: 'cores' } as const;
 export const duration = { kind: 'duration' } as const;
+export const percent = { kind: 'percent' } as const;
 export const json = { kind: 'json' } as const;
 export const map = { kind: 'map' } as const;
 export const inputs = { kind: 'inputs' } as const;

@@ -124,6 +124,29 @@ export interface DevLimits {
   readonly processesMax: number;
 }
 
+/** What must hold of a job's output before its branch moves to it. */
+export interface Expectations {
+  readonly notEmpty: boolean;
+  readonly filesMin?: number | undefined;
+  /** Of files, and of bytes, against the last success of the branch. */
+  readonly shrinkPercentMax?: number | undefined;
+  readonly check?: OutputCheck | undefined;
+}
+
+/** A command that looks at the output and ends with 0 if that is as it should be. */
+export interface OutputCheck {
+  readonly cmd: readonly string[];
+  readonly timeoutMs: number;
+}
+
+/** How jobs that failed are run again, by an engine that stays up. */
+export interface Retry {
+  /** The first one counts. */
+  readonly tries: number;
+  /** Before the second try; it doubles with each further one. */
+  readonly pauseMs: number;
+}
+
 export interface PipelineSpec {
   readonly name: string;
   readonly description: string;
@@ -145,6 +168,11 @@ export interface PipelineSpec {
   readonly network: 'default' | 'none';
   /** Places of this machine that the process executor hides: absolute, or in the home folder (`~/…`). */
   readonly hide: readonly string[];
+  readonly expect?: Expectations | undefined;
+  /** `skip`: a job succeeds without the datums that failed. Else a failure of one fails the job. */
+  readonly onDatumFailure?: 'skip' | undefined;
+  /** Undefined: jobs are not run again by themselves. */
+  readonly retry?: Retry | undefined;
   /** From new input to its results; later than that they are late. */
   readonly deadlineMs?: number | undefined;
   /** Of its cron expressions. */

@@ -15,7 +15,7 @@ export type ValueOf<S> = S extends { kind: 'text' }
     : string
   : S extends { kind: 'flag' }
     ? boolean
-    : S extends { kind: 'whole' | 'bytes' | 'cores' | 'duration' }
+    : S extends { kind: 'whole' | 'bytes' | 'cores' | 'duration' | 'percent' }
       ? number
       : S extends { kind: 'map' }
         ? Readonly<Record<string, string>>

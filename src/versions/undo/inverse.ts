@@ -18,7 +18,17 @@ import { NeededCommits } from './needed-commits.ts';
 import type { Target } from './target.ts';
 
 /** What engines have written since stays as it is. */
-const enginesKinds: ReadonlySet<string> = new Set(['job', 'jobs', 'result', 'used', 'hook', 'hooks', 'ticks']);
+const enginesKinds: ReadonlySet<string> = new Set([
+  'job',
+  'jobs',
+  'result',
+  'used',
+  'hook',
+  'hooks',
+  'ticks',
+  'failed',
+  'check',
+]);
 
 export class Inverse {
   private readonly change: Change;

@@ -5,6 +5,7 @@ import { changedPathsProblem } from '../../model/records/changed-paths.ts';
 import { mapFormat, type MapItem } from '../../model/map.ts';
 import { loadOrdered, type Decoded, type Summary, type Within } from '../../model/ordered-format.ts';
 import { pathKeyProblem } from '../../model/path-index.ts';
+import { decodeCheck, decodeFailed } from '../../model/records/beside.ts';
 import { decodeCommit, type CommitRecord } from '../../model/records/commit.ts';
 import { decodeDeclared } from '../../model/records/declared.ts';
 import type { Head } from '../../model/records/head.ts';
@@ -102,6 +103,8 @@ export class RefsCheck {
       else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
       else if (kind === 'jobs') await this.jobEntry(key, value, refs);
+      else if (kind === 'failed') await this.failed(key, value, refs);
+      else if (kind === 'check') await this.needs(key, refs, () => decodeCheck(value));
       else if (kind === 'declared') decodeDeclared(value);
       else if (kind === 'hooks') decodeHook(value);
       else if (kind === 'hook') decodeTold(value);
@@ -134,22 +137,29 @@ export class RefsCheck {
     const job = decodeJob(value);
     const { datums, ...others } = jobRefs(job, refs);
     await this.needs(key, jobRefList({ ...others, datums: undefined }), () => undefined);
-    if (datums) await this.datums(datums, job.id);
+    if (datums) await this.datums(datums, `job ${job.id}`);
   }
 
-  /** What other jobs have too is looked at once, as their results are. */
-  private async datums(ref: Ref, job: string, within?: Within<Summary>): Promise<void> {
+  /** The datums that a commit was made without. */
+  private async failed(key: Buffer, value: Buffer, [datums]: readonly Ref[]): Promise<void> {
+    decodeFailed(value);
+    const [, repo = '', id = ''] = key.toString().split('/');
+    if (datums) await this.datums(datums, `commit ${repo}@${id}`);
+  }
+
+  /** What others have too is looked at once, as their results are. */
+  private async datums(ref: Ref, of: string, within?: Within<Summary>): Promise<void> {
     if (!(await this.isNew(ref, this.datumNodes))) return;
-    const node = await this.node(ref, named(`the datums of job ${job}`), within);
+    const node = await this.node(ref, named(`the datums of ${of}`), within);
     if (!node) return;
     if (node.items) {
-      const key = Buffer.from(`job/${job}`);
+      const key = Buffer.from(of.replace(' ', '/'));
       for (const item of node.items) await this.needs(key, item.refs, () => decodeDatum(item.value));
       return;
     }
     let after = within?.after;
     for (const inner of node.nodes) {
-      await this.datums(inner.ref, job, { parentLevel: node.level, inner, after });
+      await this.datums(inner.ref, of, { parentLevel: node.level, inner, after });
       after = inner.key;
     }
   }

@@ -17,7 +17,7 @@ import type { Change } from '../change.ts';
 import { Directories, type Directory } from '../directories.ts';
 import type { Project } from '../project.ts';
 import { allProvenance } from '../provenance.ts';
-import { jobKey, jobsPrefix, resultsPrefix } from '../ref-keys.ts';
+import { besidePrefixes, jobKey, jobsPrefix, resultsPrefix } from '../ref-keys.ts';
 import { SameBytes, type SamePath } from './same-bytes.ts';
 import { rootOf, type Commit, type Snapshot } from '../snapshot.ts';
 import type { Upload } from '../upload.ts';
@@ -68,7 +68,9 @@ export async function purge(project: Project, request: PurgeRequest): Promise<Pu
 
 /** Takes away all results, and what jobs keep of their datums: paths too. */
 async function forgetResults(change: Change): Promise<void> {
-  for await (const { key } of change.snapshot.items(resultsPrefix)) change.delete(key);
+  for (const prefix of [resultsPrefix, ...besidePrefixes()]) {
+    for await (const { key } of change.snapshot.items(prefix)) change.delete(key);
+  }
   for await (const item of change.snapshot.items(jobKey(''))) {
     const job = decodeJob(item.value);
     if (!job.hasDatums) continue;
