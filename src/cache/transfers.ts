@@ -24,8 +24,11 @@ export interface Wanted extends FileChunk {
   readonly right: boolean;
 }
 
-/** What bytes are fetched for: a reader who waits, one who will come, or the disk only. */
-export type Purpose = 'read' | 'ahead' | 'keep';
+/**
+ * What bytes are fetched for: a reader who waits, one who will come, one who will come for parts of them
+ * at any time, or the disk only. The last two get no memory that is held until they were read.
+ */
+export type Purpose = 'read' | 'ahead' | 'around' | 'keep';
 
 /** One range of one pack. */
 export interface Transfer {
@@ -171,8 +174,8 @@ export class Transfers {
       transfer.file.bytes,
       from,
       rowsOf(transfer.chunks),
-      transfer.purpose !== 'ahead',
-      transfer.purpose !== 'keep',
+      transfer.purpose === 'read' || transfer.purpose === 'keep',
+      transfer.purpose === 'read' || transfer.purpose === 'ahead',
     );
     transfer.stop.addEventListener('abort', giveUp, { once: true });
     if (transfer.stop.aborted) giveUp();

@@ -192,8 +192,9 @@ export class ProjectView implements View {
       },
       readAhead: (ino, offset, length, waits) => {
         const ahead = readahead.next(ino, offset, length, size, waits);
+        const purpose = ahead?.isScattered ? 'around' : 'ahead';
         for (const range of ahead?.ranges ?? [])
-          void content.prefetch(range.offset, range.length).catch(() => undefined);
+          void content.prefetch(range.offset, range.length, purpose).catch(() => undefined);
         return ahead?.mark;
       },
       onGone: (gone) => content.onGone(gone),

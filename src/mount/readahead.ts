@@ -38,6 +38,8 @@ export interface Range {
 export interface Ahead {
   readonly ranges: readonly Range[];
   readonly mark: number | undefined;
+  /** The ranges lie around reads at random: their bytes will be read in parts, at any time. */
+  readonly isScattered?: boolean;
 }
 
 const mebibyte = 1024 * 1024;
@@ -102,7 +104,8 @@ export class Readahead {
     streams.push({ next: end, fetched: end, window, growsAt: end + window / 2, asked: -Infinity });
     if (streams.length > streamsMax) streams.shift();
     const ranges = waits ? jump(reads.jumps, { offset, length }, size, this.windowShare()) : [];
-    if (waits && ranges.length === 0) ranges.push(...around(reads.jumps, { offset, length }, size));
+    const scattered = waits && ranges.length === 0 ? around(reads.jumps, { offset, length }, size) : [];
+    if (scattered.length > 0) return { ranges: scattered, mark: undefined, isScattered: true };
     return ranges.length > 0 ? { ranges, mark: undefined } : undefined;
   }
 

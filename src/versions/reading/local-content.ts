@@ -115,8 +115,8 @@ export class LocalContent {
   }
 
   /** Fetches what will be read soon, with less urgency than what a reader waits for. */
-  async prefetch(offset: number, length: number): Promise<void> {
-    if (!this.refused && !this.closed) await this.fetch(offset, length, 'ahead');
+  async prefetch(offset: number, length: number, purpose: 'ahead' | 'around' = 'ahead'): Promise<void> {
+    if (!this.refused && !this.closed) await this.fetch(offset, length, purpose);
   }
 
   /** Resolves when all chunks of a range are on the disk. Rejects as `ensure` does, and with `no-space`. */
