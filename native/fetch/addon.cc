@@ -232,6 +232,8 @@ struct Event {
   bool ended;
   double landed, bytes;
   std::string failure;
+  /** Of a range that has come. */
+  Slab body;
 };
 
 /** Collects events from the threads, and delivers them in the thread of JavaScript. */
@@ -272,8 +274,9 @@ class Reporter : public std::enable_shared_from_this<Reporter> {
     Napi::HandleScope scope(env);
     for (const Event& event : events) {
       if (event.ended && --under_way_ == 0) function_.Unref(env);
+      const Napi::Value body = event.body ? ShareParts(env, {{event.body, 0, static_cast<size_t>(event.bytes)}})[0] : env.Undefined();
       handler.Call({Napi::Number::New(env, event.id), Napi::Boolean::New(env, event.ended), Napi::Number::New(env, event.landed),
-                    Napi::Number::New(env, event.bytes), Napi::String::New(env, event.failure)});
+                    Napi::Number::New(env, event.bytes), Napi::String::New(env, event.failure), body});
     }
   }
 
@@ -287,7 +290,7 @@ class Reporter : public std::enable_shared_from_this<Reporter> {
 class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch"), InstanceMethod<&JsFetcher::FetchWhole>("fetchWhole"), InstanceMethod<&JsFetcher::Limit>("limit")});
+    return DefineClass(env, "Fetcher", {InstanceMethod<&JsFetcher::Fetch>("fetch"), InstanceMethod<&JsFetcher::FetchWhole>("fetchWhole"), InstanceMethod<&JsFetcher::FetchRange>("fetchRange"), InstanceMethod<&JsFetcher::Limit>("limit")});
   }
 
   explicit JsFetcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFetcher>(info) {
@@ -313,15 +316,15 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     transfer.held = info[5].ToBoolean();
     const auto given_up = std::make_shared<std::atomic<bool>>(false);
     transfer.given_up = given_up;
-    transfer.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}}); };
+    transfer.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}, {}}); };
     transfer.moved = [reporter = reporter_, id](uint64_t bytes) {
-      reporter->Tell({id, false, -1, static_cast<double>(bytes), {}});
+      reporter->Tell({id, false, -1, static_cast<double>(bytes), {}, {}});
     };
     transfer.landed = [reporter = reporter_, id](size_t piece) {
-      reporter->Tell({id, false, static_cast<double>(piece), 0, {}});
+      reporter->Tell({id, false, static_cast<double>(piece), 0, {}, {}});
     };
     transfer.ended = [reporter = reporter_, id](size_t landed, uint64_t bytes, std::string failure) {
-      reporter->Tell({id, true, static_cast<double>(landed), static_cast<double>(bytes), std::move(failure)});
+      reporter->Tell({id, true, static_cast<double>(landed), static_cast<double>(bytes), std::move(failure), {}});
     };
     reporter_->Begin(env);
     fetcher_->Add(std::move(transfer));
@@ -338,13 +341,34 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     download.urgent = info[4].ToBoolean();
     const auto given_up = std::make_shared<std::atomic<bool>>(false);
     download.given_up = given_up;
-    download.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}}); };
-    download.moved = [reporter = reporter_, id](uint64_t bytes) { reporter->Tell({id, false, -1, static_cast<double>(bytes), {}}); };
+    download.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}, {}}); };
+    download.moved = [reporter = reporter_, id](uint64_t bytes) { reporter->Tell({id, false, -1, static_cast<double>(bytes), {}, {}}); };
     download.ended = [reporter = reporter_, id](uint64_t bytes, std::string failure) {
-      reporter->Tell({id, true, 0, static_cast<double>(bytes), std::move(failure)});
+      reporter->Tell({id, true, 0, static_cast<double>(bytes), std::move(failure), {}});
     };
     reporter_->Begin(env);
     fetcher_->Add(std::move(download));
+    return Napi::Function::New(env, [given_up](const Napi::CallbackInfo&) { *given_up = true; });
+  }
+
+  Napi::Value FetchRange(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    const double id = static_cast<double>(CountArgument(info[0], "id"));
+    Range range;
+    range.begin = CountArgument(info[1], "begin");
+    const size_t length = CountArgument(info[2], "length");
+    if (length == 0 || length > kSlabMax) throw Napi::TypeError::New(env, "no range of this length is fetched");
+    range.end = range.begin + length;
+    range.server = ServerOf(info[3].As<Napi::Object>());
+    range.into = AllocateSlab(length);
+    const auto given_up = std::make_shared<std::atomic<bool>>(false);
+    range.given_up = given_up;
+    range.ended = [reporter = reporter_, id, length, into = range.into](std::string failure) {
+      const bool came = failure.empty();
+      reporter->Tell({id, true, 0, came ? static_cast<double>(length) : 0, std::move(failure), came ? into : Slab()});
+    };
+    reporter_->Begin(env);
+    fetcher_->Add(std::move(range));
     return Napi::Function::New(env, [given_up](const Napi::CallbackInfo&) { *given_up = true; });
   }
 

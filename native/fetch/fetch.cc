@@ -24,6 +24,8 @@ constexpr size_t kRunReadBytes = 4 << 20;
 constexpr std::chrono::milliseconds kMovedEvery{200};
 /** Threads that write to the disk: while one prepares its next write, the others keep the disk busy. */
 constexpr unsigned kWriters = 3;
+/** Ranges of which somebody waits for each: at most so many at a time. */
+constexpr unsigned kRanges = 16;
 
 struct Descriptor {
   int fd;
@@ -163,10 +165,12 @@ void Write(UnderWay* under) {
 Fetcher::Fetcher(unsigned transfers, size_t rooms)
     : rooms_(std::make_shared<Rooms>(rooms)),
       receiving_(std::make_shared<Workers>(transfers)),
+      ranges_(std::make_shared<Workers>(kRanges)),
       writing_(std::make_shared<Workers>(kWriters)) {}
 
 Fetcher::~Fetcher() {
   receiving_->Close();
+  ranges_->Close();
   writing_->Close();
 }
 
@@ -184,4 +188,8 @@ void Fetcher::Add(Transfer transfer) {
 void Fetcher::Add(Download download) {
   const bool urgent = download.urgent;
   receiving_->Add([download = std::move(download)] { Carry(download); }, urgent);
+}
+
+void Fetcher::Add(Range range) {
+  ranges_->Add([range = std::move(range)] { Carry(range); }, true);
 }

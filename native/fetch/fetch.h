@@ -13,6 +13,7 @@
 #include "../common/cache_file.h"
 #include "../data/hash.h"
 #include "download.h"
+#include "range.h"
 #include "server.h"
 #include "workers.h"
 
@@ -61,10 +62,12 @@ class Fetcher {
 
   void Add(Transfer transfer);
   void Add(Download download);
+  /** These have threads of their own: they are short, and somebody waits for each. */
+  void Add(Range range);
   /** Changes how many may run at a time. */
   void Limit(unsigned transfers) { receiving_->Limit(transfers); }
 
  private:
   const std::shared_ptr<Rooms> rooms_;
-  const std::shared_ptr<Workers> receiving_, writing_;
+  const std::shared_ptr<Workers> receiving_, ranges_, writing_;
 };

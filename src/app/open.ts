@@ -12,6 +12,7 @@ import { FileCache } from '../cache/file-cache.ts';
 import { Filler } from '../cache/filler.ts';
 import { FirstReads, readBytesMax } from '../cache/first-reads.ts';
 import { Notes } from '../cache/notes.ts';
+import { Ranges } from '../cache/ranges.ts';
 import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
 import { WholeObjects } from '../cache/whole-objects.ts';
@@ -136,6 +137,7 @@ async function share(
     memoryBytesMax: bytes / 4,
     disk,
     whole,
+    ranges: disk && new Ranges(filler.transfers, filler.addresses),
     files: cache,
     firstReads,
     notes,

@@ -141,6 +141,18 @@ export interface Fetcher {
     },
     urgent: boolean,
   ): () => void;
+  /** Brings one range of an object, at most 8 MiB, at once. Its end says so with the bytes. */
+  fetchRange(
+    id: number,
+    begin: number,
+    length: number,
+    source: {
+      readonly url: string;
+      readonly proxy: string;
+      readonly certificates: string;
+      readonly timeoutSeconds: number;
+    },
+  ): () => void;
   /** From now on so many transfers at a time. */
   limit(transfers: number): void;
 }
@@ -149,9 +161,16 @@ export interface Fetcher {
  * Called when a transfer begins and now and then with the `bytes` that came so far (`count` is -1),
  * for each piece that can be read (`count` is its number), and once at the end, when the file holds what
  * arrived: `count` pieces, `bytes` bytes. `failure` says what went wrong, if anything: "refused" when the
- * server does not accept the address.
+ * server does not accept the address. `body`: the bytes of a range that came.
  */
-export type FetchHandler = (id: number, ended: boolean, count: number, bytes: number, failure: string) => void;
+export type FetchHandler = (
+  id: number,
+  ended: boolean,
+  count: number,
+  bytes: number,
+  failure: string,
+  body: Buffer | undefined,
+) => void;
 
 export interface NativeData {
   /** BLAKE3-256 of the parts one after another, on the calling thread: for small inputs. */

@@ -12,6 +12,7 @@ import type { DiskCache, ExtentRange } from './disk.ts';
 import type { FileCache } from './file-cache.ts';
 import type { FirstReads } from './first-reads.ts';
 import type { Notes } from './notes.ts';
+import type { Ranges } from './ranges.ts';
 import type { WholeObjects } from './whole-objects.ts';
 
 interface Extent extends ExtentRange {
@@ -32,6 +33,8 @@ export interface ExtentOptions {
   readonly disk?: DiskCache | undefined;
   /** Brings whole objects to the disk; undefined where they are not brought. */
   readonly whole?: WholeObjects | undefined;
+  /** Brings ranges of objects around which nothing is fetched; undefined where the store reads all. */
+  readonly ranges?: Ranges | undefined;
   /** Large files, which are forgotten together with the packs that they came from. */
   readonly files?: FileCache | undefined;
   /** They name paths, which may have been purged with a new epoch. */
@@ -251,9 +254,12 @@ export class ExtentCache {
   }
 
   private async fetch(key: string, object: CachedObject, range: ExtentRange, deadline?: Deadline): Promise<Buffer> {
-    const bytes = this.store
-      .read(key, range.offset, range.length, deadline)
-      .then((read) => Buffer.from(read.buffer, read.byteOffset, read.byteLength));
+    const fromStore = async (): Promise<Buffer> => {
+      const read = await this.store.read(key, range.offset, range.length, deadline);
+      return Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+    };
+    const { ranges } = this.options;
+    const bytes = ranges && object.isScattered ? ranges.read(key, range, fromStore) : fromStore();
     const extent: Extent = { ...range, bytes, onDisk: false };
     object.extents.push(extent);
     this.keep(key, extent);

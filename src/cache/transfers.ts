@@ -3,7 +3,7 @@
  * One that stands still for far longer than others take is requested a second time.
  */
 import type { Deadline } from '../base/deadline.ts';
-import { nativeFetch, type Fetcher } from '../base/native.ts';
+import { nativeFetch, type Fetcher, type FetchHandler } from '../base/native.ts';
 import { Pace } from '../base/pace.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectSource } from '../store/store.ts';
@@ -91,7 +91,7 @@ interface Downloading {
 }
 
 /** What the native threads say when the server does not accept an address. */
-const refused = 'refused';
+export const refused = 'refused';
 const pieceBytes = 64;
 const watchMs = 250;
 /**
@@ -112,6 +112,7 @@ export class Transfers {
   private readonly wrote: (bytes: number) => void;
   private readonly sent = new Map<number, Sent>();
   private readonly downloads = new Map<number, Downloading>();
+  private readonly ranges = new Map<number, (came: Buffer | string) => void>();
   private readonly pace = new Pace();
   private readonly inFlight = new InFlight();
   private fetcher: Fetcher | undefined;
@@ -155,6 +156,21 @@ export class Transfers {
     this.counters.requests += 1;
     const from = { ...source, timeoutSeconds: this.timeoutSeconds };
     return this.threads().fetchWhole(id, download.fd, download.from, from, false);
+  }
+
+  /**
+   * Hands one range of an object to the threads, which are to hear something of it every so many seconds.
+   * Resolves to its bytes, or to what went wrong; never rejects.
+   */
+  range(
+    { offset, length }: { readonly offset: number; readonly length: number },
+    source: DirectSource & { readonly url: string },
+    timeoutSeconds: number,
+  ): Promise<Buffer | string> {
+    const id = this.next++;
+    this.counters.requests += 1;
+    this.threads().fetchRange(id, offset, length, { ...source, timeoutSeconds });
+    return new Promise((resolve) => this.ranges.set(id, resolve));
   }
 
   private threads(): Fetcher {
@@ -203,7 +219,14 @@ export class Transfers {
     }
   }
 
-  private tell(id: number, ended: boolean, count: number, bytes: number, failure: string): void {
+  private tell(...[id, ended, count, bytes, failure, body]: Parameters<FetchHandler>): void {
+    const range = this.ranges.get(id);
+    if (range) {
+      this.ranges.delete(id);
+      this.counters.bytes += bytes;
+      if (!body) this.counters.failures += 1;
+      return range(body ?? failure);
+    }
     const downloading = this.downloads.get(id);
     if (downloading) return this.tellOf(id, downloading, ended, bytes, failure);
     const transfer = this.sent.get(id);

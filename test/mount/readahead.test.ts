@@ -12,6 +12,8 @@ const chunk = mebibyte;
 class Reader {
   readonly here = new Set<number>();
   waits = 0;
+  /** How often what was fetched beside a read lay around it. */
+  around = 0;
   private readonly readahead: Readahead;
   private readonly file: number;
 
@@ -26,6 +28,7 @@ class Reader {
     this.bring(offset, length);
     const ahead = this.readahead.next(this.file, offset, length, size, waits);
     const ranges = ahead?.ranges ?? [];
+    if (ahead?.isScattered) this.around += 1;
     for (const range of ranges) {
       assert(range.offset >= 0 && range.offset + range.length <= size + length);
       this.bring(range.offset, range.length);
@@ -42,6 +45,7 @@ test('who reads on waits a few times, and then is always ahead of nothing', () =
   const reader = new Reader(new Readahead(64 * mebibyte));
   for (let at = 0; at < 512; at += 1) reader.read(at * mebibyte, mebibyte);
   expect(reader.waits).toBeLessThan(8);
+  expect(reader.around).toBe(0);
   expect(reader.here.size).toBeLessThanOrEqual(512 + 64);
 });
 
@@ -197,4 +201,5 @@ test('who has waited for a sixteenth of a file at random gets what lies around h
   }
   // A request for each eighth mebibyte, at most, beside those.
   expect(reader.waits).toBeLessThanOrEqual(256 + 128);
+  expect(reader.around).toBeGreaterThan(64);
 });
