@@ -3,7 +3,7 @@
  */
 import { withSample } from '../pipelines/datums/sample.ts';
 import { datumsOf, jobsOn, type Job } from '../pipelines/jobs/jobs.ts';
-import { pfsInputs } from '../pipelines/spec/input.ts';
+import { branchRead, pfsInputs } from '../pipelines/spec/input.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { DevEvent, Selection } from './dev-events.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -21,7 +21,7 @@ export function withSelection(specs: readonly PipelineSpec[], selection: Selecti
       return datums ? withSample(spec, { kind: 'datums', datums }) : spec;
     }
     const isOutside = pfsInputs(spec.input).some(
-      ({ repo, branch }) => !specs.some((made) => made.name === repo && made.outputBranch === branch),
+      (input) => !specs.some((made) => made.name === input.repo && made.outputBranch === branchRead(input, true)),
     );
     return isOutside ? withSample(spec, selection) : spec;
   });

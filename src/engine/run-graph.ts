@@ -8,7 +8,7 @@ import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
-import { pfsInputs } from '../pipelines/spec/input.ts';
+import { branchRead, pfsInputs } from '../pipelines/spec/input.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
@@ -57,7 +57,10 @@ export async function graphFor(
   const all = await listPipelines(snapshot, branch);
   const unknown = names.find((each) => !all.some(({ name }) => name === each));
   if (unknown !== undefined) throw await missing(snapshot, unknown, { verb: 'run' });
-  const { order, upstream } = graphOf(all.map(({ spec }) => spec));
+  const { order, upstream } = graphOf(
+    all.map(({ spec }) => spec),
+    { isOwn: branch !== undefined },
+  );
   const wanted = new Set<string>();
   const waiting = [...names];
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
@@ -128,8 +131,9 @@ export async function inputsOf(
   const inputs: JobInputs[number][] = [];
   for (const input of pfsInputs(spec.input)) {
     const { repo } = input;
-    const made = graph.find(({ name, spec: other }) => name === repo && other.outputBranch === input.branch);
-    const from = (made && branch) ?? input.branch;
+    const read = branchRead(input, branch !== undefined);
+    const made = graph.find(({ name, spec: other }) => name === repo && other.outputBranch === read);
+    const from = (made && branch) ?? read;
     const pin = pinned.get(repo);
     await snapshot.repo(repo);
     const head = pin ? undefined : (await snapshot.maybeBranch(repo, from))?.head;
@@ -147,9 +151,9 @@ async function makeBranch(
 ): Promise<void> {
   const before = await (await project.snapshot()).maybeBranch(name, branch);
   if (before && before.provenance.length > 0) return;
-  if (before?.head) {
-    const what = `branch ${name}@${branch}`;
-    throw new PachError('conflict', { what, why: 'it has commits that no pipeline made', next: 'use another branch' });
+  if (before?.head || before?.trigger) {
+    const why = before.trigger ? 'a trigger moves it' : 'it has commits that no pipeline made';
+    throw new PachError('conflict', { what: `branch ${name}@${branch}`, why, next: 'use another branch' });
   }
   const provenance = inputs.map(({ repo, branch: from }) => ({ repo, branch: from }));
   await project.update(byEngine(`create branch ${name}@${branch}`), async (change) => {

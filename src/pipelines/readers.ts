@@ -3,8 +3,9 @@
  */
 import { PachError } from '../base/errors.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import { namesTriggeredBy } from '../versions/triggers.ts';
 import { everyPipeline, type Pipeline } from './pipelines.ts';
-import { pfsInputs } from './spec/input.ts';
+import { branchRead, pfsInputs } from './spec/input.ts';
 
 /** Data to be deleted: a repo, or one branch of it. */
 export interface Deletion {
@@ -25,11 +26,12 @@ export async function readersOf(
     if (name === repo || readers.has(name)) continue;
     const reads = pfsInputs(spec.input).some((input) => {
       if (input.repo !== repo) return false;
+      const read = branchRead(input, own !== undefined);
       // Beside production, the outputs of other pipelines are read from the same branch.
       const made = all.some((other) => {
-        return other.pipeline.name === repo && other.pipeline.spec.outputBranch === input.branch;
+        return other.pipeline.name === repo && other.pipeline.spec.outputBranch === read;
       });
-      return branch === undefined || branch === (made && own !== undefined ? own : input.branch);
+      return branch === undefined || branch === (made && own !== undefined ? own : read);
     });
     if (reads) readers.add(own === undefined ? name : `${name} on branch ${own}`);
   }
@@ -52,6 +54,16 @@ export async function checkDeletion(snapshot: Snapshot, deletion: Deletion, forc
       why: `${readers.join(', ')} ${readers.length === 1 ? 'reads' : 'read'} it`,
       next,
     });
+  const [triggered] = branch === undefined ? [] : await namesTriggeredBy(snapshot, repo, branch);
+  if (triggered !== undefined) {
+    const why = `its commits move branch ${triggered} by a trigger`;
+    throw new PachError('conflict', {
+      what,
+      why,
+      next,
+      or: `pach update branch ${repo}@${triggered} --remove-trigger`,
+    });
+  }
   for await (const { pipeline, branch: own } of everyPipeline(snapshot)) {
     if (pipeline.name !== repo || own !== undefined || pipeline.spec.outputBranch !== branch) continue;
     const why = `it is the output of pipeline ${repo}, and the next run would make it again`;

@@ -36,12 +36,43 @@ export interface BranchInfo {
   /** Null while the branch has no commits. */
   readonly head: string | null;
   readonly provenance: Branch['provenance'];
+  /** Absent for a branch without one. */
+  readonly trigger?: TriggerInfo;
 }
 
-export const branchJson = '{repo, branch, head, provenance}';
+/** When a branch takes the head of another one; conditions that there are not are null. */
+export interface TriggerInfo {
+  readonly branch: string;
+  readonly all: boolean;
+  /** Bytes. */
+  readonly size: number | null;
+  readonly commits: number | null;
+  readonly cronSpec: string | null;
+  readonly rateLimitSpec: string | null;
+  readonly timezone: string;
+  /** The pipeline for whose input the branch was made. */
+  readonly pipeline: string | null;
+}
 
-export function branchInfo({ repo, name, head, provenance }: Branch): BranchInfo {
-  return { repo, branch: name, head: head?.id ?? null, provenance };
+export const branchJson =
+  '{repo, branch, head, provenance, trigger?: {branch, all, size, commits, cronSpec, rateLimitSpec, timezone, pipeline}}; trigger: when it takes the head of another branch, where it does';
+
+export function branchInfo({ repo, name, head, provenance, trigger }: Branch): BranchInfo {
+  return { repo, branch: name, head: head?.id ?? null, provenance, ...(trigger && { trigger: triggerInfo(trigger) }) };
+}
+
+function triggerInfo(trigger: NonNullable<Branch['trigger']>): TriggerInfo {
+  const { branch, all, bytes, commits, cron, rateLimit, timezone, pipeline } = trigger;
+  return {
+    branch,
+    all,
+    size: bytes ?? null,
+    commits: commits ?? null,
+    cronSpec: cron ?? null,
+    rateLimitSpec: rateLimit ?? null,
+    timezone: timezone ?? 'UTC',
+    pipeline: pipeline ?? null,
+  };
 }
 
 /** The branches of a repo, in the order of their names. Throws `not-found`. */

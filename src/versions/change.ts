@@ -13,6 +13,7 @@ import { changedPaths } from './changed-paths.ts';
 import type { Directory } from './directories.ts';
 import { branchKey, commitKey, repoKey, timeKey, usedKey } from './ref-keys.ts';
 import { branchOf, rootOf, type Branch, type BranchHead, type Commit, type Repo, type Snapshot } from './snapshot.ts';
+import { moveTriggered } from './triggers.ts';
 import type { Upload } from './upload.ts';
 
 export interface NewCommit {
@@ -116,7 +117,9 @@ export class Change {
     const { id, ref, tree } = made;
     const index = await this.extendIndex(branch.head, made.finished, id, ref);
     const changed = await this.extendChanged(branch.head?.changed, parent, { made, tree: commit.tree });
-    this.setBranch({ ...branch, head: { id, commit: ref, tree, index, changed } });
+    const next = { ...branch, head: { id, commit: ref, tree, index, changed } };
+    this.setBranch(next);
+    await moveTriggered(this, next);
     return made;
   }
 
@@ -169,8 +172,15 @@ export class Change {
     return (await applyEdits(this.io(), mapFormat, index, edits)).ref;
   }
 
+  /** A head that another one has at one of its commits. What is entered of later commits does no harm: an entry names its commit. */
+  async headUpTo(head: BranchHead, commit: Commit): Promise<BranchHead> {
+    if (commit.id === head.id) return head;
+    const { id, ref, tree, finished } = commit;
+    return { id, commit: ref, tree, index: await this.indexUpTo(head, finished), changed: head.changed };
+  }
+
   /** The part of a branch's commit index up to a time: for a branch that begins there. */
-  async indexUpTo(head: BranchHead, time: number): Promise<Ref> {
+  private async indexUpTo(head: BranchHead, time: number): Promise<Ref> {
     const edits: { key: Buffer; item: undefined }[] = [];
     for await (const commit of this.snapshot.history(head)) {
       if (commit.finished <= time) break;

@@ -11,6 +11,7 @@ import type { Project } from './project.ts';
 import { declare, type Declares } from './provenance.ts';
 import { collectedOr } from './renew.ts';
 import { rootOf, type Branch, type Commit, type Snapshot } from './snapshot.ts';
+import { refuseTriggered } from './triggers.ts';
 import type { Upload } from './upload.ts';
 
 export interface BranchName {
@@ -160,8 +161,14 @@ async function branchFor(
 ): Promise<Branch | undefined> {
   if (kind === 'output') return change.maybeBranch(repo, name);
   const [branch, { ticksOf }] = await Promise.all([change.maybeBranch(repo, name), change.snapshot.repo(repo)]);
-  mayChange(branch ?? { repo, name, provenance: [] }, ticksOf);
+  mayCommit(branch ?? { repo, name, provenance: [] }, ticksOf);
   return branch;
+}
+
+/** Throws `conflict` for a branch to which only an engine commits, and for one that its trigger moves. */
+export function mayCommit(branch: Omit<Branch, 'head'>, ticksOf: string | undefined): void {
+  mayChange(branch, ticksOf);
+  refuseTriggered(branch);
 }
 
 /** Only its pipeline writes to a branch that follows others, and only ticks come to a repo of ticks. */

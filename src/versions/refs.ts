@@ -7,13 +7,14 @@ import { checkBranchName, checkName, formatAddress, type Address } from '../mode
 import { shortId } from '../model/ids.ts';
 import { decodeOutcome } from '../model/records/pipelines.ts';
 import type { Change } from './change.ts';
-import { mayChange } from './edit.ts';
+import { mayChange, type BranchName } from './edit.ts';
 import type { Project } from './project.ts';
 import { forgetProvenance } from './provenance.ts';
 import type { Deed } from './publish.ts';
 import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey, resultsPrefix } from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { Branch, BranchHead, Snapshot } from './snapshot.ts';
+import { checkTrigger, moveTriggered, refuseOfInput, setTrigger, type TriggerRequest } from './triggers.ts';
 
 /** Throws `conflict` when the repo exists. */
 export async function createRepo(project: Project, name: string, description: string): Promise<void> {
@@ -104,26 +105,44 @@ export async function updateRepo(project: Project, name: string, description: st
 
 /**
  * Makes a branch, or moves it when it exists and `mayMove` says so: to the version `head` leads to (its
- * own repo), or without commits.
+ * own repo), or without commits. `trigger`: it takes heads of another branch from now on.
  */
 export async function createBranch(
   project: Project,
   repo: string,
   name: string,
   head: Address | undefined,
-  { mayMove = true }: { readonly mayMove?: boolean } = {},
+  { mayMove = true, trigger }: { readonly mayMove?: boolean; readonly trigger?: TriggerRequest | undefined } = {},
 ): Promise<void> {
   checkBranchName(name);
   await project.update(`create branch ${repo}@${name}`, async (change) => {
     await change.snapshot.repo(repo);
     const before = await change.snapshot.maybeBranch(repo, name);
     if (before && !head) {
-      throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it already exists' });
+      const next = trigger && 'use pach update branch to give it a trigger';
+      throw new PachError('conflict', { what: `branch ${repo}@${name}`, why: 'it already exists', next });
     }
     const next = head && (await headAt(change, head));
-    if (before && next?.id === before.head?.id) return;
+    if (before && next?.id === before.head?.id && !trigger) return;
     if (before && !mayMove) throw wouldMove(before, head as Address);
-    change.setBranch({ provenance: [], ...before, repo, name, head: next });
+    const branch = { provenance: [], ...before, repo, name, head: next };
+    // From this move on the times of a trigger count.
+    await setTrigger(change, branch, trigger ?? before?.trigger);
+    await moveTriggered(change, branch);
+  });
+}
+
+/** Gives a branch another trigger, or none. Throws `conflict` for one that it can't have. */
+export async function updateTrigger(
+  project: Project,
+  { repo, branch }: BranchName,
+  trigger: TriggerRequest | undefined,
+): Promise<void> {
+  await project.update(`update branch ${repo}@${branch}`, async (change) => {
+    const before = await change.snapshot.branch(repo, branch);
+    if (!trigger && !before.trigger) return;
+    refuseOfInput(before);
+    await setTrigger(change, before, trigger);
   });
 }
 
@@ -152,8 +171,18 @@ export async function renameBranch(
     if (await snapshot.maybeBranch(repo, to)) {
       throw new PachError('conflict', { what: `branch ${repo}@${to}`, why: 'it already exists' });
     }
+    refuseOfInput(branch);
     change.delete(branchKey(repo, from));
-    change.setBranch({ ...branch, name: to });
+    const renamed = { ...branch, name: to };
+    change.setBranch(renamed);
+    for await (const other of snapshot.branches(repo)) {
+      const { trigger } = other;
+      if (trigger?.branch !== from) continue;
+      refuseOfInput(other);
+      change.setBranch({ ...other, trigger: { ...trigger, branch: to } });
+    }
+    // Others may wait for a branch of the new name.
+    if (branch.trigger) await checkTrigger(change, renamed, branch.trigger);
   });
 }
 
@@ -176,14 +205,12 @@ export async function deleteBranch(
 async function headAt(change: Change, address: Address): Promise<BranchHead | undefined> {
   const { branch, commit } = await resolveVersion(change.snapshot, address);
   if (!commit) return undefined;
-  const head = { id: commit.id, commit: commit.ref, tree: commit.tree };
   if (branch?.head && (await onBranch(change.snapshot, branch.head, commit))) {
-    // What is entered of later commits does no harm: an entry names its commit.
-    return { ...head, index: await change.indexUpTo(branch.head, commit.finished), changed: branch.head.changed };
+    return change.headUpTo(branch.head, commit);
   }
   const line = [];
   for await (const ancestor of change.snapshot.ancestors(commit)) line.unshift(ancestor);
-  return { ...head, index: await change.indexOf(line) };
+  return { id: commit.id, commit: commit.ref, tree: commit.tree, index: await change.indexOf(line) };
 }
 
 async function onBranch(

@@ -8,7 +8,7 @@ import type { BlobReader } from '../cache/blobs.ts';
 import { decodeCommit, type CommitId, type CommitRecord } from '../model/records/commit.ts';
 import type { Head } from '../model/records/head.ts';
 import type { KeepsUnknown } from '../model/records/record.ts';
-import { decodeBranch, decodeRepo } from '../model/records/refs.ts';
+import { decodeBranch, decodeRepo, type TriggerRecord } from '../model/records/refs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { OrderedReader } from '../model/ordered.ts';
 import type { Ref } from '../model/refs.ts';
@@ -32,6 +32,8 @@ export interface Branch extends KeepsUnknown {
   readonly repo: string;
   readonly name: string;
   readonly provenance: readonly { readonly repo: string; readonly branch: string }[];
+  /** When it takes the head of another branch by itself. */
+  readonly trigger?: TriggerRecord | undefined;
   /** Absent while the branch has no commits. */
   readonly head?: BranchHead | undefined;
 }
@@ -190,6 +192,25 @@ export class Snapshot {
   /** How many commits a branch has. */
   count(head: BranchHead): Promise<number> {
     return this.map(head.index).count();
+  }
+
+  /** How many commits of a branch up to a time another branch does not have. Two lines share a beginning, which may be empty. */
+  async countBeyond(head: BranchHead, time: number, other: BranchHead | undefined): Promise<number> {
+    const [own, its] = [this.map(head.index), other && this.map(other.index)];
+    const [count, most] = await Promise.all([own.rank(timeKey(time + 1)), its ? its.count() : 0]);
+    const isShared = async (n: number): Promise<boolean> => {
+      const [a, b] = await Promise.all([own.at(n - 1), its?.at(n - 1)]);
+      return a !== undefined && b !== undefined && a.value.equals(b.value);
+    };
+    let [low, high] = [0, Math.min(count, most)];
+    // Most often the other one is at one of the commits before.
+    if (high === 0 || (await isShared(high))) return count - high;
+    while (low < high - 1) {
+      const middle = (low + high) >> 1;
+      if (await isShared(middle)) low = middle;
+      else high = middle;
+    }
+    return count - low;
   }
 
   /** The branch's newest commit at or before a time, or undefined. */

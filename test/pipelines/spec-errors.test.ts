@@ -61,7 +61,6 @@ const refusedFields = {
   'input.cron.commit': [cron({ commit: 'abc' }), 'input cannot come from a commit; use a branch with head pointing to'],
   'input.pfs.commit': [input({ commit: 'abc' }), 'input cannot come from a commit; use a branch with head pointing to'],
   'input.pfs.s3': [input({ s3: true }), 'it needs the S3 gateway'],
-  'input.pfs.trigger': [input({ trigger: { size: '1GB' } }), 'it needs an engine that stays up'],
   'input.pfs.propagationSpec': [input({ propagationSpec: { never: true } }), 'it says which commits start jobs'],
 } as Readonly<Record<string, readonly [object, string]>>;
 
@@ -92,6 +91,24 @@ test('a join needs no keys', () => {
     kind: 'join',
     inputs: [{ name: 'images' }, { kind: 'union' }],
   });
+});
+
+test.each([
+  [{}, 'input.pfs.trigger: it has no condition, so the pipeline would never run | commits: 1 for each commit'],
+  [{ size: '', commits: 0, cron_spec: '' }, 'input.pfs.trigger: it has no condition'],
+  [{ size: 'large' }, 'input.pfs.trigger.size: it must be a size such as 256MB or 1Gi, not "large"'],
+  [{ commits: -1 }, 'input.pfs.trigger.commits: it must be 0 or more, not -1'],
+  [{ cron_spec: '0 0 31 2 *' }, 'input.pfs.trigger.cron_spec: it never happens'],
+  [{ rate_limit_spec: 'often' }, 'input.pfs.trigger.rate_limit_spec: it has 1 field, and must have five'],
+  [{ commits: 1, branch: 'a/b' }, 'input.pfs.trigger.branch: name (a/b) invalid'],
+])('a trigger %j is refused', (trigger, why) => {
+  expect(said(input({ trigger }))).toContain(`edges.json: ${why}`);
+});
+
+test('a trigger of the branch that the input reads is a loop', () => {
+  expect(said(input({ branch: 'raw', trigger: { branch: 'raw', commits: 1 } }))).toContain(
+    'edges.json: input.pfs.trigger.branch: triggers cannot form a loop',
+  );
 });
 
 test('unknown fields are errors with the nearest name', () => {

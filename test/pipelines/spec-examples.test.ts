@@ -122,7 +122,28 @@ const gpus = [
   }),
 ];
 
+const triggers = [
+  example('by_size', pfs('images', '/*', { trigger: { size: '1MB' } })),
+  example('by_commits', pfs('images', '/*', { branch: 'staged', trigger: { branch: 'master', commits: 10 } })),
+  example('by_time', {
+    cross: [
+      pfs('images', '/', { trigger: { branch: 'staging', cronSpec: '@daily' } }),
+      pfs('images', '/', { name: 'again', trigger: { rate_limit_spec: '*/15 * * * *', size: '1G', all: true } }),
+      pfs('labels', '/', { trigger: { commits: '1', size: '' } }),
+    ],
+  }),
+];
+
 test.each([
+  [
+    'triggers',
+    triggers,
+    {
+      by_size: ['images /* by_size-trigger-1'],
+      by_commits: ['images /* staged'],
+      by_time: ['images / by_time-trigger-1', 'images / again by_time-trigger-2', 'labels / by_time-trigger-1'],
+    },
+  ],
   ['opencv', opencv, { edges: ['images /*'], montage: ['images /', 'edges /'] }],
   ['word count', wordCount, { scraper: ['urls /*'], map: ['scraper /*/*'], reduce: ['map /'] }],
   [

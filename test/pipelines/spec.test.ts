@@ -133,6 +133,24 @@ const cases: Readonly<Record<string, Case>> = {
     readsSeveral('join', { joinOn: '$1', outerJoin: true }),
   ],
   'input.pfs.groupBy': [several('group', { groupBy: '${1}' }), readsSeveral('group', { groupBy: '${1}' })],
+  ...Object.fromEntries(
+    (
+      [
+        ['branch', 'raw', { branch: 'raw', commits: 1 }],
+        ['all', true, { all: true, commits: 1 }],
+        ['cronSpec', '@daily', { cron: '@daily', commits: 1, timezone: 'UTC' }],
+        ['rateLimitSpec', '@every 10m', { rateLimit: '@every 10m', commits: 1, timezone: 'UTC' }],
+        ['size', '1GB', { bytes: 1_000_000_000, commits: 1 }],
+        ['commits', '10', { commits: 10 }],
+      ] as const
+    ).map(([name, value, conditions]) => [
+      `input.pfs.trigger.${name}`,
+      [
+        input({ trigger: { commits: 1, [name]: value } }),
+        reads({ branch: 'edges-trigger-1', trigger: { branch: 'master', all: false, ...conditions } }),
+      ] as const,
+    ]),
+  ),
   'input.pfs.lazy': [input({ lazy: true }), reads({ lazy: true })],
   'input.pfs.emptyFiles': [input({ empty_files: true }), reads({ emptyFiles: true })],
   'input.pfs.reference': [input({ reference: true }), reads({ reference: true })],

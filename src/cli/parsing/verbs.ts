@@ -6,7 +6,14 @@ import { bisectVerb } from '../verbs/bisect.ts';
 import { cacheClearVerb, cacheStatsVerb, cacheVerifyVerb, cacheWarmVerb } from '../verbs/cache.ts';
 import { listCronVerb, runCronVerb } from '../verbs/cron.ts';
 import { copyFileVerb } from '../verbs/copy-file.ts';
-import { createBranchVerb, deleteBranchVerb, listBranchVerb, renameBranchVerb } from '../verbs/branches.ts';
+import {
+  createBranchVerb,
+  deleteBranchVerb,
+  inspectBranchVerb,
+  listBranchVerb,
+  renameBranchVerb,
+  updateBranchVerb,
+} from '../verbs/branches.ts';
 import {
   configGetVerb,
   configListVerb,
@@ -100,6 +107,8 @@ export const verbGroups: readonly VerbGroup[] = [
       updateCommitVerb,
       createBranchVerb,
       listBranchVerb,
+      inspectBranchVerb,
+      updateBranchVerb,
       renameBranchVerb,
       deleteBranchVerb,
       opLogVerb,

@@ -33,6 +33,7 @@ import { pfsInputs } from '../spec/input.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
 import { ticksSince, resumedTicks } from '../ticks.ts';
 import { dropTicks, makeTicksRepos } from './ticks-repos.ts';
+import { setInputTriggers } from './input-triggers.ts';
 import { codeBytes, newestVersion } from './versions.ts';
 
 export interface SetOptions {
@@ -163,6 +164,7 @@ export async function deletePipeline(project: Project, name: string, options: De
       }
       change.delete(key);
     }
+    await setInputTriggers(change, (await maybePipeline(snapshot, name))?.spec, undefined);
     change.delete(pipelineKey(name));
     for await (const { key } of snapshot.items(toldKey(name))) change.delete(key);
     for await (const { key } of snapshot.items(jobTimePrefix(name))) {
@@ -271,14 +273,15 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   if (!repo) change.setRepo({ name, created: now, description: spec.description });
   if (own !== undefined) return pipeline; // its branch is made when it runs
   const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);
-  if (branch?.head && branch.provenance.length === 0) {
+  if ((branch?.head || branch?.trigger) && branch.provenance.length === 0) {
     throw new PachError('conflict', {
       what: `branch ${name}@${spec.outputBranch}`,
-      why: 'it has commits that no pipeline made',
+      why: branch.trigger ? 'a trigger moves it' : 'it has commits that no pipeline made',
       next: 'choose another output_branch for the pipeline',
     });
   }
   change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });
+  await setInputTriggers(change, before?.spec, spec);
   return pipeline;
 }
 

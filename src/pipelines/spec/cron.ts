@@ -90,7 +90,7 @@ function startOf(text: string, path: Path): number {
 }
 
 /** An expression that is wrong is a fault of its field. */
-function faultOf(path: Path, read: () => unknown): void {
+export function faultOf(path: Path, read: () => unknown): void {
   try {
     read();
   } catch (error) {

@@ -3,7 +3,7 @@
  */
 import { PachError } from '../../base/errors.ts';
 import type { PipelineSpec } from './spec.ts';
-import { pfsInputs } from './input.ts';
+import { branchRead, pfsInputs } from './input.ts';
 
 export interface Graph {
   /** What a pipeline reads comes before it; otherwise as given. */
@@ -12,23 +12,30 @@ export interface Graph {
   readonly upstream: ReadonlyMap<string, readonly string[]>;
 }
 
-/** The graph of some pipelines. Throws `usage` for two of one name, and for pipelines that read their own results. */
-export function graphOf(specs: readonly PipelineSpec[]): Graph {
+/**
+ * The graph of some pipelines, where their outputs go to branches of their own, or not. Throws `usage` for
+ * two of one name, and for pipelines that read their own results, be it by a trigger.
+ */
+export function graphOf(specs: readonly PipelineSpec[], { isOwn = false }: { readonly isOwn?: boolean } = {}): Graph {
   const byName = new Map<string, PipelineSpec>();
   for (const spec of specs) {
     if (byName.has(spec.name)) throw wrong(spec.name, 'there are two pipelines of this name');
     byName.set(spec.name, spec);
   }
-  const upstream = new Map(specs.map((spec) => [spec.name, upstreamOf(spec, byName)]));
-  for (const [name, above] of upstream) {
+  const upstream = (own: boolean): Map<string, string[]> =>
+    new Map(specs.map((spec) => [spec.name, upstreamOf(spec, byName, own)]));
+  const all = upstream(true);
+  for (const [name, above] of all) {
     if (above.includes(name)) throw wrong(name, 'its results would be its own input');
   }
-  return { order: inOrder(specs, byName, upstream), upstream };
+  return { order: inOrder(specs, byName, all), upstream: isOwn ? all : upstream(false) };
 }
 
 /** A branch that no pipeline writes is an input like any other, also in the repo of one. */
-function upstreamOf(spec: PipelineSpec, byName: ReadonlyMap<string, PipelineSpec>): string[] {
-  const read = pfsInputs(spec.input).filter(({ repo, branch }) => byName.get(repo)?.outputBranch === branch);
+function upstreamOf(spec: PipelineSpec, byName: ReadonlyMap<string, PipelineSpec>, isOwn: boolean): string[] {
+  const read = pfsInputs(spec.input).filter((input) => {
+    return byName.get(input.repo)?.outputBranch === branchRead(input, isOwn);
+  });
   return [...new Set(read.map(({ repo }) => repo))];
 }
 

@@ -1,7 +1,7 @@
 /**
  * The fields of inputs: what files a pipeline reads, and how they make datums.
  */
-import { flag, group, inputs, mapped, needed, oneOf, refused, text } from './shape.ts';
+import { flag, group, inputs, mapped, needed, oneOf, refused, text, whole } from './shape.ts';
 
 /** Why a field of Pachyderm 1 is refused, and what does its work. */
 export const goneSince2 = (instead: string): string => `Pachyderm 2 removed it: ${instead}`;
@@ -15,7 +15,7 @@ const pfsFields = {
   name: mapped(text, "The folder's name below /pfs; the repo's name by default"),
   repo: needed(text, 'The repo to read', 'input must specify a repo'),
   repoType: mapped(oneOf('user'), 'Only `user`: Pachyderm has repos of its own beside those of users'),
-  branch: mapped(text, 'The branch to read; `master` by default'),
+  branch: mapped(text, 'The branch to read; `master` by default, with a trigger one that is made for it'),
   commit: refused('input cannot come from a commit; use a branch with head pointing to the commit'),
   fromCommit: refused(goneSince2('a pipeline reads whole versions, and computes only what changed')),
   glob: needed(text, 'A pattern; each path that it matches is a datum, or part of one', 'input must specify a glob'),
@@ -28,7 +28,17 @@ const pfsFields = {
   lazy: mapped(flag, 'Bytes are fetched when the command reads them, never before'),
   emptyFiles: mapped(flag, 'Files are shown with no bytes in them: for commands that only need names'),
   s3: refused(needsGateway),
-  trigger: refused(needsEngine),
+  trigger: mapped(
+    group({
+      branch: mapped(text, 'The branch that triggers; `master` by default'),
+      all: mapped(flag, 'All conditions must hold, not one of them'),
+      cronSpec: mapped(text, 'Condition: a time of a cron expression; it needs an engine that stays up'),
+      rateLimitSpec: mapped(text, 'Condition: a time of a cron expression since the last move'),
+      size: mapped(text, 'Condition: so many more bytes, as `1GB`'),
+      commits: mapped(whole(0), 'Condition: so many commits'),
+    }),
+    'The pipeline reads a branch of its own, which takes the head of another one when conditions hold',
+  ),
   propagationSpec: refused(`it says which commits start jobs: ${needsEngine}`),
   reference: mapped(flag, 'If the content of these files changes, their datums do not run again'),
 };

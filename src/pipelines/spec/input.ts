@@ -8,6 +8,7 @@ import { compileGlob } from '../../model/glob.ts';
 import type { Input, PfsInput } from './spec.ts';
 import { Fault, type Path } from './fault.ts';
 import { buildCron, checkRepos, type Owner } from './cron.ts';
+import { buildTrigger } from './input-trigger.ts';
 import { checkInputName, checkName, checkProject } from './names.ts';
 import type { InputValues } from './values.ts';
 
@@ -15,11 +16,13 @@ const combining = ['cross', 'union', 'join', 'group'] as const;
 
 interface Context extends Owner {
   readonly inGroup: boolean;
+  /** By repo: how many branches are made for inputs with triggers. */
+  readonly made: Map<string, number>;
 }
 
 /** The input of a spec. Throws `Fault`. */
 export function buildInput(values: InputValues, path: Path, owner: Owner): Input {
-  const input = build(values, path, { ...owner, inGroup: false });
+  const input = build(values, path, { ...owner, inGroup: false, made: new Map() });
   checkJoins(input, path);
   checkNames(input, path, new Set());
   checkRepos(placed(input, path));
@@ -29,6 +32,14 @@ export function buildInput(values: InputValues, path: Path, owner: Owner): Input
 /** All files that an input reads, those of ticks too, in the order of the spec. */
 export function pfsInputs(input: Input): readonly PfsInput[] {
   return input.kind === 'pfs' ? [input] : input.inputs.flatMap(pfsInputs);
+}
+
+/**
+ * The branch that an input reads. Where outputs go to branches of their own there are no triggers: what
+ * comes to the branch that triggers is read at once.
+ */
+export function branchRead({ branch, trigger }: PfsInput, isOwn: boolean): string {
+  return isOwn && trigger ? trigger.branch : branch;
 }
 
 function build(values: InputValues, path: Path, context: Context): Input {
@@ -51,7 +62,8 @@ function build(values: InputValues, path: Path, context: Context): Input {
 function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: Context): PfsInput {
   const { repo, glob, project } = values;
   const name = values.name || repo;
-  const branch = values.branch || 'master';
+  const branch = values.branch || (values.trigger ? branchMade(repo, context) : 'master');
+  const trigger = values.trigger && buildTrigger(values.trigger, { ...context, branch }, [...path, 'trigger']);
   if (repo === '') throw new Fault([...path, 'repo'], 'input must specify a repo');
   checkName(repo, [...path, 'repo']);
   checkName(branch, [...path, 'branch']);
@@ -76,7 +88,15 @@ function buildPfs(values: NonNullable<InputValues['pfs']>, path: Path, context: 
     lazy,
     emptyFiles,
     reference: values.reference ?? false,
+    ...(trigger && { trigger }),
   };
+}
+
+/** Named as Pachyderm does. */
+function branchMade(repo: string, { pipeline, made }: Context): string {
+  const count = (made.get(repo) ?? 0) + 1;
+  made.set(repo, count);
+  return `${pipeline}-trigger-${count}`;
 }
 
 /** How many groups a glob has. */

@@ -2,6 +2,7 @@
  * A pipeline's spec as the engine sees it: Pachyderm's fields, checked and with their defaults
  * filled in. Reading one from JSON or YAML is the work of `spec/`.
  */
+import type { TriggerConditions } from '../../model/records/refs.ts';
 
 /** A secret's key, given to the command as a variable or as files below a folder. */
 export interface SecretUse {
@@ -54,6 +55,12 @@ export interface PfsInput {
   readonly reference: boolean;
   /** When an engine commits a file to it, named by the time: the repo is the engine's then. */
   readonly cron?: CronUse | undefined;
+  /** When `branch`, which is made for it, takes the head of another one; stored with the branch too. */
+  readonly trigger?: InputTrigger | undefined;
+}
+
+export interface InputTrigger extends TriggerConditions {
+  readonly branch: string;
 }
 
 /** A time of a schedule is a tick: a commit with an empty file. */

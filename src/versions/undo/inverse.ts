@@ -13,6 +13,7 @@ import { decodeRepo, encodeCommitEntry } from '../../model/records/refs.ts';
 import { forgetProvenance, refuseCycle } from '../provenance.ts';
 import { branchKey, commitKey, kindOf, lastPart, nameOf, pipelineKey, repoKey } from '../ref-keys.ts';
 import { branchOf, Snapshot, type Branch } from '../snapshot.ts';
+import { checkTrigger } from '../triggers.ts';
 import type { LaterChanges } from './later.ts';
 import { NeededCommits } from './needed-commits.ts';
 import type { Target } from './target.ts';
@@ -58,6 +59,7 @@ export class Inverse {
       for (const key of this.keysOf(kind, 'set')) await this.checkRepo(key);
     }
     for (const key of this.keysOf('branch', 'set')) await this.addCommits(key);
+    for (const key of this.keysOf('branch', 'set')) await this.checkTriggers(key);
     for (const key of this.keysOf('declared', 'set')) await this.checkDeclared(key);
   }
 
@@ -93,7 +95,7 @@ export class Inverse {
   /** A branch to which an engine has committed since keeps those commits. */
   private setBranch(now: Branch, before: Branch | undefined): void {
     if (before) this.change.setBranch({ ...before, head: now.head });
-    else if (now.head) this.change.setBranch({ ...now, provenance: [] });
+    else if (now.head && !now.trigger) this.change.setBranch({ ...now, provenance: [] });
     else this.change.delete(branchKey(now.repo, now.name));
   }
 
@@ -143,6 +145,12 @@ export class Inverse {
     const [item, before] = await Promise.all([this.change.item(repoKey(repo)), this.before.maybeRepo(repo)]);
     if (item && (!before || decodeRepo(item.value).created === before.created)) return;
     throw await this.later.blocked(`repo ${repo}`, repoKey(repo));
+  }
+
+  /** The opposite trigger may have been set meanwhile. */
+  private async checkTriggers(key: Buffer): Promise<void> {
+    const branch = branchOf(this.change.edits.get(key.toString('latin1')) as MapItem);
+    if (branch.trigger) await checkTrigger(this.change, branch, branch.trigger);
   }
 
   /** The opposite may have been declared meanwhile. */

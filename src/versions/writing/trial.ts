@@ -11,7 +11,7 @@ import type { ContentSink } from '../content.ts';
 import { Directories } from '../directories.ts';
 import { changesOf, type FileChange } from '../reading/files.ts';
 import type { Project } from '../project.ts';
-import { mayChange } from '../edit.ts';
+import { mayCommit } from '../edit.ts';
 import { SeenFolders, type PutRequest } from './put.ts';
 import { OwnFolders } from './own-folders.ts';
 import { putSource } from './put-source.ts';
@@ -39,7 +39,7 @@ export async function trySync(project: Project, request: TrialRequest): Promise<
   const snapshot = await project.snapshot();
   const { ticksOf } = await snapshot.repo(repo);
   const branch = await snapshot.maybeBranch(repo, request.branch);
-  mayChange(branch ?? { repo, name: request.branch, provenance: [] }, ticksOf);
+  mayCommit(branch ?? { repo, name: request.branch, provenance: [] }, ticksOf);
   const base = branch?.head && rootOf(await snapshot.commitAt(branch.head.commit));
   const { sink, directories } = trialSink(project.reader);
   await using seen = new SeenFolders(project, request);
