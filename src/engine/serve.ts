@@ -16,10 +16,12 @@ import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
+import { errorData } from './outcome.ts';
 import { HandedOverError } from './replaced.ts';
 import type { ServeEvent, ServeListener } from './serve-events.ts';
 import { tick } from './ticks.ts';
 import { Timed } from './timed.ts';
+import { fireTriggers } from './triggers.ts';
 import { Troubles } from './troubles.ts';
 import { Waiting } from './waiting.ts';
 import { WorkTable } from './work-table.ts';
@@ -72,11 +74,14 @@ export class ServeLoop {
   private readonly waiting: Waiting;
   private readonly troubles: Troubles;
   private readonly ticks: Timed;
+  private readonly triggers: Timed;
   private readonly running = new Map<string, Running>();
   /** Those that another engine was faster to begin: not tried again before the head has moved, or so. */
   private readonly lost = new Map<string, number>();
   private wake = (): void => undefined;
   private isWoken = false;
+  /** What triggers can't be read for, each told once. */
+  private readonly faults = new Set<string>();
   /** The last look for a newer head failed. */
   private isAway = false;
   /** The head that is to be looked at next, and the last that was. */
@@ -90,6 +95,18 @@ export class ServeLoop {
     this.troubles = new Troubles(this.tell);
     const { project, only } = options;
     this.ticks = new Timed((now) => tick(project, { now, only }));
+    this.triggers = new Timed((now) => this.fire(now));
+  }
+
+  /** Moves branches by their triggers, whoever runs what reads them. */
+  private async fire(now: number): Promise<number | undefined> {
+    const { next, faults } = await fireTriggers(this.options.project, { now });
+    for (const fault of faults) {
+      if (this.faults.has(fault.message)) continue;
+      this.faults.add(fault.message);
+      this.tell({ kind: 'trouble', pipeline: null, error: errorData(fault) });
+    }
+    return next;
   }
 
   /** Until the signal is aborted. Then no job of it runs any more. */
@@ -163,8 +180,9 @@ export class ServeLoop {
     if (!newest || this.troubles.pausedUntil(null, now) !== undefined) return;
     this.newest = undefined;
     try {
-      const { looked, hasOthers } = await this.table.update(newest);
+      const { looked, hasOthers, hasBranches } = await this.table.update(newest);
       if (hasOthers) this.ticks.changed();
+      if (hasBranches) this.triggers.changed();
       this.snapshot = newest;
       for (const name of looked) this.lookedAt(name);
       if (!this.isAway) this.troubles.over(null);
@@ -185,7 +203,7 @@ export class ServeLoop {
   private async doTimed(now: number): Promise<number> {
     if (!this.snapshot || this.troubles.pausedUntil(null, now) !== undefined) return Infinity;
     try {
-      return await this.ticks.at(now);
+      return Math.min(await this.ticks.at(now), await this.triggers.at(now));
     } catch (error) {
       this.troubles.add(null, error, now);
       return Infinity;

@@ -25,6 +25,8 @@ export interface Moved {
   readonly looked: ReadonlySet<string>;
   /** Some of them are others now, or gone. */
   readonly hasOthers: boolean;
+  /** Some branch is another one now: moved, made, or gone. */
+  readonly hasBranches: boolean;
 }
 
 export class WorkTable {
@@ -54,8 +56,12 @@ export class WorkTable {
       looked.add(name);
     }
     const readers = changed.size > 0 ? readersIn(pipelines.values()) : this.readers;
+    const branches = new Set<string>();
     // At first all of them are new.
-    if (this.snapshot) for await (const name of this.touched(snapshot, pipelines, readers)) looked.add(name);
+    if (this.snapshot) {
+      for await (const key of this.differing(branchKey('', '').subarray(0, -1), snapshot)) branches.add(key.toString());
+      for await (const name of this.touched(snapshot, pipelines, readers, branches)) looked.add(name);
+    }
     const standings = new Map<string, Standing>();
     for (const name of looked) {
       const pipeline = pipelines.get(name);
@@ -67,7 +73,7 @@ export class WorkTable {
     }
     for (const name of looked) this.set(name, pipelines.get(name), standings.get(name));
     this.snapshot = snapshot;
-    return { looked, hasOthers: changed.size > 0 };
+    return { looked, hasOthers: changed.size > 0, hasBranches: branches.size > 0 };
   }
 
   /** Looks again at those that another engine had, where that is gone by now: nothing in the store says so. */
@@ -107,9 +113,10 @@ export class WorkTable {
     snapshot: Snapshot,
     pipelines: ReadonlyMap<string, Pipeline>,
     readers: ReadonlyMap<string, ReadonlySet<string>>,
+    branches: ReadonlySet<string>,
   ): AsyncGenerator<string> {
-    for await (const key of this.differing(branchKey('', '').subarray(0, -1), snapshot)) {
-      const [, repo = '', branch = ''] = key.toString().split('/');
+    for (const key of branches) {
+      const [, repo = '', branch = ''] = key.split('/');
       yield* readers.get(`${repo}@${branch}`) ?? [];
     }
     for await (const key of this.differing(repoKey(''), snapshot)) yield* readers.get(lastPart(key)) ?? [];

@@ -6,7 +6,9 @@ import { expect, test } from 'vitest';
 import { deletePipeline } from '../../src/pipelines/editing/edit-pipelines.ts';
 import { checkDeletion } from '../../src/pipelines/readers.ts';
 import { createBranch, renameBranch, updateTrigger } from '../../src/versions/refs.ts';
+import { TestClock } from '../support/clock.ts';
 import { takeBack } from '../versions/undo-world.ts';
+import { Serving } from './serving.ts';
 import { copy, EngineWorld } from './world.ts';
 
 const reads = (repo: string, trigger: object, more: object = {}) => ({ pfs: { repo, glob: '/*', trigger, ...more } });
@@ -107,4 +109,22 @@ test('results that come back by a trigger are a loop, and the output of a pipeli
   await expect(
     world.set({ name: 'p', input: { pfs: { repo: 'data', glob: '/*' } }, output_branch: 'next' }),
   ).rejects.toThrow('branch p@next: a trigger moves it');
+});
+
+test('an engine that stays up runs a pipeline when its trigger lets something through, also at a time', async () => {
+  await using world = await EngineWorld.make(copy);
+  await world.set({ name: 'enough', input: reads('data', { commits: 2 }) });
+  await world.set({ name: 'nightly', input: reads('data', { cron_spec: '@daily' }) });
+  const clock = new TestClock(Date.now());
+  await using serving = new Serving(world, { clock });
+  await serving.next('serving');
+  await world.commit('data', { a: '1' });
+  await world.commit('data', { a: '1', b: '2' });
+  await serving.next('job-ended', 'enough');
+  expect(await world.files('enough')).toEqual({ 'data/a': '1', 'data/b': '2' });
+  expect(serving.jobs).toEqual(['enough success']);
+  const midnight = new Date(clock.now()).setUTCHours(24, 0, 0, 0);
+  clock.set(midnight + 1000);
+  await serving.next('job-ended', 'nightly');
+  expect(await world.files('nightly')).toEqual({ 'data/a': '1', 'data/b': '2' });
 });
