@@ -15,6 +15,7 @@ const causes: Readonly<Record<DueCause, string>> = {
   spec: 'it was updated',
   interrupted: 'its job was interrupted',
   datum: 'a datum of it was restarted',
+  retry: 'its job failed, and is tried again',
 };
 
 export class ServePrinter {

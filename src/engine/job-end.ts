@@ -69,7 +69,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums, publisher: Publi
       const provenance = usedCommits(start.job);
       const message = `job of ${pipeline.name}, version ${pipeline.version}`;
       const { id, started } = ended;
-      const incomplete = made?.failed !== undefined;
+      const incomplete = made?.failed ? true : undefined;
       const commit = { id, repo: pipeline.name, branch, message, provenance, started, incomplete };
       let after = before;
       if (!tree) after = undefined;

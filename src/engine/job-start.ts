@@ -44,7 +44,8 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
       const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
       await takeLease(change, identity, holder);
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
-      const goesOn = newest?.state === 'running' && identityOf(newest).equals(identityOf(identity));
+      const isSame = newest !== undefined && identityOf(newest).equals(identityOf(identity));
+      const goesOn = isSame && newest.state === 'running';
       if (newest?.state === 'running' && !goesOn) {
         setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
       }
@@ -58,7 +59,8 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
         : {
             ...newJob({ ...pipeline, codeOrigin }, newest),
             ...identity,
-            id: hashOf(identityOf(identity), attemptOf(options, count, newest)).toString('hex', 0, 16) as CommitId,
+            tries: isSame && newest.state === 'failure' ? (newest.tries ?? 1) + 1 : undefined,
+            id: hashOf(identityOf(identity), attemptOf(count, newest)).toString('hex', 0, 16) as CommitId,
             executor: executor.name,
           };
       setJob(change, next);
@@ -71,9 +73,9 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
   return { begun: await project.begin(), job, recipe };
 }
 
-/** What tells a job from others of the same identity. Where old ones go, their count comes again. */
-function attemptOf({ jobsKept }: StartOptions, count: number, newest: Job | undefined): Buffer {
-  return Buffer.from(`attempt ${count}${jobsKept === undefined ? '' : ` after ${newest?.id}`}`);
+/** What tells a job from others of the same identity. Old ones are deleted, and their count comes again. */
+function attemptOf(count: number, newest: Job | undefined): Buffer {
+  return Buffer.from(`attempt ${count}${newest ? ` after ${newest.id}` : ''}`);
 }
 
 /** What a job's entry begins with. `newest`: the job before it, which is older by its time too. */

@@ -18,6 +18,7 @@ import type { Snapshot } from '../versions/snapshot.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
 import { errorData } from './outcome.ts';
 import { HandedOverError } from './replaced.ts';
+import { retryAt, tryAgain } from './retry.ts';
 import type { ServeEvent, ServeListener } from './serve-events.ts';
 import { tick } from './ticks.ts';
 import { Timed } from './timed.ts';
@@ -225,12 +226,15 @@ export class ServeLoop {
     let next = Infinity;
     for (const [name, { pipeline, standing }] of this.table.works) {
       if (this.options.only?.has(name) === false || this.running.has(name)) continue;
-      if (standing.kind !== 'due') {
+      const retry = standing.kind === 'settled' ? (retryAt(standing.job, pipeline.spec.retry, now) ?? Infinity) : 0;
+      const due = standing.kind === 'settled' && retry <= now ? tryAgain(standing) : standing;
+      if (due.kind !== 'due') {
         this.waiting.drop(name);
+        if (retry > now) next = Math.min(next, retry);
         continue;
       }
       const waitsFor = this.table.waitsFor(name) ?? null;
-      this.waiting.set(pipeline, standing, waitsFor);
+      this.waiting.set(pipeline, due, waitsFor);
       if (waitsFor !== null) continue;
       const until = this.troubles.pausedUntil(name, now) ?? this.lost.get(name);
       if (until !== undefined && until > now) next = Math.min(next, until);

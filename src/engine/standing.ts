@@ -11,8 +11,8 @@ import type { Pipeline } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
-/** What a pipeline has to run for. `interrupted`: the engine of its job is gone. `datum`: somebody restarted one. */
-export type DueCause = 'first' | 'input' | 'spec' | 'interrupted' | 'datum';
+/** What a pipeline has to run for. `interrupted`: the engine of its job is gone. `datum`: somebody restarted one. `retry`: it failed. */
+export type DueCause = 'first' | 'input' | 'spec' | 'interrupted' | 'datum' | 'retry';
 
 export type Standing =
   | { readonly kind: 'stopped'; readonly job: Job | undefined }

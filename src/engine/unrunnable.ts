@@ -30,8 +30,7 @@ export async function writeUnrunnable(project: Project, of: Unrunnable): Promise
     byEngine(`job of ${pipeline.name}`),
     async (change) => {
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
-      const before = jobsKept === undefined ? undefined : newest?.id;
-      const identity = canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason, before });
+      const identity = canonicalJson({ pipeline: pipeline.name, branch, inputs, count, reason, before: newest?.id });
       const begins = newJob(pipeline, newest);
       const job: Job = {
         ...begins,

@@ -87,6 +87,8 @@ export interface JobRecord extends KeepsUnknown {
   readonly withEmptyFolders?: number | undefined;
   /** True where it succeeded without datums that failed: the next job looks at all of them. Else absent. */
   readonly incomplete?: boolean | undefined;
+  /** How many jobs in a row did the same, all but this one in vain; absent for the first. */
+  readonly tries?: number | undefined;
 }
 
 /** What a job's entry refers to. */
@@ -239,6 +241,7 @@ const jobCodec = recordCodec<StoredJob>({
   rejected: defaulting(19, flag, false),
   incomplete: optional(20, flag),
   restartedToo: defaulting(21, flag, false),
+  tries: optional(22, count),
 });
 
 const outsideLinks: Codec<OutsideLinks> = {
