@@ -15,6 +15,7 @@ import { runOne } from './run-pipelines.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
 import { sendHook } from './send-hook.ts';
 import type { Settings } from './settings.ts';
+import { version } from './version.ts';
 
 export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
   /** Workers of all pipelines at a time. */
@@ -63,6 +64,7 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     clock: systemClock,
     executor,
     workers,
+    version,
     only,
     async run(pipeline, how) {
       const { name, spec } = pipeline;

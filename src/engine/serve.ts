@@ -9,6 +9,7 @@
  * newer input replaces what a waiting one was to read; a job that runs goes on to its end. Where two
  * engines begin the same job, the lease decides, and the other looks again when the head has moved.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { isPachError } from '../base/errors.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
@@ -17,6 +18,7 @@ import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
 import { errorData } from './outcome.ts';
+import { Presence } from './presence.ts';
 import { HandedOverError } from './replaced.ts';
 import { retryAt, tryAgain } from './retry.ts';
 import type { ServeEvent, ServeListener } from './serve-events.ts';
@@ -32,6 +34,8 @@ export interface ServeOptions {
   readonly clock: Clock;
   readonly executor: string;
   readonly workers: number;
+  /** Of this program. */
+  readonly version: string;
   /** The pipelines that it runs; all where it is not said. */
   readonly only: ReadonlySet<string> | undefined;
   /** Runs a job of a pipeline with what there is to read in `snapshot`. Rejects where it did not come to its end. */
@@ -65,6 +69,8 @@ interface Running {
 
 /** Jobs at a time. Their datums share the workers; what a job needs beside those is memory, and moves of the head. */
 const jobsMax = 32;
+/** The shortest time between two looks that nothing asked for. */
+const passMsMin = 50;
 /** How often it sees whether an engine on this machine that has a job is gone. Asks the store nothing. */
 const recheckMs = 5000;
 
@@ -76,6 +82,7 @@ export class ServeLoop {
   private readonly troubles: Troubles;
   private readonly ticks: Timed;
   private readonly triggers: Timed;
+  private readonly presence: Presence;
   private readonly running = new Map<string, Running>();
   /** Those that another engine was faster to begin: not tried again before the head has moved, or so. */
   private readonly lost = new Map<string, number>();
@@ -94,9 +101,10 @@ export class ServeLoop {
     this.tell = tellTo<RunEvent | ServeEvent>(options.listeners);
     this.waiting = new Waiting(this.tell);
     this.troubles = new Troubles(this.tell);
-    const { project, only } = options;
+    const { project, version, only } = options;
     this.ticks = new Timed((now) => tick(project, { now, only }));
     this.triggers = new Timed((now) => this.fire(now));
+    this.presence = new Presence(project, { version, only: [...(only ?? [])].sort() });
   }
 
   /** Moves branches by their triggers, whoever runs what reads them. */
@@ -155,7 +163,10 @@ export class ServeLoop {
   private async wait(until: number): Promise<void> {
     const over = new AbortController();
     this.wake = () => over.abort();
-    if (!this.isWoken) await this.options.clock.until(until, over.signal);
+    const { clock } = this.options;
+    // A time that has passed already must not keep signals and answers from coming.
+    if (until <= clock.now()) await sleep(passMsMin);
+    if (!this.isWoken) await clock.until(until, over.signal);
     this.wake = () => undefined;
     this.isWoken = false;
   }
@@ -185,6 +196,7 @@ export class ServeLoop {
       if (hasOthers) this.ticks.changed();
       if (hasBranches) this.triggers.changed();
       this.snapshot = newest;
+      this.presence.begin();
       for (const name of looked) this.lookedAt(name);
       if (!this.isAway) this.troubles.over(null);
     } catch (error) {
@@ -221,7 +233,7 @@ export class ServeLoop {
     else if (work.standing.kind === 'settled') this.troubles.over(name);
   }
 
-  /** Resolves to when one that had to pause may be tried again. */
+  /** Returns when one that had to pause may be tried again. */
   private startDue(now: number): number {
     let next = Infinity;
     for (const [name, { pipeline, standing }] of this.table.works) {
@@ -295,6 +307,7 @@ export class ServeLoop {
     } finally {
       clearTimeout(timer);
     }
+    await this.presence.end();
     this.tell({ kind: 'ended' });
   }
 }

@@ -40,7 +40,8 @@ export async function standingOf(snapshot: Snapshot, pipeline: Pipeline): Promis
     inputs.push({ repo, branch, commit: head?.id ?? (noCommit as CommitId) });
   }
   const [first] = inputs;
-  if (first && !job && inputs.every(({ commit }) => commit === noCommit)) {
+  // Also of one that had some: an output that becomes empty by itself harms those who read it.
+  if (first && inputs.every(({ commit }) => commit === noCommit)) {
     return { kind: 'empty', missing: `a commit in ${first.repo}@${first.branch}`, job };
   }
   const cause = causeOf(pipeline, inputs, job);

@@ -89,16 +89,14 @@ export class WorkTable {
    * It would compute from the old output of that one, and again from the new one.
    */
   waitsFor(name: string): string | undefined {
-    const seen = new Set<string>();
-    const waiting = [...(this.upstream.get(name) ?? [])];
-    for (let above = waiting.pop(); above !== undefined; above = waiting.pop()) {
-      if (seen.has(above)) continue;
-      seen.add(above);
+    // A set takes in what is added while it is walked.
+    const all = new Set(this.upstream.get(name));
+    for (const above of all) {
       const standing = this.all.get(above)?.standing;
       if (standing?.kind === 'due' || standing?.kind === 'running') return above;
       if (standing?.kind === 'settled' && standing.job.state !== 'success') return above;
       // What a stopped one depends on does not come through.
-      if (standing?.kind === 'settled') waiting.push(...(this.upstream.get(above) ?? []));
+      if (standing?.kind === 'settled') for (const each of this.upstream.get(above) ?? []) all.add(each);
     }
     return undefined;
   }

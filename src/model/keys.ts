@@ -30,6 +30,16 @@ export function condemnedKey(project: string, id: PackId): string {
   return `projects/${project}/condemned/${id.slice(0, 2)}/${id}`;
 }
 
+/** The records of the engines that stay up are below it. */
+export function enginesPrefix(project: string): string {
+  return `projects/${project}/engines/`;
+}
+
+/** `id`: 32 hex digits, random. */
+export function engineKey(project: string, id: string): string {
+  return `${enginesPrefix(project)}${id}`;
+}
+
 /** Every object of a project has a key that begins so. */
 export function projectPrefix(project: string): string {
   return `projects/${project}/`;

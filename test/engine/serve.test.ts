@@ -3,8 +3,19 @@
  * the way.
  */
 import { expect, test } from 'vitest';
-import { listJobs } from '../../src/pipelines/jobs/jobs.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { PachError } from '../../src/base/errors.ts';
+import { WorkTable } from '../../src/engine/work-table.ts';
+import { deletePipeline, setPipelines } from '../../src/pipelines/editing/edit-pipelines.ts';
+import { listJobs, type Job } from '../../src/pipelines/jobs/jobs.ts';
+import { parseSpec } from '../../src/pipelines/spec/parse.ts';
+import { statusInfo } from '../../src/shown/status.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import type { Store } from '../../src/store/store.ts';
+import { createRepo, deleteRepo } from '../../src/versions/refs.ts';
 import { TestClock } from '../support/clock.ts';
+import { isLong } from '../support/long.ts';
+import { openTestProject } from '../versions/project.ts';
 import { Serving } from './serving.ts';
 import { copy, EngineWorld, type Command } from './world.ts';
 
@@ -12,6 +23,31 @@ const reads = (...repos: string[]): object => {
   const inputs = repos.map((repo) => ({ pfs: { repo, glob: '/' } }));
   return inputs.length === 1 ? inputs[0]! : { cross: inputs };
 };
+
+const puts = isLong ? 1000 : 30;
+
+const image = (name: string): object => ({ cmd: [name], image: name });
+
+/** The jobs of these pipelines, once all of them are done. */
+async function settled(world: EngineWorld, names: readonly string[]): Promise<Job[]> {
+  const done = async (): Promise<boolean> => {
+    const { pipelines } = await statusInfo(world.project, Date.now());
+    return pipelines.every(({ name, state }) => !names.includes(name) || state === 'idle');
+  };
+  await expect.poll(done, { timeout: 60_000 }).toBe(true);
+  return (await listJobs(await world.project.snapshot())).filter(({ pipeline }) => names.includes(pipeline));
+}
+
+/** A store in memory that nobody reaches now and then: only those that watch it are told. */
+function faulty(isAway: () => boolean): Store {
+  const store = new MemoryStore();
+  const look = store.readIfChanged.bind(store);
+  store.readIfChanged = (...of) => {
+    if (isAway()) throw new PachError('unreachable', { what: 'memory:', why: 'it does not answer' });
+    return look(...of);
+  };
+  return store;
+}
 
 async function aborted(signal: AbortSignal | undefined): Promise<void> {
   if (signal?.aborted === false) await new Promise((resolve) => signal.addEventListener('abort', resolve));
@@ -112,5 +148,188 @@ test('ticks come when their time has come, and become jobs; after the clock was 
   clock.set('2026-03-29T01:20:00Z');
   await clock.waitedFor('2026-03-29T02:00:00Z');
   clock.set(third);
-  expect(await job()).toContain(`tick/${third}`);
+  await expect.poll(async () => Object.keys((await world.files('a')) ?? {})).toContain(`tick/${third}`);
+});
+
+test('two engines with one store share the work: each job is run once', async () => {
+  await using world = await diamond();
+  await using _ = new Serving(world, { project: openTestProject(world.store) });
+  await using serving = new Serving(world);
+  for (let number = 1; number <= 20; number += 1) await world.commit('data', { x: String(number) });
+  const jobs = await settled(world, ['a', 'b', 'c']);
+  // One job for each set of inputs, and none twice.
+  const inputs = jobs.map((job) => JSON.stringify([job.pipeline, job.inputs]));
+  expect(new Set(inputs).size).toBe(inputs.length);
+  expect(jobs.filter(({ state }) => state !== 'success')).toEqual([]);
+  expect(await world.files('c')).toEqual({ 'a/data/x': '20', 'b/data/x': '20', 'data/x': '20' });
+  expect(serving.events.filter(({ kind }) => kind === 'trouble')).toEqual([]);
+});
+
+test('an engine for some pipelines leaves the others alone, and waits for what they make', async () => {
+  await using world = await diamond();
+  await using serving = new Serving(world, { only: ['b', 'c'] });
+  await world.commit('data', { x: '1' });
+  expect((await serving.next('due', 'c')).waitsFor).toBe('a');
+  await serving.next('job-ended', 'b');
+  expect(serving.jobs).toEqual(['b success']);
+  await using _ = new Serving(world, { only: ['a'], project: openTestProject(world.store) });
+  await serving.next('job-ended', 'c');
+  expect(await world.files('c')).toEqual({ 'a/data/x': '1', 'b/data/x': '1', 'data/x': '1' });
+});
+
+test('what is wrong with one pipeline is told once, keeps no other from running, and is tried again', async () => {
+  await using world = await EngineWorld.make(copy);
+  for (const name of ['bad', 'good'])
+    await world.set({ name, cmd: [name], input: reads('data'), transform: image(name) });
+  const { executor } = world;
+  const fingerprint = executor.fingerprint.bind(executor);
+  let asked = 0;
+  executor.fingerprint = (name?: string) => {
+    if (name !== 'bad') return fingerprint();
+    asked += 1;
+    throw new PachError('not-found', { what: 'image bad', why: 'it is not to be had' });
+  };
+  const clock = new TestClock();
+  await using serving = new Serving(world, { clock });
+  await world.commit('data', { x: '1' });
+  expect(await serving.next('trouble', 'bad')).toMatchObject({ error: { message: 'image bad: it is not to be had' } });
+  await world.commit('data', { x: '2' });
+  await serving.next('job-ended', 'good');
+  // New input is a reason to try at once; nothing but time comes after that.
+  await expect.poll(() => asked, { timeout: 20_000 }).toBeGreaterThan(1);
+  executor.fingerprint = fingerprint;
+  await expect.poll(() => (clock.pass(60_000), serving.jobs), { timeout: 20_000 }).toContain('bad success');
+  await serving.next('trouble-over', 'bad');
+  expect(serving.events.filter(({ kind }) => kind === 'trouble')).toHaveLength(1);
+});
+
+test('a newer input replaces what waits, and not what runs', async () => {
+  const gates: (() => void)[] = [];
+  await using world = await EngineWorld.make(async (seen) => {
+    await new Promise<void>((go) => gates.push(go));
+    return { out: seen };
+  });
+  await world.set({ name: 'a', input: reads('data') });
+  await using serving = new Serving(world);
+  await world.commit('data', { x: '0' });
+  await serving.next('datum-begun');
+  for (let number = 1; number <= puts; number += 1) await world.commit('data', { x: String(number) });
+  await expect.poll(() => gates.shift()?.()).toBeUndefined();
+  await serving.next('job-ended');
+  await expect.poll(() => (gates.shift()?.(), serving.jobs), { timeout: 20_000 }).toHaveLength(2);
+  expect(world.executor.ran).toEqual([{ 'data/x': '0' }, { 'data/x': String(puts) }]);
+});
+
+test('a spec that is updated while its job runs is run after it; a repo that is gone is waited for', async () => {
+  const gates: (() => void)[] = [];
+  await using world = await EngineWorld.make(async (seen, [name = '']) => {
+    if (name === 'old') await new Promise<void>((go) => gates.push(go));
+    return { out: { [name]: Object.values(seen).join('') } };
+  });
+  await world.set({ name: 'a', cmd: ['old'], input: reads('data') });
+  await using serving = new Serving(world);
+  await world.commit('data', { x: '1' });
+  await serving.next('datum-begun');
+  await world.set({ name: 'a', cmd: ['new'], input: reads('data') });
+  await expect.poll(() => gates.length).toBe(1);
+  gates.shift()?.();
+  await serving.next('job-ended');
+  expect((await serving.next('due', 'a')).cause).toBe('spec');
+  await serving.next('job-ended');
+  expect(await world.files('a')).toEqual({ new: '1' });
+  await deleteRepo(world.project, 'data', { force: true });
+  const waits = async (): Promise<unknown> => (await statusInfo(world.project, Date.now())).pipelines[0]?.waitingFor;
+  expect(await waits()).toBe('repo data');
+  await createRepo(world.project, 'data', '');
+  expect(await waits()).toBe('a commit in data@master');
+  await world.commit('data', { x: '2' });
+  await serving.next('job-ended');
+  expect(await world.files('a')).toEqual({ new: '2' });
+  // Deleted: nothing of it is left, and nothing runs.
+  await deletePipeline(world.project, 'a', { force: false, keepRepo: false });
+  await world.commit('data', { x: '3' });
+  await world.set({ name: 'b', cmd: ['new'], input: reads('data') });
+  await serving.next('job-ended', 'b');
+  expect(serving.jobs).toEqual(['a success', 'a success', 'a success', 'b success']);
+});
+
+test('a store that is away for an hour is told of once, and then what came meanwhile is run', async () => {
+  let isAway = false;
+  const store = faulty(() => isAway);
+  await using world = await EngineWorld.make(copy, store);
+  await world.set({ name: 'a', input: reads('data') });
+  const clock = new TestClock();
+  await using serving = new Serving(world, { clock, project: openTestProject(store) });
+  await world.commit('data', { x: '1' });
+  await serving.next('job-ended');
+  isAway = true;
+  expect(await serving.next('trouble')).toMatchObject({ pipeline: null, error: { code: 'unreachable' } });
+  clock.pass(3_600_000);
+  isAway = false;
+  for (const text of ['2', '3']) await world.commit('data', { x: text });
+  await serving.next('trouble-over');
+  await serving.next('job-ended');
+  expect(world.executor.ran).toEqual([{ 'data/x': '1' }, { 'data/x': '3' }]);
+  expect(serving.events.filter(({ kind }) => kind === 'trouble')).toHaveLength(1);
+});
+
+test('of 500 pipelines only those are looked at that a commit reaches', async () => {
+  await using world = await EngineWorld.make(copy);
+  const specs = Array.from({ length: 500 }, (_, number) => {
+    const repo = number === 7 ? 'more' : 'data';
+    const document = { pipeline: { name: `p${number}` }, transform: { cmd: ['f'] }, input: reads(repo) };
+    return parseSpec(document, { file: 'spec', folder: world.dir, project: 'default' });
+  });
+  const { signal } = new AbortController();
+  const skipped = (): void => undefined;
+  await setPipelines(world.project, specs, { update: true, reprocess: false, signal, skipped });
+  const table = new WorkTable();
+  expect((await table.update(await world.project.snapshot())).looked.size).toBe(500);
+  await world.commit('more', { x: '1' });
+  const snapshot = await world.project.snapshot();
+  let nodes = 0;
+  const { reader } = world.project;
+  const node = reader.node.bind(reader);
+  reader.node = (...of) => ((nodes += 1), node(...of));
+  expect([...(await table.update(snapshot)).looked]).toEqual(['p7']);
+  expect(nodes).toBeLessThan(60);
+  nodes = 0;
+  expect((await table.update(snapshot)).looked.size).toBe(0);
+  expect(nodes).toBe(0);
+});
+
+test('status says how pipelines stand without an engine, and which engines there are', async () => {
+  const ending = { kind: 'exit', code: 1 } as const;
+  await using world = await diamond((seen, [name]) =>
+    name === 'a' && seen['data/x'] === 'bad' ? { ending } : { out: seen },
+  );
+  const now = Date.now();
+  const status = async (): Promise<unknown> => {
+    const { pipelines } = await statusInfo(world.project, now + 3_600_000);
+    return pipelines.map(({ name, state, waitingFor, lag }) => [name, state, waitingFor, lag > 3000]);
+  };
+  expect(await status()).toEqual([
+    ['a', 'waiting', 'a commit in data@master', false],
+    ['b', 'waiting', 'a commit in data@master', false],
+    ['c', 'waiting', 'a commit in a@master', false],
+  ]);
+  await world.commit('data', { x: 'bad' });
+  expect(await status()).toEqual([
+    ['a', 'waiting', 'an engine', true],
+    ['b', 'waiting', 'an engine', true],
+    ['c', 'waiting', 'a', true],
+  ]);
+  const serving = new Serving(world, { only: ['a', 'b', 'c'], clock: systemClock });
+  await serving.next('job-ended', 'b');
+  await expect
+    .poll(async () => (await statusInfo(world.project, Date.now())).engines)
+    .toMatchObject([{ only: ['a', 'b', 'c'], version: '0' }]);
+  await expect.poll(() => serving.jobs).toHaveLength(2);
+  await serving.end();
+  expect(await status()).toEqual([
+    ['a', 'failed', null, true],
+    ['b', 'idle', null, false],
+    ['c', 'waiting', 'a', true],
+  ]);
+  expect((await statusInfo(world.project, Date.now())).engines).toEqual([]);
 });

@@ -42,6 +42,7 @@ export class Serving implements AsyncDisposable {
       clock,
       executor: executor.name,
       workers,
+      version: '0',
       only: words.only && new Set(words.only),
       async run(pipeline, { snapshot, signal, tell }) {
         const of = { branch: undefined, pinned: new Map() };

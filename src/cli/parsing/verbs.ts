@@ -61,6 +61,7 @@ import { opLogVerb, redoVerb, undoVerb } from '../verbs/operations.ts';
 import { runPipelineVerb } from '../verbs/run.ts';
 import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
 import { serveVerb } from '../verbs/serve.ts';
+import { statusVerb } from '../verbs/status.ts';
 import { statsVerb } from '../verbs/stats.ts';
 import { treeVerb } from '../verbs/tree.ts';
 import { syncVerb } from '../verbs/sync.ts';
@@ -127,6 +128,7 @@ export const verbGroups: readonly VerbGroup[] = [
       listCronVerb,
       devVerb,
       serveVerb,
+      statusVerb,
       listPipelineVerb,
       inspectPipelineVerb,
       deletePipelineVerb,

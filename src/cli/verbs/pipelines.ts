@@ -2,6 +2,7 @@
  * create|update|list|inspect|delete|start|stop pipeline.
  */
 import { openProject } from '../../app/open.ts';
+import { listEngines } from '../../engine/presence.ts';
 import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/editing/edit-pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { pipelineInfo, pipelineInfos, pipelineJson, pipelineNamed } from '../../shown/pipelines.ts';
@@ -45,7 +46,9 @@ async function set(
   const snapshot = await project.snapshot();
   for (const pipeline of pipelines) await output.document(await pipelineInfo(snapshot, pipeline), () => pipeline.name);
   const [first] = specs;
-  if (first) output.note(`pipelines run only when you run them: pach run pipeline ${first.name}`);
+  if (first && (await listEngines(project, Date.now())).length === 0) {
+    output.note(`no engine is running: try pach run pipeline ${first.name}, or pach serve`);
+  }
 }
 
 export const createPipelineVerb = verb({

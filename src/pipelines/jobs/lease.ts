@@ -27,11 +27,22 @@ const running = new Set<string>();
 
 /** One run of this engine, as leases name it: no two are the same. It lasts until `endRun`. */
 export function leaseHolder(author: string): Holder {
-  const { host, pid, started } = ownIdentity();
   runs += 1;
-  const holder = `${author}@${host.name}, process ${pid}${runs > 1 ? `, run ${runs}` : ''}`;
+  const engine = thisEngine(author);
+  const holder = `${engine.holder}${runs > 1 ? `, run ${runs}` : ''}`;
   running.add(holder);
-  return { holder, host: hostText(host), pid, pidStarted: started };
+  return { ...engine, holder };
+}
+
+/** This process, as others are told of it. */
+export function thisEngine(author: string): Holder {
+  const { host, pid, started } = ownIdentity();
+  return { holder: `${author}@${host.name}, process ${pid}`, host: hostText(host), pid, pidStarted: started };
+}
+
+/** True when the process is known to be gone. */
+export function isGone(engine: Omit<Holder, 'holder'>): boolean {
+  return isAlive(engineOf(engine)) === false;
 }
 
 /** A lease that this run could not end is in nobody's way from now on. */
@@ -84,7 +95,7 @@ export function setLease(change: Change, { pipeline, branch }: Leased, holder: H
 }
 
 /** The process that a lease names. */
-function engineOf({ host, pid, pidStarted }: LeaseRecord): ProcessIdentity {
+function engineOf({ host, pid, pidStarted }: Omit<Holder, 'holder'>): ProcessIdentity {
   const [, name = host, namespace = ''] = /^(.*) (?:pid:\[(\d+)\])?$/.exec(host) ?? [];
   return { host: { name, namespace }, pid, started: pidStarted };
 }

@@ -3,7 +3,15 @@
  */
 import { abortable } from '../../base/async.ts';
 import { isPachError } from '../../base/errors.ts';
-import { headKey, objectKey, objectOfKey, projectPrefix, type ObjectKind, type PackKind } from '../../model/keys.ts';
+import {
+  enginesPrefix,
+  headKey,
+  objectKey,
+  objectOfKey,
+  projectPrefix,
+  type ObjectKind,
+  type PackKind,
+} from '../../model/keys.ts';
 import type { PackId } from '../../model/refs.ts';
 import type { Store } from '../../store/store.ts';
 
@@ -15,7 +23,7 @@ export interface StoredObject {
 }
 
 /**
- * All objects of a project but its head, by key. What is none of ours is left out, and told to
+ * All objects of a project but its head and the records of engines, by key. What is none of ours is left out, and told to
  * `foreign`. `packs` are asked for one by one where the listing lacks them: it may lag behind.
  */
 export async function listObjects(
@@ -28,7 +36,7 @@ export async function listObjects(
   for await (const { key, size } of abortable(store.list(projectPrefix(project), signal), signal)) {
     const object = objectOfKey(key, project);
     if (object) objects.set(key, { ...object, bytes: size });
-    else if (key !== headKey(project)) foreign?.(key);
+    else if (key !== headKey(project) && !key.startsWith(enginesPrefix(project))) foreign?.(key);
   }
   for (const [id, kind] of packs) {
     const key = objectKey(project, kind, id);
