@@ -32,6 +32,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['engine', ['.']],
   ['shown', ['.']],
   ['hooks', ['.']],
+  ['metrics', ['.']],
   ['app', ['.']],
   ['cli', ['.', 'live', 'verbs', 'parsing', 'completion', 'entry']],
 ]);
@@ -55,6 +56,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['yaml', ['pipelines', 'notebook', 'shown', 'cli']],
   ['diff', ['shown']],
   ['dockerode', ['execution']],
+  ['prom-client', ['metrics']],
 ]);
 
 /** The files or rooms that may name a native addon. */

@@ -4,6 +4,7 @@
 import { resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { parseAddress } from '../model/address.ts';
+import type { ListenAddress } from '../metrics/listener.ts';
 import type { MountSource } from '../mount/root-names.ts';
 import { defaultBranch } from '../versions/resolve.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -32,6 +33,8 @@ export interface MountPlan {
   readonly prefetchBytes?: number | undefined;
   /** Record what is read first, and fetch what the last mount of a repo read first; not without reading ahead. */
   readonly keepsFirstReads?: boolean;
+  /** Where its server shows what it counts. */
+  readonly metrics?: ListenAddress | undefined;
 }
 
 /** The store and this machine's state, for a plan. Paths become absolute, since the server runs in another folder. */

@@ -16,6 +16,7 @@ import { Ranges } from '../cache/ranges.ts';
 import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
 import { WholeObjects } from '../cache/whole-objects.ts';
+import type { StoreObserver } from '../store/observe.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalFiles } from '../versions/reading/local-content.ts';
 import { Project } from '../versions/project.ts';
@@ -32,6 +33,8 @@ export interface OpenOptions {
   readonly timeoutMs?: number;
   /** How long a store that never answered is tried, where it is known to be one. */
   readonly firstContactMs?: number;
+  /** Told of every single request to the store. */
+  readonly observer?: StoreObserver;
   /** Make the store where there is none yet. */
   readonly create?: boolean;
 }
@@ -99,6 +102,7 @@ export async function openSharedStore(settings: Settings, options: OpenOptions =
   const create = (options.create ?? false) || settings.defaultStore;
   if (settings.defaultStore) await settings.home.make(settings.home.store);
   const { store, header } = await openWritableStore(settings, create, {
+    observer: options.observer,
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     ...(options.firstContactMs === undefined ? {} : { firstContactMs: options.firstContactMs }),
   });

@@ -15,6 +15,8 @@ import {
   writeMountRecord,
   type MountRecord,
 } from '../local/mounts.ts';
+import type { ListenAddress } from '../metrics/listener.ts';
+import type { MountMetrics } from '../metrics/mount.ts';
 import { raiseReadahead, unmountKernel } from '../mount/kernel-mount.ts';
 import { ProjectView, type ViewOptions } from '../mount/project-view.ts';
 import { Recorder, type RecorderOptions } from '../mount/recorder.ts';
@@ -98,10 +100,11 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     datum: datum?.out,
   };
   const kernel = { readAheadKib: await raiseReadahead(device) };
+  const counters = () => ({ ...transport.counters(), fetched: opened.files.filler.counters });
+  await using _ = plan.metrics && (await showMetrics(plan.metrics, counters));
   const answers = await answerWith(await mountSocketPath(home, mountpoint), () => ({
-    ...transport.counters(),
+    ...counters(),
     ...kernel,
-    fetched: opened.files.filler.counters,
     replayed: replay?.counters,
     shuffled: view.shuffledCounters,
     memoryBytes: process.memoryUsage.rss(),
@@ -137,6 +140,15 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     await removeMountRecord(home, record);
     await recorder?.end();
   }
+}
+
+/** Loaded only by a server that shows them. */
+async function showMetrics(address: ListenAddress, read: () => MountMetrics): Promise<AsyncDisposable> {
+  const [{ listen }, { mountPages }] = await Promise.all([
+    import('../metrics/listener.ts'),
+    import('../metrics/mount.ts'),
+  ]);
+  return listen(address, mountPages(read));
 }
 
 /** Options for replaying and recording first reads; undefined when they are not kept. */

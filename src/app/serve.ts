@@ -10,12 +10,16 @@ import { Hooks } from '../hooks/hooks.ts';
 import { findPipeline, listPipelines } from '../pipelines/pipelines.ts';
 import { nearest } from '../pipelines/spec/nearest.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import type { ListenAddress } from '../metrics/listener.ts';
+import type { Meter } from '../store/meter.ts';
+import { forPipeline } from './metered.ts';
 import type { OpenProject } from './open.ts';
 import { runOne } from './run-pipelines.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
 import { sendHook } from './send-hook.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
+import { openWatch } from './watch.ts';
 
 export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
   /** Workers of all pipelines at a time. */
@@ -25,6 +29,10 @@ export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secrets
   readonly listeners: readonly ServeListener[];
   /** Who is told of what happens. */
   readonly hooks: readonly Hook[];
+  /** Where it shows whether it is well, and its numbers; nowhere where it is not said. */
+  readonly listen: ListenAddress | undefined;
+  /** Counts what is asked of the store. */
+  readonly meter: Meter;
   readonly signal: AbortSignal;
 }
 
@@ -42,7 +50,10 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
   const snapshot = await project.snapshot();
   for (const name of only ?? []) await findPipeline(snapshot, name);
-  const tell = tellTo<RunEvent | ServeEvent>(request.listeners);
+  await using watched = request.listen && (await openWatch(request.listen, opened, request.meter));
+  const listeners = [...request.listeners, ...(watched ? [watched.listen] : [])];
+  const tell = tellTo<RunEvent | ServeEvent>(listeners);
+  if (watched) tell({ kind: 'listening', url: watched.url });
   for (const line of await strangersOf(hooks, snapshot)) tell({ kind: 'note', line });
   await using session = await RunSession.open(settings, opened, {
     executor,
@@ -70,12 +81,14 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
       const { name, spec } = pipeline;
       await resting.begins(name);
       try {
-        return await runOne(session, pipeline, { ...how, workers: Math.min(workers, spec.parallelism), recompute: 0 });
+        return await forPipeline(name, () =>
+          runOne(session, pipeline, { ...how, workers: Math.min(workers, spec.parallelism), recompute: 0 }),
+        );
       } finally {
         resting.ended(name);
       }
     },
-    listeners: [...request.listeners, telling.listen],
+    listeners: [...listeners, telling.listen],
     attend: (seen) => telling.look(seen),
     signal,
     graceMs,

@@ -5,6 +5,7 @@
 import { PachError } from '../base/errors.ts';
 import { isProbed, rememberProbed } from '../local/probed.ts';
 import type { StoreHeader } from '../model/records/store-header.ts';
+import { observeStore, type StoreObserver } from '../store/observe.ts';
 import { openStore } from '../store/open.ts';
 import { conditionalWrites } from '../store/probe.ts';
 import { isS3 } from '../store/s3/url.ts';
@@ -20,6 +21,11 @@ export const versioned =
 export const unversion =
   "suspend the bucket's versioning, or use a bucket without it; or --single-writer if there is never more than one writer at a time";
 
+export interface StoreOptions extends RetryOptions {
+  /** Told of every single request. */
+  readonly observer?: StoreObserver | undefined;
+}
+
 /**
  * The store and its header. Makes it a store when `create` says so and it is none; the header is
  * undefined when it is none otherwise. The first write throws `unsupported` where two writers
@@ -28,10 +34,11 @@ export const unversion =
 export async function openWritableStore(
   settings: Settings,
   create: boolean,
-  retry: RetryOptions = {},
+  { observer, ...retry }: StoreOptions = {},
 ): Promise<{ store: Store; header: StoreHeader | undefined }> {
   const { home, storeUrl, singleWriter = false } = settings;
-  const inner = await openStore(storeUrl, { retry });
+  const wrapped = observer && { wrap: (store: Store) => observeStore(store, observer) };
+  const inner = await openStore(storeUrl, { retry, ...wrapped });
   try {
     let header = await readHeader(inner);
     const remember = async (): Promise<void> => {
@@ -45,7 +52,7 @@ export async function openWritableStore(
       supports = await conditionalWrites(inner);
       if (supports) await remember();
       else if (!singleWriter) throw await withoutConditions(inner, storeUrl);
-      return supports ? inner : openStore(storeUrl, { singleWriter });
+      return supports ? inner : openStore(storeUrl, { singleWriter, ...wrapped });
     });
     if (!header && create) {
       header = await createHeader(store, Date.now());

@@ -66,6 +66,8 @@ export class ServePrinter {
         return [`${event.pipeline === null ? '' : `${event.pipeline}: `}${event.error.message}; trying again`];
       case 'trouble-over':
         return [`${event.pipeline ?? 'the store'}: goes on`];
+      case 'listening':
+        return [`see ${event.url}/metrics, /healthz and /readyz`];
       case 'hook-failed':
         return [`hook ${event.hook}: ${event.answer}; trying again`];
       case 'ending':

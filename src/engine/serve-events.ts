@@ -36,6 +36,8 @@ export type ServeEvent = {
   /** Something is wrong: with a pipeline, or with the store (null). Told once; it is tried again by itself. */
   | { readonly kind: 'trouble'; readonly pipeline: string | null; readonly error: ErrorData }
   | { readonly kind: 'trouble-over'; readonly pipeline: string | null }
+  /** It shows at this address whether it is well. */
+  | { readonly kind: 'listening'; readonly url: string }
   /** A message of a hook was taken. `delivery`: its id. */
   | { readonly kind: 'hook-sent'; readonly hook: string; readonly delivery: string }
   /** It was not. `tries`: how many were in vain, one after another; it is tried again. `answer`: what came back. */

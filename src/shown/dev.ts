@@ -11,7 +11,7 @@ export const devJson =
   '{event, time, …} a line: watching, started, saved, restarted, settled, specFault, fault, notice of the loop, and jobStarted, progress, planned, datumBegun, printed, datumEnded, published, waiting, note, jobEnded of its jobs; jobEnded has branch and the fields of run pipeline; other fields: src/engine/dev-events.ts, src/engine/events.ts';
 
 export const serveJson =
-  '{event, time, …} a line: serving, due, superseded, taken, trouble, troubleOver, hookSent, hookFailed, ending, ended of the engine, and jobStarted, progress, planned, datumBegun, printed, datumEnded, published, waiting, note, jobEnded of its jobs; jobEnded has branch and the fields of run pipeline; other fields: src/engine/serve-events.ts, src/engine/events.ts';
+  '{event, time, …} a line: listening, serving, due, superseded, taken, trouble, troubleOver, hookSent, hookFailed, ending, ended of the engine, and jobStarted, progress, planned, datumBegun, printed, datumEnded, published, waiting, note, jobEnded of its jobs; jobEnded has branch and the fields of run pipeline; other fields: src/engine/serve-events.ts, src/engine/events.ts';
 
 export function devInfo(event: RunEvent | DevEvent | ServeEvent): object {
   const { kind, time, ...fields } = event;

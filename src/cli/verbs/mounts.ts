@@ -13,6 +13,7 @@ import { utf8Path } from '../../base/utf8-path.ts';
 import type { Home } from '../../local/home.ts';
 import type { KernelMount } from '../../local/kernel-mounts.ts';
 import { listMounts, type Mount } from '../../local/mounts.ts';
+import { parseListen } from '../../metrics/listener.ts';
 import {
   countedMountInfo,
   mountedDatumInfo,
@@ -83,6 +84,10 @@ export const mountVerb = verb({
       default: '60s',
       describe: 'How long a read waits for a store that does not answer',
     },
+    metrics: {
+      type: 'text',
+      describe: 'Address at which the mount shows what it counts (Prometheus): 127.0.0.1:30602',
+    },
     'allow-other': { type: 'flag', describe: 'Let other users read the mount' },
     noexec: { type: 'flag', describe: 'Do not allow running programs from the mount' },
   },
@@ -115,6 +120,7 @@ export const mountVerb = verb({
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
       keepsFirstReads: !isDatum,
+      metrics: args.metrics === undefined ? undefined : parseListen('--metrics', args.metrics),
     };
     const { project } = settings;
     const datum =

@@ -2,12 +2,15 @@
  * serve: the engine that stays up.
  */
 import { availableParallelism } from 'node:os';
+import { pipelineMeter } from '../../app/metered.ts';
 import { openProject } from '../../app/open.ts';
 import { serve } from '../../app/serve.ts';
+import { parseListen } from '../../metrics/listener.ts';
 import { serveJson } from '../../shown/dev.ts';
 import { readHooks } from '../../hooks/file.ts';
 import { testHooks } from '../test-hooks.ts';
 import { executorOption, secretsFromOption } from '../parameters.ts';
+import { serviceUnit } from '../print-unit.ts';
 import { ServePrinter } from '../serve-printer.ts';
 import { verb } from '../verb.ts';
 
@@ -19,6 +22,7 @@ export const serveVerb = verb({
     ['serve --executor docker --workers 8', 'In containers, eight datums at a time in all'],
     ['serve --only edges,montage', 'Only these; another engine may run the others'],
     ['serve --hooks hooks.yaml', 'Tell commands and web servers when something fails'],
+    ['serve --hooks hooks.yaml --print-unit', 'A systemd unit that runs it so'],
     ['serve --hooks hooks.yaml --test-hooks', 'Send each of them a test message, and end'],
   ],
   json: serveJson,
@@ -31,13 +35,18 @@ export const serveVerb = verb({
       describe: 'Datums to run at a time, of all pipelines together; by default as many as there are processors',
     },
     only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
+    listen: { type: 'text', describe: 'Address for /healthz, /readyz and /metrics (Prometheus): 127.0.0.1:30601' },
+    'print-unit': { type: 'flag', describe: 'Print a systemd unit for this command line, and end' },
     hooks: { type: 'text', names: ['local'], describe: 'File that says who is told of what: see pach help engine' },
     'test-hooks': { type: 'flag', describe: 'Send a test message to each hook, print what came back, and end' },
   },
   async run({ executor, workers = availableParallelism(), only, ...more }, { settings, output, signal }) {
     const hooks = more.hooks === undefined ? [] : await readHooks(more.hooks, signal);
     if (more['test-hooks']) return testHooks(hooks, settings.project, { output, signal });
-    await using opened = await openProject(settings);
+    const listen = more.listen === undefined ? undefined : parseListen('--listen', more.listen);
+    if (more['print-unit']) return output.write(serviceUnit(settings, process.argv.slice(2)));
+    const meter = pipelineMeter();
+    await using opened = await openProject(settings, { observer: meter });
     const printer = new ServePrinter(output);
     const serving = serve(settings, opened, {
       executor,
@@ -46,6 +55,8 @@ export const serveVerb = verb({
       only: only.flatMap((names) => names.split(',')).filter((name) => name !== ''),
       listeners: [printer.listen],
       hooks,
+      listen,
+      meter,
       signal,
     });
     await serving.catch(() => printer.end().catch(() => undefined));
