@@ -57,6 +57,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['diff', ['shown']],
   ['dockerode', ['execution']],
   ['prom-client', ['metrics']],
+  ['pino', ['cli']],
 ]);
 
 /** The files or rooms that may name a native addon. */

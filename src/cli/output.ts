@@ -89,7 +89,8 @@ export class Output {
     return this.isOnTerminal && !this.options.quiet;
   }
 
-  private get isOnTerminal(): boolean {
+  /** True when results are text on a terminal. */
+  get isOnTerminal(): boolean {
     return this.options.format === 'table' && this.stdout.isTTY;
   }
 

@@ -1,9 +1,11 @@
 /**
- * The engine that stays up as plain lines with the time of day, or as a line of JSON for each event.
+ * The engine that stays up: as plain lines with the time of day on a terminal, elsewhere as a log; or as a line of
+ * JSON for each event.
  */
 import type { OfJob, RunEvent } from '../engine/events.ts';
 import type { ServeEvent } from '../engine/serve-events.ts';
 import type { DueCause } from '../engine/standing.ts';
+import type { makeLog as MadeLog } from './serve-log.ts';
 import { devInfo } from '../shown/dev.ts';
 import type { Output } from './output.ts';
 import { remarks, resultText, withFailure, type FailedDatum } from './run-printer.ts';
@@ -18,14 +20,25 @@ const causes: Readonly<Record<DueCause, string>> = {
   retry: 'its job failed, and is tried again',
 };
 
+type MakeLog = typeof MadeLog;
+
 export class ServePrinter {
   private readonly output: Output;
   private printed: Promise<void> = Promise.resolve();
   /** The first datums that failed, by job. */
   private readonly failures = new Map<string, readonly FailedDatum[]>();
 
-  constructor(output: Output) {
+  /** Where programs read them, lines for people become a log of JSON lines with levels. */
+  private readonly log: ((event: RunEvent | ServeEvent, message: string) => void) | undefined;
+
+  private constructor(output: Output, makeLog: MakeLog | undefined) {
     this.output = output;
+    this.log = makeLog?.((line) => this.later(() => this.output.write(line)));
+  }
+
+  static async for(output: Output): Promise<ServePrinter> {
+    const isLog = output.format === 'table' && !output.isOnTerminal;
+    return new ServePrinter(output, isLog ? (await import('./serve-log.ts')).makeLog : undefined);
   }
 
   readonly listen = (event: RunEvent | ServeEvent): void => {
@@ -33,9 +46,11 @@ export class ServePrinter {
       this.later(() => this.output.rows([devInfo(event)], []));
       return;
     }
+    const lines = this.linesOf(event);
+    if (lines.length === 0) return;
+    if (this.log) return this.log(event, lines.join('\n'));
     const time = new Date(event.time).toTimeString().slice(0, 8);
-    const lines = this.linesOf(event).map((line) => `${time} ${line}`);
-    if (lines.length > 0) this.later(() => this.output.lines(lines));
+    this.later(() => this.output.lines(lines.map((line) => `${time} ${line}`)));
   };
 
   /** Resolves when all is printed. Throws what kept it from being printed. */

@@ -25,8 +25,9 @@ export interface Happening {
 }
 
 /** How a job counts: undefined for one that somebody ended, and for one that never ran. */
-function verdictOf({ state, reason }: Job): 'good' | 'failed' | undefined {
+function verdictOf({ state, reason }: Job): 'good' | 'failed' | 'rejected' | undefined {
   if (state === 'success') return 'good';
+  if (state === 'rejected') return 'rejected';
   return state === 'failure' || (state === 'killed' && reason === tookTooLong) ? 'failed' : undefined;
 }
 
@@ -49,7 +50,8 @@ export async function happeningsSince(
     const add = (kind: Happening['kind'], why: string): void =>
       void happenings.push({ kind, pipeline, about, began, time, why, job });
     if (verdict === 'failed') add('failed', job.reason);
-    if (verdict === 'good' && before === 'failed') add('recovered', 'it succeeds again');
+    if (verdict === 'rejected') add('expectation', job.reason);
+    if (verdict === 'good' && before && before !== 'good') add('recovered', 'it succeeds again');
     if (verdict === 'good' && (await isEmpty(snapshot, job))) add('empty', 'its output has no files');
     before = verdict ?? before;
   }

@@ -51,7 +51,8 @@ test('an engine that is killed while it tells is followed by one that tells agai
   await place.must('pach create repo images; pach create pipeline -f edges.json');
   const first = place.start(['pach', 'serve', '--hooks', 'hooks.yaml']);
   // It knows its hooks once it serves: what happened before would not be told.
-  await once(first.stdout!, 'data');
+  const [line] = (await once(first.stdout!, 'data')) as [Buffer];
+  expect(JSON.parse(line.toString().split('\n')[0]!)).toMatchObject({ level: 'info', event: 'serving', only: null });
   await place.must('echo x | pach put file images@master:/a -f -');
   await once(first, 'exit');
   expect(first.signalCode).toBe('SIGKILL');

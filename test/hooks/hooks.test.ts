@@ -304,6 +304,20 @@ test('trouble that lasts is told, also while the store is away', async () => {
   ]);
 });
 
+test('an output that is not what was expected is told as that, and what comes right after it as recovered', async () => {
+  await using world = await World.make({ dev: { expect: { not_empty: true } } });
+  await using hooks = world.hooks([world.hook(['failed', 'expectation', 'recovered', 'empty'])]);
+  await world.look(hooks);
+  world.engine.executor.command = () => ({});
+  const job = await world.job(false);
+  await world.look(hooks);
+  world.engine.executor.command = copy;
+  await world.job(false);
+  await world.look(hooks);
+  expect(world.receiver.told).toEqual(['expectation p', 'recovered p']);
+  expect(world.receiver.received[0]?.message.job).toMatchObject({ job, state: 'rejected' });
+});
+
 test('what was told goes with its pipeline, and a store with it is whole', async () => {
   await using world = await World.make();
   await using hooks = world.hooks([world.hook(['failed'])]);

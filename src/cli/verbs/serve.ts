@@ -47,7 +47,7 @@ export const serveVerb = verb({
     if (more['print-unit']) return output.write(serviceUnit(settings, process.argv.slice(2)));
     const meter = pipelineMeter();
     await using opened = await openProject(settings, { observer: meter });
-    const printer = new ServePrinter(output);
+    const printer = await ServePrinter.for(output);
     const serving = serve(settings, opened, {
       executor,
       secretsFrom: more['secrets-from'],
