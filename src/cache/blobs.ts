@@ -116,6 +116,11 @@ export class BlobReader {
     this.nodes.set(hashKey(ref.hash), Promise.resolve(node), (ref.place?.length ?? 4096) * nodeWeight);
   }
 
+  /** True when all of a data pack is on this machine, or is to be. */
+  hasPack(pack: Place['pack']): Promise<boolean> {
+    return this.options.extents.hasWhole(packKey(this.options.project, 'data', pack));
+  }
+
   /** Forgets all that is in memory. */
   clear(): void {
     this.chunks.clear();

@@ -130,6 +130,12 @@ export class ExtentCache {
     return extent !== undefined;
   }
 
+  /** True when all of an object is on the disk, or is being brought there. */
+  async hasWhole(key: string): Promise<boolean> {
+    const { extents } = await this.object(key);
+    return this.options.whole?.isFetching(key) === true || extents.some(({ offset, onDisk }) => offset === 0 && onDisk);
+  }
+
   /** From now on a read of this object fetches nothing beside what is read. */
   async fetchNothingAround(key: string): Promise<void> {
     (await this.object(key)).isScattered = true;

@@ -89,6 +89,10 @@ export class WholeObjects {
     return done;
   }
 
+  isFetching(key: string): boolean {
+    return this.fetches.has(key);
+  }
+
   /** Bytes of an object that is being fetched, once they have come; undefined when they don't, or not soon. */
   async read(key: string, offset: number, length: number): Promise<Buffer | undefined> {
     const fetch = this.fetches.get(key);

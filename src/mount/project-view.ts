@@ -9,7 +9,14 @@ import type { BlobReader } from '../cache/blobs.ts';
 import type { PlainNodeSource } from '../model/node.ts';
 import type { Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
-import { LocalContent, localBytesMin, type LocalFiles } from '../versions/reading/local-content.ts';
+import {
+  isInPack,
+  LocalContent,
+  localBytesMin,
+  packedBytesMax,
+  type LargeContent,
+  type LocalFiles,
+} from '../versions/reading/local-content.ts';
 import { firstChunk, prefetchRange, readRange } from '../versions/reading/read.ts';
 import { allProvenance } from '../versions/provenance.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -149,7 +156,7 @@ export class ProjectView implements View {
 
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
     const content = await this.contentOf(file, nodeOf);
-    if (offset === 0) await this.noteSmall(file, content, nodeOf);
+    if (offset === 0) await this.note(file, content, nodeOf);
     const ahead = this.readahead.next(file.ino, offset, length, file.size);
     for (const range of ahead?.ranges ?? []) {
       void prefetchRange(this.reader, content, range.offset, range.length).catch(() => undefined);
@@ -160,10 +167,10 @@ export class ProjectView implements View {
     );
   }
 
-  /** Notes that somebody begins to read a file, if it is a small one. */
-  private async noteSmall(file: ViewNode, content: FileContent, nodeOf: NodeOf): Promise<void> {
+  /** Notes that somebody begins to read a file, if it is not a large one. */
+  private async note(file: ViewNode, content: FileContent, nodeOf: NodeOf): Promise<void> {
     const { shuffled } = this;
-    if (!shuffled || content.form === 'inline' || file.size >= localBytesMin) return;
+    if (!shuffled || content.form === 'inline' || file.size > packedBytesMax) return;
     const top = topOf(file, nodeOf);
     const commit = this.names.at(top.ordinal)?.commit;
     const chunk = await firstChunk(this.reader, content);
@@ -175,12 +182,15 @@ export class ProjectView implements View {
     return this.shuffled?.counters;
   }
 
-  async local(file: ViewNode): Promise<LocalView | undefined> {
+  async local(file: ViewNode, nodeOf: NodeOf): Promise<LocalView | undefined> {
     const { files, reader, readahead } = this;
     const { ref, size } = file;
-    if (!files || !ref || file.kind !== 'file') return undefined;
-    const form = ref.type === 'chunk' ? 'chunk' : 'list';
-    const content = await LocalContent.open(files, reader, this.project, { form, size, ref });
+    if (!files || !ref || file.kind !== 'file' || size < localBytesMin) return undefined;
+    const found: LargeContent = { form: ref.type === 'chunk' ? 'chunk' : 'list', size, ref };
+    // Reads that `read` answers are noted there.
+    if (await isInPack(reader, found)) return undefined;
+    await this.note(file, found, nodeOf);
+    const content = await LocalContent.open(files, reader, this.project, found);
     if (!content) return undefined;
     return {
       hash: ref.hash,

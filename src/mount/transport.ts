@@ -190,7 +190,7 @@ export class Transport {
         if (await this.isKept(request, node)) return;
         return this.readDirectory(request, node);
       case opcodes.open:
-        await this.attached.of(node);
+        await this.attached.of(node, nodeOf);
         return session.replyOpen(id, node.ino);
       case opcodes.read:
         return this.read(request, node);
@@ -252,7 +252,7 @@ export class Transport {
 
   /** True once the bytes are in a file that native threads answer from. */
   private async isLocal({ offset, size }: FuseRequest, node: ViewNode): Promise<boolean> {
-    const local = await this.attached.of(node);
+    const local = await this.attached.of(node, this.nodeOf);
     const length = Math.min(size, node.size - offset);
     if (!local || length <= 0) return false;
     const there = local.ensure(offset, length);

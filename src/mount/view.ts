@@ -127,7 +127,7 @@ export interface View {
    * A large file as a file of this machine that fills as it is read; undefined for others, and then
    * `read` answers. The caller closes it.
    */
-  local(file: ViewNode): Promise<LocalView | undefined>;
+  local(file: ViewNode, nodeOf: NodeOf): Promise<LocalView | undefined>;
   /** Bytes of those of some neighbours that are one small chunk, fetched together; others are left out. */
   small(files: readonly ViewEntry[]): Promise<readonly SmallFile[]>;
   readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer>;

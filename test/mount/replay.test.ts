@@ -136,7 +136,7 @@ test('what it brought costs neither a reader nor the next replay a request, and 
   const names = await view.list(folder, 0);
   expect(names.length).toBe(20);
   for (const entry of names) await view.read({ ...entry, ino: 1000, parent: folder.ino }, 0, 200_000, () => folder);
-  const local = await view.local(await find('big'));
+  const local = await view.local(await find('big'), nodeOf);
   expect(await local?.ensure(4 * mebibyte, 4 * mebibyte)).toBe(true);
   expect(counts.count()).toBe(0);
   expect(await view.read(await find('other'), 0, 1000, nodeOf)).toHaveLength(1);
@@ -191,8 +191,8 @@ test('who waits for what is on its way anyhow lets it go on, and nobody else', a
     [5 * mebibyte, 2],
     [20 * mebibyte, 0],
   ] as const) {
-    const { view, counts, find, ...served } = await serve(inner, known);
-    const local = await view.local(await find('big'));
+    const { view, counts, find, nodeOf, ...served } = await serve(inner, known);
+    const local = await view.local(await find('big'), nodeOf);
     // The file's list is here.
     await local?.ensure(0, 1);
     counts.reset();
@@ -216,8 +216,8 @@ test('large files come past the cache of packs: who waits for one ends it, who f
     [0, 1],
     [20 * mebibyte, 0],
   ] as const) {
-    const { view, find, ...served } = await serve(inner, [big]);
-    const local = await view.local(await find('big'));
+    const { view, find, nodeOf, ...served } = await serve(inner, [big]);
+    const local = await view.local(await find('big'), nodeOf);
     await local?.ensure(0, 1);
     const { replay, running } = served.replay();
     expect(await local?.ensure(from, 1)).toBe(true);

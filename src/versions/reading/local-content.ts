@@ -11,6 +11,7 @@ import { isPachError, PachError } from '../../base/errors.ts';
 import { listRange } from '../../model/list.ts';
 import type { Ref } from '../../model/refs.ts';
 import type { FileContent } from '../../model/tree.ts';
+import { firstChunk } from './read.ts';
 
 /** The cache of large files, and the filler that fetches into it. */
 export interface LocalFiles {
@@ -20,12 +21,15 @@ export interface LocalFiles {
 
 /** Smaller files come with their neighbours, and stay as what was fetched. */
 export const localBytesMin = 1024 * 1024;
+/** Files up to this size are read from whole packs on this machine, where these are (native/fuse/kept_answers.cc). */
+export const packedBytesMax = 8 * 1024 * 1024;
 const blockBytes = 4096;
 const triesMax = 4;
 /** How long a reader waits for a chunk in memory to reach the disk, when it shares its block: the rest of the run may come slowly. */
 const writtenMs = 2000;
 
-type LargeContent = Exclude<FileContent, { form: 'inline' }>;
+/** Of a file that is not inline. */
+export type LargeContent = Exclude<FileContent, { form: 'inline' }>;
 
 export class LocalContent {
   readonly file: LocalFile;
@@ -46,14 +50,17 @@ export class LocalContent {
     this.content = content;
   }
 
-  /** Keeps its file open until it is closed. Undefined for content that is not kept as a file, and when the disk refuses. */
+  /**
+   * Keeps its file open until it is closed. Undefined for content that is not kept as a file, or is on this
+   * machine in a whole pack, and when the disk refuses.
+   */
   static async open(
     { cache, filler }: LocalFiles,
     reader: BlobReader,
     project: string,
     content: LargeContent,
   ): Promise<LocalContent | undefined> {
-    if (content.size < localBytesMin) return undefined;
+    if (content.size < localBytesMin || (await isInPack(reader, content))) return undefined;
     const file = await cache.open(project, content.ref.hash, content.size);
     file?.sealSoon(true);
     return file && new LocalContent(file, reader, filler, project, content);
@@ -173,4 +180,11 @@ export class LocalContent {
     for await (const chunk of listRange(this.reader, list, from, to - from)) found.push(chunk);
     return found;
   }
+}
+
+/** True when a file that is not a large one begins in a pack that is on this machine as a whole, or is to be. */
+export async function isInPack(reader: BlobReader, content: LargeContent): Promise<boolean> {
+  if (content.size > packedBytesMax) return false;
+  const chunk = await firstChunk(reader, content);
+  return chunk?.place !== undefined && reader.hasPack(chunk.place.pack);
 }
