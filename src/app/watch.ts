@@ -3,6 +3,7 @@
  */
 import type { ServeListener } from '../engine/serve-events.ts';
 import { listen, type ListenAddress } from '../metrics/listener.ts';
+import { statusInfo } from '../shown/status.ts';
 import type { Meter } from '../store/meter.ts';
 import type { OpenProject } from './open.ts';
 
@@ -19,6 +20,7 @@ export async function openWatch(address: ListenAddress, opened: OpenProject, met
   const metrics = new EngineMetrics({
     store: () => meter.counts,
     transfers: () => opened.files.filler.counters,
+    pipelines: async () => (await statusInfo(opened.project, Date.now())).pipelines,
   });
   const listening = await listen(address, metrics.pages);
   return {

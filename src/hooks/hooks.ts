@@ -133,6 +133,7 @@ export class Hooks implements AsyncDisposable {
     if (seen) {
       const { project, hooks } = this.options;
       this.since ??= await beginHooks(project, seen.snapshot, hooks, now);
+      this.troubles.keep(new Set([...seen.works].map(({ pipeline }) => pipeline.name)));
       for (const work of seen.works) next = Math.min(next, await this.gather(seen, work, { messages, now }));
     }
     for (const [desk, own] of messages) {

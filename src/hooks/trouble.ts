@@ -48,6 +48,11 @@ export class TroubleDesk {
       this.open.set(event.pipeline, { since: this.open.get(event.pipeline)?.since ?? now, why: event.error.message });
   }
 
+  /** Drops the troubles of pipelines that are gone. */
+  keep(names: ReadonlySet<string>): void {
+    for (const name of this.open.keys()) if (name !== null && !names.has(name)) this.open.delete(name);
+  }
+
   dueOf(hook: Hook, now: number): { readonly due: readonly DueTrouble[]; readonly next: number } {
     const due: DueTrouble[] = [];
     let next = Infinity;

@@ -2,28 +2,38 @@
  * What an engine did, for Prometheus: counted from its events. What it stands for now is asked for when
  * the page is read.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunEvent } from '../engine/events.ts';
 import type { ServeEvent, ServeListener } from '../engine/serve-events.ts';
+import type { PipelineStatus } from '../shown/status.ts';
 import type { Metered } from '../store/meter.ts';
 import type { TransferCounters } from '../cache/transfers.ts';
 import { plain, type Pages } from './listener.ts';
-import { asked, counted, Counter, Gauge, Labels, metricsPage, newRegistry } from './registry.ts';
+import { counted, Counter, Gauge, Labels, metricsPage, newRegistry, type Sample } from './registry.ts';
 
 export interface EngineSource {
   /** Requests to the store by pipeline; '' for what is of none. */
   readonly store: () => ReadonlyMap<string, Metered>;
   /** Large files, which native threads fetch past that. */
   readonly transfers: () => Pick<TransferCounters, 'requests' | 'bytes'>;
+  /** How the pipelines stand now. */
+  readonly pipelines: () => Promise<readonly Standing[]>;
 }
 
+type Standing = Pick<PipelineStatus, 'name' | 'state' | 'lastSuccess' | 'lag'>;
+
+/** Who reads a page does not wait longer for a store: then it shows how the pipelines stood before. */
+const standingMsMax = 5000;
+
 export class EngineMetrics {
+  private readonly source: EngineSource;
+  private standing: readonly Standing[] = [];
   private readonly registry = newRegistry();
   private readonly labels = new Labels();
   private readonly jobs: Counter;
   private readonly running: Gauge;
   private readonly datums: Counter;
   private readonly seconds: Counter;
-  private readonly success: Gauge;
   private readonly hooks: Counter;
   private isServing = false;
   /** Why the store can't be used; undefined while it can. */
@@ -31,18 +41,20 @@ export class EngineMetrics {
   private readonly troubles = new Set<string | null>();
 
   constructor(source: EngineSource) {
+    this.source = source;
     const registers = [this.registry];
     const of = (name: string, help: string, ...labelNames: string[]) => ({ name, help, labelNames, registers });
     this.jobs = new Counter(of('pach_jobs_total', 'Jobs that ended', 'pipeline', 'state'));
     this.running = new Gauge(of('pach_jobs_running', 'Jobs that run in this engine', 'pipeline'));
     this.datums = new Counter(of('pach_datums_total', 'Datums of jobs that ended', 'pipeline', 'result'));
     this.seconds = new Counter(of('pach_job_seconds_total', 'How long jobs took that ended', 'pipeline'));
-    this.success = new Gauge(
-      of('pach_last_success_timestamp_seconds', 'When the last job ended well, since this engine began', 'pipeline'),
-    );
     this.hooks = new Counter(of('pach_hook_messages_total', 'Messages of hooks', 'result'));
     for (const result of ['taken', 'refused']) this.hooks.inc({ result }, 0);
-    asked(this.registry, 'pach_troubles', 'Troubles of the engine now', () => this.troubles.size);
+    this.measure('pach_troubles', 'Troubles of the engine now', [], () => {
+      const isThere = (name: string | null): boolean => this.standing.some((each) => each.name === name);
+      return [[{}, [...this.troubles].filter((name) => name === null || isThere(name)).length]];
+    });
+    this.measureStanding();
     this.countStore(source);
   }
 
@@ -64,7 +76,10 @@ export class EngineMetrics {
         if (!this.isServing) return plain(503, 'it is starting or ending');
         return this.away === undefined ? plain(200, 'ok') : plain(503, this.away);
       },
-      '/metrics': () => metricsPage(this.registry),
+      '/metrics': async () => {
+        await this.look();
+        return metricsPage(this.registry);
+      },
     };
   }
 
@@ -85,7 +100,51 @@ export class EngineMetrics {
     for (const result of ['processed', 'skipped', 'failed', 'recovered'] as const) {
       this.datums.inc({ pipeline, result }, counts[result]);
     }
-    if (state === 'success') this.success.set({ pipeline }, finished / 1000);
+  }
+
+  private async look(): Promise<void> {
+    if (this.away !== undefined) return;
+    const late = new AbortController();
+    const limit = sleep(standingMsMax, undefined, { signal: late.signal, ref: false }).catch(() => undefined);
+    this.standing = (await Promise.race([this.source.pipelines().catch(() => undefined), limit])) ?? this.standing;
+    late.abort();
+  }
+
+  private measureStanding(): void {
+    const by = (of: (each: Standing) => number | undefined) => () =>
+      this.standing.flatMap((each) => {
+        const value = of(each);
+        return value === undefined ? [] : [[{ pipeline: this.labels.of(each.name) }, value] as const];
+      });
+    const success = ({ lastSuccess }: Standing) => (lastSuccess === null ? undefined : Date.parse(lastSuccess) / 1000);
+    const pipeline = ['pipeline'];
+    this.measure('pach_last_success_timestamp_seconds', 'When the last good job ended', pipeline, by(success));
+    const lag = 'For how long there has been something that the last good job has not read';
+    this.measure(
+      'pach_pipeline_lag_seconds',
+      lag,
+      pipeline,
+      by((each) => each.lag),
+    );
+    this.measure('pach_pipelines', 'Pipelines by how they stand', ['state'], () => {
+      const states = new Map<string, number>();
+      for (const { state } of this.standing) states.set(state, (states.get(state) ?? 0) + 1);
+      return [...states].map(([state, count]) => [{ state }, count] as const);
+    });
+  }
+
+  /** A number that stands for now. */
+  private measure(name: string, help: string, labelNames: string[], read: () => Iterable<Sample>): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [labels, value] of read()) this.set(labels, value);
+      },
+    });
   }
 
   private countStore({ store, transfers }: EngineSource): void {

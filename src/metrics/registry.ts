@@ -30,6 +30,9 @@ export class Labels {
   }
 }
 
+/** A value and its labels. */
+export type Sample = readonly [Readonly<Record<string, string>>, number];
+
 /** A number that is asked for when it is read. */
 export function asked(registry: Registry, name: string, help: string, read: () => number): Gauge {
   return new Gauge({
@@ -46,7 +49,7 @@ export function asked(registry: Registry, name: string, help: string, read: () =
 export function counted(
   registry: Registry,
   { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly string[] },
-  read: () => Iterable<readonly [Readonly<Record<string, string>>, number]>,
+  read: () => Iterable<Sample>,
 ): Counter {
   return new Counter({
     name,

@@ -8,8 +8,10 @@ import { EngineMetrics } from '../../src/metrics/engine.ts';
 import { Labels } from '../../src/metrics/registry.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { observeStore } from '../../src/store/observe.ts';
+import { statusInfo } from '../../src/shown/status.ts';
 import { copy, EngineWorld } from '../engine/world.ts';
 
+const transfers = () => ({ requests: 0, bytes: 0 });
 const time = 1_700_000_000_000;
 
 /** The lines of a page that are not about the process. */
@@ -22,7 +24,11 @@ async function numbers(metrics: EngineMetrics): Promise<Map<string, number>> {
 test('jobs, datums and requests to the store are counted by pipeline', async () => {
   const meter = pipelineMeter();
   await using world = await EngineWorld.make(copy, observeStore(new MemoryStore(), meter));
-  const metrics = new EngineMetrics({ store: () => meter.counts, transfers: () => ({ requests: 0, bytes: 0 }) });
+  const metrics = new EngineMetrics({
+    store: () => meter.counts,
+    transfers,
+    pipelines: async () => (await statusInfo(world.project, Date.now() + 60_000)).pipelines,
+  });
   await world.commit('data', { a: '1', b: '2' });
   await world.set({ name: 'p', input: { pfs: { repo: 'data', glob: '/*' } } });
   const before = await numbers(metrics);
@@ -42,7 +48,10 @@ test('jobs, datums and requests to the store are counted by pipeline', async () 
     'pach_datums_total{pipeline="p",result="processed"}': 2,
     'pach_datums_total{pipeline="p",result="failed"}': 1,
     'pach_datums_total{pipeline="p",result="skipped"}': 1,
+    'pach_pipelines{state="failed"}': 1,
   });
+  // The failed job has not read it: the lag is that of its input, of a clock a minute ahead.
+  expect(all.get('pach_pipeline_lag_seconds{pipeline="p"}')).toBeGreaterThanOrEqual(59);
   expect(all.get('pach_last_success_timestamp_seconds{pipeline="p"}')).toBeGreaterThan(Date.now() / 1000 - 600);
   expect(all.get('pach_store_requests_total{pipeline="p",request="writeIfUnchanged"}')).toBeGreaterThan(1);
   expect(all.get('pach_store_bytes_total{pipeline="p",direction="written"}')).toBeGreaterThan(100);
@@ -52,7 +61,11 @@ test('jobs, datums and requests to the store are counted by pipeline', async () 
 });
 
 test('it is ready while it serves and its store answers', async () => {
-  const metrics = new EngineMetrics({ store: () => new Map(), transfers: () => ({ requests: 0, bytes: 0 }) });
+  const metrics = new EngineMetrics({
+    store: () => new Map(),
+    transfers,
+    pipelines: () => Promise.reject(new Error('away')),
+  });
   const ready = async () => (await metrics.pages['/readyz']?.())?.status;
   expect(await ready()).toBe(503);
   metrics.listen({ kind: 'serving', time, executor: 'process', workers: 1, only: null });
@@ -62,7 +75,7 @@ test('it is ready while it serves and its store answers', async () => {
   expect(await ready()).toBe(200);
   metrics.listen({ kind: 'trouble', time, pipeline: null, error });
   expect(await metrics.pages['/readyz']?.()).toMatchObject({ status: 503, text: 'the store does not answer\n' });
-  expect((await numbers(metrics)).get('pach_troubles')).toBe(2);
+  expect((await numbers(metrics)).get('pach_troubles')).toBe(1);
   metrics.listen({ kind: 'trouble-over', time, pipeline: null });
   expect(await ready()).toBe(200);
   metrics.listen({ kind: 'hook-failed', time, hook: 'h', tries: 1, answer: 'no' });

@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { pipelineMeter } from '../../app/metered.ts';
 import { openProject } from '../../app/open.ts';
 import { serve } from '../../app/serve.ts';
-import { parseListen } from '../../metrics/listener.ts';
+import { isLoopback, parseListen } from '../../metrics/listener.ts';
 import { serveJson } from '../../shown/dev.ts';
 import { readHooks } from '../../hooks/file.ts';
 import { testHooks } from '../test-hooks.ts';
@@ -44,6 +44,8 @@ export const serveVerb = verb({
     const hooks = more.hooks === undefined ? [] : await readHooks(more.hooks, signal);
     if (more['test-hooks']) return testHooks(hooks, settings.project, { output, signal });
     const listen = more.listen === undefined ? undefined : parseListen('--listen', more.listen);
+    if (listen && !isLoopback(listen))
+      output.note(`--listen ${more.listen}: other machines reach it, and it has no password`);
     if (more['print-unit']) return output.write(serviceUnit(settings, process.argv.slice(2)));
     const meter = pipelineMeter();
     await using opened = await openProject(settings, { observer: meter });
