@@ -9,7 +9,7 @@ import type { PipelineStatus } from '../shown/status.ts';
 import type { Metered } from '../store/meter.ts';
 import type { TransferCounters } from '../cache/transfers.ts';
 import { plain, type Pages } from './listener.ts';
-import { counted, Counter, Gauge, Labels, metricsPage, newRegistry, type Sample } from './registry.ts';
+import { counted, Counter, Gauge, Labels, metricsPage, measured, newRegistry } from './registry.ts';
 
 export interface EngineSource {
   /** Requests to the store by pipeline; '' for what is of none. */
@@ -50,7 +50,7 @@ export class EngineMetrics {
     this.seconds = new Counter(of('pach_job_seconds_total', 'How long jobs took that ended', 'pipeline'));
     this.hooks = new Counter(of('pach_hook_messages_total', 'Messages of hooks', 'result'));
     for (const result of ['taken', 'refused']) this.hooks.inc({ result }, 0);
-    this.measure('pach_troubles', 'Troubles of the engine now', [], () => {
+    measured(this.registry, { name: 'pach_troubles', help: 'Troubles of the engine now', labels: [] }, () => {
       const isThere = (name: string | null): boolean => this.standing.some((each) => each.name === name);
       return [[{}, [...this.troubles].filter((name) => name === null || isThere(name)).length]];
     });
@@ -117,33 +117,19 @@ export class EngineMetrics {
         return value === undefined ? [] : [[{ pipeline: this.labels.of(each.name) }, value] as const];
       });
     const success = ({ lastSuccess }: Standing) => (lastSuccess === null ? undefined : Date.parse(lastSuccess) / 1000);
-    const pipeline = ['pipeline'];
-    this.measure('pach_last_success_timestamp_seconds', 'When the last good job ended', pipeline, by(success));
+    const named = (name: string, help: string, label = 'pipeline') => ({ name, help, labels: [label] });
+    const { registry } = this;
+    measured(registry, named('pach_last_success_timestamp_seconds', 'When the last good job ended'), by(success));
     const lag = 'For how long there has been something that the last good job has not read';
-    this.measure(
-      'pach_pipeline_lag_seconds',
-      lag,
-      pipeline,
+    measured(
+      registry,
+      named('pach_pipeline_lag_seconds', lag),
       by((each) => each.lag),
     );
-    this.measure('pach_pipelines', 'Pipelines by how they stand', ['state'], () => {
+    measured(registry, named('pach_pipelines', 'Pipelines by how they stand', 'state'), () => {
       const states = new Map<string, number>();
       for (const { state } of this.standing) states.set(state, (states.get(state) ?? 0) + 1);
       return [...states].map(([state, count]) => [{ state }, count] as const);
-    });
-  }
-
-  /** A number that stands for now. */
-  private measure(name: string, help: string, labelNames: string[], read: () => Iterable<Sample>): void {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [this.registry],
-      collect() {
-        this.reset();
-        for (const [labels, value] of read()) this.set(labels, value);
-      },
     });
   }
 

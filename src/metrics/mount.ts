@@ -2,7 +2,7 @@
  * What a mount counts, for Prometheus.
  */
 import type { MountCounters } from '../shown/mounts.ts';
-import { metricsPage, newRegistry, counted, asked } from './registry.ts';
+import { metricsPage, newRegistry, counted, measured } from './registry.ts';
 import type { Pages } from './listener.ts';
 
 /** The kernel's opcodes that matter to people; the others count as `other`. */
@@ -57,6 +57,8 @@ export function mountPages(read: () => MountMetrics): Pages {
   count('pach_mount_fetched_requests_total', 'Requests for large files', ({ fetched }) => fetched.requests);
   count('pach_mount_fetched_bytes_total', 'Bytes of large files that were fetched', ({ fetched }) => fetched.bytes);
   count('pach_mount_reply_errors_total', 'Replies that the kernel refused', ({ replyErrors }) => replyErrors);
-  asked(registry, 'pach_mount_inodes', 'Inodes that the kernel knows', () => read().inodes);
+  measured(registry, { name: 'pach_mount_inodes', help: 'Inodes that the kernel knows', labels: [] }, () => [
+    [{}, read().inodes],
+  ]);
   return { '/metrics': () => metricsPage(registry) };
 }

@@ -5,7 +5,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Page } from './listener.ts';
 
-export { Counter, Gauge, Registry } from 'prom-client';
+export { Counter, Gauge } from 'prom-client';
 
 const labelsMax = 1000;
 
@@ -33,24 +33,28 @@ export class Labels {
 /** A value and its labels. */
 export type Sample = readonly [Readonly<Record<string, string>>, number];
 
-/** A number that is asked for when it is read. */
-export function asked(registry: Registry, name: string, help: string, read: () => number): Gauge {
+interface Named {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+/** What stands for now, asked for when it is read. */
+export function measured(registry: Registry, { name, help, labels }: Named, read: () => Iterable<Sample>): Gauge {
   return new Gauge({
     name,
     help,
+    labelNames: labels,
     registers: [registry],
     collect() {
-      this.set(read());
+      this.reset();
+      for (const [of, value] of read()) this.set(of, value);
     },
   });
 }
 
 /** A count that somebody else keeps, by a label. */
-export function counted(
-  registry: Registry,
-  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly string[] },
-  read: () => Iterable<Sample>,
-): Counter {
+export function counted(registry: Registry, { name, help, labels }: Named, read: () => Iterable<Sample>): Counter {
   return new Counter({
     name,
     help,
