@@ -8,7 +8,7 @@ const more = [
   'cli/{dev,own-folders,shared-store,verbs}',
   'execution/session',
   'mount/first-reads',
-  'pipelines/{cli-datum-mount,cli-debug,cli-failing}',
+  'pipelines/{cli-datum-mount,cli-debug,cli-failing,cli-ticks}',
   'versions/{append,gc-races,scale}',
 ].map((name) => `test/${name}.test.ts`);
 const layers = 'test/tidy.test.ts';
