@@ -121,6 +121,11 @@ export class BlobReader {
     return this.options.extents.hasWhole(packKey(this.options.project, 'data', pack));
   }
 
+  /** Brings all of a data pack to the disk, of which bytes before `end` are wanted. False when that failed; never rejects. */
+  fetchPack(pack: Place['pack'], end: number): Promise<boolean> {
+    return this.options.extents.fetchWhole(packKey(this.options.project, 'data', pack), end);
+  }
+
   /** Forgets all that is in memory. */
   clear(): void {
     this.chunks.clear();

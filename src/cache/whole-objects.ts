@@ -62,6 +62,8 @@ export class WholeObjects {
   private running = 0;
   /** How often bytes came of any of them. */
   private arrivals = 0;
+  /** End what is being transferred. */
+  private readonly underWay = new Set<() => void>();
   private readonly stopped = new AbortController();
 
   constructor(disk: DiskCache, transfers: Transfers, addresses: Addresses) {
@@ -108,6 +110,7 @@ export class WholeObjects {
   /** Gives up what is under way, which a later process goes on with. */
   async stop(): Promise<void> {
     this.stopped.abort();
+    for (const giveUp of this.underWay) giveUp();
     for (const fetch of this.waiting) this.end(fetch, undefined);
     await Promise.all([...this.fetches.values()].map(({ done }) => done));
   }
@@ -191,8 +194,9 @@ export class WholeObjects {
     const source = await this.addresses.of(key);
     if (source?.url === undefined) return undefined;
     this.arrive(fetch, from);
+    let giveUp = (): void => undefined;
     const { bytes, whole } = await new Promise<{ bytes: number; whole: boolean }>((resolve) => {
-      const giveUp = this.transfers.download(
+      giveUp = this.transfers.download(
         {
           fd: file.fd,
           from,
@@ -202,8 +206,9 @@ export class WholeObjects {
         },
         source,
       );
-      this.stopped.signal.addEventListener('abort', giveUp, { once: true });
+      this.underWay.add(giveUp);
     });
+    this.underWay.delete(giveUp);
     this.counters.bytes += bytes - from;
     if (!whole) {
       // Without progress what is there may be wrong, for instance too long: the next begins anew.

@@ -141,6 +141,28 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     expect((await repo.mounted()).counters.damagedReads).toBe(0);
   });
 
+  test('pach cache warm brings packs whole and verifies them, and a mount asks nobody', async () => {
+    const { place } = repo;
+    const warm = `pach --store '${repo.s3.url}' cache warm data@master -o json`;
+    repo.s3.reads.length = 0;
+    expect(JSON.parse(await place.must(warm))).toMatchObject({ files });
+    expect(repo.wholeReads).toBe(repo.packs.length);
+    expect(repo.partRead).toBeLessThanOrEqual(1);
+    await repo.mount();
+    await place.must(read());
+    expect(repo.s3.reads).toEqual([]);
+    expect((await repo.mounted()).counters.decided).toBeLessThanOrEqual(files / 100);
+    await repo.unmount();
+
+    const [name] = await repo.cached(/\/data\/.*\/0-\d+$/);
+    await using pack = await open(join(repo.cache, name as string), 'r+');
+    await pack.write(Buffer.from('damage'), 0, 6, 9_000_000);
+    await place.must(warm);
+    await repo.mount();
+    await place.must(read());
+    expect((await repo.mounted()).counters.damagedReads).toBe(0);
+  });
+
   test('two mounts of one cache fetch each pack once; a kill costs what was under way; a purge leaves nothing', async () => {
     const { place } = repo;
     await repo.mount();

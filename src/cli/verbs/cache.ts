@@ -103,7 +103,8 @@ export const cacheWarmVerb = verb({
     const warmed = { files: 0, bytes: 0 };
     const path = address.path ?? '/';
     const progress = new FilesProgress(output, entrySize((await files.find(path)).entry));
-    await warmFiles(opened.project, opened.files, files, path, {
+    const { files: local, wholePacksBytesMax } = opened;
+    await warmFiles(opened.project, { local, wholePacksBytesMax }, files, path, {
       signal,
       progress: (bytes, count) => {
         warmed.bytes += bytes;

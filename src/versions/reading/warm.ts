@@ -2,11 +2,25 @@
  * Brings a part of a version into this machine's cache before anybody reads it.
  */
 import { Semaphore } from '../../base/async.ts';
-import type { Ref } from '../../model/refs.ts';
-import { entrySize } from '../../model/tree.ts';
+import type { BlobReader } from '../../cache/blobs.ts';
+import { listRange } from '../../model/list.ts';
+import type { PackId, Ref } from '../../model/refs.ts';
+import { entrySize, type TreeEntry } from '../../model/tree.ts';
 import type { File, Files } from './files.ts';
-import { LocalContent, type LocalFiles } from './local-content.ts';
+import { LocalContent, packedBytesMax, type LocalFiles } from './local-content.ts';
 import type { Project } from '../project.ts';
+
+interface Chunk {
+  readonly ref: Ref;
+  /** Bytes, plain. */
+  readonly length: number;
+}
+
+export interface WarmOptions {
+  readonly local: LocalFiles;
+  /** When no more bytes than that are wanted, packs of which most is wanted come whole; 0: none does. */
+  readonly wholePacksBytesMax: number;
+}
 
 export interface WarmWatch {
   /** Called with the bytes and files that were added to the cache. */
@@ -17,28 +31,33 @@ export interface WarmWatch {
 const largeAtOnce = 4;
 const stepBytes = 32 * 1024 * 1024;
 const batchBytes = 16 * 1024 * 1024;
+/** Of a pack so much must be wanted that one request for all of it is worth it: two thirds of a full one. */
+const packBytesMin = 16 * 1024 * 1024;
 
 /** Fetches what lies at a path, all of it. Rejects as reading it would. */
 export async function warmFiles(
   project: Project,
-  local: LocalFiles,
+  { local, wholePacksBytesMax }: WarmOptions,
   files: Files,
   path: string,
   watch: WarmWatch,
 ): Promise<void> {
   const { reader } = project;
+  const came = wholePacksBytesMax > 0 ? await bringPacks(reader, files, path, wholePacksBytesMax, watch) : new Set();
   const large = new Semaphore(largeAtOnce);
   const underWay = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
-  let batch: { ref: Ref; length: number }[] = [];
+  let batch: Chunk[] = [];
   let bytes = 0;
   let count = 0;
+  // What came in packs is read, too: that verifies it.
   const flush = async (): Promise<void> => {
-    const [chunks, sum, many] = [batch, bytes, count];
+    const [chunks, many] = [batch, count];
     [batch, bytes, count] = [[], 0, 0];
     reader.prefetch(chunks);
     await Promise.all(chunks.map(({ ref, length }) => reader.chunk(ref, length)));
-    watch.progress(sum, many);
+    const others = chunks.filter(({ ref }) => !came.has(ref.place?.pack));
+    watch.progress(sumOf(others), many);
   };
   for await (const { entry } of everything(files, path)) {
     watch.signal.throwIfAborted();
@@ -60,14 +79,70 @@ export async function warmFiles(
       continue;
     }
     count += 1;
-    bytes += entrySize(entry);
-    if (content.form === 'chunk') batch.push({ ref: content.ref, length: content.size });
-    else if (content.form === 'list') for await (const part of files.read(entry)) void part;
-    if (bytes >= batchBytes) await flush();
+    const chunks = await chunksOf(reader, entry);
+    // Inline bytes and holes came with the tree.
+    watch.progress(entrySize(entry) - sumOf(chunks), 0);
+    for (const chunk of chunks) {
+      batch.push(chunk);
+      bytes += chunk.length;
+      if (bytes >= batchBytes) await flush();
+    }
   }
   await flush();
   await Promise.all(underWay);
   if (failure) throw failure.error;
+}
+
+/** Brings the packs of which most is wanted, each with one request. Resolves to those that came. */
+async function bringPacks(
+  reader: BlobReader,
+  files: Files,
+  path: string,
+  bytesMax: number,
+  watch: WarmWatch,
+): Promise<ReadonlySet<unknown>> {
+  const wanted = new Map<PackId, { bytes: number; end: number }>();
+  let total = 0;
+  for await (const { entry } of everything(files, path)) {
+    watch.signal.throwIfAborted();
+    if (entry.kind === 'directory' || entrySize(entry) > packedBytesMax) continue;
+    for (const { ref, length } of await chunksOf(reader, entry)) {
+      const { place } = ref;
+      if (!place) continue;
+      const pack = wanted.get(place.pack) ?? { bytes: 0, end: 0 };
+      pack.bytes += length;
+      pack.end = Math.max(pack.end, place.offset + place.length);
+      wanted.set(place.pack, pack);
+      total += length;
+    }
+  }
+  const most = [...wanted].filter(([, { bytes }]) => total <= bytesMax && bytes >= packBytesMin);
+  const fetches = most.map(async ([pack, { bytes, end }]) => {
+    const isThere = await reader.fetchPack(pack, end);
+    if (isThere) watch.progress(bytes, 0);
+    return isThere ? [pack] : [];
+  });
+  const came = new Set<unknown>();
+  for (const fetch of fetches) {
+    watch.signal.throwIfAborted();
+    for (const pack of await fetch) came.add(pack);
+  }
+  return came;
+}
+
+async function chunksOf(reader: BlobReader, entry: TreeEntry): Promise<Chunk[]> {
+  const { content } = entry;
+  if (content.form === 'chunk') return [{ ref: content.ref, length: content.size }];
+  const chunks: Chunk[] = [];
+  if (content.form !== 'list') return chunks;
+  for await (const { ref, length } of listRange(reader, content.ref, 0, content.size)) {
+    if (ref) chunks.push({ ref, length });
+  }
+  return chunks;
+}
+
+function sumOf(chunks: readonly Chunk[]): number {
+  return chunks.reduce((sum, { length }) => sum + length, 0);
 }
 
 async function* everything(files: Files, path: string): AsyncGenerator<File> {
