@@ -11,11 +11,12 @@ import { tellAll, type RunListener } from '../engine/events.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import type { JobResult } from '../engine/job-end.ts';
 import { graphFor, inputsOf, runGraph, runPrepared, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
+import type { ServeRun } from '../engine/serve.ts';
 import { setTarget, type Target } from '../engine/targets.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import { resolveCommit } from '../versions/resolve.ts';
-import type { Commit, Snapshot } from '../versions/snapshot.ts';
+import type { Commit } from '../versions/snapshot.ts';
 import type { OpenProject } from './open.ts';
 import { jobsWithLogs } from './run-folder.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
@@ -79,7 +80,7 @@ export async function* graphInSession(session: RunSession, request: GraphRequest
 export async function runOne(
   session: RunSession,
   pipeline: Pipeline,
-  request: Omit<InSession, 'order'> & { readonly snapshot: Snapshot },
+  request: Omit<InSession, 'order'> & Pick<ServeRun, 'snapshot' | 'after'>,
 ): Promise<JobResult> {
   const options = { ...inSession(session, request), branch: undefined, pinned: new Map<string, Commit>() };
   const [prepared = pipeline] = await options.prepare([pipeline]);
@@ -88,10 +89,11 @@ export async function runOne(
   return result;
 }
 
-type InSession = Pick<GraphRequest, 'workers' | 'recompute' | 'signal' | 'tell' | 'order'>;
+type InSession = Pick<GraphRequest, 'workers' | 'recompute' | 'signal' | 'tell' | 'order'> &
+  Partial<Pick<ServeRun, 'after'>>;
 
 /** What runs use of a session. */
-function inSession(session: RunSession, { signal, workers: given, recompute, order, ...request }: InSession) {
+function inSession(session: RunSession, { signal, workers: given, recompute, order, after, ...request }: InSession) {
   const { settings, project } = session;
   const tell = session.secrets.masked(request.tell);
   return {
@@ -107,6 +109,7 @@ function inSession(session: RunSession, { signal, workers: given, recompute, ord
         logs: (job) => settings.home.make(join(settings.home.logs, job)),
         recompute,
         order: order?.(pipeline.name),
+        after,
         signal,
       };
     },

@@ -2,6 +2,7 @@
  * How a job begins: with the lease of its pipeline and an entry of its own, or that of a job which
  * was broken off and goes on.
  */
+import { PachError } from '../base/errors.ts';
 import type { Executor } from '../execution/executor.ts';
 import { canonicalJson, hashOf } from '../model/canonical.ts';
 import type { CommitId } from '../model/records/commit.ts';
@@ -21,6 +22,12 @@ export interface StartOptions {
   readonly executor: Executor;
   /** Of the pipeline's jobs for this branch only so many stay; all where it is not said. */
   readonly jobsKept?: number | undefined;
+  /**
+   * The newest job that was seen when it was found that another one is needed, null where there was none:
+   * if there is a newer one now, or that one has ended since, somebody has been here meanwhile, and nothing
+   * starts.
+   */
+  readonly after?: Pick<Job, 'id' | 'state'> | null | undefined;
 }
 
 export interface Started {
@@ -30,7 +37,7 @@ export interface Started {
   readonly recipe: Recipe;
 }
 
-/** Throws `conflict` when another engine runs the pipeline for the same branch, and `not-found` when it was deleted. */
+/** Throws `conflict` when another engine runs the pipeline for the same branch, or was faster (`after`), and `not-found` when it was deleted. */
 export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
   const { project, pipeline, branch, executor } = options;
   const recipe = await recipeFor(options);
@@ -46,6 +53,9 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
       const { count, job: newest } = await newestJob(change.snapshot, pipeline.name, branch);
       const isSame = newest !== undefined && identityOf(newest).equals(identityOf(identity));
       const goesOn = isSame && newest.state === 'running';
+      const { after } = options;
+      const isSeen = after?.id === newest?.id && after?.state === newest?.state;
+      if (after !== undefined && !goesOn && !isSeen) throw overtaken(pipeline.name);
       if (newest?.state === 'running' && !goesOn) {
         setJob(change, { ...newest, state: 'killed', reason: 'its engine is gone', finished: Date.now() });
       }
@@ -71,6 +81,11 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
     begun,
   );
   return { begun: await project.begin(), job, recipe };
+}
+
+function overtaken(pipeline: string): PachError {
+  const next = `pach list job -p ${pipeline}`;
+  return new PachError('conflict', { what: `pipeline ${pipeline}`, why: 'another engine has just run it', next });
 }
 
 /** What tells a job from others of the same identity. Old ones are deleted, and their count comes again. */

@@ -58,6 +58,8 @@ export interface Seen {
 
 export interface ServeRun {
   readonly snapshot: Snapshot;
+  /** The newest job in it. */
+  readonly after: Job | null;
   readonly signal: AbortSignal;
   readonly tell: Tell;
 }
@@ -252,7 +254,7 @@ export class ServeLoop {
       if (until !== undefined && until > now) next = Math.min(next, until);
     }
     for (const name of this.waiting.names()) {
-      if (this.running.size >= jobsMax) break;
+      if (this.running.size >= jobsMax || this.options.signal.aborted) break;
       if (this.mayStart(name, now)) this.start(name);
     }
     return next;
@@ -266,14 +268,16 @@ export class ServeLoop {
   }
 
   private start(name: string): void {
-    const pipeline = this.table.works.get(name)?.pipeline;
+    const work = this.table.works.get(name);
     const { snapshot } = this;
-    if (!pipeline || !snapshot) return;
+    if (!work || !snapshot) return;
+    const { pipeline, standing } = work;
+    const after = standing.job ?? null;
     this.waiting.drop(name);
     const stop = new AbortController();
     const run = new Told(this.tell);
     const ended = this.options
-      .run(pipeline, { snapshot, signal: stop.signal, tell: run.tell })
+      .run(pipeline, { snapshot, after, signal: stop.signal, tell: run.tell })
       .then(
         () => this.troubles.over(name),
         (error: unknown) => this.failed(pipeline, run, error),

@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
 import { pipeline } from 'node:stream';
 
-/** @typedef {{ gets: number, bytes: number }} Fetched bytes of the answers' bodies */
+/** @typedef {{ requests: number, gets: number, bytes: number }} Fetched bytes of the bodies of answers to GETs */
 
 export class Proxy {
   /** @type {Fetched} */
-  #fetched = { gets: 0, bytes: 0 };
+  #fetched = { requests: 0, gets: 0, bytes: 0 };
   #agent = new Agent({ keepAlive: true });
   #server;
   #target;
@@ -31,7 +31,7 @@ export class Proxy {
   /** What was fetched since the last call. */
   take() {
     const taken = this.#fetched;
-    this.#fetched = { gets: 0, bytes: 0 };
+    this.#fetched = { requests: 0, gets: 0, bytes: 0 };
     return taken;
   }
 
@@ -55,6 +55,7 @@ export class Proxy {
     answer.on('close', () => answer.writableFinished || sent.destroy());
     sent.on('error', () => answer.destroy());
     sent.on('response', (got) => {
+      this.#fetched.requests += 1;
       if (method === 'GET') {
         this.#fetched.gets += 1;
         got.on('data', (bytes) => (this.#fetched.bytes += bytes.length));

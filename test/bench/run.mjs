@@ -3,7 +3,7 @@
  * bench.json.
  *
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage,
- * BENCH=mount, BENCH=pipelines, BENCH=dev or BENCH=history measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
+ * BENCH=mount, BENCH=pipelines, BENCH=dev, BENCH=history or BENCH=serve measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
  * what was measured before of works that a run leaves out, and so does the chart of the mount's works
  * that the guide shows.
  */
@@ -18,6 +18,7 @@ import { measurePipelines, pipelineLimits } from './pipelines.mjs';
 import { checkout, dropCaches, Place } from './place.mjs';
 import { referenceVersions } from './references.mjs';
 import { judge, scale, tableText } from './rows.mjs';
+import { measureServe, serveLimits } from './serve.mjs';
 import { measureStorage, storageLimits } from './storage.mjs';
 
 const groups = {
@@ -26,6 +27,7 @@ const groups = {
   pipelines: { measure: measurePipelines, limits: pipelineLimits },
   dev: { measure: measureDev, limits: devLimits },
   history: { measure: measurePast, limits: pastLimits },
+  serve: { measure: measureServe, limits: serveLimits },
 };
 
 const wanted = process.env['BENCH'] || Object.keys(groups).join();

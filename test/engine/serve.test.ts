@@ -165,6 +165,18 @@ test('two engines with one store share the work: each job is run once', async ()
   expect(serving.events.filter(({ kind }) => kind === 'trouble')).toEqual([]);
 });
 
+test('a job is not run again by an engine that has not seen it yet, or not its end', async () => {
+  await using world = await EngineWorld.make(copy);
+  await world.set({ name: 'a', input: reads('data') });
+  await world.commit('data', { x: '1' });
+  const { job } = await world.run('a', { after: null });
+  const message = 'pipeline a: another engine has just run it';
+  await expect(world.run('a', { after: null })).rejects.toThrow(message);
+  await expect(world.run('a', { after: { ...job, state: 'running' } })).rejects.toThrow(message);
+  expect(await listJobs(await world.project.snapshot())).toHaveLength(1);
+  await world.run('a', { after: job });
+});
+
 test('an engine for some pipelines leaves the others alone, and waits for what they make', async () => {
   await using world = await diamond();
   await using serving = new Serving(world, { only: ['b', 'c'] });

@@ -44,7 +44,7 @@ export class Serving implements AsyncDisposable {
       workers,
       version: '0',
       only: words.only && new Set(words.only),
-      async run(pipeline, { snapshot, signal, tell }) {
+      async run(pipeline, { snapshot, after, signal, tell }) {
         const of = { branch: undefined, pinned: new Map() };
         const logs = await mkdtemp(join(dir, 'logs-'));
         const count = Math.min(workers, pipeline.spec.parallelism);
@@ -52,7 +52,7 @@ export class Serving implements AsyncDisposable {
         await own.code(pipeline.name, project.reader, []);
         const pool = new LocalPool({ session: own, count, sandbox, mount: undefined, masked: (text) => text });
         const jobOptions = () =>
-          Promise.resolve({ executor, pool, logs: () => Promise.resolve(logs), recompute: 0, signal });
+          Promise.resolve({ executor, pool, logs: () => Promise.resolve(logs), recompute: 0, after, signal });
         const inputs = await inputsOf(of, snapshot, pipeline, []);
         return runPrepared({ project, branch: undefined, jobOptions, tell }, pipeline, inputs);
       },
