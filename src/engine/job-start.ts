@@ -75,7 +75,8 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
           };
       setJob(change, next);
       await enterJob(change, next);
-      if (options.jobsKept !== undefined) await dropOldJobs(change, next, options.jobsKept);
+      const kept = options.jobsKept ?? pipeline.spec.keptJobs;
+      if (kept !== undefined) await dropOldJobs(change, next, kept);
       return next;
     },
     begun,

@@ -20,7 +20,8 @@ export interface Unrunnable {
 }
 
 export async function writeUnrunnable(project: Project, of: Unrunnable): Promise<Job> {
-  const { pipeline, branch, reason, jobsKept } = of;
+  const { pipeline, branch, reason } = of;
+  const kept = of.jobsKept ?? pipeline.spec.keptJobs;
   await using begun = await project.begin();
   const bytes = canonicalJson({});
   const [recipe] = await begun.upload.data.add([{ hash: hashOf(bytes), bytes }]);
@@ -45,7 +46,7 @@ export async function writeUnrunnable(project: Project, of: Unrunnable): Promise
       };
       setJob(change, job);
       await enterJob(change, job);
-      if (jobsKept !== undefined) await dropOldJobs(change, job, jobsKept);
+      if (kept !== undefined) await dropOldJobs(change, job, kept);
       return job;
     },
     begun,

@@ -120,6 +120,7 @@ const addedLater: Partial<PipelineSpec> = {
   timezone: 'UTC',
   missedTicks: 'one',
   deadlineMs: undefined,
+  keptJobs: undefined,
   expect: undefined,
   onDatumFailure: undefined,
   retry: undefined,

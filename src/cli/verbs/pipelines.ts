@@ -3,6 +3,8 @@
  */
 import { openProject } from '../../app/open.ts';
 import { listEngines } from '../../engine/presence.ts';
+import { PachError } from '../../base/errors.ts';
+import { keepJobs, withKept } from '../../pipelines/editing/keep.ts';
 import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/editing/edit-pipelines.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { pipelineInfo, pipelineInfos, pipelineJson, pipelineNamed } from '../../shown/pipelines.ts';
@@ -13,14 +15,15 @@ import { standardInput } from '../stdin.ts';
 import { dryRunOption, executorOption, pipelineArgument, type ValuesOf } from '../parameters.ts';
 import { verb, type VerbContext } from '../verb.ts';
 
+const fileOption = {
+  type: 'text',
+  alias: 'f',
+  names: ['local'],
+  describe: 'JSON or YAML file, a folder of them, or - for standard input',
+} as const;
+
 const setOptions = {
-  file: {
-    type: 'text',
-    alias: 'f',
-    required: true,
-    names: ['local'],
-    describe: 'JSON or YAML file, a folder of them, or - for standard input',
-  },
+  file: { ...fileOption, required: true },
   'dry-run': {
     ...dryRunOption,
     describe: 'Create nothing; show the datums, and which of them are already computed',
@@ -31,10 +34,12 @@ const setOptions = {
 async function set(
   args: ValuesOf<typeof setOptions>,
   { settings, output, signal }: VerbContext,
-  how: { readonly update: boolean; readonly reprocess: boolean },
+  how: { readonly update: boolean; readonly reprocess: boolean; readonly kept?: number | undefined },
 ): Promise<void> {
   const { project: name } = settings;
-  const specs = await readSpecs({ path: args.file, project: name, stdin: () => standardInput(signal), signal });
+  const read = await readSpecs({ path: args.file, project: name, stdin: () => standardInput(signal), signal });
+  const { kept } = how;
+  const specs = kept === undefined ? read : read.map((spec) => withKept(spec, kept));
   if (args['dry-run']) {
     const { executor } = args;
     return dryRun({ settings, output, signal }, specs, { executor, reprocess: how.reprocess });
@@ -69,16 +74,45 @@ export const updatePipelineVerb = verb({
   examples: [
     ['update pipeline -f edges.json', 'The next run computes everything that the changes affect'],
     ['update pipeline -f edges.json --reprocess', 'The next run computes everything again'],
+    ['update pipeline edges --keep-jobs 100', 'Of its jobs the newest hundred stay'],
   ],
   json: `${pipelineJson} a pipeline; with --dry-run ${previewJson} a datum`,
+  arguments: {
+    pipeline: { type: 'text', names: ['pipeline'], describe: 'Instead of -f: change only how many of its jobs stay' },
+  },
   options: {
     ...setOptions,
+    file: { ...fileOption, describe: `${fileOption.describe}; needed where no pipeline is named` },
     reprocess: {
       type: 'flag',
       describe: 'Ignore earlier results: the next run computes everything again',
     },
+    'keep-jobs': {
+      type: 'count',
+      least: 1,
+      describe: 'So many jobs stay on each branch, the newest (`dev.keep.jobs`)',
+    },
   },
-  run: (args, context) => set(args, context, { update: true, reprocess: args.reprocess }),
+  async run({ pipeline: name, 'keep-jobs': kept, ...args }, context) {
+    const { file, reprocess } = args;
+    if ((file === undefined) === (name === undefined)) {
+      const why = 'give a spec (-f SPEC), or a pipeline and how many of its jobs stay';
+      throw new PachError('usage', {
+        what: 'update pipeline',
+        why,
+        next: 'pach update pipeline edges --keep-jobs 100',
+      });
+    }
+    if (file !== undefined) return set({ ...args, file }, context, { update: true, reprocess, kept });
+    if (name === undefined || kept === undefined || reprocess || args['dry-run']) {
+      const why = 'of a pipeline that is named only --keep-jobs can be changed; all else needs its spec';
+      throw new PachError('usage', { what: `pipeline ${name}`, why, next: 'pach update pipeline -f SPEC' });
+    }
+    const { settings, output } = context;
+    await using opened = await openProject(settings);
+    const pipeline = await keepJobs(opened.project, name, kept);
+    await output.document(await pipelineInfo(await opened.project.snapshot(), pipeline), () => name);
+  },
 });
 
 export const listPipelineVerb = verb({

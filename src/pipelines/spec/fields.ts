@@ -110,6 +110,12 @@ const devFields = {
     oneOf('one', 'all', 'none'),
     'Which ticks of cron inputs are made up for after a time without an engine: the last `one` (by default), `all` or `none`',
   ),
+  keep: mapped(
+    group({
+      jobs: mapped(whole(1), 'So many jobs of the pipeline stay on each branch, the newest ones; all by default'),
+    }),
+    'What stays of what the pipeline has done',
+  ),
   hide: mapped(texts, 'Files and folders of this machine that the process executor hides too; `~` is your home'),
   expect: mapped(
     group({

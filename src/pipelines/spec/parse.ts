@@ -72,6 +72,7 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     retry: dev?.retry && { tries: dev.retry.tries ?? 3, pauseMs: dev.retry.pause ?? retryPauseMs },
     hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
     deadlineMs: dev?.deadline,
+    keptJobs: dev?.keep?.jobs,
     timezone,
     missedTicks: dev?.missedTicks ?? 'one',
     document: document as object,

@@ -182,6 +182,8 @@ export interface PipelineSpec {
   readonly retry?: Retry | undefined;
   /** From new input to its results; later than that they are late. */
   readonly deadlineMs?: number | undefined;
+  /** So many jobs stay on each branch; undefined: all of them. */
+  readonly keptJobs?: number | undefined;
   /** Of its cron expressions. */
   readonly timezone: string;
   readonly missedTicks: MissedTicks;
