@@ -55,6 +55,8 @@ export interface Download {
   readonly from: number;
   /** As for a transfer. */
   readonly again: () => Promise<DirectSource | undefined>;
+  /** True while others wait for their turn. */
+  readonly isFollowed: () => boolean;
   /** Called when the file has so many bytes of the object. */
   readonly moved: (bytes: number) => void;
   /** Called when nothing more comes. `whole`: the file has all of the object, and its hash after that. */
@@ -267,6 +269,7 @@ export class Transfers {
     if (!ended) return more > 0 ? download.moved(bytes) : undefined;
     this.downloads.delete(id);
     if (failure !== '') this.counters.failures += 1;
+    else this.adapt(bytes - download.from, download.isFollowed());
     if (failure !== refused) return download.ended(bytes, failure === '');
     void download
       .again()
@@ -303,7 +306,12 @@ export class Transfers {
   private came({ begun, heard }: Sent, bytes: number): void {
     this.pace.note(heard - begun, bytes);
     const waiting = [...this.sent.values()].filter((each) => each.begun === 0).length;
-    if (this.inFlight.note(bytes, waiting > 0)) this.fetcher?.limit(this.inFlight.limit);
+    this.adapt(bytes, waiting > 0);
+  }
+
+  /** So many bytes have come, while others waited for their turn or not. */
+  private adapt(bytes: number, isBusy: boolean): void {
+    if (this.inFlight.note(bytes, isBusy)) this.fetcher?.limit(this.inFlight.limit);
   }
 }
 

@@ -201,6 +201,7 @@ export class WholeObjects {
           fd: file.fd,
           from,
           again: () => this.addresses.again(key, source),
+          isFollowed: () => this.waiting.size > 0,
           moved: (moved) => this.arrive(fetch, moved),
           ended: (all, isWhole) => resolve({ bytes: all, whole: isWhole }),
         },

@@ -7,6 +7,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Addresses } from '../../src/cache/addresses.ts';
 import { DiskCache, extentBytes } from '../../src/cache/disk.ts';
@@ -28,13 +29,20 @@ let server: Server;
 let ranges: string[];
 let sent: number;
 let more: (() => void)[];
+/** What is served, after so long each; how many wait for that, and the most at a time. */
+let served: Buffer;
+let delayMs: number;
+let atOnce: number;
+let atOnceMax: number;
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'pach-whole-'));
   ranges = [];
   sent = Infinity;
   more = [];
-  server = createServer(({ headers }, answer) => send(headers.range ?? '', answer));
+  served = object;
+  delayMs = atOnce = atOnceMax = 0;
+  server = createServer(({ headers }, answer) => void send(headers.range ?? '', answer));
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
 });
 afterEach(async () => {
@@ -43,27 +51,37 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-function send(range: string, answer: ServerResponse): void {
+async function send(range: string, answer: ServerResponse): Promise<void> {
   ranges.push(range);
+  atOnce += 1;
+  atOnceMax = Math.max(atOnce, atOnceMax);
+  await sleep(delayMs);
+  atOnce -= 1;
   const from = Number(/^bytes=(\d+)-$/.exec(range)?.[1]);
-  if (from >= object.length) return void answer.writeHead(416).end();
-  answer.writeHead(206, { 'content-length': object.length - from });
-  answer.write(object.subarray(from, from + sent));
-  if (from + sent >= object.length) answer.end();
-  else more.push(() => answer.end(object.subarray(from + sent)));
+  if (from >= served.length) return void answer.writeHead(416).end();
+  answer.writeHead(206, { 'content-length': served.length - from });
+  answer.write(served.subarray(from, from + sent));
+  if (from + sent >= served.length) answer.end();
+  else more.push(() => answer.end(served.subarray(from + sent)));
 }
 
 /** What one process has: its requests go to the server, or, in order to count them, to `counts`. */
-async function open(): Promise<{ whole: WholeObjects; extents: ExtentCache; reads: () => number }> {
+async function open(): Promise<{
+  whole: WholeObjects;
+  extents: ExtentCache;
+  transfers: Transfers;
+  reads: () => number;
+}> {
   const { store, counts } = traceStore(new MemoryStore());
   await store.writeIfAbsent(key, [object]);
   const { port } = server.address() as AddressInfo;
   const source = { url: `http://127.0.0.1:${port}/`, proxy: '', certificates: '', refused: async () => false };
   const direct: Store = { ...store, direct: async () => source };
   const disk = new DiskCache(new DiskSpace(dir, 100 * mebibyte));
-  const whole = new WholeObjects(disk, new Transfers(10_000, mebibyte, () => undefined), new Addresses(direct));
+  const transfers = new Transfers(10_000, mebibyte, () => undefined);
+  const whole = new WholeObjects(disk, transfers, new Addresses(direct));
   const extents = new ExtentCache(store, { memoryBytesMax: mebibyte, disk, whole, readAroundBytes: 0 });
-  return { whole, extents, reads: () => counts.count('read') };
+  return { whole, extents, transfers, reads: () => counts.count('read') };
 }
 
 const namesOf = async (): Promise<string[]> => readdir(join(dir, key));
@@ -156,4 +174,15 @@ test('what a collection drops goes, whole or in part', async () => {
   await extents.enter('p', 1, async () => new Set());
   await extents.enter('p', 2, async () => new Set());
   await expect(namesOf()).rejects.toThrow('ENOENT');
+});
+
+test('while some wait for their turn, it is tried whether more at once bring more', async () => {
+  served = object.subarray(0, 1000);
+  delayMs = 20;
+  const { whole, transfers } = await open();
+  const before = transfers.limit;
+  const keys = Array.from({ length: 8 * before }, (_, n) => key.replace(/aa$/, `${10 + n}`));
+  await Promise.all(keys.map((each) => whole.fetch(each, 1)));
+  expect(ranges).toHaveLength(keys.length);
+  expect(atOnceMax).toBeGreaterThan(before);
 });
