@@ -29,10 +29,10 @@ function workOf(store, state, who = 'root') {
 
 /** @type {import('./rows.mjs').Limits} */
 export const limits = {
-  [`${workOf('folder', 'cold')} / ${packs}`]: { least: 0.5 },
+  [`${workOf('folder', 'cold')} / ${packs}`]: { least: 0.7 },
   [`${workOf('folder', 'hot')} / ${plainFile}`]: { least: 0.9 },
   [`${workOf('folder', 'hot', 'user')} / ${plainFile}`]: { least: 0.5 },
-  [`${workOf('S3', 'cold')} / ${curl}`]: { least: 0.8 },
+  [`${workOf('S3', 'cold')} / ${curl}`]: { least: 1 },
   ...Object.fromEntries(peers.map((peer) => [`${workOf('S3', 'cold')} / ${titleOf(peer)}`, { least: 1 }])),
   [`${workOf('S3', 'warm')} / ${plainFile}`]: { least: 0.9 },
   [`${workOf('S3', 'hot')} / ${plainFile}`]: { least: 0.9 },

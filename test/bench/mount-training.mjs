@@ -19,17 +19,17 @@ import { rounds, scale } from './rows.mjs';
 /** @typedef {import('./mount.mjs').Bench} Bench */
 /** @typedef {{ count: number, bytes: number, seconds: number, late: number, lateSeconds: number }} Read late: after the first second */
 
-const processes = 8;
+export const processes = 8;
 const folders = 100;
 const delayMs = 30;
 /** A peer over a slow line would take minutes: its rate shows before. */
 const secondsMax = Math.max(10, Math.round(60 * Math.min(1, scale)));
 const farFiles = 20_000;
-const store = 's3://ours/training';
+export const store = 's3://ours/training';
 const ticksPerSecond = 100;
 const blockBytes = 256 * 1024;
 const blocksMax = 4096;
-const plainFiles = 'plain files';
+export const plainFiles = 'plain files';
 
 /** @type {Record<string, { title: string, files: number, sizes: readonly number[], plain: number, user: number, peers?: number }>} */
 const kinds = {
@@ -74,7 +74,7 @@ export const limits = {
   [works.warmCost]: { most: 0.15 },
 };
 
-class Reader {
+export class Reader {
   #program;
   #orders = 0;
 
@@ -91,7 +91,7 @@ class Reader {
   /**
    * Reads lines of a list in an order of its own, the same for all who read the n-th epoch.
    *
-   * @param {'files' | 'blocks'} what @param {string} path @param {readonly string[]} lines
+   * @param {'files' | 'blocks' | 'mapped'} what @param {string} path @param {readonly string[]} lines
    * @param {{ epoch: number, count?: number, by?: number, who?: Who }} how
    * @returns {Promise<Read>}
    */
@@ -132,11 +132,19 @@ function processorSeconds(pid) {
  * @param {{ name: string, files: number, sizes: readonly number[] }} what
  * @returns {Promise<Data>}
  */
-async function storeData({ place }, others, { name, files, sizes }) {
-  const plain = place.folder(`training-${name}`);
+async function storeData(bench, others, { name, files, sizes }) {
+  const plain = bench.place.folder(`training-${name}`);
   const random = new RandomBytes(files);
   const count = Math.max(folders, Math.round(files * scale));
   await writeTree(plain, { folders, files: count, content: (n) => random.next(sizes[n % sizes.length] ?? 0) });
+  await storeTree(bench, others, name, plain);
+  const names = readdirSync(plain, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('/'));
+  const bytes = names.reduce((sum, path) => sum + statSync(join(plain, path)).size, 0);
+  return { name, plain, names, bytes };
+}
+
+/** Puts a folder of plain files into a repo of ours and into the bucket of the others. @param {Bench} bench @param {Peers} others @param {string} name @param {string} plain */
+export async function storeTree({ place }, others, name, plain) {
   const home = place.freshHome(store, others.env);
   await pach(home, 'create', 'repo', name);
   await run([join(checkout, 'bin/pach'), 'put', 'file', `${name}@master:/`, '-r', '-f', `${plain}/`], {
@@ -144,9 +152,6 @@ async function storeData({ place }, others, { name, files, sizes }) {
     seconds: 1800,
   });
   await others.upload(plain, name);
-  const names = readdirSync(plain, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('/'));
-  const bytes = names.reduce((sum, path) => sum + statSync(join(plain, path)).size, 0);
-  return { name, plain, names, bytes };
 }
 
 /** @param {Read} read */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { mebibyte, writeRandomFile } from './inputs.mjs';
+import { limits as ofFormats, readFormats } from './mount-formats.mjs';
 import { limits as ofMillion, lookAtMillion, memoryMiBMax } from './mount-million.mjs';
 import { limits as ofNames, walkFolders } from './mount-names.mjs';
 import { Ours } from './mount-ours.mjs';
@@ -26,7 +27,7 @@ const all = {
   random: ofRandom,
   shared: ofShared,
   small: ofSmall,
-  training: ofTraining,
+  training: { ...ofTraining, ...ofFormats },
 };
 const chosen = (process.env['PARTS'] || Object.keys(all).join()).split(',');
 /** @param {string[]} names */
@@ -87,6 +88,7 @@ async function measureS3(bench, plain) {
   if (wants('training')) {
     say('training: blocks at random, S3');
     await train(bench, peers, plain);
+    await readFormats(bench, peers);
   }
 }
 

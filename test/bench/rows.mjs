@@ -4,7 +4,7 @@
  * @typedef {{ cpuSeconds: number, peakMiB: number }} Cost
  * @typedef {{ work: string, unit: string, ours: number, cost?: Cost,
  *   against?: string, reference?: number, referenceCost?: Cost, ratio?: number }} Row
- * @typedef {{ least: number } | { most: number }} Limit
+ * @typedef {({ least: number } | { most: number }) & { optional?: true }} Limit optional: what it needs may be missing
  * @typedef {Record<string, Limit>} Limits by work: of our value; by `work / reference`: of the ratio
  */
 
@@ -57,7 +57,7 @@ function summary(samples) {
 }
 
 /**
- * What is beyond its limit, by row, in words; and limits of which nothing was measured.
+ * What is beyond its limit, by row, in words; and limits of which nothing was measured: `missing` those that may be.
  *
  * @param {readonly Row[]} rows
  * @param {Limits} limits
@@ -72,11 +72,13 @@ export function judge(rows, limits) {
     if ('least' in limit) return value >= limit.least ? [] : [`${what} below ${limit.least}`];
     return value <= limit.most ? [] : [`${what} above ${limit.most}`];
   };
+  const isOptional = (/** @type {string} */ name) => limits[name]?.optional === true;
   const verdicts = rows.map(({ work, ours, against, ratio }) => [
     ...beyond(work, ours, 'ours'),
     ...(ratio === undefined ? [] : beyond(`${work} / ${against}`, ratio, 'ratio')),
   ]);
-  return { verdicts, unseen: [...unseen] };
+  const [missing, required] = [[...unseen].filter(isOptional), [...unseen].filter((name) => !isOptional(name))];
+  return { verdicts, unseen: required, missing };
 }
 
 /** @param {number} value */

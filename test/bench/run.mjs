@@ -62,8 +62,9 @@ try {
     const measured = await measure(place, (what) =>
       console.error(`bench: ${((Date.now() - begun) / 1000).toFixed(0)} s: ${what}`),
     );
-    const { verdicts, unseen } = judge(measured, limits);
+    const { verdicts, unseen, missing } = judge(measured, limits);
     console.log(`${name}\n${tableText(measured, verdicts)}\n`);
+    if (missing.length > 0) console.log(`missing, since their readers are:\n${missing.join('\n')}\n`);
     rows.push(...measured.map((row) => ({ ...row, group: name, at: new Date().toISOString() })));
     measured.forEach(({ work, against }, index) =>
       failures.push(...(verdicts[index] ?? []).map((verdict) => `${work}${against ? `, ${against}` : ''}: ${verdict}`)),
