@@ -5,9 +5,9 @@ const everything = 'test/**/*.test.ts';
 const long = 'test/long/**/*.test.ts';
 /** Files that do more of everything in `--mode long`. */
 const more = [
-  'cli/{dev,own-folders,shared-store,verbs}',
+  'cli/{bisect,cache,dev,own-folders,shared-store,upkeep,verbs}',
   'execution/session',
-  'mount/first-reads',
+  'mount/{first-reads,mount,stored}',
   'pipelines/{cli-datum-mount,cli-debug,cli-failing,cli-ticks}',
   'versions/{append,gc-races,scale}',
 ].map((name) => `test/${name}.test.ts`);

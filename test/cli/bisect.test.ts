@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { fileTime } from '../../src/base/file-time.ts';
 import { openStore } from '../../src/store/open.ts';
 import { commitEdit } from '../../src/versions/edit.ts';
+import { someWho } from '../support/long.ts';
 import { Place, type Who } from '../support/place.ts';
 import { openTestProject } from '../versions/project.ts';
 
@@ -56,7 +57,7 @@ async function leavesNothing(place: Place): Promise<void> {
   expect(await place.must('pach mounts; grep -c "^[^ ]* $PWD" /proc/mounts || :')).toBe('0\n');
 }
 
-test.each(['root', 'user'] as const)('the first, a middle and the last bad commit are found, as %s', async (who) => {
+test.each(someWho)('the first, a middle and the last bad commit are found, as %s', async (who) => {
   await using place = await withHistory(who, 8);
   const first = await found(place, `d@master.1.. -- ${failsFrom(2)}`);
   expect(first).toMatchObject({ firstBad: { message: 'set 2' }, candidates: [first.firstBad?.commit] });

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { isLong } from '../support/long.ts';
+import { someWho } from '../support/long.ts';
 import { Place, type Who } from '../support/place.ts';
 import { plainS3, type PlainS3 } from '../support/plain-s3.ts';
 
@@ -43,7 +43,7 @@ const makeTree = `mkdir -p src/sub src/deep/dir src/later && head -c 50000000 /d
 const look = `cmp src/sub/a pfs/data/sub/a && ls -l pfs/data/deep/dir >/dev/null && cat pfs/data/deep/dir/* | cksum &&
   for at in 5 20; do dd if=pfs/data/big bs=64k skip=$((at * 16)) count=1 status=none | cksum; done`;
 
-describe.each<Who>(['root', 'user'])('as %s', (who) => {
+describe.each<Who>(someWho)('as %s', (who) => {
   test('at a later commit it is there before it is asked for', async () => {
     await using s3 = await plainS3();
     await using place = await Place.make(who, s3.env);
@@ -83,7 +83,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
 });
 
 // Who the reader is makes no difference to when his server fetches.
-test.for<Who>(isLong ? ['root', 'user'] : ['user'])('a reader who waits is alone, as %s', async (who) => {
+test.for<Who>(someWho)('a reader who waits is alone, as %s', async (who) => {
   await using s3 = await plainS3();
   await using place = await Place.make(who, s3.env);
   await place.must(makeTree);

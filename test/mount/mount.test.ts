@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { someWho } from '../support/long.ts';
 import { opcodes, Place, type Who } from '../support/place.ts';
 import { plainS3 } from '../support/plain-s3.ts';
 
@@ -48,7 +49,9 @@ describe.each<Who>(['root', 'user'])('a mount of %s', (who) => {
     const access = `node -e 'for (const path of process.argv.slice(1)) try { fs.accessSync(path, fs.constants.W_OK) } catch ({ code }) { console.log(code) }'`;
     expect(await place.must(`${access} pfs pfs/data pfs/data/hello.txt pfs/data/run.sh`)).toBe('EROFS\n'.repeat(4));
   });
+});
 
+describe.each<Who>(someWho)('a mount of %s, looked into', (who) => {
   test('a copy has the modes that get gives, and can be changed', async () => {
     await using place = await Place.make(who);
     await place.must(`${makeTree} ${put} && pachmount data@master pfs && pach get file data@master:/ -r -o got`);
@@ -199,7 +202,9 @@ for name in sorted(os.listdir('pfs/data'), reverse=True):
     expect(await place.must('stat -f -c "%l %T" pfs')).toMatch(/^255 /);
     expect(Number(await place.must('stat -f -c %b pfs'))).toBeGreaterThan(0);
   });
+});
 
+describe.each<Who>(['root', 'user'])('the end of a mount of %s', (who) => {
   test('unmounting: busy, lazy, by the system, and the server ends', async () => {
     await using place = await Place.make(who);
     await place.must(`mkdir src && echo x > src/f && ${put} && pachmount data@master pfs`);

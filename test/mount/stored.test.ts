@@ -3,6 +3,7 @@
  * answered without JavaScript, and what is damaged there is found. Counted at the server of the mount.
  */
 import { describe, expect, test } from 'vitest';
+import { someWho } from '../support/long.ts';
 import { Place, type Who } from '../support/place.ts';
 import { plainS3 } from '../support/plain-s3.ts';
 
@@ -26,7 +27,7 @@ async function unmounted(place: Place): Promise<void> {
   await place.must(`pach unmount pfs && tail --pid=${mount?.pid} -f /dev/null`);
 }
 
-describe.each<Who>(['root', 'user'])('as %s', (who) => {
+describe.each<Who>(someWho)('as %s', (who) => {
   test('the packs of a folder store are read where they lie', async () => {
     await using place = await Place.make(who);
     await place.must(makeTree);

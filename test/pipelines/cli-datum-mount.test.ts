@@ -4,7 +4,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { isLong } from '../support/long.ts';
+import { isLong, someWho } from '../support/long.ts';
 import { leaveMounts, type Who } from '../support/place.ts';
 import { linesOf, PipelinePlace, type DatumLine } from './cli-world.ts';
 
@@ -106,7 +106,9 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
       await here.must('pach unmount pfs');
     }
   }, 240_000);
+});
 
+describe.each<Who>(someWho)('as %s', (who) => {
   test('what is open stays; what is opened next is of the next datum', async () => {
     await using here = await placeOf(who);
     await here.spec('one', 'true', { input: pfs('in', '/*/*.png') });
