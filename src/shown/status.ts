@@ -6,6 +6,8 @@ import { listEngines } from '../engine/presence.ts';
 import { WorkTable, type Work } from '../engine/work-table.ts';
 import type { EngineRecord } from '../model/records/engine.ts';
 import { jobsOn, type Job } from '../pipelines/jobs/jobs.ts';
+import type { Pipeline } from '../pipelines/pipelines.ts';
+import { cronInputs, nextTicks } from '../pipelines/ticks.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
@@ -73,11 +75,18 @@ async function pipelineStatus(snapshot: Snapshot, work: Work, around: Around): P
     state: stateOf(work),
     lastSuccess: success ? timeOf(success.finished ?? success.started) : null,
     lastJob: job ? { job: job.id, state: job.state } : null,
-    nextTick: null,
+    nextTick: nextTick(pipeline, around.now),
     waitingFor: waitingFor(work, around),
     lag: await lagOf(snapshot, work, success, around.now),
     engine: standing.kind === 'running' ? standing.lease.holder : null,
   };
+}
+
+/** When the first of its cron inputs ticks next. */
+function nextTick(pipeline: Pipeline, now: number): string | null {
+  if (pipeline.stopped) return null;
+  const times = cronInputs(pipeline.spec).flatMap((input) => nextTicks(pipeline, input, now, 1));
+  return times.length > 0 ? timeOf(Math.min(...times)) : null;
 }
 
 function stateOf({ standing }: Work): PipelineStatus['state'] {

@@ -29,6 +29,12 @@ test('what comes next is listed, a tick by hand comes at once, and jobs read it'
   const times = (nightly?.next ?? []).map((time) => Date.parse(time));
   expect(times.map((time) => time % 86_400_000)).toEqual(Array(3).fill(17.5 * 3_600_000));
   expect(times.map((time) => time - (times[0] ?? 0))).toEqual([0, 86_400_000, 2 * 86_400_000]);
+  const { pipelines } = JSON.parse(await here.must('pach status -o json')) as { pipelines: object[] };
+  const nextTick = new Date(times[0] ?? 0).toISOString();
+  expect(pipelines).toMatchObject([
+    { name: 'never', nextTick: null },
+    { name: 'nightly', nextTick },
+  ]);
   const table = await here.must('pach list crons');
   expect(table).toMatch(/^never +tick +@never +UTC +stopped$/m);
   expect(table).toMatch(/^nightly +tick +30 2 \* \* \* +Asia\/Tokyo +(\d{4}-\d\d-\d\d 02:30:00(, )?){3}$/m);
