@@ -135,7 +135,8 @@ export async function inputsOf(
     const made = graph.find(({ name, spec: other }) => name === repo && other.outputBranch === read);
     const from = (made && branch) ?? read;
     const pin = pinned.get(repo);
-    await snapshot.repo(repo);
+    // The repo of ticks is made with the pipeline, which need not be there yet.
+    if (!input.cron) await snapshot.repo(repo);
     const head = pin ? undefined : (await snapshot.maybeBranch(repo, from))?.head;
     inputs.push({ repo, branch: pin?.branch ?? from, commit: pin ?? (head && (await snapshot.commitAt(head.commit))) });
   }
