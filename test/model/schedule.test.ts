@@ -38,6 +38,13 @@ test('in a time zone, and through the days on which clocks are set', () => {
     '2026-10-25T00:30',
     '2026-10-26T01:00',
   ]);
+  // Also for who asks when it comes the second time.
+  expect(times('30 2 * * *', 'Europe/Berlin', '2026-10-25T01:10:00Z', '2026-10-26T12:00:00Z')).toEqual([
+    '2026-10-26T01:30',
+  ]);
+  expect(times('30 2,3 * * *', 'Europe/Berlin', '2026-10-25T01:10:00Z', '2026-10-25T12:00:00Z')).toEqual([
+    '2026-10-25T02:30',
+  ]);
   // What happens in every hour goes by the hours that pass.
   expect(times('30 * * * *', 'Europe/Berlin', '2026-03-28T23:45:00Z', '2026-03-29T02:45:00Z')).toEqual([
     '2026-03-29T00:30',
