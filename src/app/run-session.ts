@@ -10,11 +10,12 @@ import type { BuildWatch, Executor, Worker, WorkerOptions } from '../execution/e
 import { LocalPool, type LocalPoolOptions } from '../execution/workers/local-pool.ts';
 import { Session, type Sandbox } from '../execution/workers/session.ts';
 import { Slot, type InputsMount } from '../execution/workers/slot.ts';
-import { mountLogPath } from '../local/mounts.ts';
+import { askMount, mountLogPath } from '../local/mounts.ts';
 import { unmountAll } from '../mount/kernel-mount.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { Totals } from '../store/meter.ts';
 import type { Project } from '../versions/project.ts';
 import { credentialsOfAll } from './credentials.ts';
 import { openExecutor, withBuiltImage, type ExecutorName } from './executors.ts';
@@ -33,6 +34,8 @@ export interface SessionRequest {
   readonly idleWorkersMax: number;
   /** Workers in use at a time, which all pipelines share; not said where one pipeline runs at a time. */
   readonly busyWorkersMax?: number;
+  /** Told what a mount of a pipeline's inputs has asked of the store, when it ends. */
+  readonly inputsRead?: (pipeline: string, read: Totals) => void;
 }
 
 /** What the workers of a pipeline see. */
@@ -89,7 +92,7 @@ export class RunSession implements AsyncDisposable {
       idleMax: request.idleWorkersMax,
       busyMax: request.busyWorkersMax ?? Infinity,
     });
-    this.mounts = new InputsMounts(settings, join(held.folder.dir, 'inputs'));
+    this.mounts = new InputsMounts(settings, join(held.folder.dir, 'inputs'), request.inputsRead);
   }
 
   /** `opened` stays open as long as the session. */
@@ -224,6 +227,7 @@ interface MountedInputs {
 class InputsMounts implements AsyncDisposable {
   private readonly settings: Settings;
   private readonly folder: string;
+  private readonly inputsRead: SessionRequest['inputsRead'];
   private readonly mounted = new Map<string, MountedInputs>();
   private made = 0;
   /**
@@ -232,9 +236,10 @@ class InputsMounts implements AsyncDisposable {
    */
   private readonly ending = new Set<Promise<void>>();
 
-  constructor(settings: Settings, folder: string) {
+  constructor(settings: Settings, folder: string, inputsRead: SessionRequest['inputsRead']) {
     this.settings = settings;
     this.folder = folder;
+    this.inputsRead = inputsRead;
   }
 
   /** Mounts when it is called, unless the pipeline has a mount for these inputs. */
@@ -250,7 +255,7 @@ class InputsMounts implements AsyncDisposable {
         unmountAll([mountpoint]);
       };
       if (before) this.replaced(before);
-      const mount = this.mount(mountpoint, { signal, ended: forget });
+      const mount = this.mount(pipeline, mountpoint, { signal, ended: forget });
       const mounted: MountedInputs = { versions, mount };
       this.mounted.set(pipeline, mounted);
       mount.catch(forget);
@@ -282,6 +287,7 @@ class InputsMounts implements AsyncDisposable {
   }
 
   private async mount(
+    pipeline: string,
     mountpoint: string,
     { signal, ended: told }: { readonly signal: AbortSignal; readonly ended: () => void },
   ): Promise<InputsMount> {
@@ -300,6 +306,8 @@ class InputsMounts implements AsyncDisposable {
     return {
       pathOf: (repo, commit, path) => `${mountpoint}/${repo}@${commit}${path === '/' ? '' : path}`,
       [Symbol.asyncDispose]: async () => {
+        const read = this.inputsRead && (await askMount(this.settings.home, mountpoint));
+        if (read?.store) this.inputsRead?.(pipeline, read.store);
         unmountAll([mountpoint]);
         await ended;
         await rm(await mountLogPath(this.settings.home, mountpoint), { force: true });

@@ -24,6 +24,7 @@ import { Replay, type ReplayOptions } from '../mount/replay.ts';
 import type { WholePacks } from '../mount/shuffled.ts';
 import { Transport } from '../mount/transport.ts';
 import { packKey } from '../model/keys.ts';
+import { Meter, type Totals } from '../store/meter.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { attachedFilesMax, memoryBudget, openProject, type OpenProject } from './open.ts';
 
@@ -60,7 +61,11 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     firstContactMs: timeoutMs,
     ...(cacheBytesMax === undefined ? {} : { cacheBytesMax }),
   };
-  await using opened = await openProject({ home, storeUrl, defaultStore, project: name, author }, options);
+  const meter = new Meter(() => '');
+  await using opened = await openProject(
+    { home, storeUrl, defaultStore, project: name, author },
+    { ...options, observer: meter },
+  );
   const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const datum = plan.showsDatum ? await readMountedDatum(await mountDatumPath(home, mountpoint)) : undefined;
   const ahead = plan.prefetchBytes ?? memoryBudget(memoryBytesMax) / shareOfMemoryAhead;
@@ -100,7 +105,10 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     datum: datum?.out,
   };
   const kernel = { readAheadKib: await raiseReadahead(device) };
-  const counters = () => ({ ...transport.counters(), fetched: opened.files.filler.counters });
+  const counters = () => {
+    const { counters: fetched } = opened.files.filler;
+    return { ...transport.counters(), fetched, store: sumOf(meter.totals, fetched) };
+  };
   await using _ = plan.metrics && (await showMetrics(plan.metrics, counters));
   const answers = await answerWith(await mountSocketPath(home, mountpoint), () => ({
     ...counters(),
@@ -140,6 +148,10 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     await removeMountRecord(home, record);
     await recorder?.end();
   }
+}
+
+function sumOf(a: Totals, b: Totals): Totals {
+  return { requests: a.requests + b.requests, bytes: a.bytes + b.bytes };
 }
 
 /** Loaded only by a server that shows them. */

@@ -60,6 +60,7 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     secretsFrom,
     idleWorkersMax,
     busyWorkersMax: workers,
+    inputsRead: (pipeline, read) => request.meter.add(pipeline, read),
   });
   await using resting = new Resting(session);
   await using telling = new Hooks({

@@ -45,6 +45,8 @@ export interface Mounts {
 /** What a server says of itself, beside counters. */
 export interface MountAnswer {
   readonly record?: unknown;
+  /** What it has asked of the store. */
+  readonly store?: { readonly requests: number; readonly bytes: number };
 }
 
 const answerMsMax = 5000;

@@ -21,7 +21,7 @@ const operations: ReadonlyMap<number, string> = new Map([
 
 export type MountMetrics = Pick<
   MountCounters,
-  'requests' | 'inodes' | 'localReads' | 'waits' | 'waitMs' | 'fetched'
+  'requests' | 'inodes' | 'localReads' | 'waits' | 'waitMs' | 'fetched' | 'store'
 > & {
   readonly bytesRead: number;
   readonly keptAnswers: number;
@@ -56,6 +56,12 @@ export function mountPages(read: () => MountMetrics): Pages {
   count('pach_mount_wait_seconds_total', 'How long those reads took', ({ waitMs }) => waitMs / 1000);
   count('pach_mount_fetched_requests_total', 'Requests for large files', ({ fetched }) => fetched.requests);
   count('pach_mount_fetched_bytes_total', 'Bytes of large files that were fetched', ({ fetched }) => fetched.bytes);
+  count(
+    'pach_mount_store_requests_total',
+    'Requests to the store, those for large files too',
+    ({ store }) => store.requests,
+  );
+  count('pach_mount_store_bytes_total', 'Bytes that the store gave', ({ store }) => store.bytes);
   count('pach_mount_reply_errors_total', 'Replies that the kernel refused', ({ replyErrors }) => replyErrors);
   measured(registry, { name: 'pach_mount_inodes', help: 'Inodes that the kernel knows', labels: [] }, () => [
     [{}, read().inodes],

@@ -18,6 +18,8 @@ export interface MountCounters {
   readonly readAheadKib?: number;
   readonly fetched: { readonly requests: number; readonly bytes: number };
   readonly memoryBytes: number;
+  /** All that was asked of the store. */
+  readonly store: { readonly requests: number; readonly bytes: number };
 }
 
 /** The datum that a mount shows. */
@@ -60,7 +62,7 @@ export interface MountInfo extends Partial<Omit<MountRecord, 'datum'>> {
 }
 
 export const mountJson =
-  "{mountpoint, store?, project?, sources?, pid?, since?, device, datum?: as `datum next` prints it, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, storedReads, decided, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; storedReads: those of the reads for which the disk was read; decided: requests that were not answered so; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read";
+  "{mountpoint, store?, project?, sources?, pid?, since?, device, datum?: as `datum next` prints it, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, storedReads, decided, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes, store: {requests, bytes}}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; storedReads: those of the reads for which the disk was read; decided: requests that were not answered so; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read; store: all that was asked of the store, and bytes that it gave";
 
 export async function mountInfo(home: Home, { mountpoint, device, record }: Mount): Promise<MountInfo> {
   if (!record) return { mountpoint, device };

@@ -4,9 +4,16 @@
 import type { StoreObserver, StoreVerb } from './observe.ts';
 
 export interface Metered {
-  readonly requests: Map<StoreVerb, number>;
+  /** `mounted`: by mounts of inputs, which are processes of their own. */
+  readonly requests: Map<StoreVerb | 'mounted', number>;
   bytesRead: number;
   bytesWritten: number;
+}
+
+/** Bytes read. */
+export interface Totals {
+  readonly requests: number;
+  readonly bytes: number;
 }
 
 const writes: ReadonlySet<StoreVerb> = new Set(['writeIfAbsent', 'writeIfUnchanged']);
@@ -36,11 +43,29 @@ export class Meter implements StoreObserver {
     return { amount: 0 };
   }
 
+  /** Adds what another process has asked for somebody. */
+  add(who: string, { requests, bytes }: Totals): void {
+    const counts = this.of(who);
+    counts.requests.set('mounted', (counts.requests.get('mounted') ?? 0) + requests);
+    counts.bytesRead += bytes;
+  }
+
+  /** Of all who asked. */
+  get totals(): Totals {
+    const all = [...this.counts.values()];
+    const requests = all.flatMap((each) => [...each.requests.values()]).reduce((sum, n) => sum + n, 0);
+    return { requests, bytes: all.reduce((sum, each) => sum + each.bytesRead, 0) };
+  }
+
   private begin(verb: StoreVerb): Metered {
-    const who = this.asking();
+    const counts = this.of(this.asking());
+    counts.requests.set(verb, (counts.requests.get(verb) ?? 0) + 1);
+    return counts;
+  }
+
+  private of(who: string): Metered {
     const counts = this.counts.get(who) ?? { requests: new Map(), bytesRead: 0, bytesWritten: 0 };
     this.counts.set(who, counts);
-    counts.requests.set(verb, (counts.requests.get(verb) ?? 0) + 1);
     return counts;
   }
 }

@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
 
+const spec = `{"pipeline": {"name": "edges"}, "transform": {"cmd": ["sh", "-c", "cat /pfs/images/*"]},
+  "input": {"pfs": {"repo": "images", "glob": "/"}}}`;
+
 /** Another program may take it before it is used; nobody here does. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -20,18 +23,30 @@ async function freePort(): Promise<number> {
 
 test('pach serve --listen shows that it is well, and its numbers', async () => {
   await using place = await Place.make('root');
-  await place.must('pach create repo images');
+  await writeFile(join(place.dir, 'edges.json'), spec);
+  await place.must('pach create repo images; pach create pipeline -f edges.json');
+  await place.must('head -c 3000000 /dev/urandom | pach put file images@master:/a -f -');
   const serving = place.start(['pach', 'serve', '--listen', '0', '-o', 'json']);
   let told = '';
-  for await (const bytes of serving.stdout!) if ((told += String(bytes)).includes('"serving"')) break;
+  serving.stdout!.on('data', (bytes: Buffer) => (told += bytes.toString()));
+  while (!told.includes('"jobEnded"')) await once(serving.stdout!, 'data');
   const { url } = JSON.parse(told.split('\n')[0] ?? '') as { url: string };
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
   expect(await (await fetch(`${url}/healthz`)).text()).toBe('ok\n');
   const metrics = await fetch(`${url}/metrics`);
   expect(metrics.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
   const text = await metrics.text();
+  expect(text).toMatch(/^pach_jobs_total\{pipeline="edges",state="success"\} 1$/m);
   expect(text).toMatch(/^pach_store_requests_total\{pipeline="",request="readWithToken"\} [1-9]/m);
+  expect(text).toMatch(/^pach_store_requests_total\{pipeline="edges",request="writeIfUnchanged"\} [1-9]/m);
+  expect(text).toMatch(/^pach_pipelines\{state="idle"\} 1$/m);
   expect(text).toMatch(/^process_resident_memory_bytes [1-9]/m);
+  // The mount of the inputs of the first job ends when another one takes its place, and then its reads count.
+  await place.must('echo y | pach put file images@master:/b -f -');
+  while (told.split('"jobEnded"').length < 3) await once(serving.stdout!, 'data');
+  for (let now = text; !/^pach_store_requests_total\{pipeline="edges",request="mounted"\} [1-9]/m.test(now);) {
+    now = await (await fetch(`${url}/metrics`)).text();
+  }
   const port = new URL(url).port;
   const second = await place.run(`pach serve --listen ${port}`);
   expect(second).toMatchObject({ code: 4, stderr: expect.stringContaining('another program listens there') });
