@@ -6,7 +6,9 @@ const long = 'test/long/**/*.test.ts';
 /** Files that do more of everything in `--mode long`. */
 const more = [
   'cli/{bisect,cache,dev,own-folders,shared-store,upkeep,verbs}',
+  'engine/ticks',
   'execution/session',
+  'model/schedule',
   'mount/{first-reads,mount,stored}',
   'pipelines/{cli-datum-mount,cli-debug,cli-failing,cli-ticks}',
   'versions/{append,gc-races,scale}',

@@ -11,6 +11,7 @@ import { stopPipeline } from '../../src/pipelines/editing/edit-pipelines.ts';
 import { findPipeline } from '../../src/pipelines/pipelines.ts';
 import { cronInputs, nextTicks } from '../../src/pipelines/ticks.ts';
 import type { Project } from '../../src/versions/project.ts';
+import { isLong } from '../support/long.ts';
 import { check, errors } from '../versions/fsck-store.ts';
 import { openTestProject } from '../versions/project.ts';
 import { copy, EngineWorld } from './world.ts';
@@ -301,6 +302,6 @@ test('any course of days: each time at most once, and all that is to be made up 
       expect(await ticks(world)).toEqual([...expected].sort());
       for (const [one, other] of answers) expect(one).toBe(other);
     }),
-    { numRuns: 12 },
+    { numRuns: isLong ? 300 : 8 },
   );
 });

@@ -3,6 +3,7 @@
  */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { isLong } from '../support/long.ts';
 import { lastTime, parseSchedule } from '../../src/model/schedule.ts';
 
 const hourMs = 3_600_000;
@@ -233,6 +234,6 @@ test('the same times as by a look at every minute of a few days', () => {
         ).toEqual(expected.map((time) => new Date(time).toISOString()));
       },
     ),
-    { numRuns: 60 },
+    { numRuns: isLong ? 1000 : 20 },
   );
 });

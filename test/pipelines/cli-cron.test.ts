@@ -11,7 +11,9 @@ test('what comes next is listed, a tick by hand comes at once, and jobs read it'
   await here.spec('nightly', 'ls /pfs/tick > /pfs/out/$(ls /pfs/tick)', { input, dev: { timezone: 'Asia/Tokyo' } });
   await here.spec('never', 'true', { input: { cron: { ...input.cron, spec: '@never', overwrite: true } } });
   // What it would compute is told before there is anything of it.
-  expect(await here.must('pach create pipeline -f nightly.json --dry-run -o json; pach list repo')).not.toContain('tick');
+  expect(await here.must('pach create pipeline -f nightly.json --dry-run -o json; pach list repo')).not.toContain(
+    'tick',
+  );
   await here.must('pach create pipeline -f nightly.json; pach create pipeline -f never.json; pach stop pipeline never');
   const [never, nightly] = linesOf<{ next: string[] }>(await here.must('pach list cron -o json'));
   expect(never).toEqual({
