@@ -89,6 +89,7 @@ export class WorkTable {
    * It would compute from the old output of that one, and again from the new one.
    */
   waitsFor(name: string): string | undefined {
+    if (this.mayGoAhead(name)) return undefined;
     // A set takes in what is added while it is walked.
     const all = new Set(this.upstream.get(name));
     for (const above of all) {
@@ -99,6 +100,18 @@ export class WorkTable {
       if (standing?.kind === 'settled') for (const each of this.upstream.get(above) ?? []) all.add(each);
     }
     return undefined;
+  }
+
+  /**
+   * All that it reads is made by one pipeline, and that has made something that it has not read yet. Whatever that one does next,
+   * this is of one instant; and where commits come without end, it would never be done.
+   */
+  private mayGoAhead(name: string): boolean {
+    const work = this.all.get(name);
+    const isNew = work?.standing.kind === 'due' && ['first', 'input'].includes(work.standing.cause);
+    if (!isNew) return false;
+    const [above] = this.upstream.get(name) ?? [];
+    return pfsInputs(work.pipeline.spec.input).every(({ repo }) => repo === above);
   }
 
   private set(name: string, pipeline: Pipeline | undefined, standing: Standing | undefined): void {

@@ -165,6 +165,55 @@ test('two engines with one store share the work: each job is run once', async ()
   expect(serving.events.filter(({ kind }) => kind === 'trouble')).toEqual([]);
 });
 
+test('what reads one pipeline alone goes on with what that has made, also while commits come without end', async () => {
+  const gates: (() => void)[] = [];
+  await using world = await EngineWorld.make(async (seen, [name]) => {
+    if (name === 'a') await new Promise<void>((go) => gates.push(go));
+    return { out: seen };
+  });
+  await world.set({ name: 'a', cmd: ['a'], input: reads('data') });
+  await world.set({ name: 'b', cmd: ['b'], input: reads('a') });
+  await using serving = new Serving(world);
+  const open = (): void => gates.shift()?.();
+  for (const text of ['1', '2', '3']) {
+    await world.commit('data', { x: text });
+    await expect.poll(() => gates.length, { timeout: 10_000 }).toBe(1);
+    // The next one is there before the job of the last one ends.
+    await world.commit('data', { x: `${text} and more` });
+    open();
+    await serving.next('job-ended', 'b');
+    await expect.poll(() => gates.length, { timeout: 10_000 }).toBe(1);
+    open();
+    await serving.next('job-ended', 'b');
+  }
+  expect(await world.files('b')).toEqual({ 'a/data/x': '3 and more' });
+});
+
+test('a pipeline with many datums does not keep a small one from its turn', async () => {
+  const order: string[] = [];
+  await using world = await EngineWorld.make(async (seen, [name = '']) => {
+    order.push(name);
+    await new Promise((later) => setTimeout(later, 5));
+    return { out: seen };
+  });
+  const many = Object.fromEntries(Array.from({ length: 120 }, (_, number) => [`f${number}`, String(number)]));
+  const parallelism_spec = { constant: 4 };
+  await world.set({ name: 'big', cmd: ['big'], input: { pfs: { repo: 'data', glob: '/*' } }, parallelism_spec });
+  await world.set({ name: 'small', cmd: ['small'], input: { pfs: { repo: 'more', glob: '/*' } } });
+  await world.commit('data', many);
+  await using serving = new Serving(world, { workers: 2 });
+  await serving.next('datum-ended', 'big');
+  expect(world.executor.workers).toBeLessThanOrEqual(2);
+  await world.commit('more', { x: '1', y: '2' });
+  await serving.next('job-ended', 'small');
+  // It has come to its end while most of the big one still waits.
+  expect(order.filter((name) => name === 'big').length).toBeLessThan(110);
+  expect(serving.jobs).toEqual(['small success']);
+  await serving.next('job-ended', 'big');
+  // Two at a time, and those that wait for the next job.
+  expect(world.executor.workers).toBeLessThanOrEqual(4);
+});
+
 test('a job is not run again by an engine that has not seen it yet, or not its end', async () => {
   await using world = await EngineWorld.make(copy);
   await world.set({ name: 'a', input: reads('data') });
