@@ -20,6 +20,8 @@ const writes: ReadonlySet<StoreVerb> = new Set(['writeIfAbsent', 'writeIfUnchang
 const hasNoBytes: ReadonlySet<StoreVerb> = new Set(['list', 'delete']);
 
 export class Meter implements StoreObserver {
+  /** What native threads read past it, the transfers count (cache/transfers). */
+  readonly seesAll = false;
   /** By who asked. */
   readonly counts = new Map<string, Metered>();
   private readonly asking: () => string;

@@ -15,6 +15,8 @@ export type StoreVerb =
   | 'delete';
 
 export interface StoreObserver {
+  /** Native code may not read past it. Who lets it does so because that is counted elsewhere. */
+  readonly seesAll: boolean;
   /** Carries out a request; `amount` says how many of the object's bytes went over the seam, in either direction. */
   note<T>(verb: StoreVerb, key: string, request: () => Promise<T>, amount: (result: T) => number): Promise<T>;
   /** A listing begins: its entries are added to `amount` as they come. */
@@ -77,6 +79,7 @@ export function observeStore(store: Store, observer: StoreObserver): Store {
         () => 0,
       ),
     localPath: (key) => store.localPath(key),
+    ...(store.direct && !observer.seesAll && { direct: store.direct.bind(store) }),
     ...(store.leftovers && { leftovers: store.leftovers.bind(store) }),
     close: () => store.close(),
   };

@@ -13,6 +13,7 @@ interface TracedRequest {
 }
 
 export class Trace implements StoreObserver {
+  readonly seesAll = true;
   /** In the order in which they began. */
   readonly requests: TracedRequest[] = [];
 

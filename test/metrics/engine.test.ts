@@ -9,6 +9,7 @@ import { Labels } from '../../src/metrics/registry.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { observeStore } from '../../src/store/observe.ts';
 import { statusInfo } from '../../src/shown/status.ts';
+import { traceStore } from '../../src/store/trace.ts';
 import { copy, EngineWorld } from '../engine/world.ts';
 
 const transfers = () => ({ requests: 0, bytes: 0 });
@@ -91,4 +92,12 @@ test('there is a limit to labels', () => {
   expect(all.size).toBe(1001);
   expect(labels.of('p5')).toBe('p5');
   expect(labels.of('p2999')).toBe('other');
+});
+
+test('what only counts lets native code read past it, and what must see all does not', async () => {
+  const direct = () => Promise.resolve({ path: '/x' });
+  const store = Object.assign(new MemoryStore(), { direct });
+  expect(await observeStore(store, pipelineMeter()).direct?.('a')).toEqual({ path: '/x' });
+  expect(traceStore(store).store.direct).toBeUndefined();
+  expect(observeStore(new MemoryStore(), pipelineMeter()).direct).toBeUndefined();
 });
