@@ -86,7 +86,7 @@ const failing = (id: string, path: string, log: string): LiveEvent[] => [
   },
 ];
 const jobEnded = (
-  state: 'success' | 'failure' | 'unrunnable',
+  state: 'success' | 'failure' | 'unrunnable' | 'rejected',
   numbers: [number, number, number],
   more: { reason?: string; added?: number } = {},
 ): LiveEvent => ({
@@ -313,6 +313,23 @@ test('several failed datums: one of them whole, those like it counted, the other
     ✗ src/main.py:3: NameError: name 'undefined_variable' is not defined (2 datums)
     ✗ src/main.py:9: KeyError: 'x'
       and more that failed"
+  `);
+});
+
+test('an output that was rejected: why, also where datums failed', () => {
+  const reason = 'dev.expect.min_files: expected 100 files or more, found 3';
+  const state = after(
+    watching(),
+    saved('src/main.py'),
+    started,
+    jobStarted,
+    jobEnded('rejected', [2, 1, 1], { reason }),
+  );
+  expect(shown(after(state, settled(['edges'])))).toMatchInlineSnapshot(`
+    "saved 14:03:22 · 0.12 s · 3 ran, 1 known, 1 failed, rejected · src/main.py
+    ✗ edges: dev.expect.min_files: expected 100 files or more, found 3
+
+    f only failed  enter rerun  s shell  d diff  w why  q quit"
   `);
 });
 

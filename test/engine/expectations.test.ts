@@ -2,14 +2,19 @@
  * What a spec expects of its output: what does not meet it never becomes a branch's head, and is there
  * by its id.
  */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Job } from '../../src/pipelines/jobs/jobs.ts';
 import { baseOf } from '../../src/pipelines/jobs/plan.ts';
-import { checkName } from '../../src/pipelines/jobs/checks.ts';
+import { checkId, checkName } from '../../src/pipelines/jobs/checks.ts';
 import { logLines, type LogLine } from '../../src/shown/logs.ts';
+import { resultsPrefix } from '../../src/versions/ref-keys.ts';
 import { rootOf } from '../../src/versions/snapshot.ts';
 import type { Ending } from '../../src/execution/executor.ts';
+import { Looping } from './looping.ts';
+import { openTestProject } from '../versions/project.ts';
 import { copy, EngineWorld, type Command, type SpecWords, type Tree } from './world.ts';
 
 const input = { pfs: { repo: 'data', glob: '/*' } };
@@ -132,6 +137,15 @@ test('a check sees the output and nothing else; what it says decides, and is kep
   expect(good.job).toMatchObject({ state: 'success', counts: { skipped: 2 } });
   expect(await headOf(here)).toBe(good.job.id);
   expect(await logOf(good.job, checkName)).toEqual(log.slice(0, 3));
+  // It has no result that a datum could be taken to have.
+  const results: string[] = [];
+  for await (const { key } of (await here.project.snapshot()).items(resultsPrefix)) results.push(key.toString());
+  expect(results).toHaveLength(2);
+  // While it runs, it is called the same.
+  await writeFile(join(here.dir, checkId(job.id)), 'so far\n');
+  const running = { folder: here.dir, datum: checkName, follow: false, signal: new AbortController().signal };
+  const lines = logLines(here.project, { ...job, state: 'running' }, running);
+  expect(await lines.next()).toMatchObject({ value: { datum: 'check', line: 'so far' } });
   expect(here.executor.workers).toBe(0);
 
   // The head itself is not checked again.
@@ -178,13 +192,34 @@ test('what reads a rejected output does not run, and goes on with the last succe
   expect(await here.files('q')).toEqual({ 'p/data/a': '1' });
 });
 
-test('expectations are part of no key, and a sample is not held against sizes of all', async () => {
-  await using here = await world(withCheck(() => ({ ending: failing })));
+test('expectations are part of no key', async () => {
+  await using here = await world();
   await here.set(spec({}));
   await here.commit('data', { a: '1', b: '2' });
   expect((await here.run('p')).job).toMatchObject({ state: 'success', counts: { processed: 2 } });
   await here.set(spec({ min_files: 3 }));
   expect((await here.run('p')).job).toMatchObject({ state: 'rejected', counts: { processed: 0, skipped: 2 } });
+});
+
+test('development tests outputs too, and a sample not by sizes of all', async () => {
+  const isBad = (text: unknown): boolean => text === 'bad';
+  await using here = await world((seen) =>
+    Object.values(seen).some(isBad) ? { ending: { kind: 'exit', code: 1 } } : { out: seen },
+  );
+  await here.commit('data', { a: '1', b: 'bad' });
+  const expected = { expect: { min_files: 3 }, on_datum_failure: 'skip' };
+  await using looping = new Looping(here, [], { dev: expected });
+  expect((await looping.next('job-ended')).outcome).toMatchObject({
+    state: 'rejected',
+    reason: 'dev.expect.min_files: expected 3 files or more, found 1',
+    counts: { total: 2, failed: 1 },
+  });
+  expect(await looping.next('settled')).toMatchObject({ failed: ['p'] });
+  looping.loop.onlyFailed();
+  here.executor.command = copy;
+  looping.fields = { transform: { cmd: ['g'] }, dev: expected };
+  looping.loop.filesMayHaveChanged();
+  expect((await looping.next('job-ended')).outcome).toMatchObject({ state: 'success', counts: { total: 1 } });
 });
 
 test('a job that is stopped while its output is checked ends as one that was stopped', async () => {
@@ -205,6 +240,8 @@ test('a job that is stopped while its output is checked ends as one that was sto
 
 /** A store that fails at the n-th move of a head, before it or after it, and at all that is asked for then, until it lives again. */
 class DyingStore extends MemoryStore {
+  /** Called before the n-th move. */
+  before: ((move: number) => Promise<void>) | undefined;
   private left = Infinity;
   private isAfter = false;
   moves = 0;
@@ -226,6 +263,7 @@ class DyingStore extends MemoryStore {
     ...words: Parameters<MemoryStore['writeIfUnchanged']>
   ): ReturnType<MemoryStore['writeIfUnchanged']> {
     this.moves += 1;
+    await this.before?.(this.moves);
     this.left -= 1;
     if (this.left > 0) return super.writeIfUnchanged(...words);
     if (this.left === 0 && this.isAfter) await super.writeIfUnchanged(...words);
@@ -269,3 +307,29 @@ test.each(['before', 'after'] as const)(
     }
   },
 );
+
+test('an output that was the head when it was looked at, and is not when it is written down, is not published untested', async () => {
+  const store = new DyingStore();
+  let verdict: Ending = { kind: 'exit', code: 0 };
+  await using here = await EngineWorld.make(
+    withCheck(() => ({ ending: verdict })),
+    store,
+  );
+  await here.set(spec({ check: ['check'] }));
+  await here.commit('data', { a: '1' });
+  await here.run('p');
+  verdict = failing;
+  // The job begins with one move and ends with the next: before that, somebody takes the branch's commits away.
+  const last = store.moves + 2;
+  store.before = async (move) => {
+    if (move !== last) return;
+    store.before = undefined;
+    await openTestProject(store).update('test', async (change) => {
+      const branch = await change.maybeBranch('p', 'master');
+      if (branch) change.setBranch({ ...branch, head: undefined });
+    });
+  };
+  await expect(here.run('p')).rejects.toThrow('its output branch was changed while the job ended');
+  expect(await headOf(here)).toBeUndefined();
+  expect((await here.run('p')).job.state).toBe('rejected');
+});

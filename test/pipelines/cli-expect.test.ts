@@ -7,12 +7,14 @@ import { busyboxImage, dockerForTests } from '../support/docker.ts';
 import { linesOf, PipelinePlace } from './cli-world.ts';
 
 /** Looks at all that is promised of a check, and says so. */
-const check = `ls /pfs; cat $p/1 "$(find /pfs/p -name 2)"; echo as=$PPS_PIPELINE_NAME job=$PACH_JOB_ID mode=$MODE out=$(ls /pfs/out | wc -l)
+const check = `ls /pfs; wc -c < /pfs/p/big; cat $p/1 "$(find /pfs/p -name 2)"; echo as=$PPS_PIPELINE_NAME job=$PACH_JOB_ID mode=$MODE out=$(ls /pfs/out | wc -l)
   (echo more >> /pfs/p/1) 2>/dev/null; test -e /app/check.sh || exit 9; exec sh /app/check.sh`;
 
 async function placeWithCode(): Promise<PipelinePlace> {
   const here = await PipelinePlace.make({ '1': 'one', '2': 'two' });
   await here.must('mkdir code && echo "exit 4" > code/check.sh');
+  // Inputs of this size are shown by a mount, which does not know an output that is in no commit yet.
+  await here.must('head -c 1500000 /dev/zero > big && pach put file in@master:/big -f big');
   return here;
 }
 
@@ -31,7 +33,7 @@ test('a check runs where the command runs, and rejects what it does not like', a
   ) as string;
   expect(exit).toBe(1);
   expect(lines).toMatchObject([
-    { pipeline: 'p', state: 'rejected', commit: job, datums: { processed: 2, failed: 0 }, output: null, reason },
+    { pipeline: 'p', state: 'rejected', commit: job, datums: { processed: 3, failed: 0 }, output: null, reason },
     { pipeline: 'q', state: 'unrunnable', commit: null },
   ]);
   expect(stderr).toContain(`job ${job} of p: dev.expect.check: `);
@@ -39,6 +41,7 @@ test('a check runs where the command runs, and rejects what it does not like', a
   expect(log.map(({ line }) => line)).toEqual([
     'out',
     'p',
+    '1500000',
     `onetwoas=p job=${job} mode=fast out=0`,
     '[failed: the command ended with exit code 4]',
   ]);
@@ -57,7 +60,7 @@ test('a check runs where the command runs, and rejects what it does not like', a
 
   await here.must('echo "echo fine" > code/check.sh');
   const good = await here.ran('-f p.json');
-  expect(good).toMatchObject({ state: 'success', output: { added: 2 } });
+  expect(good).toMatchObject({ state: 'success', output: { added: 3 } });
   expect(await here.must(`pach logs -j ${good.job} --datum check`)).toMatch(/fine\n$/);
 });
 
