@@ -9,7 +9,7 @@ import type { makeLog as MadeLog } from './serve-log.ts';
 import { devInfo } from '../shown/dev.ts';
 import type { Output } from './output.ts';
 import { remarks, resultText, withFailure, type FailedDatum } from './run-printer.ts';
-import { countText } from './text.ts';
+import { countText, sizeText } from './text.ts';
 
 const causes: Readonly<Record<DueCause, string>> = {
   first: 'it never ran',
@@ -83,6 +83,10 @@ export class ServePrinter {
         return [`${event.pipeline ?? 'the store'}: goes on`];
       case 'listening':
         return [`see ${event.url}/metrics, /healthz and /readyz`];
+      case 'collected':
+        return [
+          `collected garbage: deleted ${countText(event.objects, 'object')}, ${sizeText(event.bytes)}; ${sizeText(event.kept)} go later`,
+        ];
       case 'hook-failed':
         return [`hook ${event.hook}: ${event.answer}; trying again`];
       case 'ending':

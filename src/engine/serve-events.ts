@@ -5,7 +5,7 @@
  *   serving ─▶ (due ─▶ jobs)* ─▶ ending ─▶ ended
  *
  * `due` comes when a pipeline is to be run, and `superseded` when what it waits to read is replaced by
- * something newer. `trouble`, `trouble-over`, `hook-sent` and `hook-failed` may come at any time.
+ * something newer. `trouble`, `trouble-over`, `collected`, `hook-sent` and `hook-failed` may come at any time.
  */
 import type { ErrorData, RunEvent } from './events.ts';
 import type { DueCause } from './standing.ts';
@@ -38,6 +38,13 @@ export type ServeEvent = {
   | { readonly kind: 'trouble-over'; readonly pipeline: string | null }
   /** It shows at this address whether it is well. */
   | { readonly kind: 'listening'; readonly url: string }
+  /** An engine has collected garbage by itself. `objects` and `bytes` were deleted; `kept` bytes are condemned. */
+  | {
+      readonly kind: 'collected';
+      readonly objects: number;
+      readonly bytes: number;
+      readonly kept: number;
+    }
   /** A message of a hook was taken. `delivery`: its id. */
   | { readonly kind: 'hook-sent'; readonly hook: string; readonly delivery: string }
   /** It was not. `tries`: how many were in vain, one after another; it is tried again. `answer`: what came back. */

@@ -17,15 +17,15 @@ import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { tellTo, type RunEvent, type Tell, type TellOf } from './events.ts';
-import { errorData } from './outcome.ts';
 import { Presence } from './presence.ts';
 import { HandedOverError } from './replaced.ts';
 import { retryAt, tryAgain } from './retry.ts';
 import type { ServeEvent, ServeListener } from './serve-events.ts';
 import { tick } from './ticks.ts';
 import { Timed } from './timed.ts';
-import { fireTriggers } from './triggers.ts';
+import { triggerWork } from './triggers.ts';
 import { Troubles } from './troubles.ts';
+import { Upkeep, upkeepEveryMs } from './upkeep.ts';
 import { Waiting } from './waiting.ts';
 import { WorkTable } from './work-table.ts';
 
@@ -85,13 +85,12 @@ export class ServeLoop {
   private readonly ticks: Timed;
   private readonly triggers: Timed;
   private readonly presence: Presence;
+  private readonly upkeep: Upkeep;
   private readonly running = new Map<string, Running>();
   /** Those that another engine was faster to begin: not tried again before the head has moved, or so. */
   private readonly lost = new Map<string, number>();
   private wake = (): void => undefined;
   private isWoken = false;
-  /** What triggers can't be read for, each told once. */
-  private readonly faults = new Set<string>();
   /** The last look for a newer head failed. */
   private isAway = false;
   /** The head that is to be looked at next, and the last that was. */
@@ -105,19 +104,9 @@ export class ServeLoop {
     this.troubles = new Troubles(this.tell);
     const { project, version, only } = options;
     this.ticks = new Timed((now) => tick(project, { now, only }));
-    this.triggers = new Timed((now) => this.fire(now));
+    this.triggers = new Timed(triggerWork(project, this.tell));
+    this.upkeep = new Upkeep(project, this.tell, () => this.hint());
     this.presence = new Presence(project, { version, only: [...(only ?? [])].sort() });
-  }
-
-  /** Moves branches by their triggers, whoever runs what reads them. */
-  private async fire(now: number): Promise<number | undefined> {
-    const { next, faults } = await fireTriggers(this.options.project, { now });
-    for (const fault of faults) {
-      if (this.faults.has(fault.message)) continue;
-      this.faults.add(fault.message);
-      this.tell({ kind: 'trouble', pipeline: null, error: errorData(fault) });
-    }
-    return next;
   }
 
   /** Until the signal is aborted. Then no job of it runs any more. */
@@ -218,7 +207,10 @@ export class ServeLoop {
   private async doTimed(now: number): Promise<number> {
     if (!this.snapshot || this.troubles.pausedUntil(null, now) !== undefined) return Infinity;
     try {
-      return Math.min(await this.ticks.at(now), await this.triggers.at(now));
+      const times = Math.min(await this.ticks.at(now), await this.triggers.at(now));
+      const upkeep = await this.upkeep.at(this.snapshot, now, this.running.size > 0);
+      // It is done when the loop looks anyway, where that is soon enough.
+      return Math.min(times, times === Infinity ? upkeep : upkeep + upkeepEveryMs);
     } catch (error) {
       this.troubles.add(null, error, now);
       return Infinity;
@@ -311,6 +303,7 @@ export class ServeLoop {
     } finally {
       clearTimeout(timer);
     }
+    await this.upkeep[Symbol.asyncDispose]();
     await this.presence.end();
     this.tell({ kind: 'ended' });
   }

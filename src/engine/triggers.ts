@@ -11,6 +11,10 @@ import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 import { branchOf, type Branch, type Snapshot } from '../versions/snapshot.ts';
 import { move, moveTriggered, scheduleOf, targetOf, type Target, type Triggered } from '../versions/triggers.ts';
+import type { TellOf } from './events.ts';
+import { errorData } from './outcome.ts';
+import type { ServeEvent } from './serve-events.ts';
+import type { TimedWork } from './timed.ts';
 
 /** A branch, and the commit that it was moved to. */
 export interface Moved extends BranchName {
@@ -51,6 +55,19 @@ export async function fireTriggers(project: Project, { now }: { readonly now: nu
     }
   }
   return { moved, next, faults };
+}
+
+/** The work of an engine that stays up: tells of each trigger that it can't read, once. */
+export function triggerWork(project: Project, tell: TellOf<ServeEvent>): TimedWork {
+  const told = new Set<string>();
+  return async (now) => {
+    const { next, faults } = await fireTriggers(project, { now });
+    for (const fault of faults) {
+      if (!told.has(fault.message)) tell({ kind: 'trouble', pipeline: null, error: errorData(fault) });
+      told.add(fault.message);
+    }
+    return next;
+  };
 }
 
 /** Branches that a time may move, those that trigger others before these. */

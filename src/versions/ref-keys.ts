@@ -81,6 +81,9 @@ export function ticksKey(pipeline: string, repo: string): Buffer {
   return Buffer.from(`ticks/${pipeline}/${repo}`);
 }
 
+/** When engines last collected garbage by themselves. */
+export const garbageKey = Buffer.from('upkeep/garbage');
+
 /** That one commit was made of another: found by the one that was used. */
 export function usedKey(from: { repo: string; commit: string }, to: { repo: string; commit: string }): Buffer {
   return Buffer.from(`used/${from.repo}/${from.commit}/${to.repo}/${to.commit}`);

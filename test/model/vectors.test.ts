@@ -12,7 +12,14 @@ import { OrderedReader } from '../../src/model/ordered.ts';
 import { decodeCommit, encodeCommit, type CommitRecord } from '../../src/model/records/commit.ts';
 import { decodeHead, encodeHead, type Head } from '../../src/model/records/head.ts';
 import { decodeOperation, encodeOperation, type OperationRecord } from '../../src/model/records/operation.ts';
-import { decodeBranch, decodeRepo, encodeBranch, encodeRepo } from '../../src/model/records/refs.ts';
+import {
+  decodeBranch,
+  decodeRepo,
+  decodeUpkeep,
+  encodeBranch,
+  encodeRepo,
+  encodeUpkeep,
+} from '../../src/model/records/refs.ts';
 import type { BranchRecord, RepoRecord } from '../../src/model/records/refs.ts';
 import { decodeStoreHeader, encodeStoreHeader, type StoreHeader } from '../../src/model/records/store-header.ts';
 import type { Hash } from '../../src/model/refs.ts';
@@ -155,6 +162,7 @@ describe('records', () => {
     operation: [encodeOperation, decodeOperation],
     repo: [encodeRepo, decodeRepo],
     branch: [encodeBranch, decodeBranch],
+    upkeep: [encodeUpkeep, decodeUpkeep],
     commit: [encodeCommit, decodeCommit],
   } as const;
   type Any = StoreHeader & Head & OperationRecord & RepoRecord & BranchRecord & CommitRecord;

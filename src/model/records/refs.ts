@@ -94,6 +94,14 @@ const repoCodec = recordCodec<RepoRecord>({
   ticksOf: optional(3, nameText),
 });
 
+/** What an engine does by itself from time to time. */
+export interface UpkeepRecord extends KeepsUnknown {
+  /** When it was last begun, in milliseconds since 1970. */
+  readonly time: number;
+}
+
+const upkeepCodec = recordCodec<UpkeepRecord>({ time: required(1, count) });
+
 const branchCodec = recordCodec<BranchRecord>({
   head: optional(1, id16<CommitId>()),
   provenance: defaulting<readonly BranchProvenance[]>(2, listOf(provenance, 4096, 4), []),
@@ -117,6 +125,14 @@ export function encodeBranch(branch: BranchRecord): Buffer {
 
 export function decodeBranch(value: Buffer): BranchRecord {
   return branchCodec.decode(value, 'branch');
+}
+
+export function encodeUpkeep(upkeep: UpkeepRecord): Buffer {
+  return upkeepCodec.encode(upkeep);
+}
+
+export function decodeUpkeep(value: Buffer): UpkeepRecord {
+  return upkeepCodec.decode(value, 'upkeep');
 }
 
 /** The value under a commit's id: it has no fields yet. */

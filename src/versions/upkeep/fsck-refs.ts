@@ -21,7 +21,7 @@ import {
   jobRefList,
   jobRefs,
 } from '../../model/records/pipelines.ts';
-import { decodeBranch, decodeRepo } from '../../model/records/refs.ts';
+import { decodeBranch, decodeRepo, decodeUpkeep } from '../../model/records/refs.ts';
 import { decodeTicks } from '../../model/records/ticks.ts';
 import type { Hash, Ref } from '../../model/refs.ts';
 import type { DirectoryContent } from '../../model/tree.ts';
@@ -102,6 +102,7 @@ export class RefsCheck {
       else if (kind === 'job') await this.job(key, value, refs);
       else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
+      else if (kind === 'upkeep') decodeUpkeep(value);
       else if (kind === 'jobs') await this.jobEntry(key, value, refs);
       else if (kind === 'failed') await this.failed(key, value, refs);
       else if (kind === 'check') await this.needs(key, refs, () => decodeCheck(value));

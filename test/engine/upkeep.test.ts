@@ -1,0 +1,95 @@
+/**
+ * What engines collect by themselves: once a day, whoever does it, and nothing that a job still reads.
+ */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { setLease, leaseHolder } from '../../src/pipelines/jobs/lease.ts';
+import { enterJob, setJob } from '../../src/pipelines/jobs/jobs.ts';
+import { newCommitId } from '../../src/versions/change.ts';
+import { deleteRepo } from '../../src/versions/refs.ts';
+import { upkeep } from '../../src/engine/upkeep.ts';
+import { TestClock } from '../support/clock.ts';
+import { openTestProject } from '../versions/project.ts';
+import { operations } from '../versions/undo-world.ts';
+import { Serving } from './serving.ts';
+import { copy, EngineWorld } from './world.ts';
+
+const day = 24 * 3_600_000;
+const start = Date.parse('2026-03-02T00:00:00Z');
+const { signal } = new AbortController();
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: start });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test('two engines collect once a day between them, also where a clock was ahead', async () => {
+  await using world = await EngineWorld.make(copy);
+  const engines = [world.project, openTestProject(world.store)];
+  const collections = async (): Promise<number> =>
+    (await operations(world.project)).filter(({ what }) => what === 'collect garbage').length;
+  for (const [after, expected] of [
+    [0, 1],
+    [day - 1, 1],
+    [day, 2],
+    [3 * day, 3],
+    // It was yesterday all the time.
+    [day, 4],
+  ] as const) {
+    const now = start + after;
+    const found = await Promise.all(engines.map((project) => upkeep(project, { now, signal })));
+    expect([after, await collections()]).toEqual([after, expected]);
+    expect(found.filter((result) => result !== undefined).length).toBeLessThanOrEqual(1);
+  }
+});
+
+test('what a job reads stays though its repo was deleted days ago; without the job it goes', async () => {
+  await using world = await EngineWorld.make(copy);
+  const { project } = world;
+  await world.commit('more', { x: 'read by the job' });
+  await world.set({ name: 'p', input: { pfs: { repo: 'more', glob: '/' } } });
+  const { job } = await world.run('p');
+  const commit = (await (await project.snapshot()).maybeBranch('more', 'master'))!.head!.commit;
+  const of = { pipeline: 'p', branch: 'master' };
+  const running = { ...job, id: newCommitId(), state: 'running', started: start + 1, finished: undefined } as const;
+  await project.update('a job that runs for days', async (change) => {
+    setLease(change, of, leaseHolder('tester'));
+    setJob(change, running);
+    await enterJob(change, running);
+  });
+  await deleteRepo(project, 'more', { force: true });
+  const later = async (days: number): Promise<boolean> => {
+    vi.setSystemTime(start + days * day);
+    await project.update('it runs on', (change) => {
+      if (days < 8) setLease(change, of, leaseHolder('tester'));
+      return Promise.resolve();
+    });
+    await upkeep(project, { now: start + days * day, signal });
+    const reader = openTestProject(world.store);
+    return reader.snapshot().then((snapshot) =>
+      snapshot.commitAt(commit).then(
+        () => true,
+        () => false,
+      ),
+    );
+  };
+  for (const days of [2, 4, 6]) expect([days, await later(days)]).toEqual([days, true]);
+  // Condemned, and a day later deleted.
+  for (const days of [9, 11, 13]) await later(days);
+  expect(await later(15)).toBe(false);
+});
+
+test('an engine that stays up collects after a day, and tells it', async () => {
+  await using world = await EngineWorld.make(copy);
+  const clock = new TestClock(Date.now());
+  await using serving = new Serving(world, { clock });
+  await serving.next('serving');
+  await world.commit('data', { x: '1' });
+  for (let collected = 0; collected < 2; collected += 1) {
+    await clock.waited();
+    clock.set(clock.now() + day + 60_000);
+    vi.setSystemTime(clock.now());
+    expect(await serving.next('collected')).toMatchObject({ kind: 'collected' });
+  }
+});
