@@ -71,6 +71,11 @@ export async function filesAt(project: Project, snapshot: Snapshot, address: Add
   const root = await resolveFiles(snapshot, address);
   const shown = text.split(':')[0] as string;
   if (root) return new Files(project.reader, root, shown);
+  const { ticksOf } = await snapshot.repo(address.repo);
+  if (ticksOf !== undefined) {
+    const why = `it is empty, because pipeline ${ticksOf} has not ticked yet`;
+    throw new PachError('not-found', { what: shown, why, next: `pach run cron ${ticksOf}` });
+  }
   const branch = await snapshot.maybeBranch(address.repo, address.ref ?? defaultBranch);
   const isOutput = (branch?.provenance.length ?? 0) > 0;
   throw new PachError('not-found', {

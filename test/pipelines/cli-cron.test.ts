@@ -56,6 +56,7 @@ test('what comes next is listed, a tick by hand comes at once, and jobs read it'
 
   for (const [command, exit, why] of [
     ['run cron never', 4, 'pipeline never: it is stopped\ntry: pach start pipeline never'],
+    ['list file nightly_tick', 3, 'because pipeline nightly has not ticked yet\ntry: pach run cron nightly'],
     ['run cron nothing', 3, 'pipeline nothing: there is no such pipeline'],
     ['put file nightly_tick:/x -f nightly.json', 4, 'nobody else commits to it\ntry: pach run cron nightly'],
     ['delete repo nightly_tick --force', 4, 'it holds the ticks of pipeline nightly'],

@@ -7,14 +7,16 @@ import { dropCommits } from '../../versions/refs.ts';
 import { branchKey, repoKey, ticksKey } from '../../versions/ref-keys.ts';
 import { everyPipeline } from '../pipelines.ts';
 import { readersOf } from '../readers.ts';
+import { ticksBranch } from '../spec/cron.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
 import { cronInputs } from '../ticks.ts';
 
 /** Makes, as a part of a change, what a pipeline's cron inputs need. A repo of a person may have ticks too. */
 export async function makeTicksRepos(change: Change, { name, input }: PipelineSpec, now: number): Promise<void> {
   for (const { repo } of cronInputs({ input })) {
-    if (!(await change.item(repoKey(repo))))
-      change.setRepo({ name: repo, created: now, description: `Ticks of pipeline ${name}`, ticksOf: name });
+    if (await change.item(repoKey(repo))) continue;
+    change.setRepo({ name: repo, created: now, description: `Ticks of pipeline ${name}`, ticksOf: name });
+    change.setBranch({ repo, name: ticksBranch, provenance: [] });
   }
 }
 
