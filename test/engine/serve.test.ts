@@ -148,7 +148,8 @@ test('ticks come when their time has come, and become jobs; after the clock was 
   clock.set('2026-03-29T01:20:00Z');
   await clock.waitedFor('2026-03-29T02:00:00Z');
   clock.set(third);
-  await expect.poll(async () => Object.keys((await world.files('a')) ?? {})).toContain(`tick/${third}`);
+  // A job of the year after may end before that of this tick.
+  for (let done: string[] = []; !done.includes(`tick/${third}`);) done = await job();
 });
 
 test('two engines with one store share the work: each job is run once', async () => {
