@@ -18,14 +18,14 @@ constexpr int kPollMs = 100;
 
 struct Receiver {
   CURL* curl;
-  const Request* request;
+  const ServerRequest* request;
   Taker* taker;
   uint64_t received;
   std::exception_ptr thrown;
 };
 
 /** Throws unless the answer is what was asked for. A server may send the whole object where all of it was. */
-void CheckStatus(CURL* curl, const Request& request) {
+void CheckStatus(CURL* curl, const ServerRequest& request) {
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   if (status == 400 || status == 401 || status == 403) throw std::runtime_error("refused");
@@ -35,7 +35,7 @@ void CheckStatus(CURL* curl, const Request& request) {
 
 size_t ReceiveSome(char* bytes, size_t, size_t length, void* context) {
   auto* receiver = static_cast<Receiver*>(context);
-  const Request& request = *receiver->request;
+  const ServerRequest& request = *receiver->request;
   try {
     CheckStatus(receiver->curl, request);
     receiver->received += length;
@@ -64,7 +64,7 @@ struct Kept {
 };
 
 /** Carries out a prepared request. Stops when it was given up, unless all bytes are there: then the connection can be kept. */
-CURLcode Perform(const Kept& kept, const Request& request, const Taker& taker) {
+CURLcode Perform(const Kept& kept, const ServerRequest& request, const Taker& taker) {
   CURLM* const multi = kept.connections.get();
   CURL* const curl = kept.curl.get();
   struct Added {
@@ -87,7 +87,7 @@ CURLcode Perform(const Kept& kept, const Request& request, const Taker& taker) {
 
 }  // namespace
 
-void Ask(const Request& request, Taker* taker) {
+void Ask(const ServerRequest& request, Taker* taker) {
   thread_local Kept kept;
   CURL* const curl = kept.curl.get();
   const std::string range = std::to_string(request.begin) + "-" + (request.end == 0 ? "" : std::to_string(request.end - 1));

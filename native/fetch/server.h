@@ -15,7 +15,7 @@ struct Server {
 /** More than any object has of which all is asked for. */
 constexpr uint64_t kObjectBytesMax = 1 << 28;
 
-struct Request {
+struct ServerRequest {
   const Server& server;
   /** Bytes [begin, end) of the object; 0 for `end`: all from `begin` on. */
   uint64_t begin, end;
@@ -36,4 +36,4 @@ class Taker {
 };
 
 /** Makes a request. Throws std::exception: "refused" when the server does not accept the address. */
-void Ask(const Request& request, Taker* taker);
+void Ask(const ServerRequest& request, Taker* taker);

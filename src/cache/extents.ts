@@ -106,7 +106,8 @@ export class ExtentCache {
   private async kept(key: string, object: CachedObject, offset: number, length: number): Promise<Buffer | undefined> {
     const extent = this.covering(object, offset, length);
     if (!extent) return undefined;
-    if (!extent.bytes && extent.length > loadBytesMax) {
+    // One from the very beginning is a pack that came whole, without a hash of all of it.
+    if (!extent.bytes && (extent.length > loadBytesMax || extent.offset === 0)) {
       const part = await this.options.disk?.readPart(key, extent, offset, length);
       if (!part) this.drop(key, object, extent);
       return part;

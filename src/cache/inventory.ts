@@ -8,6 +8,7 @@ import { nativeFetch, type CacheFile } from '../base/native.ts';
 import { mapOrdered } from '../base/async.ts';
 import { removeOne } from '../base/remove.ts';
 import { extentBytes } from './disk.ts';
+import { isSoundPack } from './whole-pack.ts';
 import { bootId } from './local-file.ts';
 import { checkBytes, type Checked } from './sealing.ts';
 import { cacheFolders, extentName, fileName, hasCache } from './shape.ts';
@@ -116,7 +117,7 @@ export async function verifyItem({ dir, path, kind, bytes }: CachedItem): Promis
   if (kind === 'extent') {
     await using file = await open(whole, constants.O_RDONLY | constants.O_NOFOLLOW);
     const kept = await file.readFile();
-    if (extentBytes(kept)) return { checked: kept.length, damaged: 0 };
+    if (extentBytes(kept) || (await isSoundPack(kept))) return { checked: kept.length, damaged: 0 };
     await removeOne(dir, path);
     return { checked: kept.length, damaged: kept.length };
   }

@@ -36,7 +36,13 @@ const kinds = {
   k10: { title: '10 kB', files: 4000, sizes: [10_000], plain: 0.4, user: 0.3 },
   k110: { title: '110 kB', files: 4000, sizes: [110_000], plain: 0.7, user: 0.5, peers: 4 },
   m1: { title: '1 MB', files: 1000, sizes: [1_000_000], plain: 0.7, user: 0.5, peers: 2 },
-  mixed: { title: 'mixed', files: 1000, sizes: [10_000, 110_000, 10_000, 1_000_000, 110_000, 3_000_000], plain: 0.7, user: 0.5 },
+  mixed: {
+    title: 'mixed',
+    files: 1000,
+    sizes: [10_000, 110_000, 10_000, 1_000_000, 110_000, 3_000_000],
+    plain: 0.7,
+    user: 0.5,
+  },
 };
 
 const first = (/** @type {string} */ title) => `shuffled files of ${title}, 8 processes, S3, first epoch`;

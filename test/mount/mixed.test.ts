@@ -148,6 +148,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     expect(JSON.parse(await place.must(warm))).toMatchObject({ files });
     expect(repo.wholeReads).toBe(repo.packs.length);
     expect(repo.partRead).toBeLessThanOrEqual(1);
+    expect(JSON.parse(await place.must('pach cache verify -o json'))).toMatchObject({ damagedItems: 0 });
     await repo.mount();
     await place.must(read());
     expect(repo.s3.reads).toEqual([]);
@@ -158,6 +159,10 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     await using pack = await open(join(repo.cache, name as string), 'r+');
     await pack.write(Buffer.from('damage'), 0, 6, 9_000_000);
     await place.must(warm);
+    // The damaged one goes. What was fetched anew of it stays.
+    expect(await place.run('pach cache verify')).toMatchObject({ code: 6 });
+    expect(await repo.cached(/\/data\/.*\/0-\d+$/)).toHaveLength(repo.packs.length - 1);
+    expect(JSON.parse(await place.must('pach cache verify -o json'))).toMatchObject({ damagedItems: 0 });
     await repo.mount();
     await place.must(read());
     expect((await repo.mounted()).counters.damagedReads).toBe(0);
