@@ -24,8 +24,7 @@ export const listJobVerb = verb({
     await using opened = await openProject(settings);
     const snapshot = await opened.project.snapshot();
     if (pipeline !== undefined && !(await hasPipeline(snapshot, pipeline))) throw await missing(snapshot, pipeline);
-    const jobs = await listJobs(snapshot, pipeline);
-    await output.rows(jobs.slice(0, number).map(jobInfo), jobColumns);
+    await output.rows((await listJobs(snapshot, pipeline, number)).map(jobInfo), jobColumns);
   },
 });
 

@@ -28,6 +28,7 @@ import {
   commitKey,
   failedKey,
   jobKey,
+  jobsPrefix,
   jobTimeKey,
   jobTimePrefix,
   lastPart,
@@ -131,23 +132,53 @@ export async function findJob(snapshot: Snapshot, text: string): Promise<Job> {
 /** The job that a text names: as `findJob`, or the newest one of a pipeline. */
 export async function jobNamed(snapshot: Snapshot, text: string): Promise<Job> {
   if (await hasPipeline(snapshot, text)) {
-    const [newest] = await listJobs(snapshot, text);
+    const [newest] = await listJobs(snapshot, text, 1);
     if (newest) return newest;
   }
   return findJob(snapshot, text);
 }
 
-/** Jobs of one pipeline, or of all, newest first. */
-export async function listJobs(snapshot: Snapshot, pipeline?: string): Promise<Job[]> {
+/** Jobs of one pipeline, or of all, newest first; `number`: only so many, for which the others are not read. */
+export async function listJobs(snapshot: Snapshot, pipeline?: string, number = Infinity): Promise<Job[]> {
   const jobs: Job[] = [];
-  if (pipeline === undefined) for await (const item of snapshot.items(jobKey(''))) jobs.push(jobOf(item));
-  else {
-    for await (const { key } of snapshot.items(jobTimePrefix(pipeline))) {
-      const job = await maybeJob(snapshot, lastPart(key));
+  if (number === Infinity && (await isLargeShare(snapshot, pipeline))) {
+    for await (const item of snapshot.items(jobKey(''))) {
+      const job = jobOf(item);
+      if (pipeline === undefined || job.pipeline === pipeline) jobs.push(job);
+    }
+  } else {
+    for (const id of await newestIds(snapshot, pipeline, number)) {
+      const job = await maybeJob(snapshot, id);
       if (job) jobs.push(job);
     }
   }
   return jobs.sort((a, b) => b.started - a.started || (a.id < b.id ? -1 : 1));
+}
+
+/** True when to read all jobs is less than to look for each one of a pipeline: they lie in the order of their ids. */
+async function isLargeShare(snapshot: Snapshot, pipeline: string | undefined): Promise<boolean> {
+  if (pipeline === undefined) return true;
+  const [own, all] = await Promise.all([snapshot.lastItem(jobTimePrefix(pipeline)), snapshot.lastItem(jobKey(''))]);
+  return own.count * 16 > all.count;
+}
+
+/** Of the newest jobs, by their times; of each branch of a pipeline only so many are looked at. */
+async function newestIds(snapshot: Snapshot, pipeline: string | undefined, number: number): Promise<string[]> {
+  const found: { readonly id: string; readonly started: string }[] = [];
+  const branches =
+    pipeline === undefined ? snapshot.groups(jobsPrefix, 2) : snapshot.groups(jobTimePrefix(pipeline), 1);
+  for await (const branch of branches) {
+    const prefix = Buffer.from(`${branch}/`);
+    let left = number;
+    for await (const { key } of snapshot.itemsBefore(prefix, Buffer.concat([prefix, Buffer.from([0xff])]))) {
+      if (left <= 0) break;
+      left -= 1;
+      const [started = '', id = ''] = key.subarray(prefix.length).toString().split('/');
+      found.push({ id, started });
+    }
+  }
+  found.sort((a, b) => (a.started === b.started ? (a.id < b.id ? -1 : 1) : a.started < b.started ? 1 : -1));
+  return found.slice(0, number).map(({ id }) => id);
 }
 
 /** Jobs of a pipeline for a branch, newest first. */
