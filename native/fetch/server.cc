@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -10,6 +11,7 @@
 namespace {
 
 constexpr long kReceiveBytes = 96 << 10;
+/** A connection that is not there after so long, or after the timeout, counts as dead. */
 constexpr long kConnectSeconds = 10;
 /** A connection that is slower than this many bytes a second for the whole timeout counts as dead. */
 constexpr long kBytesPerSecondMin = 1024;
@@ -102,7 +104,7 @@ void Ask(const ServerRequest& request, Taker* taker) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kReceiveBytes);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, std::min(kConnectSeconds, static_cast<long>(request.server.timeout_seconds)));
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, kBytesPerSecondMin);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.server.timeout_seconds));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ReceiveSome);

@@ -8,6 +8,8 @@ import { refused, type Transfers } from './transfers.ts';
 
 /** A server that is silent for so long is left to the store, which knows how long readers wait. */
 const silenceSeconds = 2;
+/** What native threads take as one range: more than any chunk has. */
+const rangeBytesMax = 8 * 1024 * 1024;
 
 export class Ranges {
   private readonly transfers: Transfers;
@@ -24,7 +26,7 @@ export class Ranges {
     range: { readonly offset: number; readonly length: number },
     otherwise: () => Promise<Buffer>,
   ): Promise<Buffer> {
-    if (this.transfers.areFailing) return otherwise();
+    if (this.transfers.areFailing || range.length > rangeBytesMax) return otherwise();
     const came = await this.bring(key, range, await this.addresses.of(key));
     if (came) return came;
     const read = await otherwise();

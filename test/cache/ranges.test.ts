@@ -19,6 +19,8 @@ import { traceStore } from '../../src/store/trace.ts';
 
 const key = 'projects/p/data/aa/aa0000000000000000000000000000aa';
 const object = Buffer.from(Array.from({ length: 1_000_000 }, (_, i) => (i * 7 + (i >> 8)) % 251));
+const longKey = key.replace(/aa$/, 'ab');
+const long = Buffer.alloc(9_000_000, 'long');
 const length = 100_000;
 const isPart = (bytes: Buffer | undefined, offset: number): boolean =>
   bytes?.equals(object.subarray(offset, offset + length)) ?? false;
@@ -55,6 +57,7 @@ afterEach(async () => {
 async function open(): Promise<{ extents: ExtentCache; transfers: Transfers; reads: () => number }> {
   const { store, counts } = traceStore(new MemoryStore());
   await store.writeIfAbsent(key, [object]);
+  await store.writeIfAbsent(longKey, [long]);
   const { port } = server.address() as AddressInfo;
   let given = 0;
   const direct: Store = {
@@ -92,6 +95,13 @@ test('exactly what is read comes, by a request of its own, past the client of th
     readAroundBytes: 0,
   });
   expect(isPart(await again.read(key, 17_000, length), 17_000)).toBe(true);
+});
+
+test('what is longer than any chunk, the store reads', async () => {
+  const { extents, transfers, reads } = await open();
+  await extents.fetchNothingAround(longKey);
+  expect(await extents.read(longKey, 0, long.length).then((got) => got.equals(long))).toBe(true);
+  expect([reads(), transfers.counters.requests, asked]).toEqual([1, 0, []]);
 });
 
 test('an address that is refused is asked for anew', async () => {
