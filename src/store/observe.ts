@@ -28,19 +28,20 @@ export function observeStore(store: Store, observer: StoreObserver): Store {
   return {
     url: store.url,
     isLocal: store.isLocal,
-    read: (key, offset, length) => observer.note('read', key, () => store.read(key, offset, length), lengthOf),
-    readTail: (key, length) =>
+    read: (key, offset, length, deadline) =>
+      observer.note('read', key, () => store.read(key, offset, length, deadline), lengthOf),
+    readTail: (key, length, deadline) =>
       observer.note(
         'readTail',
         key,
-        () => store.readTail(key, length),
+        () => store.readTail(key, length, deadline),
         ({ bytes }) => bytes.length,
       ),
-    readWithToken: (key) =>
+    readWithToken: (key, deadline) =>
       observer.note(
         'readWithToken',
         key,
-        () => store.readWithToken(key),
+        () => store.readWithToken(key, deadline),
         (found) => found?.bytes.length ?? 0,
       ),
     readIfChanged: (key, token, deadline) =>
