@@ -127,4 +127,9 @@ test('an engine that stays up runs a pipeline when its trigger lets something th
   clock.set(midnight + 1000);
   await serving.next('job-ended', 'nightly');
   expect(await world.files('nightly')).toEqual({ 'data/a': '1', 'data/b': '2' });
+  // What comes after a look that found nothing to wait for.
+  await world.commit('data', { a: '2' });
+  clock.set(midnight + 24 * 3_600_000 + 1000);
+  await serving.next('job-ended', 'nightly');
+  expect(await world.files('nightly')).toEqual({ 'data/a': '2' });
 });
