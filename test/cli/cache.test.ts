@@ -78,17 +78,17 @@ describe.each(kinds)('a store in %s', (kind) => {
   });
 });
 
-/** Two files in the cache, and what a disk or a person may do to the first one's. */
-const twoFiles = `pach create repo data; mkdir src; for n in 5 6; do head -c \${n}000000 /dev/urandom > src/$n; done
+/** Two files that are too large to be answered from packs, and what a disk or a person may do to the first one's. */
+const twoFiles = `pach create repo data; mkdir src; for n in 9 10; do head -c \${n}000000 /dev/urandom > src/$n; done
   pach put file data@master -r -f src/ -q; pach cache warm data
-  for n in 5 6; do find "$PACH_HOME"/cache -type f -size "$n"000000c > path$n; done`;
+  for n in 9 10; do find "$PACH_HOME"/cache -type f -size "$n"000000c > path$n; done`;
 const damages = `set -e
-  emptied() { truncate -s 0 "$data"; truncate -s 5000000 "$data"; }
+  emptied() { truncate -s 0 "$data"; truncate -s 9000000 "$data"; }
   punched() { fallocate -p -o 1000000 -l 600000 "$data"; }
   swapped() { mv "$data" kept; mv "$other" "$data"; mv kept "$other"; }
   cut() { truncate -s 0 "$data.sums"; }
-  data=$(cat path5); other=$(cat path6)`;
-const readBoth = `for n in 5 6; do cmp src/$n pfs/data/$n & pids="$pids $!"; cmp src/$n pfs/data/$n & pids="$pids $!"; done
+  data=$(cat path9); other=$(cat path10)`;
+const readBoth = `for n in 9 10; do cmp src/$n pfs/data/$n & pids="$pids $!"; cmp src/$n pfs/data/$n & pids="$pids $!"; done
   for pid in $pids; do wait $pid; done`;
 
 test('a file that was changed since it was sealed is not lent to the kernel, until it is whole again', async () => {
@@ -98,7 +98,7 @@ test('a file that was changed since it was sealed is not lent to the kernel, unt
     const [mount] = (await there.mounts()) as unknown as { counters: { passthroughOpens: number } }[];
     return mount?.counters.passthroughOpens ?? -1;
   };
-  const read = 'cmp src/5 pfs/data/5';
+  const read = 'cmp src/9 pfs/data/9';
   for (const damage of ['emptied', 'punched', 'swapped']) {
     await there.must(`${damages}; ${damage}; pachmount data pfs; ${read}`);
     expect([damage, await lent()]).toEqual([damage, 0]);
@@ -125,10 +125,10 @@ test('verify finds what nobody read: bytes, lengths, and checksums that are of a
   await there.must(twoFiles);
   for (const [damage, items, bytes] of [
     ['punched', 1, 600_000],
-    ['truncate -s 1000000 "$data"', 1, 4_000_000],
-    ['swapped', 2, 11_000_000],
-    ['rm "$data.sums"', 1, 5_000_000],
-    ['cut', 1, 5_000_000],
+    ['truncate -s 1000000 "$data"', 1, 8_000_000],
+    ['swapped', 2, 19_000_000],
+    ['rm "$data.sums"', 1, 9_000_000],
+    ['cut', 1, 9_000_000],
   ] as const) {
     const found = await there.run(`${damages}; ${damage}; pach cache verify -o json`);
     expect({ damage, code: found.code }).toEqual({ damage, code: 6 });
