@@ -1,7 +1,7 @@
 /**
  * Forgetting a result, so that it is computed again.
  */
-import { setJob, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
+import { newestJob, setJob, type Job, type JobDatum } from '../pipelines/jobs/jobs.ts';
 import { baseOf } from '../pipelines/jobs/plan.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
@@ -11,7 +11,11 @@ import { resultKey } from '../versions/ref-keys.ts';
 export async function restartDatum(project: Project, job: Job, { key }: JobDatum): Promise<void> {
   await project.update(byEngine(`restart datum of ${job.pipeline}`), async (change) => {
     const base = await baseOf(change.snapshot, job.pipeline, job.branch);
-    if (base) setJob(change, { ...base.job, restarted: true });
+    // The next job plans by the one that made the head; an engine that stays up looks at the newest, which may be another.
+    const { job: newest } = await newestJob(change.snapshot, job.pipeline, job.branch);
+    for (const each of [base?.job, newest?.id === base?.job.id ? undefined : newest]) {
+      if (each) setJob(change, { ...each, restarted: true });
+    }
     if (await change.snapshot.item(resultKey(key))) change.delete(resultKey(key));
   });
 }
