@@ -191,7 +191,7 @@ export function refuseTriggered({ repo, name, trigger }: Branch): void {
   throw new PachError('conflict', {
     what: `${repo}@${name}`,
     why: `its trigger moves it to the head of ${trigger.branch}, which would undo this`,
-    next: `commit to ${repo}@${trigger.branch}; pach update branch --remove-trigger makes this an ordinary branch`,
+    next: `commit to ${repo}@${trigger.branch}, or take the trigger away (update branch --remove-trigger)`,
   });
 }
 

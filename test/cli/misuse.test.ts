@@ -25,7 +25,7 @@ test.each([
   ['list repo --store a --store b', '--store: it is given twice'],
   ['xyzzy', 'xyzzy: no such command', 'try: pach --help\n'],
   ['glob xyzzy', 'glob xyzzy: no such command; glob takes file', seeHelp('glob')],
-  ['update', 'update: say what to update: repo, commit or pipeline', seeHelp('update')],
+  ['update', 'update: say what to update: repo, commit, branch or pipeline', seeHelp('update')],
   ['get', 'get: say what to get: file or code', seeHelp('get')],
   ['list file a -x', '-x: list file has no such option', seeHelp('list file')],
   ['list file a -rx', '-x: list file has no such option', seeHelp('list file')],

@@ -38,7 +38,7 @@ test('work is put into staging, and master follows when there is enough of it', 
   expect([refused.code, refused.stderr]).toEqual([
     4,
     'pach: images@master: its trigger moves it to the head of staging, which would undo this\n' +
-      'hint: commit to images@staging; pach update branch --remove-trigger makes this an ordinary branch\n',
+      'hint: commit to images@staging, or take the trigger away (update branch --remove-trigger)\n',
   ]);
   expect((await place.run('pach delete branch images@staging')).stderr).toBe(
     'pach: branch images@staging: its commits move branch master by a trigger\n' +

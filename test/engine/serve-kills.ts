@@ -91,6 +91,9 @@ export async function killServing(
     await serving.end('SIGKILL');
     serving = new ServeProcess(place);
   }
+  // Two ticks, so that there is a time between them.
+  const ticks = `pach list file c_tick@master -o json 2>/dev/null | wc -l`;
+  await place.must(`until [ "$(${ticks})" -ge 2 ]; do sleep 0.3; done`);
   await place.must('pach stop pipeline c -q');
   const isIdle = `pach status -o json | node -e 'const {pipelines} = JSON.parse(require("fs").readFileSync(0)); process.exit(pipelines.every(({name, state}) => name === "c" || state === "idle") ? 0 : 1)'`;
   await place.must(`until ${isIdle}; do sleep 0.3; done`, 300);
