@@ -2,9 +2,16 @@
  * Where code comes from, asked of git beside the loop of development, which never waits for the
  * answer. A newer version's question takes the place of an older one's.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { recordOrigins } from '../pipelines/editing/origins.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Project } from '../versions/project.ts';
+
+/**
+ * Starting a program stops this thread for tens of milliseconds, as Node forks a process of much
+ * memory: git is started when the first result of a save is there, more or less.
+ */
+const askAfterMs = 250;
 
 export class DevOrigins implements AsyncDisposable {
   private readonly project: Project;
@@ -32,6 +39,8 @@ export class DevOrigins implements AsyncDisposable {
     const before = this.recorded;
     const record = async (): Promise<void> => {
       await before;
+      await sleep(askAfterMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
       // A store that is away is told of by the run.
       await recordOrigins(project, unknown, { branch, signal }).catch(() => undefined);
     };
