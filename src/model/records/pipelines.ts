@@ -214,9 +214,9 @@ const pipelineCodec = recordCodec<PipelineRecord>({
  */
 interface StoredJob extends Omit<JobRecord, 'state'> {
   readonly state: StoredState;
-  readonly rejected: boolean;
+  readonly rejected?: boolean | undefined;
   /** That a datum of an incomplete one was restarted. */
-  readonly restartedToo: boolean;
+  readonly restartedToo?: boolean | undefined;
 }
 
 const jobCodec = recordCodec<StoredJob>({
@@ -238,9 +238,9 @@ const jobCodec = recordCodec<StoredJob>({
   restarted: defaulting(16, flag, false),
   hasCode: defaulting(17, flag, false),
   withEmptyFolders: optional(18, count),
-  rejected: defaulting(19, flag, false),
+  rejected: optional(19, flag),
   incomplete: optional(20, flag),
-  restartedToo: defaulting(21, flag, false),
+  restartedToo: optional(21, flag),
   tries: optional(22, count),
 });
 
@@ -303,15 +303,18 @@ export function encodeJob(record: JobRecord): Buffer {
   return jobCodec.encode({
     ...record,
     state: rejected ? 'failure' : state,
-    rejected,
+    rejected: rejected || undefined,
     incomplete: incomplete || undefined,
     restarted: restarted || incomplete,
-    restartedToo: restarted && incomplete,
+    restartedToo: (restarted && incomplete) || undefined,
   });
 }
 
 export function decodeJob(value: Buffer): JobRecord {
-  const { rejected, restartedToo, ...job } = jobCodec.decode(value, 'job');
+  const stored = jobCodec.decode(value, 'job');
+  // Lists have thousands of these, and nearly none is of the kinds below: no copy for them.
+  if (!stored.rejected && !stored.incomplete && !stored.restartedToo) return stored;
+  const { rejected, restartedToo = false, ...job } = stored;
   return {
     ...job,
     state: rejected && job.state === 'failure' ? 'rejected' : job.state,

@@ -51,7 +51,7 @@ const idPattern = /^[0-9a-f]{1,32}$/;
 
 function jobOf(item: MapItem): Job {
   const record = decodeJob(item.value);
-  return { ...record, ...jobRefs(record, item.refs) };
+  return Object.assign(record, jobRefs(record, item.refs));
 }
 
 /** Sets a job's entry. */
