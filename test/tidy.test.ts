@@ -28,6 +28,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing', 'lineage']],
   ['notebook', ['.']],
   ['results', ['.']],
+  ['transfer', ['.']],
   ['execution', ['.', 'executors', 'workers']],
   ['engine', ['.']],
   ['shown', ['.']],
@@ -39,7 +40,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
 const rooms = [...floors.keys()];
 
 /** Rooms side by side: what they share belongs below them. */
-const strangers = [['mount', ['pipelines', 'results', 'execution', 'engine']]] as const;
+const strangers = [['mount', ['pipelines', 'results', 'transfer', 'execution', 'engine']]] as const;
 
 /** The rooms that may use a package; every package of package.json that src imports is here. */
 const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([

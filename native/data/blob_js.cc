@@ -1,10 +1,13 @@
-// encodeBlobs, decodeBlob and decodeBlobSync.
+// encodeBlobs, decodeBlob, decodeBlobSync and verifyBlobs.
+#include <algorithm>
+#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "addon.h"
 #include "arguments.h"
 #include "blob.h"
+#include "errors.h"
 #include "hash.h"
 #include "slab.h"
 #include "task.h"
@@ -110,10 +113,69 @@ Napi::Value DecodeBlobSync(const Napi::CallbackInfo& info) {
   }
 }
 
+/** Rows of verifyBlobs: u32 offset, u32 stored length, hash[32]. */
+constexpr size_t kVerifyRow = 40;
+/** In place of a plain length: the blob is damaged. */
+constexpr uint32_t kDamaged = UINT32_MAX;
+
+uint32_t U32(const uint8_t* at) {
+  uint32_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+/** The plain length of one blob whose hash is right. `scratch` holds what is compressed. */
+uint32_t VerifiedLength(const uint8_t* stored, size_t length, const uint8_t* hash, uint64_t plain_max,
+                        std::vector<uint8_t>& scratch) {
+  try {
+    const size_t plain = BlobPlainLength(stored, length, plain_max);
+    if (VerifiedInPlace(stored, length, hash) == nullptr) {
+      if (scratch.size() < plain) scratch.resize(plain);
+      DecodeBlob(stored, length, scratch.data(), plain, hash);
+    }
+    return static_cast<uint32_t>(plain);
+  } catch (const DamagedError&) {
+    return kDamaged;
+  }
+}
+
+std::vector<uint32_t> VerifyAll(Bytes stored, Bytes rows, uint64_t plain_max) {
+  std::vector<uint32_t> lengths;
+  std::vector<uint8_t> scratch;
+  for (size_t at = 0; at < rows.length; at += kVerifyRow) {
+    const size_t offset = U32(rows.data + at);
+    const size_t length = U32(rows.data + at + 4);
+    const bool inside = offset <= stored.length && length <= stored.length - offset;
+    lengths.push_back(inside ? VerifiedLength(stored.data + offset, length, rows.data + at + 8, plain_max, scratch)
+                             : kDamaged);
+  }
+  return lengths;
+}
+
+Napi::Value VerifyBlobs(const Napi::CallbackInfo& info) {
+  const Bytes stored = BytesArgument(info[0], "stored");
+  const Bytes rows = BytesArgument(info[1], "rows");
+  const uint64_t plain_max = CountArgument(info[2], "plainMax");
+  if (rows.length % kVerifyRow != 0 || plain_max >= kDamaged) {
+    throw Napi::TypeError::New(info.Env(), "rows must be whole, and plainMax less than 2^32 - 1");
+  }
+  Napi::Array kept = Napi::Array::New(info.Env(), 2);
+  kept.Set(0u, info[0]);
+  kept.Set(1u, info[1]);
+  return Task<std::vector<uint32_t>>::Run(
+      info.Env(), kept, [=] { return VerifyAll(stored, rows, plain_max); },
+      [](Napi::Env env, std::vector<uint32_t>& lengths) {
+        auto found = Napi::Uint32Array::New(env, lengths.size());
+        std::copy(lengths.begin(), lengths.end(), found.Data());
+        return found;
+      });
+}
+
 }  // namespace
 
 void ExportBlobs(Napi::Env env, Napi::Object exports) {
   exports.Set("encodeBlobs", Napi::Function::New(env, EncodeBlobs, "encodeBlobs"));
   exports.Set("decodeBlob", Napi::Function::New(env, DecodeBlobAsync, "decodeBlob"));
   exports.Set("decodeBlobSync", Napi::Function::New(env, DecodeBlobSync, "decodeBlobSync"));
+  exports.Set("verifyBlobs", Napi::Function::New(env, VerifyBlobs, "verifyBlobs"));
 }

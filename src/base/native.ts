@@ -172,6 +172,9 @@ export type FetchHandler = (
   body: Buffer | undefined,
 ) => void;
 
+/** What `verifyBlobs` says of a blob that is damaged. */
+export const damagedLength = 0xffffffff;
+
 export interface NativeData {
   /** BLAKE3-256 of the parts one after another, on the calling thread: for small inputs. */
   hash(domain: HashDomain, ...parts: Uint8Array[]): Buffer;
@@ -192,6 +195,11 @@ export interface NativeData {
    */
   decodeBlob(stored: Uint8Array, plainMax: number, domain: 'plain' | 'node', hash: Uint8Array): Promise<Buffer>;
   decodeBlobSync(stored: Uint8Array, plainMax: number, domain: 'plain' | 'node', hash: Uint8Array): Buffer;
+  /**
+   * Verifies many chunks where they lie in `stored`, in one call. `rows` have 40 bytes each: u32 offset, u32
+   * stored length, hash[32]. The plain length of each; `damagedLength` for one that `decodeBlob` would refuse.
+   */
+  verifyBlobs(stored: Uint8Array, rows: Uint8Array, plainMax: number): Promise<Uint32Array>;
   /**
    * lstat of everything in a folder except `.` and `..`, sorted by the names' bytes. Here and below,
    * `root` and `path` are a `Place`. A symlink in place of the folder is not followed (ENOTDIR), unless

@@ -6,6 +6,7 @@ import type { Deadline } from '../base/deadline.ts';
 import { isPachError, PachError } from '../base/errors.ts';
 import { Budget, Lru } from '../base/lru.ts';
 import { native } from '../base/native.ts';
+import type { StoredChunk } from '../chunks/stored-runs.ts';
 import { packKey } from '../model/keys.ts';
 import { decodeNode, type Node } from '../model/node.ts';
 import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type Place, type Ref } from '../model/refs.ts';
@@ -87,6 +88,15 @@ export class BlobReader {
   /** The plain bytes of a chunk of any length, which are not kept. */
   plainChunk(ref: Ref): Promise<Buffer> {
     return this.verified(ref, (place, fresh) => this.chunkAt(ref.hash, place, fresh));
+  }
+
+  /** A chunk as it is stored, verified, which is not kept. */
+  storedChunk(ref: Ref): Promise<StoredChunk> {
+    return this.verified(ref, async (place, fresh) => {
+      const { key, stored } = await this.stored('data', place, fresh);
+      const plain = await guarded(key, place, () => native().decodeBlob(stored, chunkBytesMax, 'plain', ref.hash));
+      return { stored, plainLength: plain.length };
+    });
   }
 
   /** A node; the same object while it stays in memory. */

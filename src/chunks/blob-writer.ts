@@ -86,6 +86,22 @@ export class BlobWriter {
     });
   }
 
+  /** Where a blob lies that this writer has stored or was asked for; undefined says nothing of the project. */
+  placeOf(hash: Hash): Place | undefined {
+    const row = this.placed.find(hash);
+    return row < 0 ? undefined : this.placed.placeAt(row);
+  }
+
+  /** Appends a blob in its stored form, which the caller has verified and found nowhere, unless it came meanwhile. */
+  async addStored(hash: Hash, stored: Buffer, plainLength: number): Promise<Place> {
+    const known = this.placeOf(hash);
+    if (known) return known;
+    const place = await this.packs.add(hash, [stored], plainLength);
+    this.placed.add(hash, this.placed.pack(this.kind, place.pack), place.offset, place.length, plainLength);
+    this.newBytes += plainLength;
+    return place;
+  }
+
   /** Takes a pack that was stored elsewhere for one of its own: what is in it is not stored again. */
   adopt(id: PackId, index: PackIndex): void {
     this.adopted.add(id);

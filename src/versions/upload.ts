@@ -13,7 +13,7 @@ import type { KnownBlobs } from '../chunks/known.ts';
 import type { PackWatch, StoredPack } from '../chunks/pack-writer.ts';
 import { packKey } from '../model/keys.ts';
 import { encodeNode, type Node, type NodeSink } from '../model/node.ts';
-import type { Hash, PackId, Ref } from '../model/refs.ts';
+import type { Hash, PackId, Place, Ref } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
 
 /** Packs that one process has stored for another one to publish: plain data. */
@@ -44,6 +44,7 @@ export class Upload implements AsyncDisposable {
   readonly nodes: NodeSink;
   private readonly meta: BlobWriter;
   private readonly options: UploadOptions;
+  private known: KnownBlobs;
   private epochRelied: number;
   private packs: readonly StoredPack[] = [];
   private readonly adopted = new Map<PackId, StoredPack>();
@@ -58,6 +59,7 @@ export class Upload implements AsyncDisposable {
   constructor(options: UploadOptions) {
     const { store, project, known, reader, epoch, indexes } = options;
     this.options = options;
+    this.known = known;
     this.epochRelied = epoch;
     const closed: PackWatch['closed'] = ({ id, bytes }, index) => indexes.keepPack(id, { index, bytes });
     this.data = new BlobWriter(store, project, 'data', known, { closed, stored: (pack) => this.stored(pack) });
@@ -144,8 +146,23 @@ export class Upload implements AsyncDisposable {
     return (ref.type === 'chunk' ? this.data : this.meta).has(ref.hash);
   }
 
+  /** Where a blob lies that this upload has stored or was asked for; undefined says nothing of the project. */
+  placeOf({ type, hash }: Ref): Place | undefined {
+    return (type === 'chunk' ? this.data : this.meta).placeOf(hash);
+  }
+
+  /** Where this upload or the project has these; undefined for what neither has. */
+  async placesOf(refs: readonly Ref[]): Promise<(Place | undefined)[]> {
+    const places = refs.map((ref) => this.placeOf(ref));
+    const left = refs.flatMap((_, index) => (places[index] ? [] : [index]));
+    const found = await this.known.findAll(left.map((index) => (refs[index] as Ref).hash));
+    for (const [n, index] of left.entries()) places[index] = found[n];
+    return places;
+  }
+
   /** From now on relies on what a head of this epoch says, and on its own packs. */
   relyOn(known: KnownBlobs, epoch: number): void {
+    this.known = known;
     this.data.relyOn(known);
     this.meta.relyOn(known);
     this.epochRelied = epoch;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { native } from '../../src/base/native.ts';
+import { damagedLength, native } from '../../src/base/native.ts';
 import { streamOf } from './native-reference.ts';
 
 const MIB = 1_048_576;
@@ -63,6 +63,47 @@ describe('blobs', () => {
     }
     expect(blobs.slice(0, 8).map((blob) => blob[0])).toEqual([0, 0, 0, 1, 0, 1, 0, 1]);
     expect(await encodeAll([])).toEqual([]);
+  });
+
+  test('are verified where they lie, many in one call', async () => {
+    const plain = [Buffer.from('a'), Buffer.alloc(5000, 'text and '), randomBytes(200_000), Buffer.alloc(4 * MIB)];
+    const blobs = await encodeAll(plain);
+    const stored = Buffer.concat([Buffer.from('before'), ...blobs, Buffer.from('behind')]);
+    const rowsOf = (change: (row: Buffer, n: number) => void) => {
+      let offset = 6;
+      return Buffer.concat(
+        blobs.map((blob, n) => {
+          const row = Buffer.alloc(40);
+          row.writeUInt32LE(offset, 0);
+          row.writeUInt32LE(blob.length, 4);
+          row.set(native().hash('plain', plain[n]!), 8);
+          offset += blob.length;
+          change(row, n);
+          return row;
+        }),
+      );
+    };
+    const lengths = async (change: (row: Buffer, n: number) => void, max = 4 * MIB) => [
+      ...(await native().verifyBlobs(stored, rowsOf(change), max)),
+    ];
+    const right = plain.map(({ length }) => length);
+    expect(await lengths(() => undefined)).toEqual(right);
+    expect(await native().verifyBlobs(stored, Buffer.alloc(0), MIB)).toHaveLength(0);
+    // Only the one that is wrong is told: another hash, place or length, beyond the end, or too long.
+    for (const at of [8, 0, 4]) {
+      for (let wrong = 0; wrong < blobs.length; wrong += 1) {
+        const found = await lengths((row, n) => n === wrong && (row[at] = (row[at] as number) ^ 1));
+        expect({ at, found }).toEqual({ at, found: right.map((length, n) => (n === wrong ? damagedLength : length)) });
+      }
+    }
+    const beyond = await lengths((row, n) => n === 3 && row.writeUInt32LE(stored.length, 0));
+    const over = await lengths((row, n) => n === 3 && row.writeUInt32LE(0xffffffff, 4));
+    expect([beyond, over, await lengths(() => undefined, MIB)].map((found) => found[3])).toEqual([
+      damagedLength,
+      damagedLength,
+      damagedLength,
+    ]);
+    expect(() => native().verifyBlobs(stored, Buffer.alloc(39), MIB)).toThrow(TypeError);
   });
 
   test('are the same each time, alone or in company', async () => {

@@ -6,7 +6,7 @@
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers/promises';
-import { native, type CutPiece, type Cutter, type NativeData } from '../../src/base/native.ts';
+import { damagedLength, native, type CutPiece, type Cutter, type NativeData } from '../../src/base/native.ts';
 import { PachError } from '../../src/base/errors.ts';
 import type { ObjectInfo, Store, Token } from '../../src/store/store.ts';
 import { numbers } from '../support/numbers.ts';
@@ -319,10 +319,25 @@ function takeOver(): void {
     }) satisfies NativeData['encodeBlobs'],
     decodeBlob: (async (...of) =>
       current ? addon.decodeBlobSync(...of) : real.decodeBlob(...of)) satisfies NativeData['decodeBlob'],
+    verifyBlobs: (async (...of) =>
+      current ? verifiedBlobs(...of) : real.verifyBlobs(...of)) satisfies NativeData['verifyBlobs'],
     hashAsync: (async (...of) => addon.hash(...of)) satisfies NativeData['hashAsync'],
     createCutter: () => (current ? new WholeFile() : real.createCutter()),
     sortRows: (async (rows, rowBytes) =>
       current ? sortedRows(rows, rowBytes) : real.sortRows(rows, rowBytes)) satisfies NativeData['sortRows'],
+  });
+}
+
+function verifiedBlobs(stored: Uint8Array, rows: Uint8Array, plainMax: number): Uint32Array {
+  const view = Buffer.from(rows.buffer, rows.byteOffset, rows.byteLength);
+  return Uint32Array.from({ length: rows.length / 40 }, (_, n) => {
+    const offset = view.readUInt32LE(n * 40);
+    const blob = stored.subarray(offset, offset + view.readUInt32LE(n * 40 + 4));
+    try {
+      return native().decodeBlobSync(blob, plainMax, 'plain', view.subarray(n * 40 + 8, (n + 1) * 40)).length;
+    } catch {
+      return damagedLength;
+    }
   });
 }
 

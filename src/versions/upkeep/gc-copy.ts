@@ -3,21 +3,13 @@
  * what they refer to has now.
  */
 import { PachError } from '../../base/errors.ts';
-import { native } from '../../base/native.ts';
 import { packKey, type PackKind } from '../../model/keys.ts';
 import { encodeNode, type NodeSource } from '../../model/node.ts';
-import { chunkBytesMax, type Hash, type Ref } from '../../model/refs.ts';
+import type { Hash, PackId, Ref } from '../../model/refs.ts';
 import type { BlobTable, PackName } from '../../chunks/blob-table.ts';
 import { encodeStored, PackWriter, type StoredPack } from '../../chunks/pack-writer.ts';
+import { readRun, runLength, type ChunkInPack } from '../../chunks/stored-runs.ts';
 import type { Store } from '../../store/store.ts';
-
-const runBytesMax = 8 * 1024 * 1024;
-
-/** A chunk in its stored form, at its row. */
-interface StoredChunk {
-  readonly row: number;
-  readonly bytes: Buffer;
-}
 
 export class BlobCopier {
   private readonly store: Store;
@@ -39,9 +31,10 @@ export class BlobCopier {
   /** Copies these rows and gives them their new places in the table; durable after `finish`. */
   async copy(rows: readonly number[], signal?: AbortSignal): Promise<void> {
     const chunks = rows.filter((row) => this.packOf(row).kind === 'data').sort((a, b) => this.compare(a, b));
-    for (const run of this.runs(chunks)) {
-      signal?.throwIfAborted();
-      for (const chunk of await this.readRun(run)) await this.copyChunk(chunk);
+    for (let first = 0, end = 0; first < chunks.length; first = end) {
+      const number = this.table.packAt(chunks[first] as number);
+      while (end < chunks.length && this.table.packAt(chunks[end] as number) === number) end += 1;
+      await this.copyChunks((this.table.packs[number] as PackName).id, chunks.slice(first, end), signal);
     }
     const nodes = new Set(rows.filter((row) => this.packOf(row).kind === 'meta'));
     for (const row of nodes) {
@@ -59,49 +52,19 @@ export class BlobCopier {
     return this.table.packAt(a) - this.table.packAt(b) || this.table.placeAt(a).offset - this.table.placeAt(b).offset;
   }
 
-  /** Groups rows that are read with one request. */
-  private *runs(rows: readonly number[]): Generator<number[]> {
-    let run: number[] = [];
-    let end = 0;
-    let bytes = 0;
-    for (const row of rows) {
-      const { offset, length } = this.table.placeAt(row);
-      const first = run[0];
-      const joins = first !== undefined && this.table.packAt(first) === this.table.packAt(row) && offset === end;
-      if (!joins || bytes + length > runBytesMax) {
-        if (run.length > 0) yield run;
-        run = [];
-        bytes = 0;
+  /** Copies chunks of one pack, which ascend by their places. */
+  private async copyChunks(pack: PackId, rows: readonly number[], signal?: AbortSignal): Promise<void> {
+    const chunks = rows.map((row): ChunkInPack => ({ hash: this.hashOf(row), ...this.table.placeAt(row) }));
+    for (let first = 0; first < chunks.length;) {
+      signal?.throwIfAborted();
+      const run = chunks.slice(first, first + runLength(chunks, first, 0));
+      for (const [n, chunk] of (await readRun(this.store, this.project, pack, run)).entries()) {
+        const hash = (run[n] as ChunkInPack).hash.toString('hex');
+        if (!chunk) throw damaged(packKey(this.project, 'data', pack), `its chunk ${hash} is damaged`);
+        await this.write('data', rows[first + n] as number, [chunk.stored], chunk.plainLength);
       }
-      run.push(row);
-      end = offset + length;
-      bytes += length;
+      first += run.length;
     }
-    if (run.length > 0) yield run;
-  }
-
-  private async readRun(run: readonly number[]): Promise<StoredChunk[]> {
-    const places = run.map((row) => this.table.placeAt(row));
-    const { pack, offset } = places[0] as (typeof places)[0];
-    const length = places.reduce((sum, place) => sum + place.length, 0);
-    const key = packKey(this.project, 'data', pack);
-    const bytes = Buffer.from(await this.store.read(key, offset, length));
-    if (bytes.length < length) throw damaged(key, 'it is cut short');
-    return run.map((row, index) => {
-      const place = places[index] as (typeof places)[0];
-      return { row, bytes: bytes.subarray(place.offset - offset, place.offset - offset + place.length) };
-    });
-  }
-
-  private async copyChunk({ row, bytes }: StoredChunk): Promise<void> {
-    const hash = this.hashOf(row);
-    const plain = await native()
-      .decodeBlob(bytes, chunkBytesMax, 'plain', hash)
-      .catch((error: unknown) => {
-        const key = packKey(this.project, 'data', this.packOf(row).id);
-        throw damaged(key, `its chunk ${hash.toString('hex')} is damaged`, error);
-      });
-    await this.write('data', row, [bytes], plain.length);
   }
 
   /** What a node refers to goes before it, so that it can name the new places. */
@@ -136,11 +99,10 @@ export class BlobCopier {
   }
 }
 
-function damaged(key: string, why: string, cause?: unknown): PachError {
+function damaged(key: string, why: string): PachError {
   return new PachError('damaged', {
     what: `pack ${key}`,
     why: `${why}; nothing was deleted`,
     next: 'pach fsck',
-    cause,
   });
 }
