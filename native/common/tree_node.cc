@@ -126,7 +126,7 @@ bool TreeLeaf::Next(Entry* entry) {
   if (!NextName(&entry->name) || !U8(&form) || !Varint(&seconds) || !Varint(&nanoseconds)) return false;
   entry->kind = form & 3;
   entry->executable = (form & 4) != 0;
-  if (entry->kind > 2 || form >> 3 > kDirectory || nanoseconds >= 1000000000 || (entry->executable && entry->kind != 0)) {
+  if (entry->kind > 2 || form >> 3 > kReference || nanoseconds >= 1000000000 || (entry->executable && entry->kind != 0)) {
     return Fail();
   }
   entry->form = static_cast<Form>(form >> 3);
@@ -138,6 +138,17 @@ bool TreeLeaf::Next(Entry* entry) {
   read_ += 1;
   if (entry->form == kInline) {
     return Varint(&entry->size) && (entry->size <= kInlineMax || Fail()) && Raw(entry->size, &entry->bytes);
+  }
+  if (entry->form == kReference) {
+    // Whether it matches its hash, and what it says, is checked in src/model.
+    reference_ = {};
+    reference_.type = 2;
+    if (entry->kind != 0 || !Raw(kHashBytes, &reference_.hash) || !Varint(&entry->size) || entry->size == 0) return Fail();
+    for (int part = 0; part < 2; ++part) {
+      if (!Varint(&ignored) || !Raw(ignored, &bytes)) return false;
+    }
+    entry->ref = &reference_;
+    return true;
   }
   if (entry->form == kDirectory) {
     if (!Raw(kHashBytes, &bytes) || !Varint(&ignored) || !Varint(&ignored)) return false;

@@ -12,7 +12,7 @@
 class StoredNode {
  public:
   struct Ref {
-    uint8_t type;  // 0 chunk, 1 node
+    uint8_t type;  // 0 chunk, 1 node; 2 names bytes outside of the store, only in entries
     bool has_place;
     const uint8_t* hash;  // 32 bytes
     const uint8_t* pack;  // 16 bytes, where there is a place
@@ -60,7 +60,7 @@ class StoredNode {
 
 class TreeLeaf : public StoredNode {
  public:
-  enum Form : uint8_t { kInline, kChunk, kList, kDirectory };
+  enum Form : uint8_t { kInline, kChunk, kList, kDirectory, kReference };
 
   struct Entry {
     std::string name;
@@ -81,6 +81,10 @@ class TreeLeaf : public StoredNode {
   bool Begin();
   /** The next entry; false at the end, and when something is wrong, which Sound tells. */
   bool Next(Entry* entry);
+
+ private:
+  /** What the entry read last names, where that is no ref of the node. */
+  Ref reference_{};
 };
 
 /** A node of a directory above its leaves. */

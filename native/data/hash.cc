@@ -4,13 +4,14 @@ namespace {
 
 /** Deriving a key from a context costs as much as a short input: it is done once. */
 struct Starts {
-  blake3_hasher plain, gear, node, content;
+  blake3_hasher plain, gear, node, content, reference;
 
   Starts() {
     blake3_hasher_init(&plain);
     blake3_hasher_init_derive_key(&gear, "pachmount 2026 gear v1");
     blake3_hasher_init_derive_key(&node, "pachmount 2026 node v1");
     blake3_hasher_init_derive_key(&content, "pachmount 2026 content v1");
+    blake3_hasher_init_derive_key(&reference, "pachmount 2026 reference v1");
   }
 };
 
@@ -25,6 +26,8 @@ blake3_hasher StartHash(Domain domain) {
       return starts.node;
     case Domain::kContent:
       return starts.content;
+    case Domain::kReference:
+      return starts.reference;
     case Domain::kPlain:
       break;
   }

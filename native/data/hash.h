@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-enum class Domain { kPlain, kGear, kNode, kContent };
+enum class Domain { kPlain, kGear, kNode, kContent, kReference };
 
 using Hash = std::array<uint8_t, BLAKE3_OUT_LEN>;
 

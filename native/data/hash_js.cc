@@ -16,8 +16,9 @@ Domain DomainArgument(Napi::Value value) {
     if (name == "gear") return Domain::kGear;
     if (name == "node") return Domain::kNode;
     if (name == "content") return Domain::kContent;
+    if (name == "reference") return Domain::kReference;
   }
-  throw Napi::TypeError::New(value.Env(), "domain must be plain, gear, node or content");
+  throw Napi::TypeError::New(value.Env(), "domain must be plain, gear, node, content or reference");
 }
 
 Napi::Value ToBuffer(Napi::Env env, const Hash& hash) {

@@ -16,7 +16,7 @@ struct Node {
   uint32_t mtime_nanoseconds;
   uint8_t kind;  // 0 file, 1 directory, 2 symlink
   uint8_t executable;
-  uint8_t ref;  // 0 none, 1 chunk, 2 node
+  uint8_t ref;  // 0 none, 1 chunk, 2 node, 3 bytes outside of the store
   uint8_t place;
   uint8_t hash[32];
   uint8_t pack[16];

@@ -11,7 +11,7 @@ constexpr size_t kNodeBytesMax = 8 << 20, kChunkBytesMax = 8 << 20, kPartBytesMa
 /** Larger files, of more than a chunk, are files of the disk cache (src/mount/view.ts). */
 constexpr uint64_t kFileBytesMax = 8 << 20;
 constexpr size_t kWatchedMax = 4096;
-constexpr uint8_t kFileKind = 0, kDirectoryKind = 1, kChunkRef = 1, kNodeRef = 2;
+constexpr uint8_t kFileKind = 0, kDirectoryKind = 1, kChunkRef = 1, kNodeRef = 2, kOutsideRef = 3;
 
 std::array<uint8_t, 32> KeyOf(const uint8_t* hash) {
   std::array<uint8_t, 32> key;
@@ -151,7 +151,7 @@ KeptAnswers::Sought KeptAnswers::SoughtBy(const Request& request) {
 
 bool KeptAnswers::AnswerRead(uint64_t unique, const Request& request) {
   Node node;
-  if (!table_.Get(request.ino, &node) || node.kind != kFileKind) return false;
+  if (!table_.Get(request.ino, &node) || node.kind != kFileKind || node.ref == kOutsideRef) return false;
   if (request.offset >= node.size) {
     channel_.Send(unique, 0, nullptr, 0);
     return true;

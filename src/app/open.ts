@@ -12,11 +12,13 @@ import { FileCache } from '../cache/file-cache.ts';
 import { Filler } from '../cache/filler.ts';
 import { FirstReads, readBytesMax } from '../cache/first-reads.ts';
 import { Notes } from '../cache/notes.ts';
+import { OutsideBytes } from '../cache/outside.ts';
 import { Ranges } from '../cache/ranges.ts';
 import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
 import { WholeObjects } from '../cache/whole-objects.ts';
 import type { StoreObserver } from '../store/observe.ts';
+import { OutsideObjects } from '../store/s3/outside.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalFiles } from '../versions/reading/local-content.ts';
 import { Project } from '../versions/project.ts';
@@ -149,12 +151,15 @@ async function share(
     timeoutMs,
   });
   const memory = new ProjectMemory((bytes * 3) / 8);
+  const objects = new OutsideObjects();
+  const outside = new OutsideBytes({ objects, files: cache, space, timeoutMs });
   const projects = new Map<string, Project>();
   const close = async (): Promise<void> => {
     for (const { head } of projects.values()) head[Symbol.dispose]();
     await whole?.stop();
     await extents.settle();
     await space.settle();
+    objects.close();
     await store.close();
   };
   let closing: Promise<void> | undefined;
@@ -166,7 +171,7 @@ async function share(
     wholePacksBytesMax: whole ? cacheBytesMax * partWhole : 0,
     blobsHere: (project) => blobsHere(store, project, dir),
     project(name) {
-      const project = projects.get(name) ?? new Project({ store, extents, name, author, memory });
+      const project = projects.get(name) ?? new Project({ store, extents, name, author, memory, outside });
       projects.set(name, project);
       return project;
     },

@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module';
 
 /** Domain of a hash: `plain` for chunks, derive-key contexts of FORMAT.md for the rest. */
-export type HashDomain = 'plain' | 'gear' | 'node' | 'content';
+export type HashDomain = 'plain' | 'gear' | 'node' | 'content' | 'reference';
 
 /** A piece of a file's content: a hole (no bytes), or a chunk with its name. */
 export type CutPiece =

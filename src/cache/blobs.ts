@@ -3,15 +3,17 @@
  * place that turns out wrong is read anew from the store, then looked up in the indexes.
  */
 import type { Deadline } from '../base/deadline.ts';
-import { isPachError, PachError } from '../base/errors.ts';
+import { assert, isPachError, PachError } from '../base/errors.ts';
 import { Budget, Lru } from '../base/lru.ts';
 import { native } from '../base/native.ts';
 import type { StoredChunk } from '../chunks/stored-runs.ts';
 import { packKey } from '../model/keys.ts';
 import { decodeNode, type Node } from '../model/node.ts';
 import { chunkBytesMax, hashKey, nodeBytesMax, type Hash, type Place, type Ref } from '../model/refs.ts';
+import type { ReferenceContent } from '../model/reference.ts';
 import type { ExtentCache } from './extents.ts';
 import { MissingPacks } from './missing.ts';
+import { pieceBytes, type OutsideBytes } from './outside.ts';
 
 /** Knows where blobs lie: as it remembers, or as a head says that was read after `since` (performance.now()). */
 export interface BlobIndex {
@@ -23,6 +25,8 @@ export interface BlobReaderOptions {
   readonly project: string;
   readonly known: BlobIndex;
   readonly memory: BlobMemory;
+  /** Reads references. */
+  readonly outside?: OutsideBytes | undefined;
   /** Nobody waits for what it reads. */
   readonly idle?: boolean;
 }
@@ -97,6 +101,19 @@ export class BlobReader {
       const plain = await guarded(key, place, () => native().decodeBlob(stored, chunkBytesMax, 'plain', ref.hash));
       return { stored, plainLength: plain.length };
     });
+  }
+
+  /** Bytes of a reference: the piece with this number (outside.ts); shared, not to be changed. */
+  piece(content: ReferenceContent, index: number): Promise<Buffer> {
+    const { outside, project } = this.options;
+    assert(outside, 'who reads references has a reader of objects');
+    const key = `${hashKey(content.hash)}${index}`;
+    const cached = this.chunks.get(key);
+    if (cached) return cached;
+    const bytes = outside.piece(project, content, index);
+    this.chunks.set(key, bytes, Math.min(pieceBytes, content.size));
+    bytes.catch(() => this.chunks.delete(key));
+    return bytes;
   }
 
   /** A node; the same object while it stays in memory. */

@@ -7,10 +7,14 @@ import type { FileTime } from '../base/file-time.ts';
 import { native } from '../base/native.ts';
 import { addTotals, Writer, type Reader } from './bytes.ts';
 import type { Inner, OrderedFormat, Summary, TakeRef } from './ordered-format.ts';
+import { readReference, writeReference, type ReferenceContent } from './reference.ts';
 import { chunkBytesMax, inlineBytesMax, nameBytesMax, type Hash, type Ref } from './refs.ts';
 
 /** Bytes of a file or of a symlink's target. Sizes in bytes. */
-export type FileContent =
+export type FileContent = StoredContent | ReferenceContent;
+
+/** Bytes that are in the store. */
+export type StoredContent =
   | { readonly form: 'inline'; readonly bytes: Buffer }
   | { readonly form: 'chunk'; readonly size: number; readonly ref: Ref }
   | { readonly form: 'list'; readonly size: number; readonly ref: Ref };
@@ -46,7 +50,7 @@ export interface TreeSummary extends Summary {
 }
 
 const kinds = ['file', 'directory', 'symlink'] as const;
-const forms = ['inline', 'chunk', 'list', 'directory'] as const;
+const forms = ['inline', 'chunk', 'list', 'directory', 'reference'] as const;
 const executableBit = 4;
 const formShift = 3;
 /** Kind and executable bit: what of a form is content. */
@@ -87,6 +91,7 @@ export function entrySize({ content }: Pick<TreeEntry, 'content'>): number {
       return content.bytes;
     case 'chunk':
     case 'list':
+    case 'reference':
       return content.size;
   }
 }
@@ -98,6 +103,8 @@ export function entryHash({ content }: Pick<TreeEntry, 'content'>): Hash {
       return native().hash('plain', content.bytes) as Hash;
     case 'directory':
       return content.contentHash;
+    case 'reference':
+      return content.hash;
     case 'chunk':
     case 'list':
       return content.ref.hash;
@@ -130,6 +137,10 @@ export const treeFormat: OrderedFormat<TreeEntry, TreeSummary> = {
         assert(content.bytes.length <= inlineBytesMax, 'inline content is short');
         writer.bytes(content.bytes);
         return;
+      case 'reference':
+        assert(kind === 'file', 'only files are references');
+        writeReference(writer, content);
+        return;
       case 'directory':
         writer.raw(content.contentHash);
         writer.varint(content.files);
@@ -149,7 +160,9 @@ export const treeFormat: OrderedFormat<TreeEntry, TreeSummary> = {
     const contentForm = forms[form >> formShift];
     const executable = (form & executableBit) !== 0;
     if (!kind || !contentForm || (executable && kind !== 'file')) reader.fail('an entry has an unknown form');
-    if ((kind === 'directory') !== (contentForm === 'directory')) {
+    const fits =
+      contentForm === 'reference' ? kind === 'file' : (kind === 'directory') === (contentForm === 'directory');
+    if (!fits) {
       reader.fail(`a ${kind} has content of the form ${contentForm}`);
     }
     const mtimeSeconds = reader.zigzag();
@@ -203,6 +216,7 @@ export const treeFormat: OrderedFormat<TreeEntry, TreeSummary> = {
 
 function readContent(reader: Reader, form: (typeof forms)[number], takeRef: TakeRef): FileContent | DirectoryContent {
   if (form === 'inline') return { form, bytes: reader.bytes(inlineBytesMax) };
+  if (form === 'reference') return readReference(reader);
   if (form === 'directory') {
     const contentHash = reader.raw(hashBytes) as Hash;
     return { form, contentHash, files: reader.varint(), bytes: reader.varint(), ref: takeRef('node') };

@@ -8,6 +8,8 @@ import type { ViewEntry, ViewNode } from './view.ts';
 const headBytes = 98;
 const kinds = ['file', 'directory', 'symlink'] as const;
 const refTypes = [undefined, 'chunk', 'node'] as const;
+/** The type of content outside of the store, of which the table has the hash. */
+const outsideType = refTypes.length;
 
 /** One entry, with its name. */
 export function encodeEntry(entry: ViewEntry): Buffer {
@@ -36,8 +38,11 @@ function write(entry: ViewEntry, out: Buffer, at: number): number {
   out.writeUInt32LE(entry.mtimeNanoseconds, at + 24);
   out[at + 28] = kinds.indexOf(entry.kind);
   out[at + 29] = entry.executable ? 1 : 0;
-  const { ref } = entry;
-  if (ref) {
+  const { ref, outside } = entry;
+  if (outside) {
+    out[at + 30] = outsideType;
+    outside.copy(out, at + 32);
+  } else if (ref) {
     out[at + 30] = refTypes.indexOf(ref.type);
     ref.hash.copy(out, at + 32);
     if (ref.place) {
@@ -56,7 +61,8 @@ function write(entry: ViewEntry, out: Buffer, at: number): number {
 export function viewNodeOf(node: TableNode): ViewNode {
   const { ino, parent, ordinal, executable, size, mtimeSeconds, mtimeNanoseconds } = node;
   const kind = kinds[node.kind] ?? 'file';
-  return { ino, parent, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref: refOf(node) };
+  const outside = node.ref === outsideType ? (node.hash as Hash) : undefined;
+  return { ino, parent, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref: refOf(node), outside };
 }
 
 function refOf(node: TableNode): Ref | undefined {

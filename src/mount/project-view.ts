@@ -170,7 +170,7 @@ export class ProjectView implements View {
   /** Notes that somebody begins to read a file, if it is not a large one. */
   private async note(file: ViewNode, content: FileContent, nodeOf: NodeOf): Promise<void> {
     const { shuffled } = this;
-    if (!shuffled || content.form === 'inline' || file.size > packedBytesMax) return;
+    if (!shuffled || content.form === 'inline' || content.form === 'reference' || file.size > packedBytesMax) return;
     const top = topOf(file, nodeOf);
     const commit = this.names.at(top.ordinal)?.commit;
     const chunk = await firstChunk(this.reader, content);
@@ -285,6 +285,7 @@ function topOf(node: ViewNode, nodeOf: NodeOf): ViewNode {
 function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {
   const { name, kind, executable, mtimeSeconds, mtimeNanoseconds, content } = entry;
   const size = kind === 'directory' ? 0 : entrySize(entry);
-  const ref = content.form === 'inline' ? undefined : content.ref;
-  return { name, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref, validMs: validForEver };
+  const entryOf = { name, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, validMs: validForEver };
+  if (content.form === 'reference') return { ...entryOf, outside: content.hash };
+  return { ...entryOf, ref: content.form === 'inline' ? undefined : content.ref };
 }

@@ -9,7 +9,7 @@ import { parsePath } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectoryContent, FileContent } from '../model/tree.ts';
 import { Directories } from '../versions/directories.ts';
-import { LocalContent, localBytesMin, type LocalFiles } from '../versions/reading/local-content.ts';
+import { LocalContent, localBytesMin, type LargeContent, type LocalFiles } from '../versions/reading/local-content.ts';
 import { readParts } from '../versions/reading/read.ts';
 import type { Shown } from './root-names.ts';
 
@@ -29,7 +29,6 @@ export interface ReplayCounters {
   ended: boolean;
 }
 
-type LargeContent = Exclude<FileContent, { form: 'inline' }>;
 type Found = Pick<DirectoryContent, 'form' | 'ref'> | FileContent;
 interface Chunk {
   readonly ref: Ref;
@@ -105,7 +104,8 @@ export class Replay {
       else if (content.form === 'inline' || read.kind !== 'file') this.count(read);
       else if (content.form === 'chunk' && content.size < localBytesMin) {
         small.push({ read, chunk: { ref: content.ref, length: content.size } });
-      } else others.push(() => this.bringRange(content, read));
+      } else if (content.form === 'reference') others.push(() => this.bringParts(content, read));
+      else others.push(() => this.bringRange(content, read));
     }
     const inTurn = async (): Promise<void> => {
       for (const other of others) if (!this.stopped) await other();
@@ -150,10 +150,7 @@ export class Replay {
     const { from, to } = read;
     const { files, reader, project } = this.options;
     const local = await LocalContent.open(files, reader, project, content);
-    if (!local) {
-      for await (const part of readParts(reader, content, from, to - from)) if (this.stopped) return void part;
-      return this.count(read);
-    }
+    if (!local) return this.bringParts(content, read);
     try {
       const end = Math.min(to, content.size);
       for (let offset = from; offset < end && !this.stopped; offset += stepBytes) {
@@ -165,6 +162,12 @@ export class Replay {
       this.bringing = undefined;
       local.close();
     }
+    this.count(read);
+  }
+
+  private async bringParts(content: FileContent, read: FirstRead): Promise<void> {
+    const parts = readParts(this.options.reader, content, read.from, read.to - read.from);
+    for await (const part of parts) if (this.stopped) return void part;
     this.count(read);
   }
 

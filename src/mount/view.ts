@@ -8,7 +8,7 @@
  * attributes is another node with an inode number of its own. Whoever has the old one open, or works
  * in the old directory, goes on in what he opened. Only the root stays the same node.
  */
-import type { Ref } from '../model/refs.ts';
+import type { Hash, Ref } from '../model/refs.ts';
 
 /** Inode number of the root directory, which is its own parent. */
 export const rootIno = 1;
@@ -28,6 +28,8 @@ export interface ViewEntry {
   readonly mtimeNanoseconds: number;
   /** Content or subtree; absent for content that lies in the directory itself. */
   readonly ref?: Ref | undefined;
+  /** The hash of content that lies outside of the store: a reference, which its directory describes. */
+  readonly outside?: Hash | undefined;
   /**
    * For how many milliseconds the name has this entry for certain. In a directory with a `ref` to a
    * stored node, for ever: native threads answer from the stored bytes.
@@ -68,7 +70,7 @@ export type Piece =
 
 /** A file of this machine that has, or will have, the bytes of one under the mount. */
 export interface LocalView {
-  /** The hash of what it holds, as in the node's ref. */
+  /** The hash of what it holds, as in the node. */
   readonly hash: Buffer;
   readonly size: number;
   /** For native code that answers from what is there (native/common/cache_file.h). */

@@ -9,7 +9,7 @@ import type { BlobReader } from '../cache/blobs.ts';
 import { mapFormat, type MapItem } from '../model/map.ts';
 import { diffOrdered } from '../model/ordered-diff.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
-import type { Ref } from '../model/refs.ts';
+import type { Hash, Ref } from '../model/refs.ts';
 import { type DirectoryContent, directoryOf, type TreeEntry } from '../model/tree.ts';
 import { Directories, sameContent, type Directory, type DirectoryEdit } from '../versions/directories.ts';
 import type { Upload } from '../versions/upload.ts';
@@ -293,6 +293,8 @@ function ownEntry(entry: TreeEntry): TreeEntry {
   const own =
     content.form === 'inline'
       ? { ...content, bytes: Buffer.from(content.bytes) }
-      : { ...content, ref: ownRef(content.ref) };
+      : content.form === 'reference'
+        ? { ...content, hash: Buffer.from(content.hash) as Hash }
+        : { ...content, ref: ownRef(content.ref) };
   return { ...entry, name: noName, content: own };
 }

@@ -1,6 +1,7 @@
 /**
  * Files of a version, and what differs between two versions, as programs are shown them.
  */
+import { addressOf, type OutsideObject } from '../model/reference.ts';
 import { textOfName } from '../model/paths.ts';
 import { entryHash, entrySize, type TreeEntry } from '../model/tree.ts';
 import type { File, FileBytes, FileChange } from '../versions/reading/files.ts';
@@ -14,9 +15,19 @@ export interface FileInfo {
   readonly executable: boolean;
   /** What a symlink leads to. */
   readonly target?: string;
+  /** Where the bytes of a file lie that is put by reference. */
+  readonly reference?: ReferenceInfo;
 }
 
-export const fileJson = '{path, kind: "file"|"dir"|"symlink", bytes, hash, modified, executable, target?} a line';
+/** An object in one version: by its id, or by its ETag where the bucket keeps no versions. */
+export interface ReferenceInfo {
+  readonly url: string;
+  readonly version?: string;
+  readonly etag?: string;
+}
+
+export const fileJson =
+  '{path, kind: "file"|"dir"|"symlink", bytes, hash, modified, executable, target?, reference?: {url, version?|etag?}} a line';
 
 /** `files` reads the target of a symlink. */
 export async function fileInfo(files: FileBytes, { path, entry }: File): Promise<FileInfo> {
@@ -29,10 +40,16 @@ export async function fileInfo(files: FileBytes, { path, entry }: File): Promise
     modified: modifiedOf(entry),
     executable: entry.executable,
   };
+  if (entry.content.form === 'reference') return { ...info, reference: referenceInfo(entry.content.object) };
   if (kind !== 'symlink') return info;
   const parts: Buffer[] = [];
   for await (const bytes of files.read(entry)) parts.push(bytes);
   return { ...info, target: textOfName(Buffer.concat(parts)) };
+}
+
+function referenceInfo(object: OutsideObject): ReferenceInfo {
+  const { by, id } = object.version;
+  return { url: addressOf(object), ...(by === 'etag' ? { etag: id } : { version: id }) };
 }
 
 export interface ChangeInfo {

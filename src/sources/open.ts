@@ -12,6 +12,7 @@ import { isPachError, PachError } from '../base/errors.ts';
 import { nameOfText, textOfName } from '../model/paths.ts';
 import type { Bucket } from '../store/s3/bucket.ts';
 import { nameOfUrl, openHttp, parseHttpUrl, shownUrl } from './http.ts';
+import { referencedEntries, type ReferenceWatch } from './references.ts';
 import { nameOfS3, parseS3Source, s3Entries, s3Entry, type S3Address } from './s3.ts';
 import type { EntrySource, SourceEntry, SourceWatch } from './source.ts';
 import { untar } from './tar.ts';
@@ -25,6 +26,8 @@ export interface SourceRequest {
   readonly recursive: boolean;
   /** Each is an archive. */
   readonly untar: boolean;
+  /** Objects of buckets are referred to: nothing of them is read. */
+  readonly reference?: ReferenceWatch | undefined;
   /** Standard input, asked for once at most. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
   readonly watch: SourceWatch;
@@ -73,7 +76,8 @@ export class Sources implements Disposable {
   }
 
   private async source(name: string, ending: AbortSignal): Promise<OpenSource> {
-    const { into, recursive, names, stdin } = this.request;
+    const { into, recursive, names, stdin, reference } = this.request;
+    if (reference && schemeOf(name) !== 's3') throw noReference(name);
     const file = (path: readonly (Buffer | undefined)[], entry: (path: Buffer[]) => SourceEntry): EntrySource =>
       entriesOf(async function* () {
         yield entry(into ? path.filter((part) => part !== undefined) : []);
@@ -84,6 +88,12 @@ export class Sources implements Disposable {
       case 's3': {
         const address = parseS3Source(name);
         const own = nameOfS3(address);
+        if (reference) {
+          const path = into && own ? [own] : [];
+          return entriesOf((signal) =>
+            referencedEntries(() => this.bucket(address), address, { path, recursive, signal, watch: reference }),
+          );
+        }
         if (!recursive) return file([own], (path) => this.bucketEntry(address, path));
         const path = into && own ? [own] : [];
         const sized = this.sized();
@@ -228,6 +238,15 @@ function schemeOf(name: string): 'stdin' | 'local' | 'http' | 's3' {
   if (scheme === 'http' || scheme === 'https') return 'http';
   const next = 'use a path, http://, https:// or s3://';
   throw new PachError('usage', { what: `${scheme}://`, why: 'this kind of source is unknown', next });
+}
+
+function noReference(name: string): PachError {
+  const what = name.replace(/^([a-z][a-z0-9+.-]*:\/\/).*$/is, '$1…');
+  return new PachError('usage', {
+    what,
+    why: '--reference is for objects of a bucket (s3://BUCKET/KEY), whose versions have names',
+    next: 'leave --reference out to store a copy',
+  });
 }
 
 function entriesOf(entries: EntrySource['entries'], ahead = aheadMax): EntrySource {

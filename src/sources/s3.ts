@@ -4,7 +4,7 @@
  */
 import { PachError } from '../base/errors.ts';
 import { mapOrdered } from '../base/async.ts';
-import { fileTime } from '../base/file-time.ts';
+import { fileTime, type FileTime } from '../base/file-time.ts';
 import { nameOfText } from '../model/paths.ts';
 import { nameProblem } from '../model/tree.ts';
 import type { Bucket, BucketObject } from '../store/s3/bucket.ts';
@@ -20,7 +20,7 @@ export interface S3Address {
 }
 
 /** Pages are asked for ahead of the reading, so that in most cases the total is known at once. */
-const pagesAhead = 50;
+export const pagesAhead = 50;
 
 /** Throws `usage`; what stands before the `?` is the key, with %-escapes. */
 export function parseS3Source(text: string): S3Address {
@@ -104,24 +104,28 @@ function entryOf(
   object: BucketObject,
   { prefix, path }: { prefix: string; path: readonly Buffer[] },
 ): SourceEntry {
-  const { key, size, etag, modifiedMs } = object;
+  const { key, size, etag } = object;
   const shown = bucket.shown(key);
+  const place = placeBelow(object, prefix, shown);
+  if (place.kind === 'directory') return { ...place, kind: 'directory', path: [...path, ...place.path], shown };
+  const open = (signal: AbortSignal): Promise<SourceFile> => openObject(bucket, { key, etag }, signal);
+  return { kind: 'file', path: [...path, ...place.path], shown, size, open };
+}
+
+/** What an object below a prefix is, and where below it. Throws `failed` naming it when its key can't be a path. */
+export function placeBelow(
+  { key, size, modifiedMs }: BucketObject,
+  prefix: string,
+  shown: string,
+): { readonly kind: 'directory' | 'file'; readonly path: Buffer[] } & FileTime {
   const below = key.slice(prefix.length);
+  const time = fileTime(modifiedMs);
+  if (below !== '' && !below.endsWith('/')) return { kind: 'file', path: namesOf(below, shown), ...time };
   // Consoles mark a folder by an empty object of its name and a slash.
-  if (below === '' || below.endsWith('/')) {
-    if (size > 0) {
-      throw new PachError('failed', { what: shown, why: `it is named like a folder, and holds ${size} bytes` });
-    }
-    const names = below === '' ? [] : namesOf(below.slice(0, -1), shown);
-    return { kind: 'directory', path: [...path, ...names], shown, ...fileTime(modifiedMs) };
+  if (size > 0) {
+    throw new PachError('failed', { what: shown, why: `it is named like a folder, and holds ${size} bytes` });
   }
-  return {
-    kind: 'file',
-    path: [...path, ...namesOf(below, shown)],
-    shown,
-    size,
-    open: (signal) => openObject(bucket, { key, etag }, signal),
-  };
+  return { kind: 'directory', path: below === '' ? [] : namesOf(below.slice(0, -1), shown), ...time };
 }
 
 async function openObject(

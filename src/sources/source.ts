@@ -4,6 +4,7 @@
  * them (versions/writing/put-entries).
  */
 import type { FileTime } from '../base/file-time.ts';
+import type { FileContent } from '../model/tree.ts';
 
 /** A file whose bytes can be read once. Reading throws when the stream breaks or is not complete. */
 export interface SourceFile extends FileTime {
@@ -27,6 +28,8 @@ export type SourceEntry = Named &
         readonly size: number | undefined;
         open(signal: AbortSignal): Promise<SourceFile>;
       }
+    /** An object that is referred to, so that its bytes stay where they are; one without bytes is stored as it is. */
+    | ({ readonly kind: 'reference'; readonly content: FileContent } & FileTime)
     /** A regular file of this machine, by its path. */
     | { readonly kind: 'local'; readonly file: Buffer }
     | ({ readonly kind: 'directory' } & FileTime)

@@ -30,6 +30,8 @@ export interface NewCommit {
   readonly provenance?: readonly CommitProvenance[];
   /** Datums that failed are left out of it. */
   readonly incomplete?: boolean | undefined;
+  /** Its tree may have references that the parent's has not. */
+  readonly references?: boolean | undefined;
 }
 
 export interface CommitName {
@@ -146,6 +148,7 @@ export class Change {
       files: commit.tree.files,
       bytes: commit.tree.bytes,
       incomplete: commit.incomplete || undefined,
+      references: commit.references || parent?.references || undefined,
     };
     const tree = commit.tree.ref;
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });

@@ -59,6 +59,8 @@ export interface EditRequest extends BranchName {
   /** What the files at some paths were made of, where it is declared. */
   readonly declares?: Declares | undefined;
   readonly precondition?: Precondition;
+  /** True when the edit may bring references, which the branch's files need not have had. */
+  readonly references?: boolean | undefined;
 }
 
 /** Makes other files of those of a branch (undefined: it has no commits); undefined for none. */

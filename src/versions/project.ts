@@ -5,6 +5,7 @@
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
 import { BlobMemory, BlobReader, type BlobIndex } from '../cache/blobs.ts';
 import type { ExtentCache } from '../cache/extents.ts';
+import type { OutsideBytes } from '../cache/outside.ts';
 import type { IndexCache } from '../chunks/index-cache.ts';
 import { KnownBlobs, type IndexList } from '../chunks/known.ts';
 import { mergeIndexes } from '../chunks/merge-indexes.ts';
@@ -32,6 +33,8 @@ export interface ProjectOptions {
   readonly name: string;
   /** Who is written into operations and commits, unless a change says who makes it. */
   readonly author: string;
+  /** Reads references; without, there must be none. */
+  readonly outside?: OutsideBytes | undefined;
   /** Shared with other projects of the store. */
   readonly memory: ProjectMemory;
 }
@@ -79,9 +82,9 @@ export class Project {
   }
 
   private newReader(memory: BlobMemory, idle: boolean): BlobReader {
-    const { extents, name: project } = this.options;
+    const { extents, outside, name: project } = this.options;
     const known = { find: (...of: Parameters<BlobIndex['find']>) => this.find(...of) };
-    return new BlobReader({ extents, project, known, memory, idle });
+    return new BlobReader({ extents, project, known, memory, outside, idle });
   }
 
   /** The project as it is now. Throws `not-found` when there is none of that name. */

@@ -45,6 +45,7 @@ const contexts: readonly (readonly [HashDomain, string | undefined])[] = [
   ['gear', 'pachmount 2026 gear v1'],
   ['node', 'pachmount 2026 node v1'],
   ['content', 'pachmount 2026 content v1'],
+  ['reference', 'pachmount 2026 reference v1'],
 ];
 
 describe('hash', () => {

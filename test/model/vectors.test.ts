@@ -22,9 +22,11 @@ import {
 } from '../../src/model/records/refs.ts';
 import type { BranchRecord, RepoRecord } from '../../src/model/records/refs.ts';
 import { decodeStoreHeader, encodeStoreHeader, type StoreHeader } from '../../src/model/records/store-header.ts';
+import { decodeOutcome, encodeOutcome, type Outcome } from '../../src/model/records/pipelines.ts';
+import { referenceOf, type OutsideObject } from '../../src/model/reference.ts';
 import type { Hash } from '../../src/model/refs.ts';
-import { treeFormat, type TreeEntry } from '../../src/model/tree.ts';
-import { chunkRef, collect, hashOf, MemoryNodes } from './nodes.ts';
+import { entryHash, treeFormat, type TreeEntry } from '../../src/model/tree.ts';
+import { chunkRef, collect, hashOf, MemoryNodes, must } from './nodes.ts';
 
 interface Vector {
   readonly name: string;
@@ -131,6 +133,58 @@ describe('trees, maps and lists', () => {
     return [all.map((item) => ('offset' in item ? { length: item.length, ref: item.ref } : item)), items];
   });
 });
+
+describe('references', () => {
+  pinned(
+    'references',
+    async ({ objects, commit, outcome }: References) => {
+      const times = { mtimeSeconds: 1_700_000_000, mtimeNanoseconds: 5 };
+      const entries = objects.map(({ object, size }, index): TreeEntry => {
+        const name = Buffer.from(String(index));
+        return { name, kind: 'file', executable: false, ...times, content: referenceOf(object, size) };
+      });
+      return {
+        hashes: entries.map((entry) => entryHash(entry)),
+        tree: await storeSequence({ kind: 'tree', items: entries as never[] }),
+        commit: encodeCommit(commit),
+        outcome: encodeOutcome(outcome),
+      };
+    },
+    async ({ value, stored }) => {
+      const { tree, commit, outcome } = stored as {
+        tree: { root: Hash; nodes: Buffer[] };
+        commit: Buffer;
+        outcome: Buffer;
+      };
+      const { objects, ...records } = value as References;
+      const nodes = new MemoryNodes();
+      nodes.stored.set(tree.root.toString('latin1'), tree.nodes.at(-1) as Buffer);
+      const entries = await collect(new OrderedReader(nodes, treeFormat, { type: 'node', hash: tree.root }).items());
+      const found = entries.map(({ content }) =>
+        content.form === 'reference' ? { object: content.object, size: content.size } : content.form,
+      );
+      const read = { objects: found, commit: decodeCommit(commit), outcome: decodeOutcome(outcome) };
+      return [read, { objects, ...records }];
+    },
+  );
+});
+
+it('a program that does not know references refuses the records that tell of them', () => {
+  const { stored } = must(load('references')[0]) as { stored: { commit: Buffer; outcome: Buffer } };
+  const decoders = [[stored.commit, decodeCommit, 14] as const, [stored.outcome, decodeOutcome, 8] as const];
+  for (const [bytes, decode, tag] of decoders) {
+    // The last field, without a value, is required: to a program without it, it is what the next tag is to us.
+    expect([...bytes.subarray(-2)]).toEqual([tag * 2 + 1, 0]);
+    const unknown = Buffer.concat([bytes.subarray(0, -2), Buffer.from([tag * 2 + 3, 0])]);
+    expect(() => decode(unknown)).toThrow(`knows field ${tag + 1}`);
+  }
+});
+
+interface References {
+  readonly objects: readonly { readonly object: OutsideObject; readonly size: number }[];
+  readonly commit: CommitRecord;
+  readonly outcome: Outcome;
+}
 
 interface Long {
   readonly kind: 'tree' | 'map' | 'list';

@@ -38,6 +38,8 @@ async function textOf(entry: SourceEntry): Promise<string> {
     }
     case 'symlink':
       return `${path} -> ${entry.target.toString()}`;
+    case 'reference':
+      throw new Error('an archive has none');
     case 'link':
       return `${path} == ${entry.target.join('/')}`;
     case 'directory':

@@ -7,6 +7,7 @@ import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { putJson } from '../../shown/stored.ts';
 import { localBytes, readSourceList, Sources } from '../../sources/open.ts';
+import type { ReferenceWatch } from '../../sources/references.ts';
 import { archiveLimits } from '../../sources/tar.ts';
 import { deleteFiles, putFiles } from '../../versions/writing/put.ts';
 import { branchOf, sourcesOf } from '../addresses.ts';
@@ -26,6 +27,7 @@ export const putFileVerb = verb({
     ['put file notes@master:/today.txt -f -', 'Read standard input'],
     ['put file data@master:/raw/ -f https://example.org/a.csv', 'Download it from a web server'],
     ['put file data@master:/raw -r -f s3://other/prefix/', 'Copy everything below a prefix of another bucket'],
+    ['put file lake@master -r -f s3://other/raw/ --reference', 'Refer to all below a prefix, and copy nothing'],
     ['put file src@master:/linux --untar -f linux.tar.gz', 'Put the contents of an archive'],
     ['put file logs@master:/app.log --append -f today.log', 'Append to an existing file'],
     ['put file data@master:/raw/ -i list.txt', 'Put everything that a list names'],
@@ -62,6 +64,10 @@ export const putFileVerb = verb({
       type: 'flag',
       describe: `Unpack tar archives, plain or packed with gzip (${archiveLimits})`,
     },
+    reference: {
+      type: 'flag',
+      describe: 'Refer to objects of another bucket instead of copying them',
+    },
     append: {
       type: 'flag',
       describe: 'Append to the file instead of replacing it',
@@ -76,6 +82,11 @@ export const putFileVerb = verb({
   },
   conflicts: [
     {
+      option: 'reference',
+      others: ['untar', 'append', 'skip-unreadable'],
+      why: '--reference takes objects as they are in their bucket, not with --untar, --append or --skip-unreadable',
+    },
+    {
       option: 'append',
       others: ['recursive', 'untar'],
       why: '--append takes single files, not -r or --untar',
@@ -87,7 +98,7 @@ export const putFileVerb = verb({
     },
   ],
   async run(args, { settings, output, signal }) {
-    const { target, file, list, recursive, untar, append, reread, provenance, message } = args;
+    const { target, file, list, recursive, untar, append, reread, provenance, message, reference } = args;
     const { 'skip-unreadable': skipUnreadable } = args;
     const { repo, branch, path, settings: where } = branchOf(target, settings);
     const stdin = () => standardInput(signal);
@@ -108,7 +119,16 @@ export const putFileVerb = verb({
     }
     const progress = new FilesProgress(output);
     const into = path === '' || path.endsWith('/');
-    using sources = new Sources({ names, into, recursive, untar, stdin, watch: progress });
+    const unversioned: ReferenceWatch['unversioned'] = (bucket, keeps) => output.note(unversionedText(bucket, keeps));
+    using sources = new Sources({
+      names,
+      into,
+      recursive,
+      untar,
+      reference: reference ? { unversioned } : undefined,
+      stdin,
+      watch: progress,
+    });
     const remote = skipUnreadable && names.find((name) => name === '-' || /^[a-z0-9+.-]+:\/\//i.test(name));
     if (remote) {
       const why = `--skip-unreadable is only for files and folders of this machine, and ${remote} is not`;
@@ -134,6 +154,7 @@ export const putFileVerb = verb({
       target: path,
       sources: opened,
       append,
+      references: reference,
       skipUnreadable,
       seenFolder: reread ? undefined : await where.home.make(join(where.home.seen, store.storeId)),
       watch: {
@@ -146,6 +167,11 @@ export const putFileVerb = verb({
     return result.unreadable ? 1 : 0;
   },
 });
+
+function unversionedText(bucket: string, keeps: false | undefined): string {
+  const what = keeps === false ? 'it keeps no versions of its objects' : 'it does not say whether it keeps versions';
+  return `${bucket}: ${what}: a file whose object is overwritten or deleted can't be read any more`;
+}
 
 export const deleteFileVerb = verb({
   name: 'delete file',

@@ -13,6 +13,7 @@ import {
   optional,
   recordCodec,
   required,
+  telling,
   text,
   type Codec,
   type KeepsUnknown,
@@ -45,6 +46,8 @@ export interface CommitRecord extends KeepsUnknown {
   readonly bytes: number;
   /** True where datums that failed are left out of it; else absent. */
   readonly incomplete?: boolean | undefined;
+  /** True where its tree may have references; else absent. */
+  readonly references?: boolean | undefined;
 }
 
 const commitId = id16<CommitId>();
@@ -76,6 +79,7 @@ const codec = recordCodec<CommitRecord>({
   files: required(11, count),
   bytes: required(12, count),
   incomplete: optional(13, flag),
+  references: telling(14, flag),
 });
 
 export function encodeCommit(commit: CommitRecord): Buffer {

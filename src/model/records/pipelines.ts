@@ -1,6 +1,5 @@
 /**
- * The records of pipelines in a project's map of refs, and of datums in a job's own map (FORMAT.md
- * sections 6 and 7).
+ * The records of pipelines in a project's map of refs, and of datums in a job's own map (FORMAT.md 6, 7).
  */
 import type { Hash, Ref } from '../refs.ts';
 import { damaged, type Reader } from '../bytes.ts';
@@ -16,6 +15,7 @@ import {
   optional,
   recordCodec,
   required,
+  telling,
   text,
   textWithNames,
   type Codec,
@@ -135,6 +135,8 @@ export interface Outcome extends KeepsUnknown {
   readonly outside?: OutsideLinks | undefined;
   /** False when no folder of its output is empty. */
   readonly mayHaveEmptyFolders: boolean;
+  /** True where its output may have references; else absent. */
+  readonly references?: boolean | undefined;
 }
 
 /** What a datum of a job reads: which of the job's inputs, where. */
@@ -272,6 +274,7 @@ const outcomeCodec = recordCodec<Outcome>({
   ),
   outside: optional(6, outsideLinks),
   mayHaveEmptyFolders: defaulting(7, flag, false),
+  references: telling(8, flag),
 });
 
 export const outcomeField: Codec<Outcome> = {

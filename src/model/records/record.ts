@@ -23,6 +23,8 @@ export interface Field<T> {
   readonly codec: Codec<NonNullable<T>>;
   /** What a record without this field has; such a value is not written. */
   readonly absent?: T;
+  /** A required field that need not be there: only a program that knows it may read a record that has it. */
+  readonly mayBeAbsent?: true;
 }
 
 /** A field of a newer program, written back as it was read. */
@@ -44,6 +46,11 @@ export function required<T>(tag: number, codec: Codec<NonNullable<T>>): Field<T>
 
 export function optional<T>(tag: number, codec: Codec<NonNullable<T>>): Field<T | undefined> {
   return { tag, required: false, codec };
+}
+
+/** A field that need not be there; a program that does not know it must not read a record that has it. */
+export function telling<T>(tag: number, codec: Codec<NonNullable<T>>): Field<T | undefined> {
+  return { tag, required: true, codec, mayBeAbsent: true };
 }
 
 /** An optional field that has a value when it is absent. */
@@ -81,11 +88,11 @@ export function recordCodec<T extends KeepsUnknown>(schema: Schema<T>): RecordCo
     decode(bytes, what) {
       const found = readFields(bytes, what);
       const record: Record<string, unknown> = {};
-      for (const { name, tag, required: isRequired, codec, absent } of fields) {
+      for (const { name, tag, required: isRequired, codec, absent, mayBeAbsent } of fields) {
         const field = found.get(tag);
         found.delete(tag);
         if (!field) {
-          if (isRequired) new Reader(bytes, what).fail(`${name} is missing`);
+          if (isRequired && !mayBeAbsent) new Reader(bytes, what).fail(`${name} is missing`);
           if (absent !== undefined) record[name] = absent;
           continue;
         }

@@ -112,7 +112,7 @@ function isPath(path: string): boolean {
 
 function writeEntry(writer: Writer, entry: TreeEntry): void {
   const { content } = entry;
-  const ref = content.form === 'inline' ? undefined : content.ref;
+  const ref = 'ref' in content ? content.ref : undefined;
   writer.bytes(entry.name);
   writer.u8(refTypes.indexOf(ref?.type));
   if (ref) nodeRef.write(writer, ref);

@@ -4,8 +4,16 @@
  * Loads the SDK, which takes its time: import this file only where a bucket is used.
  */
 import { addAbortSignal, type Readable } from 'node:stream';
-import { GetObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import {
+  GetBucketVersioningCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  ListObjectVersionsCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
 import { PachError } from '../../base/errors.ts';
+import type { ObjectVersion } from '../../model/reference.ts';
 import { S3Session } from './client.ts';
 import { fromS3, statusOf } from './errors.ts';
 import { Pages } from './pages.ts';
@@ -20,6 +28,24 @@ export interface BucketObject {
   readonly modifiedMs: number;
   /** Names the version, without quotes. */
   readonly etag: string;
+}
+
+/** An object with the id of its version, where it has one that stays. */
+export interface VersionedObject extends BucketObject {
+  readonly version: string | undefined;
+}
+
+export interface VersionMarker {
+  readonly key: string;
+  readonly version: string | undefined;
+}
+
+interface VersionRange {
+  readonly version: ObjectVersion;
+  /** Bytes of the whole object. */
+  readonly size: number;
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** Each call is a single try. No answer is `unreachable`. */
@@ -55,14 +81,10 @@ export class Bucket {
         }),
         { abortSignal: signal },
       );
-      const plain = (key: string): string =>
-        page.EncodingType === 'url' ? decodeURIComponent(key.replaceAll('+', ' ')) : key;
-      const objects = (page.Contents ?? []).map(({ Key = '', Size = 0, LastModified, ETag }) => ({
-        key: plain(Key),
-        size: Size,
-        modifiedMs: LastModified?.getTime() ?? 0,
-        etag: bare(ETag),
-      }));
+      const plain = plainKeys(page.EncodingType);
+      const objects = (page.Contents ?? []).map(({ Key = '', Size = 0, LastModified, ETag }) =>
+        objectOf(plain(Key), Size, LastModified, ETag),
+      );
       const foreign = objects.find(({ key }) => !key.startsWith(prefix));
       if (foreign) throw pages.outside(foreign.key);
       return { objects, next: pages.after(page) };
@@ -105,6 +127,127 @@ export class Bucket {
     });
   }
 
+  /**
+   * Bytes of an object in one version, which has `size` bytes. Throws `failed` when there is no such object
+   * or version, or the server gives another one.
+   */
+  async readVersion(
+    key: string,
+    { version, size, offset, length }: VersionRange,
+    { signal, moved }: { signal: AbortSignal; moved: (bytes: number) => void },
+  ): Promise<Buffer> {
+    return this.session
+      .run(async (client) => {
+        const isWhole = offset === 0 && length === size;
+        const output = await client.send(
+          new GetObjectCommand({
+            Bucket: this.place.bucket,
+            Key: key,
+            ...(version.by === 'etag' ? { IfMatch: version.id } : { VersionId: version.id }),
+            Range: isWhole ? undefined : `bytes=${offset}-${offset + length - 1}`,
+          }),
+          { abortSignal: signal },
+        );
+        const body = output.Body as Readable;
+        // A server may not know the condition, or not keep to it.
+        const found = version.by === 'etag' ? bare(output.ETag) : output.VersionId;
+        const total = isWhole ? output.ContentLength : Number(/\/(\d+)$/.exec(output.ContentRange ?? '')?.[1]);
+        const start = isWhole ? 0 : Number(/^bytes (\d+)-/.exec(output.ContentRange ?? '')?.[1]);
+        if (found !== version.id || total !== size || start !== offset || output.ContentLength !== length) {
+          body.destroy();
+          throw this.changed(key, version);
+        }
+        const bytes = Buffer.allocUnsafe(length);
+        let at = 0;
+        for await (const piece of this.pieces(key, body, signal)) {
+          moved(piece.length);
+          if (at + piece.length <= length) bytes.set(piece, at);
+          at += piece.length;
+        }
+        if (at === length) return bytes;
+        const why = `the server sent ${at} of ${length} bytes`;
+        throw new PachError('unreachable', { what: this.shown(key), why });
+      })
+      .catch((error: unknown) => {
+        signal.throwIfAborted();
+        if (statusOf(error) === 412) throw this.changed(key, version, error);
+        const known = fromS3(error, this.place, key);
+        // A version that was deleted, and one that is a mark of deletion.
+        if (known.code !== 'not-found' && statusOf(error) !== 405) throw known;
+        throw new PachError('failed', {
+          what: this.shown(key),
+          why: `a file refers to this object, and it is not there any more (${named(version)})`,
+          next: 'put the object back, or put what is there now by reference again',
+          cause: error,
+        });
+      });
+  }
+
+  private changed(key: string, version: ObjectVersion, cause?: unknown): PachError {
+    return new PachError('failed', {
+      what: this.shown(key),
+      why: `a file refers to this object, and it has changed since (${named(version)} is not there any more)`,
+      next: 'put back the object as it was, or put what is there now by reference again',
+      cause,
+    });
+  }
+
+  /** A page of the newest versions of the objects whose key begins with `prefix`; as `list`, but for a bucket that keeps versions. */
+  async listVersions(
+    prefix: string,
+    from: VersionMarker | undefined,
+    signal: AbortSignal,
+    pages: Pages,
+  ): Promise<{ objects: VersionedObject[]; next: VersionMarker | undefined }> {
+    return this.words(prefix, signal, async (client) => {
+      const page = await client.send(
+        new ListObjectVersionsCommand({
+          Bucket: this.place.bucket,
+          Prefix: prefix,
+          KeyMarker: from?.key,
+          VersionIdMarker: from?.version,
+          EncodingType: 'url',
+        }),
+        { abortSignal: signal },
+      );
+      const plain = plainKeys(page.EncodingType);
+      const objects = (page.Versions ?? []).flatMap(({ Key = '', Size = 0, LastModified, ETag, VersionId, IsLatest }) =>
+        IsLatest ? [{ ...objectOf(plain(Key), Size, LastModified, ETag), version: versionId(VersionId) }] : [],
+      );
+      const foreign = objects.find(({ key }) => !key.startsWith(prefix));
+      if (foreign) throw pages.outside(foreign.key);
+      const { NextKeyMarker: key, NextVersionIdMarker: version } = page;
+      const token = key === undefined ? undefined : `${key}\0${version ?? ''}`;
+      // One key with many versions begins several pages.
+      const Contents = page.Versions?.slice(0, 1).map(({ Key, VersionId }) => ({ Key: `${Key}\0${VersionId}` }));
+      const more = pages.after({ ...page, NextContinuationToken: token, Contents });
+      return { objects, next: more === undefined || key === undefined ? undefined : { key: plain(key), version } };
+    });
+  }
+
+  /** What an object is now, without its bytes. Throws `not-found`. */
+  async head(key: string, signal: AbortSignal): Promise<VersionedObject> {
+    return this.words(key, signal, async (client) => {
+      const command = new HeadObjectCommand({ Bucket: this.place.bucket, Key: key });
+      const output = await client.send(command, { abortSignal: signal });
+      const { ContentLength, LastModified, ETag, VersionId } = output;
+      return { ...objectOf(key, ContentLength ?? 0, LastModified, ETag), version: versionId(VersionId) };
+    });
+  }
+
+  /** True where the bucket keeps the versions of its objects; undefined where the server does not say. */
+  async keepsVersions(signal: AbortSignal): Promise<boolean | undefined> {
+    try {
+      const command = new GetBucketVersioningCommand({ Bucket: this.place.bucket });
+      const { Status } = await this.session.run((client) => client.send(command, { abortSignal: signal }));
+      return Status === 'Enabled';
+    } catch (error) {
+      signal.throwIfAborted();
+      if (fromS3(error, this.place, undefined).code === 'unreachable') throw fromS3(error, this.place, undefined);
+      return undefined;
+    }
+  }
+
   /** How messages name an object. */
   shown(key: string): string {
     return `s3://${this.place.bucket}/${key}`;
@@ -138,6 +281,23 @@ export class Bucket {
       throw fromS3(error, this.place, key);
     }
   }
+}
+
+function named({ by, id }: ObjectVersion): string {
+  return by === 'etag' ? `ETag ${id}` : `version ${id}`;
+}
+
+/** Objects of a bucket from before it kept versions have the version `null`, which can be overwritten. */
+function versionId(id: string | undefined): string | undefined {
+  return id === 'null' || id === '' ? undefined : id;
+}
+
+function objectOf(key: string, size: number, modified: Date | undefined, etag: string | undefined): BucketObject {
+  return { key, size, modifiedMs: modified?.getTime() ?? 0, etag: bare(etag) };
+}
+
+function plainKeys(encoding: string | undefined): (key: string) => string {
+  return (key) => (encoding === 'url' ? decodeURIComponent(key.replaceAll('+', ' ')) : key);
 }
 
 function bare(etag: string | undefined): string {

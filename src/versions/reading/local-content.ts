@@ -10,7 +10,7 @@ import type { Purpose } from '../../cache/transfers.ts';
 import { isPachError, PachError } from '../../base/errors.ts';
 import { listRange } from '../../model/list.ts';
 import type { Ref } from '../../model/refs.ts';
-import type { FileContent } from '../../model/tree.ts';
+import type { StoredContent } from '../../model/tree.ts';
 import { firstChunk } from './read.ts';
 
 /** The cache of large files, and the filler that fetches into it. */
@@ -28,8 +28,8 @@ const triesMax = 4;
 /** How long a reader waits for a chunk in memory to reach the disk, when it shares its block: the rest of the run may come slowly. */
 const writtenMs = 2000;
 
-/** Of a file that is not inline. */
-export type LargeContent = Exclude<FileContent, { form: 'inline' }>;
+/** Of chunks in the store. */
+export type LargeContent = Exclude<StoredContent, { form: 'inline' }>;
 
 export class LocalContent {
   readonly file: LocalFile;

@@ -2,7 +2,9 @@
  * The bytes of a file of a version, verified, in order, without holding more than a window.
  */
 import type { BlobReader } from '../../cache/blobs.ts';
+import { pieceBytes } from '../../cache/outside.ts';
 import { listRange } from '../../model/list.ts';
+import type { ReferenceContent } from '../../model/reference.ts';
 import type { Ref } from '../../model/refs.ts';
 import { entrySize, type FileContent } from '../../model/tree.ts';
 
@@ -11,9 +13,13 @@ export type FilePart =
   | { readonly bytes: Buffer; readonly zeros?: undefined }
   | { readonly bytes?: undefined; readonly zeros: number };
 
-/** A chunk's share of a range: bytes [from, to) of a chunk of `length` bytes, or of a hole. */
+/** Content that is not in the directory's node. */
+type FarContent = Exclude<FileContent, { form: 'inline' }>;
+
+/** A piece's share of a range: bytes [from, to) of a chunk of `length` bytes, of a piece of a reference, or of a hole. */
 interface Span {
-  readonly ref: Ref | undefined;
+  readonly ref?: Ref | undefined;
+  readonly piece?: { readonly of: ReferenceContent; readonly index: number };
   readonly length: number;
   readonly from: number;
   readonly to: number;
@@ -78,26 +84,29 @@ export async function prefetchRange(
 }
 
 /** The chunk that a file begins with; undefined where it begins with a hole. */
-export async function firstChunk(
-  reader: BlobReader,
-  content: Exclude<FileContent, { form: 'inline' }>,
-): Promise<Ref | undefined> {
+export async function firstChunk(reader: BlobReader, content: FarContent): Promise<Ref | undefined> {
   for await (const { ref } of spans(reader, content, 0, 1)) return ref;
   return undefined;
 }
 
 function prefetch(reader: BlobReader, window: readonly Span[]): void {
   reader.prefetch(window.flatMap(({ ref, length }) => (ref ? [{ ref, length }] : [])));
+  // Who needs it meets the same error.
+  for (const { piece } of window) if (piece) reader.piece(piece.of, piece.index).catch(() => undefined);
 }
 
-async function* spans(
-  reader: BlobReader,
-  content: Exclude<FileContent, { form: 'inline' }>,
-  offset: number,
-  length: number,
-): AsyncGenerator<Span> {
+async function* spans(reader: BlobReader, content: FarContent, offset: number, length: number): AsyncGenerator<Span> {
   if (length <= 0 || offset >= content.size) return;
   const end = Math.min(content.size, offset + length);
+  if (content.form === 'reference') {
+    for (let index = Math.floor(offset / pieceBytes); index * pieceBytes < end; index += 1) {
+      const begin = index * pieceBytes;
+      const bytes = Math.min(pieceBytes, content.size - begin);
+      const [from, to] = [Math.max(0, offset - begin), Math.min(bytes, end - begin)];
+      yield { piece: { of: content, index }, length: bytes, from, to };
+    }
+    return;
+  }
   if (content.form === 'chunk') {
     yield { ref: content.ref, length: content.size, from: offset, to: end };
     return;
@@ -109,6 +118,10 @@ async function* spans(
 }
 
 async function part(reader: BlobReader, span: Span): Promise<FilePart> {
+  if (span.piece) {
+    const bytes = await reader.piece(span.piece.of, span.piece.index);
+    return { bytes: bytes.subarray(span.from, span.to) };
+  }
   if (!span.ref) return { zeros: span.to - span.from };
   return { bytes: (await reader.chunk(span.ref, span.length)).subarray(span.from, span.to) };
 }

@@ -5,9 +5,10 @@ import { Semaphore } from '../../base/async.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import { listRange } from '../../model/list.ts';
 import type { PackId, Ref } from '../../model/refs.ts';
-import { entrySize, type TreeEntry } from '../../model/tree.ts';
+import { entrySize, type FileContent, type TreeEntry } from '../../model/tree.ts';
 import type { File, Files } from './files.ts';
 import { LocalContent, packedBytesMax, type LocalFiles } from './local-content.ts';
+import { readParts } from './read.ts';
 import type { Project } from '../project.ts';
 
 interface Chunk {
@@ -64,18 +65,28 @@ export async function warmFiles(
     if (failure) throw failure.error;
     const { content } = entry;
     if (content.form === 'directory') continue;
-    const whole =
-      content.form === 'inline' ? undefined : await LocalContent.open(local, reader, project.options.name, content);
-    if (whole) {
+    const begin = async (fetch: () => Promise<void>, end?: () => void): Promise<void> => {
       const work = large
-        .run(() => warmLarge(whole, watch))
+        .run(fetch)
         .catch((error: unknown) => void (failure ??= { error }))
         .finally(() => {
-          whole.close();
+          end?.();
           underWay.delete(work);
         });
       underWay.add(work);
       if (underWay.size >= largeAtOnce * 2) await Promise.race(underWay);
+    };
+    if (content.form === 'reference') {
+      await begin(() => warmReference(reader, content, watch));
+      continue;
+    }
+    const whole =
+      content.form === 'inline' ? undefined : await LocalContent.open(local, reader, project.options.name, content);
+    if (whole) {
+      await begin(
+        () => warmLarge(whole, watch),
+        () => whole.close(),
+      );
       continue;
     }
     count += 1;
@@ -149,6 +160,15 @@ async function* everything(files: Files, path: string): AsyncGenerator<File> {
   const file = await files.find(path);
   if (file.entry.kind === 'directory') yield* files.list(path, true);
   else yield file;
+}
+
+/** What is read of a reference is kept. */
+async function warmReference(reader: BlobReader, content: FileContent, watch: WarmWatch): Promise<void> {
+  for await (const { bytes } of readParts(reader, content)) {
+    watch.signal.throwIfAborted();
+    watch.progress(bytes?.length ?? 0, 0);
+  }
+  watch.progress(0, 1);
 }
 
 async function warmLarge(local: LocalContent, watch: WarmWatch): Promise<void> {

@@ -139,6 +139,7 @@ export class TreeCheck {
   private async entry({ content }: TreeEntry, where: VersionPath): Promise<boolean> {
     switch (content.form) {
       case 'inline':
+      case 'reference':
         return true;
       case 'directory':
         return this.directory(content, where);

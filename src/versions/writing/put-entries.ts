@@ -112,6 +112,9 @@ async function readEntry(
       };
       return { entry, content: await storeStream(options.sink, bytes()) };
     }
+    case 'reference':
+      options.progress(0, 1);
+      return { entry, file: { ...timeOf(entry), executable: false }, content: entry.content };
     case 'directory':
     case 'link':
       return { entry };
@@ -237,6 +240,7 @@ class EntryPlacer {
         return this.tree.set(path, made(name, 'symlink', { ...timeOf(entry), executable: false }, content), shown);
       case 'file':
       case 'local':
+      case 'reference':
         return this.tree.set(path, made(name, 'file', file, content), shown);
     }
   }

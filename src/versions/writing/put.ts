@@ -28,6 +28,8 @@ export interface PutRequest extends BranchName {
   readonly target: string;
   /** Adds to the files that are there, instead of replacing them; not for folders and archives. */
   readonly append?: boolean;
+  /** True when a source may have references. */
+  readonly references?: boolean;
   /** What the files were made of, where it is declared. */
   readonly madeOf?: readonly MadeOf[];
   /** Commits what can be read; otherwise nothing where something can't. For files and folders of this machine. */
@@ -92,10 +94,10 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   await using seen = new SeenFolders(project, request);
   // What was added to a file makes sense behind the bytes that it was added to, and nowhere else.
   const precondition = { kind: request.append ? 'paths' : 'none' } as const;
-  const { repo, branch, message } = request;
+  const { repo, branch, message, references } = request;
   const paths = request.sources.map((source) => pathOf(placeOf(source, request.target)));
   const declares = request.madeOf && { paths, sources: request.madeOf };
-  const change = { repo, branch, message, precondition, declares };
+  const change = { repo, branch, message, precondition, declares, references };
   const { result, costs } = await commitEdit(project, change, async (directories, base, writing) => {
     const inlined = (more: number): void => void (inlineBytes += more);
     const sink = { data: writing.data, nodes: writing.nodes, inlined };

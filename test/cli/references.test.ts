@@ -1,0 +1,179 @@
+/**
+ * Files that are put by reference: their bytes stay in a bucket, real ones here, with and without versions.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  ListObjectVersionsCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Place } from '../support/place.ts';
+import { s3ForTests, s3Stranger, type TestBucket } from '../support/s3.ts';
+
+let s3: TestBucket;
+let client: S3Client;
+
+beforeAll(async () => {
+  s3 = await s3ForTests();
+  client = new S3Client({ endpoint: s3.endpoint, forcePathStyle: true });
+});
+afterAll(() => client.destroy());
+
+/** A bucket of one test. */
+class Outside {
+  readonly name = `outside-${randomBytes(6).toString('hex')}`;
+
+  static async make(keepsVersions: boolean): Promise<Outside> {
+    const made = new Outside();
+    await client.send(new CreateBucketCommand({ Bucket: made.name }));
+    const VersioningConfiguration = { Status: 'Enabled' } as const;
+    if (keepsVersions)
+      await client.send(new PutBucketVersioningCommand({ Bucket: made.name, VersioningConfiguration }));
+    return made;
+  }
+
+  async put(key: string, body: string | Buffer): Promise<void> {
+    await client.send(
+      new PutObjectCommand({ Bucket: this.name, Key: key, Body: body, ContentLength: Buffer.byteLength(body) }),
+    );
+  }
+
+  async delete(key: string): Promise<void> {
+    await client.send(new DeleteObjectCommand({ Bucket: this.name, Key: key }));
+  }
+
+  url(key: string): string {
+    return `'s3://${this.name}/${key}?endpoint=${s3.endpoint}'`;
+  }
+}
+
+async function newPlace(): Promise<Place> {
+  const place = await Place.make('root', s3.env);
+  await place.must('pach create repo lake');
+  return place;
+}
+
+async function json(place: Place, command: string): Promise<unknown[]> {
+  const lines = (await place.must(`${command} -o json`)).split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as unknown);
+}
+
+const large = Buffer.alloc(9_000_000, 'the bytes of a large object ');
+
+test('objects without versions: read by their ETag, and never as anything else', async () => {
+  await using place = await newPlace();
+  const outside = await Outside.make(false);
+  await outside.put('raw/a.txt', 'first');
+  await outside.put('raw/deep/b', 'x'.repeat(1000));
+  await outside.put('raw/empty', '');
+  await outside.put('raw/large', large);
+  const put = await place.run(`pach put file lake@master:/ -r -f ${outside.url('raw/')} --reference`);
+  expect(put).toMatchObject({ code: 0 });
+  expect(put.stderr).toContain(`s3://${outside.name}: it keeps no versions of its objects`);
+
+  const files = await json(place, 'pach list file lake@master:/ -r');
+  const etag = expect.stringMatching(/^[0-9a-f]{32}$/) as string;
+  expect(files).toMatchObject([
+    { path: '/a.txt', bytes: 5, reference: { url: `s3://${outside.name}/raw/a.txt?endpoint=${s3.endpoint}`, etag } },
+    { path: '/deep', kind: 'dir', bytes: 1000 },
+    { path: '/deep/b', bytes: 1000, reference: { etag } },
+    { path: '/empty', bytes: 0 },
+    { path: '/large', bytes: large.length, reference: { etag } },
+  ]);
+  expect(files[3]).not.toHaveProperty('reference');
+  expect(await place.must('pach get file lake@master:/a.txt')).toBe('first');
+  await place.must('pach get file lake@master:/large > large; pachmount lake@master m');
+  expect(
+    await place.must('cat m/lake/a.txt; wc -c < m/lake/deep/b; cmp m/lake/large large && stat -c %s m/lake/large'),
+  ).toBe(`first1000\n${large.length}\n`);
+
+  // An object that changes, and one that goes: the cache has their bytes, a reader without it gets an error.
+  await outside.put('raw/a.txt', 'other');
+  await outside.delete('raw/deep/b');
+  expect(await place.must('pach get file lake@master:/a.txt')).toBe('first');
+  await place.must('pach unmount m; pach cache clear; pachmount lake@master m');
+  const read = await place.run('cat m/lake/a.txt m/lake/deep/b');
+  expect(read).toMatchObject({ code: 1, stdout: '' });
+  expect(read.stderr.match(/Input\/output error/g)).toHaveLength(2);
+  const got = await place.run('pach get file lake@master:/a.txt');
+  expect(got).toMatchObject({ code: 1, stdout: '' });
+  expect(got.stderr).toContain(
+    `pach: s3://${outside.name}/raw/a.txt: a file refers to this object, and it has changed`,
+  );
+  expect((await place.run('pach get file lake@master:/deep/b')).stderr).toContain('it is not there any more');
+  const log = await place.must('cat home/.pachmount/mounts/*.log');
+  expect(log).toContain(`s3://${outside.name}/raw/a.txt`);
+  expect(log).toContain(`s3://${outside.name}/raw/deep/b`);
+});
+
+test('objects with versions are read as they were when they are overwritten', async () => {
+  await using place = await newPlace();
+  const outside = await Outside.make(true);
+  await outside.put('raw/a', 'old');
+  await outside.put('raw/a', 'now');
+  await outside.put('raw/gone', 'gone');
+  await outside.delete('raw/gone');
+  await outside.put('raw/b', 'b');
+  const put = await place.run(`pach put file lake@master -r -f ${outside.url('raw')} --reference`);
+  expect(put).toMatchObject({ code: 0, stderr: expect.not.stringContaining('versions') as string });
+  expect(await json(place, 'pach list file lake@master:/raw')).toMatchObject([
+    { path: '/raw/a', bytes: 3, reference: { version: expect.stringMatching(/.{8}/) as string } },
+    { path: '/raw/b' },
+  ]);
+  await outside.put('raw/a', 'later');
+  await outside.delete('raw/b');
+  expect(await place.must('pach get file lake@master:/raw/a; pach get file lake@master:/raw/b')).toBe('nowb');
+
+  // One object, under another name; putting it again changes nothing until it changes.
+  const one = `pach put file lake@master:/one -f ${outside.url('raw/a')} --reference`;
+  await place.must(`${one}; ${one}`);
+  expect(await json(place, 'pach list commit lake@master')).toHaveLength(2);
+  expect(await place.must('pach get file lake@master:/one')).toBe('later');
+  await outside.put('raw/a', 'again');
+  await place.must(one);
+  expect(await json(place, 'pach list commit lake@master')).toHaveLength(3);
+  expect(await place.must('pach get file lake@master:/one')).toBe('again');
+  // A version that is removed for good.
+  const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: outside.name, Prefix: 'raw/a' }));
+  for (const { VersionId } of Versions) {
+    await client.send(new DeleteObjectCommand({ Bucket: outside.name, Key: 'raw/a', VersionId }));
+  }
+  await place.must('pach cache clear');
+  expect(await place.run('pach get file lake@master:/one')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      `s3://${outside.name}/raw/a: a file refers to this object, and it is not`,
+    ) as string,
+  });
+});
+
+test('what can not be referred to, and buckets without rights', async () => {
+  await using place = await newPlace();
+  const outside = await Outside.make(false);
+  await outside.put('raw/a', 'a');
+  const put = (what: string) => place.run(`pach put file lake@master:/x/ -f ${what} --reference`);
+  await place.must('mkdir folder; touch file');
+  for (const what of ['file', 'folder -r', 'http://127.0.0.1:1/x', '-']) {
+    expect(await put(what)).toMatchObject({ code: 2, stderr: expect.stringContaining('--reference is for') as string });
+  }
+  expect(await put(outside.url('raw/'))).toMatchObject({ code: 2 });
+  expect(await put(`${outside.url('none/')} -r`)).toMatchObject({ code: 3 });
+  expect(await put(outside.url('raw/none'))).toMatchObject({ code: 3 });
+  expect(await put(`'s3://no-such-${outside.name}/x?endpoint=${s3.endpoint}'`)).toMatchObject({ code: 3 });
+  expect(await put(`${outside.url('raw/a')} --append`)).toMatchObject({ code: 2 });
+  expect(await json(place, 'pach list commit lake')).toEqual([]);
+
+  await place.must(`pach put file lake@master:/x/ -f ${outside.url('raw/a')} --reference`);
+  const stranger = Object.entries(await s3Stranger()).map((pair) => pair.join('='));
+  const read = await place.run(`${stranger.join(' ')} pach get file lake@master:/x/a`);
+  const denied = { code: 1, stdout: '', stderr: expect.stringContaining(`bucket ${outside.name} is denied`) as string };
+  expect(read).toMatchObject(denied);
+  const listed = await place.run(
+    `${stranger.join(' ')} pach put file lake@master -r -f ${outside.url('raw/')} --reference`,
+  );
+  expect(listed).toMatchObject(denied);
+});
