@@ -137,6 +137,15 @@ export class ExtentCache {
     return this.options.whole?.isFetching(key) === true || extents.some(({ offset, onDisk }) => offset === 0 && onDisk);
   }
 
+  /** Bytes that are wanted once: nothing of them is kept, and what is kept here is not asked. */
+  readOnce(key: string, offset: number, length: number): Promise<Buffer> {
+    const fromStore = async (): Promise<Buffer> => {
+      const read = await this.store.read(key, offset, length, new Deadline(this.options.timeoutMs));
+      return Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+    };
+    return this.options.ranges?.read(key, { offset, length }, fromStore) ?? fromStore();
+  }
+
   /** From now on a read of this object fetches nothing beside what is read. */
   async fetchNothingAround(key: string): Promise<void> {
     (await this.object(key)).isScattered = true;

@@ -5,7 +5,6 @@
 import { damagedLength, native } from '../base/native.ts';
 import { packKey } from '../model/keys.ts';
 import { chunkBytesMax, type Hash, type PackId } from '../model/refs.ts';
-import type { Store } from '../store/store.ts';
 
 /** A chunk and where it lies in its pack. Bytes of the stored form. */
 export interface ChunkInPack {
@@ -44,18 +43,18 @@ export function runLength(chunks: readonly ChunkInPack[], first: number, gapByte
 
 /**
  * Reads a run of chunks (see `runLength`) of a data pack. Undefined in place of a chunk that is not there as it
- * should be. Throws what the store throws.
+ * should be. Throws what `read` throws.
  */
 export async function readRun(
-  store: Pick<Store, 'read'>,
+  read: (key: string, offset: number, length: number) => Promise<Uint8Array>,
   project: string,
   pack: PackId,
   run: readonly ChunkInPack[],
 ): Promise<(StoredChunk | undefined)[]> {
   const begin = run[0]?.offset ?? 0;
   const end = run.reduce((most, { offset, length }) => Math.max(most, offset + length), begin);
-  const read = await store.read(packKey(project, 'data', pack), begin, end - begin);
-  const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+  const found = await read(packKey(project, 'data', pack), begin, end - begin);
+  const bytes = Buffer.from(found.buffer, found.byteOffset, found.byteLength);
   const rows = Buffer.allocUnsafe(run.length * rowBytes);
   for (const [n, { hash, offset, length }] of run.entries()) {
     rows.writeUInt32LE(offset - begin, n * rowBytes);

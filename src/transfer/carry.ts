@@ -11,6 +11,7 @@ import { hashKey, type Place, type Ref } from '../model/refs.ts';
 import type { Project } from '../versions/project.ts';
 import type { Upload } from '../versions/upload.ts';
 import { ChunkMover } from './chunk-mover.ts';
+import { Counterparts, type Alike } from './counterparts.ts';
 
 /** What was brought so far. */
 export interface CarryProgress {
@@ -23,6 +24,8 @@ export interface CarryProgress {
 
 export interface CarryOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Nodes that the target has and that the roots are much like, such as the heads of branches there. */
+  readonly like?: readonly Ref[];
   progress?(now: CarryProgress): void;
 }
 
@@ -47,11 +50,18 @@ export async function carry(
   return new Carrier(source, upload, options).carry(roots);
 }
 
+/** A node that the target lacks, and what it has that may be like it. */
+interface NodeToWalk {
+  readonly ref: Ref;
+  readonly like: readonly Ref[];
+}
+
 class Carrier {
   private readonly source: Project;
   private readonly upload: Upload;
   private readonly options: CarryOptions;
   private readonly mover: ChunkMover;
+  private readonly counterparts: Counterparts;
   /** Where nodes will lie whose references were all asked for, by hash. They are stored without any further walk. */
   private readonly walked = new Map<string, Promise<Place>>();
   private weight = 0;
@@ -62,12 +72,13 @@ class Carrier {
     this.upload = upload;
     this.options = options;
     const { signal } = options;
+    this.counterparts = new Counterparts(upload.reader);
     this.mover = new ChunkMover({ source, upload, signal, moved: (...bytes) => this.movedChunk(...bytes) });
   }
 
   async carry(roots: readonly Ref[]): Promise<Ref[]> {
     try {
-      return await placed(roots, await this.askFor(roots));
+      return await placed(roots, await this.askFor(roots, { places: new Map(), of: () => this.options.like ?? [] }));
     } finally {
       await this.mover.settle();
       await Promise.allSettled(this.walked.values());
@@ -75,9 +86,10 @@ class Carrier {
   }
 
   /** Asks for those of these that the target lacks, and all below them. Where each of them lies, or will. */
-  private async askFor(refs: readonly Ref[]): Promise<(Place | Promise<Place>)[]> {
-    const places: (Place | Promise<Place> | undefined)[] = await this.upload.placesOf(refs);
-    const nodes = refs.filter(({ type }, index) => type === 'node' && !places[index]);
+  private async askFor(refs: readonly Ref[], alike: Alike): Promise<(Place | Promise<Place>)[]> {
+    const places = await this.placesOf(refs, alike);
+    const missing = refs.filter(({ type }, index) => type === 'node' && !places[index]);
+    const nodes = missing.map((ref, index) => ({ ref, like: alike.of(index, missing.length) }));
     for (const node of nodes.slice(0, nodesAhead)) this.prefetch(node);
     let chunks: number[] = [];
     const ask = (): void => {
@@ -85,7 +97,7 @@ class Carrier {
       for (const [n, index] of chunks.entries()) places[index] = asked[n];
       chunks = [];
     };
-    let next = nodesAhead;
+    let next = 0;
     for (const [index, ref] of refs.entries()) {
       if (places[index]) continue;
       if (ref.type === 'chunk') {
@@ -93,23 +105,31 @@ class Carrier {
         continue;
       }
       ask();
-      this.prefetch(nodes[next]);
+      this.prefetch(nodes[next + nodesAhead]);
+      ({ place: places[index] } = await this.walk(nodes[next] as NodeToWalk));
       next += 1;
-      ({ place: places[index] } = await this.walk(ref));
     }
     ask();
     return places as (Place | Promise<Place>)[];
   }
 
+  private async placesOf(refs: readonly Ref[], { places }: Alike): Promise<(Place | Promise<Place> | undefined)[]> {
+    const found = refs.map(({ hash }) => places.get(hashKey(hash)));
+    const left = refs.flatMap((_, index) => (found[index] ? [] : [index]));
+    const asked = await this.upload.placesOf(left.map((index) => refs[index] as Ref));
+    for (const [n, index] of left.entries()) found[index] = asked[n];
+    return found;
+  }
+
   /** Asks for all that a node refers to. In an object, since it is not waited for. */
-  private async walk(ref: Ref): Promise<{ readonly place: Place | Promise<Place> }> {
+  private async walk({ ref, like }: NodeToWalk): Promise<{ readonly place: Place | Promise<Place> }> {
     const key = hashKey(ref.hash);
     const before = this.upload.placeOf(ref) ?? this.walked.get(key);
     if (before) return { place: before };
     await this.room();
     this.options.signal?.throwIfAborted();
     const node = await this.source.reader.node(ref);
-    const places = await this.askFor(node.refs);
+    const places = await this.askFor(node.refs, await this.counterparts.alike(node, like));
     const weight = node.refs.length + refsOfNode;
     this.weight += weight;
     const place = this.store(node, places).finally(() => {
@@ -144,9 +164,11 @@ class Carrier {
     this.options.progress?.(this.now);
   }
 
-  private prefetch(node: Ref | undefined): void {
+  private prefetch(node: NodeToWalk | undefined): void {
+    if (!node) return;
     // Whoever walks to it meets the same error.
-    if (node) this.source.reader.node(node).catch(() => undefined);
+    this.source.reader.node(node.ref).catch(() => undefined);
+    this.counterparts.prefetch(node.like);
   }
 }
 

@@ -106,11 +106,11 @@ export class ChunkMover {
 
   private async read(run: readonly Wanted[]): Promise<readonly (StoredChunk | undefined)[]> {
     this.options.signal?.throwIfAborted();
-    const { store, name } = this.options.source.options;
+    const { extents, name } = this.options.source.options;
     const pack = run[0]?.ref.place?.pack;
     if (pack === undefined) return [];
     try {
-      return await readRun(store, name, pack, run);
+      return await readRun((...of) => extents.readOnce(...of), name, pack, run);
     } catch (error) {
       // The pack was collected: its chunks lie elsewhere.
       if (isPachError(error, 'not-found')) return [];

@@ -12,7 +12,7 @@ import type { IndexCache } from '../chunks/index-cache.ts';
 import type { KnownBlobs } from '../chunks/known.ts';
 import type { PackWatch, StoredPack } from '../chunks/pack-writer.ts';
 import { packKey } from '../model/keys.ts';
-import { encodeNode, type Node, type NodeSink } from '../model/node.ts';
+import { encodeNode, type Node, type NodeSink, type NodeSource } from '../model/node.ts';
 import type { Hash, PackId, Place, Ref } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
 
@@ -42,6 +42,8 @@ const readsMax = 16;
 export class Upload implements AsyncDisposable {
   readonly data: BlobWriter;
   readonly nodes: NodeSink;
+  /** Reads what the project has, and nodes of this upload. */
+  readonly reader: NodeSource;
   private readonly meta: BlobWriter;
   private readonly options: UploadOptions;
   private known: KnownBlobs;
@@ -59,6 +61,7 @@ export class Upload implements AsyncDisposable {
   constructor(options: UploadOptions) {
     const { store, project, known, reader, epoch, indexes } = options;
     this.options = options;
+    this.reader = reader;
     this.known = known;
     this.epochRelied = epoch;
     const closed: PackWatch['closed'] = ({ id, bytes }, index) => indexes.keepPack(id, { index, bytes });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
-import type { PackId } from '../../src/model/refs.ts';
+import type { Hash, PackId } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -198,4 +198,35 @@ test('a root may be a chunk or a node of any kind', async () => {
   const refs = await carry(from.project, begun.upload, [head.refs, chunk]);
   expect(refs.map(({ type, hash }) => [type, hash])).toEqual([head.refs, chunk].map(({ type, hash }) => [type, hash]));
   expect(await begun.upload.placesOf(refs)).toEqual(refs.map(({ place }) => place));
+});
+
+test('one chunk of a large file that is there: what the target has of it is known by the version before', async () => {
+  const [from, to] = await Promise.all([makeTestProject(), makeTestProject()]);
+  const bytes = noise(24 * mebibyte, 'large');
+  await putFile(from.project, '/dir/large', bytes);
+  await push(from.project, to.project);
+  for (let n = 0; n < 3; n += 1) await collect(openTestProject(to.store), 0); // all in a segment
+  bytes.set(noise(99, 'change'), 12 * mebibyte);
+  await putFile(from.project, '/dir/large', bytes);
+  for (const { counts } of [from, to]) counts.reset();
+  const [source, target] = [openTestProject(from.store), openTestProject(to.store)];
+  const like = (await commitsOf(target)).map(({ ref }) => ref);
+  await push(source, target, { like });
+  const requests = [...from.counts.requests, ...to.counts.requests];
+  expect(requests.length).toBeLessThanOrEqual(16);
+  expect(requests.reduce((sum, { amount }) => sum + amount, 0)).toBeLessThan(2 * 4 * mebibyte + 256 * 1024);
+  expect(requests.filter(({ key, verb }) => verb === 'read' && key.includes('/segments/'))).toEqual([]);
+  await expectSame(from.project, openTestProject(to.store), to.store);
+});
+
+test('what is said to be alike may be anything', async () => {
+  const [from, to] = await Promise.all([makeTestProject(), makeTestProject()]);
+  await fill(from.project);
+  await putMany(to.project, new Map([['other', noise(500, 'other')]]));
+  await putFile(to.project, '/text', noise(9 * mebibyte, 'a'));
+  const [first, second] = (await commitsOf(to.project)).map(({ ref }) => ref);
+  const gone = { ...first!, hash: Buffer.alloc(32, 7) as Buffer as Hash, place: undefined };
+  const refs = await push(from.project, to.project, { like: [gone, second!, first!] });
+  expect(refs).toHaveLength(4);
+  await expectSame(from.project, openTestProject(to.store), to.store);
 });

@@ -58,7 +58,8 @@ export class BlobCopier {
     for (let first = 0; first < chunks.length;) {
       signal?.throwIfAborted();
       const run = chunks.slice(first, first + runLength(chunks, first, 0));
-      for (const [n, chunk] of (await readRun(this.store, this.project, pack, run)).entries()) {
+      const read = await readRun((...of) => this.store.read(...of), this.project, pack, run);
+      for (const [n, chunk] of read.entries()) {
         const hash = (run[n] as ChunkInPack).hash.toString('hex');
         if (!chunk) throw damaged(packKey(this.project, 'data', pack), `its chunk ${hash} is damaged`);
         await this.write('data', rows[first + n] as number, [chunk.stored], chunk.plainLength);
