@@ -74,6 +74,7 @@ void EntryWriter::SendLeaf(uint64_t unique, const Request& request, uint64_t par
     entry->name = read.name.data();
     entry->name_length = static_cast<uint16_t>(read.name.size());
     entry->valid_ms = kValidForEver;
+    entry->next = ordinal;
     return true;
   });
 }
@@ -91,7 +92,7 @@ void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_
     size_t at = out.size();
     if (plus) {
       fuse::EntryOut entry{};
-      if (named != nullptr) {
+      if (named != nullptr && named->valid_ms != kNameOnly) {
         entry = EntryOf(named->node, named->valid_ms);
         ino = entry.nodeid;
         interned.push_back(ino);
@@ -115,7 +116,7 @@ void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_
     while (!full && next(&entry)) {
       entry.node.parent = request.ino;
       uint32_t type = entry.node.kind == 1 ? DT_DIR : entry.node.kind == 2 ? DT_LNK : DT_REG;
-      full = !add(entry.name, entry.name_length, entry.node.ordinal + 3, type, &entry, kUnknownIno);
+      full = !add(entry.name, entry.name_length, entry.next + 2, type, &entry, kUnknownIno);
     }
   } catch (const std::system_error& error) {
     failed = error.code().value();

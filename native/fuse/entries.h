@@ -1,4 +1,4 @@
-// Entries as JavaScript hands them over: 98 bytes each, then the name. Doubles, because they are
+// Entries as JavaScript hands them over: 106 bytes each, then the name. Doubles, because they are
 // what JavaScript writes fastest; all below 2^53, or infinite.
 #pragma once
 
@@ -18,11 +18,16 @@ struct Entry {
   uint16_t name_length;
   /** For how long the kernel need not ask again which node has this name, in milliseconds. */
   double valid_ms;
+  /** Where the list goes on after it. */
+  uint64_t next;
 };
+
+/** `valid_ms` of an entry in a list of which only the name is told. */
+constexpr double kNameOnly = -1;
 
 class EntryReader {
  public:
-  static constexpr size_t kHeadBytes = 98;
+  static constexpr size_t kHeadBytes = 106;
 
   EntryReader(const uint8_t* bytes, size_t length) : at_(bytes), end_(bytes + length) {}
 
@@ -45,6 +50,7 @@ class EntryReader {
     node.place_length = Take<uint32_t>(84);
     entry->name_length = Take<uint16_t>(88);
     entry->valid_ms = Take<double>(90);
+    entry->next = static_cast<uint64_t>(Take<double>(98));
     if (static_cast<size_t>(end_ - at_) < kHeadBytes + entry->name_length) return false;
     entry->name = reinterpret_cast<const char*>(at_ + kHeadBytes);
     at_ += kHeadBytes + entry->name_length;

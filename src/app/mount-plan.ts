@@ -22,7 +22,9 @@ export interface MountPlan {
   readonly sources: readonly string[];
   /** True when it shows a datum: the one that its record names (local/mounted-datum). */
   readonly showsDatum: boolean;
-  /** The encoded head that is shown, in base64: also a successor shows this one. */
+  /** True when it moves on with the project. */
+  readonly follows?: boolean;
+  /** The encoded head that is shown, or shown first, in base64: also a successor shows this one. */
   readonly head: string;
   readonly memoryBytesMax: number;
   readonly cacheDir?: string | undefined;

@@ -12,7 +12,7 @@ import { shellWord } from '../base/shell.ts';
 import { utf8Path } from '../base/utf8-path.ts';
 import { kernelMounts } from '../local/kernel-mounts.ts';
 import { endDatum, showDatum, type MountedDatum } from '../local/mounted-datum.ts';
-import { askMount, listMounts, mountLogPath } from '../local/mounts.ts';
+import { askMount, keepShownHead, listMounts, mountLogPath } from '../local/mounts.ts';
 import { parseAddress } from '../model/address.ts';
 import { encodeHead } from '../model/records/head.ts';
 import { closeKernel, mountKernel, openKernel, unmountKernel, type KernelConnection } from '../mount/kernel-mount.ts';
@@ -69,6 +69,8 @@ export async function mountProject(
       await checkMountpoint(settings, mountpoint);
       signal.throwIfAborted();
       if (datum) await showDatum(settings.home, mountpoint, datum);
+      // What a mount left there whose server was killed.
+      if (plan.follows) await keepShownHead(settings.home, mountpoint, undefined);
       try {
         mountKernel(connection, mountpoint, { source: sourceName(plan.sources), ...access });
         try {

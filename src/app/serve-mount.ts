@@ -9,6 +9,7 @@ import { Home } from '../local/home.ts';
 import { kernelMounts } from '../local/kernel-mounts.ts';
 import { endDatum, readMountedDatum } from '../local/mounted-datum.ts';
 import {
+  keepShownHead,
   mountDatumPath,
   mountSocketPath,
   removeMountRecord,
@@ -25,6 +26,7 @@ import type { WholePacks } from '../mount/shuffled.ts';
 import { Transport } from '../mount/transport.ts';
 import { packKey } from '../model/keys.ts';
 import { Meter, type Totals } from '../store/meter.ts';
+import { FollowedMount } from './followed-mount.ts';
 import { mountSources, type MountPlan } from './mount-plan.ts';
 import { attachedFilesMax, memoryBudget, openProject, type OpenProject } from './open.ts';
 
@@ -66,7 +68,8 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     { home, storeUrl, defaultStore, project: name, author },
     { ...options, observer: meter },
   );
-  const snapshot = opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
+  const followed = plan.follows ? await FollowedMount.open(opened.project, plan, log) : undefined;
+  const snapshot = followed?.names.snapshot ?? opened.project.snapshotOf(Buffer.from(plan.head, 'base64'));
   const datum = plan.showsDatum ? await readMountedDatum(await mountDatumPath(home, mountpoint)) : undefined;
   const ahead = plan.prefetchBytes ?? memoryBudget(memoryBytesMax) / shareOfMemoryAhead;
   const first = plan.keepsFirstReads && ahead > 0 ? firstReadsOf(opened, snapshot.head.epoch) : undefined;
@@ -78,9 +81,11 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     onWait: (...range) => replay?.waits(...range),
   };
   const { reader } = opened.project;
-  const view = datum
-    ? await ProjectView.ofDatum(snapshot, reader, await mountDatumPath(home, mountpoint), viewOptions)
-    : await ProjectView.open(snapshot, reader, await mountSources(snapshot, plan.sources), viewOptions);
+  const view = followed
+    ? ProjectView.following(followed.names, reader, viewOptions)
+    : datum
+      ? await ProjectView.ofDatum(snapshot, reader, await mountDatumPath(home, mountpoint), viewOptions)
+      : await ProjectView.open(snapshot, reader, await mountSources(snapshot, plan.sources), viewOptions);
   const recorder = first && new Recorder({ ...first, shown: (ordinal) => view.shownAt(ordinal) });
   const transport = new Transport(view, {
     device: deviceFd,
@@ -113,6 +118,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   const answers = await answerWith(await mountSocketPath(home, mountpoint), () => ({
     ...counters(),
     ...kernel,
+    follows: followed?.state(),
     replayed: replay?.counters,
     shuffled: view.shuffledCounters,
     memoryBytes: process.memoryUsage.rss(),
@@ -133,6 +139,7 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
   opened.files.cache.seals = transport.counters().passthrough;
   beat();
   report({ ready: true });
+  followed?.begin(deviceFd);
   preloadFetch().catch(log);
   if (replay) {
     const leave = opened.project.options.extents.onFetch.add(() => replay.stop());
@@ -142,7 +149,9 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     await Promise.race([transport.finished, stopped]);
     // Not after an error: the supervisor starts another server, which needs the record.
     if (datum) await endDatum(home, mountpoint, datum.out);
+    if (followed) await keepShownHead(home, mountpoint, undefined);
   } finally {
+    followed?.end();
     replay?.stop();
     await answers.close();
     await removeMountRecord(home, record);

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lstat, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, open, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { removeTreeAsync } from '../base/remove.ts';
@@ -54,8 +54,13 @@ const recordBytesMax = 1024 * 1024;
 
 export async function writeMountRecord(home: Home, record: MountRecord): Promise<void> {
   const path = await pathOf(home, record.mountpoint, 'json');
-  for (const old of [path, `${path}.new`]) await removeTreeAsync(old);
-  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
+  await removeTreeAsync(path);
+  await replaceFile(path, JSON.stringify(record));
+}
+
+async function replaceFile(path: string, content: string | Buffer): Promise<void> {
+  await removeTreeAsync(`${path}.new`);
+  await writeFile(`${path}.new`, content, { mode: 0o600, flag: 'wx' });
   await rename(`${path}.new`, path);
 }
 
@@ -79,6 +84,18 @@ export function mountSocketPath(home: Home, mountpoint: string): Promise<string>
 /** Where it stands which datum a mount shows. */
 export function mountDatumPath(home: Home, mountpoint: string): Promise<string> {
   return pathOf(home, mountpoint, 'datum');
+}
+
+/** The head that a mount which follows has come to, for a later server of it; undefined where none is kept. */
+export async function shownHead(home: Home, mountpoint: string): Promise<Buffer | undefined> {
+  return readFile(await pathOf(home, mountpoint, 'head')).catch(() => undefined);
+}
+
+/** Keeps it; undefined: no more. */
+export async function keepShownHead(home: Home, mountpoint: string, head: Buffer | undefined): Promise<void> {
+  const path = await pathOf(home, mountpoint, 'head');
+  if (head) await replaceFile(path, head);
+  else await removeTreeAsync(path);
 }
 
 /** What the server of a mount says of itself; undefined when there is none any more. */
@@ -204,6 +221,10 @@ function nameOf(mountpoint: string): string {
   return createHash('sha256').update(mountpoint).digest('hex').slice(0, 16);
 }
 
-async function pathOf(home: Home, mountpoint: string, kind: 'json' | 'log' | 'sock' | 'datum'): Promise<string> {
+async function pathOf(
+  home: Home,
+  mountpoint: string,
+  kind: 'json' | 'log' | 'sock' | 'datum' | 'head',
+): Promise<string> {
   return join(await home.make(home.mounts), `${nameOf(mountpoint)}.${kind}`);
 }

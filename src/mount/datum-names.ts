@@ -21,8 +21,8 @@ import type { CommitId } from '../model/records/commit.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import type { Directories, Directory } from '../versions/directories.ts';
 import { rootOf, type Commit, type Snapshot } from '../versions/snapshot.ts';
-import { directoryEntry, ordinalOf, type Names, type RootName } from './root-names.ts';
-import { rootIno, type AbsentName, type ViewRoot } from './view.ts';
+import { directoryEntry, entriesFrom, ordinalOf, type Names, type RootName } from './root-names.ts';
+import { rootIno, type AbsentName, type ViewEntry, type ViewRoot } from './view.ts';
 
 /** The record may be replaced at any time. */
 const validMs = 0;
@@ -77,7 +77,11 @@ export class DatumNames implements Names {
     return { ...entry, ino: rootIno, parent: rootIno };
   }
 
-  list(): Promise<readonly RootName[]> {
+  async list(from: number): Promise<readonly ViewEntry[]> {
+    return entriesFrom(await this.shown(), from);
+  }
+
+  private shown(): Promise<readonly RootName[]> {
     this.look();
     this.now ??= this.read();
     // A store that did not answer may do so later.
@@ -86,7 +90,7 @@ export class DatumNames implements Names {
   }
 
   async find(name: string): Promise<RootName | AbsentName> {
-    return (await this.list()).find(({ entry }) => textOfName(entry.name) === name) ?? absent;
+    return (await this.shown()).find(({ entry }) => textOfName(entry.name) === name) ?? absent;
   }
 
   at(ordinal: number): RootName | undefined {

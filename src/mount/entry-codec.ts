@@ -5,7 +5,7 @@ import type { Hash, PackId, Ref } from '../model/refs.ts';
 import type { TableNode } from './fuse-addon.ts';
 import type { ViewEntry, ViewNode } from './view.ts';
 
-const headBytes = 98;
+const headBytes = 106;
 const kinds = ['file', 'directory', 'symlink'] as const;
 const refTypes = [undefined, 'chunk', 'node'] as const;
 /** The type of content outside of the store, of which the table has the hash. */
@@ -31,6 +31,11 @@ export function formattedBytes(entry: ViewEntry, plus: boolean): number {
   return (plus ? 152 : 24) + Math.ceil(entry.name.length / 8) * 8;
 }
 
+/** Where a list goes on after an entry. */
+export function nextOf({ ordinal, next = ordinal + 1 }: ViewEntry): number {
+  return next;
+}
+
 function write(entry: ViewEntry, out: Buffer, at: number): number {
   out.writeDoubleLE(entry.ordinal, at);
   out.writeDoubleLE(entry.size, at + 8);
@@ -54,6 +59,7 @@ function write(entry: ViewEntry, out: Buffer, at: number): number {
   }
   out.writeUInt16LE(entry.name.length, at + 88);
   out.writeDoubleLE(entry.validMs, at + 90);
+  out.writeDoubleLE(nextOf(entry), at + 98);
   entry.name.copy(out, at + headBytes);
   return at + headBytes + entry.name.length;
 }

@@ -21,6 +21,7 @@ import { firstChunk, prefetchRange, readRange } from '../versions/reading/read.t
 import { allProvenance } from '../versions/provenance.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { DatumNames } from './datum-names.ts';
+import type { FollowNames } from './follow-names.ts';
 import { MadeNodes } from './made-nodes.ts';
 import { Readahead } from './readahead.ts';
 import { ShuffledReads, type ShuffledCounters, type WholePacks } from './shuffled.ts';
@@ -98,6 +99,12 @@ export class ProjectView implements View {
     return new ProjectView(snapshot.head.project, names, { reader, nodes: reader, directories }, options);
   }
 
+  /** What names show, which may move. */
+  static following(names: FollowNames, reader: BlobReader, options: ViewOptions): ProjectView {
+    const readers = { reader, nodes: reader, directories: new Directories(reader) };
+    return new ProjectView(names.snapshot.head.project, names, readers, options);
+  }
+
   /** The datum that a record names (local/mounted-datum), which may name another at any time. */
   static async ofDatum(
     snapshot: Snapshot,
@@ -136,9 +143,7 @@ export class ProjectView implements View {
   }
 
   async list(directory: ViewNode, from: number): Promise<readonly ViewEntry[]> {
-    if (directory.ino === rootIno) {
-      return (await this.names.list()).flatMap(({ entry }) => (entry.ordinal >= from ? [entry] : []));
-    }
+    if (directory.ino === rootIno) return this.names.list(from);
     if (!directory.ref) return [];
     const { items } = await this.directories.readerAt(directory.ref).page(from);
     return items.map((item, index) => viewEntryOf(item, from + index));

@@ -45,8 +45,8 @@ export interface Names {
   /** What is listed for ever. */
   readonly listed: readonly RootName[];
   root(): ViewRoot;
-  /** What the root directory lists now, by ordinal. */
-  list(): Promise<readonly RootName[]>;
+  /** What the root directory lists now, as `View.list` does. */
+  list(from: number): Promise<readonly ViewEntry[]>;
   find(name: string): Promise<RootName | AbsentName>;
   /** A name that was listed or found, by its ordinal. */
   at(ordinal: number): RootName | undefined;
@@ -79,7 +79,7 @@ export class RootNames implements Names {
   static async open(snapshot: Snapshot, directories: Directories, sources: readonly MountSource[]): Promise<RootNames> {
     const listed: RootName[] = [];
     for (const [ordinal, source] of sources.entries()) {
-      listed.push(await resolve(snapshot, directories, source, ordinal));
+      listed.push(await resolveName(snapshot, directories, source, () => ordinal));
     }
     return new RootNames(snapshot, directories, listed);
   }
@@ -90,8 +90,8 @@ export class RootNames implements Names {
     return { ...entry, ino: rootIno, parent: rootIno };
   }
 
-  list(): Promise<readonly RootName[]> {
-    return Promise.resolve(this.listed);
+  list(from: number): Promise<readonly ViewEntry[]> {
+    return Promise.resolve(entriesFrom(this.listed, from));
   }
 
   at(ordinal: number): RootName | undefined {
@@ -123,7 +123,8 @@ export class RootNames implements Names {
     try {
       const address = parseAddress(name);
       if (address.path !== undefined || address.project !== undefined) return undefined;
-      return this.add(await resolve(this.snapshot, this.directories, { name, address }, ordinalOf(name)));
+      const source = { name, address };
+      return this.add(await resolveName(this.snapshot, this.directories, source, () => ordinalOf(name)));
     } catch (error) {
       if (isPachError(error, 'not-found', 'usage')) return undefined;
       throw error;
@@ -136,11 +137,17 @@ export class RootNames implements Names {
   }
 }
 
-async function resolve(
+/** Entries of the names with ordinals from `from` on. */
+export function entriesFrom(names: readonly RootName[], from: number): ViewEntry[] {
+  return names.flatMap(({ entry }) => (entry.ordinal >= from ? [entry] : []));
+}
+
+/** What a name shows. Throws `not-found`. */
+export async function resolveName(
   snapshot: Snapshot,
   directories: Directories,
   { name, address }: MountSource,
-  ordinal: number,
+  ordinal: (commit: Commit | undefined) => number,
 ): Promise<RootName> {
   const commit = address && (await resolveVersion(snapshot, address)).commit;
   const time = commit?.finished ?? snapshot.head.operation.time;
@@ -159,7 +166,7 @@ async function resolve(
     tree = entry.content;
   }
   const shown = address && { repo: address.repo, path, tree: tree?.ref };
-  return { entry: directoryEntry(nameOfText(name), ordinal, time, tree?.ref), shown, commit };
+  return { entry: directoryEntry(nameOfText(name), ordinal(commit), time, tree?.ref), shown, commit };
 }
 
 /**

@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { assert, isPachError, PachError } from '../base/errors.ts';
 import type { BlobsHere } from '../cache/blobs-here.ts';
 import { AttachedFiles } from './attached.ts';
-import { encodeEntries, encodeEntry, formattedBytes, viewNodeOf } from './entry-codec.ts';
+import { encodeEntries, encodeEntry, formattedBytes, nextOf, viewNodeOf } from './entry-codec.ts';
 import { errnoOf } from './errno.ts';
 import { FailedReads } from './failed-reads.ts';
 import { Neighbours } from './neighbours.ts';
@@ -234,7 +234,7 @@ export class Transport {
         if (bytes > request.size) break;
         found.push(entry);
       }
-      from = (page.at(-1) as ViewEntry).ordinal + 1;
+      from = nextOf(page.at(-1) as ViewEntry);
     }
     return encodeEntries(found);
   }

@@ -14,6 +14,8 @@ import type { Hash, Ref } from '../model/refs.ts';
 export const rootIno = 1;
 /** `validMs` of what never changes, as everything in a commit. */
 export const validForEver = Infinity;
+/** `validMs` of an entry in a list of which only the name is told: the kernel must not keep what it leads to. */
+export const nameOnly = -1;
 
 /** One name in a directory, with all that the transport must know to answer for it. */
 export interface ViewEntry {
@@ -35,6 +37,8 @@ export interface ViewEntry {
    * stored node, for ever: native threads answer from the stored bytes.
    */
   readonly validMs: number;
+  /** Where `list` goes on after this entry, if that is not at the next ordinal. */
+  readonly next?: number;
 }
 
 /** Says that a directory has no such name, and for how long. */
@@ -44,7 +48,7 @@ export interface AbsentName {
 }
 
 /** What the inode table remembers of an entry, under its inode number. */
-export interface ViewNode extends Omit<ViewEntry, 'name' | 'validMs'> {
+export interface ViewNode extends Omit<ViewEntry, 'name' | 'validMs' | 'next'> {
   readonly ino: number;
   /** Inode number of the directory that holds it. */
   readonly parent: number;
@@ -109,7 +113,7 @@ export interface View {
   /** The root directory; its ino and parent are `rootIno`. Asked again when it is no longer valid. */
   root(): ViewRoot;
   lookup(directory: ViewNode, name: Buffer, nodeOf: NodeOf): Promise<ViewEntry | AbsentName>;
-  /** Some entries with ordinals from `from` on, ascending; an empty page is the end. */
+  /** Some entries with ordinals from `from` on, ascending, or from where `next` says; an empty page is the end. */
   list(directory: ViewNode, from: number, nodeOf: NodeOf): Promise<readonly ViewEntry[]>;
   /**
    * The stored leaf (FORMAT.md section 5) that has the entry with ordinal `from`, and the ordinal of its

@@ -7,6 +7,16 @@ import { askMount, type Mount, type MountRecord } from '../local/mounts.ts';
 
 /** What a server says of itself. Bytes, milliseconds. */
 export interface MountCounters {
+  /** Of a mount that follows. */
+  readonly follows?: {
+    readonly operation: string;
+    readonly time: string;
+    readonly missing: readonly string[];
+    readonly failing?: { readonly since: string; readonly why: string };
+    readonly moves: number;
+    readonly heldMs: number;
+    readonly heldMsMax: number;
+  };
   readonly requests: readonly number[];
   readonly inodes: number;
   readonly localReads: number;
@@ -62,7 +72,7 @@ export interface MountInfo extends Partial<Omit<MountRecord, 'datum'>> {
 }
 
 export const mountJson =
-  "{mountpoint, store?, project?, sources?, pid?, since?, device, datum?: as `datum next` prints it, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, storedReads, decided, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, memoryBytes, store: {requests, bytes}}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; storedReads: those of the reads for which the disk was read; decided: requests that were not answered so; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read; store: all that was asked of the store, and bytes that it gave";
+  "{mountpoint, store?, project?, sources?, pid?, since?, device, datum?: as `datum next` prints it, counters?: {requests, replies, replyErrors, interrupts, bytesRead, inodes, localReads, keptAnswers, storedReads, decided, damagedReads, waits, waitMs, waitMsMax, passthrough, passthroughOpens, readAheadKib, fetched: {requests, bytes, failures, hedged}, replayed?: {reads, bytes, ended}, follows?: {operation, time, missing, failing?: {since, why}, moves, heldMs, heldMsMax}, memoryBytes, store: {requests, bytes}}}; requests: by the kernel's opcode; localReads: answered from the disk cache; keptAnswers: lookups, listings and reads of small files answered without JavaScript; storedReads: those of the reads for which the disk was read; decided: requests that were not answered so; waits: other reads, and how long they took; passthrough: whether the kernel reads whole files without us; fetched: of large files, hedged: asked for a second time; replayed: of what the last mount of these repos read first, what is here before it is read; follows: the operation that is shown, sources that are not there, why nothing newer can be seen, how often names have moved, and how long questions for names have waited; store: all that was asked of the store, and bytes that it gave";
 
 export async function mountInfo(home: Home, { mountpoint, device, record }: Mount): Promise<MountInfo> {
   if (!record) return { mountpoint, device };

@@ -49,7 +49,7 @@ test('mount -t fuse.pachmount mounts with the options that people know', async (
     boot mount -t fuse.pachmount 'images@master:/a b,labels@master^' m -v \\
       -o ro,allow_other,noexec,_netdev,nofail,x-systemd.automount,cache=$PWD/c\\\\,d,cache-size=1GB,cache-size=2GB,timeout=9s,store=$PWD/home/.pachmount/store,project=default,${home}
     shown m; cat m/labels/l m/images/*; ls -d c*; umount -a -t fuse.pachmount; findmnt -t fuse.pachmount
-    boot mount -t fuse.pachmount pachmount m -o ${home}; shown m; ls m; pach mounts -o json | grep -c '"sources":\\[\\]'; umount m`;
+    boot mount -t fuse.pachmount pachmount m -o follow,${home}; shown m; ls m; pach mounts -o json | grep -c '"sources":\\[\\]'; umount m`;
   const { stdout, stderr, code } = await inside(place, script);
   const always = 'fuse.pachmount ro,nosuid,nodev';
   const owner = 'user_id=0,group_id=0,default_permissions';
@@ -135,7 +135,11 @@ test('what is wrong is said, and nothing is mounted', async () => {
   await using place = await makePlace();
   const home = placeOptions(place);
   const cases: readonly (readonly [string, number, RegExp])[] = [
-    [`images@master m -o colour=red,${home}`, 1, /colour=red: no such option\nhint: one of allow_other, noexec, store/],
+    [
+      `images@master m -o colour=red,${home}`,
+      1,
+      /colour=red: no such option\nhint: one of allow_other, noexec, follow, store/,
+    ],
     [`images@master m -o store=,${home}`, 1, /store=: it needs a value\nhint: store=VALUE/],
     [`images@master m -o ${home},store=here`, 1, /store=here: it is a relative path\nhint: store=\/FOLDER/],
     [`images@master m -o allow_other=1,${home}`, 1, /allow_other=1: no such option/],

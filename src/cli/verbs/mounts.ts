@@ -39,6 +39,7 @@ export const mountVerb = verb({
     ['mount images@master ~/pfs', 'The newest commit of a branch, as ~/pfs/images'],
     ['mount images@master^:/2025 labels ~/pfs', 'A folder of an older version, and another repo'],
     ['mount ~/pfs', 'Every repo of the project'],
+    ['mount --follow images@master ~/pfs', 'The branch as it moves'],
     ['mount --datum edges.json:3 ~/pfs', 'The third datum of a spec, as its command would see it'],
   ],
   json: `{mountpoint, sources}; with --datum {mountpoint, datum: ${mountedDatumJson}}`,
@@ -63,6 +64,10 @@ export const mountVerb = verb({
       describe: 'Show one datum of a spec instead of repos: SPEC[:NUMBER|:ID]; without, the first',
     },
     export: exportOption,
+    follow: {
+      type: 'flag',
+      describe: 'Show new commits as they come; what is open stays in its version',
+    },
     foreground: {
       alias: 'f',
       type: 'flag',
@@ -99,6 +104,9 @@ export const mountVerb = verb({
       const why = `it shows the inputs of a datum, and no repos beside them (${sources.join(' ')})`;
       throw new PachError('usage', { what: '--datum', why });
     }
+    if (args.follow && isDatum) {
+      throw new PachError('usage', { what: '--follow', why: 'a datum is pinned: it goes with repos and branches' });
+    }
     if (args.export && !isDatum) throw new PachError('usage', { what: '--export', why: 'it goes with --datum' });
     const typed = isDatum ? undefined : maybeRepoName(last, sources);
     const mountpoint = await mountpointPath(last);
@@ -120,6 +128,7 @@ export const mountVerb = verb({
       prefetchBytes: prefetchOf(args.prefetch),
       timeoutMs: durationOf('--timeout', args.timeout),
       keepsFirstReads: !isDatum,
+      follows: args.follow,
       metrics: args.metrics === undefined ? undefined : parseListen('--metrics', args.metrics),
     };
     const { project } = settings;
