@@ -30,9 +30,28 @@ export async function* diffOrdered<Item, S extends Summary>(
   after: Ref | undefined,
   prefix?: Buffer,
 ): AsyncGenerator<Difference<Item>> {
-  if (before && after?.hash.equals(before.hash)) return;
-  const [left, right] = [new Frontier(source, format, prefix), new Frontier(source, format, prefix)];
-  await Promise.all([before && left.enter(before), after && right.enter(after)]);
+  yield* diffAcross(format, { source, root: before }, { source, root: after }, prefix);
+}
+
+/** One of two trees that are compared, and where its nodes are read. */
+export interface Side {
+  readonly source: NodeSource;
+  readonly root: Ref | undefined;
+}
+
+/** The same for trees of two stores. */
+export async function* diffAcross<Item, S extends Summary>(
+  format: OrderedFormat<Item, S>,
+  before: Side,
+  after: Side,
+  prefix?: Buffer,
+): AsyncGenerator<Difference<Item>> {
+  if (before.root && after.root?.hash.equals(before.root.hash)) return;
+  const [left, right] = [before, after].map(({ source }) => new Frontier(source, format, prefix)) as [
+    Frontier<Item, S>,
+    Frontier<Item, S>,
+  ];
+  await Promise.all([before.root && left.enter(before.root), after.root && right.enter(after.root)]);
   for (;;) {
     const a = left.head();
     const b = right.head();

@@ -175,6 +175,36 @@ export class Change {
     return (await applyEdits(this.io(), mapFormat, index, edits)).ref;
   }
 
+  /**
+   * Adds commits of another store, which are in this one by now, to the end of a branch. `line`: oldest first,
+   * with the tree of the last one and what is entered of the paths that they changed.
+   */
+  async append(
+    branch: Branch,
+    line: { readonly commits: readonly Commit[]; readonly changed: readonly MapItem[] },
+  ): Promise<Branch> {
+    const last = line.commits.at(-1);
+    if (!last) return branch;
+    const items = line.commits.map(indexItem);
+    const before = branch.head;
+    const edited = async (root: Ref | undefined, all: readonly MapItem[]): Promise<Ref | undefined> => {
+      if (all.length === 0) return root;
+      return (
+        await applyEdits(
+          this.io(),
+          mapFormat,
+          root,
+          all.map((item) => ({ key: item.key, item })),
+        )
+      ).ref;
+    };
+    const index = (await edited(before?.index, items)) as Ref;
+    const changed = await edited(before?.changed, line.changed);
+    const next = { ...branch, head: { id: last.id, commit: last.ref, tree: last.tree, index, changed } };
+    this.setBranch(next);
+    return next;
+  }
+
   /** A head that another one has at one of its commits. What is entered of later commits does no harm: an entry names its commit. */
   async headUpTo(head: BranchHead, commit: Commit): Promise<BranchHead> {
     if (commit.id === head.id) return head;

@@ -81,6 +81,16 @@ export function ticksKey(pipeline: string, repo: string): Buffer {
   return Buffer.from(`ticks/${pipeline}/${repo}`);
 }
 
+/** Where a repo was cloned from, or is pushed to. */
+export function remoteKey(repo: string): Buffer {
+  return Buffer.from(`remote/${repo}`);
+}
+
+/** That something of a commit was purged; without one the beginning of the keys of all of a repo. */
+export function purgedKey(repo: string, commit = ''): Buffer {
+  return Buffer.from(`purged/${repo}/${commit}`);
+}
+
 /** When engines last collected garbage by themselves. */
 export const garbageKey = Buffer.from('upkeep/garbage');
 

@@ -11,7 +11,16 @@ import { mayChange, type BranchName } from './edit.ts';
 import type { Project } from './project.ts';
 import { forgetProvenance } from './provenance.ts';
 import type { Deed } from './publish.ts';
-import { branchKey, jobKey, jobTimePrefix, lastPart, pipelineKey, repoKey, resultsPrefix } from './ref-keys.ts';
+import {
+  branchKey,
+  jobKey,
+  jobTimePrefix,
+  lastPart,
+  pipelineKey,
+  remoteKey,
+  repoKey,
+  resultsPrefix,
+} from './ref-keys.ts';
 import { resolveVersion } from './resolve.ts';
 import type { Branch, BranchHead, Snapshot } from './snapshot.ts';
 import { checkTrigger, moveTriggered, refuseOfInput, setTrigger, type TriggerRequest } from './triggers.ts';
@@ -79,6 +88,7 @@ export async function deleteRepo(
 export async function dropCommits(change: Change, repo: string): Promise<void> {
   await forgetProvenance(change, repo);
   for await (const { key } of change.snapshot.commitItems(repo)) change.delete(key);
+  if (await change.snapshot.item(remoteKey(repo))) change.delete(remoteKey(repo));
   change.delete(repoKey(repo));
 }
 

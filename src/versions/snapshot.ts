@@ -194,9 +194,17 @@ export class Snapshot {
     return this.map(head.index).count();
   }
 
-  /** How many commits of a branch up to a time another branch does not have. Two lines share a beginning, which may be empty. */
-  async countBeyond(head: BranchHead, time: number, other: BranchHead | undefined): Promise<number> {
-    const [own, its] = [this.map(head.index), other && this.map(other.index)];
+  /**
+   * How many commits of a branch up to a time another branch does not have, be it one `of` another store. Two
+   * lines share a beginning, which may be empty.
+   */
+  async countBeyond(
+    head: BranchHead,
+    time: number,
+    other: BranchHead | undefined,
+    of: Snapshot = this,
+  ): Promise<number> {
+    const [own, its] = [this.map(head.index), other && of.map(other.index)];
     const [count, most] = await Promise.all([own.rank(timeKey(time + 1)), its ? its.count() : 0]);
     const isShared = async (n: number): Promise<boolean> => {
       const [a, b] = await Promise.all([own.at(n - 1), its?.at(n - 1)]);
@@ -230,6 +238,19 @@ export class Snapshot {
   async *history(head: BranchHead): AsyncGenerator<Commit> {
     const items = this.map(head.index).backward();
     for await (const commit of mapOrdered(items, readsAhead, (item) => this.indexed(item))) if (commit) yield commit;
+  }
+
+  /** The branch's commits but for its first `n`, oldest first. */
+  async *after(head: BranchHead, n: number): AsyncGenerator<Commit> {
+    const items = this.map(head.index).items(n);
+    for await (const commit of mapOrdered(items, readsAhead, (item) => this.indexed(item))) if (commit) yield commit;
+  }
+
+  /** What is entered of the paths that commits of a branch changed, from a time on. */
+  async *changedSince(head: BranchHead, time: number): AsyncGenerator<MapItem> {
+    if (!head.changed) return;
+    const changed = this.map(head.changed);
+    yield* changed.items(await changed.rank(timeKey(time)));
   }
 
   /**

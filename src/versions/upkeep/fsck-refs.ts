@@ -23,6 +23,7 @@ import {
 } from '../../model/records/pipelines.ts';
 import { decodeBranch, decodeRepo, decodeUpkeep } from '../../model/records/refs.ts';
 import { decodeTicks } from '../../model/records/ticks.ts';
+import { decodePurged, decodeRemote } from '../../model/records/transfer.ts';
 import type { Hash, Ref } from '../../model/refs.ts';
 import type { DirectoryContent } from '../../model/tree.ts';
 import { named, type Findings, type Where } from './fsck-findings.ts';
@@ -110,6 +111,8 @@ export class RefsCheck {
       else if (kind === 'hooks') decodeHook(value);
       else if (kind === 'hook') decodeTold(value);
       else if (kind === 'ticks') decodeTicks(value);
+      else if (kind === 'remote') decodeRemote(value);
+      else if (kind === 'purged') decodePurged(value);
       else if (kind !== 'used') this.findings.warn(`the ref ${key.toString()}`, 'this program does not know its kind');
     } catch (error) {
       note(this.findings, error, named(address));

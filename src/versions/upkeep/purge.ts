@@ -17,7 +17,8 @@ import type { Change } from '../change.ts';
 import { Directories, type Directory } from '../directories.ts';
 import type { Project } from '../project.ts';
 import { allProvenance } from '../provenance.ts';
-import { besidePrefixes, jobKey, jobsPrefix, resultsPrefix } from '../ref-keys.ts';
+import { encodePurged } from '../../model/records/transfer.ts';
+import { besidePrefixes, jobKey, jobsPrefix, purgedKey, resultsPrefix } from '../ref-keys.ts';
 import { SameBytes, type SamePath } from './same-bytes.ts';
 import { rootOf, type Commit, type Snapshot } from '../snapshot.ts';
 import type { Upload } from '../upload.ts';
@@ -139,6 +140,7 @@ class Rewrite {
   /** New trees by the hash of the old: most commits share most of theirs. */
   private readonly trees = new Map<string, Directory>();
   private readonly commits = new Map<string, Rewritten>();
+  private readonly time = Date.now();
 
   constructor(reader: BlobReader, change: Change, upload: Upload, request: PurgeRequest) {
     this.reader = reader;
@@ -182,6 +184,8 @@ class Rewrite {
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree.ref], body });
     this.commits.set(hashKey(commit.ref.hash), { ref, tree: tree.ref });
     this.change.set({ ...item, refs: [ref] });
+    const purged = encodePurged({ time: this.time, who: this.change.author });
+    this.change.set({ key: purgedKey(commit.repo, commit.id), value: purged, refs: [] });
   }
 
   private async without(root: Directory, names: readonly Buffer[]): Promise<Directory> {
