@@ -3,6 +3,7 @@
  */
 import { localSize } from '../sources/size.ts';
 import type { SourceWatch } from '../sources/source.ts';
+import type { CarryProgress } from '../transfer/carry.ts';
 import type { Output } from './output.ts';
 import { countText, sizeText, waitText } from './text.ts';
 
@@ -49,5 +50,22 @@ export class FilesProgress implements SourceWatch {
       parts.push(`${waitText((Math.max(0, this.total - done) / done) * seconds)} left`);
     }
     return parts.join(', ');
+  }
+}
+
+/** Progress of what goes from one store to another. */
+export class TransferProgress {
+  private readonly output: Output;
+  private readonly started = Date.now();
+
+  constructor(output: Output) {
+    this.output = output;
+  }
+
+  readonly now = (done: CarryProgress): void => this.output.progress(() => this.line(done));
+
+  private line({ plainBytes, storedBytes }: CarryProgress): string {
+    const seconds = Math.max(0.1, (Date.now() - this.started) / 1000);
+    return [sizeText(plainBytes), `${sizeText(storedBytes)} stored`, `${sizeText(storedBytes / seconds)}/s`].join(', ');
   }
 }

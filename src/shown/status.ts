@@ -36,7 +36,7 @@ export interface StatusInfo {
 }
 
 export const statusJson =
-  '{pipelines: [{name, state, lastSuccess, lastJob: {job, state} or null, nextTick, waitingFor, lag, engine}], engines: [{holder, host, since, only: [pipeline] or null, version}]}; state: idle (all is done), running, waiting (for what, waitingFor says), failed (the last job did not succeed, and nothing is new) or stopped; lag: seconds since there is something that the last success has not read, 0 where there is nothing; engine: who runs it; only: null where an engine runs all pipelines';
+  '{pipelines: [{name, state, lastSuccess, lastJob: {job, state} or null, nextTick, waitingFor, lag, engine}], engines: [{holder, host, since, only: [pipeline] or null, version}], remotes: [{repo, url, project, store, branches: [{branch, relation, ahead, behind}], problem}]}; state: idle (all is done), running, waiting (for what, waitingFor says), failed (the last job did not succeed, and nothing is new) or stopped; lag: seconds since there is something that the last success has not read, 0 where there is nothing; engine: who runs it; only: null where an engine runs all pipelines; remotes: each repo that has an origin, as it stands to that now; relation: equal, ahead, behind, diverged, or rewritten where one side was purged; problem: why that is not known, else null';
 
 export async function statusInfo(project: Project, now: number): Promise<StatusInfo> {
   const [snapshot, engines] = await Promise.all([project.snapshot(), listEngines(project, now)]);

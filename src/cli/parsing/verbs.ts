@@ -43,6 +43,7 @@ import { lineageVerb } from '../verbs/lineage.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
 import { purgeVerb } from '../verbs/purge.ts';
+import { cloneVerb, pullVerb, pushVerb, remoteListVerb } from '../verbs/push.ts';
 import { createProjectVerb, deleteProjectVerb, inspectProjectVerb, listProjectVerb } from '../verbs/projects.ts';
 import { createRepoVerb, deleteRepoVerb, inspectRepoVerb, listRepoVerb, updateRepoVerb } from '../verbs/repos.ts';
 import { datumGotoVerb, datumNextVerb, datumPrevVerb } from '../verbs/mounted-datum.ts';
@@ -96,6 +97,7 @@ export const verbGroups: readonly VerbGroup[] = [
       redoVerb,
     ],
   },
+  { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb] },
   { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {
@@ -128,13 +130,11 @@ export const verbGroups: readonly VerbGroup[] = [
       listCronVerb,
       devVerb,
       serveVerb,
-      statusVerb,
       listPipelineVerb,
       inspectPipelineVerb,
       deletePipelineVerb,
       startPipelineVerb,
       stopPipelineVerb,
-      drawVerb,
       createSecretVerb,
       listSecretVerb,
       inspectSecretVerb,
@@ -156,6 +156,8 @@ export const verbGroups: readonly VerbGroup[] = [
       debugVerb,
       profileVerb,
       getCodeVerb,
+      statusVerb,
+      drawVerb,
     ],
   },
   {

@@ -2,6 +2,8 @@
  * status: how pipelines stand, and who runs them.
  */
 import { openProject } from '../../app/open.ts';
+import { remoteStandings } from '../../app/other-store.ts';
+import { remoteStatus, type RemoteStatus } from '../../shown/transfer.ts';
 import { statusInfo, statusJson, type EngineStatus, type PipelineStatus } from '../../shown/status.ts';
 import type { Columns } from '../output.ts';
 import { timeText, waitText } from '../text.ts';
@@ -25,21 +27,52 @@ const engineColumns: Columns<EngineStatus> = [
   ['VERSION', (row) => row.version],
 ];
 
+/** A branch of a repo that has an origin; of one whose origin does not answer, the repo. */
+interface RemoteRow {
+  readonly name: string;
+  readonly ahead: string;
+  readonly behind: string;
+  readonly state: string;
+  readonly url: string;
+}
+
+const remoteColumns: Columns<RemoteRow> = [
+  ['BRANCH', (row) => row.name],
+  ['AHEAD', (row) => row.ahead],
+  ['BEHIND', (row) => row.behind],
+  ['STATE', (row) => row.state],
+  ['ORIGIN', (row) => row.url],
+];
+
+function rowsOf({ repo, url, branches, problem }: RemoteStatus): RemoteRow[] {
+  if (problem !== null) return [{ name: repo, ahead: '-', behind: '-', state: problem, url }];
+  return branches.map(({ branch, ahead, behind, relation }) => {
+    return { name: `${repo}@${branch}`, ahead: String(ahead), behind: String(behind), state: relation, url };
+  });
+}
+
 export const statusVerb = verb({
   name: 'status',
-  summary: 'Show how each pipeline stands, and which engines are there',
+  summary: 'Show how each pipeline stands, which engines are there, and how far origins are',
   examples: [['status', 'What runs, what waits for what, and how far each is behind']],
   json: statusJson,
   async run(_, { settings, output }) {
     await using opened = await openProject(settings);
-    const info = await statusInfo(opened.project, Date.now());
-    if (output.format !== 'table') return await output.document(info, () => []);
+    const [info, standings] = await Promise.all([
+      statusInfo(opened.project, Date.now()),
+      remoteStandings(settings, opened.project),
+    ]);
+    const remotes = standings.map(remoteStatus);
+    if (output.format !== 'table') return await output.document({ ...info, remotes }, () => []);
     await output.rows(info.pipelines, pipelineColumns);
-    if (info.engines.length === 0) {
-      output.note('no engine is running: try pach serve');
-      return;
+    if (info.engines.length > 0) {
+      await output.lines(['']);
+      await output.rows(info.engines, engineColumns);
     }
-    await output.lines(['']);
-    await output.rows(info.engines, engineColumns);
+    if (remotes.length > 0) {
+      await output.lines(['']);
+      await output.rows(remotes.flatMap(rowsOf), remoteColumns);
+    }
+    if (info.engines.length === 0) output.note('no engine is running: try pach serve');
   },
 });

@@ -1,0 +1,123 @@
+/**
+ * push, pull, clone and remote list as a user types them, between folders and S3.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Place } from '../support/place.ts';
+import { s3ForTests } from '../support/s3.ts';
+
+let place: Place;
+let bucket = '';
+beforeAll(async () => {
+  const { url, env } = await s3ForTests();
+  bucket = url;
+  place = await Place.make('root', env);
+});
+afterAll(() => place[Symbol.asyncDispose]());
+
+const json = async <T>(command: string): Promise<T> => JSON.parse(await place.must(`${command} -o json`)) as T;
+/** The same address with something behind its path. */
+const below = (path: string): string => bucket.replace(/(\?|$)/, `/${path}$1`);
+
+interface Pushed {
+  readonly branches: readonly { readonly repo: string; readonly branch: string; readonly new: string | null }[];
+  readonly commits: number;
+  readonly storedBytes: number;
+}
+
+test('from a folder to S3, to S3, and back', async () => {
+  await place.must('mkdir -p f/sub; head -c 3000000 /dev/urandom > f/big; seq 2000 > f/sub/text; mkdir empty');
+  await place.must('pach --store a create repo data; pach --store a put file data@master:/ -r -f f/');
+  await place.must('echo more | pach --store a put file data@dev:/more -f -');
+  const pushed = await json<Pushed>(`pach --store a push data --to '${below('one')}'`);
+  expect(pushed).toMatchObject({ url: below('one'), project: 'default', commits: 2, ahead: [], missing: [] });
+  expect(pushed.branches.map(({ branch }) => branch)).toEqual(['dev', 'master']);
+  expect(pushed.storedBytes).toBeGreaterThan(3_000_000);
+  const again = await json<Pushed>('pach --store a push data');
+  expect(again).toMatchObject({ branches: [], commits: 0, storedBytes: 0 });
+  // From bucket to bucket without a folder, into a project of another name, and back to a folder.
+  await place.must(`pach --store '${below('one')}' push data --to '${below('two')}'`);
+  const cloned = await json<Pushed>(`pach --store b clone '${below('two')}'`);
+  expect(cloned).toMatchObject({ commits: 2, project: 'default' });
+  for (const branch of ['master', 'dev']) {
+    const of = (store: string) => place.must(`pach --store '${store}' list commit data@${branch} -o json`);
+    expect(await of('b')).toBe(await of('a'));
+  }
+  await place.must('pach --store b get file data@master:/ -r -o out; diff -r f out');
+  for (const store of ['b', below('one'), below('two')]) {
+    expect(await json(`pach --store '${store}' fsck --read-data 100%`)).toMatchObject({ errors: 0, warnings: 0 });
+  }
+});
+
+test('a clone knows where it comes from, and how far it is from there', async () => {
+  const { stdout } = await place.run('pach --store a create repo notes -d "some notes"');
+  expect(stdout).toBe('notes\n');
+  await place.must(
+    'echo 1 | pach --store a put file notes@master:/1 -f -; pach --store c --project mine clone a/default/notes',
+  );
+  expect(await json('pach --store c --project mine inspect repo notes')).toMatchObject({ description: 'some notes' });
+  const store = `${place.dir}/a`;
+  expect(await json('pach --store c --project mine remote list')).toMatchObject({
+    repo: 'notes',
+    url: store,
+    project: 'default',
+  });
+  const status = () => json<{ remotes: unknown[] }>('pach --store c --project mine status');
+  const stand = (relation: string, ahead: number, behind: number, branch = 'master') => ({
+    branch,
+    relation,
+    ahead,
+    behind,
+  });
+  expect((await status()).remotes).toMatchObject([{ repo: 'notes', branches: [stand('equal', 0, 0)], problem: null }]);
+  await place.must('for n in 2 3; do echo $n | pach --store a put file notes@master:/$n -f -; done');
+  expect((await status()).remotes).toMatchObject([{ branches: [stand('behind', 0, 2)] }]);
+  await place.must('echo 4 | pach --store c --project mine put file notes@dev:/4 -f -');
+  expect((await status()).remotes).toMatchObject([{ branches: [stand('ahead', 1, 0, 'dev'), stand('behind', 0, 2)] }]);
+  expect(await place.must('pach --store c --project mine status')).toMatch(/notes@dev +1 +0 +ahead +\S+\/a\n/);
+  await place.must('pach --store c --project mine pull mine/notes');
+  expect(await place.must('pach --store c --project mine get file notes:/3')).toBe('3\n');
+  // Both have something of their own.
+  await place.must('for s in a "c --project mine"; do echo 5 | pach --store $s put file notes@master:/5 -f -; done');
+  for (const verb of ['push', 'pull']) {
+    const refused = await place.run(`pach --store c --project mine ${verb} notes@master`);
+    expect(refused).toMatchObject({ code: 4, stdout: '' });
+    expect(refused.stderr).toMatch(
+      /^pach: notes@master: \S+\/a has 1 commit \(\w{12}\) that is not here, and here is 1 commit/,
+    );
+  }
+  expect((await status()).remotes).toMatchObject([{ branches: [{}, stand('diverged', 1, 1)] }]);
+  // One that is gone is told of; another one at its place is none.
+  await place.must('mv a a.moved');
+  expect((await status()).remotes).toMatchObject([
+    { repo: 'notes', branches: [], problem: expect.stringContaining('/a') },
+  ]);
+  expect((await place.run('pach --store c --project mine push notes')).code).toBe(4);
+  await place.must('rm -rf a; pach --store a create repo notes');
+  const other = await place.run('pach --store c --project mine pull notes');
+  expect(other).toMatchObject({ code: 4, stderr: expect.stringContaining('another store lies there now') });
+  // The same store at another address is the same origin.
+  await place.must('rm -rf a; pach --store c --project mine push notes@dev --to a.moved/default');
+  expect(await json('pach --store c --project mine remote list')).toMatchObject({ url: `${store}.moved` });
+});
+
+test.each([
+  ['push none --to d', 3, /repo none: there is no such repo/],
+  ['push own@none --to d', 3, /branch own@none: there is no such branch/],
+  ['push own', 2, /own: it has no origin.*\ntry: pach .*push own --to URL/],
+  ['push own@master^ --to d', 2, /only a repo or a branch goes to another store/],
+  ['push own --to e', 2, /it is this store, and this project \(default\), itself/],
+  ['pull own --from nowhere', 3, /nowhere: there is no store yet/],
+  ['pull own --from other', 2, /it is not a pachmount store: it holds other things/],
+  ['pull own --from newer', 1, /newer: .*version 9/],
+  ['clone nowhere/default/x', 3, /there is no store at this address, nor above it/],
+  ['clone e/default/own', 2, /it is this store/],
+  ['clone s3://key:secret@bucket/x', 2, /an address must not contain credentials/],
+  ['push own --to nosuch://x', 2, /this kind of store is unknown/],
+])('pach %s', async (line, code, why) => {
+  await place.must(
+    '[ -e e ] || { pach --store e create repo own; echo 1 | pach --store e put file own@master:/1 -f -; mkdir other newer; echo x > other/x; cp e/pachmount newer; printf "\\x09" | dd of=newer/pachmount conv=notrunc status=none; }',
+  );
+  const result = await place.run(`pach --store e ${line}`);
+  expect(result).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(why) });
+  expect(result.stderr).not.toContain('secret');
+});
