@@ -58,7 +58,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums, publisher: Publi
       await watch.hold(change);
       const head = (await change.snapshot.maybeBranch(pipeline.name, branch))?.head;
       const before = head && (await change.snapshot.commitAt(head.commit));
-      const { root: tree, withEmptyFolders } = union ?? {};
+      const { root: tree, withEmptyFolders, references } = union ?? {};
       const isHead = made && before && (await isSame(of, before, made));
       const unmet = made && !isHead ? unmetBy(of, { output: made.tree, before }, tested) : [];
       const state = failure !== '' ? 'failure' : unmet.length > 0 ? 'rejected' : 'success';
@@ -70,7 +70,7 @@ export async function finishJob(of: EndOptions, ran: JobDatums, publisher: Publi
       const message = `job of ${pipeline.name}, version ${pipeline.version}`;
       const { id, started } = ended;
       const incomplete = made?.failed ? true : undefined;
-      const commit = { id, repo: pipeline.name, branch, message, provenance, started, incomplete };
+      const commit = { id, repo: pipeline.name, branch, message, provenance, started, incomplete, references };
       let after = before;
       if (!tree) after = undefined;
       else if (state !== 'success') after = await change.commitAside({ ...commit, tree });
@@ -195,5 +195,5 @@ async function outputOf({ options, start: { base, begun, job } }: EndOptions, { 
 /** What a job's output begins with; nothing where that has no empty folders, though datums made them. */
 function beginningOf({ job: { datums, withEmptyFolders }, output }: BaseJob): UnionOptions['before'] {
   if (!datums || withEmptyFolders === undefined) return undefined;
-  return { datums, root: rootOf(output), withEmptyFolders };
+  return { datums, root: rootOf(output), withEmptyFolders, references: output.references ?? false };
 }

@@ -139,11 +139,12 @@ export class JobRun implements Disposable {
     this.counting.planned();
   }
 
-  private runQueue(queue: Queue<PlannedDatum>, publisher: Publisher, logs: string): Promise<void> {
+  private async runQueue(queue: Queue<PlannedDatum>, publisher: Publisher, logs: string): Promise<void> {
     const { project, pipeline, pool, signal } = this.options;
     const { begun, job } = this.start;
     const { spec, specRef } = pipeline;
     const specHash = specRef.hash.toString('hex');
+    const read = await Promise.all(job.inputs.map(({ repo, commit }) => begun.snapshot.maybeCommit(repo, commit)));
     return pool.run({
       spec,
       job: job.id,
@@ -151,6 +152,7 @@ export class JobRun implements Disposable {
       queue,
       reader: begun.snapshot.reader,
       isCommitted: true,
+      mayRefer: read.some((commit) => commit?.references),
       publisher,
       logs,
       signal,

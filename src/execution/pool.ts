@@ -25,6 +25,8 @@ export interface PoolJob {
   readonly publisher: Publisher;
   /** False where what the datums read is in no commit yet: no mount shows it. */
   readonly isCommitted: boolean;
+  /** True when the files that datums read may have references. */
+  readonly mayRefer?: boolean | undefined;
   /** A folder of this machine for the logs of datums that run. */
   readonly logs: string;
   readonly signal: AbortSignal;

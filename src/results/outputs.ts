@@ -52,7 +52,7 @@ export interface UnionOptions {
   readonly reader: BlobReader;
   readonly upload: Upload;
   /** The datums of the job before, its output, and how many of them made empty folders; none for the first. */
-  readonly before: { readonly datums: Ref; readonly root: Directory; readonly withEmptyFolders: number } | undefined;
+  readonly before: (Omit<UnionResult, 'root'> & { readonly datums: Ref; readonly root: Directory }) | undefined;
   readonly datums: Ref;
   /** Time of directories, in milliseconds since 1970. */
   readonly now: number;
@@ -65,6 +65,8 @@ export interface UnionResult {
   readonly root: Directory;
   /** How many datums have empty folders. */
   readonly withEmptyFolders: number;
+  /** True when the files may have references. */
+  readonly references: boolean;
 }
 
 /** Throws `conflict` naming the path and both datums where two have written the same, or one a file and the other a folder. */
@@ -82,7 +84,7 @@ export async function unionOf(options: UnionOptions): Promise<UnionResult> {
     await options.changed(before, after);
   }
   const root = await union.apply(options.before?.root);
-  return { root, withEmptyFolders: union.withEmptyFolders };
+  return { root, withEmptyFolders: union.withEmptyFolders, references: union.references };
 }
 
 class Union {
@@ -90,16 +92,19 @@ class Union {
   private readonly directories: Directories;
   private readonly edits = new Edits();
   withEmptyFolders: number;
+  references: boolean;
 
   constructor(options: UnionOptions, directories: Directories) {
     this.options = options;
     this.directories = directories;
     this.withEmptyFolders = options.before?.withEmptyFolders ?? 0;
+    this.references = options.before?.references ?? false;
   }
 
   /** Takes in that a datum is another than before, or new, or gone. */
   async change(old: JobDatum | undefined, now: JobDatum | undefined): Promise<void> {
     this.options.signal.throwIfAborted();
+    if (now?.outcome.references) this.references = true;
     const [before, after] = await Promise.all([this.outOf(old), this.outOf(now)]);
     if (before && after && before.contentHash.equals(after.contentHash)) return;
     if (before && (await this.remove(this.edits, before))) this.withEmptyFolders -= 1;

@@ -11,6 +11,7 @@ import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import { storeStream, type ContentSink } from '../versions/content.ts';
 import { Directories, type Directory } from '../versions/directories.ts';
+import { hasReferences } from '../versions/reading/references.ts';
 import { ingestFolder } from '../versions/writing/ingest.ts';
 import type { Upload } from '../versions/upload.ts';
 import type { Datum } from '../pipelines/datums/datum.ts';
@@ -23,6 +24,8 @@ export interface TakeOutOptions {
   readonly datum: Datum;
   /** The folder that the command saw as /pfs/out. */
   readonly folder: string;
+  /** True when what the datum reads may have references. */
+  readonly mayRefer?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -36,14 +39,17 @@ export interface Output {
   readonly outside: OutsideLinks | undefined;
   /** False when no folder in it is empty. */
   readonly mayHaveEmptyFolders: boolean;
+  /** True when a link led to references; else undefined. */
+  readonly references: true | undefined;
 }
 
 /** Throws PachError naming what can't be stored, as the command knows it. */
 export async function takeOut(options: TakeOutOptions): Promise<Output> {
-  const { reader, sink, datum, folder, signal } = options;
+  const { reader, sink, datum, folder, mayRefer, signal } = options;
   const directories = new Directories(reader, sink.nodes);
   let outside: OutsideLinks | undefined;
   let mayHaveEmptyFolders = false;
+  let references: true | undefined;
   try {
     const directory = await ingestFolder(
       {
@@ -61,6 +67,7 @@ export async function takeOut(options: TakeOutOptions): Promise<Output> {
             outside = { links: (outside?.links ?? 0) + 1, one: outside?.one ?? shortened(`${from} -> ${to}`) };
           if (typeof stored === 'string') return nameOfText(stored);
           if (stored?.kind === 'directory') mayHaveEmptyFolders = true;
+          if (stored && mayRefer && !references && (await hasReferences(directories, stored))) references = true;
           return stored;
         },
         signal,
@@ -68,7 +75,7 @@ export async function takeOut(options: TakeOutOptions): Promise<Output> {
       rootPlace(Buffer.from(folder)),
       undefined,
     );
-    return { directory, outside, mayHaveEmptyFolders };
+    return { directory, outside, mayHaveEmptyFolders, references };
   } catch (error) {
     if (!(error instanceof PachError)) throw error;
     const { code, why, cause } = error;

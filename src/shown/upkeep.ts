@@ -6,7 +6,7 @@ import type { FsckResult } from '../versions/upkeep/fsck.ts';
 import type { GcResult } from '../versions/upkeep/gc-result.ts';
 
 export const statsJson =
-  '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, leftoverBytes, epoch, repos: [{repo, branches, commits, files, logicalBytes}]}; logicalBytes: newest commits, historyBytes: all commits';
+  '{project, files, logicalBytes, historyBytes, storedBytes, dedupRatio, objects, packs, smallPacks, segments, chunks, reclaimableBytes, condemnedBytes, leftoverBytes, epoch, references?: {files, bytes}, repos: [{repo, branches, commits, files, logicalBytes}]}; references: files of the newest commits whose bytes lie in other buckets, logicalBytes: newest commits, historyBytes: all commits';
 
 export interface GcInfo extends GcResult {
   readonly leftoverFiles: number;
@@ -28,7 +28,7 @@ export interface FsckSummary extends Omit<FsckResult, 'findings'> {
 }
 
 export const fsckJson =
-  'one object a finding: {severity: "error"|"warning", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead}, garbage: {objects, bytes}, errors, warnings}; exit code 6 when there are errors';
+  'one object a finding: {severity: "error"|"warning", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead, references?}, garbage: {objects, bytes}, errors, warnings}; exit code 6 when there are errors';
 
 export function fsckSummary({ findings, checked, garbage }: FsckResult): FsckSummary {
   const errors = findings.filter(({ severity }) => severity === 'error').length;
@@ -36,7 +36,7 @@ export function fsckSummary({ findings, checked, garbage }: FsckResult): FsckSum
 }
 
 export const purgeJson =
-  '{commits, computed: [{repo, branch, commit}], sameBytes: [{repo, commit, path, whole}]}; computed: commits made from those, sameBytes: other files that keep some of the bytes in the store';
+  '{commits, computed: [{repo, branch, commit}], sameBytes: [{repo, commit, path, whole}], references?: [url]}; computed: commits made from those, sameBytes: other files that keep some of the bytes in the store, references: objects of other buckets that were referred to, and stay there';
 
 export const cacheStatsJson =
   '{dir, bytes, files, extents}; files: large files, whole or in part; extents: parts of packs';

@@ -30,7 +30,7 @@ export interface NewCommit {
   readonly provenance?: readonly CommitProvenance[];
   /** Datums that failed are left out of it. */
   readonly incomplete?: boolean | undefined;
-  /** Its tree may have references that the parent's has not. */
+  /** Whether its tree may have references; undefined: if the parent's may. */
   readonly references?: boolean | undefined;
 }
 
@@ -148,7 +148,7 @@ export class Change {
       files: commit.tree.files,
       bytes: commit.tree.bytes,
       incomplete: commit.incomplete || undefined,
-      references: commit.references || parent?.references || undefined,
+      references: (commit.references ?? parent?.references) || undefined,
     };
     const tree = commit.tree.ref;
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree], body: encodeCommit(record) });

@@ -188,7 +188,7 @@ function same(a: TreeEntry | undefined, b: TreeEntry | undefined): boolean {
 }
 
 /** The root of a version as an entry; it has no name and no time of its own. */
-function rootEntry(content: Directory): TreeEntry {
+export function rootEntry(content: Directory): TreeEntry {
   return { ...madeDirectory(Buffer.alloc(0), 0), content };
 }
 

@@ -59,7 +59,7 @@ export interface EditRequest extends BranchName {
   /** What the files at some paths were made of, where it is declared. */
   readonly declares?: Declares | undefined;
   readonly precondition?: Precondition;
-  /** True when the edit may bring references, which the branch's files need not have had. */
+  /** Whether the files may have references afterwards; undefined: if they may have some now. */
   readonly references?: boolean | undefined;
 }
 
@@ -138,6 +138,7 @@ async function commitOnly(change: Change, commit: BranchCommit, files: NewFiles)
     return { kind: 'conflicts', conflicts: [{ kind: 'head', commit: branch?.head?.id }] };
   }
   let { tree } = files;
+  let { references } = commit;
   if (files.kind === 'edited') {
     const before = branch?.head && (await snapshot.commitAt(branch.head.commit));
     const current = before && rootOf(before);
@@ -148,12 +149,15 @@ async function commitOnly(change: Change, commit: BranchCommit, files: NewFiles)
       const conflicts = precondition?.kind === 'paths' ? await pathConflicts(directories, { ...files, current }) : [];
       if (conflicts.length > 0) return { kind: 'conflicts', conflicts };
       tree = await directories.rebase(files.base, tree, current);
+      // Others may have brought some.
+      references ||= before?.references;
     }
-    if (before && tree.ref.hash.equals(before.tree.hash)) {
+    const tellsAnew = before?.references === true && references === false;
+    if (before && tree.ref.hash.equals(before.tree.hash) && !tellsAnew) {
       return { kind: 'committed', commit: before, isUnchanged: true };
     }
   }
-  return { kind: 'committed', commit: await change.commit({ ...commit, tree }), isUnchanged: false };
+  return { kind: 'committed', commit: await change.commit({ ...commit, references, tree }), isUnchanged: false };
 }
 
 async function branchFor(

@@ -2,6 +2,8 @@
  * Files that are put by reference: their bytes stay in a bucket, real ones here, with and without versions.
  */
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
@@ -11,6 +13,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { shellSpec } from '../pipelines/cli-world.ts';
 import { Place } from '../support/place.ts';
 import { s3ForTests, s3Stranger, type TestBucket } from '../support/s3.ts';
 
@@ -176,4 +179,105 @@ test('what can not be referred to, and buckets without rights', async () => {
     `${stranger.join(' ')} pach put file lake@master -r -f ${outside.url('raw/')} --reference`,
   );
   expect(listed).toMatchObject(denied);
+});
+
+test('what keeps a store in order knows them, and so do copies, differences, archives and other programs', async () => {
+  await using place = await newPlace();
+  const outside = await Outside.make(false);
+  await outside.put('raw/a', 'line 1\nline 2\n');
+  await outside.put('raw/sub/b', 'b'.repeat(300));
+  await place.must(`pach put file lake@master:/ -r -f ${outside.url('raw/')} --reference`);
+  await place.must(
+    'pach create repo copies; pach copy file lake@master:/sub copies@master:/; echo c > c; pach put file copies@master:/c -f c',
+  );
+  await place.must('pach put file lake@dev:/a -f - <<< "line 1"; pach copy file lake@master:/a lake@dev:/a');
+
+  expect(await json(place, 'pach fsck')).toMatchObject([{ checked: { references: 2 }, errors: 0, warnings: 0 }]);
+  expect(await json(place, 'pach stats')).toMatchObject([{ references: { files: 4, bytes: 628 } }]);
+  await place.must('pach gc --grace 0; pach fsck --read-data 100%');
+  expect(await place.must('pach get file copies@master:/sub/b | wc -c; pach get file lake@dev:/a')).toBe(
+    '300\nline 1\nline 2\n',
+  );
+  expect((await place.run('pach diff file lake@dev^:/a lake@dev:/a --content')).stdout).toMatch(/line 2/);
+  expect(await place.must('pach get file lake@master:/ -r --tar | tar xO a')).toBe('line 1\nline 2\n');
+
+  // The program that was written after the page of the format alone lists them, and says what it can't restore.
+  const second = `/usr/bin/python3 ${resolve('fixtures/format/read_store.py')} home/.pachmount/store`;
+  const [{ commit = '' } = {}] = (await json(place, 'pach list commit copies@master')) as { commit?: string }[];
+  const lines = (await place.must(`${second} files ${commit}`)).trim().split('\n');
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { path: '/c' },
+    { path: '/sub' },
+    { path: '/sub/b', size: 300, reference: expect.stringContaining(`s3://${outside.name}/raw/sub/b at`) as string },
+  ]);
+  expect(await place.run(`${second} restore ${commit} theirs; code=$?; cat theirs/c; exit $code`)).toMatchObject({
+    code: 1,
+    stdout: 'c\n',
+    stderr: expect.stringContaining('/sub/b: not restored: its bytes are not in the store, but at s3://') as string,
+  });
+
+  const [purged] = await json(place, 'pach purge lake:/sub');
+  expect(purged).toMatchObject({ references: [`s3://${outside.name}/raw/sub/b?endpoint=${s3.endpoint}`] });
+  await place.must('pach gc --grace 0; pach fsck');
+});
+
+test('materialize stores the bytes, and pipelines run again', async () => {
+  await using place = await newPlace();
+  const outside = await Outside.make(false);
+  await outside.put('raw/a', 'a'.repeat(200));
+  await outside.put('raw/b', large);
+  await place.must(
+    `pach put file lake@master:/ -r -f ${outside.url('raw/')} --reference; echo own > own; pach put file lake@master:/own -f own`,
+  );
+  const script = 'for f in /pfs/lake/*; do n=$(basename $f); wc -c < $f > /pfs/out/$n.size; ln -s $f /pfs/out/; done';
+  for (const lazy of [false, true]) {
+    const parts = { input: { pfs: { repo: 'lake', glob: '/*', lazy } } };
+    const spec = JSON.stringify(shellSpec(lazy ? 'lazy' : 'plain', script, parts));
+    await writeFile(join(place.dir, lazy ? 'lazy.json' : 'plain.json'), spec);
+  }
+  const run = async (name: string): Promise<unknown> => (await json(place, `pach run pipeline -f ${name}.json`))[0];
+  for (const name of ['plain', 'lazy']) {
+    expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 3 } });
+    expect(await place.must(`for f in a b own; do pach get file ${name}@master:/$f.size; done`)).toBe(
+      `200\n${large.length}\n4\n`,
+    );
+    // A link to an input is what it leads to: here a reference, too.
+    expect(await json(place, `pach list file ${name}@master:/`)).toMatchObject([
+      { path: '/a', reference: {} },
+      { path: '/a.size' },
+      { path: '/b', bytes: large.length, reference: {} },
+      {},
+      { path: '/own' },
+      {},
+    ]);
+    expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 0, skipped: 3 } });
+  }
+
+  // Nothing is half done when an object is gone.
+  await outside.delete('raw/a');
+  await place.must('pach cache clear');
+  const before = await json(place, 'pach list file lake@master:/ -r');
+  expect(await place.run('pach materialize lake@master')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(`s3://${outside.name}/raw/a`) as string,
+  });
+  expect(await json(place, 'pach list file lake@master:/ -r')).toEqual(before);
+  await outside.put('raw/a', 'a'.repeat(200));
+  const made = await place.run('pach materialize lake@master -o json');
+  expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('will run again') as string });
+  expect(JSON.parse(made.stdout)).toMatchObject({ files: 2, bytes: large.length + 200 });
+  await outside.delete('raw/a');
+  await outside.delete('raw/b');
+  await place.must('pach cache clear');
+  const after = (await json(place, 'pach list file lake@master:/ -r')) as Record<string, unknown>[];
+  expect(after.map(({ hash: _, ...rest }) => rest)).toEqual(
+    (before as Record<string, unknown>[]).map(({ hash: _, reference: __, ...rest }) => rest),
+  );
+  await place.must('head -c 200 /dev/zero | tr "\\0" a > a; pach get file lake@master:/a | cmp - a');
+  for (const name of ['plain', 'lazy']) {
+    expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
+    expect(await json(place, 'pach fsck')).toMatchObject([{ errors: 0 }]);
+  }
+  expect(await json(place, 'pach stats')).toMatchObject([expect.not.objectContaining({ references: {} })]);
+  expect(await place.must('pach materialize lake@master -o json')).toContain('"files":0');
 });

@@ -40,6 +40,7 @@ import { getFileVerb } from '../verbs/get-file.ts';
 import { initVerb } from '../verbs/init.ts';
 import { helpVerb } from '../verbs/help.ts';
 import { lineageVerb } from '../verbs/lineage.ts';
+import { materializeVerb } from '../verbs/materialize.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
 import { purgeVerb } from '../verbs/purge.ts';
@@ -88,6 +89,7 @@ export const verbGroups: readonly VerbGroup[] = [
       copyFileVerb,
       deleteFileVerb,
       syncVerb,
+      materializeVerb,
       createProjectVerb,
       listProjectVerb,
       inspectProjectVerb,

@@ -44,7 +44,8 @@ export const copyFileVerb = verb({
     // Within a repo its history says it.
     const from = { repo: commit.repo, branch: commit.branch, commit: commit.id };
     const madeOf = commit.repo === repo ? undefined : [{ from, fromPath: source.path }];
-    const made = await copyFiles(project, { repo, branch, message, source, target: path, ...(madeOf && { madeOf }) });
+    const request = { repo, branch, message, source, mayRefer: commit.references, target: path };
+    const made = await copyFiles(project, { ...request, ...(madeOf && { madeOf }) });
     await output.document({ commit: made.id }, () => output.id(made.id));
   },
 });

@@ -2,7 +2,7 @@
  * list|glob|inspect file.
  */
 import { openProject } from '../../app/open.ts';
-import { fileInfo, fileJson, type FileInfo } from '../../shown/files.ts';
+import { fileInfo, fileJson, type FileInfo, type ReferenceInfo } from '../../shown/files.ts';
 import { writerJson, writerOf } from '../../shown/writer.ts';
 import type { File, Files } from '../../versions/reading/files.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
@@ -69,6 +69,10 @@ export const globFileVerb = verb({
   run: ({ pattern }, context) => printFiles(pattern, context, (files, path) => files.glob(path)),
 });
 
+function referenceLines({ url, version, etag }: ReferenceInfo, { name }: Pick<Output, 'name'>): string[] {
+  return [`Bytes at: ${name(url)}`, version === undefined ? `ETag:     ${etag}` : `Version:  ${name(version)}`];
+}
+
 export const inspectFileVerb = verb({
   name: 'inspect file',
   summary: 'Show one file',
@@ -95,6 +99,7 @@ export const inspectFileVerb = verb({
       `Size:     ${sizeText(info.bytes)}`,
       `Modified: ${timeText(info.modified)}`,
       `Hash:     ${info.hash}`,
+      ...(info.reference ? referenceLines(info.reference, output) : []),
       ...(writer
         ? [
             `Datum:    ${output.id(writer.datum)} of job ${output.id(writer.job)}`,

@@ -41,6 +41,9 @@ export const fsckVerb = verb({
       const { commits, nodes, chunks, packs, bytesRead } = checked;
       await output.lines([
         `Checked ${countText(commits, 'commit')}, ${countText(nodes, 'node')}, ${countText(chunks, 'chunk')} in ${countText(packs, 'pack')}; read ${sizeText(bytesRead)} of data.`,
+        ...(checked.references
+          ? [`Not looked at: ${countText(checked.references, 'object')} of other buckets that files refer to.`]
+          : []),
         ...(garbage.objects > 0
           ? [`${countText(garbage.objects, 'object')}, ${sizeText(garbage.bytes)}, can be deleted by pach gc.`]
           : []),

@@ -55,10 +55,10 @@ export const purgeVerb = verb({
 });
 
 function describe(
-  { commits, computed, sameBytes }: PurgeResult,
+  { commits, computed, sameBytes, references = [] }: PurgeResult,
   what: string,
   dryRun: boolean,
-  { id }: Pick<Output, 'id'>,
+  { id, name }: Pick<Output, 'id' | 'name'>,
 ): string[] {
   const lines = [`${dryRun ? 'Would take' : 'Took'} ${what} out of ${countText(commits.length, 'commit')}.`];
   if (computed.length > 0) lines.push('', 'Commits that were computed from them, and stay unchanged:');
@@ -69,6 +69,9 @@ function describe(
     lines.push(`  ${repo}@${id(commit)}:${path}${whole ? '' : ' (in part)'}`);
   }
   if (sameBytes.length > shownMax) lines.push(`  and ${sameBytes.length - shownMax} more`);
+  if (references.length > 0) lines.push('', 'Objects that files of it referred to, and that stay where they are:');
+  for (const url of references.slice(0, shownMax)) lines.push(`  ${name(url)}`);
+  if (references.length > shownMax) lines.push(`  and ${references.length - shownMax} more`);
   if (!dryRun) lines.push('', 'To delete the bytes from the store: pach gc --grace 0');
   return lines;
 }

@@ -37,11 +37,15 @@ function describe(stats: ProjectStats): string[] {
     reclaimableBytes,
     condemnedBytes,
     leftoverBytes,
+    references,
   } = stats;
   const commits = stats.repos.reduce((sum, repo) => sum + repo.commits, 0);
   const lines = [
     `Newest commits: ${sizeText(logicalBytes)} in ${countText(files, 'file')}`,
     `All commits:    ${sizeText(historyBytes)} in ${countText(commits, 'commit')}`,
+    ...(references
+      ? [`Elsewhere:      ${sizeText(references.bytes)} in ${countText(references.files, 'file')} of other buckets`]
+      : []),
     `Stored:         ${sizeText(storedBytes)} in ${countText(stats.objects, 'object')} (${countText(stats.packs, 'pack')}, ${countText(stats.chunks, 'chunk')})`,
     `Ratio:          ${dedupRatio.toFixed(2)} bytes of all commits for each byte that is needed`,
     `Reclaimable:    ${sizeText(reclaimableBytes)}, of which condemned ${sizeText(condemnedBytes)}${leftoverBytes > 0 ? `, left by killed writers ${sizeText(leftoverBytes)}` : ''}`,

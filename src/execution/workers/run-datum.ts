@@ -128,12 +128,12 @@ export class Attempt {
 
   /** Takes in what the command wrote; what is wrong with it when it can't be. `held`: see `Task.nextDatum`. */
   async succeed(held?: () => Promise<boolean>): Promise<Result | DatumFailure> {
-    const { reader, slot, signal } = this.options;
+    const { reader, slot, mayRefer, signal } = this.options;
     const { datum } = this.planned;
     const begun = performance.now();
     try {
       const result = await this.options.publisher.write(async (upload) => {
-        const out = await takeOut({ reader, sink: upload, datum, folder: slot.out, signal });
+        const out = await takeOut({ reader, sink: upload, datum, folder: slot.out, mayRefer, signal });
         if (held && !(await held())) throw wentOn();
         this.uploadMs += performance.now() - begun;
         return this.store(upload, 'success', '', out);
@@ -197,9 +197,10 @@ export class Attempt {
     if (out?.outside) this.log.remark(this.options.masked(outsideText(out.outside)));
     const tree = await storeResult(reader, upload, { out: out?.directory, log: await this.log.end(), files });
     const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
-    const { outside, mayHaveEmptyFolders = false } = out ?? {};
+    const { outside, mayHaveEmptyFolders = false, references } = out ?? {};
     const stats = this.stats(out?.directory);
-    const outcome = { state, job, pipeline: spec.name, reason: shown, stats, outside, mayHaveEmptyFolders };
+    const found = { outside, mayHaveEmptyFolders, references };
+    const outcome = { state, job, pipeline: spec.name, reason: shown, stats, ...found };
     return { key, result: { outcome, tree }, keep: state === 'success' && !isRecheck };
   }
 

@@ -7,7 +7,7 @@ import { listLength, listRange } from '../../model/list.ts';
 import type { Node, NodeSource } from '../../model/node.ts';
 import { loadOrdered, type Within } from '../../model/ordered-format.ts';
 import { textOfName } from '../../model/paths.ts';
-import type { Hash, Ref } from '../../model/refs.ts';
+import { hashKey, type Hash, type Ref } from '../../model/refs.ts';
 import { treeFormat, type DirectoryContent, type TreeEntry, type TreeSummary } from '../../model/tree.ts';
 import type { Draft, Findings, Where } from './fsck-findings.ts';
 import { RowSet, RowTotals, type Totals } from './fsck-rows.ts';
@@ -78,6 +78,8 @@ export class TreeCheck {
   private readonly broken = new RowSet();
   private readonly totals = new RowTotals();
   private readonly chunks = new RowSet();
+  /** By the hashes of references. */
+  private readonly referenced = new Set<string>();
 
   constructor(blobs: Blobs, findings: Findings, signal: AbortSignal | undefined) {
     this.blobs = blobs;
@@ -88,6 +90,11 @@ export class TreeCheck {
   /** How many different chunks the versions refer to. */
   get chunkCount(): number {
     return this.chunks.size;
+  }
+
+  /** How many different objects of other buckets they refer to. */
+  get referenceCount(): number {
+    return this.referenced.size;
   }
 
   /** Checks a tree of which nothing is said but where it lies. */
@@ -139,7 +146,9 @@ export class TreeCheck {
   private async entry({ content }: TreeEntry, where: VersionPath): Promise<boolean> {
     switch (content.form) {
       case 'inline':
+        return true;
       case 'reference':
+        this.referenced.add(hashKey(content.hash));
         return true;
       case 'directory':
         return this.directory(content, where);

@@ -42,6 +42,8 @@ export interface FsckResult {
     readonly packs: number;
     /** Bytes of data packs that were read whole. */
     readonly bytesRead: number;
+    /** Different objects of other buckets that files refer to, which are not looked at; absent where there are none. */
+    readonly references?: number;
   };
   /** Objects that nothing refers to: they wait for a collection. */
   readonly garbage: { readonly objects: number; readonly bytes: number };
@@ -128,6 +130,7 @@ class Check implements Blobs {
         chunks: trees.chunkCount,
         packs: table.packs.length,
         bytesRead: this.bytesRead,
+        ...(trees.referenceCount > 0 && { references: trees.referenceCount }),
       },
       garbage,
     };

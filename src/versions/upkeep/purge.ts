@@ -44,6 +44,8 @@ export interface PurgeResult {
   readonly computed: readonly CommitName[];
   /** Other files with some of the same bytes, which therefore stay in the store. */
   readonly sameBytes: readonly SamePath[];
+  /** Addresses of objects in other buckets that it referred to, and that stay there; absent where there are none. */
+  readonly references?: readonly string[];
 }
 
 /** A commit as it will be: its new object and tree. */
@@ -117,7 +119,8 @@ async function look(reader: BlobReader, snapshot: Snapshot, request: PurgeReques
       await bytes.search(repo.name, commit, names);
     }
   }
-  return { commits: [...commits], computed, sameBytes: bytes.found };
+  const references = bytes.references.size > 0 ? { references: [...bytes.references] } : {};
+  return { commits: [...commits], computed, sameBytes: bytes.found, ...references };
 }
 
 /** What is to go from a commit: the names of a path, none for all of it, undefined for nothing. */

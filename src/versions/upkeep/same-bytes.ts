@@ -4,6 +4,7 @@
 import type { BlobReader } from '../../cache/blobs.ts';
 import { listRange } from '../../model/list.ts';
 import { textOfName } from '../../model/paths.ts';
+import { addressOf } from '../../model/reference.ts';
 import { hashKey } from '../../model/refs.ts';
 import { entryHash, entrySize, type TreeEntry } from '../../model/tree.ts';
 import { Directories, type Directory } from '../directories.ts';
@@ -31,6 +32,8 @@ export class SameBytes {
   private readonly seen = new Set<string>();
   private readonly lists = new Map<string, boolean>();
   readonly found: SamePath[] = [];
+  /** Addresses of the objects that what is looked for refers to. */
+  readonly references = new Set<string>();
 
   constructor(reader: BlobReader, signal?: AbortSignal) {
     this.reader = reader;
@@ -44,8 +47,10 @@ export class SameBytes {
     const key = hashKey(entryHash(entry));
     if (this.files.has(key)) return;
     this.files.add(key);
-    if (entry.content.form === 'directory') {
-      for await (const below of this.directories.reader(entry.content).items()) await this.add(below);
+    const { content } = entry;
+    if (content.form === 'reference' && this.references.size < foundMax) this.references.add(addressOf(content.object));
+    if (content.form === 'directory') {
+      for await (const below of this.directories.reader(content).items()) await this.add(below);
     } else if (entrySize(entry) > 0) for await (const chunk of this.chunksOf(entry)) this.chunks.add(chunk);
   }
 

@@ -8,7 +8,9 @@ import { isSmallPack, planPacks } from './gc-plan.ts';
 import { listObjects } from './objects.ts';
 import { Marks } from './marks.ts';
 import type { Project } from '../project.ts';
-import { Snapshot } from '../snapshot.ts';
+import { Directories, rootEntry } from '../directories.ts';
+import { referencesIn } from '../reading/references.ts';
+import { rootOf, Snapshot } from '../snapshot.ts';
 
 export interface RepoStats {
   readonly repo: string;
@@ -42,6 +44,8 @@ export interface ProjectStats {
   /** The part of it that killed writers left in the folder of the store, for whatever project. */
   readonly leftoverBytes: number;
   readonly epoch: number;
+  /** Files of the newest commits whose bytes lie in other buckets; absent where there are none. */
+  readonly references?: { readonly files: number; readonly bytes: number };
   readonly repos: readonly RepoStats[];
 }
 
@@ -71,8 +75,9 @@ export async function projectStats(project: Project, signal?: AbortSignal): Prom
   const snapshot = new Snapshot(head, project.reader);
   const repos: RepoStats[] = [];
   let historyBytes = 0;
+  const references = { files: 0, bytes: 0 };
   for await (const repo of snapshot.repos()) {
-    const { stats, bytes } = await repoStats(snapshot, repo.name);
+    const { stats, bytes } = await repoStats(snapshot, repo.name, references);
     repos.push(stats);
     historyBytes += bytes;
   }
@@ -98,11 +103,18 @@ export async function projectStats(project: Project, signal?: AbortSignal): Prom
     condemnedBytes: sum(await readCondemned(store, head)),
     leftoverBytes,
     epoch: head.epoch,
+    ...(references.files > 0 && { references }),
     repos,
   };
 }
 
-async function repoStats(snapshot: Snapshot, repo: string): Promise<{ stats: RepoStats; bytes: number }> {
+/** Counts the references of newest commits, too. */
+async function repoStats(
+  snapshot: Snapshot,
+  repo: string,
+  references: { files: number; bytes: number },
+): Promise<{ stats: RepoStats; bytes: number }> {
+  const directories = new Directories(snapshot.reader);
   let branches = 0;
   let files = 0;
   let logicalBytes = 0;
@@ -112,6 +124,11 @@ async function repoStats(snapshot: Snapshot, repo: string): Promise<{ stats: Rep
     const commit = await snapshot.commitAt(head.commit);
     files += commit.files;
     logicalBytes += commit.bytes;
+    if (!commit.references) continue;
+    for await (const { content } of referencesIn(directories, rootEntry(rootOf(commit)), [])) {
+      references.files += 1;
+      references.bytes += content.size;
+    }
   }
   let commits = 0;
   let bytes = 0;

@@ -5,11 +5,12 @@ import { PachError } from '../../base/errors.ts';
 import { fileTime } from '../../base/file-time.ts';
 import { parsePath, pathOf } from '../../model/paths.ts';
 import { directoryOf, nounOf, type TreeEntry } from '../../model/tree.ts';
-import { sameContent, type Directories, type Directory, type DirectoryEdit } from '../directories.ts';
+import { Directories, sameContent, type Directory, type DirectoryEdit } from '../directories.ts';
 import { commitEdit, committed, type BranchName, type Edit } from '../edit.ts';
 import type { Project } from '../project.ts';
 import type { MadeOf } from '../provenance.ts';
 import type { File } from '../reading/files.ts';
+import { hasReferences } from '../reading/references.ts';
 import type { Commit } from '../snapshot.ts';
 import { repeated } from './put.ts';
 
@@ -17,6 +18,8 @@ export interface CopyRequest extends BranchName {
   readonly message: string;
   /** What is copied, of any version of the project. */
   readonly source: File;
+  /** True when that version may have references. */
+  readonly mayRefer?: boolean | undefined;
   /** A path; one that ends in `/` (or is empty) is the folder to copy into, under the source's own name. */
   readonly target: string;
   /** What the copy is declared to be made of. */
@@ -33,8 +36,10 @@ export async function copyFiles(project: Project, request: CopyRequest): Promise
   const into = target === '' || target.endsWith('/');
   const at = [...parsePath(target), ...(into ? own : [])];
   const declares = madeOf && { paths: [pathOf(at)], sources: madeOf };
+  const mayRefer = request.mayRefer && (await hasReferences(new Directories(project.reader), source.entry));
+  const references = mayRefer || undefined;
   const copy: Edit = (directories, base) => withCopy(directories, base, { entry: source.entry, at });
-  const { result } = await repeated(() => commitEdit(project, { repo, branch, message, declares }, copy));
+  const { result } = await repeated(() => commitEdit(project, { repo, branch, message, declares, references }, copy));
   return committed(result);
 }
 

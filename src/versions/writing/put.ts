@@ -28,7 +28,7 @@ export interface PutRequest extends BranchName {
   readonly target: string;
   /** Adds to the files that are there, instead of replacing them; not for folders and archives. */
   readonly append?: boolean;
-  /** True when a source may have references. */
+  /** True when a source may give references. */
   readonly references?: boolean;
   /** What the files were made of, where it is declared. */
   readonly madeOf?: readonly MadeOf[];
@@ -97,7 +97,7 @@ async function putOnce(project: Project, request: PutRequest): Promise<PutResult
   const { repo, branch, message, references } = request;
   const paths = request.sources.map((source) => pathOf(placeOf(source, request.target)));
   const declares = request.madeOf && { paths, sources: request.madeOf };
-  const change = { repo, branch, message, precondition, declares, references };
+  const change = { repo, branch, message, precondition, declares, references: references || undefined };
   const { result, costs } = await commitEdit(project, change, async (directories, base, writing) => {
     const inlined = (more: number): void => void (inlineBytes += more);
     const sink = { data: writing.data, nodes: writing.nodes, inlined };
