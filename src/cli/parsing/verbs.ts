@@ -89,7 +89,6 @@ export const verbGroups: readonly VerbGroup[] = [
       copyFileVerb,
       deleteFileVerb,
       syncVerb,
-      materializeVerb,
       createProjectVerb,
       listProjectVerb,
       inspectProjectVerb,
@@ -99,7 +98,7 @@ export const verbGroups: readonly VerbGroup[] = [
       redoVerb,
     ],
   },
-  { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb] },
+  { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb, materializeVerb] },
   { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {

@@ -21,7 +21,8 @@ export interface MaterializeRequest extends BranchName {
   readonly message: string;
   /** All at and below it; `/` for all of the branch. */
   readonly path: string;
-  progress(bytes: number, files: number): void;
+  /** Told of bytes and files as they are stored. */
+  readonly progress: (bytes: number, files: number) => void;
   readonly signal: AbortSignal;
 }
 
