@@ -27,6 +27,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['mount', ['.']],
   ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing', 'lineage']],
   ['notebook', ['.']],
+  ['imports', ['.']],
   ['results', ['.']],
   ['transfer', ['.']],
   ['execution', ['.', 'executors', 'workers']],

@@ -11,14 +11,22 @@ export class ByteReader {
 
   /** At least one byte and at most `max`, in the stream's memory; none at its end. */
   async some(max: number): Promise<Buffer> {
-    while (this.current.length === 0) {
-      const next = await this.pieces.next();
-      if (next.done) return this.current;
-      this.current = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.length);
-    }
+    await this.fill();
     const bytes = this.current.subarray(0, max);
     this.current = this.current.subarray(bytes.length);
     return bytes;
+  }
+
+  /** The bytes before the next one that is `end`, which is read too; undefined where the stream ends before it. */
+  async until(end: number): Promise<Buffer | undefined> {
+    const parts: Buffer[] = [];
+    for (;;) {
+      await this.fill();
+      if (this.current.length === 0) return undefined;
+      const at = this.current.indexOf(end);
+      parts.push(await this.some(at < 0 ? Infinity : at + 1));
+      if (at >= 0) return (parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)).subarray(0, -1);
+    }
   }
 
   /** So many bytes, or fewer where the stream ends. */
@@ -40,6 +48,14 @@ export class ByteReader {
   /** What is left. */
   async *rest(): AsyncGenerator<Buffer> {
     for (let bytes = await this.some(Infinity); bytes.length > 0; bytes = await this.some(Infinity)) yield bytes;
+  }
+
+  private async fill(): Promise<void> {
+    while (this.current.length === 0) {
+      const next = await this.pieces.next();
+      if (next.done) return;
+      this.current = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.length);
+    }
   }
 
   /** Lets go of the stream. */

@@ -24,6 +24,8 @@ export interface NewCommit {
   readonly message: string;
   /** Milliseconds since 1970. */
   readonly started: number;
+  /** By default now. The commit gets a later time where this is before `started`, or not after its parent's. */
+  readonly finished?: number | undefined;
   /** Where it is somebody else than who makes the change. */
   readonly author?: string | undefined;
   /** The commits that it was computed from. */
@@ -140,7 +142,7 @@ export class Change {
       branch: name,
       parent: parent?.id,
       started: commit.started,
-      finished: Math.max(Date.now(), commit.started, (parent?.finished ?? 0) + 1),
+      finished: Math.max(commit.finished ?? Date.now(), commit.started, (parent?.finished ?? 0) + 1),
       message: commit.message,
       author: commit.author ?? this.author,
       provenance: commit.provenance ?? [],

@@ -56,6 +56,8 @@ export interface EditRequest extends BranchName {
   readonly author?: string | undefined;
   /** When it was begun, in milliseconds since 1970; by default now. */
   readonly started?: number;
+  /** When it was finished, for what was committed elsewhere before; by default now. See `NewCommit`. */
+  readonly finished?: number | undefined;
   /** What the files at some paths were made of, where it is declared. */
   readonly declares?: Declares | undefined;
   readonly precondition?: Precondition;

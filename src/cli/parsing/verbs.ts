@@ -37,6 +37,7 @@ import { devVerb } from '../verbs/dev.ts';
 import { doctorVerb } from '../verbs/doctor.ts';
 import { getCodeVerb } from '../verbs/get-code.ts';
 import { getFileVerb } from '../verbs/get-file.ts';
+import { importVerb } from '../verbs/import.ts';
 import { initVerb } from '../verbs/init.ts';
 import { helpVerb } from '../verbs/help.ts';
 import { lineageVerb } from '../verbs/lineage.ts';
@@ -98,7 +99,7 @@ export const verbGroups: readonly VerbGroup[] = [
       redoVerb,
     ],
   },
-  { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb, materializeVerb] },
+  { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb, importVerb, materializeVerb] },
   { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {

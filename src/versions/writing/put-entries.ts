@@ -22,6 +22,10 @@ export interface PutEntriesOptions extends IngestOptions {
   finish(): Promise<unknown>;
   /** Entries held in memory before they are applied. Default 20,000. */
   readonly pendingMax?: number;
+  /** The time of folders that are made, in milliseconds since 1970; by default now. */
+  readonly folderTime?: number;
+  /** Asked what to do when a file's bytes can't be had; undefined: the error is thrown, as it is without this. */
+  failed?(entry: SourceEntry, error: unknown): 'again' | 'leave out' | undefined;
 }
 
 /** Files above `smallBytesMax`, or of unknown size, that are read at a time. */
@@ -84,16 +88,22 @@ interface Reading {
 
 /** Undefined for what is left out. */
 async function readEntry(
-  options: IngestOptions,
+  options: PutEntriesOptions,
   entry: SourceEntry,
   { signal, large }: Reading,
 ): Promise<ReadEntry | undefined> {
   if (options.unreadable?.counts && entry.kind !== 'local') return undefined;
   switch (entry.kind) {
     case 'file': {
-      const read = async (): Promise<ReadEntry> => {
-        const file = await entry.open(signal);
-        return { entry, file, ...(await readContent(options, file)) };
+      const read = async (): Promise<ReadEntry | undefined> => {
+        try {
+          const file = await entry.open(signal);
+          return { entry, file, ...(await readContent(options, file)) };
+        } catch (error) {
+          const todo = options.failed?.(entry, error);
+          if (todo === undefined) throw error;
+          return todo === 'again' ? read() : undefined;
+        }
       };
       const isSmall = entry.size !== undefined && entry.size <= smallBytesMax;
       return isSmall ? read() : large.run(read);
@@ -199,7 +209,8 @@ class EntryPlacer {
   }
 
   private async apply(): Promise<void> {
-    this.root = await this.tree.apply(this.options.directories, this.root, Date.now());
+    const { directories, folderTime = Date.now() } = this.options;
+    this.root = await this.tree.apply(directories, this.root, folderTime);
     this.tree = new PendingTree();
   }
 
