@@ -17,7 +17,7 @@ export interface TransferInfo extends Omit<TransferResult, 'branches'> {
 }
 
 export const transferJson =
-  '{url, project, branches: [{repo, branch, old, new, commits}], commits, storedBytes, ahead: [{repo, branch, commits}], missing: [{repo, branch, commit}]}; url: the other store; project: where the commits are now; branches: those that moved, with their heads (null: none); commits: how many came that were not there; storedBytes: bytes of all objects written; ahead: branches that have more where they were to move to; missing: what the commits were made of, and is not there';
+  '{url, project, branches: [{repo, branch, old, new, commits}], commits, storedBytes, ahead: [{repo, branch, commits}], missing: [{repo, branch, commit}], pipelines: [name], jobs, results, resultsWithheld}; url: the other store; project: where the commits are now; branches: those that moved, with their heads (null: none); commits: how many came that were not there; storedBytes: bytes of all objects written; ahead: branches that have more where they were to move to; missing: what the commits were made of, and is not there; pipelines, jobs, results: how many came with --results; resultsWithheld: true where results stay because of a purge there';
 
 export function transferInfo({
   url,

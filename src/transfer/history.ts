@@ -38,10 +38,11 @@ const endOfTime = 2 ** 52;
 export async function compare(own: Line, other: Line): Promise<Comparison> {
   const [count, its] = await Promise.all([countOf(own), countOf(other)]);
   const first = await firstDifference(own, other);
-  const rewritten = first?.old && first.new?.value.equals(first.old.value) ? idOf(first.old) : undefined;
+  const sameTime = first?.old && first.new?.value.equals(first.old.value) ? idOf(first.old) : undefined;
   // Ids, unlike contents, are shared up to some commit and never again.
-  const shared = rewritten ? count - (await beyond(own, other)) : first ? await rankOf(own, first.key) : count;
+  const shared = sameTime ? count - (await beyond(own, other)) : first ? await rankOf(own, first.key) : count;
   const [ahead, behind] = [count - shared, its - shared];
+  const rewritten = sameTime ?? (ahead > 0 && behind > 0 ? await twinAt(own, other, shared) : undefined);
   return { relation: rewritten ? 'rewritten' : relationOf(ahead, behind), ahead, behind, shared, rewritten };
 }
 
@@ -59,6 +60,14 @@ export async function newestBeyond({ snapshot, head }: Line, count: number, most
     if (newest.length >= Math.min(count, most)) break;
   }
   return newest;
+}
+
+/** The id that both have at a place, where they have one: two engines made it, at different times. */
+async function twinAt(own: Line, other: Line, n: number): Promise<CommitId | undefined> {
+  const at = async ({ snapshot, head }: Line): Promise<MapItem | undefined> =>
+    head && new OrderedReader(snapshot.reader, mapFormat, head.index).at(n);
+  const [mine, its] = await Promise.all([at(own), at(other)]);
+  return mine && its?.value.equals(mine.value) ? idOf(mine) : undefined;
 }
 
 async function countOf({ snapshot, head }: Line): Promise<number> {

@@ -6,11 +6,22 @@ import { mapOrdered } from '../base/async.ts';
 import type { MapItem } from '../model/map.ts';
 import type { CommitId, CommitProvenance } from '../model/records/commit.ts';
 import { decodeDeclared } from '../model/records/declared.ts';
+import { decodePurged, encodePurged } from '../model/records/transfer.ts';
 import { allProvenance } from '../versions/provenance.ts';
-import { commitKey, declaredPrefix, lastPart, purgedKey, timeKey } from '../versions/ref-keys.ts';
+import {
+  commitKey,
+  declaredPrefix,
+  lastPart,
+  nameOf,
+  purgedKey,
+  purgedPrefix,
+  resultsPrefix,
+  timeKey,
+} from '../versions/ref-keys.ts';
 import type { BranchName } from '../versions/edit.ts';
-import type { Branch, BranchHead, Commit, Repo, Snapshot } from '../versions/snapshot.ts';
+import type { Branch, Commit, Repo, Snapshot } from '../versions/snapshot.ts';
 import { compare, type Comparison } from './history.ts';
+import { noOutputs, outputsOf, type Outputs } from './results.ts';
 
 /** What is asked for. */
 export interface Wanted {
@@ -19,6 +30,8 @@ export interface Wanted {
   readonly branches: readonly BranchName[];
   /** Also the commits that these were made of, and those that those were made of. */
   readonly withProvenance: boolean;
+  /** Also pipelines, jobs and results, as far as branches are outputs of pipelines. */
+  readonly withResults: boolean;
 }
 
 /** A branch of the target that gets commits at its end. */
@@ -29,6 +42,8 @@ export interface Move extends BranchName {
   readonly commits: readonly Commit[];
   /** What is entered of the paths that they changed. */
   readonly changed: readonly MapItem[];
+  /** As the source has it, where a trigger moves it there. */
+  readonly trigger: Branch['trigger'];
   /** It is not asked for: others were made of what it has. */
   readonly isInput: boolean;
 }
@@ -46,6 +61,7 @@ export interface Plan {
   readonly commits: readonly Commit[];
   /** Of the map of refs, as the source has them: what is declared of commits, and which of them were purged. */
   readonly items: readonly MapItem[];
+  readonly outputs: Outputs;
   /** What commits were made of, and the target will not have. */
   readonly missing: readonly CommitProvenance[];
   /** Branches that are equal, or of which the target has more. */
@@ -77,7 +93,7 @@ class Planner {
     this.target = target;
   }
 
-  async plan({ repos: wanted, branches, withProvenance }: Wanted): Promise<Plan> {
+  async plan({ repos: wanted, branches, withProvenance, withResults }: Wanted): Promise<Plan> {
     const moves: Move[] = [];
     const standing: Standing[] = [];
     const { refused } = this;
@@ -87,26 +103,34 @@ class Planner {
       const comparison = await compare(line, { snapshot: this.target, head: before?.head });
       const { relation, shared } = comparison;
       if (relation === 'diverged' || relation === 'rewritten') refused.push({ ...name, comparison });
-      else if (relation === 'ahead') moves.push(await this.move(name, before, { head: own?.head, shared }));
-      else if (own && !before) moves.push({ ...name, before, commits: [], changed: [], isInput: false });
+      else if (relation === 'ahead') moves.push(await this.move(own as Branch, before, { shared }));
+      else if (own && !before) moves.push(await this.move(own, before, { shared }));
       else standing.push({ ...name, comparison });
     }
     for (const move of moves) await this.addCommits(move.commits, move);
     for (const commit of this.commits.values()) await this.addProvenance(commit, withProvenance);
     if (withProvenance) {
       for (const name of branches) await this.addOlderProvenance(name);
-      moves.push(...(await this.inputMoves(moves)));
     }
+    const outputs = withResults
+      ? await outputsOf(this.source, this.target, [...branches, ...this.inputs.values()])
+      : noOutputs;
+    for (const commit of outputs.aside) await this.addCommits(await this.lacking(commit), commit);
+    if (withProvenance) moves.push(...(await this.inputMoves(moves, outputs)));
     const repos = [...new Set([...wanted, ...[...branches, ...this.commits.values()].map(({ repo }) => repo)])];
-    const items = await this.itemsOf(repos);
+    const items = [...(await this.declaredOf(repos)), ...(await this.purgedOf(repos, withResults))];
     const missing = [...this.missing.values()];
     const commits = [...this.commits.values()];
-    return { repos: await this.lackingRepos(repos), moves, commits, items, missing, standing, refused };
+    const lacking = await this.lackingRepos([...repos, ...outputs.inputs]);
+    return { repos: lacking, moves, commits, items, outputs, missing, standing, refused };
   }
 
   private async lackingRepos(repos: readonly string[]): Promise<Repo[]> {
     const lacking: Repo[] = [];
-    for (const repo of repos) if (!(await this.target.maybeRepo(repo))) lacking.push(await this.source.repo(repo));
+    for (const name of new Set(repos)) {
+      const repo = (await this.target.maybeRepo(name)) ? undefined : await this.source.maybeRepo(name);
+      if (repo) lacking.push(repo);
+    }
     return lacking;
   }
 
@@ -120,11 +144,11 @@ class Planner {
 
   /** Moves a branch over what follows the first commits, which it has, up to a time. */
   private async move(
-    name: BranchName,
+    { repo, name: branch, head, trigger }: Branch,
     before: Branch | undefined,
-    to: { readonly head: BranchHead | undefined; readonly shared: number; readonly end?: number; isInput?: boolean },
+    to: { readonly shared: number; readonly end?: number; readonly isInput?: boolean },
   ): Promise<Move> {
-    const { head, shared, end = Infinity, isInput = false } = to;
+    const { shared, end = Infinity, isInput = false } = to;
     const commits: Commit[] = [];
     if (head) {
       for await (const commit of this.source.after(head, shared)) {
@@ -141,8 +165,7 @@ class Planner {
         changed.push(item);
       }
     }
-    const { repo, branch } = name;
-    return { repo, branch, before, commits, changed, isInput };
+    return { repo, branch, before, commits, changed, trigger, isInput };
   }
 
   /** Takes those that the target has no entry of. One that it has must be the same there, or `of` is refused. */
@@ -230,27 +253,30 @@ class Planner {
   }
 
   /** Branches of inputs follow, where that is a fast-forward and the target lets people commit to them. */
-  private async inputMoves(moves: readonly Move[]): Promise<Move[]> {
+  private async inputMoves(moves: readonly Move[], { names }: Outputs): Promise<Move[]> {
     const more: Move[] = [];
     for (const name of this.inputs.values()) {
       const { repo, branch, commit, finished } = name;
       if (moves.some((move) => move.repo === repo && move.branch === branch)) continue;
-      const head = (await this.sourceBranch(name))?.head;
-      if (!head || (await this.source.asOf(head, finished))?.id !== commit) continue;
+      const own = await this.sourceBranch(name);
+      if (!own?.head || (await this.source.asOf(own.head, finished))?.id !== commit) continue;
       const before = await this.targetBranch(name);
       const { ticksOf } = (await this.target.maybeRepo(repo)) ?? {};
-      if (ticksOf !== undefined || before?.trigger || (before?.provenance.length ?? 0) > 0) continue;
-      const comparison = await compare({ snapshot: this.source, head }, { snapshot: this.target, head: before?.head });
+      if (whoMoves(before ?? { repo }, ticksOf, names)) continue;
+      const comparison = await compare(
+        { snapshot: this.source, head: own.head },
+        { snapshot: this.target, head: before?.head },
+      );
       if (comparison.relation !== 'ahead') continue;
       const { shared } = comparison;
-      const move = await this.move(name, before, { head, shared, end: finished, isInput: true });
+      const move = await this.move(own, before, { shared, end: finished, isInput: true });
       if (move.commits.length > 0) more.push(move);
     }
     return more;
   }
 
-  /** What is declared of the commits that the target has then, and which of those that move were purged. */
-  private async itemsOf(repos: readonly string[]): Promise<MapItem[]> {
+  /** What is declared of the commits that the target has then. */
+  private async declaredOf(repos: readonly string[]): Promise<MapItem[]> {
     const found: MapItem[] = [];
     for (const repo of repos) {
       for await (const item of this.source.items(declaredPrefix(repo))) {
@@ -262,12 +288,41 @@ class Planner {
           this.missing.set(`${from.repo}@${from.commit}`, from);
         }
       }
-      for await (const item of this.source.items(purgedKey(repo))) {
-        if (this.commits.has(`${repo}@${lastPart(item.key)}`)) found.push(item);
+    }
+    return found;
+  }
+
+  /**
+   * Which commits were purged: of those that move, and of all where results move to a project without any,
+   * since nothing there is older. Where it has some, these may hold what was purged.
+   */
+  private async purgedOf(repos: readonly string[], withResults: boolean): Promise<MapItem[]> {
+    const found: MapItem[] = [];
+    const { count } = await this.target.lastItem(resultsPrefix);
+    const hasAll = withResults && count === 0;
+    for (const prefix of hasAll ? [purgedPrefix] : repos.map((repo) => purgedKey(repo))) {
+      for await (const item of this.source.items(prefix)) {
+        const [repo, id] = [nameOf(item.key), lastPart(item.key) as CommitId];
+        if (await this.target.item(item.key)) continue;
+        if (!this.commits.has(`${repo}@${id}`) && (!hasAll || (await this.isThere({ repo, id })))) continue;
+        const record = decodePurged(item.value);
+        const value = encodePurged({ ...record, olderResults: record.olderResults || count > 0 });
+        found.push({ ...item, value });
       }
     }
     return found;
   }
+}
+
+/** What alone moves a branch of the target; undefined where people do, or one of these pipelines. */
+export function whoMoves(
+  { repo, provenance, trigger }: Pick<Branch, 'repo'> & Partial<Branch>,
+  ticksOf: string | undefined,
+  pipelines: ReadonlySet<string>,
+): 'ticks' | 'trigger' | 'output' | undefined {
+  if (ticksOf !== undefined && !pipelines.has(ticksOf)) return 'ticks';
+  if (trigger && (trigger.pipeline === undefined || !pipelines.has(trigger.pipeline))) return 'trigger';
+  return (provenance?.length ?? 0) > 0 && !pipelines.has(repo) ? 'output' : undefined;
 }
 
 function keyOf({ repo, id }: Pick<Commit, 'repo' | 'id'>): string {

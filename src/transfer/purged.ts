@@ -2,6 +2,7 @@
  * Commits that were purged in one of two stores: they keep their ids, so they are met as commits with another
  * content. What was purged is nowhere written down; whoever still has it is told by comparing the two.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
 import { diffAcross } from '../model/ordered-diff.ts';
@@ -32,6 +33,11 @@ export async function rewrittenWhy(ends: Ends, { repo, branch, commit: id }: Rew
   const what = `${repo}@${branch}`;
   // Where both were purged, more was taken from the one that was last.
   const [ownTime, otherTime] = [own, other].map((side) => side?.purged?.time ?? 0) as [number, number];
+  if (ownTime === 0 && otherTime === 0 && own?.commit && other?.commit && isSameWork(own.commit, other.commit)) {
+    const why = `commit ${shortId(id)} was computed here and in ${url}, from the same inputs, so there are two of one id`;
+    const next = `what both have is the same, or should be: delete the branch on one side, and move it anew`;
+    return new PachError('conflict', { what, why, next });
+  }
   if (!own || !other || ownTime === otherTime) {
     const why = `commit ${shortId(id)} has one content here and another one in ${url}: one of them is not what was committed`;
     const next = `find out which one was purged: pach inspect commit ${repo}@${shortId(id)}, here and there`;
@@ -52,6 +58,11 @@ export async function rewrittenWhy(ends: Ends, { repo, branch, commit: id }: Rew
     why: `${told}, and ${stays}`,
     next: `pach ${where}purge ${shellWord(of)}`,
   });
+}
+
+/** True for what two engines made of the same inputs: the ids of such commits follow from these. */
+function isSameWork(a: Commit, b: Commit): boolean {
+  return a.provenance.length > 0 && isDeepStrictEqual(a.provenance, b.provenance);
 }
 
 interface SideOfCommit {

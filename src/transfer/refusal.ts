@@ -6,7 +6,8 @@ import { shellWord } from '../base/shell.ts';
 import { shortId } from '../model/ids.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { newestBeyond, type Line } from './history.ts';
-import type { Move, Standing } from './plan.ts';
+import { whoMoves, type Move, type Standing } from './plan.ts';
+import type { PipelineProblem } from './results.ts';
 import { rewrittenWhy } from './purged.ts';
 
 /** What is moved where, as the user has said it. */
@@ -54,20 +55,37 @@ async function named(line: Line, count: number): Promise<string> {
 }
 
 /** Throws `conflict` for a branch of the target that only an engine or a trigger moves. */
-export async function checkMove({ verb, target, url }: Ends, { repo, branch, before }: Move): Promise<void> {
+export async function checkMove(
+  { verb, target, url }: Ends,
+  { repo, branch, before }: Move,
+  pipelines: ReadonlySet<string>,
+): Promise<void> {
   const what = `${repo}@${branch}`;
   const where = verb === 'push' ? `in ${url}` : 'here';
   const { ticksOf } = (await target.maybeRepo(repo)) ?? {};
-  if (ticksOf !== undefined) {
+  const who = whoMoves(before ?? { repo }, ticksOf, pipelines);
+  if (who === 'ticks') {
     const why = `${where} its commits are the ticks of pipeline ${ticksOf}, and nobody else commits to it`;
     throw new PachError('conflict', { what, why });
   }
-  if (before?.trigger) {
+  if (who === 'trigger' && before?.trigger) {
     const why = `${where} a trigger moves it to the head of ${before.trigger.branch}, which would undo this`;
-    throw new PachError('conflict', { what, why, next: `${verb} ${repo}@${before.trigger.branch}` });
+    throw new PachError('conflict', { what, why, next: `pach ${verb} ${repo}@${before.trigger.branch}` });
   }
-  if (before && before.provenance.length > 0) {
+  if (who === 'output') {
     const why = `${where} it is the output of pipeline ${repo}, and only the pipeline commits to it`;
     throw new PachError('conflict', { what, why, next: `pach ${verb} ${what} --results` });
   }
+}
+
+/** A pipeline whose output would be moved, and which is another one in the target, or is being run there. */
+export function pipelineProblem({ verb, url }: Ends, { name, problem }: PipelineProblem): PachError {
+  const where = verb === 'push' ? `in ${url}` : 'here';
+  const what = `pipeline ${name}`;
+  if (problem === 'running') {
+    return new PachError('conflict', { what, why: `${where} a job of it is running`, next: 'wait until it has ended' });
+  }
+  const why = `it is another one ${where}: its spec, its code, or what it was told to compute anew differs`;
+  const next = `make them equal on both sides (update pipeline), or ${verb} without --results`;
+  return new PachError('conflict', { what, why, next });
 }

@@ -86,6 +86,9 @@ export function remoteKey(repo: string): Buffer {
   return Buffer.from(`remote/${repo}`);
 }
 
+/** Beginning of the keys of all commits that were purged. */
+export const purgedPrefix = Buffer.from('purged/');
+
 /** That something of a commit was purged; without one the beginning of the keys of all of a repo. */
 export function purgedKey(repo: string, commit = ''): Buffer {
   return Buffer.from(`purged/${repo}/${commit}`);

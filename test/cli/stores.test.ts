@@ -100,6 +100,25 @@ test('a clone knows where it comes from, and how far it is from there', async ()
   expect(await json('pach --store c --project mine remote list')).toMatchObject({ url: `${store}.moved` });
 });
 
+test('with its results, a pipeline runs in another store without computing anything again', async () => {
+  await place.must(
+    `cat > copy.yaml <<'END'
+pipeline: { name: copies }
+input: { pfs: { repo: files, glob: "/*" } }
+transform: { cmd: [sh, -c, "cp $files /pfs/out/"] }
+END
+pach --store p create repo files; for n in 1 2 3; do echo $n | pach --store p put file files@master:/$n -f -; done; pach --store p run pipeline -f copy.yaml`,
+  );
+  const pushed = await json('pach --store p push copies --to q --with-provenance --results');
+  expect(pushed).toMatchObject({ pipelines: ['copies'], jobs: 1, results: 3, commits: 4, missing: [] });
+  const ran = await json('pach --store q run pipeline copies');
+  expect(ran).toMatchObject({ state: 'success', datums: { total: 3, processed: 0, skipped: 3 } });
+  expect(await place.run('pach --store p push copies --to r')).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/made of commits that are not there: files@\w+; --with-provenance brings them/),
+  });
+});
+
 test.each([
   ['push none --to d', 3, /repo none: there is no such repo/],
   ['push own@none --to d', 3, /branch own@none: there is no such branch/],

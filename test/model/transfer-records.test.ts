@@ -14,11 +14,12 @@ import {
 import { codeOf } from './nodes.ts';
 
 const remote: RemoteRecord = { url: 's3://team/größe?class=STANDARD', project: 'default', storeId: 'ab'.repeat(16) };
-const purged: PurgedRecord = { time: 1_700_000_000_000, who: 'ada' };
+const purged: PurgedRecord = { time: 1_700_000_000_000, who: 'ada', olderResults: false };
 const stored = {
   remote: encodeRemote(remote),
   purged: encodePurged(purged),
   'purged by nobody': encodePurged({ ...purged, who: '' }),
+  'purged, with older results': encodePurged({ ...purged, olderResults: true }),
 };
 
 test('remotes and purges are stored as ever', () => {
@@ -36,6 +37,7 @@ test('they are read again, with what a newer program has put into them', () => {
   expect(decodeRemote(stored.remote)).toEqual(remote);
   expect(decodePurged(stored.purged)).toEqual(purged);
   expect(decodePurged(stored['purged by nobody'])).toEqual({ ...purged, who: '' });
+  expect(decodePurged(stored['purged, with older results'])).toEqual({ ...purged, olderResults: true });
   const newer = (bytes: Buffer, required: number): Buffer =>
     Buffer.concat([bytes, Buffer.from([60 * 2 + required, 1, 7])]);
   const read = decodeRemote(newer(stored.remote, 0));

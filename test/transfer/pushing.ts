@@ -30,13 +30,14 @@ export interface MoveOptions {
   /** All of the repos where it is not said. */
   readonly branches?: readonly string[];
   readonly withProvenance?: boolean;
+  readonly withResults?: boolean;
   readonly verb?: TransferRequest['verb'];
   readonly origin?: TransferRequest['origin'];
 }
 
 /** Moves `repo[@branch]`s, all of `data` where none is named. */
 export async function move(source: Project, target: Project, options: MoveOptions = {}): Promise<TransferResult> {
-  const { repos = ['data'], withProvenance = false, verb = 'push', origin } = options;
+  const { repos = ['data'], withProvenance = false, withResults = false, verb = 'push', origin } = options;
   const snapshot = await source.snapshot();
   const branches = [];
   for (const repo of repos) {
@@ -49,7 +50,7 @@ export async function move(source: Project, target: Project, options: MoveOption
     what: 'push data',
     target,
     source: { project: source, snapshot },
-    wanted: { repos, branches, withProvenance },
+    wanted: { repos, branches, withProvenance, withResults },
     url: 'memory:other',
     origin,
     signal: new AbortController().signal,

@@ -2,7 +2,7 @@
  * push, pull, clone, remote list: what goes from one store to another.
  */
 import { openProject } from '../../app/open.ts';
-import { clone, pull, push, type Transferred, type TransferWatch } from '../../app/other-store.ts';
+import { clone, pull, push, type Transferred, type TransferWatch } from '../../app/transfers.ts';
 import { PachError } from '../../base/errors.ts';
 import { remoteInfo, remoteJson, transferInfo, transferJson } from '../../shown/transfer.ts';
 import { listRemotes } from '../../transfer/remotes.ts';
@@ -25,6 +25,11 @@ const provenanceOption = {
   describe: 'Also the commits that these were made of, and what those were made of',
 } as const;
 
+const resultsOption = {
+  type: 'flag',
+  describe: 'Also pipelines that made the commits, with code, jobs and results: nothing is computed again there',
+} as const;
+
 export const pushVerb = verb({
   name: 'push',
   summary: 'Bring commits of a repo to another store; only what is missing there moves',
@@ -32,6 +37,7 @@ export const pushVerb = verb({
     ['push images@master --to s3://team/store', 'One branch, to the project of the same name there'],
     ['push images', 'All branches, to where the repo was cloned from or last pushed to'],
     ['push edges@master --to /mnt/disk/store --with-provenance', 'With the versions that it was computed from'],
+    ['push edges --to s3://team/store --with-provenance --results', 'So that the pipeline goes on there'],
     ['push images --to s3://team/store/survey', 'To another project of that store'],
   ],
   json: transferJson,
@@ -39,10 +45,11 @@ export const pushVerb = verb({
   options: {
     to: { type: 'text', names: ['local'], describe: 'The other store, URL[/project]. It is made where there is none' },
     'with-provenance': provenanceOption,
+    results: resultsOption,
   },
-  async run({ repo: text, to, 'with-provenance': withProvenance }, { settings, output, signal }) {
+  async run({ repo: text, to, 'with-provenance': withProvenance, results: withResults }, { settings, output, signal }) {
     const { settings: where, ...what } = wantedOf(text, settings);
-    const done = await push(where, what, { to, withProvenance }, watchOf(output, signal));
+    const done = await push(where, what, { to, withProvenance, withResults }, watchOf(output, signal));
     await print(output, done, `${done.url} has all of ${text}`);
   },
 });
@@ -59,10 +66,14 @@ export const pullVerb = verb({
   options: {
     from: { type: 'text', names: ['local'], describe: 'The other store, URL[/project]' },
     'with-provenance': provenanceOption,
+    results: resultsOption,
   },
-  async run({ repo: text, from, 'with-provenance': withProvenance }, { settings, output, signal }) {
+  async run(
+    { repo: text, from, 'with-provenance': withProvenance, results: withResults },
+    { settings, output, signal },
+  ) {
     const { settings: where, ...what } = wantedOf(text, settings);
-    const done = await pull(where, what, { from, withProvenance }, watchOf(output, signal));
+    const done = await pull(where, what, { from, withProvenance, withResults }, watchOf(output, signal));
     await print(output, done, `all of ${text} in ${done.url} is here`);
   },
 });
@@ -80,9 +91,9 @@ export const cloneVerb = verb({
   arguments: {
     from: { type: 'text', required: true, names: ['local'], describe: 'URL/project[/repo[@branch]]' },
   },
-  options: { 'with-provenance': provenanceOption },
-  async run({ from, 'with-provenance': withProvenance }, { settings, output, signal }) {
-    const done = await clone(settings, from, { withProvenance }, watchOf(output, signal));
+  options: { 'with-provenance': provenanceOption, results: resultsOption },
+  async run({ from, 'with-provenance': withProvenance, results: withResults }, { settings, output, signal }) {
+    const done = await clone(settings, from, { withProvenance, withResults }, watchOf(output, signal));
     await print(output, done, `there is nothing in ${from}`);
     if (done.project !== settings.project) {
       output.note(`it is in project ${done.project}, as there: use --project ${done.project}`);
@@ -124,16 +135,23 @@ function watchOf(output: Output, signal: AbortSignal): TransferWatch {
 
 /** `nothing`: what to say where nothing moved. */
 async function print(output: Output, done: Transferred, nothing: string): Promise<void> {
-  const { branches, commits, storedBytes, ahead, missing } = done;
+  const { branches, commits, storedBytes, ahead, missing, pipelines, jobs, results, resultsWithheld } = done;
   await output.document(transferInfo(done), () => {
     const lines = branches.map(({ repo, branch, commits: count, new: head }) => {
       return `${repo}@${branch}: ${head === undefined ? 'no commits' : `${countText(count, 'commit')}, now ${output.id(head)}`}`;
     });
+    if (pipelines.length > 0) lines.push(`pipelines: ${pipelines.join(', ')}`);
+    if (jobs + results > 0) lines.push(`${countText(jobs, 'job')}, ${countText(results, 'result')} of datums`);
     if (lines.length === 0 && commits === 0) return [nothing];
     return [...lines, `${countText(commits, 'new commit')}, ${sizeText(storedBytes)} stored`];
   });
   for (const { repo, branch, commits: count } of ahead) {
     output.note(`${repo}@${branch} stays: there are ${countText(count, 'commit')} more where it was to go`);
+  }
+  if (resultsWithheld) {
+    output.note(
+      'results stay: something was purged there which they may hold; purge it here, too, or run the pipelines there',
+    );
   }
   if (missing.length > 0) {
     const shown = missing.slice(0, 3).map(({ repo, commit }) => `${repo}@${output.id(commit)}`);

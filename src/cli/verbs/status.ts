@@ -2,7 +2,7 @@
  * status: how pipelines stand, and who runs them.
  */
 import { openProject } from '../../app/open.ts';
-import { remoteStandings } from '../../app/other-store.ts';
+import { remoteStandings } from '../../app/transfers.ts';
 import { remoteStatus, type RemoteStatus } from '../../shown/transfer.ts';
 import { statusInfo, statusJson, type EngineStatus, type PipelineStatus } from '../../shown/status.ts';
 import type { Columns } from '../output.ts';

@@ -1,7 +1,7 @@
 /**
  * The records of what a project knows of other stores, and of what was purged (FORMAT.md section 7).
  */
-import { count, defaulting, id16, nameText, recordCodec, required, text, type KeepsUnknown } from './record.ts';
+import { count, defaulting, flag, id16, nameText, recordCodec, required, text, type KeepsUnknown } from './record.ts';
 
 /** Where a repo was cloned from, or is pushed to. */
 export interface RemoteRecord extends KeepsUnknown {
@@ -17,6 +17,8 @@ export interface PurgedRecord extends KeepsUnknown {
   /** Milliseconds since 1970. */
   readonly time: number;
   readonly who: string;
+  /** It was told by another store, and results here may be older, and hold what was purged there. */
+  readonly olderResults: boolean;
 }
 
 const remoteCodec = recordCodec<RemoteRecord>({
@@ -25,7 +27,11 @@ const remoteCodec = recordCodec<RemoteRecord>({
   storeId: required(3, id16()),
 });
 
-const purgedCodec = recordCodec<PurgedRecord>({ time: required(1, count), who: defaulting(2, text, '') });
+const purgedCodec = recordCodec<PurgedRecord>({
+  time: required(1, count),
+  who: defaulting(2, text, ''),
+  olderResults: defaulting(3, flag, false),
+});
 
 export const encodeRemote = (record: RemoteRecord): Buffer => remoteCodec.encode(record);
 /** Throws `damaged` or `unsupported`, as the other one. */

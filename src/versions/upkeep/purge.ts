@@ -17,8 +17,8 @@ import type { Change } from '../change.ts';
 import { Directories, type Directory } from '../directories.ts';
 import type { Project } from '../project.ts';
 import { allProvenance } from '../provenance.ts';
-import { encodePurged } from '../../model/records/transfer.ts';
-import { besidePrefixes, jobKey, jobsPrefix, purgedKey, resultsPrefix } from '../ref-keys.ts';
+import { decodePurged, encodePurged } from '../../model/records/transfer.ts';
+import { besidePrefixes, jobKey, jobsPrefix, purgedKey, purgedPrefix, resultsPrefix } from '../ref-keys.ts';
 import { SameBytes, type SamePath } from './same-bytes.ts';
 import { rootOf, type Commit, type Snapshot } from '../snapshot.ts';
 import type { Upload } from '../upload.ts';
@@ -73,6 +73,10 @@ export async function purge(project: Project, request: PurgeRequest): Promise<Pu
 async function forgetResults(change: Change): Promise<void> {
   for (const prefix of [resultsPrefix, ...besidePrefixes()]) {
     for await (const { key } of change.snapshot.items(prefix)) change.delete(key);
+  }
+  for await (const item of change.items(purgedPrefix)) {
+    const record = decodePurged(item.value);
+    if (record.olderResults) change.set({ ...item, value: encodePurged({ ...record, olderResults: false }) });
   }
   for await (const item of change.snapshot.items(jobKey(''))) {
     const job = decodeJob(item.value);
@@ -187,7 +191,7 @@ class Rewrite {
     const ref = await this.upload.nodes.add({ kind: 'commit', level: 0, refs: [tree.ref], body });
     this.commits.set(hashKey(commit.ref.hash), { ref, tree: tree.ref });
     this.change.set({ ...item, refs: [ref] });
-    const purged = encodePurged({ time: this.time, who: this.change.author });
+    const purged = encodePurged({ time: this.time, who: this.change.author, olderResults: false });
     this.change.set({ key: purgedKey(commit.repo, commit.id), value: purged, refs: [] });
   }
 
