@@ -177,6 +177,15 @@ CacheFile::Outcome CacheFile::ReadKept(uint64_t offset, uint64_t length, uint8_t
   return outcome;
 }
 
+bool CacheFile::ReadRight(uint64_t offset, uint64_t length, uint8_t* into) const {
+  const uint64_t end = offset + length;
+  if (KeptUntil(offset, end) < end || !ReadPast(data_.get(), into, length, offset)) return false;
+  for (uint64_t block = offset / kBlock; block * kBlock < end; ++block) {
+    if (!IsRight(block, into + (block * kBlock - offset))) return false;
+  }
+  return true;
+}
+
 bool CacheFile::IsRight(uint64_t block, const uint8_t* bytes) const {
   return SumOf(bytes, BlockEnd(block) - block * kBlock) == sums_->Get(block);
 }

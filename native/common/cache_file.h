@@ -83,6 +83,11 @@ class CacheFile {
   Outcome Read(uint64_t offset, uint64_t length, uint8_t* buffer, std::vector<Part>* parts);
   static constexpr unsigned kFilePartsMax = 4;
   static constexpr uint64_t kSlack = kFilePartsMax * 2 * kBlock;
+  /**
+   * Reads bytes that the file itself has to aligned memory, with room for whole blocks, past the page cache
+   * unless that has them. `offset` is a block's beginning. False when some are not there, or not right.
+   */
+  bool ReadRight(uint64_t offset, uint64_t length, uint8_t* into) const;
   /** Forgets the blocks of a range. */
   void Drop(uint64_t offset, uint64_t length);
 

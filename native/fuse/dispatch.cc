@@ -171,7 +171,7 @@ void Session::Negotiate(const fuse::InHeader& header, const fuse::InitIn& in) {
   uint64_t flags = kWanted & offered;
   if (options_.stack_depth == 0) flags &= ~fuse::kPassthrough;
   const bool passthrough = (flags & fuse::kPassthrough) != 0;
-  opens_.SetPassthrough(passthrough);
+  SetPassthrough(passthrough);
   if (passthrough) out.max_stack_depth = options_.stack_depth;
   out.flags = static_cast<uint32_t>(flags);
   out.flags2 = static_cast<uint32_t>(flags >> 32);

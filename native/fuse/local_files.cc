@@ -1,5 +1,6 @@
 #include "local_files.h"
 
+#include <fcntl.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -22,7 +23,11 @@ void LocalFiles::Attach(uint64_t ino, std::shared_ptr<CacheFile> file, const uin
   Node node;
   if (!table_.Get(ino, &node) || node.size != file->size() || std::memcmp(node.hash, hash, sizeof node.hash) != 0) return;
   last = Remove(ino);
-  files_[ino] = {std::move(file)};
+  // The kernel would read ahead into the page cache, and keep there what it keeps for the mount as well.
+  if (!lent_) posix_fadvise(file->data(), 0, 0, POSIX_FADV_RANDOM);
+  Attached& attached = files_[ino];
+  attached.file = std::move(file);
+  std::memcpy(attached.hash.data(), hash, attached.hash.size());
 }
 
 bool LocalFiles::IsAttached(uint64_t ino) {
@@ -62,7 +67,8 @@ std::shared_ptr<CacheFile> LocalFiles::Remove(uint64_t ino) {
 }
 
 bool LocalFiles::Answer(uint64_t unique, const Request& request) {
-  const std::shared_ptr<CacheFile> file = FindFor(request);
+  Segments::Hash hash;
+  const std::shared_ptr<CacheFile> file = FindFor(request, &hash);
   if (!file) return false;
   if (request.offset >= file->size()) {
     channel_.Send(unique, 0, nullptr, 0);
@@ -70,7 +76,14 @@ bool LocalFiles::Answer(uint64_t unique, const Request& request) {
   }
   const size_t length = std::min<uint64_t>(request.size, file->size() - request.offset);
   std::vector<CacheFile::Part> parts;
-  const CacheFile::Outcome outcome = file->Read(request.offset, length, Scratch(), &parts);
+  std::vector<SharedBytes> held;
+  const uint64_t end = request.offset + length;
+  const Segments::Order order = lent_ ? Segments::Order{} : segments_.Note(request.ino, request.offset, end);
+  CacheFile::Outcome outcome = CacheFile::Outcome::kRead;
+  if (!order.goes_on || !ReadSegments(*file, hash, request.offset, end, &parts, &held)) {
+    parts.clear();
+    outcome = file->Read(request.offset, length, Scratch(), &parts);
+  }
   if (outcome == CacheFile::Outcome::kDamaged) counters_.damaged_reads += 1;
   if (outcome != CacheFile::Outcome::kRead) return false;
   counters_.local_reads += 1;
@@ -81,11 +94,30 @@ bool LocalFiles::Answer(uint64_t unique, const Request& request) {
   for (const CacheFile::Part& part : parts) {
     if (part.run) file->runs()->Sent(part.run.get(), part.offset, part.length);
   }
+  // The reader has his bytes: this thread reads what he will want next.
+  if (!held.empty()) segments_.Prepare(*file, hash, end / Segments::kBytes + (end % Segments::kBytes != 0), order.ahead);
+  return true;
+}
+
+/** Reads bytes [offset, end) where they are in the file; `held` holds what `parts` lie in. False when they are not. */
+bool LocalFiles::ReadSegments(CacheFile& file, const Segments::Hash& hash, uint64_t offset, uint64_t end,
+                              std::vector<CacheFile::Part>* parts, std::vector<SharedBytes>* held) {
+  // Bytes on their way to the disk are in memory, and are read from there.
+  if (file.runs()->NextFrom(offset, end) < end) return false;
+  while (offset < end) {
+    const uint64_t segment = offset / Segments::kBytes, begin = segment * Segments::kBytes;
+    const uint64_t until = std::min(end, begin + Segments::kBytes);
+    SharedBytes bytes = segments_.Get(file, hash, segment);
+    if (!bytes) return false;
+    parts->push_back({bytes.data + (offset - begin), offset, until - offset, nullptr});
+    held->push_back(std::move(bytes));
+    offset = until;
+  }
   return true;
 }
 
 /** The file for a read; notes and tells when the read goes beyond the mark. */
-std::shared_ptr<CacheFile> LocalFiles::FindFor(const Request& request) {
+std::shared_ptr<CacheFile> LocalFiles::FindFor(const Request& request, Segments::Hash* hash) {
   std::shared_ptr<CacheFile> file;
   const uint64_t end = request.offset + request.size;
   {
@@ -93,6 +125,7 @@ std::shared_ptr<CacheFile> LocalFiles::FindFor(const Request& request) {
     auto found = files_.find(request.ino);
     if (found == files_.end()) return nullptr;
     file = found->second.file;
+    *hash = found->second.hash;
     if (end <= found->second.mark) return file;
     found->second.mark = UINT64_MAX;
     progress_.push_back({request.ino, std::min(end, file->size())});

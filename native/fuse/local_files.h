@@ -6,6 +6,7 @@
 // the inode before. Files are read and closed with no lock held.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include "channel.h"
 #include "inode_table.h"
 #include "requests.h"
+#include "segments.h"
 
 /** A read of an attached file that went beyond its mark. */
 struct Progress {
@@ -26,6 +28,9 @@ class LocalFiles {
  public:
   LocalFiles(InodeTable& table, Channel& channel, Counters& counters, const Wake& wake)
       : table_(table), channel_(channel), counters_(counters), wake_(wake) {}
+
+  /** Whether the kernel is lent files: then it reads them best through the page cache, where it finds them later. */
+  void SetLent(bool lent) { lent_ = lent; }
 
   /**
    * From now on reads of this inode are answered from the file, where that has the bytes. Of no effect
@@ -52,11 +57,14 @@ class LocalFiles {
     uint64_t mark = UINT64_MAX;
     /** Bytes that went to the kernel from a run past the page cache (only the kernel keeps them), and from the file. */
     uint64_t kernels_alone = 0, from_file = 0;
+    Segments::Hash hash = {};
   };
 
   /** Removes the entry; the file closes where the result goes out of scope, after the lock. */
   std::shared_ptr<CacheFile> Remove(uint64_t ino);
-  std::shared_ptr<CacheFile> FindFor(const Request& request);
+  std::shared_ptr<CacheFile> FindFor(const Request& request, Segments::Hash* hash);
+  bool ReadSegments(CacheFile& file, const Segments::Hash& hash, uint64_t offset, uint64_t end, std::vector<CacheFile::Part>* parts,
+                    std::vector<SharedBytes>* held);
   void Count(uint64_t ino, const std::vector<CacheFile::Part>& parts);
 
   InodeTable& table_;
@@ -64,6 +72,8 @@ class LocalFiles {
   Counters& counters_;
   const Wake& wake_;
 
+  std::atomic<bool> lent_{false};
+  Segments segments_;
   std::mutex mutex_;
   std::unordered_map<uint64_t, Attached> files_;
   std::vector<Progress> progress_;

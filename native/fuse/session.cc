@@ -36,7 +36,7 @@ void Session::Start() {
   uint32_t minor;
   uint64_t flags;
   if (table_->Negotiated(&minor, &flags)) {
-    opens_.SetPassthrough((flags & fuse::kPassthrough) != 0);
+    SetPassthrough((flags & fuse::kPassthrough) != 0);
     SetReady();
     if ((flags & fuse::kHasResend) != 0) channel_.Notify(fuse::kNotifyResend);
   }
@@ -67,6 +67,11 @@ void Session::ReadRequests() {
       return End(errno == ENODEV ? 0 : errno);
     }
   }
+}
+
+void Session::SetPassthrough(bool agreed) {
+  opens_.SetPassthrough(agreed);
+  files_.SetLent(agreed);
 }
 
 void Session::SetReady() {

@@ -19,7 +19,7 @@
 //   OpenFiles  → InodeTable      (how an inode is open is looked up and changed in one step)
 //
 // All other locks are held alone: those of Requests, DataWriters, Interrupts, KeptAnswers, KeptBytes,
-// StoredBlobs, of the connection's state below, and within files of the cache. `wake` is called, files are read and closed,
+// StoredBlobs, Segments, of the connection's state below, and within files of the cache. `wake` is called, files are read and closed,
 // and answers are written with no lock held.
 #pragma once
 
@@ -105,6 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void Handle(const uint8_t* bytes, size_t length);
   void Negotiate(const fuse::InHeader& header, const fuse::InitIn& in);
+  void SetPassthrough(bool agreed);
   void SetReady();
   void End(int error);
 

@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "../../fuse/local_files.h"
 #include "../../fuse/requests.h"
 #include "content.h"
@@ -43,6 +45,32 @@ inline void CheckRequests() {
   if (requests.Take(id) != uint64_t{7} || requests.Take(id) || requests.FindAsker(7)) Fail("a request was taken twice");
 }
 
+/** Threads that read one file in order share its segments, and have read ahead what comes next. */
+inline void CheckSegments(Files* files) {
+  const std::shared_ptr<CacheFile>& file = files->Of(0);
+  const std::vector<uint8_t> bytes = BytesOf(0, 0, file->size());
+  const Segments::Hash hash{};
+  Segments segments;
+  if (segments.Get(*file, hash, 0)) Fail("a segment was read that is not there");
+  file->Put(0, bytes.data(), bytes.size(), true, true);
+  std::vector<std::thread> readers;
+  for (unsigned reader = 0; reader < 4; ++reader) {
+    readers.emplace_back([&] {
+      for (uint64_t at = 0, end; at < bytes.size(); at = end) {
+        end = std::min<uint64_t>(bytes.size(), at + (128 << 10));
+        const Segments::Order order = segments.Note(1, at, end);
+        const uint64_t segment = at / Segments::kBytes, from = at - segment * Segments::kBytes;
+        const SharedBytes got = segments.Get(*file, hash, segment);
+        if (!got || std::memcmp(got.data + from, &bytes[at], end - at) != 0) return Fail("another segment was read");
+        segments.Prepare(*file, hash, segment + 1, order.ahead);
+      }
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  file->Drop(0, file->size());
+  if (!segments.Get(*file, hash, 2)) Fail("a segment was not kept");
+}
+
 inline void CheckParts(Files* files) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0) std::abort();
@@ -54,6 +82,7 @@ inline void CheckParts(Files* files) {
     table.SetRoot(Root());
     CheckLocalFiles(files, &table, &channel);
     CheckRequests();
+    CheckSegments(files);
   }
   for (const int each : {fd, ends[0], ends[1]}) close(each);
 }
