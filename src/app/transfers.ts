@@ -78,7 +78,7 @@ export async function push(
     url: origin.url,
   });
   try {
-    await rememberRemote(own.project, origin);
+    await rememberRemote(own.project, snapshot, origin);
   } catch (error) {
     if (!isPachError(error)) throw error;
     watch.note(`where ${what.repo} was pushed to can't be remembered: ${error.message}`);

@@ -12,6 +12,12 @@ import { encodeSegment, segmentEntriesMax } from './segment.ts';
 
 const freshPacksMax = 16;
 
+export interface MergeOptions {
+  readonly cache?: IndexCache;
+  /** Fresh packs that may stay. */
+  readonly freshMax?: number;
+}
+
 /**
  * The same knowledge in fewer indexes, when `indexes` lists too many fresh packs. Segments are
  * durable when it resolves; the old ones stay where they are for readers of older heads.
@@ -21,9 +27,9 @@ export async function mergeIndexes(
   reader: IndexReader,
   project: string,
   indexes: IndexList,
-  cache?: IndexCache,
+  { cache, freshMax = freshPacksMax }: MergeOptions = {},
 ): Promise<IndexList> {
-  if (indexes.fresh.length <= freshPacksMax) return indexes;
+  if (indexes.fresh.length <= freshMax) return indexes;
   const kept = [...indexes.segments];
   const merged: SegmentInfo[] = [];
   let entries = indexes.fresh.reduce((sum, { blobs }) => sum + blobs, 0);

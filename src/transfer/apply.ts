@@ -129,7 +129,12 @@ export class Carried {
     for (const key of this.refs.keys()) lacking.delete(key);
     if (lacking.size === 0) return;
     const { source, signal, progress } = this.from;
-    const like = moves.flatMap(({ before }) => before?.head?.commit ?? []);
+    const before = new Map<string, Ref>();
+    for (const move of moves) {
+      const head = move.before?.head;
+      if (head) for (const { ref } of move.commits) before.set(hashKey(ref.hash), head.commit);
+    }
+    const like = (root: Ref): Ref | undefined => before.get(hashKey(root.hash));
     const found = await carry(source.project, this.upload, [...lacking.values()], { like, signal, progress });
     for (const ref of found) this.refs.set(hashKey(ref.hash), ref);
   }

@@ -24,8 +24,8 @@ export interface CarryProgress {
 
 export interface CarryOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Nodes that the target has and that the roots are much like, such as the heads of branches there. */
-  readonly like?: readonly Ref[];
+  /** What the target has that is much like a root, such as the head of the branch there that a commit is to follow. */
+  readonly like?: (root: Ref) => Ref | undefined;
   progress?(now: CarryProgress): void;
 }
 
@@ -78,7 +78,7 @@ class Carrier {
 
   async carry(roots: readonly Ref[]): Promise<Ref[]> {
     try {
-      return await placed(roots, await this.askFor(roots, { places: new Map(), of: () => this.options.like ?? [] }));
+      return await placed(roots, await this.askFor(roots, rootsAlike(this.options)));
     } finally {
       await this.mover.settle();
       await Promise.allSettled(this.walked.values());
@@ -89,7 +89,7 @@ class Carrier {
   private async askFor(refs: readonly Ref[], alike: Alike): Promise<(Place | Promise<Place>)[]> {
     const places = await this.placesOf(refs, alike);
     const missing = refs.filter(({ type }, index) => type === 'node' && !places[index]);
-    const nodes = missing.map((ref, index) => ({ ref, like: alike.of(index, missing.length) }));
+    const nodes = missing.map((ref, index) => ({ ref, like: alike.of(ref, index, missing.length) }));
     for (const node of nodes.slice(0, nodesAhead)) this.prefetch(node);
     let chunks: number[] = [];
     const ask = (): void => {
@@ -170,6 +170,14 @@ class Carrier {
     this.source.reader.node(node.ref).catch(() => undefined);
     this.counterparts.prefetch(node.like);
   }
+}
+
+function rootsAlike({ like }: CarryOptions): Alike {
+  const of = (root: Ref): readonly Ref[] => {
+    const found = like?.(root);
+    return found ? [found] : [];
+  };
+  return { places: new Map(), of };
 }
 
 /** The same references with places of the target, once all of them have one. */

@@ -16,8 +16,8 @@ const refsOfNodeMin = 8;
 export interface Alike {
   /** Places of references that both have, by hash. */
   readonly places: ReadonlyMap<string, Place>;
-  /** Counterparts for each of the nodes that are only in the new one, in their order. */
-  of(index: number, count: number): readonly Ref[];
+  /** Counterparts of one of the nodes that the target lacks: the one at `index` of `count`, in order. */
+  of(node: Ref, index: number, count: number): readonly Ref[];
 }
 
 const none: Alike = { places: new Map(), of: () => [] };
@@ -54,7 +54,7 @@ export class Counterparts {
       }
     }
     this.shared += places.size;
-    return { places, of: (index, count) => partOf(others, index, count) };
+    return { places, of: (_, index, count) => partOf(others, index, count) };
   }
 
   private get isWorthIt(): boolean {

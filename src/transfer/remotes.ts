@@ -38,18 +38,21 @@ export async function listRemotes(snapshot: Snapshot): Promise<Remote[]> {
 
 /**
  * Keeps where a repo is pushed to, unless it has an origin: only one that is the same store at another
- * address is changed. No person asked for it, so an undo passes it by.
+ * address is changed. No person asked for it, so an undo passes it by. `seen`: the project a moment ago.
  */
-export async function rememberRemote(project: Project, { repo, ...origin }: Remote): Promise<void> {
+export async function rememberRemote(project: Project, seen: Snapshot, remote: Remote): Promise<void> {
+  if (stays(await maybeRemote(seen, remote.repo), remote)) return;
+  const { repo, ...origin } = remote;
   await project.update(byEngine(`remember the origin of ${repo}`), async (change) => {
     const { snapshot } = change;
     const known = await maybeRemote(snapshot, repo);
-    if (!(await snapshot.maybeRepo(repo))) return;
-    if (known && (known.storeId !== origin.storeId || known.project !== origin.project || known.url === origin.url)) {
-      return;
-    }
+    if (stays(known, remote) || !(await snapshot.maybeRepo(repo))) return;
     change.set({ key: remoteKey(repo), value: encodeRemote({ ...known, ...origin }), refs: [] });
   });
+}
+
+function stays(known: Remote | undefined, { storeId, project, url }: Remote): boolean {
+  return known !== undefined && (known.storeId !== storeId || known.project !== project || known.url === url);
 }
 
 /** How the branches of a repo stand to those of its origin: all that either has. */

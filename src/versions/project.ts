@@ -281,7 +281,8 @@ export class Project {
       const { head, token } = await this.load();
       if (head.epoch !== epoch || signal.aborted) return { result: false };
       const { segments, fresh } = head.indexes;
-      const indexes = await mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...packs] }, this.indexes);
+      const listed = { segments, fresh: [...fresh, ...packs] };
+      const indexes = await mergeIndexes(store, extents, name, listed, { cache: this.indexes });
       return (await this.replace(token, { ...head, indexes })) ? { result: true } : undefined;
     });
   }

@@ -66,8 +66,10 @@ export async function publish(
   const { segments, fresh } = base?.head.indexes ?? { segments: [], fresh: [] };
   const listed = new Set(fresh.map(({ id }) => id));
   const added = upload.unlisted().filter(({ id }) => !listed.has(id));
+  // A long upload ends with all of it in segments: who comes next reads one of these, not many packs' own indexes.
+  const options = { cache: project.indexes, ...(upload.hasAnnounced && { freshMax: 0 }) };
   const merge = (): Promise<IndexList> =>
-    mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...added] }, project.indexes);
+    mergeIndexes(store, extents, name, { segments, fresh: [...fresh, ...added] }, options);
   const merging = merge().catch(async (error: unknown) => {
     if (!isPachError(error, 'damaged')) throw error;
     // The index of an own pack was not in memory any more, and the pack not stored yet.

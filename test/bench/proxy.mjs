@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
 import { pipeline } from 'node:stream';
 
-/** @typedef {{ requests: number, gets: number, bytes: number }} Fetched bytes of the bodies of answers to GETs */
+/** @typedef {{ requests: number, gets: number, bytes: number, sent: number }} Fetched bytes of the bodies of answers to GETs; sent: of the bodies of requests */
 
 export class Proxy {
   /** @type {Fetched} */
-  #fetched = { requests: 0, gets: 0, bytes: 0 };
+  #fetched = { requests: 0, gets: 0, bytes: 0, sent: 0 };
   #agent = new Agent({ keepAlive: true });
   #server;
   #target;
@@ -31,7 +31,7 @@ export class Proxy {
   /** What was fetched since the last call. */
   take() {
     const taken = this.#fetched;
-    this.#fetched = { requests: 0, gets: 0, bytes: 0 };
+    this.#fetched = { requests: 0, gets: 0, bytes: 0, sent: 0 };
     return taken;
   }
 
@@ -63,6 +63,7 @@ export class Proxy {
       answer.writeHead(got.statusCode ?? 502, got.rawHeaders);
       pipeline(got, answer, () => undefined);
     });
+    asked.on('data', (bytes) => (this.#fetched.sent += bytes.length));
     pipeline(asked, sent, () => undefined);
   }
 }

@@ -3,7 +3,7 @@
  * bench.json.
  *
  * Ours and the reference run in turn in the same run; values are medians. BENCH=storage,
- * BENCH=mount, BENCH=pipelines, BENCH=dev, BENCH=history or BENCH=serve measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
+ * BENCH=mount, BENCH=pipelines, BENCH=dev, BENCH=history, BENCH=serve or BENCH=stores measures one group only. GATE=1 fails when something is beyond its limit. bench.json keeps
  * what was measured before of works that a run leaves out, and so does the chart of the mount's works
  * that the guide shows.
  */
@@ -20,6 +20,7 @@ import { referenceVersions } from './references.mjs';
 import { judge, scale, tableText } from './rows.mjs';
 import { measureServe, serveLimits } from './serve.mjs';
 import { measureStorage, storageLimits } from './storage.mjs';
+import { measureStores, storesLimits } from './stores.mjs';
 
 const groups = {
   storage: { measure: measureStorage, limits: storageLimits },
@@ -28,6 +29,7 @@ const groups = {
   dev: { measure: measureDev, limits: devLimits },
   history: { measure: measurePast, limits: pastLimits },
   serve: { measure: measureServe, limits: serveLimits },
+  stores: { measure: measureStores, limits: storesLimits },
 };
 
 const wanted = process.env['BENCH'] || Object.keys(groups).join();
