@@ -56,7 +56,7 @@ export interface WantedRepo {
 export async function push(
   settings: Settings,
   what: WantedRepo,
-  options: Along & { readonly to: string | undefined },
+  options: Along & { readonly to: string | undefined; readonly keepReferences: boolean },
   watch: TransferWatch,
 ): Promise<Transferred> {
   await using own = await openProject(settings, memory);
@@ -75,6 +75,7 @@ export async function push(
     source: { project: own.project, snapshot },
     target,
     wanted,
+    keepReferences: options.keepReferences,
     url: origin.url,
   });
   try {

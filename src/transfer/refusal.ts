@@ -3,8 +3,13 @@
  */
 import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
+import type { BlobReader } from '../cache/blobs.ts';
 import { shortId } from '../model/ids.ts';
-import type { Snapshot } from '../versions/snapshot.ts';
+import { pathOf } from '../model/paths.ts';
+import { addressOf } from '../model/reference.ts';
+import { Directories, rootEntry } from '../versions/directories.ts';
+import { referencesIn } from '../versions/reading/references.ts';
+import { rootOf, type Snapshot } from '../versions/snapshot.ts';
 import { newestBeyond, type Line } from './history.ts';
 import { whoMoves, type Move, type Standing } from './plan.ts';
 import type { PipelineProblem } from './results.ts';
@@ -52,6 +57,21 @@ async function named(line: Line, count: number): Promise<string> {
   const ids = (await newestBeyond(line, count, namedMax)).map(({ id }) => shortId(id));
   const more = count > ids.length ? ', …' : '';
   return `${count} ${count === 1 ? 'commit' : 'commits'} (${ids.join(', ')}${more}) that ${count === 1 ? 'is' : 'are'}`;
+}
+
+/**
+ * Throws `conflict` for a branch whose newest version has references: who pushes it wants its bytes there, and
+ * a copy of those would be another version. Those of older versions move as they are.
+ */
+export async function checkReferences(reader: BlobReader, { repo, branch, commits }: Move): Promise<void> {
+  const newest = commits.at(-1);
+  if (!newest?.references) return;
+  for await (const { path, content } of referencesIn(new Directories(reader), rootEntry(rootOf(newest)), [])) {
+    const what = `${repo}@${branch}`;
+    const one = `${pathOf(path)}, for example, refers to ${addressOf(content.object)}`;
+    const why = `it has files whose bytes are in no store: ${one}; --keep-references moves them as they are`;
+    throw new PachError('conflict', { what, why, next: `pach materialize ${shellWord(what)}` });
+  }
 }
 
 /** Throws `conflict` for a branch of the target that only an engine or a trigger moves. */

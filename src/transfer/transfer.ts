@@ -11,7 +11,7 @@ import { collectedOr } from '../versions/renew.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { apply, Carried, remember, type CarriedFrom } from './apply.ts';
 import { planTransfer, type Plan, type Wanted } from './plan.ts';
-import { checkMove, notForward, pipelineProblem, type Ends } from './refusal.ts';
+import { checkMove, checkReferences, notForward, pipelineProblem, type Ends } from './refusal.ts';
 
 export interface TransferRequest extends CarriedFrom {
   readonly verb: 'push' | 'pull';
@@ -22,6 +22,8 @@ export interface TransferRequest extends CarriedFrom {
   readonly wanted: Wanted;
   /** The store that is not the one of the user's settings, for messages. */
   readonly url: string;
+  /** A branch may move although its newest version has files by reference, whose bytes do not move. */
+  readonly keepReferences?: boolean | undefined;
   /** Where the target's repos come from, to be remembered with them; undefined: nothing is. */
   readonly origin?: RemoteRecord | undefined;
 }
@@ -62,7 +64,7 @@ export interface TransferResult {
  * where only a pipeline, ticks or a trigger move it; then nothing is changed.
  */
 export async function transfer(request: TransferRequest): Promise<TransferResult> {
-  const { target, source, wanted, verb, url, what } = request;
+  const { target, source, wanted, verb, url, what, keepReferences = verb === 'pull' } = request;
   await using begun = await target.begin();
   const { upload } = begun;
   const carried = new Carried(request, upload);
@@ -70,6 +72,7 @@ export async function transfer(request: TransferRequest): Promise<TransferResult
     const plan = await planTransfer(source.snapshot, snapshot, wanted);
     const ends = { verb, source: source.snapshot, target: snapshot, url };
     await check(ends, plan, wanted);
+    if (!keepReferences) for (const move of plan.moves) await checkReferences(source.snapshot.reader, move);
     await carried.bring(plan);
     return plan;
   };

@@ -216,6 +216,18 @@ test('what keeps a store in order knows them, and so do copies, differences, arc
     stderr: expect.stringContaining('/sub/b: not restored: its bytes are not in the store, but at s3://') as string,
   });
 
+  // A push brings the bytes, or is told not to.
+  const push = 'pach push copies --to ./other';
+  expect(await place.run(push)).toMatchObject({
+    code: 4,
+    stderr: expect.stringMatching(
+      /\/sub\/b, for example, refers to s3:.*\ntry: pach materialize copies@master\n/,
+    ) as string,
+  });
+  await place.must(`${push} --keep-references`);
+  expect(await place.must('pach --store other get file copies@master:/sub/b | wc -c')).toBe('300\n');
+  await place.must(`pach materialize copies@master; ${push}; pach --store other fsck`);
+
   const [purged] = await json(place, 'pach purge lake:/sub');
   expect(purged).toMatchObject({ references: [`s3://${outside.name}/raw/sub/b?endpoint=${s3.endpoint}`] });
   await place.must('pach gc --grace 0; pach fsck');

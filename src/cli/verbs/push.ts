@@ -46,10 +46,13 @@ export const pushVerb = verb({
     to: { type: 'text', names: ['local'], describe: 'The other store, URL[/project]. It is made where there is none' },
     'with-provenance': provenanceOption,
     results: resultsOption,
+    'keep-references': { type: 'flag', describe: 'Move files by reference without their bytes' },
   },
-  async run({ repo: text, to, 'with-provenance': withProvenance, results: withResults }, { settings, output, signal }) {
+  async run({ repo: text, to, ...along }, { settings, output, signal }) {
     const { settings: where, ...what } = wantedOf(text, settings);
-    const done = await push(where, what, { to, withProvenance, withResults }, watchOf(output, signal));
+    const { 'with-provenance': withProvenance, results: withResults, 'keep-references': keepReferences } = along;
+    const options = { to, withProvenance, withResults, keepReferences };
+    const done = await push(where, what, options, watchOf(output, signal));
     await print(output, done, `${done.url} has all of ${text}`);
   },
 });
