@@ -30,7 +30,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['imports', ['.']],
   ['results', ['.']],
   ['transfer', ['.']],
-  ['execution', ['.', 'executors', 'workers']],
+  ['execution', ['.', 'executors', 'workers', 'store']],
   ['engine', ['.']],
   ['shown', ['.']],
   ['hooks', ['.']],

@@ -3,7 +3,6 @@
  * with which a job ran it.
  */
 import { PachError } from '../base/errors.ts';
-import { canonicalJson } from '../model/canonical.ts';
 import type { Exit, TaskStreams } from '../execution/executor.ts';
 import { datumVariables, jobVariables } from '../execution/workers/environment.ts';
 import { codeOfJob } from '../pipelines/editing/versions.ts';
@@ -13,8 +12,9 @@ import { findPipeline, maybePipeline, readSpec } from '../pipelines/pipelines.ts
 import { compareOut, type ComparedOutput } from '../results/compare-out.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { ForwardedPorts, type ForwardedPort } from './forwarded-ports.ts';
-import { executorNames, withBuiltImage, type ExecutorName } from './executors.ts';
+import { withBuiltImage, type ExecutorName } from './executors.ts';
 import type { OpenProject } from './open.ts';
+import { executorOf, platformDifferences } from './platform.ts';
 import { ownShell } from './own-shell.ts';
 import { RunSession, type Bench, type RunPipeline, type ShownCode } from './run-session.ts';
 import type { Settings } from './settings.ts';
@@ -79,9 +79,9 @@ export async function debugDatum(settings: Settings, opened: OpenProject, reques
   const isShared = executor === 'process' && spec.network !== 'none';
   await using ports = await ForwardedPorts.open(request.ports, isShared, (line) => request.note(line));
   const pipeline = { ...then, spec };
-  for (const line of await differences(snapshot, job, session.executor.fingerprint(spec.transform.image), session)) {
-    request.note(line);
-  }
+  const differing = await platformDifferences(snapshot.reader, job, session.executor, spec.transform.image);
+  if (differing && differing.length > 0)
+    request.note(`not all is as it was for job ${job.id}; it differs in: ${differing.join(', ')}`);
   const unused = (line: string): void => request.note(line);
   const { bench, argv } = await prepared(request, executor, (shown) =>
     session.bench(pipeline, { inputs, signal, unused }, shown),
@@ -154,34 +154,4 @@ async function pipelineOf(snapshot: Snapshot, { job, code }: DebugRequest): Prom
   const then = await readSpec(snapshot.reader, job.spec);
   const now = (await maybePipeline(snapshot, name, job.branch)) ?? (await findPipeline(snapshot, name));
   return { name, spec: { ...then, code: now.spec.code }, code: now.code };
-}
-
-function executorOf({ id, executor }: Job): ExecutorName {
-  const found = executorNames.find((name) => name === executor);
-  if (found) return found;
-  throw new PachError('unsupported', {
-    what: `job ${id}`,
-    why: `it ran with the executor ${executor}, which this machine does not have`,
-    next: `choose another one: --executor ${executorNames.join('|')}`,
-  });
-}
-
-/** What the recipe of the job says of the machine or image, and is not so now. */
-async function differences(
-  snapshot: Snapshot,
-  job: Job,
-  fingerprint: ReturnType<RunSession['executor']['fingerprint']>,
-  { executor }: RunSession,
-): Promise<string[]> {
-  const recipe = JSON.parse((await snapshot.reader.plainChunk(job.recipe)).toString()) as {
-    readonly executor: string;
-    readonly platform: Readonly<Record<string, unknown>>;
-  };
-  const now: Readonly<Record<string, unknown>> = await fingerprint;
-  if (recipe.executor !== executor.resultsClass) return [];
-  const names = [...new Set([...Object.keys(recipe.platform), ...Object.keys(now)])].filter(
-    (name) => !canonicalJson({ is: recipe.platform[name] }).equals(canonicalJson({ is: now[name] })),
-  );
-  if (names.length === 0) return [];
-  return [`not all is as it was for job ${job.id}; it differs in: ${names.join(', ')}`];
 }

@@ -8,6 +8,7 @@ import { removeTreeAsync } from '../base/remove.ts';
 import { parseAddress } from '../model/address.ts';
 import type { DatumOrder } from '../engine/datum-order.ts';
 import { tellAll, type RunListener } from '../engine/events.ts';
+import { StorePool } from '../execution/store/store-pool.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import type { JobResult } from '../engine/job-end.ts';
 import { graphFor, inputsOf, runGraph, runPrepared, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
@@ -22,6 +23,9 @@ import { jobsWithLogs } from './run-folder.ts';
 import { RunSession, type SessionRequest } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
+export const poolNames = ['local', 'store'] as const;
+type PoolName = (typeof poolNames)[number];
+
 export interface RunRequest {
   /** What is run, after what it depends on. */
   readonly target: Target;
@@ -33,6 +37,8 @@ export interface RunRequest {
   readonly inputs: readonly string[];
   /** Instead of what the specs say. */
   readonly workers: number | undefined;
+  /** Where workers are: in this process, where it is not said, or wherever they reach the store. */
+  readonly pool?: PoolName;
   readonly recompute: number;
   readonly signal: AbortSignal;
   readonly listeners: readonly RunListener[];
@@ -63,7 +69,7 @@ export async function runInSession(session: RunSession, request: RunRequest): Pr
 export interface GraphRequest
   extends
     Pick<GraphOptions, 'names' | 'branch' | 'pinned' | 'settled' | 'jobsKept' | 'tell'>,
-    Pick<RunRequest, 'workers' | 'recompute' | 'signal'> {
+    Pick<RunRequest, 'workers' | 'pool' | 'recompute' | 'signal'> {
   /** In which order the datums of a pipeline run. */
   order?(pipeline: string): DatumOrder;
 }
@@ -89,23 +95,29 @@ export async function runOne(
   return result;
 }
 
-type InSession = Pick<GraphRequest, 'workers' | 'recompute' | 'signal' | 'tell' | 'order'> &
+type InSession = Pick<GraphRequest, 'workers' | 'pool' | 'recompute' | 'signal' | 'tell' | 'order'> &
   Partial<Pick<ServeRun, 'after'>>;
 
 /** What runs use of a session. */
-function inSession(session: RunSession, { signal, workers: given, recompute, order, after, ...request }: InSession) {
+function inSession(
+  session: RunSession,
+  { signal, workers: given, pool, recompute, order, after, ...request }: InSession,
+) {
   const { settings, project } = session;
   const tell = session.secrets.masked(request.tell);
   return {
     tell,
     project,
-    prepare: (pipelines) => session.prepare(pipelines, { signal, log: (line) => tell({ kind: 'note', line }) }),
+    prepare: (pipelines) => {
+      return session.prepare(pipelines, { signal, log: (line) => tell({ kind: 'note', line }) }, pool === 'store');
+    },
     async jobOptions(pipeline, inputs) {
       const unused = (line: string): void => tell({ kind: 'note', line });
       const workers = given ?? pipeline.spec.parallelism;
       return {
         executor: session.executor,
-        pool: await session.pool(pipeline, { workers, inputs, signal, unused }),
+        pool:
+          pool === 'store' ? new StorePool(project) : await session.pool(pipeline, { workers, inputs, signal, unused }),
         logs: (job) => settings.home.make(join(settings.home.logs, job)),
         recompute,
         order: order?.(pipeline.name),
@@ -117,7 +129,7 @@ function inSession(session: RunSession, { signal, workers: given, recompute, ord
 }
 
 /** Removes the local logs of jobs that ended: the store has them now. Those of an interrupted job are nowhere else. */
-async function clearLogs({ home }: Settings, project: OpenProject['project']): Promise<void> {
+export async function clearLogs({ home }: Settings, project: OpenProject['project']): Promise<void> {
   const snapshot = await project.snapshot();
   for (const name of await jobsWithLogs(home)) {
     const job = await maybeJob(snapshot, name);

@@ -112,10 +112,17 @@ export class RunSession implements AsyncDisposable {
     return this.opened.project;
   }
 
-  /** Makes sure of secrets, and of images that are built here. Resolves to the pipelines with these images. */
-  async prepare(pipelines: readonly Pipeline[], watch: BuildWatch): Promise<Pipeline[]> {
-    for (const { spec } of pipelines) await this.secrets.of(spec);
-    const prepared: Pipeline[] = [];
+  /**
+   * Makes sure of secrets, unless commands run elsewhere, and of images that are built here. Resolves to the
+   * pipelines with these images.
+   */
+  async prepare<P extends Pick<Pipeline, 'spec'>>(
+    pipelines: readonly P[],
+    watch: BuildWatch,
+    isElsewhere = false,
+  ): Promise<P[]> {
+    for (const { spec } of isElsewhere ? [] : pipelines) await this.secrets.of(spec);
+    const prepared: P[] = [];
     for (const pipeline of pipelines) {
       prepared.push({ ...pipeline, spec: await withBuiltImage(this.executor, pipeline.spec, watch) });
     }
@@ -123,7 +130,7 @@ export class RunSession implements AsyncDisposable {
   }
 
   /** Workers for the next job of a pipeline, which see its code. None of the pipeline's jobs may run. */
-  async pool(pipeline: Pipeline, request: PoolRequest): Promise<LocalPool> {
+  async pool(pipeline: RunPipeline, request: PoolRequest): Promise<LocalPool> {
     const placed = await this.place(pipeline, request);
     const masked = (text: string): string => this.secrets.maskedText(text);
     return new LocalPool({ session: this.workers, count: request.workers, masked, ...placed });

@@ -3,9 +3,8 @@
  * was last begun lies in the store, so that it is due whoever comes, and done once.
  */
 import { decodeUpkeep, encodeUpkeep } from '../model/records/refs.ts';
-import { decodeLease } from '../model/records/pipelines.ts';
-import { newestJob } from '../pipelines/jobs/jobs.ts';
 import { isHeld } from '../pipelines/jobs/lease.ts';
+import { leasedJobs } from '../pipelines/jobs/running.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 import { garbageKey } from '../versions/ref-keys.ts';
@@ -100,11 +99,8 @@ async function lastUpkeep(snapshot: Snapshot, now: number): Promise<number | und
 /** When the oldest job that runs was started: what it reads may have been deleted since, and stays until it ends. */
 async function oldestRun(snapshot: Snapshot, now: number): Promise<number> {
   let oldest = now;
-  for await (const { key, value } of snapshot.items(Buffer.from('lease/'))) {
-    const [, pipeline = '', branch = ''] = key.toString().split('/');
-    if (!isHeld(decodeLease(value), now)) continue;
-    const { job } = await newestJob(snapshot, pipeline, branch);
-    if (job) oldest = Math.min(oldest, job.started);
+  for await (const { lease, job } of leasedJobs(snapshot)) {
+    if (isHeld(lease, now)) oldest = Math.min(oldest, job.started);
   }
   return oldest;
 }

@@ -40,6 +40,16 @@ export function engineKey(project: string, id: string): string {
   return `${enginesPrefix(project)}${id}`;
 }
 
+/** What the workers of a project's jobs are told, and tell, is below it. */
+export function worksPrefix(project: string): string {
+  return `projects/${project}/work/`;
+}
+
+/** The same of one job. `job`: 32 hex digits. */
+export function workPrefix(project: string, job: string): string {
+  return `${worksPrefix(project)}${job}/`;
+}
+
 /** Every object of a project has a key that begins so. */
 export function projectPrefix(project: string): string {
   return `projects/${project}/`;

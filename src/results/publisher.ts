@@ -6,11 +6,27 @@
 import { encodeOutcome } from '../model/records/pipelines.ts';
 import type { Hash } from '../model/refs.ts';
 import type { Result } from '../pipelines/jobs/results.ts';
-import { ChangeGroup, type GroupOptions } from '../versions/group.ts';
+import { ChangeGroup, type GroupOptions, type Part } from '../versions/group.ts';
 import { resultKey } from '../versions/ref-keys.ts';
-import type { Upload } from '../versions/upload.ts';
+import type { StoredParts, Upload } from '../versions/upload.ts';
 
-export class Publisher implements AsyncDisposable {
+/** What became of a datum, and whether it is kept under its key. */
+export interface Written {
+  readonly datum: string;
+  readonly key: Hash;
+  readonly result: Result;
+  readonly keep: boolean;
+  /** Why it failed, as events tell it: plain data. */
+  readonly failure?: object | undefined;
+}
+
+/** Who keeps what the datums of this process write. */
+export interface ResultWriter {
+  /** Runs `work`, which stores what a datum wrote; resolves to its result. */
+  write(work: (upload: Upload) => Promise<Written>): Promise<Result>;
+}
+
+export class Publisher implements ResultWriter, AsyncDisposable {
   private readonly group: ChangeGroup;
 
   /** `also` may refuse a publication: the lease is renewed so. */
@@ -22,15 +38,23 @@ export class Publisher implements AsyncDisposable {
    * Runs `work`, which stores what a datum wrote; the result is kept under its key when it says
    * so. What was stored is published with the batch, sooner or later.
    */
-  write(
-    work: (upload: Upload) => Promise<{ readonly key: Hash; readonly result: Result; readonly keep: boolean }>,
-  ): Promise<Result> {
+  write(work: (upload: Upload) => Promise<Written>): Promise<Result> {
     return this.group.write(async (upload, add) => {
-      const { key, result, keep } = await work(upload);
-      const { outcome, tree } = result;
-      if (keep) add((change) => change.set({ key: resultKey(key), value: encodeOutcome(outcome), refs: [tree] }));
-      return result;
+      const written = await work(upload);
+      keep(add, written);
+      return written.result;
     });
+  }
+
+  /**
+   * The same for results that another process has stored, with their packs. They are published with
+   * the next `flush`. Throws `damaged` or `not-found` when the packs are gone.
+   */
+  adopt(parts: StoredParts, results: readonly Written[]): Promise<void> {
+    return this.group.write(async (upload, add) => {
+      await upload.adopt(parts);
+      for (const written of results) keep(add, written);
+    }, 'by the caller');
   }
 
   /** Publishes what is there by now. */
@@ -41,4 +65,9 @@ export class Publisher implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.group[Symbol.asyncDispose]();
   }
+}
+
+function keep(add: (part: Part) => void, { key, result: { outcome, tree }, keep: isKept }: Written): void {
+  if (!isKept) return;
+  add((change) => change.set({ key: resultKey(key), value: encodeOutcome(outcome), refs: [tree] }));
 }

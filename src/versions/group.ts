@@ -54,9 +54,13 @@ export class ChangeGroup implements AsyncDisposable {
 
   /**
    * Runs `work`, which stores what it likes and hands over its parts. All of that is published with
-   * the batch, sooner or later: at the latest with the next `flush`.
+   * the batch, sooner or later: at the latest with the next `flush`, which the caller sees to where it
+   * says so.
    */
-  async write<T>(work: (upload: Upload, add: (part: Part) => void) => Promise<T>): Promise<T> {
+  async write<T>(
+    work: (upload: Upload, add: (part: Part) => void) => Promise<T>,
+    published: 'by itself' | 'by the caller' = 'by itself',
+  ): Promise<T> {
     this.current ??= this.begin();
     const batch = await this.current;
     batch.writers += 1;
@@ -65,7 +69,8 @@ export class ChangeGroup implements AsyncDisposable {
     } finally {
       batch.writers -= 1;
       if (batch.writers === 0) batch.closed?.();
-      if (Date.now() - this.lastMs >= this.waitMs) this.flush().catch(() => undefined);
+      const isDue = published === 'by itself' && Date.now() - this.lastMs >= this.waitMs;
+      if (isDue) this.flush().catch(() => undefined);
     }
   }
 

@@ -183,6 +183,12 @@ export class Project {
     return { base, snapshot, author, upload, [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose]() };
   }
 
+  /** A place for objects that another process is to publish (`Upload.handOver`): the head is read, and never moved. */
+  async beginPart(): Promise<Upload> {
+    const base = await this.load();
+    return this.uploadOn(base.known, base.head.epoch, () => Promise.resolve(false));
+  }
+
   /**
    * Publishes what `apply` does to the refs, as one operation. When another writer was first,
    * `apply` runs again on the new state; what was uploaded stays. Nothing is published when
@@ -237,10 +243,13 @@ export class Project {
     return (await this.options.store.readWithToken(headKey(this.options.name))) !== undefined;
   }
 
-  private uploadOn(known: KnownBlobs, epoch: number): Upload {
+  private uploadOn(
+    known: KnownBlobs,
+    epoch: number,
+    announce: UploadOptions['announce'] = (...of) => this.announce(...of),
+  ): Upload {
     const { store, name: project } = this.options;
     const { reader, indexes } = this;
-    const announce: UploadOptions['announce'] = (...of) => this.announce(...of);
     return new Upload({ store, project, reader, indexes, known, epoch, announce });
   }
 

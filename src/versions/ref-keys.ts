@@ -62,6 +62,8 @@ export function besidePrefixes(repo?: string): readonly Buffer[] {
   return ['failed', 'check'].map((kind) => Buffer.from(`${kind}/${repo === undefined ? '' : `${repo}/`}`));
 }
 
+export const leasesPrefix = Buffer.from('lease/');
+
 export function leaseKey(pipeline: string, branch: string): Buffer {
   return Buffer.from(`lease/${pipeline}/${branch}`);
 }

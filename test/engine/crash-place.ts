@@ -69,21 +69,26 @@ export class CrashPlace implements AsyncDisposable {
 
   /** Starts an engine; it dies at the moment that is named, as kill-at.mjs says. */
   start(words: readonly string[] = [], moment?: string): Engine {
-    const child = spawn(
-      process.execPath,
-      [...(moment === undefined ? [] : ['--import', killAt]), pach, 'run', 'pipeline', 'p', ...words],
-      {
-        cwd: this.place.dir,
-        env: {
-          PATH: process.env['PATH'],
-          HOME: join(this.place.dir, 'home'),
-          PACH_HOME: join(this.place.dir, 'home/.pachmount'),
-          PACH_STORE: this.store,
-          ...this.env,
-          ...(moment !== undefined && { KILL_AT: moment, KILL_IN: this.store }),
-        },
+    return this.spawn(['run', 'pipeline', 'p', ...words], moment);
+  }
+
+  /** The same for a worker of a store pool. */
+  startWorker(words: readonly string[] = [], moment?: string): Engine {
+    return this.spawn(['worker', ...words], moment);
+  }
+
+  private spawn(words: readonly string[], moment: string | undefined): Engine {
+    const child = spawn(process.execPath, [...(moment === undefined ? [] : ['--import', killAt]), pach, ...words], {
+      cwd: this.place.dir,
+      env: {
+        PATH: process.env['PATH'],
+        HOME: join(this.place.dir, 'home'),
+        PACH_HOME: join(this.place.dir, 'home/.pachmount'),
+        PACH_STORE: this.store,
+        ...this.env,
+        ...(moment !== undefined && { KILL_AT: moment, KILL_IN: this.store }),
       },
-    );
+    });
     this.engines.add(child.pid ?? 0);
     let stdout = '';
     let stderr = '';

@@ -106,7 +106,7 @@ async function seedResults(project: Project, settings: Settings): Promise<number
         stats: { ...stats, ...sizes },
         mayHaveEmptyFolders: false,
       };
-      return { key, result: { outcome, tree }, keep: datum.files.length === 1 };
+      return { datum: key.toString('hex'), key, result: { outcome, tree }, keep: datum.files.length === 1 };
     });
     count += 1;
     if (count % 100_000 === 0) await publisher.flush();

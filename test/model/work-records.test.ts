@@ -17,6 +17,20 @@ import {
   type PlannedRecord,
   type Report,
 } from '../../src/model/records/work.ts';
+import { seal } from '../../src/model/records/record.ts';
+import {
+  decodeDelivery,
+  decodeOffer,
+  decodeShard,
+  decodeShardClaim,
+  encodeDelivery,
+  encodeOffer,
+  encodeShard,
+  encodeShardClaim,
+  type Delivery,
+  type Offer,
+  type Shard,
+} from '../../src/model/records/work-objects.ts';
 import type { TreeEntry } from '../../src/model/tree.ts';
 import { codeOf, chunkRef, hashOf, must, packA } from './nodes.ts';
 
@@ -73,6 +87,21 @@ const report: Report = {
   tree: nodeRef,
 };
 
+const ofProcess = { host: 'one pid:[4026531836]', pid: 77, pidStarted: '12345', beat: 3 };
+const failures = ['{"cause":"said"}', '{"cause":"ending","ending":{"kind":"timeout"}}'];
+const pack = { kind: 'meta', id: packA, bytes: 500, blobs: 3 } as const;
+const offer: Offer = { job: id('a'), holder: 'me@one, process 77', beat: 9, ended: true };
+const shard: Shard = { job: id('a'), planned: [planned, { ...planned, files: [], isRecheck: false }], isCheck: true };
+const delivery: Delivery = {
+  job: id('a'),
+  worker,
+  epoch: 4,
+  packs: [pack, { ...pack, kind: 'data' }],
+  reports: [report, { ...report, failures }],
+  notes: ['a line'],
+  broken: datum,
+};
+
 const cases: readonly {
   readonly name: string;
   readonly value: object;
@@ -94,7 +123,36 @@ const cases: readonly {
     encode: encodeReport,
     decode: decodeReport,
   },
+  { name: 'claim of a process', value: { ...claim, ...ofProcess }, encode: encodeClaim, decode: decodeClaim },
+  { name: 'report with tries', value: { ...report, failures }, encode: encodeReport, decode: decodeReport },
+  unsealed('offer', offer, encodeOffer, decodeOffer),
+  unsealed('offer that goes on', { ...offer, ended: false }, encodeOffer, decodeOffer),
+  unsealed('shard', shard, encodeShard, decodeShard),
+  unsealed('claim of a shard', claim, encodeShardClaim, decodeShardClaim),
+  unsealed('delivery', delivery, encodeDelivery, decodeDelivery),
+  unsealed(
+    'empty delivery',
+    { ...delivery, packs: [], reports: [], notes: [], broken: undefined },
+    encodeDelivery,
+    decodeDelivery,
+  ),
 ];
+
+/** A sealed record without its seal, which covers all the rest. */
+function unsealed<T extends object>(
+  name: string,
+  value: T,
+  encode: (value: T) => Buffer,
+  decode: (bytes: Buffer, what: string) => T,
+) {
+  return {
+    name,
+    value,
+    encode: (each: T) => encode(each).subarray(0, -16),
+    decode: (bytes: Buffer) => decode(seal(bytes), name),
+  };
+}
+
 const bytesOf = ({ value, encode }: (typeof cases)[number]): Buffer => encode(value as never);
 
 describe('records of work', () => {
@@ -144,6 +202,15 @@ describe('records of work', () => {
     expect(inlineBytes[name + 6]).toBe(0);
     inlineBytes[name + 6] = 3;
     expect(codeOf(() => decodePlanned(inlineBytes))).toBe('damaged');
+  });
+
+  it('that are objects are refused where a byte of them is another', () => {
+    const bytes = encodeDelivery(delivery);
+    for (let at = 1; at < bytes.length; at += 7) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      expect(codeOf(() => decodeDelivery(changed, 'it'))).toBe('damaged');
+    }
   });
 
   it('with any bytes are read or refused', () => {

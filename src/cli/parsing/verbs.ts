@@ -70,6 +70,7 @@ import { treeVerb } from '../verbs/tree.ts';
 import { syncVerb } from '../verbs/sync.ts';
 import { updateCommitVerb } from '../verbs/update-commit.ts';
 import { versionVerb } from '../verbs/version.ts';
+import { workerVerb } from '../verbs/worker.ts';
 
 interface VerbGroup {
   readonly title: string;
@@ -132,6 +133,7 @@ export const verbGroups: readonly VerbGroup[] = [
       listCronVerb,
       devVerb,
       serveVerb,
+      workerVerb,
       listPipelineVerb,
       inspectPipelineVerb,
       deletePipelineVerb,

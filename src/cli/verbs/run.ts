@@ -2,7 +2,7 @@
  * run pipeline.
  */
 import { openProject } from '../../app/open.ts';
-import { runPipelines } from '../../app/run-pipelines.ts';
+import { poolNames, runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
 import { checkBranchName } from '../../model/address.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
@@ -21,6 +21,7 @@ export const runPipelineVerb = verb({
     ['run pipeline -f pipelines/ --branch exp', 'Run all pipelines of a folder on a branch beside production'],
     ['run pipeline edges --executor docker --workers 4', 'Run in Docker containers, four datums at a time'],
     ['run pipeline edges --secrets-from file:.env', 'Take the secrets that its spec names from a file'],
+    ['run pipeline edges --pool store', 'Have pach worker run the datums, here or on other machines'],
     ['run pipeline edges --explain-env', 'Show the variables that its commands would see, and where they come from'],
     ['run pipeline edges --recompute 10', 'Compute ten datums again and compare the results'],
   ],
@@ -40,6 +41,12 @@ export const runPipelineVerb = verb({
     },
     ...runOptions,
     branch: { type: 'text', describe: 'Branch for all output, instead of those in the specs' },
+    pool: {
+      type: 'text',
+      choices: poolNames,
+      default: 'local',
+      describe: 'Where datums run: local, in this process; store, wherever pach worker runs with the same store',
+    },
     recompute: {
       type: 'count',
       least: 0,
@@ -58,6 +65,10 @@ export const runPipelineVerb = verb({
       throw new PachError('usage', { what: 'run pipeline', why: 'name a pipeline, or give specs with -f', next, or });
     }
     const { branch, reprocess } = args;
+    if (args.pool === 'store' && args.workers !== undefined) {
+      const why = 'with --pool store there are as many workers as you start with pach worker';
+      throw new PachError('usage', { what: '--workers', why, next: 'leave out --workers' });
+    }
     if (branch !== undefined) checkBranchName(branch);
     const source = { path: args.file ?? '', project: settings.project, stdin: () => standardInput(signal), signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
@@ -80,6 +91,7 @@ export const runPipelineVerb = verb({
       executor: args.executor,
       secretsFrom: args['secrets-from'],
       workers: args.workers,
+      pool: args.pool,
       recompute: args.recompute,
       signal,
       listeners: [printer.listen],

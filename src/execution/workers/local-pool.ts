@@ -4,6 +4,7 @@
  */
 import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
+import type { ResultWriter } from '../../results/publisher.ts';
 import type { Pool, PoolJob } from '../pool.ts';
 import { runBatches } from './batches.ts';
 import { broken, BrokenWorker, runDatum, type RunOptions } from './run-datum.ts';
@@ -26,6 +27,11 @@ const batchMs = 5000;
 /** A worker that breaks so often in a row at one datum is not replaced any more. */
 const breaksMax = 3;
 
+/** A job whose results go wherever its writer keeps them. */
+export interface LocalJob extends Omit<PoolJob, 'publisher'> {
+  readonly publisher: ResultWriter;
+}
+
 export class LocalPool implements Pool {
   private readonly options: LocalPoolOptions;
 
@@ -33,7 +39,7 @@ export class LocalPool implements Pool {
     this.options = options;
   }
 
-  async run(job: PoolJob): Promise<void> {
+  async run(job: LocalJob): Promise<void> {
     let isTold = false;
     const tellOnce = (line: string): void => {
       if (!isTold) job.tell({ kind: 'note', line });
@@ -57,10 +63,10 @@ export class LocalPool implements Pool {
 /** Takes datums for one worker, until there are none. */
 class WorkerLoop {
   private readonly options: LocalPoolOptions;
-  private readonly job: PoolJob;
+  private readonly job: LocalJob;
   private readonly tellLeft: (line: string) => void;
 
-  constructor(options: LocalPoolOptions, job: PoolJob, tellLeft: (line: string) => void) {
+  constructor(options: LocalPoolOptions, job: LocalJob, tellLeft: (line: string) => void) {
     this.options = options;
     this.job = job;
     this.tellLeft = tellLeft;

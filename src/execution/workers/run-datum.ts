@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { isPachError, PachError } from '../../base/errors.ts';
 import { type DatumStats, type Outcome } from '../../model/records/pipelines.ts';
-import type { Hash } from '../../model/refs.ts';
 import { entrySize } from '../../model/tree.ts';
 import type { Directory } from '../../versions/directories.ts';
 import { rowsBytesMax, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
@@ -16,18 +15,29 @@ import type { Ending, Exit, Task, Worker } from '../executor.ts';
 import type { PoolJob } from '../pool.ts';
 import { outsideText } from '../../results/links.ts';
 import { DatumLog } from '../../results/log.ts';
+import type { ResultWriter, Written } from '../../results/publisher.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
 import type { Slot } from './slot.ts';
 import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
 import { storeResult, takeOut, type Output } from '../../results/take-out.ts';
 
-export interface RunOptions extends Omit<PoolJob, 'queue' | 'done'> {
+export interface RunOptions extends Omit<PoolJob, 'queue' | 'done' | 'publisher'> {
+  /** Stores what datums wrote. */
+  readonly publisher: ResultWriter;
   readonly worker: Worker;
   readonly slot: Slot;
   /** Takes values of secrets out of a text of ours, which is stored. */
   readonly masked: (text: string) => string;
   /** Told of a datum whose command left something in its sandbox, and where. */
   left(planned: PlannedDatum, path: string): void;
+}
+
+/** How a datum ended. */
+interface Ended {
+  readonly state: Outcome['state'];
+  readonly reason: string;
+  readonly out?: Output | undefined;
+  readonly failure?: DatumFailure | undefined;
 }
 
 /** A reason may have a path or a program's name in it, as long as anybody likes; the log has all of it. */
@@ -136,7 +146,7 @@ export class Attempt {
         const out = await takeOut({ reader, sink: upload, datum, folder: slot.out, mayRefer, signal });
         if (held && !(await held())) throw wentOn();
         this.uploadMs += performance.now() - begun;
-        return this.store(upload, 'success', '', out);
+        return this.store(upload, { state: 'success', reason: '', out });
       });
       this.ended({ state: 'success', stats: result.outcome.stats });
       return result;
@@ -150,7 +160,7 @@ export class Attempt {
   /** Stores that it failed, or recovered, with its log and no output. */
   async end(state: 'failed' | 'recovered', failure: DatumFailure): Promise<Result> {
     const reason = failureText(failure, this.options.spec.resourceLimits.memoryBytes);
-    const result = await this.options.publisher.write((upload) => this.store(upload, state, reason, undefined));
+    const result = await this.options.publisher.write((upload) => this.store(upload, { state, reason, failure }));
     this.ended({ state, failure, reason: result.outcome.reason, stats: result.outcome.stats });
     return result;
   }
@@ -186,10 +196,8 @@ export class Attempt {
 
   private async store(
     upload: Parameters<typeof storeResult>[1],
-    state: Outcome['state'],
-    reason: string,
-    out: Output | undefined,
-  ): Promise<{ key: Hash; result: Result; keep: boolean }> {
+    { state, reason, out, failure }: Ended,
+  ): Promise<Written> {
     const { reader, job, spec } = this.options;
     const { key, rows, isRecheck = false } = this.planned;
     const encoded = encodeRows(rows);
@@ -201,7 +209,8 @@ export class Attempt {
     const stats = this.stats(out?.directory);
     const found = { outside, mayHaveEmptyFolders, references };
     const outcome = { state, job, pipeline: spec.name, reason: shown, stats, ...found };
-    return { key, result: { outcome, tree }, keep: state === 'success' && !isRecheck };
+    const { id } = this.planned.datum;
+    return { datum: id, key, result: { outcome, tree }, keep: state === 'success' && !isRecheck, failure };
   }
 
   private ended(outcome: DatumOutcome): void {

@@ -78,7 +78,8 @@ const segment: Codec<HeadSegment> = {
   read: (reader) => ({ id: packId.read(reader), entries: reader.varint(), bytes: reader.varint() }),
 };
 
-const pack: Codec<HeadPack> = {
+/** A fresh pack; also one that is handed from process to process. */
+export const headPack: Codec<HeadPack> = {
   write(writer, { kind, id, bytes, blobs }) {
     writer.u8(kind === 'data' ? 1 : 2);
     packId.write(writer, id);
@@ -116,7 +117,7 @@ const codec = recordCodec<FlatHead>({
   operationRef: required(2, nodeRef),
   refs: required(3, nodeRef),
   segments: required(4, listOf(segment, 65_536, 18)),
-  fresh: required(5, listOf(pack, 65_536, 19)),
+  fresh: required(5, listOf(headPack, 65_536, 19)),
   epoch: required(6, count),
   operation: required(7, operation),
   condemned: optional(8, condemnedRef),

@@ -1,6 +1,6 @@
 /**
  * What the engine and the workers of a job tell each other, wherever those are: a datum that is to
- * be run, who has taken it, and what came of it (FORMAT.md section 7). None of it is stored.
+ * be run, who has taken it, and what came of it (FORMAT.md sections 7 and 11).
  */
 import type { Reader, Writer } from '../bytes.ts';
 import { nameOfText } from '../paths.ts';
@@ -16,6 +16,7 @@ import {
   id16,
   listOf,
   nodeRef,
+  optional,
   recordCodec,
   required,
   text,
@@ -54,6 +55,12 @@ export interface Claim extends KeepsUnknown {
   readonly worker: string;
   /** Milliseconds since 1970. */
   readonly since: number;
+  /** The worker's process; see `LeaseRecord`. */
+  readonly host?: string | undefined;
+  readonly pid?: number | undefined;
+  readonly pidStarted?: string | undefined;
+  /** Grows with each renewal. */
+  readonly beat?: number | undefined;
 }
 
 /** What came of a claimed datum. */
@@ -64,16 +71,19 @@ export interface Report extends KeepsUnknown {
   readonly outcome: Outcome;
   /** The result's tree. */
   readonly tree: Ref;
+  /** Why each of its tries failed, as JSON. */
+  readonly failures?: readonly string[] | undefined;
 }
 
 const filesMax = 1_048_576;
+const triesMax = 4096;
 const fileBytesMin = 25;
 const hasJoinOn = 1;
 const hasGroupBy = 2;
 /** How a file says what its entry refers to: nothing, a chunk or a node. */
 const refTypes = [undefined, 'chunk', 'node'] as const;
 
-const datumId: Codec<string> = {
+export const datumId: Codec<string> = {
   write: (writer, value) => writer.raw(Buffer.from(value, 'hex')),
   read: (reader) => reader.raw(32).toString('hex'),
 };
@@ -147,6 +157,10 @@ const claimCodec = recordCodec<Claim>({
   datum: required(2, datumId),
   worker: required(3, text),
   since: required(4, count),
+  host: optional(5, text),
+  pid: optional(6, count),
+  pidStarted: optional(7, text),
+  beat: optional(8, count),
 });
 
 const reportCodec = recordCodec<Report>({
@@ -155,6 +169,7 @@ const reportCodec = recordCodec<Report>({
   worker: required(3, text),
   outcome: required(4, outcomeField),
   tree: required(5, nodeRef),
+  failures: optional(6, listOf(text, triesMax, 1)),
 });
 
 export const encodePlanned = (record: PlannedRecord): Buffer => plannedCodec.encode(record);

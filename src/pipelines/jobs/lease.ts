@@ -74,10 +74,13 @@ export async function takeLease(change: Change, of: Leased, holder: Holder): Pro
   setLease(change, of, holder);
 }
 
-/** When a holder's lease ends. Throws `conflict` when it is somebody else's by now, or nobody's. */
+/** That a lease is somebody else's by now, or nobody's. */
+export class LostLease extends PachError {}
+
+/** When a holder's lease ends. Throws `LostLease`. */
 export function heldUntil(lease: LeaseRecord | undefined, { pipeline }: Leased, holder: Holder): number {
   if (lease && isOf(lease, holder)) return lease.until;
-  throw new PachError('conflict', {
+  throw new LostLease('conflict', {
     what: `pipeline ${pipeline}`,
     why: lease ? `${lease.holder} has taken it over, because this engine did not answer` : 'its lease has ended',
     next: `pach list job -p ${pipeline}`,

@@ -9,6 +9,7 @@ import {
   objectKey,
   objectOfKey,
   projectPrefix,
+  worksPrefix,
   type ObjectKind,
   type PackKind,
 } from '../../model/keys.ts';
@@ -23,7 +24,7 @@ export interface StoredObject {
 }
 
 /**
- * All objects of a project but its head and the records of engines, by key. What is none of ours is left out, and told to
+ * All objects of a project but its head, the records of engines and what workers are told, by key. What is none of ours is left out, and told to
  * `foreign`. `packs` are asked for one by one where the listing lacks them: it may lag behind.
  */
 export async function listObjects(
@@ -33,10 +34,11 @@ export async function listObjects(
   { foreign, signal }: { foreign?: (key: string) => void; signal?: AbortSignal | undefined } = {},
 ): Promise<Map<string, StoredObject>> {
   const objects = new Map<string, StoredObject>();
+  const beside = [enginesPrefix(project), worksPrefix(project)];
   for await (const { key, size } of abortable(store.list(projectPrefix(project), signal), signal)) {
     const object = objectOfKey(key, project);
     if (object) objects.set(key, { ...object, bytes: size });
-    else if (key !== headKey(project) && !key.startsWith(enginesPrefix(project))) foreign?.(key);
+    else if (key !== headKey(project) && !beside.some((prefix) => key.startsWith(prefix))) foreign?.(key);
   }
   for (const [id, kind] of packs) {
     const key = objectKey(project, kind, id);

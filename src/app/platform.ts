@@ -1,0 +1,41 @@
+/**
+ * Whether this machine runs a job's commands as the job's recipe says.
+ */
+import { PachError } from '../base/errors.ts';
+import type { BlobReader } from '../cache/blobs.ts';
+import type { Executor } from '../execution/executor.ts';
+import { canonicalJson } from '../model/canonical.ts';
+import type { Job } from '../pipelines/jobs/jobs.ts';
+import { executorNames, type ExecutorName } from './executors.ts';
+
+/** The executor that a job ran with. Throws `unsupported` where this machine has none of that name. */
+export function executorOf({ id, executor }: Job): ExecutorName {
+  const found = executorNames.find((name) => name === executor);
+  if (found) return found;
+  throw new PachError('unsupported', {
+    what: `job ${id}`,
+    why: `it ran with the executor ${executor}, which this machine does not have`,
+    next: `choose another one: --executor ${executorNames.join('|')}`,
+  });
+}
+
+/**
+ * Names of what the recipe of a job says of its machine or image, and is not so here; undefined where
+ * the executors are of different classes.
+ */
+export async function platformDifferences(
+  reader: BlobReader,
+  job: Pick<Job, 'recipe'>,
+  executor: Pick<Executor, 'resultsClass' | 'fingerprint'>,
+  image: string,
+): Promise<string[] | undefined> {
+  const recipe = JSON.parse((await reader.plainChunk(job.recipe)).toString()) as {
+    readonly executor: string;
+    readonly platform: Readonly<Record<string, unknown>>;
+  };
+  const now: Readonly<Record<string, unknown>> = await executor.fingerprint(image);
+  if (recipe.executor !== executor.resultsClass) return undefined;
+  return [...new Set([...Object.keys(recipe.platform), ...Object.keys(now)])].filter(
+    (name) => !canonicalJson({ is: recipe.platform[name] }).equals(canonicalJson({ is: now[name] })),
+  );
+}

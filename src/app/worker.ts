@@ -1,0 +1,201 @@
+/**
+ * A worker beside an engine, on this machine or another one: both reach the same store, and nothing
+ * else of each other. It runs datums of jobs whose engine offers them, with this machine's executors,
+ * mounts and secrets.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isPachError, PachError } from '../base/errors.ts';
+import { StoreWorker } from '../execution/store/store-worker.ts';
+import { workTimes } from '../execution/store/times.ts';
+import { WorkObjects } from '../execution/store/work-objects.ts';
+import { jobVariables } from '../execution/workers/environment.ts';
+import type { JobId } from '../model/records/pipelines.ts';
+import { codeOfJob } from '../pipelines/editing/versions.ts';
+import { checkSpec } from '../pipelines/jobs/checks.ts';
+import { findJob, isNone, maybeJob, type Job } from '../pipelines/jobs/jobs.ts';
+import { thisEngine } from '../pipelines/jobs/lease.ts';
+import type { JobInputs } from '../pipelines/jobs/plan.ts';
+import { leasedJobs } from '../pipelines/jobs/running.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
+import type { ExecutorName } from './executors.ts';
+import type { OpenProject } from './open.ts';
+import { executorOf, platformDifferences } from './platform.ts';
+import { clearLogs } from './run-pipelines.ts';
+import { RunSession, type RunPipeline } from './run-session.ts';
+import type { Settings } from './settings.ts';
+
+export interface WorkerRequest {
+  /** The job that it works for, or its beginning; all where it is not said. */
+  readonly job: string | undefined;
+  readonly exitWhenIdle: boolean;
+  /** Sources of secrets, before this machine's own. */
+  readonly secretsFrom: readonly string[];
+  readonly note: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** With `exitWhenIdle`: how long there must be nothing to do. */
+const idleMs = 10_000;
+/** A job that this machine could not work for is tried again after this time. */
+const againMs = 30_000;
+
+/** Until its job has ended, no engine has been heard for long, or the signal is aborted. Leaves nothing on this machine but caches and logs. */
+export async function work(settings: Settings, opened: OpenProject, request: WorkerRequest): Promise<void> {
+  await using worker = new Worker(settings, opened, request);
+  await worker.run();
+  await clearLogs(settings, opened.project);
+}
+
+class Worker implements AsyncDisposable {
+  private readonly settings: Settings;
+  private readonly opened: OpenProject;
+  private readonly request: WorkerRequest;
+  private readonly sessions = new Map<ExecutorName, RunSession>();
+  /** How offers looked when they were last seen. */
+  private readonly offers = new Map<JobId, string>();
+  /** Jobs that this machine can't work for, and until when it does not try. */
+  private readonly refused = new Map<JobId, number>();
+  private heardAt = performance.now();
+  private busyAt = performance.now();
+
+  constructor(settings: Settings, opened: OpenProject, request: WorkerRequest) {
+    this.settings = settings;
+    this.opened = opened;
+    this.request = request;
+  }
+
+  async run(): Promise<void> {
+    const { signal, exitWhenIdle, note } = this.request;
+    const job = this.request.job === undefined ? undefined : await this.named(this.request.job);
+    for (let pauseMs = workTimes.lookMs / 2; !signal.aborted;) {
+      const found = await this.look(job);
+      if (found === 'ended') return;
+      const now = performance.now();
+      if (found === 'worked') {
+        pauseMs = workTimes.lookMs / 2;
+        this.busyAt = now;
+      } else pauseMs = Math.min(pauseMs * 1.5, workTimes.idleLookMsMax);
+      if (exitWhenIdle && now - this.busyAt >= idleMs) return;
+      if (now - this.heardAt >= workTimes.silenceMs) {
+        note('no engine has offered work for ten minutes: this worker ends');
+        return;
+      }
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.sessions.values()) await session[Symbol.asyncDispose]();
+  }
+
+  private async named(text: string): Promise<JobId> {
+    return (await findJob(await this.opened.project.snapshot(), text)).id;
+  }
+
+  /** Works for the jobs that have something to do; a store that does not answer has nothing. */
+  private async look(only: JobId | undefined): Promise<'worked' | 'idle' | 'ended'> {
+    try {
+      const snapshot = await this.opened.project.snapshot();
+      const jobs = await jobsOf(snapshot, only);
+      if (only !== undefined && jobs.length === 0) return 'ended';
+      let hasWorked = false;
+      for (const job of jobs) hasWorked = (await this.lookAt(snapshot, job)) || hasWorked;
+      return hasWorked ? 'worked' : 'idle';
+    } catch (error) {
+      if (this.request.signal.aborted || isPachError(error, 'unreachable')) return 'idle';
+      throw error;
+    }
+  }
+
+  /** True when it had something to do. */
+  private async lookAt(snapshot: Snapshot, job: Job): Promise<boolean> {
+    const { offer, shards, claims } = await new WorkObjects(this.opened.project, job.id).list();
+    if (offer === undefined) return false;
+    if (this.offers.get(job.id) !== offer) this.heardAt = performance.now();
+    this.offers.set(job.id, offer);
+    if (performance.now() < (this.refused.get(job.id) ?? 0)) return false;
+    if (![...shards.keys()].some((name) => !claims.has(name))) return false;
+    try {
+      const count = await this.workFor(snapshot, job);
+      if (count > 0) this.heardAt = performance.now();
+      return count > 0;
+    } catch (error) {
+      if (this.request.signal.aborted || isPachError(error, 'unreachable')) throw error;
+      // Another machine may be able to, or this one later.
+      this.request.note(`job ${job.id} of ${job.pipeline}: ${error instanceof Error ? error.message : String(error)}`);
+      this.refused.set(job.id, performance.now() + againMs);
+      return false;
+    }
+  }
+
+  private async workFor(snapshot: Snapshot, job: Job): Promise<number> {
+    const { project } = this.opened;
+    const { signal, note } = this.request;
+    const session = await this.session(executorOf(job));
+    const then: RunPipeline = { name: job.pipeline, ...(await codeOfJob(snapshot, job)) };
+    const [pipeline = then] = await session.prepare([then], { log: note, signal });
+    const { spec } = pipeline;
+    const differing = await platformDifferences(snapshot.reader, job, session.executor, spec.transform.image);
+    if (!differing || differing.length > 0) throw another(job, differing);
+    const inputs = await inputsOf(snapshot, job);
+    const names = { job: job.id, project: project.options.name, specHash: job.spec.hash.toString('hex') };
+    const pool = await session.pool(pipeline, { workers: 1, inputs, signal, unused: note });
+    const home = this.settings.home;
+    const worker = new StoreWorker({
+      project,
+      job: job.id,
+      worker: thisEngine(project.options.author),
+      pool,
+      spec(isCheck) {
+        const { check } = spec.expect ?? {};
+        const run = isCheck && check ? checkSpec(spec, check, job.branch) : spec;
+        return { spec: run, env: jobVariables(run, names) };
+      },
+      mayRefer: inputs.some(({ commit }) => commit?.references === true),
+      logs: await home.make(join(home.logs, job.id)),
+      masked: (text) => session.secrets.maskedText(text),
+      signal,
+    });
+    const count = await worker.run();
+    if (count > 0) note(`ran ${count} ${count === 1 ? 'datum' : 'datums'} of job ${job.id} of ${job.pipeline}`);
+    return count;
+  }
+
+  /** A session for all jobs of an executor. */
+  private async session(executor: ExecutorName): Promise<RunSession> {
+    const before = this.sessions.get(executor);
+    if (before) return before;
+    const { secretsFrom } = this.request;
+    const opened = await RunSession.open(this.settings, this.opened, { executor, secretsFrom, idleWorkersMax: 4 });
+    this.sessions.set(executor, opened);
+    return opened;
+  }
+}
+
+/** Jobs that run: all, or a certain one. */
+async function jobsOf(snapshot: Snapshot, only: JobId | undefined): Promise<Job[]> {
+  if (only !== undefined) {
+    const job = await maybeJob(snapshot, only);
+    return job?.state === 'running' ? [job] : [];
+  }
+  const jobs: Job[] = [];
+  for await (const { job } of leasedJobs(snapshot)) if (job.state === 'running') jobs.push(job);
+  return jobs;
+}
+
+async function inputsOf(snapshot: Snapshot, { inputs }: Job): Promise<JobInputs> {
+  return Promise.all(
+    inputs.map(async ({ repo, branch, commit }) => {
+      return { repo, branch, commit: isNone(commit) ? undefined : await snapshot.maybeCommit(repo, commit) };
+    }),
+  );
+}
+
+function another({ executor }: Job, differing: readonly string[] | undefined): PachError {
+  const what = differing ? `it differs in: ${differing.join(', ')}` : `executors of the class of ${executor} differ`;
+  return new PachError('unsupported', {
+    what: 'this machine',
+    why: `it would compute something else than the engine's: ${what}`,
+  });
+}

@@ -1,0 +1,51 @@
+/**
+ * Which claims of workers count, as a job's engine sees it: those that change from time to time. One
+ * of a process that is known to be gone counts no more.
+ */
+import { isGone } from '../../pipelines/jobs/lease.ts';
+import type { Claim } from '../../model/records/work.ts';
+import type { WorkObjects } from './work-objects.ts';
+
+interface Seen {
+  readonly look: string;
+  /** When it was seen first, on the monotonic clock. */
+  readonly at: number;
+  /** Who holds it, once that was asked; null where it does not say. */
+  holder?: Claim | null;
+}
+
+/** The holder of a claim that has not changed for so long is looked for on this machine. */
+const askMs = 2000;
+
+export class Claims {
+  private readonly objects: WorkObjects;
+  private readonly claimMs: number;
+  private seen = new Map<string, Seen>();
+
+  constructor(objects: WorkObjects, claimMs: number) {
+    this.objects = objects;
+    this.claimMs = claimMs;
+  }
+
+  /** Names of listed claims that are nobody's any more. */
+  async lapsed(listed: ReadonlyMap<string, string>): Promise<string[]> {
+    const now = performance.now();
+    const seen = new Map<string, Seen>();
+    for (const [name, look] of listed) {
+      const before = this.seen.get(name);
+      seen.set(name, before?.look === look ? before : { look, at: now });
+    }
+    this.seen = seen;
+    const lapsed: string[] = [];
+    for (const [name, each] of seen) if (await this.isLapsed(name, each, now - each.at)) lapsed.push(name);
+    return lapsed;
+  }
+
+  private async isLapsed(name: string, seen: Seen, forMs: number): Promise<boolean> {
+    if (forMs >= this.claimMs) return true;
+    if (forMs < Math.min(askMs, this.claimMs / 2)) return false;
+    seen.holder ??= (await this.objects.readClaim(name).catch(() => undefined)) ?? null;
+    const { host, pid, pidStarted } = seen.holder ?? {};
+    return host !== undefined && pid !== undefined && pidStarted !== undefined && isGone({ host, pid, pidStarted });
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * What a worker has done for a job, on its way to the engine: results go into packs that no index
+ * lists yet, and with these into a delivery. The first one comes soon, later ones at growing
+ * distances, so that they are few.
+ */
+import type { JobId } from '../../model/records/pipelines.ts';
+import type { Delivery } from '../../model/records/work-objects.ts';
+import type { Report } from '../../model/records/work.ts';
+import type { Result } from '../../pipelines/jobs/results.ts';
+import type { ResultWriter, Written } from '../../results/publisher.ts';
+import type { Project } from '../../versions/project.ts';
+import type { StoredParts, Upload } from '../../versions/upload.ts';
+import type { WorkTimes } from './times.ts';
+import type { WorkObjects } from './work-objects.ts';
+
+export interface DeliveriesOptions {
+  readonly project: Project;
+  readonly objects: WorkObjects;
+  readonly job: JobId;
+  /** The worker's name. */
+  readonly worker: string;
+  /** Takes values of secrets out of a text, which is stored. */
+  readonly masked: (text: string) => string;
+  readonly times: Pick<WorkTimes, 'deliverMs' | 'deliverMsMax'>;
+}
+
+export class Deliveries implements ResultWriter, AsyncDisposable {
+  private readonly options: DeliveriesOptions;
+  private upload: Upload | undefined;
+  private reports: Report[] = [];
+  private notes: string[] = [];
+  /** Made, and perhaps not stored. */
+  private made: Delivery | undefined;
+  /** Of datums whose last try is not over. */
+  private readonly failures = new Map<string, string[]>();
+  /** Nobody stores while a delivery is made. */
+  private turn: Promise<unknown> = Promise.resolve();
+  private waitMs: number;
+  private since = Infinity;
+  /** What was written could not be stored: nothing of it can be delivered any more. */
+  private error: Error | undefined;
+
+  constructor(options: DeliveriesOptions) {
+    this.options = options;
+    this.waitMs = options.times.deliverMs;
+  }
+
+  /** True when there is something that has waited long enough. */
+  get isDue(): boolean {
+    return this.made !== undefined || performance.now() - this.since >= this.waitMs;
+  }
+
+  write(work: (upload: Upload) => Promise<Written>): Promise<Result> {
+    return this.inTurn(async () => {
+      if (this.error) throw this.error;
+      this.upload ??= await this.options.project.beginPart();
+      const { datum, result, failure } = await work(this.upload);
+      const failures = this.failures.get(datum) ?? [];
+      this.failures.delete(datum);
+      if (failure) failures.push(this.textOf(failure));
+      const { job, worker } = this.options;
+      this.reports.push({ job, datum, worker, ...result, ...(failures.length > 0 && { failures }) });
+      this.since = Math.min(this.since, performance.now());
+      return result;
+    });
+  }
+
+  /** A try of a datum failed, and another one comes. */
+  failed(datum: string, failure: object): void {
+    this.failures.set(datum, [...(this.failures.get(datum) ?? []), this.textOf(failure)]);
+  }
+
+  /** A line for people where the engine is. */
+  note(line: string): void {
+    this.notes.push(this.options.masked(line));
+    this.since = Math.min(this.since, performance.now());
+  }
+
+  /** Delivers what there is; with `broken`, that the worker broke at this datum. Can be called again after it failed. */
+  deliver(broken?: string): Promise<void> {
+    return this.inTurn(async () => {
+      const { times } = this.options;
+      if (this.error) throw this.error;
+      if (this.made) await this.send(this.made);
+      if (this.reports.length + this.notes.length === 0 && broken === undefined) return;
+      this.made = await this.make(broken);
+      this.since = Infinity;
+      this.waitMs = Math.min(times.deliverMsMax, this.waitMs * 2);
+      await this.send(this.made);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.turn.catch(() => undefined);
+    await this.upload?.[Symbol.asyncDispose]();
+  }
+
+  private textOf(failure: object): string {
+    return JSON.stringify(failure, (_, value: unknown) =>
+      typeof value === 'string' ? this.options.masked(value) : value,
+    );
+  }
+
+  private async send(made: Delivery): Promise<void> {
+    await this.options.objects.writeDelivery(made);
+    this.made = undefined;
+  }
+
+  private async make(broken: string | undefined): Promise<Delivery> {
+    const { job, worker } = this.options;
+    const parts = await this.handOver();
+    await this.upload?.[Symbol.asyncDispose]();
+    this.upload = undefined;
+    const { reports, notes } = this;
+    this.reports = [];
+    this.notes = [];
+    return { job, worker, ...parts, reports, notes, broken };
+  }
+
+  private async handOver(): Promise<StoredParts> {
+    try {
+      return (await this.upload?.handOver()) ?? { packs: [], epoch: Number.MAX_SAFE_INTEGER };
+    } catch (error) {
+      this.error = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    }
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(work);
+    this.turn = done.catch(() => undefined);
+    return done;
+  }
+}

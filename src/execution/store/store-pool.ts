@@ -1,0 +1,331 @@
+/**
+ * A pool of workers elsewhere, which reach nothing but the store (FORMAT.md section 11). The engine
+ * of the job writes shards of datums, takes in what workers deliver, and alone moves the head. What
+ * dies on either side loses no result that was delivered, and no datum's result is published twice.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mapOrdered } from '../../base/async.ts';
+import { isPachError, PachError } from '../../base/errors.ts';
+import type { JobId } from '../../model/records/pipelines.ts';
+import type { Delivery } from '../../model/records/work-objects.ts';
+import type { Report } from '../../model/records/work.ts';
+import { maybeJob } from '../../pipelines/jobs/jobs.ts';
+import { LostLease } from '../../pipelines/jobs/lease.ts';
+import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
+import type { Project } from '../../versions/project.ts';
+import type { Pool, PoolJob } from '../pool.ts';
+import { Claims } from './claims.ts';
+import { Offering } from './offering.ts';
+import { eventsOf, writtenOf, type Reported } from './reports.ts';
+import { Shards } from './shards.ts';
+import { workTimes, type WorkTimes } from './times.ts';
+import { jobsWithWork, WorkObjects, type Listed } from './work-objects.ts';
+
+/** Shards that nobody has taken: so many at first, and the most. */
+const aheadMin = 64;
+const aheadMax = 1024;
+/** Datums of a shard. */
+const shardDatumsMax = 256;
+/** Datums that are planned and have no result yet, at most. */
+const openDatumsMax = 50_000;
+const writesMax = 16;
+const readsMax = 8;
+/** A datum at which so many workers broke is not run any more. */
+const breaksMax = 3;
+/** After so many looks without a worker, people are told. */
+const looksAlone = 5;
+/** Publishing may take this share of the time. */
+const publishingShare = 0.1;
+
+export class StorePool implements Pool {
+  private readonly project: Project;
+  private readonly times: WorkTimes;
+
+  constructor(project: Project, times: WorkTimes = workTimes) {
+    this.project = project;
+    this.times = times;
+  }
+
+  async run(job: PoolJob): Promise<void> {
+    const left = await this.clear(job.job);
+    const first = await job.queue.take();
+    if (first) await new StoreRun(this.project, this.times, job).run(first);
+    else if (left && !job.signal.aborted) await new WorkObjects(this.project, job.job).remove();
+  }
+
+  /** Deletes what engines that died have left of jobs that do not run. True where they have left something of this one. */
+  private async clear(own: JobId): Promise<boolean> {
+    const jobs = await jobsWithWork(this.project);
+    const snapshot = jobs.length > 0 ? await this.project.snapshot() : undefined;
+    for (const id of jobs) {
+      if (id === own || !snapshot || (await maybeJob(snapshot, id))?.state === 'running') continue;
+      await new WorkObjects(this.project, id).remove();
+    }
+    return jobs.includes(own);
+  }
+}
+
+/** The datums of a job until all of them have results. */
+class StoreRun {
+  private readonly times: WorkTimes;
+  private readonly job: PoolJob;
+  private readonly objects: WorkObjects;
+  private readonly shards: Shards;
+  private readonly claims: Claims;
+  /** Deliveries that were read, until they are deleted. */
+  private readonly taken = new Set<string>();
+  private unpublished: string[] = [];
+  /** Of datums that an engine before this one had planned, until they are planned again. */
+  private readonly early = new Map<string, Report>();
+  private readonly breaks = new Map<string, number>();
+  private readonly offering: Offering;
+  private publishedAt = performance.now();
+  private tookMs = 0;
+  private looks = 0;
+  private isPlanned = false;
+  private hasWorkers = false;
+  private ahead = aheadMin;
+  private unclaimed = 0;
+  private readonly pace = { datums: 0, ms: 0 };
+  /** Those who wait for the next look. */
+  private waiting: (() => void)[] = [];
+  private readonly ended = new AbortController();
+
+  constructor(project: Project, times: WorkTimes, job: PoolJob) {
+    this.times = times;
+    this.job = job;
+    this.objects = new WorkObjects(project, job.job);
+    this.shards = new Shards(this.objects, !job.isCommitted);
+    this.offering = new Offering(project, this.objects, job.job);
+    this.claims = new Claims(this.objects, times.claimMs);
+  }
+
+  async run(first: PlannedDatum): Promise<void> {
+    const { job } = this;
+    job.tell({ kind: 'waiting', for: 'worker' });
+    let failure: unknown;
+    try {
+      await this.begin();
+      const planning = this.plan(first);
+      planning.then(
+        () => this.wake(),
+        (error: unknown) => this.ended.abort(error),
+      );
+      const signal = AbortSignal.any([job.signal, this.ended.signal]);
+      for (;;) {
+        await this.look();
+        if (this.isPlanned && this.shards.open === 0) break;
+        signal.throwIfAborted();
+        await this.pause(signal);
+      }
+      await job.publisher.flush();
+    } catch (error) {
+      failure = error;
+      await this.leave();
+      throw error;
+    } finally {
+      this.ended.abort(failure);
+      this.wake();
+    }
+    await this.objects.remove();
+  }
+
+  /** Takes over what an engine before this one has left of the job, and tells workers of this one. */
+  private async begin(): Promise<void> {
+    const { objects } = this;
+    const listed = await objects.list();
+    const shards = mapOrdered(listed.shards, readsMax, async ([name, info]) => {
+      return { name, shard: await objects.readShard(name, info).catch(unlessDamaged) };
+    });
+    for await (const { name, shard } of shards) if (shard) this.shards.found(name, shard);
+    await this.takeAll(listed);
+    await this.offering.renew(this.times.beatMs);
+  }
+
+  /** Puts the datums of the queue into shards. */
+  private async plan(first: PlannedDatum): Promise<void> {
+    const writes = mapOrdered(this.batches(first), writesMax, (batch) => this.shards.add(batch));
+    for await (const _ of writes) this.ended.signal.throwIfAborted();
+    await this.shards.sweepBefore();
+    this.isPlanned = true;
+    this.early.clear();
+  }
+
+  private async *batches(first: PlannedDatum): AsyncGenerator<readonly PlannedDatum[]> {
+    const { queue } = this.job;
+    for (let next: PlannedDatum | undefined = first; next; next = await queue.take()) {
+      await this.room();
+      const batch: PlannedDatum[] = [];
+      for (let planned: PlannedDatum | undefined = next; planned; planned = queue.takeNow()) {
+        if (!(await this.hasResult(planned)) && !this.shards.take(planned)) batch.push(planned);
+        if (batch.length >= this.datumsPerShard()) break;
+      }
+      if (batch.length === 0) continue;
+      this.unclaimed += 1;
+      yield batch;
+    }
+  }
+
+  /** Waits until workers have taken most of what is there. */
+  private async room(): Promise<void> {
+    while (this.unclaimed >= this.ahead || this.shards.open >= openDatumsMax) {
+      this.ended.signal.throwIfAborted();
+      await new Promise<void>((go) => this.waiting.push(go));
+    }
+  }
+
+  /** One at first: nobody knows how long they take. */
+  private datumsPerShard(): number {
+    const { datums, ms } = this.pace;
+    if (datums === 0) return 1;
+    return Math.max(1, Math.min(shardDatumsMax, Math.floor((this.times.shardMs * datums) / Math.max(ms, 1))));
+  }
+
+  /** Goes on after a store that did not answer: what is delivered meanwhile waits there. */
+  private async look(): Promise<void> {
+    try {
+      await this.lookOnce();
+    } catch (error) {
+      if (!isPachError(error, 'unreachable')) throw error;
+    }
+    this.wake();
+  }
+
+  private async lookOnce(): Promise<void> {
+    const { shards } = this;
+    const stored = shards.stored();
+    const listed = await this.objects.list();
+    await this.takeAll(listed);
+    for (const name of await this.claims.lapsed(listed.claims)) await shards.free(name);
+    const unclaimed = await shards.mend(stored, listed);
+    if (unclaimed === 0) this.ahead = Math.min(aheadMax, this.ahead * 2);
+    this.unclaimed = unclaimed;
+    await this.publish();
+    await shards.sweep();
+    await this.offering.renew(this.times.beatMs);
+    this.hasWorkers ||= listed.claims.size > 0;
+    this.looks += 1;
+    if (this.looks === looksAlone && !this.hasWorkers) {
+      this.job.tell({ kind: 'note', line: `no worker has come yet; start some: pach worker -j ${this.job.job}` });
+    }
+  }
+
+  /** Takes in the deliveries that are new. */
+  private async takeAll({ deliveries }: Listed): Promise<void> {
+    const unread = [...deliveries].filter(([id]) => !this.taken.has(id));
+    const reads = mapOrdered(unread, readsMax, async ([id, info]) => {
+      return { id, delivery: await this.objects.readDelivery(id, info).catch(unlessDamaged) };
+    });
+    for await (const { id, delivery } of reads) {
+      if (delivery) await this.take(id, delivery);
+      this.taken.add(id);
+    }
+  }
+
+  private async take(id: string, { worker, epoch, packs, reports, notes, broken }: Delivery): Promise<void> {
+    const { job, shards } = this;
+    for (const line of notes) job.tell({ kind: 'note', line: `${worker}: ${line}` });
+    const open = reports.flatMap((report) => {
+      const planned = shards.get(report.datum);
+      return planned ? [{ planned, report }] : [];
+    });
+    const early = this.isPlanned ? [] : reports.filter(({ datum }) => !shards.get(datum));
+    this.hasWorkers = true;
+    if (open.length + early.length > 0) {
+      try {
+        await job.publisher.adopt({ packs, epoch }, open.map(writtenOf));
+      } catch (error) {
+        // A collection has taken the packs: who relied on them has nothing.
+        if (!isPachError(error, 'damaged', 'not-found')) throw error;
+        await shards.freeAll(open.map(({ report }) => report.datum));
+        this.unpublished.push(id);
+        return;
+      }
+    }
+    this.unpublished.push(id);
+    for (const each of open) this.settle(each);
+    for (const report of early) this.early.set(report.datum, report);
+    this.taken.add(id);
+    if (broken !== undefined) this.brokeAt(broken, notes);
+  }
+
+  /** True for a datum that has a result since an engine before this one. */
+  private async hasResult(planned: PlannedDatum): Promise<boolean> {
+    const report = this.early.get(planned.datum.id);
+    if (!report) return false;
+    this.early.delete(report.datum);
+    await this.job.publisher.adopt({ packs: [], epoch: Number.MAX_SAFE_INTEGER }, [writtenOf({ planned, report })]);
+    this.settle({ planned, report });
+    return true;
+  }
+
+  /** Tells what became of a datum, as a worker of this process does. */
+  private settle({ planned, report }: Reported): void {
+    const { job, pace } = this;
+    const { outcome, tree } = report;
+    for (const event of eventsOf({ planned, report })) job.tell(event);
+    pace.datums += 1;
+    pace.ms += outcome.stats.downloadMs + outcome.stats.processMs + outcome.stats.uploadMs;
+    this.shards.done(report.datum);
+    job.done(planned, { outcome, tree });
+  }
+
+  private brokeAt(datum: string, notes: readonly string[]): void {
+    const times = (this.breaks.get(datum) ?? 0) + 1;
+    this.breaks.set(datum, times);
+    if (times < breaksMax || !this.shards.get(datum)) return;
+    const why = `workers broke at it ${times} times: ${notes.at(-1) ?? ''}`;
+    throw new PachError('failed', { what: `datum ${datum.slice(0, 16)}`, why });
+  }
+
+  /** Publishes what was taken in, when it is time to, and deletes what then is in the head. */
+  private async publish(): Promise<void> {
+    const waitMs = Math.max(this.times.publishMs, this.tookMs / publishingShare);
+    if (this.unpublished.length === 0 || performance.now() - this.publishedAt < waitMs) return;
+    const { unpublished } = this;
+    this.unpublished = [];
+    const begun = performance.now();
+    await this.job.publisher.flush();
+    this.publishedAt = performance.now();
+    this.tookMs = this.publishedAt - begun;
+    for await (const _ of mapOrdered(unpublished, writesMax, (id) => this.objects.deleteDelivery(id)));
+  }
+
+  /**
+   * Ends the work of a job that came to no end here: workers stop, and what they have done is taken in.
+   * Of a job that another engine has now, nothing is touched. Never rejects: who offers work next clears
+   * up what could not be.
+   */
+  private async leave(): Promise<void> {
+    if (this.job.signal.reason instanceof LostLease) return;
+    try {
+      if (!(await this.offering.end())) return;
+      const until = performance.now() + this.times.graceMs;
+      for (;;) {
+        const listed = await this.objects.list();
+        await this.takeAll(listed);
+        const lapsed = new Set(await this.claims.lapsed(listed.claims));
+        const left = [...listed.claims.keys()].filter((name) => !lapsed.has(name) && listed.shards.has(name));
+        if (left.length === 0 || performance.now() >= until) break;
+        await sleep(this.times.lookMs / 4);
+      }
+      await this.objects.remove();
+    } catch {
+      // The error that ended the job is told.
+    }
+  }
+
+  private async pause(signal: AbortSignal): Promise<void> {
+    await sleep(this.times.lookMs, undefined, { signal }).catch(() => undefined);
+    signal.throwIfAborted();
+  }
+
+  private wake(): void {
+    for (const go of this.waiting.splice(0)) go();
+  }
+}
+
+/** An object that can't be read says nothing. */
+function unlessDamaged(error: unknown): undefined {
+  if (!isPachError(error, 'damaged', 'unsupported')) throw error;
+}

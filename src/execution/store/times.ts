@@ -1,0 +1,40 @@
+/**
+ * How often engine and workers look at what the other has written. Each judges by its own clock how
+ * long something has not changed, and compares no times with the other.
+ */
+export interface WorkTimes {
+  /** The engine lists the objects of the job; a worker without work begins so, and slows down. */
+  readonly lookMs: number;
+  readonly idleLookMsMax: number;
+  /** The engine writes its offer anew, a worker its claim. */
+  readonly beatMs: number;
+  /** A claim that has not changed for so long is nobody's. */
+  readonly claimMs: number;
+  /** A worker that runs a command asks whether the job goes on. */
+  readonly askMs: number;
+  /** A worker delivers after this time, later after twice as long, up to the second one. */
+  readonly deliverMs: number;
+  readonly deliverMsMax: number;
+  /** The engine moves the head at most once in this time. */
+  readonly publishMs: number;
+  /** A worker that has heard of no engine for so long works for nobody. */
+  readonly silenceMs: number;
+  /** A shard is to take so long. */
+  readonly shardMs: number;
+  /** Workers that are asked to stop have so long. */
+  readonly graceMs: number;
+}
+
+export const workTimes: WorkTimes = {
+  lookMs: 1000,
+  idleLookMsMax: 5000,
+  beatMs: 20_000,
+  claimMs: 60_000,
+  askMs: 3000,
+  deliverMs: 1000,
+  deliverMsMax: 30_000,
+  publishMs: 10_000,
+  silenceMs: 600_000,
+  shardMs: 10_000,
+  graceMs: 10_000,
+};

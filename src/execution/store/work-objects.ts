@@ -1,0 +1,163 @@
+/**
+ * The objects of a job's work in the store (FORMAT.md section 11): the engine's offer, shards of
+ * planned datums, workers' claims to them, and what workers deliver. Each is written by one of the
+ * two sides, as is said there.
+ */
+import { randomBytes } from 'node:crypto';
+import { mapOrdered } from '../../base/async.ts';
+import { isPachError } from '../../base/errors.ts';
+import { workPrefix, worksPrefix } from '../../model/keys.ts';
+import type { JobId } from '../../model/records/pipelines.ts';
+import {
+  decodeDelivery,
+  decodeShard,
+  decodeShardClaim,
+  encodeDelivery,
+  encodeOffer,
+  encodeShard,
+  encodeShardClaim,
+  type Delivery,
+  type Offer,
+  type Shard,
+} from '../../model/records/work-objects.ts';
+import type { Claim } from '../../model/records/work.ts';
+import type { ObjectInfo, Store, Token } from '../../store/store.ts';
+import type { Project } from '../../versions/project.ts';
+
+/** What is there, as one listing shows it. Shards and claims go by their first datum. */
+export interface Listed {
+  /** Differs between two versions of it, unless they were written in one second; undefined where there is none. */
+  readonly offer: string | undefined;
+  readonly shards: ReadonlyMap<string, ObjectInfo>;
+  readonly claims: ReadonlyMap<string, string>;
+  readonly deliveries: ReadonlyMap<string, ObjectInfo>;
+}
+
+const deletesMax = 16;
+
+export class WorkObjects {
+  readonly job: JobId;
+  private readonly store: Store;
+  private readonly prefix: string;
+
+  constructor({ options: { store, name } }: Project, job: JobId) {
+    this.job = job;
+    this.store = store;
+    this.prefix = workPrefix(name, job);
+  }
+
+  get offerKey(): string {
+    return `${this.prefix}offer`;
+  }
+
+  async list(): Promise<Listed> {
+    let offer: string | undefined;
+    const shards = new Map<string, ObjectInfo>();
+    const claims = new Map<string, string>();
+    const deliveries = new Map<string, ObjectInfo>();
+    for await (const object of this.store.list(this.prefix)) {
+      const [kind, id = ''] = object.key.slice(this.prefix.length).split('-');
+      if (kind === 'offer') offer = lookOf(object);
+      else if (kind === 'shard') shards.set(id, object);
+      else if (kind === 'claim') claims.set(id, lookOf(object));
+      else if (kind === 'delivery') deliveries.set(id, object);
+    }
+    return { offer, shards, claims, deliveries };
+  }
+
+  /** Replaces the offer where it is that of `token`; undefined where somebody else has written it. */
+  writeOffer(offer: Offer, token: Token | undefined): Promise<Token | undefined> {
+    return this.store.writeIfUnchanged(this.offerKey, encodeOffer(offer), token);
+  }
+
+  /** False where there is one of that name. */
+  writeShard(name: string, shard: Omit<Shard, 'job'>): Promise<boolean> {
+    return this.store.writeIfAbsent(this.shardKey(name), [encodeShard({ job: this.job, ...shard })]);
+  }
+
+  /** Undefined where it is not there any more. */
+  readShard(name: string, { size }: Pick<ObjectInfo, 'size'>): Promise<Shard | undefined> {
+    return this.read(this.shardKey(name), size, decodeShard);
+  }
+
+  deleteShard(name: string): Promise<void> {
+    return this.store.delete(this.shardKey(name));
+  }
+
+  /** Writes a claim where it is that of `token`, or there is none; undefined where that is not so. */
+  writeClaim(claim: Claim, token: Token | undefined): Promise<Token | undefined> {
+    return this.store.writeIfUnchanged(this.claimKey(claim.datum), encodeShardClaim(claim), token);
+  }
+
+  async readClaim(name: string): Promise<Claim | undefined> {
+    const key = this.claimKey(name);
+    const found = await this.store.readWithToken(key);
+    return found && decodeShardClaim(Buffer.from(found.bytes), key);
+  }
+
+  deleteClaim(name: string): Promise<void> {
+    return this.store.delete(this.claimKey(name));
+  }
+
+  async writeDelivery(delivery: Delivery): Promise<void> {
+    const key = this.deliveryKey(randomBytes(16).toString('hex'));
+    await this.store.writeIfAbsent(key, [encodeDelivery(delivery)]);
+  }
+
+  /** Undefined where it is not there any more. */
+  readDelivery(id: string, { size }: Pick<ObjectInfo, 'size'>): Promise<Delivery | undefined> {
+    return this.read(this.deliveryKey(id), size, decodeDelivery);
+  }
+
+  deleteDelivery(id: string): Promise<void> {
+    return this.store.delete(this.deliveryKey(id));
+  }
+
+  /** Deletes all of it, the offer first: workers go when it is gone. */
+  async remove(): Promise<void> {
+    await this.store.delete(this.offerKey);
+    const { shards, claims, deliveries } = await this.list();
+    const deletes = [
+      ...[...shards.keys()].map((name) => () => this.deleteShard(name)),
+      ...[...claims.keys()].map((name) => () => this.deleteClaim(name)),
+      ...[...deliveries.keys()].map((id) => () => this.deleteDelivery(id)),
+    ];
+    for await (const _ of mapOrdered(deletes, deletesMax, (each) => each()));
+  }
+
+  private async read<T>(key: string, size: number, decode: (bytes: Buffer, what: string) => T): Promise<T | undefined> {
+    try {
+      return decode(Buffer.from(await this.store.read(key, 0, size)), key);
+    } catch (error) {
+      if (isPachError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  private shardKey(name: string): string {
+    return `${this.prefix}shard-${name}`;
+  }
+
+  private claimKey(name: string): string {
+    return `${this.prefix}claim-${name}`;
+  }
+
+  private deliveryKey(id: string): string {
+    return `${this.prefix}delivery-${id}`;
+  }
+}
+
+/** The jobs of a project that have work objects. */
+export async function jobsWithWork({ options: { store, name } }: Project): Promise<JobId[]> {
+  const prefix = worksPrefix(name);
+  const jobs = new Set<string>();
+  for await (const { key } of store.list(prefix)) {
+    const job = key.slice(prefix.length).split('/')[0] ?? '';
+    if (/^[0-9a-f]{32}$/.test(job)) jobs.add(job);
+  }
+  return [...jobs] as JobId[];
+}
+
+function lookOf({ size, modified }: ObjectInfo): string {
+  return `${modified.getTime()} ${size}`;
+}

@@ -1,0 +1,239 @@
+/**
+ * Datums that workers run which reach nothing but the store: what comes of them is what the pool of
+ * the engine's own process gives, with few requests and moves of the head.
+ */
+import * as fc from 'fast-check';
+import { PachError } from '../../src/base/errors.ts';
+import { stopJob } from '../../src/engine/stop.ts';
+import { leasedJobs } from '../../src/pipelines/jobs/running.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import { traceStore } from '../../src/store/trace.ts';
+import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
+import { openTestProject } from '../versions/project.ts';
+import { expect, test } from 'vitest';
+import type { RunEvent } from '../../src/engine/events.ts';
+import type { GraphStep } from '../../src/engine/run-graph.ts';
+import { rootOf } from '../../src/versions/snapshot.ts';
+import { killAtRandom } from './store-kills.ts';
+import { expectNoWork, quick, resultsOf, storePool, untimed, withWorkers, workIn } from './store-workers.ts';
+import { EngineWorld, type Command, type Tree } from './world.ts';
+
+const exit = (code: number) => ({ kind: 'exit', code }) as const;
+
+/** Copies; fails at files that say so, and at those that want it once at each first try. */
+function trying(): Command {
+  const tried = new Set<string>();
+  return (seen, argv) => {
+    const text = Object.values(seen).join();
+    if (argv[0] === 'check') return { log: 'checked\n', ending: exit(text.includes('bad') ? 3 : 0) };
+    if (argv[0] === 'mend') return { log: 'mended\n', ending: exit(text.includes('mend') ? 0 : 1) };
+    if (text.includes('fail') || text.includes('mend')) return { log: 'failed\n', ending: exit(1) };
+    const all = JSON.stringify(seen);
+    if (text.includes('twice') && !tried.has(all)) {
+      tried.add(all);
+      return { log: 'once\n', ending: exit(2) };
+    }
+    return { out: seen, log: `saw ${Object.keys(seen).join(' ')}\n` };
+  };
+}
+
+const specs = [
+  { name: 'files', input: { pfs: { repo: 'data', glob: '/**' } }, datum_tries: 2 },
+  { name: 'whole', input: { pfs: { repo: 'data', glob: '/' } }, datum_tries: 2 },
+  {
+    name: 'joined',
+    input: {
+      join: [
+        { pfs: { repo: 'data', name: 'a', glob: '/(*)', join_on: '$1' } },
+        { pfs: { repo: 'more', name: 'b', glob: '/(*)', join_on: '$1' } },
+      ],
+    },
+    datum_tries: 2,
+  },
+  {
+    name: 'mended',
+    input: { pfs: { repo: 'more', glob: '/*' } },
+    transform: { cmd: ['f'], err_cmd: ['mend'] },
+    datum_tries: 2,
+    dev: { on_datum_failure: 'skip', expect: { check: ['check'] } },
+  },
+];
+
+/** What a run came to, without what differs between two of them: ids of commits and jobs, and times. */
+async function outcome(world: EngineWorld, { job, result }: GraphStep, events: readonly RunEvent[]): Promise<unknown> {
+  const { state, reason, counts, executor } = job;
+  const said: { id: string; state: string; failure: unknown }[] = [];
+  for (const event of events) {
+    if (event.kind === 'datum-begun') said.push({ id: event.datum.id, state: 'begun', failure: undefined });
+    if (event.kind !== 'datum-ended') continue;
+    const { outcome: ended } = event;
+    const failure = 'failure' in ended ? ended.failure : undefined;
+    said.push({ id: event.datum.id, state: ended.state, failure });
+  }
+  // In order for each datum: which worker has which datum when, nobody knows.
+  const byDatum = said.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  const output = result?.after && (await world.filesOf(rootOf(result.after)));
+  const contentHash = result?.after?.contentHash.toString('hex');
+  return { state, reason: reason.replaceAll(job.id, 'JOB'), counts, executor, byDatum, output, contentHash };
+}
+
+async function runAll(world: EngineWorld, isStore: boolean): Promise<unknown[]> {
+  const outcomes: unknown[] = [];
+  for (const { name } of specs) {
+    const events: RunEvent[] = [];
+    const tell = (event: object): void => void events.push({ ...event, time: 0 } as RunEvent);
+    const pool = isStore ? storePool(world.project) : world.pool(2);
+    outcomes.push(await outcome(world, await world.run(name, { pool, tell }), events));
+  }
+  return outcomes;
+}
+
+const text = fc.oneof(fc.constantFrom('fail', 'mend', 'twice', 'bad', ''), fc.string({ maxLength: 5 }));
+const tree = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd/e', 'd/f', 'g'), text, { minKeys: 1 });
+
+test('pipelines give the same through the store and in the engine’s own process: results, keys, outputs, counts and events', async () => {
+  await fc.assert(
+    fc.asyncProperty(tree, tree, tree, async (...trees) => {
+      const [local, elsewhere] = await Promise.all(
+        [false, true].map(async (isStore) => {
+          await using world = await EngineWorld.make(trying());
+          for (const spec of specs) await world.set(spec);
+          const [first, more, second] = trees as [Tree, Tree, Tree];
+          await world.commit('more', more);
+          const outcomes: unknown[] = [];
+          const work = async (): Promise<void> => {
+            for (const data of [first, second]) {
+              await world.commit('data', data);
+              outcomes.push(await runAll(world, isStore));
+            }
+          };
+          if (isStore) await withWorkers(world, 2, work);
+          else await work();
+          await expectNoWork(world.store);
+          return { outcomes, results: untimed(await resultsOf(world.store)) };
+        }),
+      );
+      expect(elsewhere).toEqual(local);
+    }),
+    { numRuns: 2, endOnFailure: true },
+  );
+});
+
+test.each([3, 18])(
+  'engines and workers that die at any time lose no result, and none is published twice (seed %i)',
+  async (seed) => {
+    const killed = await killAtRandom(seed);
+    expect(killed.engines + killed.workers).toBeGreaterThan(0);
+  },
+);
+
+const many = (count: number): Tree => Object.fromEntries(Array.from({ length: count }, (_, n) => [`f${n}`, `${n}`]));
+const each = { name: 'p', input: { pfs: { repo: 'data', glob: '/*' } } };
+
+test('a job moves the head as often with many deliveries as with one, and asks the store little', async () => {
+  const { store, counts } = traceStore(new MemoryStore());
+  await using world = await EngineWorld.make((seen) => ({ out: seen }), store);
+  await world.commit('data', many(300));
+  await world.set(each);
+  counts.reset();
+  const times = { ...quick, publishMs: 600_000, deliverMsMax: 40 };
+  const run = () => world.run('p', { pool: storePool(world.project, times) });
+  const { result, ran } = await withWorkers(world, 4, run, times);
+  expect(result.job.counts).toMatchObject({ total: 300, processed: 300 });
+  expect(ran.reduce((sum, count) => sum + count, 0)).toBe(300);
+  const written = counts.requests.filter(({ verb, key }) => verb === 'writeIfAbsent' && key.includes('/delivery-'));
+  expect(written.length).toBeGreaterThan(8);
+  const moves = counts.requests.filter(({ verb, key }) => verb === 'writeIfUnchanged' && key.endsWith('/head'));
+  // It makes its branch, begins, publishes all that was delivered, and ends.
+  expect(moves.length).toBe(4);
+  const shards = counts.requests.filter(({ verb, key }) => verb === 'writeIfAbsent' && key.includes('/shard-'));
+  // They begin with one datum, and grow.
+  expect(shards.length).toBeLessThan(200);
+  await expectNoWork(world.store);
+  const kept = async (): Promise<number> => {
+    let objects = 0;
+    for await (const _ of store.list('projects/')) objects += 1;
+    return objects;
+  };
+  const before = await kept();
+  const collect = { grace: 0, dryRun: false, progress: () => undefined };
+  await collectGarbage(world.project, collect);
+  // Fewer than two objects a delivery stay, however many packs they had.
+  expect(await kept()).toBeLessThan(Math.min(before, 2 * written.length));
+  expect(Object.keys((await world.files('p')) ?? {}).length).toBe(300);
+});
+
+test('a job that is stopped stops its workers, and keeps what they have delivered', async () => {
+  const runs = { now: 0 };
+  const held: Command = async (seen, _, { signal }) => {
+    if (Object.values(seen)[0] === '0') return { out: seen };
+    runs.now += 1;
+    await new Promise<void>((stopped) => signal?.addEventListener('abort', () => stopped()));
+    runs.now -= 1;
+    return { ending: { kind: 'aborted' } };
+  };
+  await using world = await EngineWorld.make(held);
+  await world.commit('data', many(3));
+  await world.set(each);
+  const { result } = await withWorkers(world, 3, async () => {
+    const run = world.run('p', { pool: storePool(world.project) });
+    while (runs.now < 2 || (await resultsOf(world.store)).size === 0) await new Promise((go) => setTimeout(go, 10));
+    const snapshot = await world.project.snapshot();
+    for await (const { job } of leasedJobs(snapshot)) await stopJob(world.project, job, new AbortController().signal);
+    return run;
+  });
+  expect(result.job.state).toBe('killed');
+  expect(runs.now).toBe(0);
+  expect((await resultsOf(world.store)).size).toBe(1);
+  await expectNoWork(world.store);
+});
+
+test('datums whose packs a collection has taken run again', async () => {
+  let collections = 0;
+  const command: Command = (seen) => ({ out: { ...seen, large: 'x'.repeat(3000) } });
+  await using world = await EngineWorld.make(command, new MemoryStore());
+  await world.commit('data', many(6));
+  await world.set({ ...each, transform: { cmd: ['f'] }, input: { pfs: { repo: 'data', glob: '/' } } });
+  // The first delivery is left without its packs.
+  const robbed = new Proxy(world.store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (name !== 'writeIfAbsent') return typeof value === 'function' ? value.bind(target) : value;
+      return async (key: string, parts: Uint8Array[]) => {
+        if (key.includes('/delivery-') && collections === 0) {
+          collections += 1;
+          await collectGarbage(openTestProject(world.store), { grace: 0, dryRun: false, progress: () => undefined });
+        }
+        return target.writeIfAbsent(key, parts);
+      };
+    },
+  });
+  const stop = new AbortController();
+  const working = workIn(world, stop.signal, { store: robbed });
+  const { job } = await world.run('p', { pool: storePool(world.project) });
+  stop.abort();
+  await working;
+  expect(collections).toBe(1);
+  expect(job.state).toBe('success');
+  expect(world.executor.ran.length).toBe(2);
+  await expectNoWork(world.store);
+});
+
+test('a datum at which workers break ends the job, after three of them', async () => {
+  await using world = await EngineWorld.make(() => {
+    throw new PachError('failed', { what: 'worker', why: 'its launcher has ended' });
+  });
+  await world.commit('data', many(1));
+  await world.set(each);
+  const stop = new AbortController();
+  const ending = (async () => {
+    let breaks = 0;
+    while (!stop.signal.aborted) await workIn(world, stop.signal).catch(() => (breaks += 1));
+    return breaks;
+  })();
+  await expect(world.run('p', { pool: storePool(world.project) })).rejects.toThrow(/workers broke at it 3 times/);
+  stop.abort();
+  // Another one may begin before the engine has looked.
+  expect(await ending).toBeGreaterThanOrEqual(3);
+  await expectNoWork(world.store);
+});

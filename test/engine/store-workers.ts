@@ -1,0 +1,179 @@
+/**
+ * Workers and engines of a store pool in the memory of a test, each with a connection to the store
+ * that can be cut: then it is as if its process had been killed.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { WorkTimes } from '../../src/execution/store/times.ts';
+import { StorePool } from '../../src/execution/store/store-pool.ts';
+import { StoreWorker } from '../../src/execution/store/store-worker.ts';
+import { jobVariables } from '../../src/execution/workers/environment.ts';
+import { decodeOutcome } from '../../src/model/records/pipelines.ts';
+import { codeOfJob } from '../../src/pipelines/editing/versions.ts';
+import { checkSpec } from '../../src/pipelines/jobs/checks.ts';
+import { thisEngine } from '../../src/pipelines/jobs/lease.ts';
+import { bytesOf, readResult } from '../../src/pipelines/jobs/jobs.ts';
+import { leasedJobs } from '../../src/pipelines/jobs/running.ts';
+import type { Store } from '../../src/store/store.ts';
+import type { Project } from '../../src/versions/project.ts';
+import { resultsPrefix } from '../../src/versions/ref-keys.ts';
+import { openTestProject } from '../versions/project.ts';
+import type { EngineWorld } from './world.ts';
+
+export const quick: WorkTimes = {
+  lookMs: 20,
+  idleLookMsMax: 50,
+  beatMs: 60,
+  claimMs: 30_000,
+  askMs: 20,
+  deliverMs: 20,
+  deliverMsMax: 100,
+  publishMs: 100,
+  silenceMs: 60_000,
+  shardMs: 200,
+  graceMs: 2000,
+};
+
+export interface Cut {
+  readonly store: Store;
+  readonly isCut: boolean;
+  /** No request comes back from now on, or after so many more. */
+  cut(after?: number): void;
+}
+
+/** A connection of one process. */
+export function connection(store: Store): Cut {
+  let left = Infinity;
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const cuttable = new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function' || name === 'localPath') return value;
+      if (name === 'list') {
+        return async function* (prefix: string) {
+          left -= 1;
+          if (left < 0) await never();
+          yield* target.list(prefix);
+        };
+      }
+      return async (...args: unknown[]) => {
+        left -= 1;
+        if (left < 0) return never();
+        const result: unknown = await (value as (...of: unknown[]) => Promise<unknown>).apply(target, args);
+        return left < 0 ? never() : result;
+      };
+    },
+  });
+  return {
+    store: cuttable,
+    get isCut() {
+      return left < 0;
+    },
+    cut(after = 0) {
+      left = after;
+    },
+  };
+}
+
+let workersMade = 0;
+
+/** Works for all jobs of the world until it is stopped; resolves to how many datums it ran. */
+export async function workIn(
+  world: EngineWorld,
+  signal: AbortSignal,
+  { store = world.store, times = quick }: { store?: Store; times?: WorkTimes } = {},
+): Promise<number> {
+  const project = openTestProject(store);
+  const worker = { ...thisEngine('worker'), holder: `worker ${(workersMade += 1)}` };
+  const logs = join(world.dir, worker.holder);
+  await mkdir(logs, { recursive: true });
+  let count = 0;
+  while (!signal.aborted) {
+    const snapshot = await project.snapshot();
+    for await (const { job } of leasedJobs(snapshot)) {
+      const { spec } = await codeOfJob(snapshot, job);
+      const pool = world.pool(1);
+      const names = { job: job.id, project: 'default', specHash: job.spec.hash.toString('hex') };
+      const of = (isCheck: boolean) => {
+        const check = spec.expect?.check;
+        const run = isCheck && check ? checkSpec(spec, check, job.branch) : spec;
+        return { spec: run, env: jobVariables(run, names) };
+      };
+      const masked = (text: string): string => text;
+      const options = { project, job: job.id, worker, pool, spec: of, mayRefer: false, logs, masked, signal, times };
+      const one = new StoreWorker(options);
+      count += await one.run().catch((error: unknown) => {
+        if (signal.aborted) return 0;
+        throw error;
+      });
+    }
+    await new Promise((go) => setTimeout(go, times.lookMs));
+  }
+  return count;
+}
+
+/** Runs `work` while so many workers are there. Resolves to what it gives, and to what each of them ran. */
+export async function withWorkers<T>(
+  world: EngineWorld,
+  count: number,
+  work: () => Promise<T>,
+  times = quick,
+): Promise<{ result: T; ran: readonly number[] }> {
+  const stop = new AbortController();
+  const working = Array.from({ length: count }, () => workIn(world, stop.signal, { times }));
+  // A worker that fails fails the test.
+  const failed = Promise.all(working);
+  failed.catch(() => undefined);
+  try {
+    const result = await Promise.race([work(), failed.then(() => Promise.reject(new Error('all workers have gone')))]);
+    stop.abort();
+    return { result, ran: await failed };
+  } finally {
+    stop.abort();
+    await Promise.allSettled(working);
+  }
+}
+
+export function storePool(project: Project, times = quick): StorePool {
+  return new StorePool(project, times);
+}
+
+/** A result that a project keeps. */
+export interface Kept {
+  readonly state: string;
+  /** What the command wrote and printed. */
+  readonly out: string | undefined;
+  readonly log: string;
+  /** Of one run of the datum: it differs from that of another one. */
+  readonly run: string;
+}
+
+/** The results that a project keeps, by key; as they were with this head, where it is given. */
+export async function resultsOf(store: Store, head?: Buffer): Promise<Map<string, Kept>> {
+  const found = new Map<string, Kept>();
+  const project = openTestProject(store);
+  const snapshot = head ? project.snapshotOf(head) : await project.snapshot();
+  for await (const { key, value, refs } of snapshot.items(resultsPrefix)) {
+    const { state, stats } = decodeOutcome(value);
+    const [tree] = refs;
+    if (!tree) throw new Error('a result without a tree');
+    const { out, log } = await readResult(project.reader, tree);
+    const text = log ? (await bytesOf(project.reader, log)).toString() : '';
+    const run = `${stats.startedMs} ${tree.hash.toString('hex')}`;
+    found.set(key.toString('hex'), { state, out: out?.contentHash.toString('hex'), log: text, run });
+  }
+  return found;
+}
+
+/** The same without what differs from run to run. */
+export function untimed(results: ReadonlyMap<string, Kept>): Map<string, Kept> {
+  return new Map([...results].map(([key, kept]) => [key, { ...kept, run: '' }]));
+}
+
+/** Nothing is left of the work of any job. */
+export async function expectNoWork(store: Store): Promise<void> {
+  const left: string[] = [];
+  for await (const { key } of store.list('projects/default/work/')) left.push(key);
+  expect(left).toEqual([]);
+}
