@@ -194,39 +194,46 @@ export class BlobReader {
   private async verified<T>(ref: Ref, at: (place: Place, fresh: boolean) => Promise<T>): Promise<T> {
     const { missing } = this;
     const { known } = this.options;
+    const tried: Place[] = [];
+    let damage: PachError | undefined;
     let failure: unknown;
-    let since = ref.place && missing.since(ref.place.pack);
-    if (ref.place && since === undefined) {
+    let since: number | undefined;
+    const read = async (place: Place): Promise<{ readonly found: T } | undefined> => {
+      tried.push(place);
       for (const fresh of [false, true]) {
         try {
-          const found = await at(ref.place, fresh);
-          missing.found(ref.place.pack);
-          return found;
+          const found = await at(place, fresh);
+          missing.found(place.pack);
+          return { found };
         } catch (error) {
+          if (!isPachError(error, 'damaged', 'not-found', 'unsupported')) throw error;
           failure = error;
-          if (!isPachError(error, 'damaged')) break;
+          if (isPachError(error, 'not-found')) {
+            since = missing.add(place.pack);
+            return undefined;
+          }
+          if (fresh) damage ??= error;
         }
       }
-      if (!isPachError(failure, 'damaged', 'not-found')) throw failure;
-      if (isPachError(failure, 'not-found')) since = missing.add(ref.place.pack);
-    }
+      return undefined;
+    };
+    const isTried = ({ pack, offset, length }: Place): boolean =>
+      tried.some((each) => each.pack === pack && each.offset === offset && each.length === length);
+    since = ref.place && missing.since(ref.place.pack);
+    if (ref.place && since === undefined) {
+      const there = await read(ref.place);
+      if (there) return there.found;
+    } else if (ref.place) tried.push(ref.place);
     for (const newest of [false, true]) {
       const place = await known.find(ref.hash, newest ? (since ?? performance.now()) : undefined);
-      const isTried = place?.pack === ref.place?.pack && place?.offset === ref.place?.offset;
-      if (!place || isTried) continue;
+      if (!place || isTried(place)) continue;
       const seen = missing.since(place.pack);
       since = Math.max(since ?? 0, seen ?? 0) || undefined;
       if (seen !== undefined) continue;
-      try {
-        const found = await at(place, false);
-        missing.found(place.pack);
-        return found;
-      } catch (error) {
-        if (!isPachError(error, 'not-found')) throw error;
-        since = missing.add(place.pack);
-      }
+      const there = await read(place);
+      if (there) return there.found;
     }
-    if (isPachError(failure, 'damaged')) throw failure;
+    if (damage) throw damage;
     throw new PachError('damaged', {
       what: ref.place ? `pack ${ref.place.pack}` : `${ref.type} ${ref.hash.toString('hex')}`,
       why: `a version refers to it, and it is missing from the store`,

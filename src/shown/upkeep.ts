@@ -3,6 +3,7 @@
  * versions/upkeep and cache return is shown as it is; here are the texts that tell its fields.
  */
 import type { FsckResult } from '../versions/upkeep/fsck.ts';
+import type { RepairResult } from '../versions/upkeep/repair.ts';
 import type { GcResult } from '../versions/upkeep/gc-result.ts';
 
 export const statsJson =
@@ -23,16 +24,18 @@ export function gcInfo(result: GcResult, left: { readonly files: number; readonl
 
 /** What stands after the findings of a check. */
 export interface FsckSummary extends Omit<FsckResult, 'findings'> {
+  readonly mended?: RepairResult['mended'] | undefined;
   readonly errors: number;
   readonly warnings: number;
 }
 
 export const fsckJson =
-  'one object a finding: {severity: "error"|"warning", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead, references?}, garbage: {objects, bytes}, errors, warnings}; exit code 6 when there are errors';
+  'one object a finding: {severity: "error"|"warning"|"repaired", what, why, affects: [address], next?}; at the end {checked: {commits, nodes, chunks, packs, bytesRead, references?}, garbage: {objects, bytes}, mended?: {blobs, bytes}, errors, warnings}; mended: with --repair, chunks and nodes that can be read again; exit code 6 when there are errors: with --repair, when something stays lost';
 
-export function fsckSummary({ findings, checked, garbage }: FsckResult): FsckSummary {
+export function fsckSummary({ findings, checked, garbage, mended }: FsckResult & Partial<RepairResult>): FsckSummary {
   const errors = findings.filter(({ severity }) => severity === 'error').length;
-  return { checked, garbage, errors, warnings: findings.length - errors };
+  const warnings = findings.filter(({ severity }) => severity === 'warning').length;
+  return { checked, garbage, ...(mended && { mended }), errors, warnings };
 }
 
 export const purgeJson =

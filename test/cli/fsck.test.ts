@@ -122,3 +122,23 @@ test('a writer that was killed leaves a store that is clean, on S3 too', async (
     expect(await here.must('pach stats')).toMatch(/data: 100MB, 1 commit, 1 branch\n$/);
   }
 });
+
+test('what is lost is brought from a copy of the store, or told; what stays lost is an error', async () => {
+  await using place = await filled();
+  const before = await place.must('pach get file data@master:/dir/a | sha256sum');
+  await place.must(
+    `cp -a "$PACH_HOME"/store copy; rm ${largest('data')}; for f in "$PACH_HOME"/store/projects/default/meta/*/*; do printf X | dd of="$f" bs=1 seek=40 conv=notrunc status=none; done`,
+  );
+  expect((await fsck(place)).code).toBe(6);
+  for (const wrong of ['--from copy', '--repair --from nowhere', '--repair --from']) {
+    expect(await place.run(`pach fsck ${wrong}`)).toMatchObject({ code: wrong.endsWith('nowhere') ? 3 : 2 });
+  }
+  // Without a copy nothing of it comes back, and nothing is made worse.
+  expect((await fsck(place, '--repair')).code).toBe(6);
+  const { code, findings, summary } = await fsck(place, '--repair --from copy');
+  expect({ code, ...summary }).toMatchObject({ code: 0, errors: 0 });
+  expect(findings.map(({ severity }) => severity)).toContain('repaired');
+  expect(await fsck(place, '--read-data 100%')).toMatchObject({ code: 0, findings: [] });
+  expect(await place.must('pach get file data@master:/dir/a | sha256sum')).toBe(before);
+  expect(await place.must('pach fsck --repair --from copy')).toMatch(/\nRepaired 0 pieces of data, 0B\.\n0 errors, /);
+});

@@ -1,7 +1,7 @@
 /**
  * Reading a pack whole, and holding every blob in it against its hash and its form.
  */
-import { isPachError } from '../../base/errors.ts';
+import { isPachError, PachError } from '../../base/errors.ts';
 import { native } from '../../base/native.ts';
 import type { PackName } from '../../chunks/blob-table.ts';
 import { packEntry, packIndexBytesOf, parsePackIndex, type PackEntry, type PackIndex } from '../../chunks/pack.ts';
@@ -19,8 +19,8 @@ import type { Store } from '../../store/store.ts';
 export interface PackWatch {
   /** Told of every node that is what was stored. */
   node(hash: Hash, node: Node): Promise<void>;
-  /** Told of every blob that is not. */
-  damaged(entry: PackEntry): void;
+  /** Told of every blob that is not; `why`: of one that a newer program may have written. */
+  damaged(entry: PackEntry, why?: string): void;
 }
 
 /** The index of a pack of `size` bytes. Throws `damaged` when it has none that can be read. */
@@ -36,17 +36,23 @@ export async function readPack(
   for (let n = 0; n < index.count; n += 1) {
     const entry = packEntry(index, n);
     const { offset, storedLength, hash } = entry;
-    const node =
-      (await decoded(kind, bytes.subarray(offset, offset + storedLength), entry)) ??
-      // Bytes that came wrong may come right the next time.
-      (await decoded(kind, Buffer.from(await store.read(key, offset, storedLength)), entry));
-    if (!node) watch.damaged(entry);
-    else if (node !== 'chunk') await watch.node(hash, node);
+    let found = await decoded(kind, bytes.subarray(offset, offset + storedLength), entry);
+    // Bytes that came wrong may come right the next time.
+    if (isWrong(found)) found = await decoded(kind, Buffer.from(await store.read(key, offset, storedLength)), entry);
+    if (isWrong(found)) watch.damaged(entry, found?.why);
+    else if (found !== 'chunk') await watch.node(hash, found);
   }
   return index;
 }
 
-async function decoded(kind: PackKind, stored: Buffer, entry: PackEntry): Promise<Node | 'chunk' | undefined> {
+type Decoded = Node | 'chunk' | PachError | undefined;
+
+function isWrong(found: Decoded): found is PachError | undefined {
+  return found === undefined || found instanceof PachError;
+}
+
+/** Undefined for what is damaged; the error for what only a newer program may understand. */
+async function decoded(kind: PackKind, stored: Buffer, entry: PackEntry): Promise<Decoded> {
   const { hash, plainLength } = entry;
   try {
     const bytes =
@@ -56,8 +62,7 @@ async function decoded(kind: PackKind, stored: Buffer, entry: PackEntry): Promis
     if (bytes.length !== plainLength) return undefined;
     return kind === 'data' ? 'chunk' : decodeNode(bytes, hash);
   } catch (error) {
-    if (isPachError(error, 'unsupported')) throw error;
-    return undefined;
+    return isPachError(error, 'unsupported') ? error : undefined;
   }
 }
 

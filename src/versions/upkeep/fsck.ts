@@ -12,9 +12,11 @@ import { KnownBlobs } from '../../chunks/known.ts';
 import { packEntry, type PackIndex } from '../../chunks/pack.ts';
 import { objectKey, packKey } from '../../model/keys.ts';
 import type { Node } from '../../model/node.ts';
+import type { Condemned } from '../../model/records/condemned.ts';
 import type { Head } from '../../model/records/head.ts';
 import { hashKey, type Hash, type PackId, type Ref } from '../../model/refs.ts';
 import { readCondemned } from '../condemned.ts';
+import { Damage, type Found, type Mender } from './fsck-damage.ts';
 import { checkForm, readPack } from './fsck-data.ts';
 import { Findings, type Draft, type Finding } from './fsck-findings.ts';
 import { IndexCheck } from './fsck-indexes.ts';
@@ -73,26 +75,27 @@ export async function checkProject(project: Project, request: FsckRequest): Prom
   return result;
 }
 
-class Check implements Blobs {
+/** One check, which a mender may take part in. */
+export class Check implements Blobs, Found {
   private readonly project: Project;
   private readonly head: Head;
   private readonly request: FsckRequest;
-  private readonly findings = new Findings();
-  private readonly table = new BlobTable();
+  private readonly mender: Mender | undefined;
+  readonly findings = new Findings();
+  readonly table = new BlobTable();
+  readonly damage = new Damage(this.table);
   private readonly reader: BlobReader;
   private readonly packIndexes: KnownBlobs;
-  private objects: ReadonlyMap<string, StoredObject> = new Map();
+  objects: ReadonlyMap<string, StoredObject> = new Map();
+  condemned: readonly Condemned[] = [];
   /** Data packs that the indexes know; true when their own index has been looked at too. */
   private readonly dataPacks = new Map<PackId, boolean>();
-  /** What was found of packs that are lost as a whole, by their number. */
-  private readonly lostPacks = new Map<number, Draft>();
-  /** What was found of single blobs, by row. */
-  private readonly lostBlobs = new Map<number, Draft>();
   private nodes = 0;
   private bytesRead = 0;
 
-  constructor(project: Project, head: Head, request: FsckRequest) {
+  constructor(project: Project, head: Head, request: FsckRequest, mender?: Mender) {
     const { store, name } = project.options;
+    this.mender = mender;
     this.project = project;
     this.head = head;
     this.request = request;
@@ -104,14 +107,18 @@ class Check implements Blobs {
   }
 
   async run(): Promise<FsckResult> {
-    const { head, table, findings, request } = this;
+    const { head, table, findings, request, mender } = this;
     const { store } = this.project.options;
     request.progress('reading indexes');
     await new IndexCheck(store, head.project, table, findings).run(head.indexes);
-    for (const { kind, id } of table.packs) if (kind === 'data') this.dataPacks.set(id, false);
+    this.damage.indexes.push(...findings.begun);
     request.progress('listing objects');
+    const isShort = findings.begun.length > 0;
     const garbage = await this.checkObjects();
+    await mender?.begin(this, isShort);
+    for (const { kind, id } of table.packs) if (kind === 'data') this.dataPacks.set(id, false);
     await this.checkPacks();
+    await mender?.mend(this);
     request.progress('checking versions');
     const refs = new RefsCheck(this, findings, request.signal);
     await refs.run(head);
@@ -147,12 +154,14 @@ class Check implements Blobs {
       });
       row = this.table.find(ref.hash);
     }
-    if (row >= 0) return this.lostPacks.get(this.table.packAt(row)) ?? this.lostBlobs.get(row) ?? row;
+    if (row >= 0) return this.damage.of(row) ?? row;
+    const brought = await this.mender?.bring(ref);
+    if (brought !== undefined) return brought;
     const name = `${ref.type} ${ref.hash.toString('hex')}`;
     const why = 'versions need it, and no index has it';
     if (!ref.place) return this.findings.wrong(name, why);
     const key = packKey(this.head.project, ref.type === 'chunk' ? 'data' : 'meta', ref.place.pack);
-    const draft = this.findings.wrong(key, `${name} lies in it: ${why}`, 'unknown');
+    const draft = this.findings.missed(key, `${name} lies in it: ${why}`);
     draft.count(hashKey(ref.hash));
     return draft;
   }
@@ -165,8 +174,9 @@ class Check implements Blobs {
     return this.table.plainLengthAt(row);
   }
 
-  node({ type, hash }: Ref, row: number): Promise<Node> {
-    return this.reader.node({ type, hash, place: this.table.placeAt(row) });
+  async node({ type, hash }: Ref, row: number): Promise<Node> {
+    const unstored = this.mender?.unstored({ type, hash });
+    return unstored ?? this.reader.node({ type, hash, place: this.table.placeAt(row) });
   }
 
   /** Compares the indexes with the objects that are there. Resolves to the objects that no index knows. */
@@ -181,17 +191,17 @@ class Check implements Blobs {
     };
     const { signal } = this.request;
     this.objects = await listObjects(store, head.project, packs, { foreign, signal });
-    const condemned = await readCondemned(store, head).catch((error: unknown) => {
-      findings.error(error);
+    this.condemned = await readCondemned(store, head).catch((error: unknown) => {
+      this.damage.indexes.push(findings.error(error));
       return [];
     });
     const listed = new Set<PackId>([...packs.keys(), ...head.indexes.segments.map(({ id }) => id)]);
-    for (const { kind, id } of condemned) {
+    for (const { kind, id } of this.condemned) {
       if (listed.has(id)) findings.wrong(objectKey(head.project, kind, id), 'it is condemned, but an index lists it');
     }
     table.packs.forEach((pack, number) => {
       const key = objectKey(head.project, pack.kind, pack.id);
-      if (!this.objects.has(key)) this.lostPacks.set(number, findings.lost(key, 'it is missing from the store'));
+      if (!this.objects.has(key)) this.damage.packs.set(number, findings.lost(key, 'it is missing from the store'));
     });
     if (head.condemned) listed.add(head.condemned.id);
     // A writer may be storing some of these at the moment.
@@ -201,10 +211,10 @@ class Check implements Blobs {
 
   /** Reads packs with metadata, and some of those with data, and looks where the indexes say that blobs lie. */
   private async checkPacks(): Promise<void> {
-    const { table, request, lostPacks } = this;
+    const { table, request, damage } = this;
     const packs = table.packs.flatMap((pack, number) => {
       const size = this.objects.get(objectKey(this.head.project, pack.kind, pack.id))?.bytes ?? 0;
-      return lostPacks.has(number) ? [] : [{ ...pack, number, size, order: request.random() }];
+      return damage.packs.has(number) ? [] : [{ ...pack, number, size, order: request.random() }];
     });
     const sizes = new Map(packs.map(({ number, size }) => [number, size]));
     const rows = new Uint32Array(table.packs.length);
@@ -235,24 +245,32 @@ class Check implements Blobs {
   ): Promise<void> {
     const { store, name } = this.project.options;
     const key = packKey(name, pack.kind, pack.id);
-    const { table, findings } = this;
+    const { table, findings, damage } = this;
     if (pack.size > packBytesMax) {
-      this.lostPacks.set(pack.number, findings.lost(key, 'it is larger than any pack'));
+      this.damage.packs.set(pack.number, findings.lost(key, 'it is larger than any pack'));
       return;
     }
     const read = (): Promise<PackIndex> =>
       readPack(store, name, pack, {
         node: (hash, node) => this.checkNode(pack.number, hash, node),
-        damaged: ({ hash, offset, storedLength }) => {
-          const draft = findings.lost(key, `its bytes ${offset} to ${offset + storedLength} are damaged`, 'blob');
-          draft.count(hashKey(hash));
-          const row = table.find(hash);
-          if (row >= 0 && table.packAt(row) === pack.number) this.lostBlobs.set(row, draft);
+        damaged: ({ hash, offset, storedLength, plainLength }, newer) => {
+          // A node that no index knows is garbage; all chunks of the pack may be referred to (FORMAT.md section 8).
+          const isData = pack.kind === 'data';
+          const row = isData ? table.add(hash, pack.number, offset, storedLength, plainLength) : table.find(hash);
+          const isHere = row >= 0 && table.packAt(row) === pack.number;
+          if (!isHere && !isData) return;
+          const what = newer === undefined ? 'are damaged' : `can't be read: a node that ${newer}`;
+          const why = `its bytes ${offset} to ${offset + storedLength} ${what}`;
+          const draft = findings.lost(key, why, 'blob');
+          draft.count(hashKey(hash), why);
+          if (isHere) damage.blobs.set(row, draft);
+          else damage.flawed.add(pack.number);
         },
       });
     const index = await read().catch((error: unknown) => {
       // Without its own index its blobs can be read still, where the segments know them.
-      findings.error(error);
+      damage.indexes.push(findings.error(error));
+      damage.flawed.add(pack.number);
       return undefined;
     });
     if (index) this.comparePlaces(pack.number, index, rows);
@@ -292,6 +310,6 @@ class Check implements Blobs {
     const { kind, id } = this.table.packs[this.table.packAt(row)] as PackName;
     const draft = this.findings.lost(packKey(this.head.project, kind, id), why);
     draft.count(hashKey(this.table.hashAt(row)));
-    this.lostBlobs.set(row, draft);
+    this.damage.blobs.set(row, draft);
   }
 }

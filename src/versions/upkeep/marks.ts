@@ -14,6 +14,8 @@ const readsMax = 32;
 export interface MarksOptions {
   /** Adds to the table what the index of this data pack knows, if it is one of the project's. */
   readonly learn: (pack: PackId) => Promise<void>;
+  /** True for operations that are to be forgotten, with all before them. */
+  readonly isForgotten?: (row: number) => boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,7 +50,7 @@ export class Marks {
     for (let next: Ref | undefined = head.operationRef; next;) {
       // Older operations have been forgotten.
       const row = this.table.find(next.hash);
-      if (row < 0 || this.operations.has(row)) break;
+      if (row < 0 || this.operations.has(row) || this.options.isForgotten?.(row) === true) break;
       this.operations.add(row);
       if (!this.has(row)) this.take(row);
       const { refs, body }: { refs: readonly Ref[]; body: Buffer } = await this.source.node(next);
