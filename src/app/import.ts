@@ -13,6 +13,7 @@ import { folderPlace, Objects } from '../imports/objects.ts';
 import type { DataReader, LeftOut } from '../imports/reader.ts';
 import type { Project } from '../versions/project.ts';
 import type { IngestOptions } from '../versions/writing/ingest.ts';
+import { writeSpecs, type WrittenSpecs } from './import-specs.ts';
 
 export interface ImportRequest {
   readonly from: 'dvc' | 'git-lfs';
@@ -23,6 +24,8 @@ export interface ImportRequest {
   readonly branch: string;
   /** Also the files that git itself holds. */
   readonly all: boolean;
+  /** Where the specs of pipelines go that are made of stages. */
+  readonly specs?: string | undefined;
   readonly dryRun: boolean;
   readonly watch: Pick<IngestOptions, 'progress' | 'signal'>;
 }
@@ -33,6 +36,8 @@ export interface ImportReport extends ImportResult {
   readonly gitHead: string;
   /** What is not brought along, each thing once. */
   readonly leftOut: readonly LeftOut[];
+  /** Of DVC: its stages as specs. */
+  readonly specs: WrittenSpecs | undefined;
   /** What else a person should know. */
   readonly notes: readonly string[];
 }
@@ -51,13 +56,9 @@ export async function importProject(project: Project, request: ImportRequest): P
   const name = from === 'dvc' ? 'DVC' : 'Git LFS';
   const description = `Imported from ${name}: ${basename(resolve(folder))}`;
   const result = await importHistory({ ...request, project, git, reader, objects, description, watch });
-  return {
-    ...result,
-    gitBranch: git.branch,
-    gitHead: git.head,
-    leftOut: [...leftOut.values()],
-    notes: [...notes, ...more],
-  };
+  const specs = reader instanceof DvcReader ? await writeSpecs(reader, request) : undefined;
+  const { branch: gitBranch, head: gitHead } = git;
+  return { ...result, gitBranch, gitHead, leftOut: [...leftOut.values()], specs, notes: [...notes, ...more] };
 }
 
 interface Opened {

@@ -27,22 +27,22 @@ export interface DvcFile {
   readonly leftOut: readonly LeftOut[];
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
-function fieldsOf(value: unknown): Fields | undefined {
+export function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }
 
-function listOf(value: unknown): readonly unknown[] {
+export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function textOf(value: unknown): string | undefined {
+export function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
 /** The one document of a text of YAML; nothing for an empty one. Throws `usage`. */
-async function yamlOf(text: string, file: string): Promise<unknown> {
+export async function yamlOf(text: string, file: string): Promise<unknown> {
   const [document] = await parseDocuments(text, file);
   return document?.value;
 }
@@ -51,7 +51,7 @@ export function isDvcFile(path: Path): boolean {
   return path.endsWith('.dvc') || isLock(path);
 }
 
-function isLock(path: Path): boolean {
+export function isLock(path: Path): boolean {
   return posix.basename(path) === 'dvc.lock';
 }
 
@@ -81,7 +81,7 @@ export async function parseDvcFile(path: Path, text: string): Promise<DvcFile | 
 }
 
 /** The stages of a lock. Schema 1 has nothing but them. */
-function stagesOf(lock: Fields): Fields {
+export function stagesOf(lock: Fields): Fields {
   return 'schema' in lock ? (fieldsOf(lock['stages']) ?? {}) : lock;
 }
 
@@ -128,7 +128,7 @@ function outOf(fields: Fields, folder: Path): Out | LeftOut {
 }
 
 /** A path below a folder of the project; undefined where it leads out of it. */
-function belowOf(folder: Path, given: string): Path | undefined {
+export function belowOf(folder: Path, given: string): Path | undefined {
   if (given === '' || given.startsWith('/')) return undefined;
   const path = posix.normalize(posix.join(folder, latin1(given))).replace(/\/$/, '');
   return path !== '.' && arePathNames(path) ? path : undefined;

@@ -3,7 +3,7 @@
  * of its cache and remotes, or from git where git itself tracks an output (`cache: false`).
  */
 import { posix } from 'node:path';
-import { isDvcFile, nestedOf, parseDvcFile, parseFolderList, type DvcFile, type Out } from './dvc-files.ts';
+import { isDvcFile, isLock, nestedOf, parseDvcFile, parseFolderList, type DvcFile, type Out } from './dvc-files.ts';
 import { shownPath, type GitChange, type GitFile, type GitHistory, type Path } from './git.ts';
 import { LostError, type Objects } from './objects.ts';
 import { wantedKey, type DataDifference, type DataReader, type LeftOut, type Wanted } from './reader.ts';
@@ -105,6 +105,26 @@ export class DvcReader implements DataReader {
       else for (const [below, wanted] of files) added.set(joined(path, below), wanted);
     }
     return { removed: [], added, lost };
+  }
+
+  /** The texts of files that say which stages there are, by path. */
+  async stageFiles(): Promise<Map<Path, string>> {
+    const texts = new Map<Path, string>();
+    for (const [path, { kind, id }] of this.tree) {
+      if (kind !== 'file' || !/(?:^|\/)dvc\.(?:yaml|lock)$/.test(path)) continue;
+      texts.set(path, (await this.options.git.small(id, dvcFileBytesMax))?.toString() ?? '');
+    }
+    return texts;
+  }
+
+  /** Paths of outputs that no stage makes. */
+  get data(): Path[] {
+    return [...this.files].flatMap(([file, { outs }]) => (isLock(file) ? [] : outs.map(({ path }) => path)));
+  }
+
+  /** True for a file or folder that git itself holds. */
+  isInGit(path: Path): boolean {
+    return this.tree.has(path) || (this.folders.get(path) ?? 0) > 0;
   }
 
   private count(path: Path, file: GitFile | undefined): void {

@@ -63,3 +63,14 @@ test('what is no project, no commit or no branch to import into is refused', asy
   );
   expect(await place.must('pach list repo')).not.toMatch(/My-data/);
 });
+
+test('stages run as pipelines, and give what DVC gave', async () => {
+  const stage = 'cmd: mkdir -p out && tr a-z A-Z < a > out/upper && wc -c < out/upper > n';
+  await place.must(`${project}
+keep two && printf 'stages:\\n  up:\\n    ${stage}\\n    deps: [a]\\n    outs: [out, n]\\n' > dvc.yaml && git add -A && git commit -qm Stage`);
+  const stdout = await place.must("cd 'My data' && pach import --from dvc .");
+  expect(stdout).toMatch(/\n\nPipelines of its stages, .*:\n {2}pach-pipelines\/up\.yaml \(stage up\)\n$/);
+  await place.must("pach run pipeline -f 'My data/pach-pipelines'", 120);
+  expect(await place.must('pach get file up:/out/upper && pach get file up:/n')).toBe('THREE5\n');
+  expect(await place.must('pach list file up -r -o json | grep -c .')).toBe('3\n');
+});

@@ -136,7 +136,7 @@ export class DvcRepository extends Repository {
   /** A `.dvc` file with one output; the path is as in YAML. */
   async out(path: string, fields: string): Promise<void> {
     const name = path.slice(path.lastIndexOf('/') + 1);
-    await this.write(`${path}.dvc`, `outs:\n${fields}  path: ${name}\n`);
+    await this.write(`${path}.dvc`, `outs:\n${fields}  path: ${JSON.stringify(name)}\n`);
   }
 }
 

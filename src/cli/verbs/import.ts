@@ -37,16 +37,21 @@ export const importVerb = verb({
       describe: 'The git branch, tag or commit to import: the line of its first parents',
     },
     all: { type: 'flag', describe: 'With git-lfs: also the files that git itself holds' },
+    pipelines: {
+      type: 'text',
+      names: ['local'],
+      describe: 'With dvc: the folder for specs made of its stages; by default pach-pipelines in the project',
+    },
     'dry-run': dryRunOption,
   },
-  async run({ folder, from, repo, ref, all, 'dry-run': dryRun }, { settings, output, signal }) {
+  async run({ folder, from, repo, ref, all, pipelines: specs, 'dry-run': dryRun }, { settings, output, signal }) {
     const { path: _, settings: where, ...target } = branchOf(repo ?? repoNameOf(folder), settings);
     const progress = new FilesProgress(output);
     await using store = await openProject(where);
     const watch = { signal, progress: progress.add };
-    const report = await importProject(store.project, { from, folder, ref, ...target, all, dryRun, watch });
+    const report = await importProject(store.project, { from, folder, ref, ...target, all, specs, dryRun, watch });
     await output.document(importInfo(report, target), () => described(report, { ...target, dryRun, output }));
-    return report.missing.length > 0 ? 1 : 0;
+    return report.missing.length > 0 || report.specs?.problem !== undefined ? 1 : 0;
   },
 });
 
@@ -80,5 +85,18 @@ function described(report: ImportReport, { repo, branch, dryRun, output }: Targe
     'Not brought along:',
     leftOut.map(({ path, why }) => `${output.name(path)}: ${why}`),
   );
+  const { pipelines = [], untold = [], problem } = report.specs ?? {};
+  all(
+    'Pipelines of its stages, to look through before `pach create pipeline -f`:',
+    pipelines.flatMap(({ stage, file, state, notes: more }) => [
+      `${output.name(file)} (stage ${stage})${state === 'kept' ? ': another file was there, and stays' : ''}`,
+      ...more.map((note) => `  ${note}`),
+    ]),
+  );
+  all(
+    'Stages without a pipeline:',
+    untold.map(({ name, why }) => `${name}: ${why}`),
+  );
+  if (problem !== undefined) lines.push('', `The specs were not written: ${problem}; name a folder with --pipelines`);
   return [...lines, ...notes.map((note) => `note: ${note}`)];
 }
