@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "../common/tree_node.h"
+#include "../data/hash.h"
 #include "entry_writer.h"
 
 namespace {
@@ -21,6 +22,10 @@ Node NodeOf(const TreeLeaf::Entry& read, uint64_t ordinal) {
   node.mtime_nanoseconds = read.mtime_nanoseconds;
   node.kind = read.kind;
   node.executable = read.executable;
+  if (read.form == TreeLeaf::kInline) {
+    const Hash hash = HashOf(Domain::kPlain, read.bytes, read.size);
+    std::memcpy(node.hash, hash.data(), sizeof node.hash);
+  }
   if (read.ref == nullptr) return node;
   node.ref = read.ref->type + 1;
   std::memcpy(node.hash, read.ref->hash, sizeof node.hash);
@@ -54,9 +59,9 @@ void EntryWriter::SendEntryOfLeaf(uint64_t unique, const Request& request, const
     if (order < 0) continue;
     Node node = NodeOf(entry, ordinal);
     node.parent = request.ino;
-    return SendEntry(unique, &node, kValidForEver);
+    return SendEntry(unique, {node, entry.name.data(), static_cast<uint16_t>(entry.name.size()), kValidForEver, 0});
   }
-  SendEntry(unique, nullptr, kValidForEver);
+  SendAbsent(unique, kValidForEver);
 }
 
 void EntryWriter::SendLeaf(uint64_t unique, const Request& request, uint64_t parent_ino, const uint8_t* bytes, size_t length,
@@ -86,16 +91,16 @@ void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_
   std::vector<uint8_t> out;
   std::vector<uint64_t> interned;
   out.reserve(request.size);
-  auto add = [&](const char* name, size_t name_length, uint64_t cookie, uint32_t type, const Entry* named, uint64_t ino) {
+  auto add = [&](const char* name, size_t name_length, uint64_t cookie, uint32_t type, Entry* named, uint64_t ino) {
     size_t room = head + ((name_length + 7) & ~size_t{7});
     if (out.size() + room > request.size) return false;
     size_t at = out.size();
     if (plus) {
       fuse::EntryOut entry{};
       if (named != nullptr && named->valid_ms != kNameOnly) {
-        entry = EntryOf(named->node, named->valid_ms);
-        ino = entry.nodeid;
-        interned.push_back(ino);
+        entry = EntryOf(named);
+        ino = entry.attr.ino;
+        interned.push_back(entry.nodeid);
       }
       out.resize(at + room);
       std::memcpy(&out[at], &entry, sizeof entry);
@@ -110,8 +115,8 @@ void EntryWriter::SendDirectory(uint64_t unique, const Request& request, uint64_
   int failed = 0;
   try {
     bool full = false;
-    if (request.offset < 1) full = !add(".", 1, 1, DT_DIR, nullptr, request.ino);
-    if (!full && request.offset < 2) full = !add("..", 2, 2, DT_DIR, nullptr, parent_ino);
+    if (request.offset < 1) full = !add(".", 1, 1, DT_DIR, nullptr, ShownIno(request.ino));
+    if (!full && request.offset < 2) full = !add("..", 2, 2, DT_DIR, nullptr, ShownIno(parent_ino));
     Entry entry;
     while (!full && next(&entry)) {
       entry.node.parent = request.ino;

@@ -35,7 +35,7 @@ class EntryReader {
   bool Next(Entry* entry) {
     if (static_cast<size_t>(end_ - at_) < kHeadBytes) return false;
     Node& node = entry->node;
-    node.parent = 0;
+    node.parent = node.path = 0;
     node.ordinal = static_cast<uint64_t>(Take<double>(0));
     node.size = static_cast<uint64_t>(Take<double>(8));
     node.mtime_seconds = static_cast<int64_t>(Take<double>(16));

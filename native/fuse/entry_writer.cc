@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <cstring>
 #include <system_error>
 
 namespace {
@@ -16,18 +17,30 @@ void SetValid(double ms, uint64_t* seconds, uint32_t* nanoseconds) {
   *nanoseconds = static_cast<uint32_t>((ms - static_cast<double>(*seconds) * 1e3) * 1e6);
 }
 
+/**
+ * The number that people see. Where names move it follows from path and content, so a path keeps it from
+ * version to version, also in directories, which are another inode in each.
+ */
+uint64_t InoOf(uint64_t ino, const Node& node) {
+  if (node.path == 0 || ino == fuse::kRootIno) return ino;
+  uint64_t content;
+  std::memcpy(&content, node.hash, sizeof content);
+  const uint64_t mixed = (node.path ^ (content + node.size) * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull >> 1;
+  return mixed > UINT32_MAX ? mixed : mixed + UINT32_MAX + 1;
+}
+
 }  // namespace
 
 /** Counts a lookup of the entry: the kernel holds one once it has this. */
-fuse::EntryOut EntryWriter::EntryOf(const Node& node, double valid_ms) {
+fuse::EntryOut EntryWriter::EntryOf(Entry* entry) {
   fuse::EntryOut out{};
   uint32_t generation = 0;
-  out.nodeid = table_.Intern(node, &generation);
+  out.nodeid = table_.Intern(&entry->node, entry->name, entry->name_length, &generation);
   out.generation = generation;
-  SetValid(valid_ms, &out.entry_valid, &out.entry_valid_nsec);
+  SetValid(entry->valid_ms, &out.entry_valid, &out.entry_valid_nsec);
   // A node never changes: a name whose content has changed has another node.
   out.attr_valid = fuse::kForEver;
-  out.attr = AttrOf(out.nodeid, node);
+  out.attr = AttrOf(out.nodeid, entry->node);
   return out;
 }
 
@@ -38,21 +51,32 @@ void EntryWriter::SendAttributes(uint64_t unique, uint64_t ino, const Node& node
   channel_.Send(unique, 0, &out, sizeof out);
 }
 
-void EntryWriter::SendEntry(uint64_t unique, const Node* node, double valid_ms) {
+void EntryWriter::SendAbsent(uint64_t unique, double valid_ms) {
   fuse::EntryOut out{};
   SetValid(valid_ms, &out.entry_valid, &out.entry_valid_nsec);
+  channel_.Send(unique, 0, &out, sizeof out);
+}
+
+void EntryWriter::SendEntry(uint64_t unique, Entry entry) {
+  fuse::EntryOut out{};
   try {
-    if (node != nullptr) out = EntryOf(*node, valid_ms);
+    out = EntryOf(&entry);
   } catch (const std::system_error& error) {
     channel_.Send(unique, error.code().value(), nullptr, 0);
     return;
   }
-  if (!channel_.Send(unique, 0, &out, sizeof out) && node != nullptr) files_.Forget(out.nodeid, 1);
+  if (!channel_.Send(unique, 0, &out, sizeof out)) files_.Forget(out.nodeid, 1);
+}
+
+/** Of an inode that may be unknown. */
+uint64_t EntryWriter::ShownIno(uint64_t ino) {
+  Node node;
+  return table_.Get(ino, &node) ? InoOf(ino, node) : ino;
 }
 
 fuse::Attr EntryWriter::AttrOf(uint64_t ino, const Node& node) const {
   fuse::Attr attr{};
-  attr.ino = ino;
+  attr.ino = InoOf(ino, node);
   attr.size = node.size;
   attr.blocks = (node.size + 511) / 512;
   attr.atime = attr.mtime = attr.ctime = static_cast<uint64_t>(node.mtime_seconds);

@@ -18,8 +18,10 @@ class EntryWriter {
   EntryWriter(InodeTable& table, LocalFiles& files, Channel& channel, uint32_t uid, uint32_t gid)
       : table_(table), files_(files), channel_(channel), uid_(uid), gid_(gid) {}
 
-  /** Answers a lookup. Null: there is no such name, for as long. */
-  void SendEntry(uint64_t unique, const Node* node, double valid_ms);
+  /** Answers a lookup. */
+  void SendEntry(uint64_t unique, Entry entry);
+  /** The same where there is no such name, for as long. */
+  void SendAbsent(uint64_t unique, double valid_ms);
   void SendAttributes(uint64_t unique, uint64_t ino, const Node& node, double valid_ms);
   /** Answers a listing with the entries that fit. `next` gives them (with the parent not set) until it is false. */
   void SendDirectory(uint64_t unique, const Request& request, uint64_t parent_ino, const std::function<bool(Entry*)>& next);
@@ -29,8 +31,9 @@ class EntryWriter {
   void SendEntryOfLeaf(uint64_t unique, const Request& request, const uint8_t* bytes, size_t length, uint64_t first);
 
  private:
-  fuse::EntryOut EntryOf(const Node& node, double valid_ms);
+  fuse::EntryOut EntryOf(Entry* entry);
   fuse::Attr AttrOf(uint64_t ino, const Node& node) const;
+  uint64_t ShownIno(uint64_t ino);
 
   InodeTable& table_;
   /** Lookups are taken back there, so that an inode is never forgotten without its file. */

@@ -9,21 +9,34 @@
 #include <cstring>
 #include <system_error>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 namespace {
-constexpr uint64_t kMagic = 0x33454c4241544950;  // "PITABLE3"
+constexpr uint64_t kMagic = 0x34454c4241544950;  // "PITABLE4"
 constexpr uint64_t kFirstCapacity = 4096;
 constexpr uint64_t kRoot = 1;
+constexpr uint8_t kDirectory = 1;
 
 [[noreturn]] void Fail(int error, const char* what) { throw std::system_error(error, std::generic_category(), what); }
 
 /** Keeps stores in order: should this process be killed, a successor that sees a later one sees the earlier ones. */
 void InThisOrder() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
+/** True for what has one inode in all versions in which its path has this content. */
+bool IsShared(const Node& node) { return node.path != 0 && node.kind != kDirectory; }
+
 /** Without the place, which is a hint: the same content may lie elsewhere since a collection. */
 bool IsSame(const Node& a, const Node& b) {
-  return a.parent == b.parent && a.ordinal == b.ordinal && a.size == b.size && a.mtime_seconds == b.mtime_seconds &&
+  const bool same_place = IsShared(a) ? a.path == b.path : a.parent == b.parent && a.ordinal == b.ordinal;
+  return same_place && IsShared(a) == IsShared(b) && a.size == b.size && a.mtime_seconds == b.mtime_seconds &&
          a.mtime_nanoseconds == b.mtime_nanoseconds && a.kind == b.kind && a.executable == b.executable &&
          a.ref == b.ref && std::memcmp(a.hash, b.hash, sizeof a.hash) == 0;
+}
+
+uint64_t PathOf(uint64_t directory, const char* name, size_t length) {
+  const uint64_t path = XXH3_64bits_withSeed(name, length, directory);
+  return path == 0 ? 1 : path;
 }
 }  // namespace
 
@@ -91,23 +104,51 @@ bool InodeTable::Known(uint64_t ino) const {
   return ino == kRoot || record(ino)->lookups != 0 || record(ino)->children != 0;
 }
 
-uint64_t* InodeTable::Bucket(uint64_t parent, uint64_t ordinal) const {
-  uint64_t h = (parent * 0x9e3779b97f4a7c15ull) ^ (ordinal * 0xc2b2ae3d27d4eb4full);
+uint64_t* InodeTable::Bucket(const Node& node) const {
+  uint64_t a = node.parent, b = node.ordinal;
+  if (IsShared(node)) {
+    a = node.path;
+    std::memcpy(&b, node.hash, sizeof b);
+  }
+  uint64_t h = (a * 0x9e3779b97f4a7c15ull) ^ (b * 0xc2b2ae3d27d4eb4full);
   h ^= h >> 29;
   return &buckets()[(h * 0xbf58476d1ce4e5b9ull >> 17) & (header()->capacity - 1)];
 }
 
 uint64_t InodeTable::Find(const Node& node) const {
-  for (uint64_t at = *Bucket(node.parent, node.ordinal); at != 0; at = record(at)->next) {
+  for (uint64_t at = *Bucket(node); at != 0; at = record(at)->next) {
     if (IsSame(record(at)->node, node)) return at;
   }
   return 0;
 }
 
 void InodeTable::Link(uint64_t ino) {
-  uint64_t* bucket = Bucket(record(ino)->node.parent, record(ino)->node.ordinal);
-  record(ino)->next = *bucket;
+  uint64_t* bucket = Bucket(record(ino)->node);
+  record(ino)->next = static_cast<uint32_t>(*bucket);
   *bucket = ino;
+}
+
+void InodeTable::Unlink(uint64_t ino) {
+  uint64_t* bucket = Bucket(record(ino)->node);
+  if (*bucket == ino) {
+    *bucket = record(ino)->next;
+    return;
+  }
+  for (uint64_t at = *bucket; at != 0; at = record(at)->next) {
+    if (record(at)->next != ino) continue;
+    record(at)->next = record(ino)->next;
+    return;
+  }
+}
+
+/** The inode was found in another version: it belongs there now, and the directory before may be needed by nobody. */
+void InodeTable::MoveTo(uint64_t ino, const Node& node) {
+  const uint64_t before = record(ino)->node.parent;
+  record(ino)->node = node;
+  if (node.parent == before) return;
+  record(node.parent)->children += 1;
+  record(before)->children -= 1;
+  Release(before);
 }
 
 void InodeTable::Begin() {
@@ -138,7 +179,7 @@ void InodeTable::Recover() {
     if (Known(ino)) {
       header()->count += 1;
     } else {
-      record(ino)->next = header()->free;
+      record(ino)->next = static_cast<uint32_t>(header()->free);
       header()->free = ino;
     }
   }
@@ -172,10 +213,13 @@ void InodeTable::Grow() {
   Reindex();
 }
 
-uint64_t InodeTable::Intern(const Node& node, uint32_t* generation) {
+uint64_t InodeTable::Intern(Node* node, const char* name, size_t name_length, uint32_t* generation) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!Known(node.parent)) Fail(ESTALE, "directory");
-  uint64_t ino = Find(node);
+  if (!Known(node->parent)) Fail(ESTALE, "directory");
+  const uint64_t directory = record(node->parent)->node.path;
+  node->path = directory == 0 ? 0 : PathOf(directory, name, name_length);
+  uint64_t ino = Find(*node);
+  if (ino != 0 && IsShared(*node)) MoveTo(ino, *node);
   if (ino == 0) {
     if (header()->free == 0 && header()->used == header()->capacity) Grow();
     if (header()->free != 0) {
@@ -188,12 +232,12 @@ uint64_t InodeTable::Intern(const Node& node, uint32_t* generation) {
     inode->lookups = 0;
     inode->children = 0;
     inode->generation += 1;
-    inode->node = node;
+    inode->node = *node;
     inode->opening = {0, 0};
     Link(ino);
     InThisOrder();
     if (ino == header()->used) header()->used += 1;
-    record(node.parent)->children += 1;
+    record(node->parent)->children += 1;
     header()->count += 1;
   }
   record(ino)->lookups += 1;
@@ -205,7 +249,7 @@ bool InodeTable::Forget(uint64_t ino, uint64_t lookups) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (ino == kRoot || !Known(ino)) return false;
   Inode* inode = record(ino);
-  inode->lookups -= lookups < inode->lookups ? lookups : inode->lookups;
+  inode->lookups -= lookups < inode->lookups ? static_cast<uint32_t>(lookups) : inode->lookups;
   Release(ino);
   return !Known(ino);
 }
@@ -214,10 +258,8 @@ void InodeTable::Release(uint64_t ino) {
   while (ino != kRoot && !Known(ino)) {
     Inode* inode = record(ino);
     uint64_t parent = inode->node.parent;
-    uint64_t* link = Bucket(parent, inode->node.ordinal);
-    while (*link != 0 && *link != ino) link = &record(*link)->next;
-    *link = inode->next;
-    inode->next = header()->free;
+    Unlink(ino);
+    inode->next = static_cast<uint32_t>(header()->free);
     header()->free = ino;
     header()->count -= 1;
     record(parent)->children -= 1;
@@ -229,6 +271,18 @@ bool InodeTable::Get(uint64_t ino, Node* node) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!Known(ino)) return false;
   *node = record(ino)->node;
+  return true;
+}
+
+bool InodeTable::Get(uint64_t ino, Node* node, Node* directory, uint64_t* top) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!Known(ino)) return false;
+  *node = record(ino)->node;
+  if (directory != nullptr) *directory = record(node->parent)->node;
+  if (top == nullptr) return true;
+  uint64_t at = ino;
+  while (record(at)->node.parent != kRoot) at = record(at)->node.parent;
+  *top = record(at)->node.ordinal;
   return true;
 }
 

@@ -1,5 +1,7 @@
 #include "kept_answers.h"
 
+#include "../data/hash.h"
+
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -112,7 +114,7 @@ KeptAnswers::Found KeptAnswers::FindLeaf(const Node& directory, const Sought& so
 
 void KeptAnswers::Send(uint64_t unique, const Request& request, uint64_t parent, Found found, const Leaf& leaf) {
   if (found == Found::kNothing) {
-    if (request.opcode == fuse::kLookup) return entries_.SendEntry(unique, nullptr, kValidForEver);
+    if (request.opcode == fuse::kLookup) return entries_.SendAbsent(unique, kValidForEver);
     return entries_.SendDirectory(unique, request, parent, [](Entry*) { return false; });
   }
   if (request.opcode == fuse::kLookup) entries_.SendEntryOfLeaf(unique, request, leaf.bytes.data, leaf.bytes.length, leaf.first);
@@ -158,7 +160,7 @@ bool KeptAnswers::AnswerRead(uint64_t unique, const Request& request) {
   }
   bool from_disk = false;
   const bool answered = node.ref == kChunkRef || node.ref == kNodeRef ? SendChunks(unique, request, node, &from_disk)
-                                                                      : SendInline(unique, request, node, &from_disk);
+                                                                      : SendInline(unique, request, &from_disk);
   if (!answered) return false;
   counters_.kept_answers += 1;
   if (from_disk) counters_.stored_reads += 1;
@@ -256,10 +258,11 @@ SharedBytes KeptAnswers::Read(const Chunk& chunk, OnDisk on_disk) {
 }
 
 /** A file whose bytes lie in the leaf that names it. */
-bool KeptAnswers::SendInline(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk) {
-  Node parent;
+bool KeptAnswers::SendInline(uint64_t unique, const Request& request, OnDisk on_disk) {
+  Node node, directory;
   Leaf found{};
-  if (!table_.Get(node.parent, &parent) || FindLeaf(parent, {nullptr, node.ordinal}, on_disk, &found) != Found::kLeaf) return false;
+  if (!table_.Get(request.ino, &node, &directory, nullptr)) return false;
+  if (FindLeaf(directory, {nullptr, node.ordinal}, on_disk, &found) != Found::kLeaf) return false;
   TreeLeaf leaf(found.bytes.data, found.bytes.length);
   TreeLeaf::Entry entry{};
   if (!leaf.Begin() || node.ordinal < found.first) return false;
@@ -267,6 +270,8 @@ bool KeptAnswers::SendInline(uint64_t unique, const Request& request, const Node
     if (!leaf.Next(&entry)) return false;
   }
   if (entry.kind != kFileKind || entry.form != TreeLeaf::kInline || entry.size != node.size) return false;
+  const Hash hash = ::HashOf(Domain::kPlain, entry.bytes, entry.size);
+  if (std::memcmp(hash.data(), node.hash, sizeof node.hash) != 0) return false;
   SendRange(unique, request, entry.bytes, entry.size);
   return true;
 }

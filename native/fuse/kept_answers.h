@@ -88,7 +88,7 @@ class KeptAnswers {
   bool AnswerRead(uint64_t unique, const Request& request);
   void SendRange(uint64_t unique, const Request& request, const uint8_t* bytes, uint64_t size);
   bool SendChunks(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk);
-  bool SendInline(uint64_t unique, const Request& request, const Node& node, OnDisk on_disk);
+  bool SendInline(uint64_t unique, const Request& request, OnDisk on_disk);
   bool ChunksOf(const Node& node, uint64_t from, uint64_t to, OnDisk on_disk, SharedBytes* list, std::vector<Chunk>* chunks);
   SharedBytes InMemory(const Chunk& chunk);
   SharedBytes BytesOf(const Chunk& chunk, OnDisk on_disk);

@@ -113,8 +113,12 @@ void Session::ReplyBytes(uint64_t id, const void* bytes, size_t length) {
   if (const std::optional<uint64_t> unique = requests_.Take(id)) channel_.Send(*unique, 0, bytes, length);
 }
 
-void Session::ReplyEntry(uint64_t id, const Node* node, double valid_ms) {
-  if (const std::optional<uint64_t> unique = requests_.Take(id)) entries_.SendEntry(*unique, node, valid_ms);
+void Session::ReplyEntry(uint64_t id, const Entry& entry) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) entries_.SendEntry(*unique, entry);
+}
+
+void Session::ReplyAbsent(uint64_t id, double valid_ms) {
+  if (const std::optional<uint64_t> unique = requests_.Take(id)) entries_.SendAbsent(*unique, valid_ms);
 }
 
 void Session::ReplyRoot(uint64_t id, const Node& root, double valid_ms) {

@@ -79,8 +79,9 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Each request is answered once. What comes later, or for one that was interrupted, is dropped.
   void ReplyError(uint64_t id, int error);
-  /** Null: there is no such name, for as long. */
-  void ReplyEntry(uint64_t id, const Node* node, double valid_ms);
+  void ReplyEntry(uint64_t id, const Entry& entry);
+  /** There is no such name, for as long. */
+  void ReplyAbsent(uint64_t id, double valid_ms);
   void ReplyRoot(uint64_t id, const Node& root, double valid_ms);
   /** `entries` in the form that EntryReader reads; formats those that fit. */
   void ReplyDirectory(const Request& request, uint64_t parent_ino, const uint8_t* entries, size_t length);

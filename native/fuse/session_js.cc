@@ -46,6 +46,7 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
     Napi::Env env = info.Env();
     Napi::Object given = info[0].As<Napi::Object>(), handlers = info[1].As<Napi::Object>();
     auto number = [&](const char* name) { return given.Get(name).As<Napi::Number>(); };
+    shares_files_ = given.Get("sharesFiles").ToBoolean();
     const Entry root = RootIn(env, given.Get("root"));
     Options options{number("device").Int32Value(), number("uid").Uint32Value(), number("gid").Uint32Value(),
                     NumberOf(given.Get("totalBytes")), NumberOf(given.Get("totalFiles")),
@@ -113,16 +114,17 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
 
   void ReplyEntry(const Napi::CallbackInfo& info) {
     if (!info[2].IsBuffer()) {
-      return session_->ReplyEntry(NumberOf(info[0]), nullptr, info[2].As<Napi::Number>().DoubleValue());
+      return session_->ReplyAbsent(NumberOf(info[0]), info[2].As<Napi::Number>().DoubleValue());
     }
     Entry entry = EntryIn(info.Env(), info[2]);
     entry.node.parent = NumberOf(info[1]);
-    session_->ReplyEntry(NumberOf(info[0]), &entry.node, entry.valid_ms);
+    session_->ReplyEntry(NumberOf(info[0]), entry);
   }
 
-  static Entry RootIn(Napi::Env env, Napi::Value given) {
+  Entry RootIn(Napi::Env env, Napi::Value given) const {
     Entry root = EntryIn(env, given);
     root.node.parent = fuse::kRootIno;
+    root.node.path = shares_files_ ? 1 : 0;
     return root;
   }
 
@@ -208,9 +210,14 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
 
   Napi::Value NodeOf(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
-    Node node;
-    if (!table_->Get(NumberOf(info[0]), &node)) return env.Undefined();
-    return ObjectOf(env, info[0], node);
+    Node node, directory;
+    uint64_t top = 0;
+    if (!table_->Get(NumberOf(info[0]), &node, &directory, &top)) return env.Undefined();
+    Napi::Object made = ObjectOf(env, info[0], node);
+    made.Set("top", static_cast<double>(top));
+    // Of content that the directory has or describes. Looked up with the node, which may be in another one soon.
+    if (node.kind != 1 && node.ref != 1 && node.ref != 2) made.Set("directory", ObjectOf(env, made.Get("parent"), directory));
+    return made;
   }
 
   Napi::Value CountersOf(const Napi::CallbackInfo& info) {
@@ -228,6 +235,8 @@ class FuseSession : public Napi::ObjectWrap<FuseSession> {
   /** By tag: buffers that threads write from. */
   std::map<uint64_t, Napi::ObjectReference> held_;
   uint64_t next_tag_ = 1;
+  /** What has one path and content in several versions is one inode. */
+  bool shares_files_ = false;
   bool told_ready_ = false, told_end_ = false;
 };
 

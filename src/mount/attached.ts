@@ -3,7 +3,7 @@
  * used last are attached.
  */
 import type { FuseSession } from './fuse-addon.ts';
-import type { LocalView, NodeOf, View, ViewNode } from './view.ts';
+import type { LocalView, View, ViewNode } from './view.ts';
 
 export class AttachedFiles {
   private readonly view: View;
@@ -19,10 +19,10 @@ export class AttachedFiles {
   }
 
   /** Attaches the file of a node. Undefined where the disk cache has none, or no descriptor is left. */
-  async of(node: ViewNode, nodeOf: NodeOf): Promise<LocalView | undefined> {
+  async of(node: ViewNode): Promise<LocalView | undefined> {
     const known = this.known(node);
     if (known) return known;
-    const local = await this.view.local(node, nodeOf);
+    const local = await this.view.local(node);
     if (!local) return undefined;
     // Another reader may have attached it meanwhile.
     const other = this.known(node);

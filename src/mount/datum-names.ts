@@ -37,6 +37,7 @@ interface Place {
 }
 
 export class DatumNames implements Names {
+  readonly move = false;
   readonly listed: readonly RootName[] = [];
   readonly snapshot: Snapshot;
   private readonly directories: Directories;
@@ -74,7 +75,7 @@ export class DatumNames implements Names {
   root(): ViewRoot {
     this.look();
     const entry = { ...directoryEntry(Buffer.alloc(0), 0, 0, undefined), ...timeOf(this.stamp), validMs };
-    return { ...entry, ino: rootIno, parent: rootIno };
+    return { ...entry, ino: rootIno, parent: rootIno, top: 0 };
   }
 
   async list(from: number): Promise<readonly ViewEntry[]> {

@@ -2,7 +2,7 @@
  * Entries on their way into the native inode table, and nodes out of it (native/fuse/entries.h).
  */
 import type { Hash, PackId, Ref } from '../model/refs.ts';
-import type { TableNode } from './fuse-addon.ts';
+import type { FoundNode, TableNode } from './fuse-addon.ts';
 import type { ViewEntry, ViewNode } from './view.ts';
 
 const headBytes = 106;
@@ -43,7 +43,8 @@ function write(entry: ViewEntry, out: Buffer, at: number): number {
   out.writeUInt32LE(entry.mtimeNanoseconds, at + 24);
   out[at + 28] = kinds.indexOf(entry.kind);
   out[at + 29] = entry.executable ? 1 : 0;
-  const { ref, outside } = entry;
+  const { ref, outside, within } = entry;
+  if (within) within.copy(out, at + 32);
   if (outside) {
     out[at + 30] = outsideType;
     outside.copy(out, at + 32);
@@ -64,11 +65,15 @@ function write(entry: ViewEntry, out: Buffer, at: number): number {
   return at + headBytes + entry.name.length;
 }
 
-export function viewNodeOf(node: TableNode): ViewNode {
-  const { ino, parent, ordinal, executable, size, mtimeSeconds, mtimeNanoseconds } = node;
+export function viewNodeOf(node: FoundNode): ViewNode {
+  const { ino, parent, top, ordinal, executable, size, mtimeSeconds, mtimeNanoseconds } = node;
   const kind = kinds[node.kind] ?? 'file';
-  const outside = node.ref === outsideType ? (node.hash as Hash) : undefined;
-  return { ino, parent, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ref: refOf(node), outside };
+  const hash = node.hash as Hash;
+  const outside = node.ref === outsideType ? hash : undefined;
+  const within = node.ref === 0 && kind !== 'directory' ? hash : undefined;
+  const directory = node.directory && refOf(node.directory);
+  const content = { ref: refOf(node), outside, within, directory };
+  return { ino, parent, top, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, ...content };
 }
 
 function refOf(node: TableNode): Ref | undefined {

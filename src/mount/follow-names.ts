@@ -35,6 +35,15 @@ interface Known {
   readonly found?: { readonly name: RootName | undefined };
 }
 
+/** A name of which the kernel may know something that is not so at another moment. */
+export interface Changed {
+  readonly name: string;
+  /** The name under which what it shows now can be found then; absent where it shows nothing. */
+  readonly earlier?: string;
+}
+
+/** In a name of an earlier version: a repo that had none. */
+const noCommit = '0'.repeat(32);
 const earlier = /^(.+)=([0-9a-f]{32})$/;
 /** For how long the kernel need not ask again, when no move is at hand. */
 export const validMs = 1000;
@@ -47,6 +56,7 @@ const listsMax = 256;
 const placesMax = 2 ** 20;
 
 export class FollowNames implements Names {
+  readonly move = true;
   private readonly directories: Directories;
   private readonly sourcesOf: SourcesOf;
   private moment: Moment;
@@ -59,6 +69,7 @@ export class FollowNames implements Names {
   /** Time of the operation since which these names are listed. */
   private listedSince = 0;
   private valid = validMs;
+  private absentValid = validMs;
   /** Settles when names may be told again. */
   private held: Promise<void> | undefined;
 
@@ -90,7 +101,7 @@ export class FollowNames implements Names {
 
   root(): ViewRoot {
     const entry = directoryEntry(Buffer.alloc(0), 0, this.listedSince, undefined);
-    return { ...entry, ino: rootIno, parent: rootIno, validMs: this.valid };
+    return { ...entry, ino: rootIno, parent: rootIno, top: 0, validMs: this.valid };
   }
 
   async list(from: number): Promise<readonly ViewEntry[]> {
@@ -112,7 +123,7 @@ export class FollowNames implements Names {
       const found = await this.knownIn(moment, name);
       // The project has moved on meanwhile.
       if (moment !== this.moment) continue;
-      if (!found) return { kind: 'absent', validMs: this.valid };
+      if (!found) return { kind: 'absent', validMs: this.absentValid };
       return { ...found, entry: { ...found.entry, validMs: this.valid } };
     }
   }
@@ -143,22 +154,24 @@ export class FollowNames implements Names {
     return { ...moment, listed, missing };
   }
 
-  /**
-   * Names of which the kernel may know something that is not so at another moment. `earlier`: the name under which
-   * what it shows now can be found then.
-   */
-  changes(next: Moment): { readonly name: string; readonly earlier?: string }[] {
+  /** Names of which the kernel may know something that is not so at another moment. */
+  changes(next: Moment): Changed[] {
     return [...this.moment.known].flatMap(([name, { found }]) => {
       if (!found || earlier.test(name)) return [];
       const old = found.name;
       const now = next.known.get(name)?.found?.name;
       // Of names that are not listed and say no version, none comes to be.
       if (old?.entry.ordinal === now?.entry.ordinal && (old || !name.includes('@'))) return [];
-      return { name, ...(old?.commit && { earlier: `${name}=${old.commit.id}` }) };
+      return { name, ...(old && { earlier: `${name}=${old.commit?.id ?? noCommit}` }) };
     });
   }
 
-  /** From now on the kernel is to ask for names each time. */
+  /** From now on, until names move, the kernel is to ask each time for names that are absent. */
+  doubtAbsent(): void {
+    this.absentValid = 0;
+  }
+
+  /** The same of all names. */
   doubt(): void {
     this.valid = 0;
   }
@@ -173,7 +186,7 @@ export class FollowNames implements Names {
   /** Shows another moment. True when other names are listed. */
   show(moment: Moment): boolean {
     this.moment = moment;
-    this.valid = validMs;
+    this.valid = this.absentValid = validMs;
     for (const name of moment.listed) this.remember(name);
     const list = moment.listed.map(({ entry }) => textOfName(entry.name));
     const before = this.lists.get(this.list1);
@@ -211,6 +224,7 @@ export class FollowNames implements Names {
     const [, now, commit] = earlier.exec(name) ?? [];
     const sources = now === undefined ? [] : await this.sourcesOf(snapshot);
     const address = sources.find((source) => source.name === now)?.address ?? maybeVersion(now ?? name);
+    if (now !== undefined && commit === noCommit) return this.resolve(snapshot, { name: now, address: undefined });
     if (!address) return undefined;
     if (now === undefined) return this.resolve(snapshot, { name, address });
     return this.resolve(snapshot, { name: now, address: { ...address, ref: commit, time: undefined, ancestry: [] } });

@@ -1,20 +1,22 @@
 /**
  * Moves a mount from one operation of its project to a later one, all names at one instant.
  *
- *   resting ──▶ preparing ──▶ doubting ──▶ holding ──▶ resting
+ *   resting ──▶ preparing ──▶ refreshing ──▶ holding ──▶ resting
  *
- * preparing: what the names will show is looked up, while they show what they did.
- * doubting:  the kernel is told to ask again for the names that change, and that from now on no answer
- *            holds. After this it keeps nothing of these names, and all questions come here.
- * holding:   questions for names wait. The kernel moves what it knows of old versions to names of their
- *            own (follow-names), so that pages of files which have not changed stay. Then the names move.
+ * preparing:  what the names will show is looked up, while they show what they did.
+ * refreshing: the kernel drops that names are absent, and is made sure of those that lead to something: for
+ *             a while it asks no question whether one still does.
+ * holding:    questions for names wait. The kernel moves what it knows of old versions to names of their
+ *             own (follow-names), so that pages of files which have not changed stay. Then the names move.
+ *             A question whether a name still leads to an old version must not wait here: once the answer
+ *             says otherwise, the kernel drops all that it knows of that version, under whatever name.
  *
  * Each step has a limit in time. Where it is reached, the kernel drops what it knows of an old version,
  * and what is shown is right all the same.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Snapshot } from '../versions/snapshot.ts';
-import { validMs, type FollowNames } from './follow-names.ts';
+import { validMs, type Changed, type FollowNames } from './follow-names.ts';
 import type { Mover } from './mover.ts';
 
 export interface FollowerOptions {
@@ -36,6 +38,8 @@ export interface FollowCounters {
   heldMsMax: number;
 }
 
+/** Half of the time for which a name is valid then. */
+const refreshMsMax = validMs / 2;
 /** How long questions may wait. */
 const holdMsMax = 500;
 /** Old versions of a name that the kernel keeps. */
@@ -88,14 +92,11 @@ export class Follower {
     const next = await names.prepare(snapshot);
     await this.options.keep(snapshot);
     if (names.changes(next).length === 0) return void names.show(next);
-    names.doubt();
-    await within(
-      validMs,
-      this.all(
-        'expire',
-        names.changes(next).map(({ name }) => name),
-      ),
-    );
+    names.doubtAbsent();
+    if (!(await this.refresh(names.changes(next)))) {
+      names.doubt();
+      await sleep(validMs);
+    }
     const changes = names.changes(next);
     const old = changes.flatMap(({ earlier }) => earlier ?? []);
     const release = names.hold();
@@ -108,7 +109,7 @@ export class Follower {
       release();
       this.count(performance.now() - begun);
     }
-    // What was on its way to the kernel when the doubts began.
+    // What was on its way to the kernel when they began to wait.
     await this.all(
       'expire',
       changes.map(({ name }) => name),
@@ -116,6 +117,19 @@ export class Follower {
     if (isListChanged) await mover.do('expireRoot');
     this.kept.push(old);
     if (this.kept.length > keptMax) await this.all('drop', this.kept.shift() ?? []);
+  }
+
+  /** Makes the kernel sure of names for a while; of those that are absent, that they are not known. False if it can't be done. */
+  private async refresh(changes: readonly Changed[]): Promise<boolean> {
+    const isDone = async (): Promise<boolean> => {
+      const expired = await this.all(
+        'expire',
+        changes.map(({ name }) => name),
+      );
+      const found = changes.flatMap(({ name, earlier }) => (earlier === undefined ? [] : [name]));
+      return expired && this.all('lookUp', found);
+    };
+    return within(refreshMsMax, isDone());
   }
 
   /** Resolves to false where nobody does it. */
@@ -131,10 +145,11 @@ export class Follower {
   }
 }
 
-/** Resolves when something is done, or after this time; only then too where nobody does it. */
-async function within(ms: number, isDone: Promise<boolean>): Promise<void> {
+/** What something resolves to; false if it takes longer than this. */
+async function within(ms: number, isDone: Promise<boolean>): Promise<boolean> {
   const timeout = new AbortController();
-  const late = sleep(ms, undefined, { signal: timeout.signal }).catch(() => undefined);
-  await Promise.race([late, isDone.then((done) => (done ? undefined : late))]);
+  const late = sleep(ms, false, { signal: timeout.signal }).catch(() => false);
+  const done = await Promise.race([late, isDone]);
   timeout.abort();
+  return done;
 }

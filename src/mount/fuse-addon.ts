@@ -37,6 +37,14 @@ export interface TableNode {
   readonly placeLength: number;
 }
 
+/** A record, and where it is at the moment. */
+export interface FoundNode extends TableNode {
+  /** Ordinal of the entry of the root directory that it lies under, or is. */
+  readonly top: number;
+  /** The directory that has its content or describes it; absent where the ref leads to it, and for directories. */
+  readonly directory?: TableNode;
+}
+
 export interface FuseCounters {
   /** By the kernel's opcode. */
   readonly requests: readonly number[];
@@ -78,6 +86,8 @@ export interface SessionOptions {
    * can be lent to the kernel if their file system lies less deep. 0: none is lent.
    */
   readonly stackDepth: number;
+  /** A file is one inode in all versions in which its path has the same content. For a view whose names move. */
+  readonly sharesFiles: boolean;
   /** The root directory as `encodeEntry` writes it. It may change if it is valid for a bounded time. */
   readonly root: Buffer;
   /** Where stored blobs lie on this machine: native threads read them from there, and verify each. */
@@ -146,7 +156,7 @@ export interface FuseSession {
   replyLocal(request: FuseRequest): void;
   /** Answers an open. Lends the attached file to the kernel if that is sealed (cache/sealing). */
   replyOpen(id: number, ino: number): void;
-  node(ino: number): TableNode | undefined;
+  node(ino: number): FoundNode | undefined;
   counters(): FuseCounters;
 }
 

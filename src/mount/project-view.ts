@@ -7,7 +7,7 @@ import { textOfName } from '../model/paths.ts';
 import { entryHash, entrySize, type FileContent, fileContentOf, type TreeEntry } from '../model/tree.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import type { PlainNodeSource } from '../model/node.ts';
-import type { Ref } from '../model/refs.ts';
+import type { Hash, Ref } from '../model/refs.ts';
 import { Directories } from '../versions/directories.ts';
 import {
   isInPack,
@@ -62,6 +62,7 @@ interface Readers {
 const absent: AbsentName = { kind: 'absent', validMs: validForEver };
 
 export class ProjectView implements View {
+  readonly sharesFiles: boolean;
   private readonly project: string;
   private readonly names: Names;
   private readonly reader: BlobReader;
@@ -76,6 +77,7 @@ export class ProjectView implements View {
   private constructor(project: string, names: Names, { reader, nodes, directories }: Readers, options: ViewOptions) {
     const { readaheadBytesMax, files, packs, onWait = () => undefined } = options;
     this.project = project;
+    this.sharesFiles = names.move;
     this.names = names;
     this.reader = reader;
     this.nodes = nodes;
@@ -161,7 +163,7 @@ export class ProjectView implements View {
 
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {
     const content = await this.contentOf(file, nodeOf);
-    if (offset === 0) await this.note(file, content, nodeOf);
+    if (offset === 0) await this.note(file, content);
     const ahead = this.readahead.next(file.ino, offset, length, file.size);
     for (const range of ahead?.ranges ?? []) {
       void prefetchRange(this.reader, content, range.offset, range.length).catch(() => undefined);
@@ -173,13 +175,12 @@ export class ProjectView implements View {
   }
 
   /** Notes that somebody begins to read a file, if it is not a large one. */
-  private async note(file: ViewNode, content: FileContent, nodeOf: NodeOf): Promise<void> {
+  private async note(file: ViewNode, content: FileContent): Promise<void> {
     const { shuffled } = this;
     if (!shuffled || content.form === 'inline' || content.form === 'reference' || file.size > packedBytesMax) return;
-    const top = topOf(file, nodeOf);
-    const commit = this.names.at(top.ordinal)?.commit;
+    const commit = this.names.at(file.top)?.commit;
     const chunk = await firstChunk(this.reader, content);
-    if (commit && chunk?.place) shuffled.note(top.ordinal, commit, content.ref.hash, chunk.place);
+    if (commit && chunk?.place) shuffled.note(file.top, commit, content.ref.hash, chunk.place);
   }
 
   /** Of packs that are brought whole; undefined where none are. */
@@ -187,14 +188,14 @@ export class ProjectView implements View {
     return this.shuffled?.counters;
   }
 
-  async local(file: ViewNode, nodeOf: NodeOf): Promise<LocalView | undefined> {
+  async local(file: ViewNode): Promise<LocalView | undefined> {
     const { files, reader, readahead } = this;
     const { ref, size } = file;
     if (!files || !ref || file.kind !== 'file' || size < localBytesMin) return undefined;
     const found: LargeContent = { form: ref.type === 'chunk' ? 'chunk' : 'list', size, ref };
     // Reads that `read` answers are noted there.
     if (await isInPack(reader, found)) return undefined;
-    await this.note(file, found, nodeOf);
+    await this.note(file, found);
     const content = await LocalContent.open(files, reader, this.project, found);
     if (!content) return undefined;
     return {
@@ -241,11 +242,9 @@ export class ProjectView implements View {
   }
 
   async attributes(node: ViewNode, nodeOf: NodeOf): Promise<ReadonlyMap<string, Buffer>> {
-    const top = topOf(node, nodeOf);
-    const commit = node.ino === rootIno ? undefined : this.names.at(top.ordinal)?.commit;
+    const commit = node.ino === rootIno ? undefined : this.names.at(node.top)?.commit;
     if (!commit) return new Map();
-    const entry = node.parent === rootIno ? undefined : await this.entryOf(node, nodeOf);
-    const hash = entry ? entryHash(entry) : commit.contentHash;
+    const hash = node.parent === rootIno ? commit.contentHash : await this.hashOf(node, nodeOf);
     const sources = await allProvenance(this.names.snapshot, commit);
     const provenance = sources.map(({ repo, branch, commit: id }) => `${repo}@${branch}=${id}\n`).join('');
     return new Map([
@@ -269,22 +268,28 @@ export class ProjectView implements View {
   private async contentOf(node: ViewNode, nodeOf: NodeOf): Promise<FileContent> {
     const { ref, size } = node;
     if (ref) return ref.type === 'chunk' ? { form: 'chunk', size, ref } : { form: 'list', size, ref };
-    return fileContentOf(await this.entryOf(node, nodeOf));
+    const entry = await this.entryOf(node, nodeOf);
+    // A server that was killed may have left a node in one version with the directory of another.
+    const hash = node.within ?? node.outside;
+    if (hash && !entryHash(entry).equals(hash)) throw notAsNamed();
+    return fileContentOf(entry);
+  }
+
+  private async hashOf(node: ViewNode, nodeOf: NodeOf): Promise<Hash> {
+    const ofFile = node.ref?.hash ?? node.within ?? node.outside;
+    return node.kind !== 'directory' && ofFile ? ofFile : entryHash(await this.entryOf(node, nodeOf));
   }
 
   private async entryOf(node: ViewNode, nodeOf: NodeOf): Promise<TreeEntry> {
-    const tree = nodeOf(node.parent).ref;
+    const tree = node.directory ?? nodeOf(node.parent).ref;
     const entry = tree && (await this.directories.readerAt(tree).at(node.ordinal));
-    if (!entry) throw new Error('the inode table names an entry that its directory does not have');
+    if (!entry) throw notAsNamed();
     return entry;
   }
 }
 
-/** The entry of the root directory that a node lies in, or is. */
-function topOf(node: ViewNode, nodeOf: NodeOf): ViewNode {
-  let top = node;
-  while (top.parent !== rootIno) top = nodeOf(top.parent);
-  return top;
+function notAsNamed(): Error {
+  return new Error('the inode table names an entry that its directory does not have');
 }
 
 function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {
@@ -292,5 +297,6 @@ function viewEntryOf(entry: TreeEntry, ordinal: number): ViewEntry {
   const size = kind === 'directory' ? 0 : entrySize(entry);
   const entryOf = { name, ordinal, kind, executable, size, mtimeSeconds, mtimeNanoseconds, validMs: validForEver };
   if (content.form === 'reference') return { ...entryOf, outside: content.hash };
-  return { ...entryOf, ref: content.form === 'inline' ? undefined : content.ref };
+  if (content.form === 'inline') return { ...entryOf, within: entryHash(entry) };
+  return { ...entryOf, ref: content.ref };
 }

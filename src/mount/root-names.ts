@@ -40,6 +40,8 @@ export interface RootName {
 
 /** The names in the root directory. */
 export interface Names {
+  /** True where a name comes to show other versions. */
+  readonly move: boolean;
   /** What all of it is looked up in. */
   readonly snapshot: Snapshot;
   /** What is listed for ever. */
@@ -57,6 +59,7 @@ export interface Names {
 const absent: AbsentName = { kind: 'absent', validMs: validForEver };
 
 export class RootNames implements Names {
+  readonly move = false;
   readonly snapshot: Snapshot;
   private readonly directories: Directories;
   /** By ordinal; the listed ones first. */
@@ -87,7 +90,7 @@ export class RootNames implements Names {
   /** The root directory itself. */
   root(): ViewRoot {
     const entry = directoryEntry(Buffer.alloc(0), 0, this.snapshot.head.operation.time, undefined);
-    return { ...entry, ino: rootIno, parent: rootIno };
+    return { ...entry, ino: rootIno, parent: rootIno, top: 0 };
   }
 
   list(from: number): Promise<readonly ViewEntry[]> {

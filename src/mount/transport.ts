@@ -96,6 +96,7 @@ export class Transport {
         totalBytes,
         totalFiles,
         stackDepth,
+        sharesFiles: view.sharesFiles,
         root: this.encodedRoot(),
         blobs: options.blobs,
       },
@@ -131,11 +132,7 @@ export class Transport {
     const found = this.session.node(request.ino);
     if (!found) return;
     const node = viewNodeOf(found);
-    try {
-      this.note(request, node);
-    } catch {
-      // The kernel has forgotten it meanwhile: nobody can say where it was.
-    }
+    this.note(request, node);
     if (isWatched) this.neighbours.met(node);
   }
 
@@ -156,7 +153,15 @@ export class Transport {
   }
 
   /** Tells the recorder of a request before it is answered, so that the order of requests is kept. */
-  private note({ opcode, name, offset, size }: FuseRequest, node: ViewNode): void {
+  private note(request: FuseRequest, node: ViewNode): void {
+    try {
+      this.record(request, node);
+    } catch {
+      // It, or the directory that had it, is forgotten meanwhile: nobody can say where it was.
+    }
+  }
+
+  private record({ opcode, name, offset, size }: FuseRequest, node: ViewNode): void {
     const { recorder } = this.options;
     if (opcode === opcodes.lookup) recorder?.note({ kind: 'name', node, name, from: 0, to: 0 }, this.nodeOf);
     else if (opcode === opcodes.read && offset < node.size) {
@@ -190,7 +195,7 @@ export class Transport {
         if (await this.isKept(request, node)) return;
         return this.readDirectory(request, node);
       case opcodes.open:
-        await this.attached.of(node, nodeOf);
+        await this.attached.of(node);
         return session.replyOpen(id, node.ino);
       case opcodes.read:
         return this.read(request, node);
@@ -252,7 +257,7 @@ export class Transport {
 
   /** True once the bytes are in a file that native threads answer from. */
   private async isLocal({ offset, size }: FuseRequest, node: ViewNode): Promise<boolean> {
-    const local = await this.attached.of(node, this.nodeOf);
+    const local = await this.attached.of(node);
     const length = Math.min(size, node.size - offset);
     if (!local || length <= 0) return false;
     const there = local.ensure(offset, length);

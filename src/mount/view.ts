@@ -32,6 +32,8 @@ export interface ViewEntry {
   readonly ref?: Ref | undefined;
   /** The hash of content that lies outside of the store: a reference, which its directory describes. */
   readonly outside?: Hash | undefined;
+  /** The hash of content that lies in the directory itself. */
+  readonly within?: Hash | undefined;
   /**
    * For how many milliseconds the name has this entry for certain. In a directory with a `ref` to a
    * stored node, for ever: native threads answer from the stored bytes.
@@ -52,6 +54,10 @@ export interface ViewNode extends Omit<ViewEntry, 'name' | 'validMs' | 'next'> {
   readonly ino: number;
   /** Inode number of the directory that holds it. */
   readonly parent: number;
+  /** Ordinal of the entry of the root directory that it lies under, or is. */
+  readonly top: number;
+  /** The stored directory that has its content or describes it; absent where `ref` leads to it, and for directories. */
+  readonly directory?: Ref | undefined;
 }
 
 /** The root directory at the moment. */
@@ -110,6 +116,8 @@ export type NodeOf = (ino: number) => ViewNode;
  * `nodeOf` reaches parents where an answer lies in them (inline content).
  */
 export interface View {
+  /** Whether a file is one inode in all versions in which its path has the same content. */
+  readonly sharesFiles: boolean;
   /** The root directory; its ino and parent are `rootIno`. Asked again when it is no longer valid. */
   root(): ViewRoot;
   lookup(directory: ViewNode, name: Buffer, nodeOf: NodeOf): Promise<ViewEntry | AbsentName>;
@@ -133,7 +141,7 @@ export interface View {
    * A large file as a file of this machine that fills as it is read; undefined for others, and then
    * `read` answers. The caller closes it.
    */
-  local(file: ViewNode, nodeOf: NodeOf): Promise<LocalView | undefined>;
+  local(file: ViewNode): Promise<LocalView | undefined>;
   /** Bytes of those of some neighbours that are one small chunk, fetched together; others are left out. */
   small(files: readonly ViewEntry[]): Promise<readonly SmallFile[]>;
   readLink(link: ViewNode, nodeOf: NodeOf): Promise<Buffer>;

@@ -34,7 +34,7 @@ async function recorded(old: readonly FirstRead[] = [], isAway = false) {
   for (const name of ['part', 'b', 'c']) {
     const parent = nodes.at(-1) as ViewNode;
     const entry = (await view.lookup(parent, Buffer.from(name))) as ViewEntry;
-    nodes.push({ ...entry, ino: nodes.length + 1, parent: parent.ino });
+    nodes.push({ ...entry, ino: nodes.length + 1, parent: parent.ino, top: 0 });
   }
   const saved: { repo: string; reads: readonly FirstRead[] }[] = [];
   const recorder = new Recorder({

@@ -85,7 +85,7 @@ async function serve(inner: Store, known: readonly FirstRead[], address = 'data'
     { readaheadBytesMax: 8 * mebibyte, files, onWait: (...range) => replay.waits(...range) },
   );
   const [top] = (await view.list(view.root(), 0)) as [ViewEntry];
-  const folder = { ...top, ino: 2, parent: 1 };
+  const folder = { ...top, ino: 2, parent: 1, top: 0 };
   counts.reset();
   return {
     counts,
@@ -98,7 +98,7 @@ async function serve(inner: Store, known: readonly FirstRead[], address = 'data'
     },
     find: async (name: string): Promise<ViewNode> => {
       const entry = (await view.lookup(folder, Buffer.from(name))) as ViewEntry;
-      return { ...entry, ino: 100 + entry.ordinal, parent: folder.ino };
+      return { ...entry, ino: 100 + entry.ordinal, parent: folder.ino, top: 0 };
     },
     nodeOf: (): ViewNode => folder,
   };
@@ -135,8 +135,9 @@ test('what it brought costs neither a reader nor the next replay a request, and 
   const folder = await find('small');
   const names = await view.list(folder, 0);
   expect(names.length).toBe(20);
-  for (const entry of names) await view.read({ ...entry, ino: 1000, parent: folder.ino }, 0, 200_000, () => folder);
-  const local = await view.local(await find('big'), nodeOf);
+  for (const entry of names)
+    await view.read({ ...entry, ino: 1000, parent: folder.ino, top: 0 }, 0, 200_000, () => folder);
+  const local = await view.local(await find('big'));
   expect(await local?.ensure(4 * mebibyte, 4 * mebibyte)).toBe(true);
   expect(counts.count()).toBe(0);
   expect(await view.read(await find('other'), 0, 1000, nodeOf)).toHaveLength(1);
@@ -191,8 +192,8 @@ test('who waits for what is on its way anyhow lets it go on, and nobody else', a
     [5 * mebibyte, 2],
     [20 * mebibyte, 0],
   ] as const) {
-    const { view, counts, find, nodeOf, ...served } = await serve(inner, known);
-    const local = await view.local(await find('big'), nodeOf);
+    const { view, counts, find, ...served } = await serve(inner, known);
+    const local = await view.local(await find('big'));
     // The file's list is here.
     await local?.ensure(0, 1);
     counts.reset();
@@ -216,8 +217,8 @@ test('large files come past the cache of packs: who waits for one ends it, who f
     [0, 1],
     [20 * mebibyte, 0],
   ] as const) {
-    const { view, find, nodeOf, ...served } = await serve(inner, [big]);
-    const local = await view.local(await find('big'), nodeOf);
+    const { view, find, ...served } = await serve(inner, [big]);
+    const local = await view.local(await find('big'));
     await local?.ensure(0, 1);
     const { replay, running } = served.replay();
     expect(await local?.ensure(from, 1)).toBe(true);

@@ -135,6 +135,8 @@ inline std::vector<uint8_t> Entries(uint64_t from) {
     std::memcpy(head + 84, &node.place_length, sizeof node.place_length);
     head[88] = static_cast<uint8_t>(name.size());
     std::memcpy(head + 90, &kValidForEver, sizeof kValidForEver);
+    const double next = static_cast<double>(file + 1);
+    std::memcpy(head + 98, &next, sizeof next);
     out.insert(out.end(), head, head + sizeof head);
     out.insert(out.end(), name.begin(), name.end());
   }

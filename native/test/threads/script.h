@@ -74,8 +74,9 @@ class Script {
       case fuse::kLookup: {
         if (IsKept(request)) return;
         const uint64_t file = static_cast<uint64_t>(std::atoi(request.name.c_str() + 1));
-        const Node found = NodeOf(file);
-        return session_->ReplyEntry(request.id, file < kFiles ? &found : nullptr, kValidForEver);
+        if (file >= kFiles) return session_->ReplyAbsent(request.id, kValidForEver);
+        const uint16_t length = static_cast<uint16_t>(request.name.size());
+        return session_->ReplyEntry(request.id, {NodeOf(file), request.name.data(), length, kValidForEver, 0});
       }
       case fuse::kReaddir:
       case fuse::kReaddirplus: {
