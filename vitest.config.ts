@@ -12,6 +12,7 @@ const more = [
   'model/schedule',
   'mount/{first-reads,mount,stored}',
   'pipelines/{cli-datum-mount,cli-debug,cli-failing,cli-ticks}',
+  'transfer/random',
   'versions/{append,gc-races,scale}',
 ].map((name) => `test/${name}.test.ts`);
 const layers = 'test/tidy.test.ts';

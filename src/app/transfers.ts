@@ -3,7 +3,7 @@
  */
 import { isPachError, PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
-import type { CarryProgress } from '../transfer/carry.ts';
+import type { TransferProgress } from '../transfer/apply.ts';
 import type { Wanted } from '../transfer/plan.ts';
 import {
   listRemotes,
@@ -28,7 +28,7 @@ const memory: OpenOptions = { memoryBytesMax: 64 * 1024 * 1024 };
 /** What is told while something moves, and how it ends. */
 export interface TransferWatch {
   readonly signal: AbortSignal;
-  readonly progress: (now: CarryProgress) => void;
+  readonly progress: (now: TransferProgress) => void;
   /** Something worth knowing that is not a result. */
   note(line: string): void;
 }

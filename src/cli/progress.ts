@@ -3,7 +3,7 @@
  */
 import { localSize } from '../sources/size.ts';
 import type { SourceWatch } from '../sources/source.ts';
-import type { CarryProgress } from '../transfer/carry.ts';
+import type { TransferProgress } from '../transfer/apply.ts';
 import type { Output } from './output.ts';
 import { countText, sizeText, waitText } from './text.ts';
 
@@ -54,7 +54,7 @@ export class FilesProgress implements SourceWatch {
 }
 
 /** Progress of what goes from one store to another. */
-export class TransferProgress {
+export class BytesProgress {
   private readonly output: Output;
   private readonly started = Date.now();
 
@@ -62,10 +62,15 @@ export class TransferProgress {
     this.output = output;
   }
 
-  readonly now = (done: CarryProgress): void => this.output.progress(() => this.line(done));
+  readonly now = (done: TransferProgress): void => this.output.progress(() => this.line(done));
 
-  private line({ plainBytes, storedBytes }: CarryProgress): string {
+  private line({ plainBytes, storedBytes, expectedBytes }: TransferProgress): string {
     const seconds = Math.max(0.1, (Date.now() - this.started) / 1000);
-    return [sizeText(plainBytes), `${sizeText(storedBytes)} stored`, `${sizeText(storedBytes / seconds)}/s`].join(', ');
+    const parts = [sizeText(plainBytes), `${sizeText(storedBytes)} stored`, `${sizeText(plainBytes / seconds)}/s`];
+    // Only the growth of the files is known before: when more comes, nobody knows how much.
+    if (plainBytes > 0 && plainBytes < expectedBytes && seconds >= 1) {
+      parts.push(`${waitText(((expectedBytes - plainBytes) / plainBytes) * seconds)} left`);
+    }
+    return parts.join(', ');
   }
 }

@@ -103,7 +103,12 @@ async function setUp(change: Change, { pipeline: { name, spec }, branch }: Moved
 export interface CarriedFrom {
   readonly source: { readonly project: Project; readonly snapshot: Snapshot };
   readonly signal: AbortSignal;
-  readonly progress: (now: CarryProgress) => void;
+  readonly progress: (now: TransferProgress) => void;
+}
+
+export interface TransferProgress extends CarryProgress {
+  /** How many plain bytes may come in all, by how the files of the branches have grown. */
+  readonly expectedBytes: number;
 }
 
 /** What was brought to the target so far: nothing of it is brought again when the race for the head is lost. */
@@ -128,7 +133,9 @@ export class Carried {
     const lacking = new Map(roots.map((ref) => [hashKey(ref.hash), ref]));
     for (const key of this.refs.keys()) lacking.delete(key);
     if (lacking.size === 0) return;
-    const { source, signal, progress } = this.from;
+    const { source, signal, progress: told } = this.from;
+    const expectedBytes = expectedOf(moves);
+    const progress = (now: CarryProgress): void => told({ ...now, expectedBytes });
     const before = new Map<string, Ref>();
     for (const move of moves) {
       const head = move.before?.head;
@@ -150,4 +157,11 @@ export class Carried {
     if (!item) throw new Error('a commit that moves has an entry');
     return item;
   }
+}
+
+/** Branches of one repo mostly share their files. */
+function expectedOf(moves: readonly Move[]): number {
+  const byRepo = new Map<string, number>();
+  for (const { repo, growth } of moves) byRepo.set(repo, Math.max(growth, byRepo.get(repo) ?? 0));
+  return [...byRepo.values()].reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -44,6 +44,8 @@ export interface Move extends BranchName {
   readonly changed: readonly MapItem[];
   /** As the source has it, where a trigger moves it there. */
   readonly trigger: Branch['trigger'];
+  /** So many more bytes have its files at the end. */
+  readonly growth: number;
   /** It is not asked for: others were made of what it has. */
   readonly isInput: boolean;
 }
@@ -165,7 +167,10 @@ class Planner {
         changed.push(item);
       }
     }
-    return { repo, branch, before, commits, changed, trigger, isInput };
+    const last = commits.at(-1);
+    const old = last && before?.head && (await this.target.commitAt(before.head.commit));
+    const growth = Math.max(0, (last?.bytes ?? 0) - (old?.bytes ?? 0));
+    return { repo, branch, before, commits, changed, trigger, growth, isInput };
   }
 
   /** Takes those that the target has no entry of. One that it has must be the same there, or `of` is refused. */

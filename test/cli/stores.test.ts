@@ -119,6 +119,36 @@ pach --store p create repo files; for n in 1 2 3; do echo $n | pach --store p pu
   });
 });
 
+test('a target that is full, or that may not be written: nothing is seen there, and the same command goes on', async () => {
+  await place.must('pach --store g create repo big; head -c 6000000 /dev/urandom > bytes');
+  await place.must(
+    'pach --store g put file big@master:/bytes -f bytes; mkdir disk; mount -t tmpfs -o size=4m none disk',
+  );
+  try {
+    const full = await place.run('pach --store g push big --to disk/store');
+    expect(full).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/disk.*: the disk is full/) });
+    expect(await place.run('pach --store disk/store list branch big')).toMatchObject({ code: 3 });
+    await place.must('mount -o remount,size=20m disk; pach --store g push big --to disk/store');
+    expect(await json('pach --store disk/store fsck --read-data 100%')).toMatchObject({ errors: 0, warnings: 0 });
+  } finally {
+    await place.must('umount disk');
+  }
+  await using user = await Place.make('user');
+  await user.must('pach create repo own; echo 1 | pach put file own@master:/1 -f -');
+  const denied = await user.run(`pach push own --to ${place.dir}/closed`);
+  expect(denied).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^pach: .*closed.*(denied|rights|may not)/),
+  });
+});
+
+test('on a terminal it says how much came', async () => {
+  await using terminal = await place.terminal('pach --store g push big --to slow; echo "ended with $?"');
+  await terminal.waitFor(/ended with 0/);
+  expect(await terminal.screen()).toMatch(/big@master: 1 commit, now \w{12}\n1 new commit, 6\.\d+MB stored\n/);
+});
+
 test.each([
   ['push none --to d', 3, /repo none: there is no such repo/],
   ['push own@none --to d', 3, /branch own@none: there is no such branch/],

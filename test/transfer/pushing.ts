@@ -33,6 +33,8 @@ export interface MoveOptions {
   readonly withResults?: boolean;
   readonly verb?: TransferRequest['verb'];
   readonly origin?: TransferRequest['origin'];
+  readonly signal?: AbortSignal;
+  readonly progress?: TransferRequest['progress'];
 }
 
 /** Moves `repo[@branch]`s, all of `data` where none is named. */
@@ -53,8 +55,8 @@ export async function move(source: Project, target: Project, options: MoveOption
     wanted: { repos, branches, withProvenance, withResults },
     url: 'memory:other',
     origin,
-    signal: new AbortController().signal,
-    progress: () => undefined,
+    signal: options.signal ?? new AbortController().signal,
+    progress: options.progress ?? (() => undefined),
   });
 }
 

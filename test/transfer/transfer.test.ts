@@ -285,6 +285,28 @@ test('what was purged does not come back, from wherever; a purge on both sides m
   expect((await refused(cleaned, origin)).next).toBe(`pach purge data@${id}`);
 });
 
+test('one that is broken off leaves nothing to be seen, and goes on where it was', async () => {
+  const { project } = await makeTestProject();
+  for (let n = 0; n < 12; n += 1) await put(project, 'data', `/f${n}`, noise(5_000_000, `${n}`));
+  const store = new MemoryStore();
+  const target = await emptyProject(store);
+  const stop = new AbortController();
+  const told: { readonly plainBytes: number; readonly expectedBytes: number }[] = [];
+  const progress = (now: (typeof told)[0]) => {
+    told.push({ ...now });
+    if (now.plainBytes > 50_000_000) stop.abort();
+  };
+  await expect(move(project, target, { signal: stop.signal, progress })).rejects.toThrow(/abort/);
+  expect(told.at(-1)?.expectedBytes).toBe(60_000_000);
+  expect(await refsText(openTestProject(store), ...history)).toEqual({});
+  await expectWhole(target);
+  // What was stored in whole packs by then is announced, and does not come again.
+  const { storedBytes } = await move(project, openTestProject(store));
+  expect(storedBytes).toBeLessThan(40_000_000);
+  expect(await headOf(openTestProject(store))).toBe(await headOf(project));
+  await expectWhole(openTestProject(store));
+});
+
 test('a collection on either side meanwhile does no harm', async () => {
   const [from, to] = [new MemoryStore(), new MemoryStore()];
   const { project } = await makeTestProject(from);

@@ -9,7 +9,7 @@ import { listRemotes } from '../../transfer/remotes.ts';
 import type { Settings } from '../../app/settings.ts';
 import { addressOf } from '../addresses.ts';
 import type { Output } from '../output.ts';
-import { TransferProgress } from '../progress.ts';
+import { BytesProgress } from '../progress.ts';
 import { countText, sizeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -132,7 +132,7 @@ function wantedOf(text: string, settings: Settings): { repo: string; branch: str
 }
 
 function watchOf(output: Output, signal: AbortSignal): TransferWatch {
-  const progress = new TransferProgress(output);
+  const progress = new BytesProgress(output);
   return { signal, progress: progress.now, note: (line) => output.note(line) };
 }
 
