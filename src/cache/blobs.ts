@@ -50,6 +50,8 @@ const nodeWeight = 10;
 /** Nodes as plain bytes get this share of the memory: a listing asks for one a few times in a row. */
 const plainNodesPart = 16;
 const runBytesMax = 8 * 1024 * 1024;
+/** Of a piece that is on the disk, a shorter part is read by itself. */
+const partBytesMax = 1024 * 1024;
 
 export class BlobReader {
   private readonly options: BlobReaderOptions;
@@ -114,6 +116,17 @@ export class BlobReader {
     this.chunks.set(key, bytes, Math.min(pieceBytes, content.size));
     bytes.catch(() => this.chunks.delete(key));
     return bytes;
+  }
+
+  /** Bytes [from, to) of such a piece: a small part that is on the disk costs no more than that part. */
+  async partOfPiece(content: ReferenceContent, index: number, from: number, to: number): Promise<Buffer> {
+    const { outside, project } = this.options;
+    if (to - from < partBytesMax && !this.chunks.get(`${hashKey(content.hash)}${index}`)) {
+      const range = { offset: index * pieceBytes + from, length: to - from };
+      const part = await outside?.part(project, content, range);
+      if (part) return part;
+    }
+    return (await this.piece(content, index)).subarray(from, to);
   }
 
   /** A node; the same object while it stays in memory. */

@@ -52,6 +52,16 @@ export class OutsideBytes {
     }
   }
 
+  /** A part of a piece, if it is on the disk; undefined where it is not. */
+  async part(project: string, content: ReferenceContent, range: Range): Promise<Buffer | undefined> {
+    const file = await this.file(project, content);
+    try {
+      return file && (await kept(file, range));
+    } finally {
+      file?.release();
+    }
+  }
+
   /** The file of the disk cache that has bytes of a reference, in use until it is released. Undefined where there can be none. */
   file(project: string, { hash, size }: ReferenceContent): Promise<LocalFile | undefined> {
     return this.options.files.open(project, hash, size);

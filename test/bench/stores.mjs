@@ -1,6 +1,6 @@
 /**
  * What goes from one store to another: what little a small change moves, and rates beside those of a put
- * of the same bytes, and of a mount that reads them. PARTS=change,s3,clone,many measures only those.
+ * of the same bytes, and of a mount that reads them. PARTS=change,s3,clone,references,many measures only those.
  */
 import { openSync, closeSync, writeSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { mebibyte, smallContents, writeRandomFile, writeTree } from './inputs.mjs';
 import { Ours } from './mount-ours.mjs';
 import { dropCaches, pach, run } from './place.mjs';
+import { listingServer } from '../support/listing-server.mjs';
 import { withProxy } from './proxy.mjs';
 import { rcloneEnv } from './references.mjs';
 import { rounds, Samples, scale } from './rows.mjs';
@@ -20,10 +21,12 @@ const works = {
   push: 'push of 4 GiB to S3',
   clone: 'clone of 1 GiB from S3 to a folder',
   many: '1,000,000 files of 2 KiB: push',
+  references: '--reference of 100,000 objects',
 };
 const put = 'put of the same bytes';
 const mounted = 'mount, cold read';
 const memoryMost = 400;
+const objects = Math.round(100_000 * scale);
 
 /** @type {Record<string, { what: string, measure: (place: Place, samples: Samples) => Promise<void>, limits: import('./rows.mjs').Limits }>} */
 const parts = {
@@ -41,6 +44,11 @@ const parts = {
     what: 'clone from S3, and a mount of the same',
     measure: cloneFromS3,
     limits: { [`${works.clone} / ${mounted}`]: { least: 0.8 }, [`${works.clone}: peak memory`]: { most: memoryMost } },
+  },
+  references: {
+    what: 'a listing of many objects (a server that has nothing else)',
+    measure: putReferences,
+    limits: { [`${works.references}: requests`]: { most: Math.ceil(objects / 1000) + 1 } },
   },
   many: {
     what: 'many small files, folder to folder',
@@ -160,6 +168,25 @@ async function cloneFromS3(place, samples) {
   }
   await forget(env, 'clone');
   await run(['rm', file]);
+}
+
+/** @param {Place} place @param {Samples} samples */
+async function putReferences(place, samples) {
+  for (let round = 0; round < rounds; round++) {
+    const home = place.freshHome(join(place.dir, 'store-references'), {
+      AWS_ACCESS_KEY_ID: 'a',
+      AWS_SECRET_ACCESS_KEY: 'b',
+    });
+    await pach(home, 'create', 'repo', 'lake');
+    const server = await listingServer(objects);
+    const url = `s3://raw/all/?endpoint=${server.url}`;
+    const taken = await place.measuredPach(home, 'put', 'file', 'lake@master:/', '-r', '-f', url, '--reference');
+    server.close();
+    samples.add(`${works.references}: requests`, '', 'ours', server.asked.length, taken);
+    samples.add(works.references, 'objects/s', 'ours', objects / taken.seconds, taken);
+    samples.add(`${works.references}: peak memory`, 'MiB', 'ours', taken.peakMiB);
+    await run(['rm', '-rf', join(place.dir, 'store-references')]);
+  }
 }
 
 /** @param {Place} place @param {Samples} samples */

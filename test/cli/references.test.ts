@@ -2,7 +2,8 @@
  * Files that are put by reference: their bytes stay in a bucket, real ones here, with and without versions.
  */
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   CreateBucketCommand,
@@ -15,6 +16,7 @@ import {
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { shellSpec } from '../pipelines/cli-world.ts';
 import { Place } from '../support/place.ts';
+import { startProxy } from '../support/s3-proxy.ts';
 import { s3ForTests, s3Stranger, type TestBucket } from '../support/s3.ts';
 
 let s3: TestBucket;
@@ -298,4 +300,43 @@ test('materialize stores the bytes, and pipelines run again', async () => {
   }
   expect(await json(place, 'pach stats')).toMatchObject([expect.not.objectContaining({ references: {} })]);
   expect(await place.must('pach materialize lake@master -o json')).toContain('"files":0');
+});
+
+test('materialize that was killed shows nothing, and goes on where it was', async () => {
+  await using place = await newPlace();
+  const outside = await Outside.make(false);
+  const bytes = randomBytes(44 * 1024 * 1024);
+  await outside.put('raw/large', bytes);
+  const proxy = await startProxy(s3.endpoint);
+  try {
+    const url = `'s3://${outside.name}/raw/large?endpoint=${proxy.url}'`;
+    await place.must(`pach put file lake@master:/ -f ${url} --reference`);
+    const pieces = () => proxy.state.requests.filter(({ headers }) => headers.range !== undefined).length;
+    const head = join(place.store, 'projects/default/head');
+    const before = await readFile(head);
+    // The last pieces do not come, so it stands still once it has stored what came: one pack, which it announces.
+    let release = () => undefined as void;
+    const later = new Promise<void>((go) => (release = go));
+    proxy.state.before = () => (pieces() > 9 ? later : Promise.resolve());
+    const child = place.start(['pach', 'materialize', 'lake@master']);
+    const ended = once(child, 'exit');
+    await expect.poll(async () => before.equals(await readFile(head)), { timeout: 60_000 }).toBe(false);
+    child.kill('SIGKILL');
+    await ended;
+    release();
+    expect(await json(place, 'pach list commit lake@master')).toHaveLength(1);
+    expect(await json(place, 'pach list file lake@master:/')).toMatchObject([{ path: '/large', reference: {} }]);
+
+    proxy.state.requests = [];
+    const [made] = (await json(place, 'pach materialize lake@master')) as { bytes: number; newBytes: number }[];
+    expect(made).toMatchObject({ bytes: bytes.length });
+    // What had come is in the disk cache, and what was stored is not stored again.
+    expect(pieces()).toBeLessThanOrEqual(3);
+    expect(made?.newBytes).toBeLessThan(bytes.length - 20_000_000);
+    await place.must('pach fsck --read-data 100%; pach get file lake@master:/large > large');
+    expect(bytes.equals(await readFile(join(place.dir, 'large')))).toBe(true);
+  } finally {
+    proxy.server.closeAllConnections();
+    proxy.server.close();
+  }
 });

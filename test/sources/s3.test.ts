@@ -1,14 +1,12 @@
 /**
  * Objects of other buckets, from a real gateway; between it and us a proxy that counts and cuts.
  */
-import { once } from 'node:events';
-import { createServer, request as forward, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Sources } from '../../src/sources/open.ts';
 import { parseS3Source } from '../../src/sources/s3.ts';
 import { putFiles, type PutResult } from '../../src/versions/writing/put.ts';
+import { startProxy } from '../support/s3-proxy.ts';
 import { s3ForTests, type TestBucket } from '../support/s3.ts';
 import { headOf } from './head.ts';
 import { makeTestProject, silent, type TestProject } from '../versions/project.ts';
@@ -29,42 +27,6 @@ afterAll(() => {
   proxy.server.closeAllConnections();
   proxy.server.close();
 });
-
-/** Forwards all to the gateway; hangs up after `cutAfter` bytes of an answer to a GET of an object. */
-async function startProxy(endpoint: string) {
-  const state = {
-    cutAfter: Infinity,
-    requests: [] as IncomingMessage[],
-    before: async (): Promise<void> => undefined,
-    open: 0,
-    openMax: 0,
-  };
-  const server = createServer((request, response) => {
-    state.requests.push(request);
-    state.open += 1;
-    state.openMax = Math.max(state.openMax, state.open);
-    response.on('close', () => (state.open -= 1));
-    void state.before().then(() => {
-      const onward = forward(endpoint + request.url, { method: request.method, headers: request.headers });
-      request.pipe(onward);
-      onward.on('response', (answer) => {
-        response.writeHead(answer.statusCode ?? 500, answer.headers);
-        let sent = 0;
-        answer.on('data', (bytes: Buffer) => {
-          const left = request.url?.includes('list-type') ? Infinity : state.cutAfter - sent;
-          sent += bytes.length;
-          if (bytes.length <= left) response.write(bytes);
-          else response.write(bytes.subarray(0, left), () => response.destroy());
-        });
-        answer.on('end', () => response.end());
-      });
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { server, state, url };
-}
 
 async function store(key: string, body: string | Buffer): Promise<void> {
   await client.send(

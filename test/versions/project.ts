@@ -2,6 +2,7 @@
  * An empty project in a memory store, for tests.
  */
 import { ExtentCache } from '../../src/cache/extents.ts';
+import type { OutsideBytes } from '../../src/cache/outside.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { Store } from '../../src/store/store.ts';
 import { traceStore, type Trace } from '../../src/store/trace.ts';
@@ -18,8 +19,14 @@ export interface TestProject {
 
 /** Another reader and writer of a store, with caches of its own. */
 export function openTestProject(store: Store): Project {
+  return openWith(store, undefined);
+}
+
+/** The same, which reads references, too. */
+export function openWith(store: Store, outside: OutsideBytes | undefined): Project {
   const extents = new ExtentCache(store, { memoryBytesMax: 16 << 20, readAroundBytes: 1 << 17 });
-  return new Project({ store, extents, name: 'default', author: 'tester', memory: new ProjectMemory(64 << 20) });
+  const memory = new ProjectMemory(64 << 20);
+  return new Project({ store, extents, outside, name: 'default', author: 'tester', memory });
 }
 
 /** A project with the repo `data`. */

@@ -119,8 +119,7 @@ async function* spans(reader: BlobReader, content: FarContent, offset: number, l
 
 async function part(reader: BlobReader, span: Span): Promise<FilePart> {
   if (span.piece) {
-    const bytes = await reader.piece(span.piece.of, span.piece.index);
-    return { bytes: bytes.subarray(span.from, span.to) };
+    return { bytes: await reader.partOfPiece(span.piece.of, span.piece.index, span.from, span.to) };
   }
   if (!span.ref) return { zeros: span.to - span.from };
   return { bytes: (await reader.chunk(span.ref, span.length)).subarray(span.from, span.to) };
