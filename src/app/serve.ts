@@ -33,6 +33,8 @@ export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secrets
   readonly listen: ListenAddress | undefined;
   /** Counts what is asked of the store. */
   readonly meter: Meter;
+  /** Which share of all data it reads in a day, to see whether it is whole. */
+  readonly scrubShare: number;
   readonly signal: AbortSignal;
 }
 
@@ -91,6 +93,7 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     },
     listeners: [...listeners, telling.listen],
     attend: (seen) => telling.look(seen),
+    scrubShare: request.scrubShare,
     signal,
     graceMs,
   });

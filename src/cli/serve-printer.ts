@@ -87,6 +87,10 @@ export class ServePrinter {
         return [
           `collected garbage: deleted ${countText(event.objects, 'object')}, ${sizeText(event.bytes)}; ${sizeText(event.kept)} go later`,
         ];
+      case 'checked': {
+        const whole = event.damage.length === 0 ? 'it is whole' : `${countText(event.damage.length, 'thing')} damaged`;
+        return [`checked the store, read ${sizeText(event.bytes)} of data: ${whole}`];
+      }
       case 'hook-failed':
         return [`hook ${event.hook}: ${event.answer}; trying again`];
       case 'ending':

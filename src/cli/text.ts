@@ -59,3 +59,10 @@ export function durationOf(flag: string, text: string): number {
   }
   return Number(digits) * (unitMs[unit] as number);
 }
+
+/** 0 to 1, from a text such as `10%`. Throws `usage` naming the flag. */
+export function shareOf(flag: string, text: string): number {
+  const [, digits] = /^(\d{1,3}(?:\.\d+)?)%$/.exec(text) ?? [];
+  if (digits !== undefined && Number(digits) <= 100) return Number(digits) / 100;
+  throw new PachError('usage', { what: `${flag} ${text}`, why: 'give 0% to 100%', next: `for example ${flag} 10%` });
+}

@@ -5,7 +5,7 @@
  *   serving ─▶ (due ─▶ jobs)* ─▶ ending ─▶ ended
  *
  * `due` comes when a pipeline is to be run, and `superseded` when what it waits to read is replaced by
- * something newer. `trouble`, `trouble-over`, `collected`, `hook-sent` and `hook-failed` may come at any time.
+ * something newer. `trouble`, `trouble-over`, `collected`, `checked`, `hook-sent` and `hook-failed` may come at any time.
  */
 import type { ErrorData, RunEvent } from './events.ts';
 import type { DueCause } from './standing.ts';
@@ -45,6 +45,8 @@ export type ServeEvent = {
       readonly bytes: number;
       readonly kept: number;
     }
+  /** An engine has checked the store and read so many bytes of data. `damage`: what is damaged, as far as it is known. */
+  | { readonly kind: 'checked'; readonly bytes: number; readonly damage: readonly string[] }
   /** A message of a hook was taken. `delivery`: its id. */
   | { readonly kind: 'hook-sent'; readonly hook: string; readonly delivery: string }
   /** It was not. `tries`: how many were in vain, one after another; it is tried again. `answer`: what came back. */

@@ -43,6 +43,8 @@ export interface ServeOptions {
   readonly listeners: readonly ServeListener[];
   /** Told what was seen, whenever the loop looks; nothing while the store is away. Resolves to when to be told again. Never rejects. */
   attend?(seen: Seen | undefined): Promise<number>;
+  /** Which share of all data it reads in a day, to see whether it is whole; none where it is not said. */
+  readonly scrubShare?: number;
   /** Ends the loop. */
   readonly signal: AbortSignal;
   /** What runs then may go on for so long, before it is left to the next engine. */
@@ -105,7 +107,7 @@ export class ServeLoop {
     const { project, version, only } = options;
     this.ticks = new Timed((now) => tick(project, { now, only }));
     this.triggers = new Timed(triggerWork(project, this.tell));
-    this.upkeep = new Upkeep(project, this.tell, () => this.hint());
+    this.upkeep = new Upkeep(project, this.tell, options.scrubShare ?? 0, () => this.hint());
     this.presence = new Presence(project, { version, only: [...(only ?? [])].sort() });
   }
 

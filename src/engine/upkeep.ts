@@ -1,16 +1,21 @@
 /**
- * What engines do for a store by themselves: a collection of garbage once a day, by one of them. When it
- * was last begun lies in the store, so that it is due whoever comes, and done once.
+ * What engines do for a store by themselves, by one of them: a collection of garbage once a day, and a
+ * check that reads the next part of all data. When each was last begun lies in the store, so that it is
+ * due whoever comes, and done once.
  */
-import { decodeUpkeep, encodeUpkeep } from '../model/records/refs.ts';
+import { PachError } from '../base/errors.ts';
+import { decodeRepo, decodeUpkeep, encodeUpkeep } from '../model/records/refs.ts';
+import { encodeScrub } from '../model/records/scrub.ts';
 import { isHeld } from '../pipelines/jobs/lease.ts';
 import { leasedJobs } from '../pipelines/jobs/running.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
-import { garbageKey } from '../versions/ref-keys.ts';
+import { garbageKey, scrubKey } from '../versions/ref-keys.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import { checkProject } from '../versions/upkeep/fsck.ts';
 import { collectGarbage } from '../versions/upkeep/gc.ts';
 import type { GcResult } from '../versions/upkeep/gc-result.ts';
+import { scrub, scrubOf } from '../versions/upkeep/scrub.ts';
 import type { RunEvent, TellOf } from './events.ts';
 import { errorData } from './outcome.ts';
 import type { ServeEvent } from './serve-events.ts';
@@ -18,51 +23,88 @@ import type { ServeEvent } from './serve-events.ts';
 const hourMs = 3_600_000;
 export const upkeepEveryMs = 24 * hourMs;
 
-/** The collections of one engine, beside its jobs. */
+/** All data is read once in such a time. */
+const roundMs = 30 * upkeepEveryMs;
+
+/** The upkeep of one engine, beside its jobs. */
 export class Upkeep implements AsyncDisposable {
   private readonly project: Project;
   private readonly tell: TellOf<RunEvent | ServeEvent>;
   private readonly ended: () => void;
+  private readonly scrubShare: number;
   private readonly stop = new AbortController();
   private current: Promise<void> | undefined;
-  /** Where no engine has done it yet, a day from here. */
-  private began: number | undefined;
+  private born: number | undefined;
   private pausedUntil = -Infinity;
 
-  /** `ended`: called when a collection has ended. */
-  constructor(project: Project, tell: TellOf<RunEvent | ServeEvent>, ended: () => void) {
+  /** `scrubShare`: of all data, read in a day; 0: none is. `ended`: called when something of it has ended. */
+  constructor(project: Project, tell: TellOf<RunEvent | ServeEvent>, scrubShare: number, ended: () => void) {
     this.project = project;
     this.tell = tell;
+    this.scrubShare = scrubShare;
     this.ended = ended;
   }
 
   /**
-   * Begins a collection that is due, which goes on beside the jobs. An engine that has jobs puts it off,
-   * for a day at most. Resolves to when to come again.
+   * Begins what is due, which goes on beside the jobs. An engine that has jobs puts it off, for a day at
+   * most. Resolves to when to come again.
    */
   async at(snapshot: Snapshot, now: number, isBusy: boolean): Promise<number> {
-    this.began ??= now;
     if (this.current) return Infinity;
-    const last = await lastUpkeep(snapshot, now);
-    const due = Math.max(this.pausedUntil, (last ?? this.began) + upkeepEveryMs + (isBusy ? upkeepEveryMs : 0));
-    if (due > now) return due;
-    this.current = this.run(now).finally(() => {
+    const due = async (last: number | undefined): Promise<number> =>
+      Math.max(
+        this.pausedUntil,
+        (last ?? (await this.firstDay(snapshot, now))) + upkeepEveryMs + (isBusy ? upkeepEveryMs : 0),
+      );
+    const garbage = await due(await lastBegun(snapshot, garbageKey, now));
+    const check = this.scrubShare > 0 ? await due(await lastBegun(snapshot, scrubKey, now)) : Infinity;
+    if (Math.min(garbage, check) > now) return Math.min(garbage, check);
+    this.current = this.run(now, () => (garbage <= now ? this.collect(now) : this.check(now))).finally(() => {
       this.current = undefined;
       this.ended();
     });
     return Infinity;
   }
 
-  private async run(now: number): Promise<void> {
+  /** When there was first something to keep in order: what no engine has done yet is due a day later. */
+  private async firstDay(snapshot: Snapshot, now: number): Promise<number> {
+    if (this.born !== undefined) return this.born;
+    let first = Infinity;
+    for await (const { value } of snapshot.items(Buffer.from('repo/')))
+      first = Math.min(first, decodeRepo(value).created);
+    if (first === Infinity) return now;
+    return (this.born = Math.min(first, now));
+  }
+
+  private async run(now: number, work: () => Promise<void>): Promise<void> {
     try {
-      const result = await upkeep(this.project, { now, signal: this.stop.signal });
-      if (!result) return;
-      const { deletedObjects: objects, deletedBytes: bytes, condemnedBytes: kept } = result;
-      this.tell({ kind: 'collected', objects, bytes, kept });
+      await work();
     } catch (error) {
       this.pausedUntil = now + hourMs;
       if (!this.stop.signal.aborted) this.tell({ kind: 'trouble', pipeline: null, error: errorData(error) });
     }
+  }
+
+  private async collect(now: number): Promise<void> {
+    const result = await upkeep(this.project, { now, signal: this.stop.signal });
+    if (!result) return;
+    const { deletedObjects: objects, deletedBytes: bytes, condemnedBytes: kept } = result;
+    this.tell({ kind: 'collected', objects, bytes, kept });
+  }
+
+  private async check(now: number): Promise<void> {
+    const found = await checkPart(this.project, { now, share: this.scrubShare, signal: this.stop.signal });
+    if (!found) return;
+    this.tell({ kind: 'checked', bytes: found.bytes, damage: found.damage });
+    const [first] = found.damage;
+    if (first === undefined) return;
+    const more = found.damage.length > 1 ? `; ${found.damage.length - 1} more are damaged` : '';
+    const error = new PachError('damaged', {
+      what: `project ${this.project.options.name}`,
+      why: `${first}${more}`,
+      next: 'pach fsck --repair --from URL',
+    });
+    this.tell({ kind: 'trouble', pipeline: null, error: errorData(error) });
   }
 
   /** Gives up what is under way: the next engine does it a day later. */
@@ -78,7 +120,7 @@ export async function upkeep(
   { now, signal }: { readonly now: number; readonly signal: AbortSignal },
 ): Promise<GcResult | undefined> {
   const isOurs = await project.update(byEngine('collect garbage'), async (change) => {
-    const last = await lastUpkeep(change.snapshot, now);
+    const last = await lastBegun(change.snapshot, garbageKey, now);
     if (last !== undefined && last + upkeepEveryMs > now) return false;
     change.set({ key: garbageKey, value: encodeUpkeep({ time: now }), refs: [] });
     return true;
@@ -89,9 +131,31 @@ export async function upkeep(
   return collectGarbage(project, { grace, dryRun: false, signal, progress: () => undefined });
 }
 
-/** When it was last begun. A time to come was written by a clock that was wrong: it does not count. */
-async function lastUpkeep(snapshot: Snapshot, now: number): Promise<number | undefined> {
-  const item = await snapshot.item(garbageKey);
+/** Checks the project and reads the next part of its data, if nobody has begun that within a day before `now`. */
+async function checkPart(
+  project: Project,
+  { now, share, signal }: { readonly now: number; readonly share: number; readonly signal: AbortSignal },
+): Promise<{ readonly bytes: number; readonly damage: readonly string[] } | undefined> {
+  const isOurs = await project.update(byEngine('check data'), async (change) => {
+    const last = await lastBegun(change.snapshot, scrubKey, now);
+    if (last !== undefined && last + upkeepEveryMs > now) return false;
+    const record = (await scrubOf(change.snapshot)) ?? { began: now, done: false, damage: [] };
+    change.set({ key: scrubKey, value: encodeScrub({ ...record, time: now }), refs: [] });
+    return true;
+  });
+  if (!isOurs) return undefined;
+  const request = { readShare: 0, random: Math.random, signal, progress: () => undefined };
+  const { checked } = await scrub(project, { share, since: now - roundMs, now }, (pass) =>
+    checkProject(project, { ...request, pass }),
+  );
+  const damage = (await scrubOf(await project.snapshot()))?.damage ?? [];
+  return { bytes: checked.bytesRead, damage };
+}
+
+/** When it was last begun: `garbageKey` or `scrubKey`. A time to come was written by a clock that was wrong: it does not count. */
+async function lastBegun(snapshot: Snapshot, key: Buffer, now: number): Promise<number | undefined> {
+  const item = await snapshot.item(key);
+  // A scrub record begins as an upkeep record does.
   const time = item && decodeUpkeep(item.value).time;
   return time !== undefined && time > now + hourMs ? -upkeepEveryMs : time;
 }

@@ -10,6 +10,7 @@ import type { Pipeline } from '../pipelines/pipelines.ts';
 import { cronInputs, nextTicks } from '../pipelines/ticks.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
+import { scrubOf } from '../versions/upkeep/scrub.ts';
 
 export interface PipelineStatus {
   readonly name: string;
@@ -33,10 +34,12 @@ export interface EngineStatus {
 export interface StatusInfo {
   readonly pipelines: readonly PipelineStatus[];
   readonly engines: readonly EngineStatus[];
+  /** What checks of the data have found, as far as it was not seen whole since. */
+  readonly damage: readonly string[];
 }
 
 export const statusJson =
-  '{pipelines: [{name, state, lastSuccess, lastJob: {job, state} or null, nextTick, waitingFor, lag, engine}], engines: [{holder, host, since, only: [pipeline] or null, version}], remotes: [{repo, url, project, store, branches: [{branch, relation, ahead, behind}], problem}]}; state: idle (all is done), running, waiting (for what, waitingFor says), failed (the last job did not succeed, and nothing is new) or stopped; lag: seconds since there is something that the last success has not read, 0 where there is nothing; engine: who runs it; only: null where an engine runs all pipelines; remotes: each repo that has an origin, as it stands to that now; relation: equal, ahead, behind, diverged, or rewritten where one side was purged; problem: why that is not known, else null';
+  '{pipelines: [{name, state, lastSuccess, lastJob: {job, state} or null, nextTick, waitingFor, lag, engine}], engines: [{holder, host, since, only: [pipeline] or null, version}], remotes: [{repo, url, project, store, branches: [{branch, relation, ahead, behind}], problem}], damage: [text]}; state: idle (all is done), running, waiting (for what, waitingFor says), failed (the last job did not succeed, and nothing is new) or stopped; lag: seconds since there is something that the last success has not read, 0 where there is nothing; engine: who runs it; only: null where an engine runs all pipelines; remotes: each repo that has an origin, as it stands to that now; relation: equal, ahead, behind, diverged, or rewritten where one side was purged; problem: why that is not known, else null; damage: what checks of the data have found (pach fsck --read-data 5% --since 30d, and pach serve)';
 
 export async function statusInfo(project: Project, now: number): Promise<StatusInfo> {
   const [snapshot, engines] = await Promise.all([project.snapshot(), listEngines(project, now)]);
@@ -49,7 +52,8 @@ export async function statusInfo(project: Project, now: number): Promise<StatusI
     const above = work.standing.kind === 'due' ? table.waitsFor(name) : undefined;
     pipelines.push(await pipelineStatus(snapshot, work, { above, engines, now }));
   }
-  return { pipelines, engines: engines.map(engineStatus) };
+  const damage = (await scrubOf(snapshot))?.damage ?? [];
+  return { pipelines, engines: engines.map(engineStatus), damage };
 }
 
 function engineStatus({ holder, host, since, only, version }: EngineRecord): EngineStatus {

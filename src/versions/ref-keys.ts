@@ -99,6 +99,9 @@ export function purgedKey(repo: string, commit = ''): Buffer {
 /** When engines last collected garbage by themselves. */
 export const garbageKey = Buffer.from('upkeep/garbage');
 
+/** How far reading all data has come. */
+export const scrubKey = Buffer.from('upkeep/scrub');
+
 /** That one commit was made of another: found by the one that was used. */
 export function usedKey(from: { repo: string; commit: string }, to: { repo: string; commit: string }): Buffer {
   return Buffer.from(`used/${from.repo}/${from.commit}/${to.repo}/${to.commit}`);

@@ -142,3 +142,26 @@ test('what is lost is brought from a copy of the store, or told; what stays lost
   expect(await place.must('pach get file data@master:/dir/a | sha256sum')).toBe(before);
   expect(await place.must('pach fsck --repair --from copy')).toMatch(/\nRepaired 0 pieces of data, 0B\.\n0 errors, /);
 });
+
+test('data is read a part at a time, and what is damaged stands in the status until it was healed', async () => {
+  await using place = await filled();
+  expect(await place.run('pach fsck --since 30d')).toMatchObject({ code: 2 });
+  expect(await place.run('pach fsck --read-data 5% --since soon')).toMatchObject({ code: 2 });
+  await place.must(
+    `cp -a "$PACH_HOME"/store copy; f=${largest('data')}; printf X | dd of="$f" bs=1 seek=1000000 conv=notrunc status=none`,
+  );
+  const read: number[] = [];
+  for (let n = 0; n < 3; n += 1) {
+    const { summary } = await fsck(place, '--read-data 1% --since 30d');
+    read.push(summary.checked.bytesRead);
+  }
+  // Two packs, one a pass, and then all was read.
+  expect(read.map((bytes) => bytes > 0)).toEqual([true, true, false]);
+  expect(read[0]! + read[1]!).toBeGreaterThan(3_000_000);
+  const damage = async (): Promise<string[]> =>
+    (JSON.parse(await place.must('pach status -o json')) as { damage: string[] }).damage;
+  expect(await damage()).toEqual([expect.stringMatching(/^projects\/default\/data\/.*are damaged$/)]);
+  expect(await place.must('pach status')).toMatch(/\nDamaged:\nprojects\/default\/data\//);
+  await place.must('pach fsck --repair --from copy');
+  expect(await damage()).toEqual([]);
+});

@@ -23,6 +23,7 @@ export interface ServingWords {
   readonly workers?: number;
   readonly graceMs?: number;
   readonly clock?: Clock;
+  readonly scrubShare?: number;
 }
 
 export class Serving implements AsyncDisposable {
@@ -33,7 +34,7 @@ export class Serving implements AsyncDisposable {
   private seen = 0;
 
   constructor(world: EngineWorld, words: ServingWords = {}) {
-    const { project = world.project, workers = 2, graceMs = 10_000, clock = new TestClock() } = words;
+    const { project = world.project, workers = 2, graceMs = 10_000, clock = new TestClock(), scrubShare = 0 } = words;
     const { executor, dir } = world;
     const folder = mkdtemp(join(dir, 'serving-'));
     const session = folder.then((made) => new Session({ executor, folder: made, idleMax: 8, busyMax: workers }));
@@ -59,6 +60,7 @@ export class Serving implements AsyncDisposable {
       listeners: [(event) => this.told(event)],
       signal: this.stop.signal,
       graceMs,
+      scrubShare,
     });
     this.ended = run(loop, session);
   }

@@ -1,13 +1,16 @@
 /**
  * What engines collect by themselves: once a day, whoever does it, and nothing that a job still reads.
  */
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { statusInfo } from '../../src/shown/status.ts';
 import { setLease, leaseHolder } from '../../src/pipelines/jobs/lease.ts';
 import { enterJob, setJob } from '../../src/pipelines/jobs/jobs.ts';
 import { newCommitId } from '../../src/versions/change.ts';
 import { deleteRepo } from '../../src/versions/refs.ts';
 import { upkeep } from '../../src/engine/upkeep.ts';
 import { TestClock } from '../support/clock.ts';
+import { flip, packKeys, put } from '../versions/fsck-store.ts';
 import { openTestProject } from '../versions/project.ts';
 import { operations } from '../versions/undo-world.ts';
 import { Serving } from './serving.ts';
@@ -92,4 +95,33 @@ test('an engine that stays up collects after a day, and tells it', async () => {
     vi.setSystemTime(clock.now());
     expect(await serving.next('collected')).toMatchObject({ kind: 'collected' });
   }
+});
+
+test('where no engine has collected, one that begins later than a day after the store does', async () => {
+  await using world = await EngineWorld.make(copy);
+  vi.setSystemTime(start + day + 60_000);
+  for (let started = 0; started < 2; started += 1) {
+    const clock = new TestClock(Date.now());
+    await using serving = new Serving(world, { clock });
+    expect(await serving.next('collected')).toMatchObject({ kind: 'collected' });
+    vi.setSystemTime(Date.now() + day + 60_000);
+  }
+});
+
+test('an engine that stays up reads a part of the data each day, and says what is damaged', async () => {
+  await using world = await EngineWorld.make(copy);
+  await put(world.project, '/x', randomBytes(200_000));
+  const [key = ''] = await packKeys(world.project, 'data');
+  await flip(world.store, key, 100_000);
+  const clock = new TestClock(Date.now());
+  await using serving = new Serving(world, { clock, scrubShare: 1 });
+  await serving.next('serving');
+  await clock.waited();
+  clock.set(clock.now() + day + 60_000);
+  vi.setSystemTime(clock.now());
+  const { bytes: read, damage } = await serving.next('checked');
+  expect({ read, damage }).toMatchObject({ damage: [expect.stringContaining(`${key}: its bytes`)] });
+  expect(read).toBeGreaterThan(200_000);
+  expect((await serving.next('trouble')).error.message).toContain(key);
+  expect((await statusInfo(world.project, clock.now())).damage).toEqual(damage);
 });

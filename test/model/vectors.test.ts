@@ -21,6 +21,7 @@ import {
   encodeUpkeep,
 } from '../../src/model/records/refs.ts';
 import type { BranchRecord, RepoRecord } from '../../src/model/records/refs.ts';
+import { decodeScrub, encodeScrub, type ScrubRecord } from '../../src/model/records/scrub.ts';
 import { decodeStoreHeader, encodeStoreHeader, type StoreHeader } from '../../src/model/records/store-header.ts';
 import { decodeOutcome, encodeOutcome, type Outcome } from '../../src/model/records/pipelines.ts';
 import { referenceOf, type OutsideObject } from '../../src/model/reference.ts';
@@ -217,9 +218,10 @@ describe('records', () => {
     repo: [encodeRepo, decodeRepo],
     branch: [encodeBranch, decodeBranch],
     upkeep: [encodeUpkeep, decodeUpkeep],
+    scrub: [encodeScrub, decodeScrub],
     commit: [encodeCommit, decodeCommit],
   } as const;
-  type Any = StoreHeader & Head & OperationRecord & RepoRecord & BranchRecord & CommitRecord;
+  type Any = ScrubRecord & StoreHeader & Head & OperationRecord & RepoRecord & BranchRecord & CommitRecord;
   pinned(
     'records',
     ({ record, fields }: { record: keyof typeof codecs; fields: Any }) => codecs[record][0](fields),

@@ -12,7 +12,11 @@ import { testHooks } from '../test-hooks.ts';
 import { executorOption, secretsFromOption } from '../parameters.ts';
 import { serviceUnit } from '../print-unit.ts';
 import { ServePrinter } from '../serve-printer.ts';
+import { shareOf } from '../text.ts';
 import { verb } from '../verb.ts';
+
+/** All is read in less than the month that a round takes at most. */
+const scrubShareOfFolder = 0.04;
 
 export const serveVerb = verb({
   name: 'serve',
@@ -36,6 +40,10 @@ export const serveVerb = verb({
     },
     only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
     listen: { type: 'text', describe: 'Address for /healthz, /readyz and /metrics (Prometheus): 127.0.0.1:30601' },
+    scrub: {
+      type: 'text',
+      describe: 'Share of all data to read and check in a day; by default 4% of a store in a folder, 0% of a bucket',
+    },
     'print-unit': { type: 'flag', describe: 'Print a systemd unit for this command line, and end' },
     hooks: { type: 'text', names: ['local'], describe: 'File that says who is told of what: see pach help engine' },
     'test-hooks': { type: 'flag', describe: 'Send a test message to each hook, print what came back, and end' },
@@ -47,6 +55,7 @@ export const serveVerb = verb({
     if (listen && !isLoopback(listen))
       output.note(`--listen ${more.listen}: other machines reach it, and it has no password`);
     if (more['print-unit']) return output.write(serviceUnit(settings, process.argv.slice(2)));
+    const scrubShare = more.scrub === undefined ? undefined : shareOf('--scrub', more.scrub);
     const meter = pipelineMeter();
     await using opened = await openProject(settings, { observer: meter });
     const printer = await ServePrinter.for(output);
@@ -59,6 +68,8 @@ export const serveVerb = verb({
       hooks,
       listen,
       meter,
+      // Whoever keeps a bucket checks it, and reading from it may cost money.
+      scrubShare: scrubShare ?? (opened.store.isLocal ? scrubShareOfFolder : 0),
       signal,
     });
     await serving.catch(() => printer.end().catch(() => undefined));

@@ -5,6 +5,7 @@ import { openProject } from '../../app/open.ts';
 import { remoteStandings } from '../../app/transfers.ts';
 import { remoteStatus, type RemoteStatus } from '../../shown/transfer.ts';
 import { statusInfo, statusJson, type EngineStatus, type PipelineStatus } from '../../shown/status.ts';
+import { adviceLines } from '../advice.ts';
 import type { Columns } from '../output.ts';
 import { timeText, waitText } from '../text.ts';
 import { verb } from '../verb.ts';
@@ -72,6 +73,9 @@ export const statusVerb = verb({
     if (remotes.length > 0) {
       await output.lines(['']);
       await output.rows(remotes.flatMap(rowsOf), remoteColumns);
+    }
+    if (info.damage.length > 0) {
+      await output.lines(['', 'Damaged:', ...info.damage, ...adviceLines({ next: 'pach fsck --repair --from URL' })]);
     }
     if (info.engines.length === 0) output.note('no engine is running: try pach serve');
   },

@@ -22,6 +22,7 @@ import {
   jobRefs,
 } from '../../model/records/pipelines.ts';
 import { decodeBranch, decodeRepo, decodeUpkeep } from '../../model/records/refs.ts';
+import { decodeScrub } from '../../model/records/scrub.ts';
 import { decodeTicks } from '../../model/records/ticks.ts';
 import { decodePurged, decodeRemote } from '../../model/records/transfer.ts';
 import type { Hash, Ref } from '../../model/refs.ts';
@@ -29,7 +30,7 @@ import type { DirectoryContent } from '../../model/tree.ts';
 import { named, type Findings, type Where } from './fsck-findings.ts';
 import { RowSet } from './fsck-rows.ts';
 import { guarded, note, VersionPath, type Blobs } from './fsck-tree.ts';
-import { timeKey } from '../ref-keys.ts';
+import { scrubKey, timeKey } from '../ref-keys.ts';
 
 /** What is kept of a commit. */
 export interface CheckedCommit {
@@ -103,6 +104,7 @@ export class RefsCheck {
       else if (kind === 'job') await this.job(key, value, refs);
       else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
+      else if (key.equals(scrubKey)) decodeScrub(value);
       else if (kind === 'upkeep') decodeUpkeep(value);
       else if (kind === 'jobs') await this.jobEntry(key, value, refs);
       else if (kind === 'failed') await this.failed(key, value, refs);

@@ -30,8 +30,21 @@ export interface FsckRequest {
   readonly readShare: number;
   /** Numbers from 0 to 1, for the choice of packs. */
   random(): number;
+  /** Chooses the packs instead, in the order in which they are to be read, and is told of each that was. */
+  readonly pass?: ReadingPass | undefined;
   progress(what: string): void;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Chooses data packs. */
+export interface ReadingPass {
+  choose<Pack extends PackSize>(packs: readonly Pack[]): readonly Pack[];
+  wasRead(pack: PackSize): void;
+}
+
+export interface PackSize {
+  readonly id: PackId;
+  readonly size: number;
 }
 
 export interface FsckResult {
@@ -226,17 +239,21 @@ export class Check implements Blobs, Found {
         this.lostBlob(row, 'it ends before a blob that the indexes list');
     }
     const data = packs.filter(({ kind }) => kind === 'data').toSorted((a, b) => a.order - b.order);
-    const chosen = data.slice(0, Math.ceil(data.length * request.readShare));
+    const chosen = request.pass?.choose(data) ?? data.slice(0, Math.ceil(data.length * request.readShare));
     const all = [...packs.filter(({ kind }) => kind === 'meta'), ...chosen];
     let done = 0;
     const read = mapOrdered(all, packsAhead, async (pack) => {
       request.signal?.throwIfAborted();
       await this.checkPack(pack, rows[pack.number] as number);
-      if (pack.kind === 'data') this.bytesRead += pack.size;
+      return pack;
+    });
+    for await (const pack of read) {
       done += 1;
       request.progress(`reading packs: ${done} of ${all.length}`);
-    });
-    for await (const _ of read);
+      if (pack.kind !== 'data') continue;
+      this.bytesRead += pack.size;
+      request.pass?.wasRead(pack);
+    }
   }
 
   private async checkPack(
