@@ -156,6 +156,12 @@ export class BlobReader {
     this.nodes.set(hashKey(ref.hash), Promise.resolve(node), (ref.place?.length ?? 4096) * nodeWeight);
   }
 
+  /** True when a chunk lies on this machine's disk as it is stored. */
+  async isOnDisk({ place }: Ref): Promise<boolean> {
+    const { extents, project } = this.options;
+    return place !== undefined && extents.isOnDisk(packKey(project, 'data', place.pack), place.offset, place.length);
+  }
+
   /** True when all of a data pack is on this machine, or is to be. */
   hasPack(pack: Place['pack']): Promise<boolean> {
     return this.options.extents.hasWhole(packKey(this.options.project, 'data', pack));

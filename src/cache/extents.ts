@@ -137,6 +137,12 @@ export class ExtentCache {
     return this.options.whole?.isFetching(key) === true || extents.some(({ offset, onDisk }) => offset === 0 && onDisk);
   }
 
+  /** True when the disk has these bytes: right or not, whoever reads them sees. */
+  async isOnDisk(key: string, offset: number, length: number): Promise<boolean> {
+    const { extents } = await this.object(key);
+    return extents.some((each) => each.onDisk && each.offset <= offset && each.offset + each.length >= offset + length);
+  }
+
   /** Bytes that are wanted once: nothing of them is kept, and what is kept here is not asked. */
   readOnce(key: string, offset: number, length: number): Promise<Buffer> {
     const fromStore = async (): Promise<Buffer> => {

@@ -5,6 +5,7 @@
  */
 import type { BlobReader } from '../cache/blobs.ts';
 import { clipped, readBytesMax, readsMax, weightOf, type FirstRead } from '../cache/first-reads.ts';
+import { listRange } from '../model/list.ts';
 import { parsePath } from '../model/paths.ts';
 import type { Ref } from '../model/refs.ts';
 import type { DirectoryContent, FileContent } from '../model/tree.ts';
@@ -110,7 +111,9 @@ export class Replay {
     const inTurn = async (): Promise<void> => {
       for (const other of others) if (!this.stopped) await other();
     };
-    await Promise.all([this.bringSmall(small.map(({ chunk }) => chunk)), inTurn()]);
+    const absent: Chunk[] = [];
+    for (const { chunk } of small) if (!(await this.options.reader.isOnDisk(chunk.ref))) absent.push(chunk);
+    await Promise.all([this.bringSmall(absent), inTurn()]);
     for (const { read } of small) this.count(read);
   }
 
@@ -166,9 +169,21 @@ export class Replay {
   }
 
   private async bringParts(content: FileContent, read: FirstRead): Promise<void> {
+    if (await this.isOnDisk(content, read)) return this.count(read);
     const parts = readParts(this.options.reader, content, read.from, read.to - read.from);
     for await (const part of parts) if (this.stopped) return void part;
     this.count(read);
+  }
+
+  /** True when native threads can answer the read from what the disk has. */
+  private async isOnDisk(content: FileContent, { from, to }: FirstRead): Promise<boolean> {
+    const { reader } = this.options;
+    if (content.form === 'chunk') return reader.isOnDisk(content.ref);
+    if (content.form !== 'list') return false;
+    for await (const { ref } of listRange(reader, content.ref, from, Math.min(to, content.size) - from)) {
+      if (ref && !(await reader.isOnDisk(ref))) return false;
+    }
+    return true;
   }
 
   private async bringSmall(chunks: readonly Chunk[]): Promise<void> {

@@ -3,11 +3,13 @@
  * when it gives way.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DiskCache } from '../../src/cache/disk.ts';
+import { ExtentCache } from '../../src/cache/extents.ts';
 import { FileCache } from '../../src/cache/file-cache.ts';
 import { Filler } from '../../src/cache/filler.ts';
 import { readBytesMax, readsMax, type FirstRead } from '../../src/cache/first-reads.ts';
@@ -21,7 +23,8 @@ import { MemoryStore } from '../../src/store/memory.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import { traceStore } from '../../src/store/trace.ts';
-import type { Project } from '../../src/versions/project.ts';
+import { ProjectMemory } from '../../src/versions/project-memory.ts';
+import { Project } from '../../src/versions/project.ts';
 import { putFiles } from '../../src/versions/writing/put.ts';
 import { makeTestProject, openTestProject, silent, streamOf } from '../versions/project.ts';
 
@@ -143,6 +146,39 @@ test('what it brought costs neither a reader nor the next replay a request, and 
   expect(await view.read(await find('other'), 0, 1000, nodeOf)).toHaveLength(1);
   expect(counts.count()).toBeGreaterThan(0);
   local?.close();
+});
+
+test('what the disk has stays there: native threads read it when it is wanted', async () => {
+  const { store, counts } = traceStore(await filled());
+  const cache = new DiskSpace(await mkdtemp(join(dir, 'cache-')), 1e9);
+  const known = [file('/small/0', 0, 1000), file('/small/1', 0, 1000), file('/small/2', 0, 1000)];
+  const bytesRead = async (): Promise<number> =>
+    Number(/^rchar: (\d+)$/m.exec(await readFile('/proc/self/io', 'utf8'))?.[1]);
+  /** What a process that begins asks of the store for data, and reads of its disk. */
+  const once = async (): Promise<{ gets: number; bytes: number }> => {
+    const disk = new DiskCache(cache);
+    const extents = new ExtentCache(store, { memoryBytesMax: 16 * mebibyte, readAroundBytes: 1 << 17, disk });
+    const memory = new ProjectMemory(16 * mebibyte);
+    const project = new Project({ store, extents, name: 'default', author: 'tester', memory });
+    const files = { cache: new FileCache(cache), filler: new Filler(store, cache, 15_000, 24 * mebibyte) };
+    const sources = [{ name: 'data', address: parseAddress('data') }];
+    const options = { readaheadBytesMax: 0, files, onWait: () => undefined };
+    const view = await ProjectView.open(await project.snapshot(), project.reader, sources, options);
+    const load = (): Promise<readonly FirstRead[]> => Promise.resolve(known);
+    const replay = new Replay({ reader: project.idleReader(8 * mebibyte), project: 'default', files, load });
+    counts.reset();
+    const before = await bytesRead();
+    await replay.run(view.shown());
+    expect(replay.counters.reads).toBe(known.length);
+    const bytes = (await bytesRead()) - before;
+    await extents.settle();
+    return { gets: counts.requests.filter(({ key }) => key.includes('/data/')).length, bytes };
+  };
+  expect((await once()).gets).toBe(known.length);
+  const { gets, bytes } = await once();
+  expect(gets).toBe(0);
+  // The folder's nodes.
+  expect(bytes).toBeLessThan(200_000);
 });
 
 test('of a growing number of neighbours all come with one request, in whatever order they were asked for', async () => {
