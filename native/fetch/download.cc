@@ -4,29 +4,15 @@
 #include <stdexcept>
 #include <vector>
 
-#include "../data/hash.h"
-
 namespace {
 
-/** Bytes that are read, hashed and written at once. */
+/** Bytes that are written at once. */
 constexpr size_t kStepBytes = 1 << 20;
 
-/** Writes what comes to the file, and hashes it. */
+/** Writes what comes to the file. */
 class Keeping : public Taker {
  public:
-  explicit Keeping(const Download& download) : download_(download) { room_.reserve(kStepBytes); }
-
-  /** Hashes what the file has already. */
-  void Begin() {
-    room_.resize(kStepBytes);
-    while (kept < download_.from) {
-      const size_t length = std::min<uint64_t>(kStepBytes, download_.from - kept);
-      if (!ReadAt(download_.file->get(), room_.data(), length, kept)) throw std::runtime_error("the file was cut");
-      blake3_hasher_update(&hasher_, room_.data(), length);
-      kept += length;
-    }
-    room_.clear();
-  }
+  explicit Keeping(const Download& download) : kept(download.from), download_(download) { room_.reserve(kStepBytes); }
 
   void Take(const uint8_t* bytes, size_t length) override {
     while (length > 0) {
@@ -44,24 +30,17 @@ class Keeping : public Taker {
   void Write() {
     if (room_.empty()) return;
     WriteAt(download_.file->get(), room_.data(), room_.size(), kept);
-    blake3_hasher_update(&hasher_, room_.data(), room_.size());
     kept += room_.size();
     room_.clear();
     download_.moved(kept);
   }
 
-  void Seal() {
-    Write();
-    const Hash hash = FinishHash(hasher_);
-    WriteAt(download_.file->get(), hash.data(), hash.size(), kept);
-  }
-
-  uint64_t kept = 0;
+  /** Bytes of the object that the file has. */
+  uint64_t kept;
 
  private:
   const Download& download_;
   std::vector<uint8_t> room_;
-  blake3_hasher hasher_ = StartHash(Domain::kPlain);
 };
 
 }  // namespace
@@ -73,12 +52,11 @@ void Carry(const Download& download) {
     Keeping keeping(download);
     download.begun();
     try {
-      keeping.Begin();
       if (*download.given_up) throw std::runtime_error("it was given up");
       Ask({download.server, download.from, 0, download.given_up.get()}, &keeping);
-      keeping.Seal();
+      keeping.Write();
     } catch (...) {
-      kept = std::max(kept, keeping.kept);
+      kept = keeping.kept;
       throw;
     }
     kept = keeping.kept;

@@ -24,7 +24,7 @@ struct Download {
   std::function<void()> begun;
   /** The file has so many bytes of the object. */
   std::function<void(uint64_t)> moved;
-  /** Last: bytes of the object that the file has, and what went wrong (as Transfer::ended). If nothing did, their hash follows them in the file. */
+  /** Last: bytes of the object that the file has, and what went wrong (as Transfer::ended). */
   std::function<void(uint64_t, std::string)> ended;
 };
 

@@ -126,8 +126,7 @@ export interface Fetcher {
   ): () => void;
   /**
    * Begins to bring an object as it is stored into the file `fd`, which has its first `from` bytes, up to
-   * the object's end. Nothing of it is verified. The handler hears how many bytes of the object the file
-   * has; when all are there, their hash follows them in the file.
+   * the object's end. Nothing of it is verified. The handler hears how many bytes it has.
    */
   fetchWhole(
     id: number,

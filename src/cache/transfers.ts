@@ -59,7 +59,7 @@ export interface Download {
   readonly isFollowed: () => boolean;
   /** Called when the file has so many bytes of the object. */
   readonly moved: (bytes: number) => void;
-  /** Called when nothing more comes. `whole`: the file has all of the object, and its hash after that. */
+  /** Called when nothing more comes. `whole`: the file has all of the object. */
   readonly ended: (bytes: number, whole: boolean) => void;
 }
 

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Addresses } from '../../src/cache/addresses.ts';
-import { DiskCache, extentBytes } from '../../src/cache/disk.ts';
+import { DiskCache } from '../../src/cache/disk.ts';
 import { ExtentCache } from '../../src/cache/extents.ts';
 import { DiskSpace } from '../../src/cache/space.ts';
 import { Transfers } from '../../src/cache/transfers.ts';
@@ -98,7 +98,7 @@ test('what has come is read before the rest has, and nothing is fetched beside i
   expect(await late).toEqual(part(5 * mebibyte));
   expect(await done).toBe(true);
   expect(await namesOf()).toEqual([`0-${object.length}`]);
-  expect(extentBytes(await readFile(join(dir, key, `0-${object.length}`)))?.equals(object)).toBe(true);
+  expect((await readFile(join(dir, key, `0-${object.length}`))).equals(object)).toBe(true);
   // Also of what it has only on the disk, it reads no more than it is asked for.
   expect(await extents.read(key, 4 * mebibyte, 1000)).toEqual(part(4 * mebibyte));
   expect([ranges, reads()]).toEqual([['bytes=0-'], 0]);
@@ -133,7 +133,7 @@ test('where a process died the next goes on', async () => {
   expect(await extents.fetchWhole(key, 1)).toBe(true);
   expect(ranges).toEqual(['bytes=0-', `bytes=${3 * mebibyte}-`]);
   expect(whole.counters).toEqual({ objects: 1, bytes: object.length - 3 * mebibyte });
-  expect(extentBytes(await readFile(join(dir, key, `0-${object.length}`)))?.equals(object)).toBe(true);
+  expect((await readFile(join(dir, key, `0-${object.length}`))).equals(object)).toBe(true);
 });
 
 test('what is too long to go on with is begun anew, and a failure leaves readers to themselves', async () => {
