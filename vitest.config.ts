@@ -7,6 +7,7 @@ const long = 'test/long/**/*.test.ts';
 const more = [
   'cli/{bisect,cache,dev,own-folders,shared-store,upkeep,verbs}',
   'engine/ticks',
+  'engine/store-pool',
   'engine/{serve,serve-process}',
   'execution/session',
   'model/schedule',

@@ -123,10 +123,20 @@ class Worker implements AsyncDisposable {
     } catch (error) {
       if (this.request.signal.aborted || isPachError(error, 'unreachable')) throw error;
       // Another machine may be able to, or this one later.
-      this.request.note(`job ${job.id} of ${job.pipeline}: ${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      this.request.note(`job ${job.id} of ${job.pipeline}: ${why}`);
+      if (!this.refused.has(job.id)) await this.tellEngine(job, why);
       this.refused.set(job.id, performance.now() + againMs);
       return false;
     }
+  }
+
+  /** Whoever waits for the job may see it there alone. */
+  private async tellEngine({ id: job }: Job, line: string): Promise<void> {
+    const { project } = this.opened;
+    const worker = thisEngine(project.options.author).holder;
+    const nothing = { epoch: 0, packs: [], reports: [] };
+    await new WorkObjects(project, job).writeDelivery({ job, worker, ...nothing, notes: [line] });
   }
 
   private async workFor(snapshot: Snapshot, job: Job): Promise<number> {

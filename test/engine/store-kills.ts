@@ -18,13 +18,13 @@ import { connection, expectNoWork, quick, resultsOf, storePool, workIn } from '.
 import { EngineWorld } from './world.ts';
 
 /** A claim of who was cut off is free soon. */
-const times = { ...quick, claimMs: 400 };
+const killed = { ...quick, claimMs: 400 };
 const datums = 24;
 const workers = 3;
 const requestsMax = 150;
 
 /** A store that keeps every head that it had. */
-function keepingHeads(store: Store): { readonly store: Store; readonly heads: Buffer[] } {
+export function keepingHeads(store: Store): { readonly store: Store; readonly heads: Buffer[] } {
   const heads: Buffer[] = [];
   const keeping = new Proxy(store, {
     get(target, name) {
@@ -41,7 +41,7 @@ function keepingHeads(store: Store): { readonly store: Store; readonly heads: Bu
 }
 
 /** One engine of a job, from a connection of its own. */
-async function runFrom(world: EngineWorld, store: Store): Promise<GraphStep> {
+export async function runFrom(world: EngineWorld, store: Store, times = killed): Promise<GraphStep> {
   const project = openTestProject(store);
   const logs = await mkdtemp(join(world.dir, 'logs-'));
   const { signal } = new AbortController();
@@ -68,7 +68,7 @@ async function runFrom(world: EngineWorld, store: Store): Promise<GraphStep> {
 }
 
 /** As if the time of all leases were up. */
-async function endLeases(store: Store): Promise<void> {
+export async function endLeases(store: Store): Promise<void> {
   const project = openTestProject(store);
   await project.update('test', async (change) => {
     for await (const { lease, job } of leasedJobs(change.snapshot)) {
@@ -134,7 +134,7 @@ export async function killAtRandom(
     await endLeases(world.store);
   }
   stop.abort();
-  const killed = await working;
+  const workersKilled = await working;
   expect(step?.job.state).toBe('success');
   expect(step?.job.counts.total).toBe(datums);
   expect(await world.files('p')).toEqual(
@@ -143,12 +143,12 @@ export async function killAtRandom(
   // What a worker delivered that did not know of the end, the next engine takes away.
   await world.run('p', { pool: storePool(world.project) });
   await expectNoWork(world.store);
-  await expectPublishedOnce(world.store, heads);
-  return { engines, workers: killed };
+  await expectPublishedOnce(world.store, heads, datums);
+  return { engines, workers: workersKilled };
 }
 
 /** Every result stayed as it was published first. */
-async function expectPublishedOnce(store: Store, heads: readonly Buffer[]): Promise<void> {
+export async function expectPublishedOnce(store: Store, heads: readonly Buffer[], count: number): Promise<void> {
   const first = new Map<string, string>();
   for (const head of heads) {
     for (const [key, { run }] of await resultsOf(store, head)) {
@@ -156,6 +156,6 @@ async function expectPublishedOnce(store: Store, heads: readonly Buffer[]): Prom
       first.set(key, run);
     }
   }
-  expect(first.size).toBe(datums);
-  expect((await resultsOf(store)).size).toBe(datums);
+  expect(first.size).toBe(count);
+  expect((await resultsOf(store)).size).toBe(count);
 }

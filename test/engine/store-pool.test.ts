@@ -9,13 +9,23 @@ import { leasedJobs } from '../../src/pipelines/jobs/running.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { traceStore } from '../../src/store/trace.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
+import { isLong } from '../support/long.ts';
 import { openTestProject } from '../versions/project.ts';
 import { expect, test } from 'vitest';
 import type { RunEvent } from '../../src/engine/events.ts';
 import type { GraphStep } from '../../src/engine/run-graph.ts';
 import { rootOf } from '../../src/versions/snapshot.ts';
-import { killAtRandom } from './store-kills.ts';
-import { expectNoWork, quick, resultsOf, storePool, untimed, withWorkers, workIn } from './store-workers.ts';
+import { endLeases, expectPublishedOnce, keepingHeads, killAtRandom, runFrom } from './store-kills.ts';
+import {
+  connection,
+  expectNoWork,
+  quick,
+  resultsOf,
+  storePool,
+  untimed,
+  withWorkers,
+  workIn,
+} from './store-workers.ts';
 import { EngineWorld, type Command, type Tree } from './world.ts';
 
 const exit = (code: number) => ({ kind: 'exit', code }) as const;
@@ -115,7 +125,7 @@ test('pipelines give the same through the store and in the engine’s own proces
       );
       expect(elsewhere).toEqual(local);
     }),
-    { numRuns: 2, endOnFailure: true },
+    { numRuns: isLong ? 20 : 1, endOnFailure: true },
   );
 });
 
@@ -133,14 +143,14 @@ const each = { name: 'p', input: { pfs: { repo: 'data', glob: '/*' } } };
 test('a job moves the head as often with many deliveries as with one, and asks the store little', async () => {
   const { store, counts } = traceStore(new MemoryStore());
   await using world = await EngineWorld.make((seen) => ({ out: seen }), store);
-  await world.commit('data', many(300));
+  await world.commit('data', many(150));
   await world.set(each);
   counts.reset();
   const times = { ...quick, publishMs: 600_000, deliverMsMax: 40 };
   const run = () => world.run('p', { pool: storePool(world.project, times) });
   const { result, ran } = await withWorkers(world, 4, run, times);
-  expect(result.job.counts).toMatchObject({ total: 300, processed: 300 });
-  expect(ran.reduce((sum, count) => sum + count, 0)).toBe(300);
+  expect(result.job.counts).toMatchObject({ total: 150, processed: 150 });
+  expect(ran.reduce((sum, count) => sum + count, 0)).toBe(150);
   const written = counts.requests.filter(({ verb, key }) => verb === 'writeIfAbsent' && key.includes('/delivery-'));
   expect(written.length).toBeGreaterThan(8);
   const moves = counts.requests.filter(({ verb, key }) => verb === 'writeIfUnchanged' && key.endsWith('/head'));
@@ -160,7 +170,7 @@ test('a job moves the head as often with many deliveries as with one, and asks t
   await collectGarbage(world.project, collect);
   // Fewer than two objects a delivery stay, however many packs they had.
   expect(await kept()).toBeLessThan(Math.min(before, 2 * written.length));
-  expect(Object.keys((await world.files('p')) ?? {}).length).toBe(300);
+  expect(Object.keys((await world.files('p')) ?? {}).length).toBe(150);
 });
 
 test('a job that is stopped stops its workers, and keeps what they have delivered', async () => {
@@ -236,4 +246,63 @@ test('a datum at which workers break ends the job, after three of them', async (
   // Another one may begin before the engine has looked.
   expect(await ending).toBeGreaterThanOrEqual(3);
   await expectNoWork(world.store);
+});
+
+/** A world whose commands take a moment, and each head that its project has had. */
+async function slowWorld(): Promise<{ world: EngineWorld; heads: readonly Buffer[] }> {
+  const { store, heads } = keepingHeads(new MemoryStore());
+  const world = await EngineWorld.make(async (seen) => {
+    await new Promise((go) => setTimeout(go, 20));
+    return { out: seen };
+  }, store);
+  await world.commit('data', many(30));
+  await world.set(each);
+  return { world, heads };
+}
+
+test('an engine that stood still while another one took its job over publishes nothing and takes nothing away', async () => {
+  const { world, heads } = await slowWorld();
+  await using _ = world;
+  const { result } = await withWorkers(world, 2, async () => {
+    const first = connection(world.store);
+    const losing = runFrom(world, first.store).then(
+      () => 'won',
+      (error: unknown) => String(error),
+    );
+    while (world.executor.ran.length < 5) await new Promise((go) => setTimeout(go, 5));
+    const release = first.hold();
+    await endLeases(world.store);
+    const running = runFrom(world, world.store);
+    // It wakes while the other one works.
+    while (world.executor.ran.length < 15) await new Promise((go) => setTimeout(go, 5));
+    release();
+    return { step: await running, lost: await losing };
+  });
+  expect(result.step.job).toMatchObject({ state: 'success', counts: { total: 30 } });
+  expect(result.lost).toContain('has taken it over');
+  expect(world.executor.ran.length).toBeLessThan(36);
+  await expectPublishedOnce(world.store, heads, 30);
+  await expectNoWork(world.store);
+});
+
+test('a store that is away for a while costs its workers what they have not delivered, and the job nothing', async () => {
+  const { world, heads } = await slowWorld();
+  await using _ = world;
+  const stop = new AbortController();
+  const ways = [connection(world.store), connection(world.store)];
+  const [engine, worker] = ways as [(typeof ways)[number], (typeof ways)[number]];
+  const times = { ...quick, publishMs: 600_000 };
+  const working = workIn(world, stop.signal, { store: worker.store, times });
+  const running = runFrom(world, engine.store, times);
+  for (const seen of [4, 12]) {
+    while (world.executor.ran.length < seen) await new Promise((go) => setTimeout(go, 5));
+    const back = ways.map((way) => way.refuse());
+    await new Promise((go) => setTimeout(go, 200));
+    for (const come of back) come();
+  }
+  const { job } = await running;
+  stop.abort();
+  await working;
+  expect(job).toMatchObject({ state: 'success', counts: { total: 30, processed: 30 } });
+  await expectPublishedOnce(world.store, heads, 30);
 });

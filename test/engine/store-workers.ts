@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { isPachError, PachError } from '../../src/base/errors.ts';
 import type { WorkTimes } from '../../src/execution/store/times.ts';
 import { StorePool } from '../../src/execution/store/store-pool.ts';
 import { StoreWorker } from '../../src/execution/store/store-worker.ts';
@@ -40,11 +41,24 @@ export interface Cut {
   readonly isCut: boolean;
   /** No request comes back from now on, or after so many more. */
   cut(after?: number): void;
+  /** Requests wait until what this returns is called. */
+  hold(): () => void;
+  /** Requests fail until what this returns is called, as if the store did not answer. */
+  refuse(): () => void;
 }
 
 /** A connection of one process. */
 export function connection(store: Store): Cut {
   let left = Infinity;
+  let held: Promise<void> = Promise.resolve();
+  let isAway = false;
+  /** Before each request. */
+  const pass = async (): Promise<void> => {
+    left -= 1;
+    if (left < 0) await never();
+    await held;
+    if (isAway) throw new PachError('unreachable', { what: 'the store', why: 'it is away' });
+  };
   const never = (): Promise<never> => new Promise(() => undefined);
   const cuttable = new Proxy(store, {
     get(target, name) {
@@ -52,14 +66,12 @@ export function connection(store: Store): Cut {
       if (typeof value !== 'function' || name === 'localPath') return value;
       if (name === 'list') {
         return async function* (prefix: string) {
-          left -= 1;
-          if (left < 0) await never();
+          await pass();
           yield* target.list(prefix);
         };
       }
       return async (...args: unknown[]) => {
-        left -= 1;
-        if (left < 0) return never();
+        await pass();
         const result: unknown = await (value as (...of: unknown[]) => Promise<unknown>).apply(target, args);
         return left < 0 ? never() : result;
       };
@@ -73,10 +85,23 @@ export function connection(store: Store): Cut {
     cut(after = 0) {
       left = after;
     },
+    hold() {
+      let release = (): void => undefined;
+      held = new Promise((go) => (release = go));
+      return release;
+    },
+    refuse() {
+      isAway = true;
+      return () => void (isAway = false);
+    },
   };
 }
 
 let workersMade = 0;
+
+function unlessAway(error: unknown): undefined {
+  if (!isPachError(error, 'unreachable')) throw error;
+}
 
 /** Works for all jobs of the world until it is stopped; resolves to how many datums it ran. */
 export async function workIn(
@@ -90,8 +115,9 @@ export async function workIn(
   await mkdir(logs, { recursive: true });
   let count = 0;
   while (!signal.aborted) {
-    const snapshot = await project.snapshot();
-    for await (const { job } of leasedJobs(snapshot)) {
+    const snapshot = await project.snapshot().catch(unlessAway);
+    for await (const { job } of snapshot ? leasedJobs(snapshot) : []) {
+      if (!snapshot) break;
       const { spec } = await codeOfJob(snapshot, job);
       const pool = world.pool(1);
       const names = { job: job.id, project: 'default', specHash: job.spec.hash.toString('hex') };
@@ -104,7 +130,7 @@ export async function workIn(
       const options = { project, job: job.id, worker, pool, spec: of, mayRefer: false, logs, masked, signal, times };
       const one = new StoreWorker(options);
       count += await one.run().catch((error: unknown) => {
-        if (signal.aborted) return 0;
+        if (signal.aborted || isPachError(error, 'unreachable')) return 0;
         throw error;
       });
     }

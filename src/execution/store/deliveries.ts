@@ -37,7 +37,7 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
   private turn: Promise<unknown> = Promise.resolve();
   private waitMs: number;
   private since = Infinity;
-  /** What was written could not be stored: nothing of it can be delivered any more. */
+  /** Why what was written could not be stored: nothing of it can be delivered any more. */
   private error: Error | undefined;
 
   constructor(options: DeliveriesOptions) {
@@ -48,6 +48,11 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
   /** True when there is something that has waited long enough. */
   get isDue(): boolean {
     return this.made !== undefined || performance.now() - this.since >= this.waitMs;
+  }
+
+  /** True when what was written could not be stored: others run it again. */
+  get isLost(): boolean {
+    return this.error !== undefined;
   }
 
   write(work: (upload: Upload) => Promise<Written>): Promise<Result> {

@@ -227,11 +227,12 @@ export class StoreWorker {
   private async renew(held: Held): Promise<void> {
     const now = performance.now();
     if (held.isLost || now - held.renewedAt < this.times.beatMs) return;
-    held.renewedAt = now;
+    // Where the store does not answer, again after a while.
+    held.renewedAt = now - this.times.beatMs + this.times.askMs;
     const claim = { ...held.claim, beat: (held.claim.beat ?? 0) + 1 };
     const token = await this.objects.writeClaim(claim, held.token);
     if (token === undefined) held.isLost = true;
-    else Object.assign(held, { claim, token });
+    else Object.assign(held, { claim, token, renewedAt: now });
   }
 
   /** From then on claims of shards that are run are the engine's to delete. */
@@ -241,19 +242,31 @@ export class StoreWorker {
     for (const { name } of done) this.held.delete(name);
   }
 
-  /** Delivers what there is, and leaves to others what it has not run. Never rejects. */
+  /**
+   * Delivers what there is, and leaves to others what it has not run; later where the store does not
+   * answer. Never rejects: claims that are not renewed are nobody's soon.
+   */
   private async leave(): Promise<void> {
     await this.running?.end().catch(() => undefined);
     await using _ = this.deliveries;
-    try {
-      if (!this.isGone) await this.deliver();
-      for (const { name, claim, token, isLost } of this.held.values()) {
-        const isOwn = !isLost && (await this.objects.writeClaim({ ...claim, beat: 0 }, token)) !== undefined;
-        if (isOwn) await this.objects.deleteClaim(name);
+    const until = performance.now() + this.times.claimMs;
+    for (;;) {
+      try {
+        if (!this.isGone && !this.deliveries.isLost) await this.deliver();
+        for (const held of this.held.values()) await this.giveUp(held);
+        return;
+      } catch (error) {
+        const isLate = this.options.signal.aborted || performance.now() >= until;
+        if (isLate || !isPachError(error, 'unreachable')) return;
+        await sleep(this.times.lookMs, undefined, { signal: this.options.signal }).catch(() => undefined);
       }
-    } catch {
-      // Claims that are not renewed are nobody's soon.
     }
+  }
+
+  private async giveUp({ name, claim, token, isLost }: Held): Promise<void> {
+    const isOwn = !isLost && (await this.objects.writeClaim({ ...claim, beat: 0 }, token)) !== undefined;
+    if (isOwn) await this.objects.deleteClaim(name);
+    this.held.delete(name);
   }
 }
 
