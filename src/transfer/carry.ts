@@ -79,6 +79,9 @@ class Carrier {
   async carry(roots: readonly Ref[]): Promise<Ref[]> {
     try {
       return await placed(roots, await this.askFor(roots, rootsAlike(this.options)));
+    } catch (error) {
+      this.mover.fail(error);
+      throw error;
     } finally {
       await this.mover.settle();
       await Promise.allSettled(this.walked.values());

@@ -36,10 +36,9 @@ export class ChunkMover {
   private readonly waiting = new Map<PackId | undefined, Wanted[]>();
   /** Chunks that are waiting or on their way, by hash. */
   private readonly underWay = new Map<string, Wanted>();
-  private reads = 0;
+  /** Requests whose chunks are not in a pack yet, in order. None of them rejects. */
+  private readonly adding = new Set<Promise<void>>();
   private readBytes = 0;
-  /** Settles when what was asked for so far is in a pack. Never rejects. */
-  private added: Promise<void> = Promise.resolve();
   private failure: { readonly error: unknown } | undefined;
 
   constructor(options: MoverOptions) {
@@ -55,7 +54,7 @@ export class ChunkMover {
 
   /** Waits until nothing is under way. After an error, or once the signal is aborted, that is soon. */
   async settle(): Promise<void> {
-    while (this.reads > 0) await this.added;
+    await Promise.all(this.adding);
   }
 
   private enter(ref: Ref): Promise<Place> {
@@ -79,19 +78,19 @@ export class ChunkMover {
 
   /** Begins as many requests as may be under way. */
   private begin(): void {
-    while (this.waiting.size > 0 && !this.failure && this.reads < readsMax && this.readBytes < readBytesMax) {
+    while (this.waiting.size > 0 && !this.failure && this.adding.size < readsMax && this.readBytes < readBytesMax) {
       const run = this.nextRun();
       const bytes = run.reduce((sum, { length }) => sum + length, 0);
-      this.reads += 1;
       this.readBytes += bytes;
-      const before = this.added;
+      const before = [...this.adding].at(-1);
       const read = this.read(run);
       read.catch(() => undefined); // `add` throws it.
-      this.added = this.add(run, read, before).finally(() => {
-        this.reads -= 1;
+      const added = this.add(run, read, before).finally(() => {
+        this.adding.delete(added);
         this.readBytes -= bytes;
         this.begin();
       });
+      this.adding.add(added);
     }
   }
 
@@ -122,11 +121,12 @@ export class ChunkMover {
   private async add(
     run: readonly Wanted[],
     read: Promise<readonly (StoredChunk | undefined)[]>,
-    before: Promise<void>,
+    before: Promise<void> | undefined,
   ): Promise<void> {
     try {
-      const chunks = await read;
+      // What came before an error is kept: it is not sent again.
       await before;
+      const chunks = await read;
       if (this.failure) throw this.failure.error;
       for (const [n, wanted] of run.entries()) {
         this.options.signal?.throwIfAborted();
@@ -146,8 +146,8 @@ export class ChunkMover {
     return this.options.source.reader.storedChunk(ref);
   }
 
-  /** The first error ends everything. */
-  private fail(error: unknown): void {
+  /** The first error ends everything: nothing more is begun. */
+  fail(error: unknown): void {
     this.failure ??= { error };
     this.waiting.clear();
     for (const { reject } of this.underWay.values()) reject(this.failure.error);

@@ -3,21 +3,18 @@
  * store; and what must hold of the store afterwards.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openStore } from '../../src/store/open.ts';
 import type { CommitId } from '../../src/model/records/commit.ts';
 import { openTestProject } from '../versions/project.ts';
 import { expectOnlyNeeded, readAll } from '../versions/simulation-check.ts';
 import { contents, type Edit } from '../versions/simulation-edits.ts';
 import { expectHistory, type Acknowledged } from '../versions/simulation-history.ts';
+import { runCommand, type Ended, type Life } from './killed-command.ts';
 import { numbers, oneOf } from './numbers.ts';
 import type { Place } from './place.ts';
-
-const pach = resolve(import.meta.dirname, '../../bin/pach');
-const killAt = resolve(import.meta.dirname, 'kill-at.mjs');
 
 const paths = ['/a', '/b', '/d/a', '/d/b', '/d/e/a'];
 /** Commands that run at a time. */
@@ -29,12 +26,6 @@ const livesMs = 600;
 
 /** Enough for a pack that is written as large files are; different each time. */
 const large = (): string => randomBytes(1_200_000).toString('base64');
-
-interface Ended {
-  readonly code: number | undefined;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 interface Command {
   readonly words: readonly string[];
@@ -178,39 +169,9 @@ class Killing {
     } else if (edit && code === 0) throw new Error(`${words.join(' ')} did not say what it committed: ${stdout}`);
   }
 
-  private run(
-    words: readonly string[],
-    {
-      stdin = '',
-      moment = '',
-      lifeMs,
-    }: { stdin?: string | undefined; moment?: string; lifeMs?: number | undefined } = {},
-  ): Promise<Ended> {
-    const env = {
-      PATH: process.env['PATH'],
-      HOME: join(this.place.dir, 'home'),
-      PACH_HOME: join(this.place.dir, 'home/.pachmount'),
-      PACH_STORE: this.url,
-      ...this.killRun.env,
-      ...(moment && lifeMs === undefined ? { KILL_AT: moment, KILL_IN: this.url } : {}),
-    };
-    const child = spawn(process.execPath, [...(moment ? ['--import', killAt] : []), pach, ...words], {
-      cwd: this.place.dir,
-      env,
-    });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (data) => (stdout += data));
-    child.stderr.on('data', (data) => (stderr += data));
-    // Who dies does not read to the end.
-    child.stdin.on('error', () => undefined).end(stdin);
-    const timer = lifeMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), lifeMs);
-    return new Promise((done) => {
-      child.once('close', (code) => {
-        clearTimeout(timer);
-        done({ code: code ?? undefined, stdout, stderr });
-      });
-    });
+  private run(words: readonly string[], how: Pick<Life, 'stdin' | 'moment' | 'lifeMs'> = {}): Promise<Ended> {
+    const { dir } = this.place;
+    return runCommand(words, { dir, env: { PACH_STORE: this.url, ...this.killRun.env }, killIn: this.url, ...how });
   }
 }
 
