@@ -4,18 +4,31 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Deadline } from '../base/deadline.ts';
+import { isPachError } from '../base/errors.ts';
 import { removeTreeAsync } from '../base/remove.ts';
 import { headKey } from '../model/keys.ts';
+import type { ReferenceContent } from '../model/reference.ts';
 import { decodeHead } from '../model/records/head.ts';
 import { checked, failed, warned, type Check } from '../store/check.ts';
 import { examineRights } from '../store/examine-rights.ts';
 import { examineStore } from '../store/examine.ts';
 import { openStore } from '../store/open.ts';
+import { OutsideObjects } from '../store/s3/outside.ts';
 import type { Store } from '../store/store.ts';
+import { Directories, rootEntry } from '../versions/directories.ts';
 import { readHeader } from '../versions/header.ts';
+import type { Project } from '../versions/project.ts';
+import { referencesIn } from '../versions/reading/references.ts';
+import { rootOf } from '../versions/snapshot.ts';
 import { examineMachine, nearestFolder } from './machine.ts';
+import { openProject } from './open.ts';
 import type { Settings } from './settings.ts';
 import { unversion, versioned } from './writable-store.ts';
+
+/** Buckets that are asked for an object, and how long each may take. */
+const bucketsMax = 16;
+const referenceMs = 10_000;
 
 /** Throws `unreachable` when the store does not answer, after what was found out before. */
 export async function* examine(settings: Settings, signal: AbortSignal): AsyncGenerator<Check> {
@@ -28,6 +41,7 @@ export async function* examine(settings: Settings, signal: AbortSignal): AsyncGe
   try {
     yield await checked('store', () => lookAtHeader(settings, store));
     yield await checked('project', () => lookAtProject(settings, store));
+    yield* examineReferences(settings, store);
     const path = store.localPath('head');
     if (path === undefined) yield* examineBucket(settings, store, signal);
     else yield* examineFolder(dirname(path), signal);
@@ -52,6 +66,56 @@ async function lookAtProject({ project }: Settings, store: Store): Promise<Omit<
   if (!found) return `${project}: none yet`;
   const { operation } = decodeHead(Buffer.from(found.bytes), headKey(project));
   return `${project}: last changed ${new Date(operation.time).toISOString()}`;
+}
+
+/** Whether objects can be read that files refer to: one of each bucket that the heads of branches name. */
+async function* examineReferences(settings: Settings, store: Store): AsyncGenerator<Check> {
+  const isThere = await store.readWithToken(headKey(settings.project)).catch(() => undefined);
+  if (!isThere) return;
+  await using opened = await openProject(settings);
+  const found = new Map<string, ReferenceContent>();
+  for await (const content of referencesOfHeads(opened.project)) {
+    const { bucket, endpoint = '' } = content.object;
+    if (found.size < bucketsMax) found.set(`${bucket} ${endpoint}`, found.get(`${bucket} ${endpoint}`) ?? content);
+  }
+  const objects = new OutsideObjects();
+  try {
+    for (const content of found.values()) {
+      const { bucket, endpoint } = content.object;
+      const what = `references to s3://${bucket}${endpoint === undefined ? '' : ` at ${endpoint}`}`;
+      yield await checked(what, async () => {
+        try {
+          await objects.read(content, { offset: 0, length: 1 }, new Deadline(referenceMs));
+          return 'objects can be read';
+        } catch (error) {
+          if (!isPachError(error)) throw error;
+          return warned(error.message, error.next ?? 'files that refer to it can not be read here');
+        }
+      });
+    }
+  } finally {
+    objects.close();
+  }
+}
+
+/** The first reference of each branch that has some. A project that can't be read is told of by other checks. */
+async function* referencesOfHeads(project: Project): AsyncGenerator<ReferenceContent> {
+  try {
+    const snapshot = await project.snapshot();
+    const directories = new Directories(project.reader);
+    for await (const { name } of snapshot.repos()) {
+      for await (const { head } of snapshot.branches(name)) {
+        const commit = head && (await snapshot.commitAt(head.commit));
+        if (!commit?.references) continue;
+        for await (const { content } of referencesIn(directories, rootEntry(rootOf(commit)), [])) {
+          yield content;
+          break;
+        }
+      }
+    }
+  } catch (error) {
+    if (!isPachError(error)) throw error;
+  }
 }
 
 /** In a folder beside the store's objects that goes with all that is in it. */

@@ -96,6 +96,14 @@ test('objects without versions: read by their ETag, and never as anything else',
     await place.must('cat m/lake/a.txt; wc -c < m/lake/deep/b; cmp m/lake/large large && stat -c %s m/lake/large'),
   ).toBe(`first1000\n${large.length}\n`);
 
+  // What was warmed is here.
+  await place.must('pach cache clear; pach cache warm lake@master');
+  const doctor = async () =>
+    (await json(place, 'pach doctor')).filter((line) => (line as { check: string }).check.startsWith('references'));
+  expect(await doctor()).toMatchObject([
+    { check: `references to s3://${outside.name} at ${s3.endpoint}`, state: 'ok' },
+  ]);
+
   // An object that changes, and one that goes: the cache has their bytes, a reader without it gets an error.
   await outside.put('raw/a.txt', 'other');
   await outside.delete('raw/deep/b');
@@ -110,6 +118,7 @@ test('objects without versions: read by their ETag, and never as anything else',
     `pach: s3://${outside.name}/raw/a.txt: a file refers to this object, and it has changed`,
   );
   expect((await place.run('pach get file lake@master:/deep/b')).stderr).toContain('it is not there any more');
+  expect(await doctor()).toMatchObject([{ state: 'warn', value: expect.stringContaining('it has changed') as string }]);
   const log = await place.must('cat home/.pachmount/mounts/*.log');
   expect(log).toContain(`s3://${outside.name}/raw/a.txt`);
   expect(log).toContain(`s3://${outside.name}/raw/deep/b`);
@@ -227,12 +236,18 @@ test('what keeps a store in order knows them, and so do copies, differences, arc
     ) as string,
   });
   await place.must(`${push} --keep-references`);
-  expect(await place.must('pach --store other get file copies@master:/sub/b | wc -c')).toBe('300\n');
+  expect(await place.must('PACH_HOME=$PWD/elsewhere pach --store other get file copies@master:/sub/b | wc -c')).toBe(
+    '300\n',
+  );
   await place.must(`pach materialize copies@master; ${push}; pach --store other fsck`);
 
+  const cached = 'find home/.pachmount/cache -path "*/files/*" | wc -l';
+  expect(Number(await place.must(cached))).toBeGreaterThan(0);
   const [purged] = await json(place, 'pach purge lake:/sub');
   expect(purged).toMatchObject({ references: [`s3://${outside.name}/raw/sub/b?endpoint=${s3.endpoint}`] });
-  await place.must('pach gc --grace 0; pach fsck');
+  await place.must('pach gc --grace 0; pach fsck; pach list repo');
+  // What was read of it is here no longer either.
+  expect(await place.must(cached)).toBe('0\n');
 });
 
 test('materialize stores the bytes, and pipelines run again', async () => {

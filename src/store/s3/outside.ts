@@ -7,6 +7,7 @@ import type { Deadline } from '../../base/deadline.ts';
 import { isPachError } from '../../base/errors.ts';
 import type { OutsideObject, ReferenceContent } from '../../model/reference.ts';
 import type { Bucket } from './bucket.ts';
+import { parseS3Url } from './url.ts';
 
 const pauseMsFirst = 100;
 const pauseMsMax = 5_000;
@@ -43,7 +44,10 @@ export class OutsideObjects {
 
   private bucket({ bucket, endpoint, region, style }: OutsideObject): Promise<Bucket> {
     const key = JSON.stringify([bucket, endpoint, region, style]);
-    const place = { bucket, prefix: '', endpoint, region, style, writes: {} };
+    const parts = Object.entries({ endpoint, region, style });
+    const query = parts.flatMap(([name, value]) => (value === undefined ? [] : `${name}=${encodeURIComponent(value)}`));
+    // It comes from a store, so it is held to what an address may say: no credentials, only http.
+    const place = parseS3Url(`s3://${bucket}?${query.join('&')}`);
     // Loaded here: it brings the SDK.
     const open = this.buckets.get(key) ?? import('./bucket.ts').then((module) => module.Bucket.open(place));
     this.buckets.set(key, open);
