@@ -32,14 +32,9 @@ import {
   replace,
 } from './fsck-store.ts';
 import { makeTestProject, openTestProject } from './project.ts';
+import { copyOf } from './repair-store.ts';
 
 const oneDay = 24 * 3_600_000;
-
-async function copyOf(store: Store): Promise<Store> {
-  const copy = new MemoryStore();
-  for await (const { key } of store.list('')) await copy.writeIfAbsent(key, [await bytesAt(store, key)]);
-  return copy;
-}
 
 /** Repairs with what the given stores have. */
 async function repair(store: Store, ...from: readonly Store[]): Promise<RepairResult> {
