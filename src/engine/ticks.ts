@@ -10,7 +10,7 @@ import { findPipeline, listPipelines, type Pipeline } from '../pipelines/pipelin
 import { ticksBranch } from '../pipelines/spec/cron.ts';
 import type { CronInput } from '../pipelines/spec/spec.ts';
 import { newCommitId, type Change } from '../versions/change.ts';
-import { Directories } from '../versions/directories.ts';
+import { Directories, type Directory, type DirectoryEdit } from '../versions/directories.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine, type Deed } from '../versions/publish.ts';
 import { rootOf, type Snapshot } from '../versions/snapshot.ts';
@@ -35,6 +35,7 @@ export interface Tick {
 
 /** More ticks than this are made in several calls, so that who calls can do something else in between. */
 const roundsMax = 25;
+const tickName = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
 /**
  * Publishes the ticks that are due, each exactly once whoever else does the same: that they are due is
@@ -109,16 +110,18 @@ async function commitTick(change: Change, { pipeline, input }: Omit<Ready, 'time
   const directories = new Directories(change.snapshot.reader, change.upload.nodes);
   const head = (await change.maybeBranch(repo, ticksBranch))?.head;
   const base = head && rootOf(await change.snapshot.commitAt(head.commit));
-  const tree = await directories.apply(cron.overwrite ? undefined : base, [
-    {
-      name: Buffer.from(file),
-      kind: 'file',
-      executable: false,
-      mtimeSeconds: Math.floor(time / 1000),
-      mtimeNanoseconds: 0,
-      content: { form: 'inline', bytes: Buffer.alloc(0) },
-    },
-  ]);
+  const { keptTicks } = pipeline.spec;
+  const before = cron.overwrite ? undefined : base;
+  const added: DirectoryEdit = {
+    name: Buffer.from(file),
+    kind: 'file',
+    executable: false,
+    mtimeSeconds: Math.floor(time / 1000),
+    mtimeNanoseconds: 0,
+    content: { form: 'inline', bytes: Buffer.alloc(0) },
+  };
+  const all = await directories.apply(before, [added]);
+  const tree = keptTicks === undefined ? all : await directories.apply(all, await oldest(directories, all, keptTicks));
   const told = { pipeline: pipeline.name, name: input.name, repo, file: `/${file}` };
   if (head && base?.ref.hash.equals(tree.ref.hash)) return { ...told, commit: head.id };
   const { id } = await change.commit({
@@ -130,4 +133,11 @@ async function commitTick(change: Change, { pipeline, input }: Omit<Ready, 'time
     started: Date.now(),
   });
   return { ...told, commit: id };
+}
+
+/** Edits that take all ticks out of a folder but the newest ones. What is not named by a time is none. */
+async function oldest(directories: Directories, folder: Directory, kept: number): Promise<DirectoryEdit[]> {
+  const names: Buffer[] = [];
+  for await (const { name } of directories.reader(folder).items()) if (tickName.test(name.toString())) names.push(name);
+  return names.slice(0, -kept).map((name) => ({ name }));
 }

@@ -121,6 +121,7 @@ const addedLater: Partial<PipelineSpec> = {
   missedTicks: 'one',
   deadlineMs: undefined,
   keptJobs: undefined,
+  keptTicks: undefined,
   expect: undefined,
   onDatumFailure: undefined,
   retry: undefined,

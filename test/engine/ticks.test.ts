@@ -55,6 +55,25 @@ async function live(project: Project, from: number, until: number): Promise<numb
   return calls;
 }
 
+test('so many ticks stay as the spec says, the newest, and other files', async () => {
+  await using world = await EngineWorld.make(copy);
+  const input = { cron: { name: 'tick', spec: '@hourly', start: '2026-03-01T00:00:00Z' } };
+  const dev = { missed_ticks: 'all', keep: { ticks: 2 } };
+  await world.set({ name: 'p', input, dev });
+  await live(world.project, at('2026-03-01T00:30'), at('2026-03-01T02:30'));
+  await world.commit('p_tick', { notes: 'of somebody' });
+  await live(world.project, at('2026-03-01T02:30'), at('2026-03-01T05:30'));
+  expect(Object.keys((await world.files('p_tick')) ?? {})).toEqual([
+    '2026-03-01T04:00:00Z',
+    '2026-03-01T05:00:00Z',
+    'notes',
+  ]);
+  // None comes twice, though its file is gone.
+  await live(world.project, at('2026-03-01T00:30'), at('2026-03-01T05:30'));
+  expect(Object.keys((await world.files('p_tick')) ?? {})).toHaveLength(3);
+  expect(errors(await check(world.store))).toEqual([]);
+});
+
 test.each([
   [
     'spring',

@@ -210,6 +210,7 @@ const cases: Readonly<Record<string, Case>> = {
   'dev.retry.tries': [{ dev: { retry: { tries: 5 } } }, { retry: { tries: 5, pauseMs: 30_000 } }],
   'dev.retry.pause': [{ dev: { retry: { pause: '2m' } } }, { retry: { tries: 3, pauseMs: 120_000 } }],
   'dev.deadline': [{ dev: { deadline: '1h30m' } }, { deadlineMs: 5_400_000 }],
+  'dev.keep.ticks': [{ dev: { keep: { ticks: 100 } } }, { keptTicks: 100 }],
   'dev.keep.jobs': [{ dev: { keep: { jobs: 100 } } }, { keptJobs: 100 }],
   'dev.timezone': [{ dev: { timezone: 'Europe/Berlin' } }, { timezone: 'Europe/Berlin' }],
   'dev.missedTicks': [{ dev: { missed_ticks: 'all' } }, { missedTicks: 'all' }],

@@ -113,6 +113,10 @@ const devFields = {
   keep: mapped(
     group({
       jobs: mapped(whole(1), 'So many jobs of the pipeline stay on each branch, the newest ones; all by default'),
+      ticks: mapped(
+        whole(1),
+        'So many ticks stay in the repo of each cron input, the newest ones; all by default. What a datum made of a tick that goes leaves the output',
+      ),
     }),
     'What stays of what the pipeline has done',
   ),

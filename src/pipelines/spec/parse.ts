@@ -73,6 +73,7 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
     deadlineMs: dev?.deadline,
     keptJobs: dev?.keep?.jobs,
+    keptTicks: dev?.keep?.ticks,
     timezone,
     missedTicks: dev?.missedTicks ?? 'one',
     document: document as object,

@@ -184,6 +184,8 @@ export interface PipelineSpec {
   readonly deadlineMs?: number | undefined;
   /** So many jobs stay on each branch; undefined: all of them. */
   readonly keptJobs?: number | undefined;
+  /** So many ticks stay in the repo of each cron input; undefined: all of them. */
+  readonly keptTicks?: number | undefined;
   /** Of its cron expressions. */
   readonly timezone: string;
   readonly missedTicks: MissedTicks;
