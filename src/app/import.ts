@@ -4,6 +4,7 @@
  */
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
+import { bucketPlace } from '../imports/bucket-place.ts';
 import { readDvcConfig, dvcLayouts } from '../imports/dvc-config.ts';
 import { DvcReader } from '../imports/dvc.ts';
 import { GitHistory } from '../imports/git.ts';
@@ -52,7 +53,8 @@ export async function importProject(project: Project, request: ImportRequest): P
   await using git = await GitHistory.open({ folder, ref, environment: process.env });
   const notes = git.isShallow ? ['the clone is shallow: what was before its first commit is not there'] : [];
   const open = from === 'dvc' ? openDvc : openLfs;
-  const { reader, objects, notes: more } = await open(request, git, tell);
+  const { reader, objects: opened, notes: more } = await open(request, git, tell);
+  using objects = opened;
   const name = from === 'dvc' ? 'DVC' : 'Git LFS';
   const description = `Imported from ${name}: ${basename(resolve(folder))}`;
   const result = await importHistory({ ...request, project, git, reader, objects, description, watch });
@@ -72,8 +74,9 @@ async function openDvc(
   git: GitHistory,
   leftOut: (what: LeftOut) => void,
 ): Promise<Opened> {
-  const { folders, others } = await readDvcConfig(folder);
-  const objects = new Objects(folders.map((each) => folderPlace(each, dvcLayouts)));
+  const { folders, buckets, others } = await readDvcConfig(folder);
+  const remote = buckets.map((each) => bucketPlace(each, dvcLayouts));
+  const objects = new Objects([...folders.map((each) => folderPlace(each, dvcLayouts)), ...remote]);
   const notes = others.map(
     ({ name, url }) =>
       `the remote ${name} at ${url} was not looked into: \`dvc fetch --all-commits\` brings its objects into the cache`,

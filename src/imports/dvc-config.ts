@@ -5,6 +5,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { errnoOf } from '../base/system-errors.ts';
+import type { BucketAddress } from './bucket-place.ts';
 
 /** Version 3 and, after it, version 2. */
 export const dvcLayouts = [
@@ -15,15 +16,9 @@ export const dvcLayouts = [
 export interface DvcConfig {
   /** Folders of this machine with objects, the cache first. */
   readonly folders: readonly string[];
-  readonly buckets: readonly DvcBucket[];
+  readonly buckets: readonly BucketAddress[];
   /** Remotes that are neither, by name and URL. */
   readonly others: readonly { readonly name: string; readonly url: string }[];
-}
-
-export interface DvcBucket {
-  readonly url: string;
-  readonly endpoint: string | undefined;
-  readonly region: string | undefined;
 }
 
 const configBytesMax = 1024 * 1024;
@@ -46,7 +41,7 @@ export async function readDvcConfig(folder: string): Promise<DvcConfig> {
   });
   remotes.sort((a, b) => Number(b.name === first) - Number(a.name === first));
   const folders = [local(sections.get('cache')?.get('dir') ?? 'cache')];
-  const buckets: DvcBucket[] = [];
+  const buckets: BucketAddress[] = [];
   const others: { name: string; url: string }[] = [];
   for (const { name, url, fields } of remotes) {
     const scheme = /^([a-z][a-z0-9+]*):\/\//i.exec(url)?.[1]?.toLowerCase();

@@ -73,8 +73,9 @@ interface Step {
 /** Steps that are published together have no more changes; a larger one is published alone. */
 const changesMax = 2000;
 const stepsMax = 50;
-/** After so many bytes, what was read is published. */
+/** After so many bytes, or so long, what was read is published: a kill loses no more. */
 const bytesMax = 256 * 1024 * 1024;
+const publishMs = 1000;
 const entriesAhead = 32;
 
 /**
@@ -194,6 +195,7 @@ class Importer {
     this.hasRepo = true;
     await using begun = await project.begin();
     const { upload } = begun;
+    const begunMs = performance.now();
     const editing = new Editing({ ...this.options, upload, absent: this.absent });
     try {
       const made: Made[] = [];
@@ -209,7 +211,7 @@ class Importer {
           made.push({ commit, base: root, tree, told });
           root = tree;
         } else if (!isRepeated) unchanged += 1;
-        if (editing.bytes >= bytesMax) break;
+        if (editing.bytes >= bytesMax || performance.now() - begunMs >= publishMs) break;
       }
       const commitAll = (change: Change): Promise<Commit | undefined> => this.commitAll(change, made);
       this.head = await project.update(`import ${repo}@${branch}`, commitAll, begun);

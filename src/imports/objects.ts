@@ -26,6 +26,8 @@ export interface ObjectPlace {
   /** Undefined when the object is not there. */
   open(file: string, signal: AbortSignal | undefined): Promise<AsyncIterable<Uint8Array> | undefined>;
   has(file: string, signal: AbortSignal | undefined): Promise<boolean>;
+  /** Lets go of connections. */
+  close?(): void;
 }
 
 /** An object that can't be had, or not from where it was looked for. */
@@ -41,7 +43,8 @@ export class LostError extends Error {
 
 const pieceBytes = 1024 * 1024;
 
-export class Objects {
+/** Its scope is that of the connections to its places. */
+export class Objects implements Disposable {
   private readonly places: readonly ObjectPlace[];
   /** What was wrong with an object at a place: that place is not asked for it again. */
   private readonly wrong = new Map<string, string>();
@@ -110,6 +113,10 @@ export class Objects {
     return this.why(name);
   }
 
+  [Symbol.dispose](): void {
+    for (const place of this.places) place.close?.();
+  }
+
   private why(name: ObjectName): string {
     const told = this.places.map(({ shown }) => this.wrong.get(`${shown}\0${fileOf(name)}`));
     const found = told.filter((why) => why !== undefined);
@@ -160,7 +167,7 @@ function unlessAbsent(error: unknown): undefined {
 
 /** Why an object can't be read; undefined for what is no fault of the object's. */
 function reasonOf(error: unknown): string | undefined {
-  if (isPachError(error)) return error.code === 'interrupted' ? undefined : error.why;
+  if (isPachError(error)) return ['interrupted', 'unreachable'].includes(error.code) ? undefined : error.why;
   const code = errnoOf(error);
   switch (code) {
     case undefined:

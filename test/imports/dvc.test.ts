@@ -4,9 +4,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { deleteBranch } from '../../src/versions/refs.ts';
 import { putFiles } from '../../src/versions/writing/put.ts';
+import { s3ForTests } from '../support/s3.ts';
 import { makeTestProject, silent, streamOf } from '../versions/project.ts';
 import { DvcRepository, hashOf, importInto, versionsOf } from './repository.ts';
 
@@ -338,4 +340,26 @@ test('nothing that a repository brings along is run', async () => {
   await repository.remove(`.git/objects/${blob.slice(0, 2)}/${blob.slice(2)}`);
   await expect(importInto(project, repository, { branch: 'again' })).rejects.toMatchObject({ code: 'damaged' });
   expect(existsSync(mark)).toBe(false);
+});
+
+test('a remote in a bucket: what the cache lacks comes from there', async () => {
+  await using repository = await new DvcRepository().init();
+  const { project } = await makeTestProject();
+  const { endpoint, bucket } = await s3ForTests();
+  await repository.write(
+    '.dvc/config',
+    `['remote "far"']\n    url = s3://${bucket}/some%20 where?\n    endpointurl = ${endpoint}\n    region = us-east-1\n`,
+  );
+  await repository.add('near', 'near');
+  const far = await repository.add('far', Buffer.alloc(300_000, 'far'));
+  const gone = await repository.add('gone', 'gone');
+  const client = new S3Client({ endpoint, forcePathStyle: true });
+  const Key = `some%20 where?/files/md5/${far.slice(0, 2)}/${far.slice(2)}`;
+  await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: Buffer.alloc(300_000, 'far') }));
+  client.destroy();
+  for (const md5 of [far, gone]) await repository.remove(repository.pathOf(md5));
+  repository.commit();
+  const missing = [{ path: 'gone', why: expect.stringContaining(`s3://${bucket}/some%20 where?`) }];
+  expect(await importInto(project, repository, { dryRun: true })).toMatchObject({ missing, commits: [{ files: 2 }] });
+  expect(await importInto(project, repository)).toMatchObject({ missing, commits: [{ files: 2, bytes: 300_004 }] });
 });
