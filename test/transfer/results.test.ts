@@ -8,7 +8,9 @@ import { listJobs } from '../../src/pipelines/jobs/jobs.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
 import type { Project } from '../../src/versions/project.ts';
+import { Serving } from '../engine/serving.ts';
 import { EngineWorld, type Command } from '../engine/world.ts';
+import { openTestProject } from '../versions/project.ts';
 import { emptyProject, expectWhole, move, refsText, refused } from './pushing.ts';
 
 const all = { withProvenance: true, withResults: true };
@@ -67,6 +69,20 @@ test('pipelines, jobs and results come along, and nothing of it is computed agai
   expect((await from.run('total')).job.counts).toMatchObject({ processed: 0 });
   expect(await from.files('total')).toEqual(await to.files('total'));
   for (const each of [from, to]) await expectWhole(each.project);
+});
+
+test('an engine that runs there sees what was pushed', async () => {
+  await using from = await filled();
+  await using to = await bare();
+  await move(from.project, to.project, { repos: ['total'], ...all });
+  await using engine = new Serving(to);
+  // What it knows already makes jobs in which all is skipped at most.
+  await from.commit('data', { a: '1', b: '22', c: '333' });
+  await move(from.project, openTestProject(to.project.options.store), { repos: ['data'] });
+  while ((await engine.next('job-ended', 'total')) && !(await to.files('sizes'))?.['c']);
+  expect(await to.files('sizes')).toEqual({ a: '1', b: '2', c: '3' });
+  await engine.end();
+  expect(to.executor.ran.length).toBe(2);
 });
 
 test('without results an output is a repo like any other; with them it becomes what it was', async () => {

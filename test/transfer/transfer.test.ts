@@ -2,6 +2,7 @@
  * Branches go from one project to another: the same commits, in one operation, and only forward.
  */
 import { expect, test } from 'vitest';
+import { isPachError } from '../../src/base/errors.ts';
 import { parseAddress } from '../../src/model/address.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { traceStore } from '../../src/store/trace.ts';
@@ -12,6 +13,7 @@ import { deleteFiles } from '../../src/versions/writing/put.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import { purge } from '../../src/versions/upkeep/purge.ts';
 import { listRemotes } from '../../src/transfer/remotes.ts';
+import { faultyStore, seededFaults } from '../store/faults.ts';
 import { makeTestProject, openTestProject } from '../versions/project.ts';
 import { takeBack } from '../versions/undo-world.ts';
 import { noise } from './stores.ts';
@@ -305,6 +307,40 @@ test('one that is broken off leaves nothing to be seen, and goes on where it was
   expect(storedBytes).toBeLessThan(40_000_000);
   expect(await headOf(openTestProject(store))).toBe(await headOf(project));
   await expectWhole(openTestProject(store));
+});
+
+test('with stores that fail on either side, all of it is there in the end, and never a part', async () => {
+  const from = new MemoryStore();
+  const { project } = await makeTestProject(from);
+  for (const n of [1, 2, 3]) await put(project, 'data', `/f${n}`, noise(400_000, `${n}`));
+  await put(project, 'data@dev', '/d');
+  const wanted = await refsText(project, ...history);
+  let failed = 0;
+  for (let seed = 1; seed <= 15; seed += 1) {
+    const to = new MemoryStore();
+    const before = await refsText(await emptyProject(to), ...history);
+    const faults = seededFaults(seed, 6);
+    const attempt = async (): Promise<boolean> => {
+      const [source, target] = [faultyStore(from, faults), faultyStore(to, faults)].map(openTestProject);
+      return move(source!, target!).then(
+        () => true,
+        (error: unknown) => {
+          if (!isPachError(error, 'unreachable', 'damaged', 'failed', 'not-found', 'conflict')) throw error;
+          return false;
+        },
+      );
+    };
+    for (let done = false; !done;) {
+      done = await attempt();
+      if (done) break;
+      failed += 1;
+      const now = await refsText(openTestProject(to), ...history);
+      expect([before, wanted]).toContainEqual(now);
+    }
+    expect(await refsText(openTestProject(to), ...history)).toEqual(wanted);
+    await expectWhole(openTestProject(to));
+  }
+  expect(failed).toBeGreaterThan(5);
 });
 
 test('a collection on either side meanwhile does no harm', async () => {
