@@ -114,7 +114,7 @@ export class Follower {
       'expire',
       changes.map(({ name }) => name),
     );
-    if (isListChanged) await mover.do('expireRoot');
+    if (isListChanged) await mover.do('expireRoot', '');
     this.kept.push(old);
     if (this.kept.length > keptMax) await this.all('drop', this.kept.shift() ?? []);
   }

@@ -43,7 +43,7 @@ export class Mover implements Disposable {
   }
 
   /** Resolves when it is done: false if the kernel knew nothing of the name; undefined where nobody does it. */
-  do(move: Move, name = ''): Promise<boolean | undefined> {
+  do(move: Move, name: string): Promise<boolean | undefined> {
     if (this.isOver) return Promise.resolve(undefined);
     const bytes = nameOfText(name);
     const message = Buffer.alloc(5 + bytes.length);

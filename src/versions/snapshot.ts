@@ -194,6 +194,11 @@ export class Snapshot {
     return this.map(head.index).count();
   }
 
+  /** How many commits of a branch are not after a time. */
+  countUpTo(head: BranchHead, time: number): Promise<number> {
+    return this.map(head.index).rank(timeKey(time + 1));
+  }
+
   /**
    * How many commits of a branch up to a time another branch does not have, be it one `of` another store. Two
    * lines share a beginning, which may be empty.

@@ -65,6 +65,7 @@ import { runPipelineVerb } from '../verbs/run.ts';
 import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
 import { serveVerb } from '../verbs/serve.ts';
 import { statusVerb } from '../verbs/status.ts';
+import { subscribeCommitVerb, waitCommitVerb } from '../verbs/subscribe.ts';
 import { statsVerb } from '../verbs/stats.ts';
 import { treeVerb } from '../verbs/tree.ts';
 import { syncVerb } from '../verbs/sync.ts';
@@ -101,7 +102,7 @@ export const verbGroups: readonly VerbGroup[] = [
     ],
   },
   { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb, importVerb, materializeVerb] },
-  { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb] },
+  { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb, diffFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {
     title: 'History',
@@ -109,7 +110,8 @@ export const verbGroups: readonly VerbGroup[] = [
       listCommitVerb,
       inspectCommitVerb,
       logVerb,
-      diffFileVerb,
+      subscribeCommitVerb,
+      waitCommitVerb,
       lineageVerb,
       bisectVerb,
       explainVerb,
@@ -133,7 +135,6 @@ export const verbGroups: readonly VerbGroup[] = [
       listCronVerb,
       devVerb,
       serveVerb,
-      workerVerb,
       listPipelineVerb,
       inspectPipelineVerb,
       deletePipelineVerb,
@@ -162,6 +163,7 @@ export const verbGroups: readonly VerbGroup[] = [
       getCodeVerb,
       statusVerb,
       drawVerb,
+      workerVerb,
     ],
   },
   {
