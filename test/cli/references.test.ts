@@ -279,8 +279,8 @@ test('materialize stores the bytes, and pipelines run again', async () => {
       { path: '/own' },
       {},
     ]);
-    expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 0, skipped: 3 } });
   }
+  expect(await run('lazy')).toMatchObject({ state: 'success', datums: { processed: 0, skipped: 3 } });
 
   // Nothing is half done when an object is gone.
   await outside.delete('raw/a');
@@ -309,10 +309,9 @@ test('materialize stores the bytes, and pipelines run again', async () => {
   expect(facts(after)).toEqual(facts(before));
   for (const line of after) expect(line).not.toHaveProperty('reference');
   await place.must('head -c 200 /dev/zero | tr "\\0" a > a; pach get file lake@master:/a | cmp - a');
-  for (const name of ['plain', 'lazy']) {
-    expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
-    expect(await json(place, 'pach fsck')).toMatchObject([{ errors: 0 }]);
-  }
+  expect(await run('plain')).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
+  expect(await run('lazy')).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
+  expect(await json(place, 'pach fsck')).toMatchObject([{ errors: 0 }]);
   expect(await json(place, 'pach stats')).toMatchObject([expect.not.objectContaining({ references: {} })]);
   expect(await place.must('pach materialize lake@master -o json')).toContain('"files":0');
 });

@@ -20,12 +20,15 @@ import type { FileContent } from '../../src/model/tree.ts';
 import { Directories } from '../../src/versions/directories.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { readParts, readRange } from '../../src/versions/reading/read.ts';
-import { rootOf } from '../../src/versions/snapshot.ts';
+import { Files, type File } from '../../src/versions/reading/files.ts';
+import { rootOf, type BranchHead } from '../../src/versions/snapshot.ts';
+import { copyFiles } from '../../src/versions/writing/copy.ts';
+import { materialize } from '../../src/versions/writing/materialize.ts';
 import { putFiles } from '../../src/versions/writing/put.ts';
 import { listingServer } from '../support/listing-server.mjs';
 import { startProxy } from '../support/s3-proxy.ts';
 import { s3ForTests, type TestBucket } from '../support/s3.ts';
-import { makeTestProject, openWith, silent, type TestProject } from './project.ts';
+import { makeTestProject, openWith, silent, streamOf, type TestProject } from './project.ts';
 
 const mebibyte = 1024 * 1024;
 const large = Buffer.from(Array.from({ length: 9 * mebibyte + 5 }, (_, i) => (i * 7 + (i >> 10)) % 251));
@@ -184,19 +187,72 @@ test('a server that does not keep to the condition is not believed', async () =>
     const way = { region: undefined, style: 'path' } as const;
     const small = referenceOf({ ...object('small'), ...way }, 5);
     const refused = { code: 'failed', what: 's3://raw/small' };
-    for (const wrong of [{ etag: '"another"' }, {}, { etag: `"${etag}"`, 'content-length': 4 }]) {
-      headers = wrong;
+    const right = { etag: `"${etag}"`, 'content-length': 5 };
+    for (const wrong of [{ etag: '"another"' }, { etag: '' }, { 'content-length': 4 }]) {
+      headers = { ...right, ...wrong };
       await expect(read(reading(made), small)).rejects.toMatchObject(refused);
     }
-    headers = { etag: `"${etag}"`, 'content-length': 5 };
+    headers = right;
     expect((await read(reading(made), small)).toString()).toBe('other');
     // It gives all of the object, or another part, where a part is asked for.
     const long = referenceOf({ ...object('long'), ...way }, 5 * mebibyte);
-    headers = { etag: `"${etag}"`, 'content-length': 5, 'content-range': `bytes 0-4/${5 * mebibyte}` };
+    headers = { ...right, 'content-range': `bytes 0-4/${5 * mebibyte}` };
     await expect(read(reading(made), long)).rejects.toMatchObject({ code: 'failed', what: 's3://raw/long' });
   } finally {
     server.close();
   }
+});
+
+test('a commit says that it may have references as long as it may, and materialize takes in what others did', async () => {
+  const { made } = await putOne('told', 'told'.repeat(100));
+  const reader = reading(made);
+  const says = async (branch = 'master') => {
+    const snapshot = await made.project.snapshot();
+    const head = (await snapshot.maybeBranch('data', branch))?.head;
+    return head && (await snapshot.commitAt(head.commit)).references;
+  };
+  const putOwn = (path: string, text: string) => {
+    const sources = [{ kind: 'stream', stream: streamOf(text) }] as const;
+    const request = { repo: 'data', branch: 'master', message: '', target: path, watch: silent };
+    return putFiles(openWith(made.store, undefined), { ...request, sources });
+  };
+  expect(await says()).toBe(true);
+  await putOwn('/own', 'own');
+  expect(await says()).toBe(true);
+  const files = async (path: string): Promise<File> => {
+    const snapshot = await made.project.snapshot();
+    const head = (await snapshot.branch('data', 'master')).head as BranchHead;
+    return new Files(reader.reader, rootOf(await snapshot.commitAt(head.commit)), 'data@master').find(path);
+  };
+  const copy = async (path: string, branch: string) =>
+    copyFiles(reader, { repo: 'data', branch, message: '', source: await files(path), mayRefer: true, target: '/' });
+  await copy('/own', 'plain');
+  await copy('/', 'whole');
+  expect([await says('plain'), await says('whole')]).toEqual([undefined, true]);
+
+  // Somebody changes a file that is being read: nothing is committed. Another file does no harm.
+  const own = { repo: 'data', branch: 'master', message: '', path: '/', progress: () => undefined };
+  const signal = new AbortController().signal;
+  const meanwhile = (work: () => Promise<unknown>): void => {
+    proxy.state.before = async () => {
+      proxy.state.before = () => Promise.resolve();
+      await work();
+    };
+  };
+  meanwhile(() => putOwn('/told', 'by another'));
+  await expect(materialize(reader, { ...own, signal })).rejects.toMatchObject({ code: 'conflict' });
+  await put(made.project, `s3://${place.bucket}/${prefix}/told?endpoint=${proxy.url}`, false);
+  await putOwn('/beside', 'x');
+  await rm(join(dir, 'cache'), { recursive: true });
+  const again = reading(made);
+  meanwhile(() => putOwn('/beside', 'y'));
+  expect(await materialize(again, { ...own, signal })).toMatchObject({ files: 1, bytes: 400 });
+  expect(await says()).toBe(true);
+  // The branch was not as it had been read, so it may have others; now it is.
+  expect(await materialize(again, { ...own, signal })).toMatchObject({ files: 0, isUnchanged: false });
+  expect(await says()).toBeUndefined();
+  expect(await contentOf(made.project, '/told')).toMatchObject({ form: 'chunk' });
+  expect(await materialize(again, { ...own, signal })).toMatchObject({ files: 0, isUnchanged: true });
 });
 
 test('what breaks off is asked for again, and damage on the disk is found', async () => {
