@@ -117,12 +117,21 @@ export class Shards {
     return [...this.shards].flatMap(([name, { isStored }]) => (isStored ? [name] : []));
   }
 
-  /** Writes anew what is missing of `stored`. Resolves to how many shards nobody has taken. */
-  async mend(stored: readonly string[], { shards, claims }: Listed): Promise<number> {
-    for (const name of stored) {
-      const left = shards.has(name) ? [] : [...(this.shards.get(name)?.left.values() ?? [])];
+  /** What of `stored` has datums without a result and is not there any more. */
+  missing(stored: readonly string[], { shards }: Listed): string[] {
+    return stored.filter((name) => !shards.has(name) && this.shards.has(name));
+  }
+
+  /** Writes it anew. */
+  async mend(missing: readonly string[]): Promise<void> {
+    for (const name of missing) {
+      const left = [...(this.shards.get(name)?.left.values() ?? [])];
       if (left.length > 0) await this.write(name, left);
     }
+  }
+
+  /** How many nobody has taken. */
+  unclaimed({ claims }: Listed): number {
     return [...this.shards.keys()].filter((name) => !claims.has(name)).length;
   }
 

@@ -84,6 +84,7 @@ class StoreRun {
   private looks = 0;
   private isPlanned = false;
   private hasWorkers = false;
+  private isLeaving = false;
   private ahead = aheadMin;
   private unclaimed = 0;
   private readonly pace = { datums: 0, ms: 0 };
@@ -193,13 +194,17 @@ class StoreRun {
 
   private async lookOnce(): Promise<void> {
     const { shards } = this;
+    // Until it is told that it has lost its lease, it leaves all to the other one.
+    if (!(await this.offering.isOwn())) return;
     const stored = shards.stored();
     const listed = await this.objects.list();
     await this.takeAll(listed);
     for (const name of await this.claims.lapsed(listed.claims)) await shards.free(name);
-    const unclaimed = await shards.mend(stored, listed);
-    if (unclaimed === 0) this.ahead = Math.min(aheadMax, this.ahead * 2);
-    this.unclaimed = unclaimed;
+    const missing = shards.missing(stored, listed);
+    // It may have stood still since it asked.
+    if (missing.length > 0 && (await this.offering.isOwn())) await shards.mend(missing);
+    this.unclaimed = shards.unclaimed(listed);
+    if (this.unclaimed === 0) this.ahead = Math.min(aheadMax, this.ahead * 2);
     await this.publish();
     await shards.sweep();
     await this.offering.renew(this.times.beatMs);
@@ -273,7 +278,7 @@ class StoreRun {
   private brokeAt(datum: string, notes: readonly string[]): void {
     const times = (this.breaks.get(datum) ?? 0) + 1;
     this.breaks.set(datum, times);
-    if (times < breaksMax || !this.shards.get(datum)) return;
+    if (times < breaksMax || this.isLeaving || !this.shards.get(datum)) return;
     const why = `workers broke at it ${times} times: ${notes.at(-1) ?? ''}`;
     throw new PachError('failed', { what: `datum ${datum.slice(0, 16)}`, why });
   }
@@ -298,6 +303,7 @@ class StoreRun {
    */
   private async leave(): Promise<void> {
     if (this.job.signal.reason instanceof LostLease) return;
+    this.isLeaving = true;
     try {
       if (!(await this.offering.end())) return;
       const until = performance.now() + this.times.graceMs;
