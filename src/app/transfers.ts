@@ -23,7 +23,7 @@ import { locate, noStore, onlyProject, placeOf, settingsFor, type Elsewhere } fr
 import type { Settings } from './settings.ts';
 
 /** Both stores together hold to what one command may have. */
-const memory: OpenOptions = { memoryBytesMax: 64 * 1024 * 1024 };
+const memory: OpenOptions = { memoryBytesMax: 32 * 1024 * 1024 };
 
 /** What is told while something moves, and how it ends. */
 export interface TransferWatch {

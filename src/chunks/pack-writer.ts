@@ -62,7 +62,7 @@ export class PackWriter {
     const pack = (this.open ??= this.begin());
     const length = stored.reduce((sum, part) => sum + part.length, 0);
     const place: Place = { pack: pack.id, offset: pack.bytes, length };
-    pack.parts.push(...stored);
+    for (const part of stored) append(pack.parts, part);
     pack.entries.push({ hash, offset: place.offset, storedLength: length, plainLength });
     pack.bytes += length;
     if (pack.bytes >= packBytesTarget) this.close(pack);
@@ -114,6 +114,14 @@ export class PackWriter {
       .finally(() => this.pending.delete(upload));
     this.pending.add(upload);
   }
+}
+
+/** Neighbours in memory become one part: of thousands of small blobs each would cost more than its bytes. */
+function append(parts: Buffer[], part: Buffer): void {
+  const last = parts.at(-1);
+  const joins = last?.buffer === part.buffer && last.byteOffset + last.length === part.byteOffset;
+  if (!last || !joins) parts.push(part);
+  else parts[parts.length - 1] = Buffer.from(part.buffer, last.byteOffset, last.length + part.length);
 }
 
 /** The stored forms of blobs, as `PackWriter.add` takes them. */

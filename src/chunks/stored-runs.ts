@@ -20,7 +20,7 @@ export interface StoredChunk {
 }
 
 /** What one request brings at most. */
-const runBytesMax = 8 * 1024 * 1024;
+const runBytesMax = 4 * 1024 * 1024;
 
 const rowBytes = 40;
 

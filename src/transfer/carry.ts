@@ -30,7 +30,7 @@ export interface CarryOptions {
 }
 
 /** References of nodes that wait for their chunks, and as many again for each node, at most. */
-const refsAheadMax = 16_384;
+const refsAheadMax = 8192;
 const refsOfNode = 16;
 /** Nodes of the source that are asked for before it is their turn. */
 const nodesAhead = 16;
