@@ -10,6 +10,7 @@ const more = [
   'engine/store-pool',
   'engine/{serve,serve-process}',
   'execution/session',
+  'imports/random',
   'model/schedule',
   'mount/{first-reads,mount,stored}',
   'pipelines/{cli-datum-mount,cli-debug,cli-failing,cli-ticks}',

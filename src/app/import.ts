@@ -59,6 +59,10 @@ export async function importProject(project: Project, request: ImportRequest): P
   const description = `Imported from ${name}: ${basename(resolve(folder))}`;
   const result = await importHistory({ ...request, project, git, reader, objects, description, watch });
   const specs = reader instanceof DvcReader ? await writeSpecs(reader, request) : undefined;
+  if (reader instanceof LfsReader && reader.leftCount > 0) {
+    const files = `${reader.leftCount} files that git itself holds were left out`;
+    notes.push(`${files}; --all brings them. Empty files are among them, as LFS leaves those to git`);
+  }
   const { branch: gitBranch, head: gitHead } = git;
   return { ...result, gitBranch, gitHead, leftOut: [...leftOut.values()], specs, notes: [...notes, ...more] };
 }

@@ -26,6 +26,8 @@ export class LfsReader implements DataReader {
   /** What changed since the last answer. */
   private readonly changed = new Map<Path, GitFile | undefined>();
   private readonly given = new Map<Path, Wanted>();
+  /** Files that git itself holds, and that are not brought along. */
+  private readonly left = new Set<Path>();
 
   constructor(options: LfsOptions) {
     this.options = options;
@@ -38,7 +40,9 @@ export class LfsReader implements DataReader {
   async difference(): Promise<DataDifference | undefined> {
     const removed: Path[] = [];
     const added = new Map<Path, Wanted>();
-    for await (const [path, wanted] of this.wanted()) {
+    for await (const [path, wanted, file] of this.wanted()) {
+      if (file && file.kind !== 'submodule' && !wanted) this.left.add(path);
+      else this.left.delete(path);
       const before = this.given.get(path);
       if (!wanted) {
         if (this.given.delete(path)) removed.push(path);
@@ -58,8 +62,13 @@ export class LfsReader implements DataReader {
     return { removed: [], added: new Map(this.given), lost: [] };
   }
 
-  /** What is wanted at each path that changed; undefined: nothing. */
-  private async *wanted(): AsyncGenerator<readonly [Path, Wanted | undefined]> {
+  /** How many files of the commit are not brought along, since git itself holds them. */
+  get leftCount(): number {
+    return this.left.size;
+  }
+
+  /** What is wanted at each path that changed (undefined: nothing), and what git has there. */
+  private async *wanted(): AsyncGenerator<readonly [Path, Wanted | undefined, GitFile | undefined]> {
     const changed = [...this.changed];
     this.changed.clear();
     for (let at = 0; at < changed.length; at += groupMax) {
@@ -68,7 +77,7 @@ export class LfsReader implements DataReader {
       const sizes = (await this.options.git.blobSizes(files)).values();
       for (const [path, file] of group) {
         const size = file?.kind === 'file' ? (sizes.next().value as number) : 0;
-        yield [path, file && this.mayLie(path) ? await this.wantedOf(path, file, size) : undefined];
+        yield [path, file && this.mayLie(path) ? await this.wantedOf(path, file, size) : undefined, file];
       }
     }
   }
