@@ -2,7 +2,7 @@
  * The names in the root directory of a mount that follows branches. They show one operation of the
  * project, and from one instant on all of them show a later one (`show`).
  *
- * What a name shows is a directory whose inode goes with the name and the commit. Whoever works in it,
+ * What a name shows is a directory whose inode goes with the name and the version. Whoever works in it,
  * has it bound elsewhere or reads its list goes on in that commit. Beside the names that the mount lists
  * and any `<repo>@<ref>` there is `<name>=<commit>`: the directory that the name showed at that commit,
  * with the same inode. The kernel gives a directory one name at a time. When that name is looked up, the
@@ -232,7 +232,7 @@ export class FollowNames implements Names {
 
   private async resolve(snapshot: Snapshot, source: MountSource): Promise<RootName | undefined> {
     try {
-      const ordinal = (commit: Commit | undefined): number => ordinalOf(`${source.name}=${commit?.id ?? ''}`);
+      const ordinal = (commit: Commit | undefined): number => ordinalOf(`${source.name}=${versionOf(commit)}`);
       return this.remember(await resolveName(snapshot, this.directories, source, ordinal));
     } catch (error) {
       if (isPachError(error, 'not-found', 'usage')) return undefined;
@@ -252,6 +252,11 @@ export class FollowNames implements Names {
 
 function knownAs(name: RootName | undefined): Known {
   return { coming: Promise.resolve(name), found: { name } };
+}
+
+/** A purge keeps the id of a commit and gives it another tree. */
+function versionOf(commit: Commit | undefined): string {
+  return commit ? `${commit.id}:${commit.tree.hash.toString('hex')}` : '';
 }
 
 /** The version that a name says by itself; undefined for other names. */

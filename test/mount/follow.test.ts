@@ -3,6 +3,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { someWho } from '../support/long.ts';
 import { opcodes, Place, type Who } from '../support/place.ts';
 
 /** Waits, in a script, until a command says something. */
@@ -76,5 +77,36 @@ cat pfs/images/sub/c pfs/images/new; echo >&"\${COPROC[1]}"; cat <&"\${COPROC[0]
       `exec 3< pfs/images/b1; kill -9 ${mount?.pid}; ${until('cat pfs/images/sub/deep/d', 'small')}; cmp src/b1 - <&3`,
     );
     expect(await place.must(look)).toBe(after);
+  });
+});
+
+describe.each<Who>(someWho)('a mount that follows, of %s, in trouble', (who) => {
+  /** What its server says of how it follows. */
+  const follows = `pach mounts -v -o json | python3 -c 'import json, sys
+follows = json.load(sys.stdin)["counters"]["follows"]
+print(follows["missing"], follows.get("failing", {}).get("why", "").split(": ")[-1])'`;
+
+  test('a deleted branch, and a store that is away: what is open goes on, it is said, and it comes back', async () => {
+    await using place = await Place.make(who);
+    const store = 'home/.pachmount/store';
+    const said = await place.must(`${begin} && pachmount --follow images@master pfs >/dev/null
+      exec 3< pfs/images/a; (cd pfs/images/sub && exec sleep 60 > /dev/null 2>&1) & sleeper=$!
+      until [ "$(readlink /proc/$sleeper/cwd)" != "$PWD" ]; do sleep 0.02; done; pach delete branch images@master >/dev/null; ${until('ls pfs', '')}; ! ls pfs/images 2>/dev/null
+      cat - /proc/$sleeper/cwd/c <&3; ${follows}
+      echo two > src/a; ${put('images')}; ${until('cat pfs/images/a', 'two')}; ${follows}
+      mv ${store} away; ${until(follows, '[] the folder of the store is not there any more')}; cat pfs/images/a pfs/images/sub/c
+      mv away ${store}; echo three > src/a; ${put('images')}; ${until('cat pfs/images/a', 'three')}; ${follows}
+      kill $sleeper; pach unmount pfs >/dev/null 2>&1 || pach unmount --lazy pfs >/dev/null`);
+    expect(said).toBe("one\none\n['images'] \n[] \ntwo\none\n[] \n");
+  });
+
+  test('what was purged vanishes; who has it open gets its bytes or an error, never others', async () => {
+    await using place = await Place.make(who);
+    const said = await place.must(`mkdir src && head -c 500000 /dev/urandom > src/secret && echo one > src/a
+      pach create repo images >/dev/null && ${put('images')} && pachmount --follow --cache-size 1MB --memory 32MB images@master pfs >/dev/null
+      exec 3< pfs/images/secret; pach purge images:/secret >/dev/null 2>&1; ${until('ls pfs/images', 'a')}; cat pfs/images/a
+      pach gc --grace 0 >/dev/null 2>&1; cat <&3 > got 2> errors && cmp got src/secret || cat errors`);
+    expect(said).toMatch(/^one\n(cat: -: Input\/output error\n)?$/);
+    expect(await place.must('head -c $(stat -c %s got) src/secret | cmp - got && echo fine')).toBe('fine\n');
   });
 });
