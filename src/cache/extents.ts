@@ -147,7 +147,9 @@ export class ExtentCache {
   readOnce(key: string, offset: number, length: number): Promise<Buffer> {
     const fromStore = async (): Promise<Buffer> => {
       const read = await this.store.read(key, offset, length, new Deadline(this.options.timeoutMs));
-      return Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+      const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+      // A read past the end of a small object leaves most of its buffer empty, and what is kept counts by its bytes.
+      return bytes.length < bytes.buffer.byteLength / 2 ? Buffer.from(bytes) : bytes;
     };
     return this.options.ranges?.read(key, { offset, length }, fromStore) ?? fromStore();
   }
@@ -278,7 +280,9 @@ export class ExtentCache {
   private async fetch(key: string, object: CachedObject, range: ExtentRange, deadline?: Deadline): Promise<Buffer> {
     const fromStore = async (): Promise<Buffer> => {
       const read = await this.store.read(key, range.offset, range.length, deadline);
-      return Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+      const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+      // A read past the end of a small object leaves most of its buffer empty, and what is kept counts by its bytes.
+      return bytes.length < bytes.buffer.byteLength / 2 ? Buffer.from(bytes) : bytes;
     };
     const { ranges } = this.options;
     const bytes = ranges && object.isScattered ? ranges.read(key, range, fromStore) : fromStore();

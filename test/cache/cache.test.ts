@@ -14,6 +14,7 @@ import { DiskSpace } from '../../src/cache/space.ts';
 import { encodeStored, PackWriter } from '../../src/chunks/pack-writer.ts';
 import type { Hash, Place, Ref } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
+import { openStore } from '../../src/store/open.ts';
 import { traceStore } from '../../src/store/trace.ts';
 
 let dir: string;
@@ -54,6 +55,16 @@ test('memory is bounded: what leaves it is fetched again', async () => {
   const cache = new ExtentCache(store, { memoryBytesMax: mebibyte, readAroundBytes: 0 });
   for (const offset of [0, mebibyte, 2 * mebibyte, 0]) await cache.read(key, offset, mebibyte);
   expect(counts.count('read')).toBe(4);
+});
+
+test('what is kept of a small object takes no more memory than it counts for', async () => {
+  const store = await openStore(join(dir, 'store'));
+  await store.writeIfAbsent(key, [pattern.subarray(0, 2000)]);
+  const cache = new ExtentCache(store, { memoryBytesMax: mebibyte, readAroundBytes: mebibyte });
+  const bytes = await cache.read(key, 100, 50);
+  expect(bytes.equals(pattern.subarray(100, 150))).toBe(true);
+  expect(bytes.buffer.byteLength).toBeLessThan(20_000);
+  await store.close();
 });
 
 test('the disk keeps extents for the next process, privately, and is not believed', async () => {
