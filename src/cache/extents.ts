@@ -147,9 +147,7 @@ export class ExtentCache {
   readOnce(key: string, offset: number, length: number): Promise<Buffer> {
     const fromStore = async (): Promise<Buffer> => {
       const read = await this.store.read(key, offset, length, new Deadline(this.options.timeoutMs));
-      const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
-      // A read past the end of a small object leaves most of its buffer empty, and what is kept counts by its bytes.
-      return bytes.length < bytes.buffer.byteLength / 2 ? Buffer.from(bytes) : bytes;
+      return Buffer.from(read.buffer, read.byteOffset, read.byteLength);
     };
     return this.options.ranges?.read(key, { offset, length }, fromStore) ?? fromStore();
   }
