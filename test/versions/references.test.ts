@@ -7,8 +7,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { mapOrdered } from '../../src/base/async.ts';
 import { FileCache } from '../../src/cache/file-cache.ts';
 import { OutsideBytes } from '../../src/cache/outside.ts';
 import { DiskSpace } from '../../src/cache/space.ts';
@@ -140,6 +147,34 @@ test('a listing alone: one request for 1,000 objects, one for the bucket, none f
     expect(await contentOf(made.project, '/d1/2001')).toMatchObject({ form: 'reference', size: 2002 });
   } finally {
     server.close();
+  }
+});
+
+test('a bucket that keeps versions is listed page by page: the newest of each object', async () => {
+  const bucket = `versions-${prefix}`;
+  await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  const VersioningConfiguration = { Status: 'Enabled' } as const;
+  await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
+  const send = (key: string, body: string) =>
+    client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ContentLength: body.length }));
+  // The first page ends among the versions of one object, whose name must be escaped.
+  const names = Array.from({ length: 900 }, (_, i) => `all/a b+c%&<ü>${String(i).padStart(4, '0')}`);
+  for await (const _ of mapOrdered(names, 32, (name) => send(name, 'old'))) void _;
+  const last = names.at(-1) as string;
+  for await (const _ of mapOrdered(Array.from({ length: 150 }), 32, () => send(last, 'between'))) void _;
+  await send(last, 'newest');
+  await send('all/z', 'z');
+  const made = await makeTestProject();
+  proxy.state.requests = [];
+  expect(await put(made.project, `s3://${bucket}/all/?endpoint=${proxy.url}`)).toEqual({ files: 901, warned: 0 });
+  expect(proxy.state.requests).toHaveLength(3);
+  const reader = reading(made);
+  for (const [name, text] of [
+    [last.slice(3), 'newest'],
+    ['/z', 'z'],
+    [(names[0] as string).slice(3), 'old'],
+  ] as const) {
+    expect((await read(reader, await contentOf(made.project, name))).toString()).toBe(text);
   }
 });
 

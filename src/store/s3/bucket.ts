@@ -221,7 +221,10 @@ export class Bucket {
       // One key with many versions begins several pages.
       const Contents = page.Versions?.slice(0, 1).map(({ Key, VersionId }) => ({ Key: `${Key}\0${VersionId}` }));
       const more = pages.after({ ...page, NextContinuationToken: token, Contents });
-      return { objects, next: more === undefined || key === undefined ? undefined : { key: plain(key), version } };
+      if (more === undefined || key === undefined) return { objects, next: undefined };
+      // Some servers (Ceph) do not escape the marker, though they escape the keys.
+      const isEscaped = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].some(({ Key }) => Key === key);
+      return { objects, next: { key: isEscaped ? plain(key) : key, version } };
     });
   }
 
