@@ -243,6 +243,11 @@ const told =
   ({ counters }: MountInfo): string =>
     counters ? text(counters) : 'no answer';
 
+function followsText({ failing, missing, moves }: NonNullable<MountCounters['follows']>): string {
+  if (failing) return `sees nothing new since ${timeText(failing.since)}: ${failing.why}`;
+  return missing.length > 0 ? `not there now: ${missing.join(', ')}` : countText(moves, 'move');
+}
+
 const counterColumns: Columns<MountInfo> = [
   ['INODES', told(({ inodes }) => String(inodes))],
   ['MEMORY', told(({ memoryBytes }) => sizeText(memoryBytes))],
@@ -261,4 +266,5 @@ const counterColumns: Columns<MountInfo> = [
         `reads ${readAheadKib ?? '?'} KiB ahead, ${passthrough ? `${countText(passthroughOpens, 'open')} without us` : 'reads no files without pach'}`,
     ),
   ],
+  ['FOLLOWS', told(({ follows }) => (follows ? followsText(follows) : '-'))],
 ];
