@@ -17,9 +17,11 @@ inline void CheckLocalFiles(Files* files, InodeTable* table, Channel* channel) {
   Counters counters;
   const Wake wake = [] {};
   LocalFiles local(*table, *channel, counters, wake);
-  const Node node = NodeOf(0), other = NodeOf(1);
+  Node node = NodeOf(0);
+  const Node other = NodeOf(1);
+  const std::string name = NameOf(0);
   uint32_t generation;
-  const uint64_t ino = table->Intern(node, &generation);
+  const uint64_t ino = table->Intern(&node, name.data(), name.size(), &generation);
   local.Attach(ino, files->Of(1), other.hash);
   if (local.IsAttached(ino)) Fail("a file with other content was attached");
   local.Attach(ino, files->Of(0), node.hash);
