@@ -72,8 +72,8 @@ async function isStore(settings: Settings, url: string): Promise<boolean> {
 
 export async function noStore(settings: Settings, text: string): Promise<PachError> {
   const why = 'there is no store at this address, nor above it';
-  const next = `pach --store URL list project, and pach clone URL/PROJECT/REPO; the own store is ${settings.storeUrl}`;
-  return new PachError('not-found', { what: text, why, next: next.replace(/^pach/, 'see pach') });
+  const next = `name a store, a project or a repo that is there: URL, URL/PROJECT or URL/PROJECT/REPO; the own store is ${settings.storeUrl}`;
+  return new PachError('not-found', { what: text, why, next });
 }
 
 export async function onlyProject({ store }: OpenStore, text: string): Promise<string> {

@@ -40,7 +40,7 @@ export async function rewrittenWhy(ends: Ends, { repo, branch, commit: id }: Rew
   }
   if (!own || !other || ownTime === otherTime) {
     const why = `commit ${shortId(id)} has one content here and another one in ${url}: one of them is not what was committed`;
-    const next = `find out which one was purged: pach inspect commit ${repo}@${shortId(id)}, here and there`;
+    const next = `pach inspect commit ${repo}@${shortId(id)}`;
     return new PachError('conflict', { what, why, next });
   }
   const isOwn = ownTime > otherTime;
@@ -51,13 +51,11 @@ export async function rewrittenWhy(ends: Ends, { repo, branch, commit: id }: Rew
   const told = `${purged.count === 1 ? 'a commit of it was' : `${purged.count} of its commits were`} purged ${at} by ${who} at ${new Date(time).toISOString().slice(0, 19)}Z`;
   const paths = gone.map(writtenPath).join(', ');
   const stays = `${paths === '' ? 'what is gone there' : paths} would come back`;
-  const where = isOwn ? `--store ${shellWord(url)} --project ${there.head.project} ` : '';
   const of = gone[0] === '/' ? `${repo}@${id}` : `${repo}:${gone[0] ?? '/PATH'}`;
-  return new PachError('conflict', {
-    what,
-    why: `${told}, and ${stays}`,
-    next: `pach ${where}purge ${shellWord(of)}`,
-  });
+  const next = isOwn
+    ? `pach --store ${shellWord(url)} --project ${there.head.project} purge ${shellWord(of)}`
+    : `pach purge ${shellWord(of)}`;
+  return new PachError('conflict', { what, why: `${told}, and ${stays}`, next });
 }
 
 /** True for what two engines made of the same inputs: the ids of such commits follow from these. */

@@ -44,7 +44,7 @@ export async function notForward(ends: Ends, { repo, branch, comparison }: Stand
   const next =
     onlyHere === 0
       ? `pach pull ${shellWord(address)}`
-      : `to keep both, move a branch of another name: pach create branch ${repo}@NAME --head ${shellWord(address)}`;
+      : `pach create branch ${shellWord(`${address}-here`)} --head ${shellWord(address)}`;
   return new PachError('conflict', { what: address, why: `${unrelated}${parts.join(', and ')}`, next });
 }
 
@@ -106,6 +106,6 @@ export function pipelineProblem({ verb, url }: Ends, { name, problem }: Pipeline
     return new PachError('conflict', { what, why: `${where} a job of it is running`, next: 'wait until it has ended' });
   }
   const why = `it is another one ${where}: its spec, its code, or what it was told to compute anew differs`;
-  const next = `make them equal on both sides (update pipeline), or ${verb} without --results`;
+  const next = `give it the same spec and code on both sides, or ${verb} without --results`;
   return new PachError('conflict', { what, why, next });
 }
