@@ -184,7 +184,13 @@ export class Place {
     const port = await freePorts();
     const { stdout } = await run([ceph, 'start', join(this.dir, 'ceph')], {
       keep: true,
-      env: { CEPH_RGW_PORT: String(port), CEPH_RGW_MON_PORT: String(port + 1), CEPH_RGW_STORE: 'memstore' },
+      env: {
+        CEPH_RGW_PORT: String(port),
+        CEPH_RGW_MON_PORT: String(port + 1),
+        CEPH_RGW_STORE: 'memstore',
+        // What is deleted takes its place for a minute more.
+        CEPH_RGW_SIZE_GIB: '16',
+      },
     });
     const env = Object.fromEntries([...stdout.matchAll(/(\bAWS_\w+)=(\S+)/g)].map((match) => [match[1], match[2]]));
     return { ...env, AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' };
