@@ -70,7 +70,7 @@ async function isStore(settings: Settings, url: string): Promise<boolean> {
   }
 }
 
-export async function noStore(settings: Settings, text: string): Promise<PachError> {
+export function noStore(settings: Settings, text: string): PachError {
   const why = 'there is no store at this address, nor above it';
   const next = `name a store, a project or a repo that is there: URL, URL/PROJECT or URL/PROJECT/REPO; the own store is ${settings.storeUrl}`;
   return new PachError('not-found', { what: text, why, next });

@@ -124,7 +124,7 @@ export async function clone(
   watch: TransferWatch,
 ): Promise<Transferred> {
   const place = await locate(settings, from, 2);
-  if (!place) throw await noStore(settings, from);
+  if (!place) throw noStore(settings, from);
   await using other = await openSharedStore(settingsFor(settings, place.storeUrl), memory);
   const project = other.project(place.project ?? (await onlyProject(other, from)));
   const snapshot = await project.snapshot();

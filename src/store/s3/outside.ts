@@ -48,9 +48,13 @@ export class OutsideObjects {
     const query = parts.flatMap(([name, value]) => (value === undefined ? [] : `${name}=${encodeURIComponent(value)}`));
     // It comes from a store, so it is held to what an address may say: no credentials, only http.
     const place = parseS3Url(`s3://${bucket}?${query.join('&')}`);
+    const known = this.buckets.get(key);
+    if (known) return known;
     // Loaded here: it brings the SDK.
-    const open = this.buckets.get(key) ?? import('./bucket.ts').then((module) => module.Bucket.open(place));
+    const open = import('./bucket.ts').then((module) => module.Bucket.open(place));
     this.buckets.set(key, open);
+    // What was missing, such as credentials, may be there for the next read.
+    open.catch(() => this.buckets.delete(key));
     return open;
   }
 }
