@@ -274,7 +274,7 @@ export class ServeLoop {
       .run(pipeline, { snapshot, after, signal: stop.signal, tell: run.tell })
       .then(
         () => this.troubles.over(name),
-        (error: unknown) => this.failed(pipeline, run, error),
+        (error: unknown) => this.failed({ pipeline, after }, run, error),
       )
       .then(() => {
         this.running.delete(name);
@@ -284,10 +284,14 @@ export class ServeLoop {
   }
 
   /** A job that has ended in the store is tried again when something has changed; one that has not, soon. */
-  private failed({ name, spec }: Pipeline, run: Told, error: unknown): void {
+  private failed({ pipeline, after }: Begun, run: Told, error: unknown): void {
     if (this.options.signal.aborted || run.hasEnded) return;
+    const { name, spec } = pipeline;
     const now = this.options.clock.now();
     if (isPachError(error, 'conflict') && !run.hasStarted) {
+      // What it was faster to decide on than to hear of is known by now, and may be of this engine.
+      const known = this.table.works.get(name)?.standing.job;
+      if (known?.id !== after?.id || known?.state !== after?.state) return;
       this.tell({ kind: 'taken', pipeline: name, branch: spec.outputBranch });
       this.lost.set(name, now + recheckMs);
     } else this.troubles.add(isPachError(error, 'unreachable') ? null : name, error, now);
@@ -309,6 +313,12 @@ export class ServeLoop {
     await this.presence.end();
     this.tell({ kind: 'ended' });
   }
+}
+
+/** What was to be run, and the newest job that was known then. */
+interface Begun {
+  readonly pipeline: Pipeline;
+  readonly after: Pick<Job, 'id' | 'state'> | null;
 }
 
 /** How far a job has come, as its events have it. */
