@@ -2,7 +2,7 @@
  * The executors by name.
  */
 import { fileURLToPath } from 'node:url';
-import type { BuildWatch, Executor } from '../execution/executor.ts';
+import type { BuildWatch, Executor, LocalExecutor } from '../execution/executor.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Settings } from './settings.ts';
 
@@ -14,7 +14,7 @@ const program = (name: string): string => fileURLToPath(new URL(`../../native/bu
 export async function openExecutor(
   name: ExecutorName,
   { docker, commandEnvironment = {} }: Settings,
-): Promise<Executor> {
+): Promise<LocalExecutor> {
   if (name === 'process') {
     const { ProcessExecutor } = await import('../execution/executors/process.ts');
     return new ProcessExecutor({ program: program('launcher'), env: commandEnvironment });

@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { storeHeaderKey } from '../model/keys.ts';
-import type { BuildWatch, Executor, Worker, WorkerOptions } from '../execution/executor.ts';
+import type { BuildWatch, LocalExecutor, Worker, WorkerOptions } from '../execution/executor.ts';
 import { LocalPool, type LocalPoolOptions } from '../execution/workers/local-pool.ts';
 import { Session, type Sandbox } from '../execution/workers/session.ts';
 import { Slot, type InputsMount } from '../execution/workers/slot.ts';
@@ -68,7 +68,7 @@ const mountTimeoutMs = 60_000;
 
 /** Runs of one pipeline use it one after another, those of several also at a time. Closing it leaves nothing on this machine but caches and logs. */
 export class RunSession implements AsyncDisposable {
-  readonly executor: Executor;
+  readonly executor: LocalExecutor;
   private readonly executorName: ExecutorName;
   readonly settings: Settings;
   readonly secrets: Secrets;
@@ -208,7 +208,7 @@ export class RunSession implements AsyncDisposable {
 }
 
 interface Held {
-  readonly executor: Executor;
+  readonly executor: LocalExecutor;
   readonly folder: RunFolder;
   readonly secrets: Secrets;
 }

@@ -144,6 +144,7 @@ export interface BuildWatch {
   readonly signal: AbortSignal;
 }
 
+/** What decides how commands behave, wherever they run. */
 export interface Executor extends AsyncDisposable {
   /** What a user types for it. */
   readonly name: string;
@@ -152,18 +153,22 @@ export interface Executor extends AsyncDisposable {
    * whatever runs images is of the class `docker`.
    */
   readonly resultsClass: 'process' | 'docker';
-  /**
-   * How a mount of this machine is shown to a command. `bound`: each command gets its own set of
-   * mounts, made when it starts. `inserted`: it is mounted into a worker that runs already. `none`:
-   * not at all; inputs are written out as files.
-   */
-  readonly inputMounts: 'bound' | 'inserted' | 'none';
   /** Throws `not-found` for an image that is not to be had, with what to do. `image` is ignored where there are none. */
   fingerprint(image: string): Promise<Fingerprint>;
   /** Builds the image unless it is there; resolves to its name. Undefined for executors without images. */
   build?(use: ImageBuild, watch: BuildWatch): Promise<string>;
   /** The variables that commands begin with. Undefined: the value is known in a worker only. */
   environment(options: Pick<WorkerOptions, 'image' | 'user'>): Promise<Readonly<Record<string, string | undefined>>>;
+}
+
+/** An executor whose commands run beside this process. */
+export interface LocalExecutor extends Executor {
+  /**
+   * How a mount of this machine is shown to a command. `bound`: each command gets its own set of
+   * mounts, made when it starts. `inserted`: it is mounted into a worker that runs already. `none`:
+   * not at all; inputs are written out as files.
+   */
+  readonly inputMounts: 'bound' | 'inserted' | 'none';
   /** Lines worth saying once on stderr: fields of the spec that this executor has no use for. */
   unused(options: WorkerOptions): readonly string[];
   open(options: WorkerOptions): Promise<Worker>;

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parsePath } from '../../src/model/paths.ts';
 import { setPipelines } from '../../src/pipelines/editing/edit-pipelines.ts';
-import type { Ending, Executor, Task, Worker, WorkerOptions } from '../../src/execution/executor.ts';
+import type { Ending, LocalExecutor, Task, Worker, WorkerOptions } from '../../src/execution/executor.ts';
 import type { JobOptions } from '../../src/engine/job-run.ts';
 import { runGraph, type GraphStep } from '../../src/engine/run-graph.ts';
 import { LocalPool } from '../../src/execution/workers/local-pool.ts';
@@ -38,9 +38,9 @@ export interface Output {
 const success: Ending = { kind: 'exit', code: 0 };
 
 /** Runs such a command; counts what it ran. */
-export class FunctionExecutor implements Executor {
+export class FunctionExecutor implements LocalExecutor {
   name = 'function';
-  resultsClass: Executor['resultsClass'] = 'process';
+  resultsClass: LocalExecutor['resultsClass'] = 'process';
   readonly inputMounts = 'none';
   /** The command, which a test may exchange. */
   command: Command;

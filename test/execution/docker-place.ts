@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { connectDocker } from '../../src/execution/executors/docker.ts';
-import type { Executor, Exit, Task, Worker, WorkerOptions } from '../../src/execution/executor.ts';
+import type { LocalExecutor, Exit, Task, Worker, WorkerOptions } from '../../src/execution/executor.ts';
 import { dockerForTests, type TestEngine } from '../support/docker.ts';
 
 /** Others can neither start an engine nor mount. */
@@ -17,11 +17,11 @@ export interface Ran extends Exit {
 
 export class DockerPlace implements AsyncDisposable {
   readonly engine: TestEngine;
-  readonly executor: Executor;
+  readonly executor: LocalExecutor;
   readonly dir: string;
   private slots = 0;
 
-  private constructor(engine: TestEngine, executor: Executor, dir: string) {
+  private constructor(engine: TestEngine, executor: LocalExecutor, dir: string) {
     this.engine = engine;
     this.executor = executor;
     this.dir = dir;

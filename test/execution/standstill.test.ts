@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Executor, Worker } from '../../src/execution/executor.ts';
+import type { LocalExecutor, Worker } from '../../src/execution/executor.ts';
 import { ProcessExecutor } from '../../src/execution/executors/process.ts';
 import { busyboxImage } from '../support/docker.ts';
 import { DockerPlace, isRoot, programs, run } from './docker-place.ts';
@@ -45,7 +45,7 @@ async function open(name: 'process' | 'docker'): Promise<{ worker: Worker; out: 
   }
   const slot = join(dir, `slot-${(slots += 1)}`);
   for (const folder of ['pfs/out', 'out']) await mkdir(join(slot, folder), { recursive: true });
-  const executor: Executor = new ProcessExecutor({ program: programs.launcher, env: { PATH: '/usr/bin:/bin' } });
+  const executor: LocalExecutor = new ProcessExecutor({ program: programs.launcher, env: { PATH: '/usr/bin:/bin' } });
   const world = { secrets: [], env: {}, memoryVolume: false, hidden: [], processesMax: 64, network: 'none' } as const;
   return { worker: await executor.open({ ...world, slot, code, name: 'w' }), out: join(slot, 'out') };
 }

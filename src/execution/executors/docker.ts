@@ -4,7 +4,7 @@
  */
 import { assert, PachError } from '../../base/errors.ts';
 import type { ImageBuild } from '../../pipelines/spec/spec.ts';
-import type { BuildWatch, Executor, Worker, WorkerOptions } from '../executor.ts';
+import type { BuildWatch, LocalExecutor, Worker, WorkerOptions } from '../executor.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
 import { buildImage } from './docker-build.ts';
 import { workerHost } from './docker-container.ts';
@@ -22,7 +22,7 @@ export interface DockerExecutorOptions extends DockerAddress {
 }
 
 /** Throws `unreachable` when no engine answers, `denied` when it must not be used, `unsupported` elsewhere than on Linux. */
-export async function connectDocker(options: DockerExecutorOptions): Promise<Executor> {
+export async function connectDocker(options: DockerExecutorOptions): Promise<LocalExecutor> {
   if (process.platform !== 'linux') {
     // There containers live in a virtual machine, into which no socket of this one reaches.
     throw new PachError('unsupported', { what: 'the docker executor', why: 'it works on Linux only' });
@@ -32,7 +32,7 @@ export async function connectDocker(options: DockerExecutorOptions): Promise<Exe
   return new DockerExecutor(engine, options, processors);
 }
 
-class DockerExecutor implements Executor {
+class DockerExecutor implements LocalExecutor {
   readonly name = 'docker';
   readonly resultsClass = 'docker';
   readonly inputMounts: 'inserted' | 'none';

@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { arch, hostname, platform } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { PachError } from '../../base/errors.ts';
-import type { Bind, Executor, Exit, Task, Worker, WorkerOptions } from '../executor.ts';
+import type { Bind, LocalExecutor, Exit, Task, Worker, WorkerOptions } from '../executor.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
 import { canLimit, Cgroups } from './cgroups.ts';
 import { Launcher, type LauncherSetup } from './launcher.ts';
@@ -27,7 +27,7 @@ const closeMsMax = 5000;
 
 const isRoot = (): boolean => process.geteuid?.() === 0;
 
-export class ProcessExecutor implements Executor {
+export class ProcessExecutor implements LocalExecutor {
   readonly name = 'process';
   readonly resultsClass = 'process';
   readonly inputMounts = 'bound';

@@ -18,12 +18,12 @@ import { assert } from '../../base/errors.ts';
 import { removeTreeAsync } from '../../base/remove.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
 import type { TreeEntry } from '../../model/tree.ts';
-import type { Executor, Worker, WorkerOptions } from '../executor.ts';
+import type { LocalExecutor, Worker, WorkerOptions } from '../executor.ts';
 import { CodeFolder } from './code-folder.ts';
 import { Turns, type Turn } from './turns.ts';
 
 export interface SessionOptions {
-  readonly executor: Executor;
+  readonly executor: LocalExecutor;
   /** A folder of this machine, for this session alone. Whoever made it removes it. */
   readonly folder: string;
   /** Workers that wait for a next job at most; 0 where there will be none. */
@@ -50,7 +50,7 @@ export interface TakenWorker extends OpenWorker {
 }
 
 export class Session implements AsyncDisposable {
-  readonly executor: Executor;
+  readonly executor: LocalExecutor;
   private readonly options: SessionOptions;
   /** Names of workers that are in use, being opened or being closed, with their pipelines. */
   private readonly busy = new Map<string, string>();
