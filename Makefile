@@ -5,7 +5,7 @@ SUMMARY := dist/test-summary
 REPORT := dist/test-report.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-root setup-test build bundle deps native other-nodes demo test test-long test-native check format bench clean
+.PHONY: help setup setup-root setup-test build bundle deps native image other-nodes demo test test-long test-native check format bench clean
 # Steps build on one another, and two installers at once would wait for the same locks.
 .NOTPARALLEL:
 
@@ -46,6 +46,10 @@ deps:
 
 native: deps
 	@$(MAKE) -C native
+
+image: setup ## the image of workers on Kubernetes, for this machine's processor: dist/pachmount-image.tar
+	@node bin/image.mjs
+	@$(give_back)
 
 # What root makes in the checkout of somebody else must not lock its owner out.
 give_back = if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u . 2>/dev/null || echo 0)" != 0 ]; then \
