@@ -7,11 +7,11 @@
 
 namespace launcher {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
 constexpr size_t kFrameBytesMax = 64u << 20, kTextBytesMax = 1u << 20, kItemsMax = 65536;
 constexpr size_t kLogBytesMax = 65536;
 
-enum Type : uint8_t { kSetup = 1, kRun = 2, kKill = 3, kDatum = 4, kHold = 5, kInput = 6, kInputEnd = 7, kResize = 8, kConnect = 9, kPortInput = 10, kPortInputEnd = 11, kPortTaken = 12, kReady = 65, kLog = 66, kExit = 67, kNext = 68, kFailure = 69, kHeld = 70, kErrors = 71, kTaken = 72, kConnected = 73, kPortOutput = 74, kPortOutputEnd = 75, kPortInputTaken = 76 };
+enum Type : uint8_t { kSetup = 1, kRun = 2, kKill = 3, kDatum = 4, kHold = 5, kInput = 6, kInputEnd = 7, kResize = 8, kConnect = 9, kPortInput = 10, kPortInputEnd = 11, kPortTaken = 12, kEnd = 13, kReady = 65, kLog = 66, kExit = 67, kNext = 68, kFailure = 69, kHeld = 70, kErrors = 71, kTaken = 72, kConnected = 73, kPortOutput = 74, kPortOutputEnd = 75, kPortInputTaken = 76, kTerminating = 77 };
 
 /** Kinds of exit. */
 enum class Kind : uint8_t { kExit, kSignal, kTimeout, kOutOfMemory, kTooMuchOutput, kTooManyProcesses, kNotStarted, kKilled, kNotStopped };
@@ -19,10 +19,14 @@ enum class Kind : uint8_t { kExit, kSignal, kTimeout, kOutOfMemory, kTooMuchOutp
 using Texts = std::vector<std::string>;
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-/** What the engine said has no meaning, or can't be done: the launcher says why, and ends. */
+/** Codes that the launcher exits with. */
+enum Exit : int { kExitEnd = 0, kExitFailed = 1, kExitUsage = 2, kExitAlone = 70, kExitTerminated = 143 };
+
+/** The launcher ends: what the engine said has no meaning, or can't be done, and is told why; or there is nothing to tell. */
 struct Failure {
   int error;
   std::string why;
+  Exit exit = kExitFailed;
 };
 
 /** Reads a payload's fields in order; throws Failure when it is not what it must be. */

@@ -1,4 +1,4 @@
-// launcher --fd N|--socket PATH [--namespaces]: runs the commands of one worker, one at a time.
+// launcher --version|--fd N|--socket PATH [--namespaces]: runs the commands of one worker, one at a time.
 //
 // It is static and small, so that it works in any image and costs a command little more than the
 // kernel does. PROTOCOL.md says how the engine speaks with it. Under the names `next` and `pachctl`
@@ -23,18 +23,54 @@
 namespace {
 
 int Usage() {
-  std::fprintf(stderr, "usage: launcher --fd N|--socket PATH [--namespaces]\n");
-  return 2;
+  std::fprintf(stderr, "usage: launcher --version|--fd N|--socket PATH [--namespaces]\n");
+  return launcher::kExitUsage;
 }
 
-launcher::Fd Connect(const std::string& path) {
+/** How long nobody may listen, and how long until the next try. */
+constexpr int kTriesMax = 12'000;
+constexpr timespec kPause{0, 50'000'000};
+
+int PrintVersion() {
+  std::printf("launcher, protocol %d\n", launcher::kVersion);
+  return launcher::kExitEnd;
+}
+
+launcher::Fd ConnectOnce(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   launcher::Fd engine(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (path.size() >= sizeof address.sun_path || !engine) return launcher::Fd();
+  if (!engine) return launcher::Fd();
+  if (path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return launcher::Fd();
+  }
   std::memcpy(address.sun_path, path.data(), path.size());
   if (connect(engine.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return launcher::Fd();
   return engine;
+}
+
+sigset_t Termination() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
+
+/** A file or a server that is not there yet. */
+bool MayCome(int error) { return error == ENOENT || error == ECONNREFUSED || error == EAGAIN; }
+
+/** Waits until somebody listens. Throws Failure, after SIGTERM, which must be blocked, without a reason. */
+launcher::Fd Connect(const std::string& path) {
+  const sigset_t terminate = Termination();
+  for (int tries = 0;; tries++) {
+    launcher::Fd engine = ConnectOnce(path);
+    if (engine) return engine;
+    const int error = errno;
+    if (!MayCome(error)) throw launcher::Failure{error, path};
+    if (tries >= kTriesMax) throw launcher::Failure{error, path, launcher::kExitAlone};
+    if (sigtimedwait(&terminate, nullptr, &kPause) == SIGTERM) throw launcher::Failure{0, "", launcher::kExitTerminated};
+  }
 }
 
 /** Commands must get nothing that this process was started with, and does not know of. */
@@ -53,6 +89,7 @@ int main(int argc, char** argv) {
   bool namespaces = false;
   for (int at = 1; at < argc; at++) {
     const std::string argument = argv[at];
+    if (argument == "--version" && argc == 2) return PrintVersion();
     if (argument == "--namespaces") namespaces = true;
     else if (argument == "--fd" && at + 1 < argc) fd = std::atoi(argv[++at]);
     else if (argument == "--socket" && at + 1 < argc) path = argv[++at];
@@ -60,25 +97,24 @@ int main(int argc, char** argv) {
   }
   if ((fd < 3) == path.empty()) return Usage();
   CloseUnknown(fd);
-  launcher::Fd engine = path.empty() ? launcher::Fd(fd) : Connect(path);
-  if (!engine || fcntl(engine.get(), F_GETFD) < 0) {
-    std::fprintf(stderr, "launcher: %s: %s\n", path.empty() ? "the descriptor" : path.c_str(), std::strerror(errno));
-    return 1;
-  }
   setsid();
   // Commands begin with default signals, whoever started this process.
   for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  const sigset_t blocked = Termination();
+  sigprocmask(SIG_BLOCK, &blocked, nullptr);
   umask(022);
   try {
+    launcher::Fd engine = path.empty() ? launcher::Fd(fd) : Connect(path);
+    if (fcntl(engine.get(), F_GETFD) < 0) throw launcher::Failure{errno, "the descriptor"};
     launcher::Session session(std::move(engine), namespaces);
     try {
       session.Serve();
     } catch (const launcher::Failure& failure) {
       session.Fail(failure);
-      return failure.why.empty() ? 0 : 1;
+      return failure.exit;
     }
   } catch (const launcher::Failure& failure) {
-    std::fprintf(stderr, "launcher: %s: %s\n", failure.why.c_str(), std::strerror(failure.error));
+    if (!failure.why.empty()) std::fprintf(stderr, "launcher: %s: %s\n", failure.why.c_str(), std::strerror(failure.error));
+    return failure.exit;
   }
-  return 1;
 }

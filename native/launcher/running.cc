@@ -119,11 +119,18 @@ void Session::Thaw() {
   Give(Order::kThaw);
 }
 
+void Session::TakeSignals() {
+  signalfd_siginfo information{};
+  while (read(signals_.get(), &information, sizeof information) > 0) {
+    if (information.ssi_signo != SIGTERM || is_terminating_) continue;
+    is_terminating_ = true;
+    stream_.Queue(Writer(kTerminating).Done());
+  }
+  Reap();
+}
+
 /** Waits for children that have ended: the command itself, or orphans that the first process of a container inherits. */
 void Session::Reap() {
-  signalfd_siginfo information[8];
-  while (read(signals_.get(), information, sizeof information) > 0) {
-  }
   for (;;) {
     int status = 0;
     rusage usage{};

@@ -25,6 +25,8 @@ Session::Session(Fd engine, bool namespaces) : stream_(std::move(engine)), names
   sigset_t blocked;
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGCHLD);
+  // Blocked, so that it reaches the first process of a container, which the kernel spares signals without a handler.
+  sigaddset(&blocked, SIGTERM);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
   signals_.Reset(signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
   for (const int ignored : kIgnored) signal(ignored, SIG_IGN);
@@ -46,6 +48,10 @@ void Session::Serve() {
 }
 
 void Session::Take(uint8_t type, Reader reader) {
+  if (type == kEnd) {
+    reader.End();
+    throw Failure{0, "", kExitEnd};
+  }
   if (type == kSetup && !is_set_up_) return Setup(reader);
   if (!is_set_up_) Malformed();
   if (type == kRun && !run_) return Begin(reader);
@@ -99,7 +105,7 @@ void Session::Wait() {
   if (waiting[6].revents != 0) WriteInput();
   if (waiting[3].revents != 0) run_->client.Reset(accept4(next_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (waiting[4].revents != 0) ReadClient();
-  if (waiting[1].revents != 0) Reap();
+  if (waiting[1].revents != 0) TakeSignals();
   if (waiting[0].revents & (POLLIN | POLLHUP | POLLERR)) {
     stream_.Read([this](uint8_t type, Reader payload) { Take(type, payload); });
   }

@@ -16,7 +16,7 @@
 //                    └───────────────┘ the command's main process has ended, from whatever state:
 //                                      the rest is killed, `exit` is sent (endings.cc)
 //
-// When the engine closes the stream, or anything throws Failure, all is killed and the launcher ends.
+// When the engine says `end` or closes the stream, or anything throws Failure, all is killed and the launcher ends.
 // session.cc waits for events and passes them on; setup.cc, running.cc and endings.cc are the states.
 #pragma once
 #include <sys/resource.h>
@@ -66,7 +66,7 @@ class Session {
   /** Takes over a stream to the engine. */
   Session(Fd engine, bool namespaces);
 
-  /** Does not return: throws Failure when the engine closes the stream, or the session can't go on. */
+  /** Does not return: throws Failure when the engine says `end` or closes the stream, or the session can't go on. */
   [[noreturn]] void Serve();
   /** Kills what runs, and tells the engine why the launcher ends. */
   void Fail(const Failure& failure);
@@ -84,6 +84,7 @@ class Session {
   void WriteInput();
   void ReadClient();
   void AnswerClient(bool there, const Texts& env);
+  void TakeSignals();
   void Reap();
   std::optional<bool> Give(Order order);
   void Thaw();
@@ -100,7 +101,7 @@ class Session {
 
   Stream stream_;
   Fd signals_, lifeline_read_, lifeline_write_;
-  bool namespaces_, is_set_up_ = false, is_first_;
+  bool namespaces_, is_set_up_ = false, is_first_, is_terminating_ = false;
   Manner manner_;
   /** The folder that is /pfs/out. */
   Fd output_;

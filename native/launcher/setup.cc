@@ -50,7 +50,9 @@ void Session::Setup(Reader reader) {
   manner_.processes_max = reader.U32();
   manner_.lifeline[0] = lifeline_read_.get();
   manner_.lifeline[1] = lifeline_write_.get();
-  traces_.SetScratch(reader.List());
+  const Texts scratch = reader.List();
+  // Elsewhere these are folders of the machine.
+  if (is_first_) traces_.SetScratch(scratch);
   const std::string changes = reader.Text();
   owner_ = {reader.U32(), reader.U32()};
   manner_.has_sandbox = reader.Flag();

@@ -18,7 +18,7 @@ void Stream::Read(const std::function<void(uint8_t type, Reader payload)>& take)
   char buffer[65536];
   const ssize_t got = read(engine_.get(), buffer, sizeof buffer);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) throw Failure{0, ""};
+  if (got <= 0) throw Failure{0, "", kExitAlone};
   in_.append(buffer, static_cast<size_t>(got));
   while (in_.size() >= 5) {
     const size_t size = Reader(in_.data(), 4).U32();
@@ -35,7 +35,7 @@ void Stream::Flush() {
     const ssize_t wrote = send(engine_.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
     if (wrote < 0 && errno == EAGAIN) return;
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) throw Failure{0, ""};
+    if (wrote < 0) throw Failure{0, "", kExitAlone};
     out_.erase(0, static_cast<size_t>(wrote));
   }
 }

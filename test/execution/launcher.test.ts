@@ -116,9 +116,10 @@ describe('a launcher', () => {
     const input = new FrameWriter(toLauncher.input).raw(Buffer.from('early')).done();
     const alone = new FrameWriter(toLauncher.resize).u32(80).u32(24).done();
     const unheard = await answer(Buffer.concat([setup, input, alone, new FrameWriter(toLauncher.inputEnd).done()]));
-    expect(unheard.code).toBe(0);
-    const other = await answer(new FrameWriter(toLauncher.setup).u8(2).done());
-    expect(other).toMatchObject({ code: 1, text: expect.stringContaining('another version') as string });
+    // It was not told that its work is done.
+    expect(unheard.code).toBe(70);
+    const older = await answer(new FrameWriter(toLauncher.setup).u8(protocolVersion - 1).done());
+    expect(older).toMatchObject({ code: 1, text: expect.stringContaining('another version') as string });
   });
 
   test('survives any bytes', async () => {
@@ -130,7 +131,7 @@ describe('a launcher', () => {
         frame[4] = type;
         const sent = Buffer.concat([...(afterSetup ? [setupFrame().done()] : []), frame, payload]);
         const { code } = await answer(sent);
-        expect([0, 1]).toContain(code);
+        expect([1, 70]).toContain(code);
       }),
       { numRuns: 40 },
     );
@@ -141,16 +142,96 @@ describe('a launcher', () => {
       [],
       ['--fd', '2'],
       ['--fd', '77'],
-      ['--socket', '/nonesuch'],
+      ['--socket', '/dev/null/x'],
+      ['--socket', `/${'long'.repeat(30)}`],
+      ['--version', '--namespaces'],
       ['--fd', '3', '--socket', '/x'],
       ['--other'],
     ]) {
       const child = spawn(program, args, { stdio: 'ignore' });
       const [code] = (await once(child, 'exit')) as [number | null];
       expect(code).toBe(
-        args.length === 0 || args.includes('--other') || args.includes('2') || args.length === 4 ? 2 : 1,
+        args.length === 0 ||
+          args.includes('--other') ||
+          args.includes('2') ||
+          args.includes('--version') ||
+          args.length === 4
+          ? 2
+          : 1,
       );
     }
+  });
+
+  test('ends with 0 when it is told to, with 70 when it is left alone', async () => {
+    const setup = setupFrame().done();
+    const end = new FrameWriter(toLauncher.end).done();
+    const long = runFrame(['sh', '-c', 'echo $$; exec sleep 91']).done();
+    expect((await answer(end)).code).toBe(0);
+    expect((await answer(setup)).code).toBe(70);
+    expect((await answer(Buffer.concat([setup, new FrameWriter(toLauncher.end).u8(0).done()]))).code).toBe(1);
+    for (const [last, code] of [
+      [end, 0],
+      [Buffer.alloc(0), 70],
+    ] as const) {
+      const { child, stream } = start();
+      stream.on('error', () => undefined).write(Buffer.concat([setup, long]));
+      const pid = await new Promise<number>((tell) => {
+        let text = '';
+        stream.on('data', (part: Buffer) => {
+          text += part.toString('latin1');
+          const found = /(\d+)\n/.exec(text);
+          if (found) tell(Number(found[1]));
+        });
+      });
+      stream.end(last);
+      expect(await once(child, 'exit')).toEqual([code, null]);
+      expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    }
+  });
+
+  test('tells the engine of SIGTERM, once, and goes on', async () => {
+    let times = 0;
+    const { child, stream } = start();
+    await using launcher = new Launcher(stream, 'w', () => (times += 1));
+    await launcher.setup(plain);
+    const exit = await run(launcher, 'kill -TERM $PPID; sleep 0.1; kill -TERM $PPID; echo on');
+    expect({ times, log: exit.log }).toEqual({ times: 1, log: 'on\n' });
+    launcher.drop('the pod is ended');
+    expect(await once(child, 'exit')).toEqual([70, null]);
+    // Where nobody wants to be told, it ends then.
+    await using other = new Launcher(start().stream, 'w');
+    await other.setup(plain);
+    await expect(run(other, 'kill -TERM $PPID; exec sleep 91')).rejects.toThrow('w: it was sent SIGTERM');
+  });
+
+  test('waits for an engine that does not listen yet, or for SIGTERM', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'pach-launcher-'));
+    try {
+      const path = join(dir, 'socket');
+      const children = [1, 2].map(() => spawn(program, ['--socket', path], { stdio: 'ignore' }));
+      const alone = spawn(program, ['--socket', join(dir, 'nobody')], { stdio: 'ignore' });
+      const connected: Socket[] = [];
+      const listen = async (): Promise<void> => {
+        const server = createServer((socket) => connected.push(socket));
+        await new Promise<void>((done) => server.listen(path, done));
+        await once(server, 'connection');
+        if (connected.length < children.length) await once(server, 'connection');
+        server.close();
+      };
+      await listen();
+      for (const socket of connected) await new Launcher(socket, 'w')[Symbol.asyncDispose]();
+      for (const child of children) if (child.exitCode === null) await once(child, 'exit');
+      expect(children.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
+      alone.kill('SIGTERM');
+      expect(await once(alone, 'exit')).toEqual([143, null]);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+    const version = spawn(program, ['--version']);
+    const [text] = (await once(version.stdout, 'data')) as [Buffer];
+    expect(text.toString()).toBe(`launcher, protocol ${protocolVersion}\n`);
+    if (version.exitCode === null) await once(version, 'exit');
+    expect(version.exitCode).toBe(0);
   });
 
   test('ends what descends from its commands, without a sandbox too', async () => {
@@ -269,8 +350,13 @@ test.runIf(isRoot)('in a container it is the first process, and keeps order', as
       nextDatum: () => Promise.resolve(datums.shift()),
     });
     expect(batch).toMatchObject({ ending: { kind: 'exit', code: 0 }, log: 'datum\ndatum\n' });
-    await launcher[Symbol.asyncDispose]();
+    // The kernel spares the first process signals that it has no handler for; this one is heard.
+    const first = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
+    const running = run(launcher, 'exec sleep 91');
+    process.kill(Number(first), 'SIGTERM');
+    await expect(running).rejects.toThrow('it was sent SIGTERM');
     if (child.exitCode === null) await once(child, 'exit');
+    expect(child.exitCode).toBe(70);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -283,7 +369,7 @@ describe("the engine's end", () => {
   };
 
   test('believes nothing that a launcher says', async () => {
-    const ready = Buffer.from([2, 0, 0, 0, 65, 1]);
+    const ready = Buffer.from([2, 0, 0, 0, 65, protocolVersion]);
     const bad = {
       'a frame of no length': Buffer.from([0, 0, 0, 0]),
       'a frame that is too long': Buffer.from([0, 0, 0, 0x7f]),

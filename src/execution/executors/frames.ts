@@ -19,6 +19,7 @@ export const toLauncher = {
   portInput: 10,
   portInputEnd: 11,
   portTaken: 12,
+  end: 13,
 } as const;
 export const fromLauncher = {
   ready: 65,
@@ -33,9 +34,10 @@ export const fromLauncher = {
   portOutput: 74,
   portOutputEnd: 75,
   portInputTaken: 76,
+  terminating: 77,
 } as const;
 
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 const sentBytesMax = 64 << 20;
 const receivedBytesMax = 1 << 20;
 const itemsMax = 65_536;

@@ -85,11 +85,16 @@ export class Launcher implements AsyncDisposable {
   private readonly closed: Promise<void>;
   private pending: Pending | undefined;
   private broken: PachError | undefined;
+  private readonly terminating: () => void;
 
-  /** Takes `stream` over; `name` stands for the worker in errors. */
-  constructor(stream: Duplex, name: string) {
+  /**
+   * Takes `stream` over; `name` stands for the worker in errors. `terminating` is called when the launcher
+   * is asked to end (SIGTERM), which it does not do by itself; where it is not given, it is ended then.
+   */
+  constructor(stream: Duplex, name: string, terminating?: () => void) {
     this.stream = stream;
     this.name = name;
+    this.terminating = terminating ?? (() => this.drop('it was sent SIGTERM'));
     stream.on('data', (bytes: Buffer) => this.receive(bytes));
     stream.on('error', (error) => this.fail(this.ended(error.message, error)));
     this.closed = new Promise((resolve) => {
@@ -163,11 +168,17 @@ export class Launcher implements AsyncDisposable {
     }
   }
 
-  /** Ends the launcher, with any command that runs. */
+  /** Ends the launcher, with any command that runs: its work is done. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.fail(this.ended('it was closed'));
-    this.stream.destroy();
+    this.send(new FrameWriter(toLauncher.end).done());
+    this.drop('it was closed');
     await this.closed;
+  }
+
+  /** Lets go of the launcher, which ends with any command that runs, and says by its exit code that its work is not done. */
+  drop(why: string): void {
+    this.fail(this.ended(why));
+    this.stream.destroy();
   }
 
   private ask(frame: Buffer, task?: Task, kill?: () => void): Promise<Exit | undefined> {
@@ -209,6 +220,9 @@ export class Launcher implements AsyncDisposable {
       const errno = reader.u32();
       const why = reader.text();
       this.fail(this.refusal(errno, why));
+    } else if (type === fromLauncher.terminating) {
+      reader.end();
+      this.terminating();
     } else if (!pending) {
       throw malformed();
     } else if (type === fromLauncher.ready && !pending.task) {
