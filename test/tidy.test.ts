@@ -31,6 +31,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['results', ['.']],
   ['transfer', ['.']],
   ['execution', ['.', 'executors', 'workers', 'store']],
+  ['kubernetes', ['objects']],
   ['engine', ['.']],
   ['shown', ['.']],
   ['hooks', ['.']],
@@ -58,6 +59,7 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['yaml', ['pipelines', 'notebook', 'shown', 'cli']],
   ['diff', ['shown']],
   ['dockerode', ['execution']],
+  ['rfc6902', ['kubernetes']],
   ['prom-client', ['metrics']],
   ['pino', ['cli']],
 ]);

@@ -16,11 +16,20 @@ export const changesPath = `${helpers}/changes`;
 /** Processes beside the command's: the launcher, and some, so that its own count is what speaks. */
 const processesBeside = 16;
 /** Of /dev/shm where memory has no limit; Docker's 64 MiB are too few for what shares tensors. */
-const sharedMemoryBytes = 4 * 2 ** 30;
+export const sharedMemoryBytes = 4 * 2 ** 30;
 const memoryBytesMin = 6 * 2 ** 20;
 
 /** What root in a container needs to be at home there; not to make devices or to open raw sockets. */
-const rights = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'NET_BIND_SERVICE', 'SETGID', 'SETUID'];
+export const containerRights = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'NET_BIND_SERVICE',
+  'SETGID',
+  'SETUID',
+];
 
 /** The labels of every container of ours. */
 /** What commands see as the name of their host: the same in each container. */
@@ -61,7 +70,7 @@ export function containerOptions(plan: ContainerPlan): Docker.ContainerCreateOpt
       ...limits(plan),
       ...(worker.network === 'none' && { NetworkMode: 'none' }),
       CapDrop: ['ALL'],
-      CapAdd: rights,
+      CapAdd: containerRights,
       SecurityOpt: ['no-new-privileges'],
       // It is read when a launcher does not start; commands speak over its socket.
       LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '1' } },

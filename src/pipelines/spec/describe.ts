@@ -7,8 +7,8 @@ import { snakeCase, type Field, type Fields, type Shape } from './shape.ts';
 
 const head = `# Fields of a pipeline spec
 
-Pachyderm's spec, in JSON or YAML. *mapped*: it works here as in Pachyderm. *kept*: it matters on
-Kubernetes only, is checked, and kept for promotion. *refused*: a spec that has it is an error,
+Pachyderm's spec, in JSON or YAML. *mapped*: it works here as in Pachyderm. *kept*: it is checked, and matters
+on Kubernetes only. *refused*: a spec that has it is an error,
 with this reason. Names may be written in camelCase (\`datumTries\`) too; null means that the field is left out.
 A list may hold several specs, and so may a file with \`---\` between them. A folder of specs is one graph.
 This page is generated from the tables in \`spec/\`: change those.
@@ -63,7 +63,7 @@ function shapeText(shape: Shape): string {
     case 'percent':
       return 'share';
     case 'json':
-      return 'text of JSON';
+      return shape.holds === 'list' ? 'list, or its JSON as text' : 'object, or its JSON as text';
     case 'map':
       return 'names and texts';
     case 'list':

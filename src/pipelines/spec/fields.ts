@@ -61,21 +61,48 @@ const resourceFields = {
     }),
     'Graphics processors',
   ),
-  disk: kept(bytes, 'Disk of the pod'),
+  disk: kept(bytes, 'Disk of the container, and of the files of a datum'),
+};
+
+const requestFields = {
+  cpu: kept(cores, 'Processor cores'),
+  memory: kept(bytes, 'Memory'),
+  gpu: kept(
+    group({
+      type: kept(text, "The kind: only NVIDIA's (`nvidia.com/gpu`)"),
+      number: kept(whole(0, 1024), 'How many: as in `resource_limits`'),
+    }),
+    'Graphics processors; they count as those of `resource_limits` do',
+  ),
+  disk: kept(bytes, 'Disk'),
 };
 
 const sidecarFields = {
   cpu: kept(cores, 'Processor cores'),
   memory: kept(bytes, 'Memory'),
-  gpu: kept(group({ type: kept(text, 'The kind'), number: kept(whole(0), 'How many') }), 'Graphics processors'),
+  gpu: kept(
+    group({ type: kept(text, 'The kind'), number: kept(whole(0), 'How many') }),
+    'Graphics processors; this container never gets any',
+  ),
   disk: kept(bytes, 'Disk'),
 };
 
 const tolerationFields = {
   key: kept(text, 'The taint'),
-  operator: kept(text, '`EXISTS` or `EQUAL`'),
+  operator: kept(oneOf('EXISTS', 'EQUAL', 'Exists', 'Equal'), 'Whether the value counts; `EQUAL` by default'),
   value: kept(text, "The taint's value"),
-  effect: kept(text, 'The effect of the taint that pods tolerate'),
+  effect: kept(
+    oneOf(
+      'ALL_EFFECTS',
+      'NO_SCHEDULE',
+      'PREFER_NO_SCHEDULE',
+      'NO_EXECUTE',
+      'NoSchedule',
+      'PreferNoSchedule',
+      'NoExecute',
+    ),
+    'The effect of the taint that pods tolerate; all by default',
+  ),
   tolerationSeconds: kept(whole(0), 'How long pods tolerate it'),
 };
 
@@ -151,6 +178,14 @@ const devFields = {
     }),
     'An engine that stays up runs a job that failed again, with the same inputs',
   ),
+  pod: kept(
+    group({
+      serviceAccount: kept(text, 'The service account of the pods; no container gets a token of it'),
+      terminationGrace: kept(duration, 'The time that pods have to end; 30s by default'),
+      runtimeClass: kept(text, 'The runtime class of the pods'),
+    }),
+    'More of the pods',
+  ),
   deadline: mapped(
     duration,
     'How long after new input its results must be there: `90m`, `4h`. The hooks of an engine tell when they are late',
@@ -194,12 +229,15 @@ export const specFields = {
   ),
   salt: mapped(text, 'If this text changes, every datum runs again'),
   outputBranch: mapped(text, 'The branch of the results; `master` by default'),
-  resourceRequests: kept(group(sidecarFields), 'Resources that a cluster reserves for a worker'),
+  resourceRequests: kept(group(requestFields), 'Resources that a cluster reserves for a worker'),
   resourceLimits: mapped(group(resourceFields), 'Resources that a worker may use; enforced with Docker'),
   sidecarResourceRequests: kept(group(sidecarFields), 'Resources that are reserved for the storage container of a pod'),
   sidecarResourceLimits: kept(group(sidecarFields), 'Resources that the storage container of a pod may use'),
-  autoscaling: kept(flag, 'Run pods only while there is work'),
-  maximumExpectedUptime: kept(duration, 'The longest time that an autoscaling pipeline should stay up'),
+  autoscaling: kept(flag, 'Run pods only while there is work; here they always do'),
+  maximumExpectedUptime: kept(
+    duration,
+    'The longest time that an autoscaling pipeline should stay up; here its pods end with each job',
+  ),
   schedulingSpec: kept(
     group({
       nodeSelector: kept(map, 'Labels of the nodes to run on'),
@@ -208,8 +246,11 @@ export const specFields = {
     'Where pods run',
   ),
   tolerations: kept(listOf(group(tolerationFields)), 'Taints of nodes that pods tolerate'),
-  podSpec: kept(json, 'A merge patch for the pods'),
-  podPatch: kept(json, 'A JSON patch for the pods'),
+  podSpec: kept(json('object'), 'A merge patch (RFC 7396) for the spec of the pods'),
+  podPatch: kept(
+    json('list'),
+    'A patch (RFC 6902) for the spec of the pods, whose first container is that of the command. What pachmount needs itself it can’t change',
+  ),
   metadata: kept(
     group({ annotations: kept(map, 'Annotations'), labels: kept(map, 'Labels') }),
     'Annotations and labels of the pods',

@@ -1,15 +1,16 @@
 /**
  * A pipeline's spec from a document: read by the table of fields, checked, with its defaults.
  */
-import type { PipelineSpec, Resources } from './spec.ts';
+import type { PipelineSpec } from './spec.ts';
 import { buildCode, buildOf } from './code.ts';
 import { buildExpect } from './expect.ts';
-import { Fault, withErrors, type LineOf, type Path } from './fault.ts';
+import { Fault, withErrors, type LineOf } from './fault.ts';
 import { specFields } from './fields.ts';
 import { timezoneOf } from './cron.ts';
 import { buildInput } from './input.ts';
 import { checkName, hiddenPlaceOf } from './names.ts';
 import { readFields } from './read.ts';
+import { buildPod, gpusOf } from './pod.ts';
 import { buildTransform } from './transform.ts';
 import type { ValuesOf } from './values.ts';
 
@@ -42,6 +43,7 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
   const values = readFields(specFields, document, []);
   const { dev } = values;
   checkPipeline(values, where.project);
+  buildPod(values); // its faults are told now; whoever makes pods reads it again
   checkName(values.outputBranch ?? 'master', ['outputBranch']);
   const timezone = timezoneOf(dev?.timezone, ['dev', 'timezone']);
   return {
@@ -56,7 +58,12 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     reprocess: values.reprocessSpec ?? 'until_success',
     salt: values.salt === '' ? undefined : values.salt,
     outputBranch: values.outputBranch ?? 'master',
-    resourceLimits: resourcesOf(values.resourceLimits, ['resourceLimits']),
+    resourceLimits: {
+      // None of something is as good as nothing said, as on Kubernetes.
+      cpu: values.resourceLimits?.cpu || undefined,
+      memoryBytes: values.resourceLimits?.memory || undefined,
+      gpus: gpusOf(values),
+    },
     code: buildCode(dev?.code ?? [], ['dev', 'code'], where.folder),
     build: dev?.build && buildOf(dev.build, ['dev', 'build'], where.folder),
     devLimits: {
@@ -93,19 +100,4 @@ function checkPipeline({ pipeline }: SpecValues, project: string): void {
       next: `--project ${pipeline.project}`,
     });
   }
-}
-
-/** None of something is as good as nothing said, as on Kubernetes. */
-function resourcesOf(values: SpecValues['resourceLimits'], path: Path): Resources {
-  const gpus = values?.gpu;
-  if (gpus?.type !== undefined && gpus.type !== '' && !gpus.type.includes('nvidia')) {
-    throw new Fault([...path, 'gpu', 'type'], 'this version supports only NVIDIA, such as nvidia.com/gpu', {
-      code: 'unsupported',
-    });
-  }
-  return {
-    cpu: values?.cpu || undefined,
-    memoryBytes: values?.memory || undefined,
-    gpus: gpus?.number || undefined,
-  };
 }

@@ -1,6 +1,6 @@
 /**
  * Reads a document by a table of fields: every field is known, has the shape it must have, and is
- * spelled once. What is mapped comes out under its name in camelCase.
+ * spelled once. What is not refused comes out under its name in camelCase.
  */
 import { Fault, type Path } from './fault.ts';
 import { inputFields } from './input-fields.ts';
@@ -63,15 +63,14 @@ function unknownField(fields: Fields, spelled: string, path: Path): Fault {
   return new Fault([...path, spelled], 'there is no such field', { next });
 }
 
-/** undefined for what is not mapped, and for null, which is as good as nothing. */
+/** undefined for what is refused and asks for nothing, and for null, which is as good as nothing. */
 function readField(field: Field, value: unknown, path: Path): unknown {
   if (value === null || value === undefined) return undefined;
   if (field.use === 'refused') {
     if (asksForNothing(value) || field.unless.includes(value as string)) return undefined;
     throw new Fault(path, field.why, { code: 'unsupported' });
   }
-  const read = readShape(field.shape, value, path);
-  return field.use === 'mapped' ? read : undefined;
+  return readShape(field.shape, value, path);
 }
 
 function asksForNothing(value: unknown): boolean {
@@ -91,7 +90,7 @@ function readShape(shape: Shape, value: unknown, path: Path): unknown {
     case 'text':
       return readText(value, path, shape.oneOf);
     case 'json':
-      return readJson(value, path);
+      return readJson(value, path, shape.holds);
     case 'flag':
       if (typeof value !== 'boolean') throw new Fault(path, `it must be true or false, not ${shown(value)}`);
       return value;
@@ -139,14 +138,21 @@ function readMap(value: unknown, path: Path): Readonly<Record<string, string>> {
   return Object.fromEntries(entries);
 }
 
-function readJson(value: unknown, path: Path): string {
-  const text = readText(value, path, undefined);
+/** An empty text is as good as nothing: Pachyderm prints it so. */
+function readJson(value: unknown, path: Path, holds: 'list' | 'object'): unknown {
+  if (value === '') return undefined;
+  const read = typeof value === 'string' ? parsedJson(readText(value, path, undefined), path) : value;
+  if (holds === 'list') return listOf(read, path);
+  if (!isObject(read)) throw new Fault(path, `it must be an object with fields, not ${shown(read)}`);
+  return read;
+}
+
+function parsedJson(text: string, path: Path): unknown {
   try {
-    JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new Fault(path, 'its text is not JSON');
   }
-  return text;
 }
 
 /** Pachyderm prints numbers of 64 bits in quotes, so they may be in quotes. */

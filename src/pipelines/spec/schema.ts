@@ -53,7 +53,7 @@ function schemaOf(shape: Shape): Schema {
     case 'text':
       return shape.oneOf ? { enum: shape.oneOf } : { type: 'string' };
     case 'json':
-      return { type: 'string', contentMediaType: 'application/json' };
+      return { type: [shape.holds === 'list' ? 'array' : 'object', 'string'], contentMediaType: 'application/json' };
     case 'flag':
       return { type: 'boolean' };
     case 'whole': {

@@ -16,8 +16,8 @@ export type Shape =
   | { readonly kind: 'duration' }
   /** A share such as `20%`; 20 when read. */
   | { readonly kind: 'percent' }
-  /** JSON within a text. */
-  | { readonly kind: 'json' }
+  /** Any JSON of that kind, as it is or within a text. */
+  | { readonly kind: 'json'; readonly holds: 'list' | 'object' }
   /** Names and their texts. */
   | { readonly kind: 'map' }
   | { readonly kind: 'list'; readonly of: Shape }
@@ -28,7 +28,7 @@ export type Shape =
 export type Field =
   /** It does here what it does in Pachyderm. `needed`: what is said where it is missing. */
   | { readonly use: 'mapped'; readonly shape: Shape; readonly meaning: string; readonly needed?: string }
-  /** It matters on Kubernetes only: checked, and kept for promotion. */
+  /** It matters on Kubernetes only: checked, and read from the document there. */
   | { readonly use: 'kept'; readonly shape: Shape; readonly meaning: string }
   /** `why` is a clause. A value that asks for nothing (false, null, empty) or is in `unless` is let through. */
   | { readonly use: 'refused'; readonly why: string; readonly unless: readonly string[] };
@@ -41,7 +41,6 @@ export const bytes = { kind: 'bytes' } as const;
 export const cores = { kind: 'cores' } as const;
 export const duration = { kind: 'duration' } as const;
 export const percent = { kind: 'percent' } as const;
-export const json = { kind: 'json' } as const;
 export const map = { kind: 'map' } as const;
 export const inputs = { kind: 'inputs' } as const;
 export const texts = { kind: 'list', of: text } as const;
@@ -52,6 +51,10 @@ export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
 
 export function oneOf<const T extends readonly string[]>(...values: T) {
   return { kind: 'text', oneOf: values } as const;
+}
+
+export function json<const K extends 'list' | 'object'>(holds: K) {
+  return { kind: 'json', holds } as const;
 }
 
 export function listOf<const S extends Shape>(of: S) {

@@ -120,6 +120,7 @@ export interface Resources {
   /** Processor cores, may be a fraction. */
   readonly cpu?: number | undefined;
   readonly memoryBytes?: number | undefined;
+  /** Of the spec's limits, or of its requests: Kubernetes takes them for the same. */
   readonly gpus?: number | undefined;
 }
 
@@ -189,6 +190,6 @@ export interface PipelineSpec {
   /** Of its cron expressions. */
   readonly timezone: string;
   readonly missedTicks: MissedTicks;
-  /** The spec as its author wrote it, with the fields that only matters elsewhere: kept for promotion. */
+  /** The spec as its author wrote it, with the fields that matter on Kubernetes only (`podFields` reads them). */
   readonly document: object;
 }

@@ -1,11 +1,11 @@
 /**
- * The types of what the reader makes of a table's fields: mapped ones only, under their names in
- * camelCase.
+ * The types of what the reader makes of a table's fields: all but those that are refused, under their
+ * names in camelCase.
  */
 import type { inputFields } from './input-fields.ts';
 import type { Fields, Shape } from './shape.ts';
 
-type Mapped<F extends Fields> = { [K in keyof F]: F[K] extends { use: 'mapped' } ? K : never }[keyof F];
+type Read<F extends Fields> = { [K in keyof F]: F[K] extends { use: 'mapped' | 'kept' } ? K : never }[keyof F];
 type Needed<F extends Fields> = { [K in keyof F]: F[K] extends { needed: string } ? K : never }[keyof F];
 type ShapeOf<T> = T extends { readonly shape: infer S } ? S : never;
 
@@ -25,12 +25,16 @@ export type ValueOf<S> = S extends { kind: 'text' }
             ? ValuesOf<F>
             : S extends { kind: 'inputs' }
               ? readonly InputValues[]
-              : never;
+              : S extends { kind: 'json'; holds: infer K }
+                ? K extends 'list'
+                  ? readonly unknown[]
+                  : Readonly<Record<string, unknown>>
+                : never;
 
 export type ValuesOf<F extends Fields> = {
   readonly [K in Needed<F>]: ValueOf<ShapeOf<F[K]>>;
 } & {
-  readonly [K in Exclude<Mapped<F>, Needed<F>>]?: ValueOf<ShapeOf<F[K]>> | undefined;
+  readonly [K in Exclude<Read<F>, Needed<F>>]?: ValueOf<ShapeOf<F[K]>> | undefined;
 };
 
 export type InputValues = ValuesOf<typeof inputFields>;

@@ -1,0 +1,87 @@
+/**
+ * What the pods of a job are made of: all that `podObjects` needs to know, told by who starts them.
+ */
+import { hashOf } from '../../model/canonical.ts';
+import type { JobId } from '../../model/records/pipelines.ts';
+import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
+import { ownLabels } from '../../pipelines/spec/pod.ts';
+
+/** How the workers prove themselves to the store. The user's container has none of it. */
+export type Credentials =
+  /** A Secret of the namespace. Its keys become variables of the sidecar. */
+  | { readonly kind: 'secret'; readonly name: string }
+  /**
+   * The identity of a service account: a token of it lies in the sidecar alone, and
+   * AWS_WEB_IDENTITY_TOKEN_FILE is where. `env`: what goes with it, such as AWS_ROLE_ARN.
+   */
+  | {
+      readonly kind: 'service-account';
+      readonly name: string;
+      readonly env: Readonly<Record<string, string>>;
+      /** Whom the token is for; undefined: Amazon's token service. */
+      readonly audience?: string | undefined;
+    };
+
+export interface PodsPlan {
+  /** Of the Job and of what belongs to it: `podsName` makes one. */
+  readonly name: string;
+  readonly namespace: string;
+  readonly job: JobId;
+  readonly project: string;
+  readonly pipeline: { readonly name: string; readonly spec: PipelineSpec };
+  /** As the node pulls it, by digest where that is known. */
+  readonly image: string;
+  /** USER of the image; '' for root. */
+  readonly imageUser: string;
+  readonly workerImage: string;
+  readonly pullPolicy: 'IfNotPresent' | 'Always' | 'Never';
+  readonly store: {
+    /** As pods see it. */
+    readonly url: string;
+    readonly id: string;
+    /** Region and endpoint; nothing secret. */
+    readonly env: Readonly<Record<string, string>>;
+  };
+  readonly credentials: Credentials;
+  readonly pods: number;
+  /** Bytes of the largest datum's inputs. */
+  readonly datumBytesMax: number;
+}
+
+/** With room for a suffix of five characters, and for the number that Kubernetes adds to a pod's name. */
+const nameLengthMax = 51;
+const labelLengthMax = 63;
+
+/** A beginning of names for the objects of a job: `pach-edges-0123456789`. */
+export function podsName({ pipeline, job }: { readonly pipeline: string; readonly job: JobId }): string {
+  const end = `-${job.slice(0, 10)}`;
+  const start = `pach-${pipeline.toLowerCase().replaceAll('_', '-')}`;
+  return `${start.slice(0, nameLengthMax - end.length).replace(/-+$/, '')}${end}`;
+}
+
+/** What all objects of a job have, and nothing else has. */
+export function podLabels({
+  store,
+  project,
+  pipeline,
+  job,
+}: {
+  readonly store: { readonly id: string };
+  readonly project: string;
+  readonly pipeline: { readonly name: string };
+  readonly job: JobId;
+}): Record<string, string> {
+  return {
+    'app.kubernetes.io/managed-by': 'pach',
+    [`${ownLabels}store`]: store.id.slice(0, 16),
+    [`${ownLabels}project`]: labelOf(project),
+    [`${ownLabels}pipeline`]: labelOf(pipeline.name),
+    [`${ownLabels}job`]: job.slice(0, labelLengthMax),
+  };
+}
+
+/** A name as the value of a label: itself, or a hash of it where a label can't have it. */
+function labelOf(name: string): string {
+  const isLabel = name.length <= labelLengthMax && /^[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?$/.test(name);
+  return isLabel ? name : hashOf(Buffer.from(name)).toString('hex').slice(0, 40);
+}

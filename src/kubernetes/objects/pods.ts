@@ -1,0 +1,255 @@
+/**
+ * The objects that run a job on Kubernetes: an Indexed Job, and what else it takes. A pod has the
+ * user's container, whose command is our launcher, and a sidecar, which alone can reach the store. The
+ * sidecar puts the launcher and a datum's files into a volume that both share. Nothing here needs a
+ * privilege. No value of a secret is in any of these objects.
+ */
+import { PachError } from '../../base/errors.ts';
+import { containerRights, sharedMemoryBytes, workerHost } from '../../execution/executors/docker-container.ts';
+import { podFields, type PodFields, type PodResources } from '../../pipelines/spec/pod.ts';
+import type { KubeObject } from './object.ts';
+import { networkPolicy } from './network.ts';
+import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
+import { podLabels, type PodsPlan } from './plan.ts';
+import { secretMounts, secretVariables, type Variable } from './secrets.ts';
+
+/** In the sidecar: the volume that it shares with the user's container. */
+const podFolder = '/pod';
+const tokenFolder = '/var/run/secrets/pachmount.io';
+const volume = 'pach';
+
+const graceSecondsDefault = 30;
+/** A Job that ended stays that long where nobody removes it. */
+const keptSeconds = 3600;
+/** Pods of one index that may fail, for whatever reason: the engine is the judge, this is a net. */
+const podTries = 10;
+/** For the start of the sidecar. */
+const startSeconds = 60;
+/** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
+const sidecarRequests: PodResources = { cpu: 0.05, memoryBytes: 128 * 2 ** 20 };
+/** On the pod's disk beside the files of a datum: the worker's home. */
+const homeBytes = 256 * 2 ** 20;
+
+/** The Job comes first. Throws `usage` for a spec that no pod can be made of. */
+export function podObjects(plan: PodsPlan): KubeObject[] {
+  const { name, namespace, pipeline, pods } = plan;
+  const fields = podFields(pipeline.spec);
+  const own = podLabels(plan);
+  const labels = { ...fields.labels, ...own };
+  const annotations = Object.keys(fields.annotations).length > 0 && { annotations: fields.annotations };
+  const job: KubeObject = {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    // A queue of Kueue is a label of the Job.
+    metadata: { name, namespace, labels, ...annotations },
+    spec: {
+      completionMode: 'Indexed',
+      parallelism: pods,
+      completions: pods,
+      backoffLimitPerIndex: podTries,
+      podFailurePolicy: {
+        rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
+      },
+      ttlSecondsAfterFinished: keptSeconds,
+      template: { metadata: { labels, ...annotations }, spec: podSpec(plan, fields) },
+    },
+  };
+  const metadata = { name, namespace, labels: own };
+  return [job, ...(pipeline.spec.network === 'none' ? [networkPolicy(plan, metadata)] : [])];
+}
+
+function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
+  const { pipeline, credentials } = plan;
+  const user = userOf(plan);
+  const serviceAccountName = serviceAccount(plan, fields);
+  const pod: PodSpec = {
+    restartPolicy: 'Never',
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    terminationGracePeriodSeconds: graceSeconds(fields),
+    ...(serviceAccountName !== undefined && { serviceAccountName }),
+    ...(fields.imagePullSecrets.length > 0 && { imagePullSecrets: fields.imagePullSecrets.map((name) => ({ name })) }),
+    ...(fields.nodeSelector && { nodeSelector: fields.nodeSelector }),
+    ...(fields.priorityClassName !== undefined && { priorityClassName: fields.priorityClassName }),
+    ...(fields.runtimeClass !== undefined && { runtimeClassName: fields.runtimeClass }),
+    ...(fields.tolerations.length > 0 && { tolerations: fields.tolerations }),
+    securityContext: {
+      runAsUser: user.uid,
+      ...(user.gid !== undefined && { runAsGroup: user.gid }),
+      ...(user.uid !== 0 && { runAsNonRoot: true }),
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    initContainers: [sidecar(plan, fields, user)],
+    containers: [userContainer(plan, fields, user)],
+    volumes: [
+      { name: volume, emptyDir: { sizeLimit: String(diskBytes(plan, fields)) } },
+      ...memoryVolumes(pipeline.spec).map(({ volume: each }) => each),
+      ...secretMounts(pipeline.spec.transform.secrets).map(({ volume: each }) => each),
+      ...(credentials.kind === 'service-account' ? [tokenVolume(credentials.audience)] : []),
+    ],
+  };
+  return patched(omitUndefined(pod), fields, pipeline.name);
+}
+
+/** Kubernetes starts it before the user's container, and ends it after that. */
+function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
+  const { store, credentials, project, job } = plan;
+  const hasToken = credentials.kind === 'service-account';
+  const env = {
+    ...store.env,
+    ...(hasToken && { ...credentials.env, AWS_WEB_IDENTITY_TOKEN_FILE: `${tokenFolder}/token` }),
+    PACH_STORE: store.url,
+    PACH_STORE_ID: store.id,
+    PACH_PROJECT: project,
+    PACH_HOME: `${podFolder}/home`,
+    ...(user.name !== undefined && { PACH_POD_USER: user.name }),
+  };
+  const mounts: VolumeMount[] = [
+    { name: volume, mountPath: podFolder },
+    ...(hasToken ? [{ name: 'token', mountPath: tokenFolder, readOnly: true }] : []),
+  ];
+  return {
+    name: 'worker',
+    image: plan.workerImage,
+    imagePullPolicy: plan.pullPolicy,
+    restartPolicy: 'Always',
+    args: ['worker', '-j', job, '--pod', podFolder],
+    env: [
+      ...Object.entries(env).map(([name, value]): Variable => ({ name, value })),
+      { name: 'PACH_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      { name: 'PACH_POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+    ],
+    ...(credentials.kind === 'secret' && { envFrom: [{ secretRef: { name: credentials.name } }] }),
+    volumeMounts: mounts,
+    resources: sidecarResources(plan, fields),
+    securityContext: security(user),
+    startupProbe: {
+      exec: { command: [`${podFolder}/bin/launcher`, '--version'] },
+      periodSeconds: 1,
+      failureThreshold: startSeconds,
+    },
+  };
+}
+
+function userContainer({ pipeline, image }: PodsPlan, fields: PodFields, user: PodUser): Container {
+  const { spec } = pipeline;
+  const shown = (subPath: string, mountPath: string): VolumeMount => ({
+    name: volume,
+    mountPath,
+    subPath,
+    readOnly: true,
+  });
+  return {
+    name: 'user',
+    image,
+    imagePullPolicy: 'IfNotPresent',
+    command: ['/pach-bin/launcher', '--socket', '/pach-run/socket'],
+    env: [{ name: 'HOSTNAME', value: workerHost }, ...secretVariables(spec.transform.secrets)],
+    volumeMounts: [
+      shown('bin', '/pach-bin'),
+      { name: volume, mountPath: '/pach-run', subPath: 'run' },
+      shown('slot/pfs', '/pfs'),
+      { name: volume, mountPath: '/pfs/out', subPath: 'slot/out' },
+      ...spec.code.map(({ to }, index) => shown(`code/${index}`, to)),
+      ...memoryVolumes(spec).map(({ mount }) => mount),
+      ...secretMounts(spec.transform.secrets).map(({ mount }) => mount),
+    ],
+    resources: {
+      requests: quantities(fields.requests),
+      limits: { ...quantities(fields.limits), ...graphics(spec.resourceLimits.gpus, fields.gpuType) },
+    },
+    securityContext: security(user),
+  };
+}
+
+interface PodUser {
+  readonly uid: number;
+  readonly gid?: number | undefined;
+  /** The launcher, which is root then, gives commands this user, as it does in Docker. */
+  readonly name?: string | undefined;
+}
+
+/** Both containers have one user, so that the sidecar can read whatever the command writes. */
+function userOf({ pipeline, imageUser }: PodsPlan): PodUser {
+  const name = pipeline.spec.transform.user ?? imageUser;
+  const [, uid, gid] = /^(\d{1,10})(?::(\d{1,10}))?$/.exec(name) ?? [];
+  if (uid === undefined) return { uid: 0, ...(name !== '' && { name }) };
+  return { uid: Number(uid), ...(gid !== undefined && { gid: Number(gid) }) };
+}
+
+/** What "restricted" asks for. Root gets what it has in Docker, which "baseline" allows. */
+function security({ uid }: PodUser): object {
+  return {
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'], ...(uid === 0 && { add: [...containerRights] }) },
+  };
+}
+
+function serviceAccount({ credentials, pipeline }: PodsPlan, fields: PodFields): string | undefined {
+  const [own, stores] = [fields.serviceAccount, credentials.kind === 'service-account' ? credentials.name : undefined];
+  if (own !== undefined && stores !== undefined && own !== stores) {
+    throw new PachError('usage', {
+      what: `pipeline ${pipeline.name}: dev.pod.service_account`,
+      why: `a pod has one service account, and ${stores} is the one that reaches the store`,
+      next: 'leave it out, or give the store’s credentials by a Secret',
+    });
+  }
+  return stores ?? own;
+}
+
+function graceSeconds({ terminationGraceMs }: PodFields): number {
+  return terminationGraceMs === undefined ? graceSecondsDefault : Math.ceil(terminationGraceMs / 1000);
+}
+
+/** The inputs of a datum, its output, and what the worker keeps of both on their way. */
+function diskBytes({ pipeline, datumBytesMax }: PodsPlan, { limits }: PodFields): number {
+  return limits.diskBytes ?? 2 * (datumBytesMax + pipeline.spec.devLimits.outputBytesMax) + homeBytes;
+}
+
+/** Kubernetes counts the shared volume to the pod, whose limit is the sum of those of its containers. */
+function sidecarResources(plan: PodsPlan, fields: PodFields): object {
+  const asked = quantities({ ...sidecarRequests, ...omitUndefined(fields.sidecarRequests) });
+  const volumeLimit =
+    fields.limits.diskBytes === undefined ? {} : { 'ephemeral-storage': String(diskBytes(plan, fields)) };
+  return {
+    requests: { 'ephemeral-storage': String(plan.datumBytesMax + homeBytes), ...asked },
+    limits: { ...volumeLimit, ...quantities(fields.sidecarLimits) },
+  };
+}
+
+function quantities({ cpu, memoryBytes, diskBytes: disk }: PodResources): Record<string, string> {
+  return {
+    ...(cpu !== undefined && { cpu: `${Math.ceil(cpu * 1000)}m` }),
+    ...(memoryBytes !== undefined && { memory: String(memoryBytes) }),
+    ...(disk !== undefined && { 'ephemeral-storage': String(disk) }),
+  };
+}
+
+/** Asked for in limits alone: the requests are as much then. */
+function graphics(gpus: number | undefined, type: string): Record<string, string> {
+  return gpus === undefined ? {} : { [type]: String(gpus) };
+}
+
+interface Mounted {
+  readonly volume: Volume;
+  readonly mount: VolumeMount;
+}
+
+/** Shared memory as in Docker, in place of Kubernetes' 64 MiB, and scratch where the spec wants it. */
+function memoryVolumes({ transform, resourceLimits }: PodsPlan['pipeline']['spec']): Mounted[] {
+  const inMemory = (name: string, mountPath: string, limit?: number): Mounted => ({
+    volume: { name, emptyDir: { medium: 'Memory', ...(limit !== undefined && { sizeLimit: String(limit) }) } },
+    mount: { name, mountPath },
+  });
+  const shared = inMemory('shared-memory', '/dev/shm', resourceLimits.memoryBytes ?? sharedMemoryBytes);
+  return [shared, ...(transform.memoryVolume ? [inMemory('scratch', '/scratch')] : [])];
+}
+
+function tokenVolume(audience = 'sts.amazonaws.com'): Volume {
+  const serviceAccountToken = { path: 'token', audience, expirationSeconds: 3600 };
+  return { name: 'token', projected: { sources: [{ serviceAccountToken }] } };
+}
+
+function omitUndefined<T extends object>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
