@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 const everything = 'test/**/*.test.ts';
 const long = 'test/long/**/*.test.ts';
+const kubernetes = 'test/kubernetes/**/*.test.ts';
 /** Files that do more of everything in `--mode long`. */
 const more = [
   'cli/{bisect,cache,dev,own-folders,shared-store,upkeep,verbs}',
@@ -19,11 +20,17 @@ const more = [
 ].map((name) => `test/${name}.test.ts`);
 const layers = 'test/tidy.test.ts';
 
-/** `vitest run` takes all tests but the long ones, `--mode long` those, `--mode check` the layers, `--mode again` what a test runs. */
+const included: Readonly<Record<string, string[]>> = {
+  long: [long, ...more],
+  kubernetes: [kubernetes],
+  check: [layers],
+};
+
+/** `vitest run` takes all tests but the long ones and those that need a cluster; `--mode long` the long ones, `--mode kubernetes` those that need a cluster, `--mode check` the layers, `--mode again` what a test runs. */
 export default defineConfig(({ mode }) => ({
   test: {
-    include: mode === 'long' ? [long, ...more] : mode === 'check' ? [layers] : [everything],
-    exclude: mode === 'long' ? [] : [long],
+    include: included[mode] ?? [everything],
+    exclude: mode in included ? [] : [long, kubernetes],
     globalSetup:
       mode === 'check' || mode === 'again' || !existsSync('test/support/global-setup.ts')
         ? []

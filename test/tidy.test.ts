@@ -31,7 +31,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['results', ['.']],
   ['transfer', ['.']],
   ['execution', ['.', 'executors', 'workers', 'store']],
-  ['kubernetes', ['objects']],
+  ['kubernetes', ['client', 'objects']],
   ['engine', ['.']],
   ['shown', ['.']],
   ['hooks', ['.']],
@@ -60,6 +60,8 @@ const packageOwners: ReadonlyMap<string, readonly string[]> = new Map([
   ['diff', ['shown']],
   ['dockerode', ['execution']],
   ['rfc6902', ['kubernetes']],
+  ['@kubernetes/client-node', ['kubernetes']],
+  ['ws', ['kubernetes']],
   ['prom-client', ['metrics']],
   ['pino', ['cli']],
 ]);

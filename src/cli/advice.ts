@@ -4,7 +4,7 @@
 
 /** Programs that advice begins with, when it is a command. */
 const programs: ReadonlySet<string> = new Set(
-  'aws docker gzip bzip2 kill xz zstd ls lsof make mkdir pach pachmount sudo umount'.split(' '),
+  'aws docker gzip bzip2 kill kubectl xz zstd ls lsof make mkdir pach pachmount sudo umount'.split(' '),
 );
 
 export interface Advice {
