@@ -20,11 +20,14 @@ const askMs = 2000;
 export class Claims {
   private readonly objects: WorkObjects;
   private readonly claimMs: number;
+  private readonly isGoneElsewhere: (claim: Claim) => boolean;
   private seen = new Map<string, Seen>();
 
-  constructor(objects: WorkObjects, claimMs: number) {
+  /** `isGoneElsewhere`: whether the worker of a claim is known to be gone, where this machine does not see its process. */
+  constructor(objects: WorkObjects, claimMs: number, isGoneElsewhere: (claim: Claim) => boolean) {
     this.objects = objects;
     this.claimMs = claimMs;
+    this.isGoneElsewhere = isGoneElsewhere;
   }
 
   /** Names of listed claims that are nobody's any more. */
@@ -45,7 +48,9 @@ export class Claims {
     if (forMs >= this.claimMs) return true;
     if (forMs < Math.min(askMs, this.claimMs / 2)) return false;
     seen.holder ??= (await this.objects.readClaim(name).catch(() => undefined)) ?? null;
-    const { host, pid, pidStarted } = seen.holder ?? {};
+    if (!seen.holder) return false;
+    const { host, pid, pidStarted } = seen.holder;
+    if (this.isGoneElsewhere(seen.holder)) return true;
     return host !== undefined && pid !== undefined && pidStarted !== undefined && isGone({ host, pid, pidStarted });
   }
 }

@@ -5,6 +5,7 @@
 import { isPachError } from '../../base/errors.ts';
 import type { PlannedRecord } from '../../model/records/work.ts';
 import type { Shard } from '../../model/records/work-objects.ts';
+import { entrySize } from '../../model/tree.ts';
 import { recordOfPlanned, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Listed, WorkObjects } from './work-objects.ts';
 
@@ -28,12 +29,18 @@ export class Shards {
   /** The shard of each datum without a result. */
   private readonly shardOf = new Map<string, string>();
   private readonly before = new Map<string, Left>();
+  private bytesMax = 0;
   /** Shards whose datums all have results, and whose objects are still there. */
   private ended: string[] = [];
 
   constructor(objects: WorkObjects, isCheck: boolean) {
     this.objects = objects;
     this.isCheck = isCheck;
+  }
+
+  /** Bytes of the inputs of the largest datum. */
+  get datumBytesMax(): number {
+    return this.bytesMax;
   }
 
   /** Datums without a result. */
@@ -63,6 +70,7 @@ export class Shards {
     const shard = this.shards.get(found.name) ?? { left: new Map<string, PlannedDatum>(), isStored: true };
     this.shards.set(found.name, shard);
     shard.left.set(datum.id, planned);
+    this.measure(planned);
     this.shardOf.set(datum.id, found.name);
     return true;
   }
@@ -72,6 +80,7 @@ export class Shards {
     const name = planned[0]?.datum.id;
     if (name === undefined) return;
     for (const { datum } of planned) this.shardOf.set(datum.id, name);
+    for (const each of planned) this.measure(each);
     const shard = { left: new Map(planned.map((each) => [each.datum.id, each])), isStored: false };
     this.shards.set(name, shard);
     try {
@@ -147,6 +156,11 @@ export class Shards {
     const names = new Set([...this.before.values()].map(({ name }) => name));
     this.before.clear();
     for (const name of names) if (!this.shards.has(name) && !this.ended.includes(name)) await this.delete(name);
+  }
+
+  private measure({ datum }: PlannedDatum): void {
+    const bytes = datum.files.reduce((sum, { entry }) => sum + entrySize(entry), 0);
+    this.bytesMax = Math.max(this.bytesMax, bytes);
   }
 
   private write(name: string, planned: readonly PlannedDatum[]): Promise<boolean> {

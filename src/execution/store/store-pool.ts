@@ -15,6 +15,7 @@ import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Project } from '../../versions/project.ts';
 import type { Pool, PoolJob } from '../pool.ts';
 import { Claims } from './claims.ts';
+import { CrewWork, type Crew } from './crew.ts';
 import { Offering } from './offering.ts';
 import { eventsOf, writtenOf, type Reported } from './reports.ts';
 import { Shards } from './shards.ts';
@@ -40,16 +41,19 @@ const publishingShare = 0.1;
 export class StorePool implements Pool {
   private readonly project: Project;
   private readonly times: WorkTimes;
+  private readonly crew: Crew | undefined;
 
-  constructor(project: Project, times: WorkTimes = workTimes) {
+  /** `crew` brings workers; without one they come by themselves. */
+  constructor(project: Project, times: WorkTimes = workTimes, crew?: Crew) {
     this.project = project;
     this.times = times;
+    this.crew = crew;
   }
 
   async run(job: PoolJob): Promise<void> {
     const left = await this.clear(job.job);
     const first = await job.queue.take();
-    if (first) await new StoreRun(this.project, this.times, job).run(first);
+    if (first) await new StoreRun(this.project, this.times, job, this.crew).run(first);
     else if (left && !job.signal.aborted) await new WorkObjects(this.project, job.job).remove();
   }
 
@@ -69,6 +73,7 @@ export class StorePool implements Pool {
 class StoreRun {
   private readonly times: WorkTimes;
   private readonly job: PoolJob;
+  private readonly crew: Crew | undefined;
   private readonly objects: WorkObjects;
   private readonly shards: Shards;
   private readonly claims: Claims;
@@ -92,19 +97,21 @@ class StoreRun {
   private waiting: (() => void)[] = [];
   private readonly ended = new AbortController();
 
-  constructor(project: Project, times: WorkTimes, job: PoolJob) {
+  constructor(project: Project, times: WorkTimes, job: PoolJob, crew: Crew | undefined) {
     this.times = times;
     this.job = job;
+    this.crew = crew;
     this.objects = new WorkObjects(project, job.job);
     this.shards = new Shards(this.objects, !job.isCommitted);
     this.offering = new Offering(project, this.objects, job.job);
-    this.claims = new Claims(this.objects, times.claimMs);
+    this.claims = new Claims(this.objects, times.claimMs, (claim) => crew?.isGone(claim) ?? false);
   }
 
   async run(first: PlannedDatum): Promise<void> {
     const { job } = this;
     job.tell({ kind: 'waiting', for: 'worker' });
     let failure: unknown;
+    await using crew = new CrewWork(this.crew, (error) => this.ended.abort(error));
     try {
       await this.begin();
       const planning = this.plan(first);
@@ -112,6 +119,7 @@ class StoreRun {
         () => this.wake(),
         (error: unknown) => this.ended.abort(error),
       );
+      crew.begin(job, this.shards, () => this.isPlanned);
       const signal = AbortSignal.any([job.signal, this.ended.signal]);
       for (;;) {
         await this.look();
@@ -122,7 +130,8 @@ class StoreRun {
       await job.publisher.flush();
     } catch (error) {
       failure = error;
-      await this.leave();
+      // Workers that are ended give up at once what they have.
+      await Promise.all([this.leave(), crew.end()]);
       throw error;
     } finally {
       this.ended.abort(failure);
@@ -210,7 +219,7 @@ class StoreRun {
     await this.offering.renew(this.times.beatMs);
     this.hasWorkers ||= listed.claims.size > 0;
     this.looks += 1;
-    if (this.looks === looksAlone && !this.hasWorkers) {
+    if (this.looks === looksAlone && !this.hasWorkers && !this.crew) {
       this.job.tell({ kind: 'note', line: `no worker has come yet; start some: pach worker -j ${this.job.job}` });
     }
   }
