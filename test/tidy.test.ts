@@ -23,6 +23,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['chunks', ['.']],
   ['cache', ['.']],
   ['sources', ['.']],
+  ['images', ['.']],
   ['versions', ['.', 'undo', 'reading', 'writing', 'upkeep']],
   ['mount', ['.']],
   ['pipelines', ['spec', 'datums', '.', 'jobs', 'editing', 'lineage']],

@@ -1,11 +1,10 @@
 /**
- * Images: had by name, known by content. What names an image's behaviour is its layers and its
- * configuration, which are the same wherever it came from; a tag or a registry's digest is not.
+ * Images of an engine: had by name, known by content.
  */
 import type Docker from 'dockerode';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
-import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
+import { imageConfig, type ImageConfig } from '../../images/config.ts';
 import { dockerError, dockerSays, dockerStatus, type DockerEngine } from './docker-engine.ts';
 
 /** What a worker needs to know of an image. */
@@ -75,19 +74,10 @@ function absent(name: string, why: string, cause?: unknown): PachError {
   });
 }
 
-/** Equal for images whose commands behave alike, on whatever machine they were built or pulled. */
-export function imageFingerprint(image: Docker.ImageInspectInfo): Fingerprint {
-  const { Config: config } = image;
-  return {
-    os: image.Os,
-    architecture: image.Architecture,
-    layers: JSON.stringify(image.RootFS.Layers ?? []),
-    env: JSON.stringify(config?.Env ?? []),
-    entrypoint: JSON.stringify([config?.Entrypoint ?? []].flat()),
-    cmd: JSON.stringify([config?.Cmd ?? []].flat()),
-    'working dir': config?.WorkingDir ?? '',
-    user: config?.User ?? '',
-  };
+/** What the engine says of an image, as its registry says it. */
+export function inspectedConfig(image: Docker.ImageInspectInfo): ImageConfig {
+  const { Os: os, Architecture: architecture, RootFS: rootfs, Config: config } = image;
+  return imageConfig({ os, architecture }, rootfs.Layers ?? [], config ?? {});
 }
 
 /** True when a folder of a container that was not started yet has something in it. */

@@ -9,7 +9,8 @@ import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
 import { buildImage } from './docker-build.ts';
 import { workerHost } from './docker-container.ts';
 import { ask, dockerEngine, sharesMounts, type DockerAddress, type DockerEngine } from './docker-engine.ts';
-import { findImage, imageFingerprint, knownImage, type KnownImage } from './docker-image.ts';
+import { fingerprintOf } from '../../images/config.ts';
+import { findImage, inspectedConfig, knownImage, type KnownImage } from './docker-image.ts';
 import { removeLeftovers, removeOwn } from './docker-leftovers.ts';
 import { endOwner, newOwner } from './docker-owner.ts';
 import { openDockerWorker } from './docker-worker.ts';
@@ -56,7 +57,7 @@ class DockerExecutor implements LocalExecutor {
   async fingerprint(image: string): Promise<Fingerprint> {
     const found = await findImage(this.engine, image);
     this.known.set(image, knownImage(found));
-    return imageFingerprint(found);
+    return fingerprintOf(inspectedConfig(found));
   }
 
   build(use: ImageBuild, watch: BuildWatch): Promise<string> {
