@@ -11,17 +11,20 @@ export type ExecutorName = (typeof executorNames)[number];
 
 const program = (name: string): string => fileURLToPath(new URL(`../../native/build/${name}`, import.meta.url));
 
+/** What starts commands. */
+export const launcherProgram = program('launcher');
+
 export async function openExecutor(
   name: ExecutorName,
   { docker, commandEnvironment = {} }: Settings,
 ): Promise<LocalExecutor> {
   if (name === 'process') {
     const { ProcessExecutor } = await import('../execution/executors/process.ts');
-    return new ProcessExecutor({ program: program('launcher'), env: commandEnvironment });
+    return new ProcessExecutor({ program: launcherProgram, env: commandEnvironment });
   }
   const { connectDocker } = await import('../execution/executors/docker.ts');
   return connectDocker({
-    launcher: program('launcher'),
+    launcher: launcherProgram,
     binder: program('binder'),
     ...(docker !== undefined && { host: docker }),
   });

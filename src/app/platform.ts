@@ -6,6 +6,7 @@ import type { BlobReader } from '../cache/blobs.ts';
 import type { Executor } from '../execution/executor.ts';
 import { canonicalJson } from '../model/canonical.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
+import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
 import { executorNames, type ExecutorName } from './executors.ts';
 
 /** The executor that a job ran with. Throws `unsupported` where this machine has none of that name. */
@@ -19,6 +20,14 @@ export function executorOf({ id, executor }: Job): ExecutorName {
   });
 }
 
+/** What a job's recipe says of where its commands run. */
+export async function recipeOf(
+  reader: BlobReader,
+  { recipe }: Pick<Job, 'recipe'>,
+): Promise<{ readonly executor: string; readonly platform: Fingerprint }> {
+  return JSON.parse((await reader.plainChunk(recipe)).toString()) as Awaited<ReturnType<typeof recipeOf>>;
+}
+
 /**
  * Names of what the recipe of a job says of its machine or image, and is not so here; undefined where
  * the executors are of different classes.
@@ -29,10 +38,7 @@ export async function platformDifferences(
   executor: Pick<Executor, 'resultsClass' | 'fingerprint'>,
   image: string,
 ): Promise<string[] | undefined> {
-  const recipe = JSON.parse((await reader.plainChunk(job.recipe)).toString()) as {
-    readonly executor: string;
-    readonly platform: Readonly<Record<string, unknown>>;
-  };
+  const recipe = await recipeOf(reader, job);
   const now: Readonly<Record<string, unknown>> = await executor.fingerprint(image);
   if (recipe.executor !== executor.resultsClass) return undefined;
   return [...new Set([...Object.keys(recipe.platform), ...Object.keys(now)])].filter(

@@ -69,7 +69,6 @@ const mountTimeoutMs = 60_000;
 /** Runs of one pipeline use it one after another, those of several also at a time. Closing it leaves nothing on this machine but caches and logs. */
 export class RunSession implements AsyncDisposable {
   readonly executor: LocalExecutor;
-  private readonly executorName: ExecutorName;
   readonly settings: Settings;
   readonly secrets: Secrets;
   private readonly opened: OpenProject;
@@ -79,10 +78,14 @@ export class RunSession implements AsyncDisposable {
   /** What was said once is not said again, run after run. */
   private readonly said = new Set<string>();
 
-  private constructor(settings: Settings, opened: OpenProject, request: SessionRequest, held: Held) {
+  private constructor(
+    settings: Settings,
+    opened: OpenProject,
+    request: Omit<SessionRequest, 'executor' | 'secretsFrom'>,
+    held: Held,
+  ) {
     this.settings = settings;
     this.opened = opened;
-    this.executorName = request.executor;
     this.executor = held.executor;
     this.secrets = held.secrets;
     this.folder = held.folder;
@@ -106,6 +109,12 @@ export class RunSession implements AsyncDisposable {
       await executor[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** With an executor whose commands have secrets from elsewhere. Whoever opened it closes it, too. */
+  static async with(executor: LocalExecutor, settings: Settings, opened: OpenProject): Promise<RunSession> {
+    const folder = await openRunFolder(settings.home);
+    return new RunSession(settings, opened, { idleWorkersMax: 1 }, { executor, folder, secrets: Secrets.elsewhere() });
   }
 
   get project(): Project {
@@ -188,7 +197,7 @@ export class RunSession implements AsyncDisposable {
     const isNamed = 'image' in ((spec.document as { transform?: object }).transform ?? {});
     return {
       // A default that does not matter is not reported.
-      image: isNamed || this.executorName === 'docker' ? transform.image : undefined,
+      image: isNamed || this.executor.resultsClass === 'docker' ? transform.image : undefined,
       ...asOptions(await this.secrets.of(spec)),
       user: transform.user,
       workingDir: transform.workingDir,

@@ -28,10 +28,11 @@ export interface GivenSecret {
 
 /** Reads sources anew for each pipeline. The first source that has a value wins; this machine's secrets come last. */
 export class Secrets {
-  private readonly sources: readonly SecretSource[];
+  private readonly sources: readonly SecretSource[] | undefined;
   private readonly mask = new Mask();
 
-  private constructor(sources: readonly SecretSource[]) {
+  /** Undefined: see `elsewhere`. */
+  private constructor(sources: readonly SecretSource[] | undefined) {
     this.sources = sources;
   }
 
@@ -40,6 +41,11 @@ export class Secrets {
     const given = from.map(secretSource);
     for (const source of given) await source.read();
     return new Secrets([...given, machineSecrets(home)]);
+  }
+
+  /** None: whoever made the place of the commands has given them theirs. */
+  static elsewhere(): Secrets {
+    return new Secrets(undefined);
   }
 
   /** Throws `usage` for a source that lies in the code of a pipeline: it would be stored with the code. */
@@ -57,7 +63,7 @@ export class Secrets {
 
   /** The files and folders that hold the values: commands must not see what their spec does not name. */
   async places(): Promise<string[]> {
-    const paths = this.sources.flatMap(({ path }) => path ?? []);
+    const paths = (this.sources ?? []).flatMap(({ path }) => path ?? []);
     // A pipe of a shell has no place.
     const found = await Promise.all(paths.map((path) => realpath(path).catch(() => undefined)));
     return found.filter((path) => path !== undefined);
@@ -65,7 +71,7 @@ export class Secrets {
 
   /** Throws `not-found` naming a secret or key that no source has, and the pipeline that asks for it. */
   async of({ name: pipeline, transform }: Pick<PipelineSpec, 'name' | 'transform'>): Promise<GivenSecret[]> {
-    if (transform.secrets.length === 0) return [];
+    if (!this.sources || transform.secrets.length === 0) return [];
     const sources: OpenSource[] = [];
     for (const source of this.sources) sources.push({ name: source.name, values: await source.read() });
     const given: GivenSecret[] = [];

@@ -37,8 +37,18 @@ export interface Settings {
   readonly chosen?: readonly Chosen[];
   /** Folders and files with the user's credentials, there or not: commands of pipelines must not see them. */
   readonly credentials?: readonly string[];
+  /** The pod that this process runs in. */
+  readonly pod?: PodIdentity | undefined;
   /** What commands of the process executor begin with. */
   readonly commandEnvironment?: Readonly<Record<string, string>>;
+}
+
+/** What whoever made a pod tells the worker in it. */
+export interface PodIdentity {
+  readonly name: string;
+  readonly uid: string;
+  /** The id of the store that it is to work for. */
+  readonly storeId: string | undefined;
 }
 
 /** The value of a setting, and what has given it. */
@@ -93,6 +103,7 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
     credentials: credentialsOf(maybeUserHome() ?? '/', environment),
+    pod: podFrom(environment),
     commandEnvironment: {
       PATH: environment['PATH'] || '/usr/local/bin:/usr/bin:/bin',
       HOME: maybeUserHome() ?? '/',
@@ -106,6 +117,11 @@ const variables: Partial<Record<SettingName, string>> = {
   project: 'PACH_PROJECT',
   author: 'PACH_AUTHOR',
 };
+
+function podFrom(environment: Environment): PodIdentity | undefined {
+  const { PACH_POD_NAME: name = '', PACH_POD_UID: uid, PACH_STORE_ID: storeId } = environment;
+  return uid === undefined ? undefined : { name, uid, storeId };
+}
 
 /** Looks settings up, each where it may be, in order of precedence. */
 function choiceOf(

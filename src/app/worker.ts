@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
+import { LostLauncher } from '../execution/executor.ts';
 import { StoreWorker } from '../execution/store/store-worker.ts';
 import { workTimes } from '../execution/store/times.ts';
 import { WorkObjects } from '../execution/store/work-objects.ts';
@@ -14,7 +15,7 @@ import type { JobId } from '../model/records/pipelines.ts';
 import { codeOfJob } from '../pipelines/editing/versions.ts';
 import { checkSpec } from '../pipelines/jobs/checks.ts';
 import { findJob, isNone, maybeJob, type Job } from '../pipelines/jobs/jobs.ts';
-import { thisEngine } from '../pipelines/jobs/lease.ts';
+import { thisEngine, type Holder } from '../pipelines/jobs/lease.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { leasedJobs } from '../pipelines/jobs/running.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
@@ -25,14 +26,24 @@ import { clearLogs } from './run-pipelines.ts';
 import { RunSession, type RunPipeline } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
-export interface WorkerRequest {
+export interface WorkRequest {
   /** The job that it works for, or its beginning; all where it is not said. */
   readonly job: string | undefined;
   readonly exitWhenIdle: boolean;
-  /** Sources of secrets, before this machine's own. */
-  readonly secretsFrom: readonly string[];
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
+}
+
+export interface WorkerRequest extends WorkRequest {
+  /** Sources of secrets, before this machine's own. */
+  readonly secretsFrom: readonly string[];
+}
+
+/** Who works, and with what. */
+export interface Bench {
+  readonly worker: Holder;
+  /** A session for a job, which stays whoever's it is. */
+  session(job: Job): Promise<RunSession>;
 }
 
 /** With `exitWhenIdle`: how long there must be nothing to do. */
@@ -42,16 +53,45 @@ const againMs = 30_000;
 
 /** Until its job has ended, no engine has been heard for long, or the signal is aborted. Leaves nothing on this machine but caches and logs. */
 export async function work(settings: Settings, opened: OpenProject, request: WorkerRequest): Promise<void> {
-  await using worker = new Worker(settings, opened, request);
-  await worker.run();
+  await using sessions = new Sessions(settings, opened, request.secretsFrom);
+  const worker = thisEngine(opened.project.options.author);
+  await new JobWorker(settings, opened, request, { worker, session: (job) => sessions.of(executorOf(job)) }).run();
   await clearLogs(settings, opened.project);
 }
 
-class Worker implements AsyncDisposable {
+/** A session for all jobs of an executor. */
+class Sessions implements AsyncDisposable {
   private readonly settings: Settings;
   private readonly opened: OpenProject;
-  private readonly request: WorkerRequest;
+  private readonly secretsFrom: readonly string[];
   private readonly sessions = new Map<ExecutorName, RunSession>();
+
+  constructor(settings: Settings, opened: OpenProject, secretsFrom: readonly string[]) {
+    this.settings = settings;
+    this.opened = opened;
+    this.secretsFrom = secretsFrom;
+  }
+
+  async of(executor: ExecutorName): Promise<RunSession> {
+    const before = this.sessions.get(executor);
+    if (before) return before;
+    const { secretsFrom } = this;
+    const opened = await RunSession.open(this.settings, this.opened, { executor, secretsFrom, idleWorkersMax: 4 });
+    this.sessions.set(executor, opened);
+    return opened;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.sessions.values()) await session[Symbol.asyncDispose]();
+  }
+}
+
+/** Works for jobs as long as there is work, or may be. */
+export class JobWorker {
+  private readonly settings: Settings;
+  private readonly opened: OpenProject;
+  private readonly request: WorkRequest;
+  private readonly bench: Bench;
   /** How offers looked when they were last seen. */
   private readonly offers = new Map<JobId, string>();
   /** Jobs that this machine can't work for, and until when it does not try. */
@@ -59,12 +99,14 @@ class Worker implements AsyncDisposable {
   private heardAt = performance.now();
   private busyAt = performance.now();
 
-  constructor(settings: Settings, opened: OpenProject, request: WorkerRequest) {
+  constructor(settings: Settings, opened: OpenProject, request: WorkRequest, bench: Bench) {
     this.settings = settings;
     this.opened = opened;
     this.request = request;
+    this.bench = bench;
   }
 
+  /** Throws `LostLauncher` where only another launcher can go on. */
   async run(): Promise<void> {
     const { signal, exitWhenIdle, note } = this.request;
     const job = this.request.job === undefined ? undefined : await this.named(this.request.job);
@@ -83,10 +125,6 @@ class Worker implements AsyncDisposable {
       }
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const session of this.sessions.values()) await session[Symbol.asyncDispose]();
   }
 
   private async named(text: string): Promise<JobId> {
@@ -121,7 +159,8 @@ class Worker implements AsyncDisposable {
       if (count > 0) this.heardAt = performance.now();
       return count > 0;
     } catch (error) {
-      if (this.request.signal.aborted || isPachError(error, 'unreachable')) throw error;
+      const isLost = error instanceof LostLauncher;
+      if (isLost || this.request.signal.aborted || isPachError(error, 'unreachable')) throw error;
       // Another machine may be able to, or this one later.
       const why = error instanceof Error ? error.message : String(error);
       this.request.note(`job ${job.id} of ${job.pipeline}: ${why}`);
@@ -134,7 +173,7 @@ class Worker implements AsyncDisposable {
   /** Whoever waits for the job may see it there alone. */
   private async tellEngine({ id: job }: Job, line: string): Promise<void> {
     const { project } = this.opened;
-    const worker = thisEngine(project.options.author).holder;
+    const worker = this.bench.worker.holder;
     const nothing = { epoch: 0, packs: [], reports: [] };
     await new WorkObjects(project, job).writeDelivery({ job, worker, ...nothing, notes: [line] });
   }
@@ -142,7 +181,7 @@ class Worker implements AsyncDisposable {
   private async workFor(snapshot: Snapshot, job: Job): Promise<number> {
     const { project } = this.opened;
     const { signal, note } = this.request;
-    const session = await this.session(executorOf(job));
+    const session = await this.bench.session(job);
     const then: RunPipeline = { name: job.pipeline, ...(await codeOfJob(snapshot, job)) };
     const [pipeline = then] = await session.prepare([then], { log: note, signal });
     const { spec } = pipeline;
@@ -155,7 +194,7 @@ class Worker implements AsyncDisposable {
     const worker = new StoreWorker({
       project,
       job: job.id,
-      worker: thisEngine(project.options.author),
+      worker: this.bench.worker,
       pool,
       spec(isCheck) {
         const { check } = spec.expect ?? {};
@@ -170,16 +209,6 @@ class Worker implements AsyncDisposable {
     const count = await worker.run();
     if (count > 0) note(`ran ${count} ${count === 1 ? 'datum' : 'datums'} of job ${job.id} of ${job.pipeline}`);
     return count;
-  }
-
-  /** A session for all jobs of an executor. */
-  private async session(executor: ExecutorName): Promise<RunSession> {
-    const before = this.sessions.get(executor);
-    if (before) return before;
-    const { secretsFrom } = this.request;
-    const opened = await RunSession.open(this.settings, this.opened, { executor, secretsFrom, idleWorkersMax: 4 });
-    this.sessions.set(executor, opened);
-    return opened;
   }
 }
 

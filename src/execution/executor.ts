@@ -8,6 +8,7 @@
  * every process that the command left.
  */
 import type { Duplex, Readable } from 'node:stream';
+import { PachError } from '../base/errors.ts';
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
 import type { ImageBuild } from '../pipelines/spec/spec.ts';
 
@@ -161,8 +162,22 @@ export interface Executor extends AsyncDisposable {
   environment(options: Pick<WorkerOptions, 'image' | 'user'>): Promise<Readonly<Record<string, string | undefined>>>;
 }
 
+/** Where the only worker of an executor has its slot and code. They are shown already: the folders stay, and so does each code's place. */
+export interface Places {
+  readonly slot: string;
+  /** The folder in which the code lies as `0`, `1` … */
+  readonly code: string;
+  /** The code was written by a process before this one. */
+  readonly hasCode: boolean;
+}
+
+/** That what starts a worker's commands has gone, and the worker can't know why. */
+export class LostLauncher extends PachError {}
+
 /** An executor whose commands run beside this process. */
 export interface LocalExecutor extends Executor {
+  /** Undefined where it shows the folders that it is told of. */
+  readonly places?: Places | undefined;
   /**
    * How a mount of this machine is shown to a command. `bound`: each command gets its own set of
    * mounts, made when it starts. `inserted`: it is mounted into a worker that runs already. `none`:

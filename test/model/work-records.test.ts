@@ -130,6 +130,7 @@ const cases: readonly {
   unsealed('shard', shard, encodeShard, decodeShard),
   unsealed('claim of a shard', claim, encodeShardClaim, decodeShardClaim),
   unsealed('delivery', delivery, encodeDelivery, decodeDelivery),
+  unsealed('delivery of a lost launcher', { ...delivery, launcherLost: true }, encodeDelivery, decodeDelivery),
   unsealed(
     'empty delivery',
     { ...delivery, packs: [], reports: [], notes: [], broken: undefined },

@@ -1,8 +1,10 @@
 /**
  * worker: runs datums of jobs that engines elsewhere have.
  */
+import { resolve } from 'node:path';
 import { openProject } from '../../app/open.ts';
 import { work } from '../../app/worker.ts';
+import { PachError } from '../../base/errors.ts';
 import { secretsFromOption } from '../parameters.ts';
 import { verb } from '../verb.ts';
 
@@ -18,16 +20,32 @@ export const workerVerb = verb({
     job: { type: 'text', alias: 'j', names: ['job'], describe: 'Work for this job alone, and end with it' },
     'exit-when-idle': { type: 'flag', describe: 'End when there has been nothing to do for ten seconds' },
     'secrets-from': secretsFromOption,
+    pod: {
+      type: 'text',
+      names: ['local'],
+      describe: 'Be the worker of a pod, whose containers share this folder; commands get their secrets from the pod',
+    },
   },
   async run(args, { settings, output, signal }) {
+    const { job, pod: dir } = args;
+    const request = { exitWhenIdle: args['exit-when-idle'], note: (line: string) => output.note(line), signal };
+    if (dir !== undefined) checkPod(args);
     await using opened = await openProject(settings);
-    await work(settings, opened, {
-      job: args.job,
-      exitWhenIdle: args['exit-when-idle'],
-      secretsFrom: args['secrets-from'],
-      note: (line) => output.note(line),
-      signal,
-    });
+    if (dir !== undefined && job !== undefined) {
+      const { workInPod } = await import('../../app/pod-worker.ts');
+      await workInPod(settings, opened, { ...request, job, dir: resolve(dir) });
+    } else await work(settings, opened, { ...request, job, secretsFrom: args['secrets-from'] });
     return signal.aborted ? 130 : 0;
   },
 });
+
+function checkPod(args: { readonly job: string | undefined; readonly 'secrets-from': readonly string[] }): void {
+  const next = 'pach worker -j JOB --pod DIR';
+  if (args.job === undefined) throw new PachError('usage', { what: '--pod', why: 'a pod works for one job', next });
+  if (args['secrets-from'].length === 0) return;
+  throw new PachError('usage', {
+    what: '--secrets-from with --pod',
+    why: 'commands get their secrets from the pod',
+    next,
+  });
+}

@@ -24,6 +24,9 @@ export interface DeliveriesOptions {
   readonly times: Pick<WorkTimes, 'deliverMs' | 'deliverMsMax'>;
 }
 
+/** At which datum a worker broke; and that it lost its launcher there. */
+export type Broken = Pick<Delivery, 'broken' | 'launcherLost'>;
+
 export class Deliveries implements ResultWriter, AsyncDisposable {
   private readonly options: DeliveriesOptions;
   private upload: Upload | undefined;
@@ -81,8 +84,8 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
     this.since = Math.min(this.since, performance.now());
   }
 
-  /** Delivers what there is; with `broken`, that the worker broke at this datum. Can be called again after it failed. */
-  deliver(broken?: string): Promise<void> {
+  /** Delivers what there is; with `broken`, that the worker broke, and how. Can be called again after it failed. */
+  deliver(broken?: Broken): Promise<void> {
     return this.inTurn(async () => {
       const { times } = this.options;
       if (this.error) throw this.error;
@@ -111,7 +114,7 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
     this.made = undefined;
   }
 
-  private async make(broken: string | undefined): Promise<Delivery> {
+  private async make(broken: Broken | undefined): Promise<Delivery> {
     const { job, worker } = this.options;
     const parts = await this.handOver();
     await this.upload?.[Symbol.asyncDispose]();
@@ -119,7 +122,7 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
     const { reports, notes } = this;
     this.reports = [];
     this.notes = [];
-    return { job, worker, ...parts, reports, notes, broken };
+    return { job, worker, ...parts, reports, notes, ...broken };
   }
 
   private async handOver(): Promise<StoredParts> {

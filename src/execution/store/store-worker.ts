@@ -14,6 +14,7 @@ import { pfsInputs } from '../../pipelines/spec/input.ts';
 import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
 import type { Token } from '../../store/store.ts';
 import type { Project } from '../../versions/project.ts';
+import { LostLauncher } from '../executor.ts';
 import type { LocalPool } from '../workers/local-pool.ts';
 import { Deliveries } from './deliveries.ts';
 import { workTimes, type WorkTimes } from './times.ts';
@@ -196,7 +197,8 @@ export class StoreWorker {
   /** Tells the engine that this worker is of no use, and at which datum that was seen. */
   private async broke({ datum }: PlannedDatum, error: unknown): Promise<void> {
     this.deliveries.note(error instanceof Error ? error.message : String(error));
-    await this.deliveries.deliver(datum.id).catch(() => undefined);
+    const launcherLost = error instanceof LostLauncher || undefined;
+    await this.deliveries.deliver({ broken: datum.id, launcherLost }).catch(() => undefined);
   }
 
   /** Does what is due, until it is aborted. Never rejects: what failed is tried again. */

@@ -27,15 +27,17 @@ export class CodeFolder {
   private readonly dir: string;
   private held: readonly Held[] = [];
   private made = 0;
+  private readonly isWritten: boolean;
 
-  /** `dir` is a folder that is there, for this alone. */
-  constructor(dir: string) {
+  /** `dir` is a folder that is there, for this alone. `isWritten`: what is asked for first lies in it already. */
+  constructor(dir: string, isWritten = false) {
     this.dir = dir;
+    this.isWritten = isWritten;
   }
 
   /**
    * Writes these entries out, as far as they are not there yet. Returns the path of each: the same
-   * one as before, unless a file has become a folder or the reverse.
+   * one as before, unless a file has become a folder or the reverse. At first they are `0`, `1` …
    */
   async update(reader: BlobReader, entries: readonly TreeEntry[]): Promise<string[]> {
     const before = this.held;
@@ -57,8 +59,9 @@ export class CodeFolder {
       await changeFolder(reader, before.entry.content, entry.content, before.path);
       return before.path;
     }
-    const path = join(this.dir, String((this.made += 1)));
-    await write(reader, entry, path);
+    const path = join(this.dir, String(this.made));
+    this.made += 1;
+    if (before || !this.isWritten) await write(reader, entry, path);
     if (before?.entry.kind !== 'file' || entry.kind !== 'file') return path;
     // A worker sees the file that was there when it was opened: it is written anew, not replaced.
     await copyFile(path, before.path);

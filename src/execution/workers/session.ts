@@ -74,9 +74,10 @@ export class Session implements AsyncDisposable {
     assert(![...this.busy.values()].includes(pipeline), 'code does not change under a command that runs');
     let folder = this.codes.get(pipeline);
     if (!folder) {
-      const dir = join(this.options.folder, 'code', pipeline);
+      const { places } = this.executor;
+      const dir = places?.code ?? join(this.options.folder, 'code', pipeline);
       await mkdir(dir, { recursive: true });
-      folder = new CodeFolder(dir);
+      folder = new CodeFolder(dir, places?.hasCode);
       this.codes.set(pipeline, folder);
     }
     return folder.update(reader, entries);
@@ -157,7 +158,7 @@ export class Session implements AsyncDisposable {
   private async remove({ name, slot, worker }: OpenWorker): Promise<void> {
     try {
       await worker[Symbol.asyncDispose]();
-      await removeTreeAsync(slot);
+      if (!this.executor.places) await removeTreeAsync(slot);
     } finally {
       this.busy.delete(name);
     }
@@ -173,8 +174,9 @@ export class Session implements AsyncDisposable {
     const name = `${pipeline}-${number}`;
     this.busy.set(name, pipeline);
     try {
-      const slot = join(this.options.folder, 'slots', name);
-      await removeTreeAsync(slot);
+      const { places } = this.executor;
+      const slot = places?.slot ?? join(this.options.folder, 'slots', name);
+      if (!places) await removeTreeAsync(slot);
       // The executor shows these folders; slot.ts fills them.
       for (const folder of ['pfs/out', 'out']) await mkdir(join(slot, folder), { recursive: true });
       const worker = await this.executor.open({ ...sandbox, slot, name });

@@ -64,6 +64,8 @@ export interface Delivery extends KeepsUnknown {
   readonly notes: readonly string[];
   /** The datum at which the worker broke. */
   readonly broken?: string | undefined;
+  /** What starts its commands had gone then, and the worker can't know why. */
+  readonly launcherLost?: true | undefined;
 }
 
 const itemsMax = 65_536;
@@ -77,6 +79,8 @@ function nested<T>(encode: (value: T) => Buffer, decode: (bytes: Buffer) => T): 
     read: (reader: Reader) => decode(reader.bytes()),
   };
 }
+
+const onlyTrue: Codec<true> = { write: () => undefined, read: () => true };
 
 const offerCodec = recordCodec<Offer>({
   job: required(1, jobId),
@@ -99,6 +103,7 @@ const deliveryCodec = recordCodec<Delivery>({
   reports: defaulting<readonly Report[]>(5, listOf(nested(encodeReport, decodeReport), itemsMax, 1), []),
   notes: defaulting<readonly string[]>(6, listOf(text, notesMax, 1), []),
   broken: optional(7, datumId),
+  launcherLost: optional(8, onlyTrue),
 });
 
 export const encodeOffer = (record: Offer): Buffer => seal(offerCodec.encode(record));

@@ -40,6 +40,11 @@ export function thisEngine(author: string): Holder {
   return { holder: `${author}@${host.name}, process ${pid}`, host: hostText(host), pid, pidStarted: started };
 }
 
+/** A pod as others are told of it. */
+export function podHolder({ name, uid }: { readonly name: string; readonly uid: string }): string {
+  return `pod ${name}, ${uid}`;
+}
+
 /** True when the process is known to be gone. */
 export function isGone(engine: Omit<Holder, 'holder'>): boolean {
   return isAlive(engineOf(engine)) === false;

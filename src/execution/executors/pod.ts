@@ -1,0 +1,177 @@
+/**
+ * Runs commands in the container beside this one, in a pod. The two share a folder, and that container
+ * needs nothing else of ours:
+ *
+ *     bin/launcher       what it is started with; there once all else is
+ *     run/socket         where the launcher finds this process
+ *     slot/pfs slot/out  what commands see as /pfs and /pfs/out
+ *     code/0 code/1 …    the code, in the order of the spec
+ *
+ * All of it is mounted before that container starts, so what is there stays and only its content changes.
+ * The container has its variables, secrets, user and limits from the pod.
+ */
+import { chmod, copyFile, mkdir, readdir, rename, symlink } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { assert } from '../../base/errors.ts';
+import { emptyFolder, removeTreeAsync } from '../../base/remove.ts';
+import { listenAt, type Listener } from '../../base/unix-socket.ts';
+import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
+import { LostLauncher, type LocalExecutor, type Places, type Worker, type WorkerOptions } from '../executor.ts';
+import { workerHost } from './docker-container.ts';
+import { Launcher, type LauncherSetup } from './launcher.ts';
+
+export interface PodExecutorOptions {
+  /** The folder that the containers share. */
+  readonly dir: string;
+  /** The launcher, native/build/launcher. */
+  readonly program: string;
+  /** Of the image, which whoever made the pod has chosen. */
+  readonly platform: Fingerprint;
+}
+
+const what = 'the launcher of this pod';
+
+export class PodExecutor implements LocalExecutor {
+  readonly name = 'kubernetes';
+  readonly resultsClass = 'docker';
+  readonly inputMounts = 'none';
+  readonly places: Places;
+  private readonly options: PodExecutorOptions;
+  private readonly stop = new AbortController();
+  private listener: Listener | undefined;
+  private launcher: Launcher | undefined;
+  /** How the launcher was set up, which it can be once. */
+  private setUp: { readonly setup: LauncherSetup; readonly done: Promise<void> } | undefined;
+  /** Those who wait for a launcher. */
+  private waiting: (() => void)[] = [];
+
+  private constructor(options: PodExecutorOptions, isShown: boolean) {
+    this.options = options;
+    this.places = { slot: join(options.dir, 'slot'), code: join(options.dir, 'code'), hasCode: isShown };
+  }
+
+  /** Makes the folders, and takes what a process before this one may have left in them. */
+  static async open(options: PodExecutorOptions): Promise<PodExecutor> {
+    const { dir } = options;
+    for (const folder of ['bin', 'run', 'slot/pfs/out', 'slot/out', 'code']) {
+      await mkdir(join(dir, folder), { recursive: true });
+    }
+    // Commands may be another user.
+    for (const folder of ['bin', 'run', 'code']) await chmod(join(dir, folder), 0o755);
+    const isShown = (await readdir(join(dir, 'bin'))).includes('launcher');
+    if (!isShown) emptyFolder(Buffer.from(join(dir, 'code')));
+    for (const folder of ['run', 'slot/out']) emptyFolder(Buffer.from(join(dir, folder)));
+    for (const name of await readdir(join(dir, 'slot/pfs'))) {
+      if (name !== 'out') await removeTreeAsync(join(dir, 'slot/pfs', name));
+    }
+    const executor = new PodExecutor(options, isShown);
+    executor.listener = await listenAt(join(dir, 'run/socket'), (socket) => executor.take(socket));
+    await chmod(join(dir, 'run/socket'), 0o666);
+    return executor;
+  }
+
+  /** Aborted when the pod is to end: its launcher was told so. */
+  get ending(): AbortSignal {
+    return this.stop.signal;
+  }
+
+  /** Lets the other container start: the code lies in its place. */
+  async show(): Promise<void> {
+    const bin = join(this.options.dir, 'bin');
+    for (const name of await readdir(bin)) if (name === 'launcher') return;
+    for (const name of ['next', 'pachctl', 'new']) await removeTreeAsync(join(bin, name));
+    for (const name of ['next', 'pachctl']) await symlink('launcher', join(bin, name));
+    await copyFile(this.options.program, join(bin, 'new'));
+    await chmod(join(bin, 'new'), 0o755);
+    await rename(join(bin, 'new'), join(bin, 'launcher'));
+  }
+
+  /** True while a launcher is there. */
+  get isThere(): boolean {
+    return this.launcher?.isBroken === false;
+  }
+
+  /** Waits until a launcher is there. False when the signal is aborted before. */
+  async arrived(signal: AbortSignal): Promise<boolean> {
+    while (!this.isThere && !signal.aborted) {
+      await new Promise<void>((go) => {
+        this.waiting.push(go);
+        signal.addEventListener('abort', () => go(), { once: true });
+      });
+    }
+    return !signal.aborted;
+  }
+
+  /** Tells the launcher that there is nothing left to do: its container, and so the pod, is complete. */
+  async end(): Promise<void> {
+    await this.launcher?.[Symbol.asyncDispose]();
+  }
+
+  async fingerprint(): Promise<Fingerprint> {
+    return this.options.platform;
+  }
+
+  async environment(): Promise<Record<string, string | undefined>> {
+    return { PATH: undefined, HOME: undefined, HOSTNAME: workerHost };
+  }
+
+  unused(): readonly string[] {
+    return [];
+  }
+
+  /** Throws `LostLauncher` where there is none. */
+  async open(options: WorkerOptions): Promise<Worker> {
+    const { launcher } = this;
+    // What it could not be set up with it can't be asked twice.
+    if (!launcher || (launcher.isBroken && !this.setUp)) throw gone();
+    const setup = setupOf(options);
+    this.setUp ??= { setup, done: launcher.setup(setup) };
+    assert(isDeepStrictEqual(this.setUp.setup, setup), 'the commands of a pod are of one job');
+    await this.setUp.done;
+    if (launcher.isBroken) throw gone();
+    return {
+      run: (task) => {
+        return launcher.run(task).catch((error: unknown) => {
+          throw launcher.isBroken ? gone(error) : error;
+        });
+      },
+      isCurrent: () => !launcher.isBroken,
+      // The launcher outlives it.
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  /** A launcher that was not told of an end ends with another code than one that was. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.launcher?.drop('the worker has ended');
+    await this.listener?.close();
+  }
+
+  /** A launcher that comes after one has gone takes its place. What else connects is none. */
+  private take(socket: Socket): void {
+    if (this.isThere) {
+      socket.destroy();
+      return;
+    }
+    this.launcher = new Launcher(socket, what, () => this.stop.abort(new Error('the pod is told to end')));
+    this.setUp = undefined;
+    for (const go of this.waiting.splice(0)) go();
+  }
+}
+
+function gone(cause?: unknown): LostLauncher {
+  return new LostLauncher('failed', { what, why: 'it has gone: its container has ended or was killed', cause });
+}
+
+function setupOf({ workingDir, processesMax, memoryVolume, env }: WorkerOptions): LauncherSetup {
+  return {
+    // As in Docker.
+    env: { HOSTNAME: workerHost, ...env },
+    secrets: [],
+    workingDir,
+    processesMax,
+    cleared: ['/dev/shm', '/tmp', ...(memoryVolume ? ['/scratch'] : [])],
+  };
+}
