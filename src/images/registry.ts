@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { isPachError, PachError, type ErrorCode } from '../base/errors.ts';
-import { shellWord } from '../base/shell.ts';
 import { readConfig, type ImageConfig } from './config.ts';
 import { imageName, pinnedName, type ImageName } from './name.ts';
 import { platformText, type Platform } from './platform.ts';
@@ -66,8 +65,8 @@ class Reading {
   constructor(name: ImageName, platform: Platform, options: RegistryOptions) {
     this.name = name;
     this.platform = platform;
-    const task = { registry: name.registry, scope: `${name.repository}:pull`, what: `image ${name.text}` };
-    this.way = new RegistryWay(task, options);
+    const { registry, repository, text } = name;
+    this.way = new RegistryWay({ registry, repository, does: 'pull', what: `image ${text}` }, options);
   }
 
   async image(): Promise<RegistryImage> {
@@ -89,7 +88,7 @@ class Reading {
 
   private async manifest(reference: string): Promise<{ digest: string; manifest: Manifest }> {
     const answer = await this.ask(`manifests/${reference}`, manifestTypes.join(', '));
-    if (answer.status !== 200) throw this.refused(answer);
+    if (answer.status !== 200) throw this.way.refusal(answer);
     const digest = digestOf(answer.body);
     const manifest = jsonOf(answer.body) as Manifest | undefined;
     if (manifest && (!reference.includes(':') || reference === digest)) return { digest, manifest };
@@ -110,7 +109,7 @@ class Reading {
   }
 
   private ask(path: string, accept: string): Promise<RegistryAnswer> {
-    return this.way.ask(`/v2/${this.name.repository}/${path}`, { method: 'GET', headers: { accept } });
+    return this.way.ask(path, { method: 'GET', headers: { accept } });
   }
 
   private other(there: readonly Platform[]): PachError {
@@ -118,29 +117,6 @@ class Reading {
     const list = [...new Set(there.map(platformText))].join(', ') || 'no platform that it names';
     const next = `build it for ${wanted} (docker buildx build --platform ${wanted}), or say --platform`;
     return this.error('unsupported', `it is not for ${wanted}: the registry has it for ${list}`, next);
-  }
-
-  private refused({ status, body }: RegistryAnswer): PachError {
-    const { registry } = this.name;
-    const { errors: [first] = [] } = (jsonOf(body) ?? {}) as { errors?: { code?: string; message?: string }[] };
-    const word = [status, first?.code, first?.message].filter(Boolean).join(' ');
-    if (status === 404) {
-      const next = 'check the name and the tag; an image of this machine alone has to be pushed first (docker push)';
-      return this.error('not-found', `the registry ${registry} has no such image (${word})`, next);
-    }
-    if (status === 401 || status === 403) {
-      const { credentials, problem } = this.way.found ?? {};
-      const why = credentials
-        ? `the registry ${registry} does not give it to the user of its credentials`
-        : `the registry ${registry} gives it to known users only, or has no such image, and ${problem}`;
-      return this.error(
-        'denied',
-        `${why} (${word})`,
-        `docker login${registry === 'docker.io' ? '' : ` ${shellWord(registry)}`}`,
-      );
-    }
-    const code = status === 429 || status >= 500 ? 'unreachable' : 'failed';
-    return this.error(code, `the registry ${registry} answers ${word}`, 'try again later');
   }
 
   private error(code: ErrorCode, why: string, next?: string): PachError {

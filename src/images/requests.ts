@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
 import { isIP } from 'node:net';
 import { PachError, type ErrorCode } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
 import { theAgents } from '../sources/http.ts';
 import type { ThroughProxy } from '../store/network.ts';
 import { credentialsFor, type FoundCredentials } from './credentials.ts';
@@ -36,8 +37,8 @@ const dockerHubAddress = 'registry-1.docker.io';
 
 export interface RegistryTask {
   readonly registry: string;
-  /** A repository with what is done to it: `library/debian:pull`. */
-  readonly scope: string;
+  readonly repository: string;
+  readonly does: 'pull' | 'push';
   /** What errors are about: `image debian:12`. */
   readonly what: string;
 }
@@ -60,9 +61,9 @@ export class RegistryWay {
     this.base = `${isPlain ? 'http' : 'https'}://${host}`;
   }
 
-  /** `path` begins with `/v2/`. Resolves whatever the registry answers. Throws `unreachable`, `denied` or `failed` where it gives no answer. */
+  /** `path` is below the repository, or an address that the registry gave. Resolves whatever the registry answers. Throws `unreachable`, `denied` or `failed` where it gives no answer. */
   async ask(path: string, message: Message): Promise<RegistryAnswer> {
-    const url = new URL(path, this.base);
+    const url = new URL(path, `${this.base}/v2/${this.task.repository}/`);
     let answer = await this.follow(url, message);
     if (answer.status === 401 && (await this.authorize(answer.headers['www-authenticate'] ?? ''))) {
       answer = await this.follow(url, message);
@@ -74,7 +75,7 @@ export class RegistryWay {
   private async follow(url: URL, message: Message): Promise<RegistryAnswer> {
     let at = url;
     for (let count = 0; ; count += 1) {
-      const own = at.host === url.host ? this.authorization : undefined;
+      const own = at.origin === new URL(this.base).origin ? this.authorization : undefined;
       const headers = { ...message.headers, ...(own !== undefined && { authorization: own }) };
       const answer = await this.send(at, { ...message, headers });
       const { location } = answer.headers;
@@ -109,7 +110,11 @@ export class RegistryWay {
     if (!url || (url.protocol !== 'https:' && !this.base.startsWith('http:'))) {
       throw this.error('failed', 'sends for tokens to an address that is not https');
     }
-    const asked = { service: named.get('service') ?? '', scope: `repository:${this.task.scope}` };
+    const { repository, does } = this.task;
+    const asked = {
+      service: named.get('service') ?? '',
+      scope: `repository:${repository}:${does === 'push' ? 'pull,push' : 'pull'}`,
+    };
     let answer: RegistryAnswer;
     if (credentials && 'identityToken' in credentials) {
       const form = {
@@ -133,6 +138,29 @@ export class RegistryWay {
     if (answer.status !== 200 || typeof token !== 'string') return false;
     this.authorization = `Bearer ${token}`;
     return true;
+  }
+
+  /** What an answer means that is not the one asked for. */
+  refusal({ status, body }: RegistryAnswer): PachError {
+    const { registry, does } = this.task;
+    const { errors: [first] = [] } = (jsonOf(body) ?? {}) as { errors?: { code?: string; message?: string }[] };
+    const word = [status, first?.code, first?.message].filter(Boolean).join(' ');
+    if (status === 404 && does === 'pull') {
+      const next = 'check the name and the tag; an image of this machine alone has to be pushed first (docker push)';
+      return this.error('not-found', `has no such image (${word})`, { next });
+    }
+    if (status === 401 || status === 403) {
+      const { credentials, problem } = this.found ?? {};
+      const known =
+        does === 'push' ? 'takes it from known users only' : 'gives it to known users only, or has no such image';
+      const why = credentials
+        ? `refuses the user of its credentials, or has no such image`
+        : `${known}, and ${problem}`;
+      const next = `docker login${registry === 'docker.io' ? '' : ` ${shellWord(registry)}`}`;
+      return this.error('denied', `${why} (${word})`, { next });
+    }
+    const code = status === 429 || status >= 500 ? 'unreachable' : 'failed';
+    return this.error(code, `answers ${word}`, { next: 'try again later' });
   }
 
   private async send(url: URL, message: Message): Promise<RegistryAnswer> {

@@ -6,7 +6,12 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type Docker from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { inspectedConfig } from '../../src/execution/executors/docker-image.ts';
+import { pushArchive } from '../../src/images/archive.ts';
+import { ownPlatform } from '../../src/images/platform.ts';
+import { findInRegistry } from '../../src/images/registry.ts';
 import { dockerForTests, type TestEngine } from '../support/docker.ts';
+import { startRegistry } from '../support/image-registry.ts';
 import { Place } from '../support/place.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -152,6 +157,15 @@ describe.skipIf(process.getuid?.() !== 0)('the worker image', () => {
     const { Config: config } = await engine.docker.getImage(name).inspect();
     expect(config.User).toBe('65532:65532');
     expect(await printed(name, { ...options, User: config.User })).toBe('65532 true\n');
+  });
+
+  test('goes to a registry without an engine, and is the same image there', async () => {
+    await using registry = await startRegistry();
+    const to = { registry: registry.address, dockerConfig: place.dir };
+    const pinned = await pushArchive(join(place.dir, 'a copy/dist/pachmount-image.tar'), to);
+    expect(told).toContain(pinned.split('@')[1]);
+    const { config } = await findInRegistry(pinned, ownPlatform(), to);
+    expect(config).toEqual(inspectedConfig(await engine.docker.getImage(name).inspect()));
   });
 
   test('the Dockerfile of releases configures it alike', async () => {
