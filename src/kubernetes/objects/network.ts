@@ -4,7 +4,7 @@
  * network does not enforce policies ignores it.
  */
 import { isIP } from 'node:net';
-import type { KubeObject, Metadata } from './object.ts';
+import type { KubeObject, Metadata } from '../client/objects.ts';
 import { podLabels, type PodsPlan } from './plan.ts';
 
 const amazon = 'https://s3.amazonaws.com';

@@ -7,7 +7,7 @@
 import { PachError } from '../../base/errors.ts';
 import { containerRights, sharedMemoryBytes, workerHost } from '../../execution/executors/docker-container.ts';
 import { podFields, type PodFields, type PodResources } from '../../pipelines/spec/pod.ts';
-import type { KubeObject } from './object.ts';
+import type { KubeObject } from '../client/objects.ts';
 import { networkPolicy } from './network.ts';
 import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
 import { podLabels, type PodsPlan } from './plan.ts';
@@ -27,6 +27,8 @@ const podTries = 10;
 const startSeconds = 60;
 /** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
 const sidecarRequests: PodResources = { cpu: 0.05, memoryBytes: 128 * 2 ** 20 };
+/** The end of a container's log becomes part of its status, so that nobody needs the right to read logs. */
+const lastWords = 'FallbackToLogsOnError';
 /** On the pod's disk beside the files of a datum: the worker's home. */
 const homeBytes = 256 * 2 ** 20;
 
@@ -82,7 +84,7 @@ function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
     initContainers: [sidecar(plan, fields, user)],
     containers: [userContainer(plan, fields, user)],
     volumes: [
-      { name: volume, emptyDir: { sizeLimit: String(diskBytes(plan, fields)) } },
+      { name: volume, emptyDir: { sizeLimit: size(diskBytes(plan, fields)) } },
       ...memoryVolumes(pipeline.spec).map(({ volume: each }) => each),
       ...secretMounts(pipeline.spec.transform.secrets).map(({ volume: each }) => each),
       ...(credentials.kind === 'service-account' ? [tokenVolume(credentials.audience)] : []),
@@ -123,6 +125,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     volumeMounts: mounts,
     resources: sidecarResources(plan, fields),
     securityContext: security(user),
+    terminationMessagePolicy: lastWords,
     startupProbe: {
       exec: { command: [`${podFolder}/bin/launcher`, '--version'] },
       periodSeconds: 1,
@@ -159,6 +162,7 @@ function userContainer({ pipeline, image }: PodsPlan, fields: PodFields, user: P
       limits: { ...quantities(fields.limits), ...graphics(spec.resourceLimits.gpus, fields.gpuType) },
     },
     securityContext: security(user),
+    terminationMessagePolicy: lastWords,
   };
 }
 
@@ -210,9 +214,9 @@ function diskBytes({ pipeline, datumBytesMax }: PodsPlan, { limits }: PodFields)
 function sidecarResources(plan: PodsPlan, fields: PodFields): object {
   const asked = quantities({ ...sidecarRequests, ...omitUndefined(fields.sidecarRequests) });
   const volumeLimit =
-    fields.limits.diskBytes === undefined ? {} : { 'ephemeral-storage': String(diskBytes(plan, fields)) };
+    fields.limits.diskBytes === undefined ? {} : { 'ephemeral-storage': size(diskBytes(plan, fields)) };
   return {
-    requests: { 'ephemeral-storage': String(plan.datumBytesMax + homeBytes), ...asked },
+    requests: { 'ephemeral-storage': size(plan.datumBytesMax + homeBytes), ...asked },
     limits: { ...volumeLimit, ...quantities(fields.sidecarLimits) },
   };
 }
@@ -220,9 +224,17 @@ function sidecarResources(plan: PodsPlan, fields: PodFields): object {
 function quantities({ cpu, memoryBytes, diskBytes: disk }: PodResources): Record<string, string> {
   return {
     ...(cpu !== undefined && { cpu: `${Math.ceil(cpu * 1000)}m` }),
-    ...(memoryBytes !== undefined && { memory: String(memoryBytes) }),
-    ...(disk !== undefined && { 'ephemeral-storage': String(disk) }),
+    ...(memoryBytes !== undefined && { memory: size(memoryBytes) }),
+    ...(disk !== undefined && { 'ephemeral-storage': size(disk) }),
   };
+}
+
+const units = { Gi: 2 ** 30, Mi: 2 ** 20, Ki: 2 ** 10, G: 1e9, M: 1e6, k: 1e3 };
+
+/** In the largest unit that says it exactly: the cluster's messages repeat it. */
+function size(bytes: number): string {
+  const unit = Object.entries(units).find(([, each]) => bytes > 0 && bytes % each === 0);
+  return unit === undefined ? String(bytes) : `${bytes / unit[1]}${unit[0]}`;
 }
 
 /** Asked for in limits alone: the requests are as much then. */
@@ -238,7 +250,7 @@ interface Mounted {
 /** Shared memory as in Docker, in place of Kubernetes' 64 MiB, and scratch where the spec wants it. */
 function memoryVolumes({ transform, resourceLimits }: PodsPlan['pipeline']['spec']): Mounted[] {
   const inMemory = (name: string, mountPath: string, limit?: number): Mounted => ({
-    volume: { name, emptyDir: { medium: 'Memory', ...(limit !== undefined && { sizeLimit: String(limit) }) } },
+    volume: { name, emptyDir: { medium: 'Memory', ...(limit !== undefined && { sizeLimit: size(limit) }) } },
     mount: { name, mountPath },
   });
   const shared = inMemory('shared-memory', '/dev/shm', resourceLimits.memoryBytes ?? sharedMemoryBytes);
