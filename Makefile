@@ -5,7 +5,7 @@ SUMMARY := dist/test-summary
 REPORT := dist/test-report.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-root setup-test build bundle deps native image other-nodes demo test test-long test-native check format bench clean
+.PHONY: help setup setup-root setup-test build bundle deps native image other-nodes demo test test-long test-kubernetes test-native check format bench clean
 # Steps build on one another, and two installers at once would wait for the same locks.
 .NOTPARALLEL:
 
@@ -81,6 +81,9 @@ test-long: OTHER_NODES += 22.23.3
 test-long: setup other-nodes ## crash, load and size tests
 	@native/system.sh test long
 	@$(call run_tests,--mode long)
+
+test-kubernetes: image ## tests in a Kubernetes cluster: KUBECONFIG's, or one that is brought up here (root, Go; the first time, 6 minutes to build it)
+	@status=0; test/kubernetes/run.sh || status=$$?; $(give_back); exit $$status
 
 # Node itself is not built so: the sanitizer comes with it and with nothing else (a node of our own
 # stands before it in PATH for what tests start), and leaks are not looked for.

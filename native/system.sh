@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the machine itself must have: Node, Debian packages, a usable /dev/fuse, the mount helper.
 #
-#   system.sh [--check] GROUP...     see to all of GROUPs; groups: build run test bench long
+#   system.sh [--check] GROUP...     see to all of GROUPs; groups: build run test bench long kubernetes
 #
 # As root it installs and repairs; as an ordinary user, or with --check, it names all that is missing,
 # and the command with which an administrator gives it, and fails. Costs a few milliseconds when there is
@@ -14,8 +14,9 @@ declare -A packages=(
   [test]='git python3 python3-zstandard ceph-mon ceph-osd radosgw ceph-common attr util-linux util-linux-extra e2fsprogs docker.io docker-registry busybox-static curl tmux zsh fish'
   [bench]='rclone s3fs restic borgbackup time fio curl gcc'
   [long]='linux-source-6.1 xz-utils'
+  [kubernetes]='containerd runc containernetworking-plugins iproute2 nftables busybox-static openssl gcc procps util-linux'
 )
-declare -A purpose=([build]='to build' [run]='to mount' [test]='to test' [bench]='to compare with' [long]='for the long tests')
+declare -A purpose=([build]='to build' [run]='to mount' [test]='to test' [bench]='to compare with' [long]='for the long tests' [kubernetes]='for a test cluster')
 
 say() { echo "setup: $*" >&2; }
 check=

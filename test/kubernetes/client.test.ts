@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Cluster } from '../../src/kubernetes/client/cluster.ts';
 import type { KubeObject } from '../../src/kubernetes/client/objects.ts';
-import { changedKubeconfig, namespaceForTests, restrictedUser, until, type TestNamespace } from './support/cluster.ts';
+import { changedKubeconfig, namespaceForTests, restrictedUser, type TestNamespace } from './support/cluster.ts';
+import { busybox, running } from './support/pods.ts';
 
 let namespace: TestNamespace;
 let cluster: Cluster;
@@ -16,19 +17,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await namespace?.[Symbol.asyncDispose]();
 });
-
-function busybox(name: string, script: string, more: object = {}): KubeObject {
-  const container = { name: 'user', image: 'busybox', imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', script] };
-  const spec = { terminationGracePeriodSeconds: 0, containers: [container], ...more };
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec };
-}
-
-async function running(name: string): Promise<void> {
-  await until(`${name} runs`, async () => {
-    const pod = await cluster.get({ kind: 'Pod', name });
-    return (pod?.['status'] as { phase?: string } | undefined)?.phase === 'Running' || undefined;
-  });
-}
 
 function configMap(name: string, data: Record<string, string>): KubeObject {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data };
@@ -119,7 +107,7 @@ test('values of secrets appear in no message', async () => {
 
 test('logs, commands and ports of a pod', async () => {
   await cluster.create(busybox('talks', 'echo first; nc -ll -p 8000 -e cat'));
-  await running('talks');
+  await running(cluster, 'talks');
   const lines: string[] = [];
   const stop = new AbortController();
   const follow = (async () => {
@@ -163,7 +151,7 @@ test('logs, commands and ports of a pod', async () => {
 
 test('a command is given up, and its stream ends, when nobody waits for it any more', async () => {
   await cluster.create(busybox('waits', 'sleep 1000'));
-  await running('waits');
+  await running(cluster, 'waits');
   const reason = new Error('enough');
   await expect(
     cluster.exec('waits', 'user', ['sleep', '100'], { signal: AbortSignal.timeout(300) }),

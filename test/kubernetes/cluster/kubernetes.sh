@@ -14,6 +14,8 @@
 #                                        {"Entrypoint":["/bin/app"],"Env":["PATH=/bin"]}
 #   kubernetes.sh expose DIR PORT...             make 127.0.0.1:PORT of this machine answer at 10.244.0.1:PORT too, for pods and the machine
 #   kubernetes.sh build       only build
+#   kubernetes.sh can         fail, and say why, when this machine cannot have a node
+#   kubernetes.sh left DIR    name what `down` should have taken away and is still there
 #
 # Run as root on Linux. Settings, from the environment:
 #   K8S_BIN   where the programs are built and kept   (default: bin/ beside this script)
@@ -25,13 +27,10 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${K8S_BIN:-$here/bin}
-port=${K8S_PORT:-16440}
 with_node=${K8S_NODE:-yes}
 ip=127.0.0.1
 service_cidr=10.96.0.0/16 kubernetes_service=10.96.0.1
 pod_cidr=10.244.0.0/24 pod_gateway=10.244.0.1
-bridge=k8s$port   # also the name of the nftables table
-api=https://$ip:$port
 
 log() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { log "$*"; exit 1; }
@@ -43,10 +42,14 @@ build() {
   local version minor stamp pkg=k8s.io/component-base/version
   stamp=$(cat "$here"/programs/{go.mod,go.sum,dns/main.go} | sha256sum)
   [[ -f $bin/stamp && $(<"$bin/stamp") == "$stamp" ]] && return
+  mkdir -p "$bin"
+  exec 9>"$bin/lock"
+  flock 9   # somebody else may be building it
+  [[ -f $bin/stamp && $(<"$bin/stamp") == "$stamp" ]] && return
+  command -v go >/dev/null || die "Go is needed to build the programs of the cluster"
   version=$(awk '$1 == "k8s.io/kubernetes" {print $2}' "$here/programs/go.mod")
   minor=${version#v1.} minor=${minor%%.*}
   log "building Kubernetes $version into $bin"
-  mkdir -p "$bin"
   (
     cd "$here/programs"
     export CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false'
@@ -58,6 +61,7 @@ build() {
     gcc -Os -static -s -o "$bin/pause" "$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c"
   )
   printf '%s\n' "$stamp" >"$bin/stamp"
+  exec 9>&-
 }
 
 # ---- certificates and kubeconfigs ----------------------------------------------------------------------------------
@@ -274,14 +278,15 @@ network() {
   local exposed
   : >>"$dir/run/exposed"
   exposed=$(sort -un "$dir/run/exposed" | paste -sd,)
+  [[ -z $exposed ]] || exposed="elements = { $exposed }"
   # Priority -120: before kube-proxy, which refuses a Service without endpoints, as this one is.
-  nft -f - <<NFT
+  nft -f - <<NFT || die "the rules of nftables could not be made"
 add table ip $bridge
 delete table ip $bridge
 table ip $bridge {
   set exposed {
     type inet_service
-    ${exposed:+elements = { $exposed }}
+    $exposed
   }
   chain pods {
     type nat hook prerouting priority -120
@@ -405,19 +410,64 @@ node_down() {
 
 # ---- the command ---------------------------------------------------------------------------------------------------
 
+# Tries, in namespaces of its own, what the node needs of the kernel.
+can_have_node() {
+  [[ $(id -u) -eq 0 ]] || die "the node needs root"
+  ! ip -4 address show | grep -q " $pod_gateway/" || die "a node runs on this machine already (its bridge has $pod_gateway)"
+  unshare --mount --pid --fork --mount-proc true || die "namespaces may not be made here"
+  unshare --mount sh -c 'mount -t tmpfs tmpfs /run && mount --make-rshared /' || die "nothing may be mounted here"
+  ip link add "$bridge" type bridge || die "a bridge may not be made here"
+  ip link delete "$bridge"
+  nft -f - <<NFT || die "nftables may not be used here"
+table ip $bridge {
+  chain try {
+    type nat hook prerouting priority -120
+  }
+}
+NFT
+  nft delete table ip "$bridge"
+  local probe
+  for probe in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/memory/cgroup.procs; do
+    [[ ! -e $probe || -w ${probe%/*} ]] || die "control groups may not be made here"
+  done
+}
+
+# One line for each thing that is left of the node or of a process.
+left() {
+  local name
+  for name in etcd kube-apiserver kube-controller-manager kube-scheduler node kube-proxy dns; do
+    ! running "$name" || echo "process $name"
+  done
+  grep -F " $dir/" /proc/self/mounts | sed 's/^/mount /' || true
+  find /sys/fs/cgroup -maxdepth 2 -name kubepods | sed 's/^/control group /'
+  ! ip link show "$bridge" >/dev/null 2>&1 || echo "bridge $bridge"
+  for name in "$bridge" kube-proxy; do
+    ! nft list table ip "$name" >/dev/null 2>&1 || echo "nftables table $name"
+  done
+  pgrep -f -- "$dir/" | grep -vx -e $$ -e $BASHPID | sed 's/^/process /' || true
+}
+
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 command=${1:-}
-if [[ $command != build ]]; then
-  [[ $command =~ ^(up|down|status|load|image|expose|node-init)$ && -n ${2:-} ]] || usage
+port=${K8S_PORT:-16440}
+if [[ $command != build && $command != can ]]; then
+  [[ $command =~ ^(up|down|status|load|image|expose|left|node-init)$ && -n ${2:-} ]] || usage
   mkdir -p "$2"/{etcd,log,pki,run}
   dir=$(cd "$2" && pwd)
   containerd=$dir/run/containerd.sock
   chmod 700 "$dir" "$dir/etcd"
+  # A cluster keeps its ports.
+  [[ ! -f $dir/port ]] || port=$(<"$dir/port")
+  printf '%s\n' "$port" >"$dir/port"
 fi
+bridge=k8s$port   # also the name of the nftables table
+api=https://$ip:$port
 
 case $command in
 build) build ;;
+can) can_have_node ;;
+left) left ;;
 up)
   build
   credentials
@@ -435,7 +485,7 @@ expose)
 image) load_image "${3:?name}" "${4:?rootfs}" "${5:?config}" ;;
 down)
   stop KILL kube-proxy dns kube-scheduler kube-controller-manager kube-apiserver   # only etcd keeps anything
-  [[ ! -f $dir/run/node.pid ]] || node_down
+  if [[ -f $dir/run/node.pid ]] || ip link show "$bridge" >/dev/null 2>&1; then node_down; fi
   stop TERM etcd
   ;;
 status)
