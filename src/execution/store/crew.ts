@@ -23,7 +23,12 @@ export interface Crew {
   run(job: CrewJob, signal: AbortSignal): Promise<void>;
   /** True for a claim whose worker is known to be gone. */
   isGone(claim: Claim): boolean;
+  /** Why the launcher of a worker has gone (`LostLauncher`); waits for a while until that is known. Never rejects. */
+  whyLost?(worker: string): Promise<LostBy>;
 }
+
+/** `disrupted`: whoever lends the machine took it away, which is no fault of the datum. */
+export type LostBy = 'out-of-memory' | 'disrupted' | 'unknown';
 
 /** A crew at work, from `begin` until `end`: when it is disposed of, no worker of it is left. */
 export class CrewWork implements AsyncDisposable {

@@ -116,7 +116,14 @@ export class Shards {
     await this.add(left);
   }
 
-  /** The same for the shards of some datums. */
+  /** Tells that a datum has a result which no worker knows of: what is left of its shard is another one. */
+  async doneHere(datum: string): Promise<void> {
+    const name = this.shardOf.get(datum);
+    this.done(datum);
+    if (name !== undefined && this.shards.has(name)) await this.free(name);
+  }
+
+  /** Takes away the shards of some datums. */
   async freeAll(datums: readonly string[]): Promise<void> {
     for (const name of new Set(datums.map((datum) => this.shardOf.get(datum)))) if (name) await this.free(name);
   }

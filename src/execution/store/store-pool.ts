@@ -16,6 +16,7 @@ import type { Project } from '../../versions/project.ts';
 import type { Pool, PoolJob } from '../pool.ts';
 import { Claims } from './claims.ts';
 import { CrewWork, type Crew } from './crew.ts';
+import { LostDatums, type Lost } from './lost.ts';
 import { Offering } from './offering.ts';
 import { eventsOf, writtenOf, type Reported } from './reports.ts';
 import { Shards } from './shards.ts';
@@ -77,6 +78,7 @@ class StoreRun {
   private readonly objects: WorkObjects;
   private readonly shards: Shards;
   private readonly claims: Claims;
+  private readonly lost: LostDatums;
   /** Deliveries that were read, until they are deleted. */
   private readonly taken = new Set<string>();
   private unpublished: string[] = [];
@@ -103,6 +105,7 @@ class StoreRun {
     this.crew = crew;
     this.objects = new WorkObjects(project, job.job);
     this.shards = new Shards(this.objects, !job.isCommitted);
+    this.lost = new LostDatums(job, this.shards, crew);
     this.offering = new Offering(project, this.objects, job.job);
     this.claims = new Claims(this.objects, times.claimMs, (claim) => crew?.isGone(claim) ?? false);
   }
@@ -208,6 +211,7 @@ class StoreRun {
     const stored = shards.stored();
     const listed = await this.objects.list();
     await this.takeAll(listed);
+    for (const lost of await this.lost.settle()) this.brokeAt(lost);
     for (const name of await this.claims.lapsed(listed.claims)) await shards.free(name);
     const missing = shards.missing(stored, listed);
     // It may have stood still since it asked.
@@ -236,7 +240,7 @@ class StoreRun {
     }
   }
 
-  private async take(id: string, { worker, epoch, packs, reports, notes, broken }: Delivery): Promise<void> {
+  private async take(id: string, { worker, epoch, packs, reports, notes, ...end }: Delivery): Promise<void> {
     const { job, shards } = this;
     for (const line of notes) job.tell({ kind: 'note', line: `${worker}: ${line}` });
     const open = reports.flatMap((report) => {
@@ -260,7 +264,8 @@ class StoreRun {
     for (const each of open) this.settle(each);
     for (const report of early) this.early.set(report.datum, report);
     this.taken.add(id);
-    if (broken !== undefined) this.brokeAt(broken, notes);
+    if (end.launcherLost && end.broken !== undefined) this.lost.add(worker, { datum: end.broken, notes });
+    else if (end.broken !== undefined) this.brokeAt({ datum: end.broken, notes });
   }
 
   /** True for a datum that has a result since an engine before this one. */
@@ -284,7 +289,7 @@ class StoreRun {
     job.done(planned, { outcome, tree });
   }
 
-  private brokeAt(datum: string, notes: readonly string[]): void {
+  private brokeAt({ datum, notes }: Lost): void {
     const times = (this.breaks.get(datum) ?? 0) + 1;
     this.breaks.set(datum, times);
     if (times < breaksMax || this.isLeaving || !this.shards.get(datum)) return;
@@ -331,8 +336,7 @@ class StoreRun {
   }
 
   private async pause(signal: AbortSignal): Promise<void> {
-    await sleep(this.times.lookMs, undefined, { signal }).catch(() => undefined);
-    signal.throwIfAborted();
+    await sleep(this.times.lookMs, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 
   private wake(): void {

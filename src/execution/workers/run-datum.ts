@@ -8,6 +8,7 @@ import { isPachError, PachError } from '../../base/errors.ts';
 import { type DatumStats, type Outcome } from '../../model/records/pipelines.ts';
 import { entrySize } from '../../model/tree.ts';
 import type { Directory } from '../../versions/directories.ts';
+import type { Upload } from '../../versions/upload.ts';
 import { rowsBytesMax, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import { datumVariables } from './environment.ts';
 import { datumName, failureText, type DatumFailure, type DatumOutcome } from '../events.ts';
@@ -194,23 +195,11 @@ export class Attempt {
     return exit;
   }
 
-  private async store(
-    upload: Parameters<typeof storeResult>[1],
-    { state, reason, out, failure }: Ended,
-  ): Promise<Written> {
-    const { reader, job, spec } = this.options;
-    const { key, rows, isRecheck = false } = this.planned;
-    const encoded = encodeRows(rows);
-    const files = encoded.length > rowsBytesMax ? encoded : undefined;
+  private async store(upload: Upload, ended: Ended): Promise<Written> {
+    const { out } = ended;
     if (out?.outside) this.log.remark(this.options.masked(outsideText(out.outside)));
-    const tree = await storeResult(reader, upload, { out: out?.directory, log: await this.log.end(), files });
-    const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
-    const { outside, mayHaveEmptyFolders = false, references } = out ?? {};
-    const stats = this.stats(out?.directory);
-    const found = { outside, mayHaveEmptyFolders, references };
-    const outcome = { state, job, pipeline: spec.name, reason: shown, stats, ...found };
-    const { id } = this.planned.datum;
-    return { datum: id, key, result: { outcome, tree }, keep: state === 'success' && !isRecheck, failure };
+    const log = await this.log.end();
+    return storeEnd(this.options, upload, { planned: this.planned, ended, log, stats: this.stats(out?.directory) });
   }
 
   private ended(outcome: DatumOutcome): void {
@@ -230,6 +219,24 @@ export class Attempt {
     const outputBytes = out?.bytes ?? 0;
     return { startedMs, downloadMs, processMs, uploadMs, cpuMs, memoryBytesPeak, inputBytes, outputBytes };
   }
+}
+
+/** Stores how a datum ended. */
+export async function storeEnd(
+  { reader, job, spec }: Pick<RunOptions, 'reader' | 'job' | 'spec'>,
+  upload: Upload,
+  { planned, ended, log, stats }: { planned: PlannedDatum; ended: Ended; log: Buffer; stats: DatumStats },
+): Promise<Written> {
+  const { datum, key, rows, isRecheck = false } = planned;
+  const { state, reason, out, failure } = ended;
+  const encoded = encodeRows(rows);
+  const files = encoded.length > rowsBytesMax ? encoded : undefined;
+  const tree = await storeResult(reader, upload, { out: out?.directory, log, files });
+  const shown = reason.length > reasonLengthMax ? `${reason.slice(0, reasonLengthMax)}…` : reason;
+  const { outside, mayHaveEmptyFolders = false, references } = out ?? {};
+  const found = { outside, mayHaveEmptyFolders, references };
+  const outcome = { state, job, pipeline: spec.name, reason: shown, stats, ...found };
+  return { datum: datum.id, key, result: { outcome, tree }, keep: state === 'success' && !isRecheck, failure };
 }
 
 function isAccepted({ transform }: PipelineSpec, ending: Ending): boolean {

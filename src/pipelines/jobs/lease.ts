@@ -45,6 +45,11 @@ export function podHolder({ name, uid }: { readonly name: string; readonly uid: 
   return `pod ${name}, ${uid}`;
 }
 
+/** The uid of the pod that a holder names; undefined for others. */
+export function podUidOf(holder: string): string | undefined {
+  return /^pod .*, (\S+)$/.exec(holder)?.[1];
+}
+
 /** True when the process is known to be gone. */
 export function isGone(engine: Omit<Holder, 'holder'>): boolean {
   return isAlive(engineOf(engine)) === false;

@@ -1,0 +1,92 @@
+/**
+ * Datums at which a worker lost its launcher. The worker can't know why; who brought the worker may. Without memory a
+ * try of the datum has failed, as it has where the launcher lives to see it. A machine that was taken away
+ * says nothing of the datum, which is run again.
+ */
+import { join } from 'node:path';
+import { entrySize } from '../../model/tree.ts';
+import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
+import type { Result } from '../../pipelines/jobs/results.ts';
+import { DatumLog } from '../../results/log.ts';
+import { datumName, failureText, type DatumFailure } from '../events.ts';
+import type { PoolJob } from '../pool.ts';
+import { storeEnd } from '../workers/run-datum.ts';
+import type { Crew, LostBy } from './crew.ts';
+import type { Shards } from './shards.ts';
+
+/** A datum at which a worker broke, and what the worker said. */
+export interface Lost {
+  readonly datum: string;
+  readonly notes: readonly string[];
+}
+
+const failure: DatumFailure = { cause: 'ending', ending: { kind: 'out-of-memory' } };
+
+export class LostDatums {
+  private readonly job: PoolJob;
+  private readonly shards: Shards;
+  private readonly crew: Crew | undefined;
+  private told: (Lost & { readonly why: LostBy })[] = [];
+  /** How often a datum was short of memory. */
+  private readonly tries = new Map<string, number>();
+
+  constructor(job: PoolJob, shards: Shards, crew: Crew | undefined) {
+    this.job = job;
+    this.shards = shards;
+    this.crew = crew;
+  }
+
+  /** Asks; nobody waits for the answer. */
+  add(worker: string, lost: Lost): void {
+    const asked = this.crew?.whyLost?.(worker) ?? Promise.resolve('unknown' as const);
+    void asked.then((why) => this.told.push({ ...lost, why }));
+  }
+
+  /** Draws the consequences of the answers that have come. Resolves to the datums of which nobody knows anything. */
+  async settle(): Promise<Lost[]> {
+    const told = this.told.splice(0);
+    for (const { datum, why } of told) {
+      const planned = this.shards.get(datum);
+      if (planned && why === 'out-of-memory') await this.tryFailed(planned);
+    }
+    return told.filter(({ why }) => why === 'unknown');
+  }
+
+  private async tryFailed(planned: PlannedDatum): Promise<void> {
+    const { job, shards } = this;
+    const { id } = planned.datum;
+    const tries = (this.tries.get(id) ?? 0) + 1;
+    this.tries.set(id, tries);
+    const datum = datumName(planned);
+    if (tries !== job.spec.datumTries) {
+      job.tell({ kind: 'datum-begun', datum });
+      job.tell({ kind: 'datum-ended', datum, outcome: { state: 'again', failure } });
+      return;
+    }
+    const result = await this.fail(planned);
+    const { reason, stats } = result.outcome;
+    job.tell({ kind: 'datum-begun', datum });
+    job.tell({ kind: 'datum-ended', datum, outcome: { state: 'failed', failure, reason, stats } });
+    // The others of its shard must not meet it again.
+    await shards.doneHere(id);
+    job.done(planned, result);
+  }
+
+  /** Stores that it failed, as a worker does. */
+  private async fail(planned: PlannedDatum): Promise<Result> {
+    const { job } = this;
+    const { spec, logs } = job;
+    const { id, files } = planned.datum;
+    const reason = failureText(failure, spec.resourceLimits.memoryBytes);
+    const log = new DatumLog(join(logs, id), spec.devLimits.logBytesMax);
+    log.remark(`failed: ${reason}`);
+    const inputBytes = files.reduce((sum, { entry }) => sum + entrySize(entry), 0);
+    const unknown = { downloadMs: 0, processMs: 0, uploadMs: 0, cpuMs: 0, outputBytes: 0 };
+    const memoryBytesPeak = spec.resourceLimits.memoryBytes ?? 0;
+    const stats = { ...unknown, startedMs: Date.now(), inputBytes, memoryBytesPeak };
+    const ended = { state: 'failed', reason, failure } as const;
+    return job.publisher.write(async (upload) =>
+      storeEnd(job, upload, { planned, ended, log: await log.end(), stats }),
+    );
+  }
+}
