@@ -13,6 +13,7 @@ import { digestFingerprint } from '../../src/images/config.ts';
 import { imageName } from '../../src/images/name.ts';
 import { ownPlatform } from '../../src/images/platform.ts';
 import { findInRegistry } from '../../src/images/registry.ts';
+import { serveImage } from '../execution/registry.ts';
 import { startRegistry, type ImageRegistry } from '../support/image-registry.ts';
 
 const platform = ownPlatform();
@@ -166,6 +167,12 @@ describe('an image without credentials', () => {
     // A digest says which image it is, also where nobody can be asked.
     const pinned = `127.0.0.1:1/x@${digestOf(Buffer.from('x'))}`;
     expect(await find(pinned)).toMatchObject({ pinned, problem: expect.stringContaining('ECONNREFUSED') });
+  });
+
+  test('that is not what its digest says is refused', async () => {
+    await using liar = await serveImage(Buffer.from('a layer'), {});
+    const name = `${liar.address}/x@${digestOf(Buffer.from('x'))}`;
+    expect(await failureOf(name)).toMatchObject({ code: 'damaged', what: `image ${name}` });
   });
 
   test('plain HTTP is for this machine, and for registries that are named', async () => {
