@@ -14,7 +14,7 @@ declare -A packages=(
   [test]='git python3 python3-zstandard ceph-mon ceph-osd radosgw ceph-common attr util-linux util-linux-extra e2fsprogs docker.io docker-registry busybox-static curl tmux zsh fish'
   [bench]='rclone s3fs restic borgbackup time fio curl gcc'
   [long]='linux-source-6.1 xz-utils'
-  [kubernetes]='containerd runc containernetworking-plugins iproute2 nftables busybox-static openssl gcc procps util-linux'
+  [kubernetes]='containerd runc containernetworking-plugins iproute2 nftables busybox-static docker-registry openssl gcc procps util-linux'
 )
 declare -A purpose=([build]='to build' [run]='to mount' [test]='to test' [bench]='to compare with' [long]='for the long tests' [kubernetes]='for a test cluster')
 
