@@ -12,10 +12,10 @@ import { deleteBranch } from '../versions/refs.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
 import type { OpenProject } from './open.ts';
 import { graphInSession } from './run-pipelines.ts';
-import { RunSession, type SessionRequest } from './run-session.ts';
+import { RunSession, type LocalSessionRequest } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
-export interface BisectPipelineRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
+export interface BisectPipelineRequest extends Pick<LocalSessionRequest, 'executor' | 'secretsFrom'> {
   readonly pipeline: string;
 }
 

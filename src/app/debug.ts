@@ -12,7 +12,7 @@ import { findPipeline, maybePipeline, readSpec } from '../pipelines/pipelines.ts
 import { compareOut, type ComparedOutput } from '../results/compare-out.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { ForwardedPorts, type ForwardedPort } from './forwarded-ports.ts';
-import { withBuiltImage, type ExecutorName } from './executors.ts';
+import { withBuiltImage, type LocalExecutorName } from './executors.ts';
 import type { OpenProject } from './open.ts';
 import { executorOf, platformDifferences } from './platform.ts';
 import { ownShell } from './own-shell.ts';
@@ -31,7 +31,7 @@ export interface DebugRequest {
   /** One that the job has stored, or the beginning of the id of one that it has not, as it runs or was broken off. */
   readonly datum: JobDatum | string;
   /** Undefined: the one that the job ran with. */
-  readonly executor: ExecutorName | undefined;
+  readonly executor: LocalExecutorName | undefined;
   readonly secretsFrom: readonly string[];
   readonly code: {
     /** The pipeline's present code, instead of the job's. */
@@ -125,7 +125,7 @@ interface Prepared {
 /** Where the command runs, and what it is: where an image has no shell, one of this machine is shown in it. */
 async function prepared(
   request: DebugRequest,
-  executor: ExecutorName,
+  executor: LocalExecutorName,
   open: (shown: readonly ShownCode[]) => Promise<Bench>,
 ): Promise<Prepared> {
   const { argv, signal } = request;

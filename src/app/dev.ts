@@ -18,10 +18,11 @@ import { contextRules } from '../execution/executors/build-context.ts';
 import { DevImages } from './dev-images.ts';
 import type { OpenProject } from './open.ts';
 import { graphInSession } from './run-pipelines.ts';
-import { RunSession, type SessionRequest } from './run-session.ts';
+import { openSession } from './job-session.ts';
+import type { SessionRequest } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
-export interface DevRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
+export interface DevRequest extends Pick<SessionRequest, 'executor' | 'cluster' | 'secretsFrom'> {
   /** A spec file or a folder of them. */
   readonly path: string;
   /** Beside the code of the specs, or in its place. */
@@ -39,11 +40,12 @@ const idleWorkersMax = 32;
 
 /** Until it is quit or the signal is aborted. Leaves nothing on this machine but caches and logs. */
 export async function develop(settings: Settings, opened: OpenProject, request: DevRequest): Promise<void> {
-  const { path, executor, secretsFrom, signal, workers } = request;
+  const { path, executor, cluster, secretsFrom, signal, workers } = request;
   const { project } = opened;
   if (path === '-') throw new PachError('usage', { what: '-f -', why: 'standard input cannot be watched' });
   const branch = devBranch(settings.user ?? settings.author);
-  await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax });
+  const note = (line: string): void => loop.notice(line);
+  await using session = await openSession(settings, opened, { executor, cluster, secretsFrom, idleWorkersMax }, note);
   await using watching = new Watching(path, {
     changed: () => loop.filesMayHaveChanged(),
     warn: (line) => loop.notice(line),

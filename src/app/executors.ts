@@ -4,18 +4,39 @@
 import { fileURLToPath } from 'node:url';
 import type { BuildWatch, Executor, LocalExecutor } from '../execution/executor.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { ClusterChoice } from './cluster.ts';
 import type { Settings } from './settings.ts';
 
-export const executorNames = ['process', 'docker'] as const;
+/** Those whose commands run on this machine. */
+export const localExecutorNames = ['process', 'docker'] as const;
+export type LocalExecutorName = (typeof localExecutorNames)[number];
+export const executorNames = [...localExecutorNames, 'kubernetes'] as const;
 export type ExecutorName = (typeof executorNames)[number];
+
+export interface ExecutorChoice {
+  readonly executor: ExecutorName;
+  /** Of the executor kubernetes. */
+  readonly cluster?: ClusterChoice | undefined;
+}
 
 const program = (name: string): string => fileURLToPath(new URL(`../../native/build/${name}`, import.meta.url));
 
 /** What starts commands. */
 export const launcherProgram = program('launcher');
 
+/** What decides the results of commands: no pod is made. */
 export async function openExecutor(
-  name: ExecutorName,
+  executor: ExecutorName,
+  settings: Settings,
+  note: (line: string) => void,
+): Promise<Executor> {
+  if (executor !== 'kubernetes') return openLocalExecutor(executor, settings);
+  const { clusterExecutor } = await import('./cluster.ts');
+  return clusterExecutor(settings, note);
+}
+
+export async function openLocalExecutor(
+  name: LocalExecutorName,
   { docker, commandEnvironment = {} }: Settings,
 ): Promise<LocalExecutor> {
   if (name === 'process') {

@@ -7,16 +7,20 @@ import type { Executor } from '../execution/executor.ts';
 import { canonicalJson } from '../model/canonical.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
-import { executorNames, type ExecutorName } from './executors.ts';
+import { localExecutorNames, type LocalExecutorName } from './executors.ts';
 
-/** The executor that a job ran with. Throws `unsupported` where this machine has none of that name. */
-export function executorOf({ id, executor }: Job): ExecutorName {
-  const found = executorNames.find((name) => name === executor);
+/**
+ * The executor of this machine that gives the results of the one that a job ran with. Throws
+ * `unsupported` where there is none.
+ */
+export function executorOf({ id, executor }: Job): LocalExecutorName {
+  // Pods run images as Docker does.
+  const found = executor === 'kubernetes' ? 'docker' : localExecutorNames.find((name) => name === executor);
   if (found) return found;
   throw new PachError('unsupported', {
     what: `job ${id}`,
     why: `it ran with the executor ${executor}, which this machine does not have`,
-    next: `choose another one: --executor ${executorNames.join('|')}`,
+    next: `choose another one: --executor ${localExecutorNames.join('|')}`,
   });
 }
 

@@ -20,7 +20,8 @@ import { resolveCommit } from '../versions/resolve.ts';
 import type { Commit } from '../versions/snapshot.ts';
 import type { OpenProject } from './open.ts';
 import { jobsWithLogs } from './run-folder.ts';
-import { RunSession, type SessionRequest } from './run-session.ts';
+import { openSession, type JobSession } from './job-session.ts';
+import type { SessionRequest } from './run-session.ts';
 import type { Settings } from './settings.ts';
 
 export const poolNames = ['local', 'store'] as const;
@@ -48,14 +49,26 @@ export interface RunRequest {
 export async function runPipelines(
   settings: Settings,
   opened: OpenProject,
-  { executor, secretsFrom, ...request }: RunRequest & Pick<SessionRequest, 'executor' | 'secretsFrom'>,
+  {
+    executor,
+    cluster,
+    secretsFrom,
+    ...request
+  }: RunRequest & Pick<SessionRequest, 'executor' | 'cluster' | 'secretsFrom'>,
 ): Promise<GraphStep[]> {
-  await using session = await RunSession.open(settings, opened, { executor, secretsFrom, idleWorkersMax: 0 });
+  const tell = tellAll(request.listeners);
+  const note = (line: string): void => tell({ kind: 'note', line });
+  await using session = await openSession(
+    settings,
+    opened,
+    { executor, cluster, secretsFrom, idleWorkersMax: 0 },
+    note,
+  );
   return await runInSession(session, request);
 }
 
 /** Runs a graph with the workers that the session has or opens; resolves to a step a pipeline. One run at a time. */
-export async function runInSession(session: RunSession, request: RunRequest): Promise<GraphStep[]> {
+export async function runInSession(session: JobSession, request: RunRequest): Promise<GraphStep[]> {
   const { project } = session;
   const tell = tellAll(request.listeners);
   if (request.target.kind === 'specs') await session.secrets.refuseInCode(request.target.specs);
@@ -75,7 +88,7 @@ export interface GraphRequest
 }
 
 /** The same of pipelines that are there, a step after another: whoever has seen enough takes no more. */
-export async function* graphInSession(session: RunSession, request: GraphRequest): AsyncGenerator<GraphStep> {
+export async function* graphInSession(session: JobSession, request: GraphRequest): AsyncGenerator<GraphStep> {
   for await (const step of runGraph({ ...request, ...inSession(session, request) })) {
     await clearLogs(session.settings, session.project);
     yield step;
@@ -84,7 +97,7 @@ export async function* graphInSession(session: RunSession, request: GraphRequest
 
 /** A job of a pipeline of its own, side by side with those of others, with the versions that there are. */
 export async function runOne(
-  session: RunSession,
+  session: JobSession,
   pipeline: Pipeline,
   request: Omit<InSession, 'order'> & Pick<ServeRun, 'snapshot' | 'after'>,
 ): Promise<JobResult> {
@@ -100,7 +113,7 @@ type InSession = Pick<GraphRequest, 'workers' | 'pool' | 'recompute' | 'signal' 
 
 /** What runs use of a session. */
 function inSession(
-  session: RunSession,
+  session: JobSession,
   { signal, workers: given, pool, recompute, order, after, ...request }: InSession,
 ) {
   const { settings, project } = session;

@@ -18,7 +18,7 @@ import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Totals } from '../store/meter.ts';
 import type { Project } from '../versions/project.ts';
 import { credentialsOfAll } from './credentials.ts';
-import { openExecutor, withBuiltImage, type ExecutorName } from './executors.ts';
+import { openLocalExecutor, withBuiltImage, type ExecutorChoice, type LocalExecutorName } from './executors.ts';
 import { whereOf } from './mount-plan.ts';
 import { mountProject } from './mount.ts';
 import type { OpenProject } from './open.ts';
@@ -26,8 +26,7 @@ import { openRunFolder, type RunFolder } from './run-folder.ts';
 import { asOptions, Secrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
-export interface SessionRequest {
-  readonly executor: ExecutorName;
+export interface SessionRequest extends ExecutorChoice {
   /** Sources of secrets, before this machine's own: `file:.env`, `dir:FOLDER`. */
   readonly secretsFrom: readonly string[];
   /** Workers that are kept for a next run at most; 0 where there is only one. */
@@ -37,6 +36,11 @@ export interface SessionRequest {
   /** Told what a mount of a pipeline's inputs has asked of the store, when it ends. */
   readonly inputsRead?: (pipeline: string, read: Totals) => void;
 }
+
+/** Of a session whose commands run on this machine. */
+export type LocalSessionRequest = Omit<SessionRequest, 'executor' | 'cluster'> & {
+  readonly executor: LocalExecutorName;
+};
 
 /** What the workers of a pipeline see. */
 export interface BenchRequest {
@@ -99,9 +103,9 @@ export class RunSession implements AsyncDisposable {
   }
 
   /** `opened` stays open as long as the session. */
-  static async open(settings: Settings, opened: OpenProject, request: SessionRequest): Promise<RunSession> {
+  static async open(settings: Settings, opened: OpenProject, request: LocalSessionRequest): Promise<RunSession> {
     const secrets = await Secrets.open(settings.home, request.secretsFrom);
-    const executor = await openExecutor(request.executor, settings);
+    const executor = await openLocalExecutor(request.executor, settings);
     try {
       const folder = await openRunFolder(settings.home);
       return new RunSession(settings, opened, request, { executor, folder, secrets });

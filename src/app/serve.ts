@@ -11,17 +11,18 @@ import { findPipeline, listPipelines } from '../pipelines/pipelines.ts';
 import { nearest } from '../pipelines/spec/nearest.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import type { ListenAddress } from '../metrics/listener.ts';
-import type { Meter } from '../store/meter.ts';
+import type { Meter, Totals } from '../store/meter.ts';
 import { forPipeline } from './metered.ts';
 import type { OpenProject } from './open.ts';
 import { runOne } from './run-pipelines.ts';
-import { RunSession, type SessionRequest } from './run-session.ts';
+import { openSession, type JobSession } from './job-session.ts';
+import type { SessionRequest } from './run-session.ts';
 import { sendHook } from './send-hook.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
 import { openWatch } from './watch.ts';
 
-export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'secretsFrom'> {
+export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'cluster' | 'secretsFrom'> {
   /** Workers of all pipelines at a time. */
   readonly workers: number;
   /** The pipelines that it runs; none: all. */
@@ -47,7 +48,7 @@ const graceMs = 20_000;
 
 /** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
 export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
-  const { executor, secretsFrom, workers, hooks, signal } = request;
+  const { executor, cluster, secretsFrom, workers, hooks, signal } = request;
   const { project } = opened;
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
   const snapshot = await project.snapshot();
@@ -57,13 +58,15 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
   const tell = tellTo<RunEvent | ServeEvent>(listeners);
   if (watched) tell({ kind: 'listening', url: watched.url });
   for (const line of await strangersOf(hooks, snapshot)) tell({ kind: 'note', line });
-  await using session = await RunSession.open(settings, opened, {
+  const held = {
     executor,
+    cluster,
     secretsFrom,
     idleWorkersMax,
     busyWorkersMax: workers,
-    inputsRead: (pipeline, read) => request.meter.add(pipeline, read),
-  });
+    inputsRead: (pipeline: string, read: Totals) => request.meter.add(pipeline, read),
+  };
+  await using session = await openSession(settings, opened, held, (line) => tell({ kind: 'note', line }));
   await using resting = new Resting(session);
   await using telling = new Hooks({
     project,
@@ -114,11 +117,11 @@ async function strangersOf(hooks: readonly Hook[], snapshot: Snapshot): Promise<
 
 /** Closes what pipelines that have not run for a while keep for their next job. */
 class Resting implements AsyncDisposable {
-  private readonly session: RunSession;
+  private readonly session: JobSession;
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly closing = new Map<string, Promise<void>>();
 
-  constructor(session: RunSession) {
+  constructor(session: JobSession) {
     this.session = session;
   }
 

@@ -8,7 +8,7 @@ import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PachError } from '../base/errors.ts';
 import { utf8Path } from '../base/utf8-path.ts';
-import { readContext, readSetting, type Context, type SettingName } from '../local/config.ts';
+import { readContext, readSetting, type ClusterFields, type Context, type SettingName } from '../local/config.ts';
 import { Home } from '../local/home.ts';
 import { checkName } from '../model/address.ts';
 import { isS3 } from '../store/s3/url.ts';
@@ -30,6 +30,10 @@ export interface Settings {
   readonly singleWriter?: boolean;
   /** Where the Docker engine is, when it is not where it usually is. */
   readonly docker?: string | undefined;
+  /** The folder of the settings of Docker's client. */
+  readonly dockerConfig?: string;
+  /** Files that say which clusters there are, where they are not where they usually are. */
+  readonly kubeconfig?: string | undefined;
   /** As text: how much a mount may keep on disk and in memory, where no option says so. */
   readonly cacheSize?: string | undefined;
   readonly memory?: string | undefined;
@@ -102,6 +106,8 @@ export function settingsFrom(flags: Flags, environment: Environment): Settings {
     user: user ?? String(process.getuid?.()),
     singleWriter: flags.singleWriter ?? environment['PACH_SINGLE_WRITER'] === '1',
     docker: environment['DOCKER_HOST'] || undefined,
+    dockerConfig: environment['DOCKER_CONFIG'] || join(maybeUserHome() ?? '/', '.docker'),
+    kubeconfig: environment['KUBECONFIG'] || undefined,
     credentials: credentialsOf(maybeUserHome() ?? '/', environment),
     pod: podFrom(environment),
     commandEnvironment: {
@@ -121,6 +127,12 @@ const variables: Partial<Record<SettingName, string>> = {
 function podFrom(environment: Environment): PodIdentity | undefined {
   const { PACH_POD_NAME: name = '', PACH_POD_UID: uid, PACH_STORE_ID: storeId } = environment;
   return uid === undefined ? undefined : { name, uid, storeId };
+}
+
+/** What the context in use says of a cluster. */
+export function clusterOf({ home, chosen = [] }: Settings): ClusterFields {
+  const inUse = chosen.find(({ name }) => name === 'context')?.value;
+  return (inUse !== undefined && readContext(home, inUse).kubernetes) || {};
 }
 
 /** Looks settings up, each where it may be, in order of precedence. */

@@ -19,7 +19,7 @@ import { thisEngine, type Holder } from '../pipelines/jobs/lease.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { leasedJobs } from '../pipelines/jobs/running.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
-import type { ExecutorName } from './executors.ts';
+import type { LocalExecutorName } from './executors.ts';
 import type { OpenProject } from './open.ts';
 import { executorOf, platformDifferences } from './platform.ts';
 import { clearLogs } from './run-pipelines.ts';
@@ -64,7 +64,7 @@ class Sessions implements AsyncDisposable {
   private readonly settings: Settings;
   private readonly opened: OpenProject;
   private readonly secretsFrom: readonly string[];
-  private readonly sessions = new Map<ExecutorName, RunSession>();
+  private readonly sessions = new Map<LocalExecutorName, RunSession>();
 
   constructor(settings: Settings, opened: OpenProject, secretsFrom: readonly string[]) {
     this.settings = settings;
@@ -72,7 +72,7 @@ class Sessions implements AsyncDisposable {
     this.secretsFrom = secretsFrom;
   }
 
-  async of(executor: ExecutorName): Promise<RunSession> {
+  async of(executor: LocalExecutorName): Promise<RunSession> {
     const before = this.sessions.get(executor);
     if (before) return before;
     const { secretsFrom } = this;

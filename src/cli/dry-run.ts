@@ -21,7 +21,7 @@ export async function dryRun(
   { executor: name, reprocess }: DryRunOptions,
 ): Promise<void> {
   await using opened = await openProject(settings);
-  await using executor = await openExecutor(name, settings);
+  await using executor = await openExecutor(name, settings, (line) => output.note(line));
   const { project } = opened;
   const specs: PipelineSpec[] = [];
   for (const spec of given) {

@@ -26,7 +26,7 @@ export async function explainEnvironment(
   const { settings, output, signal } = context;
   const secrets = await Secrets.open(settings.home, request.secretsFrom);
   const shown = request.pipeline === undefined ? specs : await specsOf(context, request.pipeline, request.branch);
-  await using executor = await openExecutor(request.executor, settings);
+  await using executor = await openExecutor(request.executor, settings, (line) => output.note(line));
   for (const each of shown) {
     const spec = await withBuiltImage(executor, each, { signal, log: (line) => output.note(line) });
     const info = await environmentOf(spec, { project: settings.project, executor, secrets });

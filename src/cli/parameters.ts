@@ -2,8 +2,9 @@
  * Arguments and options of verbs as data: from one declaration come the parser, the help, the types
  * of the values, the checks, and what the Tab key offers.
  */
-import { executorNames } from '../app/executors.ts';
+import { executorNames, localExecutorNames } from '../app/executors.ts';
 import { PachError } from '../base/errors.ts';
+import { clusterOptions } from './cluster-options.ts';
 
 /** Names that the store or this machine has; `local`: a file or folder of this machine. */
 export type Kind =
@@ -169,6 +170,8 @@ export const executorOption = {
   default: 'process',
   describe: 'What runs the commands',
 } as const;
+/** Of verbs whose commands run on this machine. */
+export const localExecutorOption = { ...executorOption, choices: localExecutorNames } as const;
 export const secretsFromOption = {
   type: 'list',
   describe: "Take secrets from file:.env or dir:FOLDER first, then from this machine's",
@@ -176,6 +179,7 @@ export const secretsFromOption = {
 /** How pipelines are run, of all verbs that run them. */
 export const runOptions = {
   executor: executorOption,
+  ...clusterOptions,
   'secrets-from': secretsFromOption,
   'explain-env': {
     type: 'flag',

@@ -1,6 +1,6 @@
 /**
  * What the user has chosen for this machine, in files of PACH_HOME that only they can read: settings, one
- * file each, and contexts, which are a store and a project under a name. No secret is kept here: addresses
+ * file each, and contexts, which are a store, a project and perhaps a cluster under a name. No secret is kept here: addresses
  * of stores hold none.
  */
 import { randomBytes } from 'node:crypto';
@@ -16,10 +16,26 @@ import type { Home } from './home.ts';
 export const settingNames = ['store', 'project', 'author', 'cache-size', 'memory', 'context'] as const;
 export type SettingName = (typeof settingNames)[number];
 
+/** What a context may say of a Kubernetes cluster. */
+export const clusterFields = [
+  /** A context of the kubeconfig. */
+  'context',
+  'namespace',
+  'workerImage',
+  'imageRegistry',
+  /** How images get into the cluster without a registry: `minikube`, `kind`, or a command. */
+  'load',
+  'storeInCluster',
+  'storeSecret',
+] as const;
+
+export type ClusterFields = { readonly [Field in (typeof clusterFields)[number]]?: string };
+
 export interface Context {
   readonly name: string;
   readonly store: string;
   readonly project: string;
+  readonly kubernetes?: ClusterFields | undefined;
 }
 
 const extension = '.json';
@@ -37,10 +53,7 @@ export function readSetting(home: Home, name: SettingName): string | undefined {
 
 /** Durable when it resolves. Throws `usage` for what is no value. */
 export async function writeSetting(home: Home, name: SettingName, value: string): Promise<void> {
-  if (!valuePattern.test(value)) {
-    const why = 'a value is a line of text, without control characters';
-    throw new PachError('usage', { what: `config ${name}`, why });
-  }
+  checkValue(`config ${name}`, value);
   await write(await home.make(home.config), name, `${value}\n`, rename);
 }
 
@@ -55,8 +68,9 @@ export function readContext(home: Home, name: string): Context {
   const text = namePattern.test(name) ? maybeText(home, path) : undefined;
   if (text === undefined) throw noContext(name);
   try {
-    const { store, project } = JSON.parse(text) as Context;
-    if (valuePattern.test(store) && namePattern.test(project)) return { name, store, project };
+    const { store, project, kubernetes } = JSON.parse(text) as Context;
+    const areValues = Object.values(kubernetes ?? {}).every((value) => valuePattern.test(value));
+    if (valuePattern.test(store) && namePattern.test(project) && areValues) return { name, store, project, kubernetes };
   } catch {
     // The error comes below.
   }
@@ -64,12 +78,13 @@ export function readContext(home: Home, name: string): Context {
 }
 
 /** Durable when it resolves. Throws `conflict` where there is one of that name. */
-export async function createContext(home: Home, { name, store, project }: Context): Promise<void> {
+export async function createContext(home: Home, { name, store, project, kubernetes }: Context): Promise<void> {
   if (!namePattern.test(name)) {
     const why = 'the name of a context has only letters, digits, - and _';
     throw new PachError('usage', { what: `context ${name}`, why });
   }
-  const text = `${JSON.stringify({ store, project })}\n`;
+  for (const value of Object.values(kubernetes ?? {})) checkValue(`context ${name}`, value);
+  const text = `${JSON.stringify({ store, project, kubernetes })}\n`;
   try {
     // Unlike a rename, a link never takes the place of a file that is there.
     await write(await home.make(home.contexts), name + extension, text, link);
@@ -96,6 +111,11 @@ export async function deleteContext(home: Home, name: string): Promise<void> {
   // Whoever reads between the two steps finds no context that is in use and not there.
   if (isThere && readSetting(home, 'context') === name) await unsetSetting(home, 'context');
   if (!isThere || !(await remove(home.contexts, name + extension))) throw noContext(name);
+}
+
+function checkValue(what: string, value: string): void {
+  if (valuePattern.test(value)) return;
+  throw new PachError('usage', { what, why: 'a value is a line of text, without control characters' });
 }
 
 function noContext(name: string): PachError {

@@ -7,7 +7,7 @@
 /** @param {string} path below dist, which is there only once it was built */
 const compiled = (path) => import(new URL(`../../dist/${path}`, import.meta.url).href);
 
-const { openExecutor } = await compiled('app/executors.js');
+const { openLocalExecutor } = await compiled('app/executors.js');
 const { openProject } = await compiled('app/open.js');
 const { settingsFrom } = await compiled('app/settings.js');
 const { recipeFor } = await compiled('engine/job-start.js');
@@ -44,7 +44,7 @@ async function putFiles() {
 }
 
 async function putResults() {
-  const executor = await openExecutor('process', settings);
+  const executor = await openLocalExecutor('process', settings);
   const snapshot = await project.snapshot();
   const pipeline = await findPipeline(snapshot, name);
   const recipe = await recipeFor({ project, pipeline, executor });

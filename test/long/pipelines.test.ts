@@ -4,7 +4,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openExecutor } from '../../src/app/executors.ts';
+import { openLocalExecutor } from '../../src/app/executors.ts';
 import type { Settings } from '../../src/app/settings.ts';
 import type { JobId, Outcome } from '../../src/model/records/pipelines.ts';
 import { recipeFor } from '../../src/engine/job-start.ts';
@@ -77,7 +77,7 @@ test('100,000 tiny datums make few objects', { timeout: 1_800_000 }, async () =>
 
 /** Stores results for all datums of `p` as if some job had run them, without running anything. */
 async function seedResults(project: Project, settings: Settings): Promise<number> {
-  await using executor = await openExecutor('process', settings);
+  await using executor = await openLocalExecutor('process', settings);
   const snapshot = await project.snapshot();
   const pipeline = await findPipeline(snapshot, 'p');
   const recipe = await recipeFor({ project, pipeline, executor });

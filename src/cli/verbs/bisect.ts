@@ -12,7 +12,7 @@ import type { CommitCause } from '../../shown/why.ts';
 import { defaultBranch } from '../../versions/resolve.ts';
 import { changeMarks } from '../changes.ts';
 import type { Output } from '../output.ts';
-import { executorOption, pipelineOption, secretsFromOption } from '../parameters.ts';
+import { localExecutorOption, pipelineOption, secretsFromOption } from '../parameters.ts';
 import { countText, sizeText, timeText } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -41,7 +41,7 @@ export const bisectVerb = verb({
   },
   options: {
     pipeline: { ...pipelineOption, describe: 'Run this pipeline on each commit, and judge its output' },
-    executor: executorOption,
+    executor: localExecutorOption,
     'secrets-from': secretsFromOption,
     restart: { type: 'flag', describe: 'Begin again instead of going on with a search that was not finished' },
   },

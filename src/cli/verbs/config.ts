@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import type { Chosen, Settings } from '../../app/settings.ts';
 import { PachError } from '../../base/errors.ts';
 import {
+  clusterFields,
   createContext,
   deleteContext,
   listContexts,
@@ -12,10 +13,12 @@ import {
   settingNames,
   unsetSetting,
   writeSetting,
+  type Context,
   type SettingName,
 } from '../../local/config.ts';
 import { checkName } from '../../model/address.ts';
 import { openStore } from '../../store/open.ts';
+import { clusterFieldOptions, clusterFieldsOf } from '../cluster-options.ts';
 import { bytesOf } from '../text.ts';
 import { verb } from '../verb.ts';
 
@@ -27,7 +30,8 @@ const nameArgument = {
 } as const;
 const contextArgument = { type: 'text', required: true, names: ['context'], describe: 'Name of a context' } as const;
 const chosenJson = '{name, value, from}; from: --store, PACH_STORE, context NAME, config or default';
-const contextJson = '{context, store, project, used}';
+const contextJson =
+  '{context, store, project, kubernetes: {context, namespace, workerImage, imageRegistry, load, storeInCluster, storeSecret} or null, used}';
 
 export const configListVerb = verb({
   name: 'config list',
@@ -96,14 +100,22 @@ export const contextCreateVerb = verb({
   examples: [
     ['context create prod --store s3://bucket/prefix --project survey', 'Keep both under the name prod'],
     ['context create here', 'The store and project that count now'],
+    ['context create gpu --store s3://bucket/prefix --kube-context gpu-cluster --namespace ml', 'And a cluster'],
   ],
   json: contextJson,
   arguments: { name: { type: 'text', required: true, describe: 'Name of the context' } },
-  async run({ name }, { settings, output }) {
+  options: {
+    'kube-context': { type: 'text', describe: 'For --executor kubernetes: a context of the kubeconfig' },
+    ...clusterFieldOptions,
+  },
+  async run({ name, ...options }, { settings, output }) {
     const { project, home } = settings;
     const store = await checkedStore(settings.storeUrl);
-    await createContext(home, { name, store, project });
-    await output.document({ context: name, store, project, used: false }, () => name);
+    const kubernetes = clusterFieldsOf(options['kube-context'], options);
+    const isSaid = Object.keys(kubernetes).length > 0;
+    const context = { name, store, project, kubernetes: isSaid ? kubernetes : undefined };
+    await createContext(home, context);
+    await output.document(contextInfo(context, false), () => name);
     output.note(`to use it: pach context use ${name}`);
   },
 });
@@ -115,9 +127,9 @@ export const contextUseVerb = verb({
   json: contextJson,
   arguments: { name: contextArgument },
   async run({ name }, { settings, output }) {
-    const { store, project } = readContext(settings.home, name);
+    const context = readContext(settings.home, name);
     await writeSetting(settings.home, 'context', name);
-    await output.document({ context: name, store, project, used: true }, () => name);
+    await output.document(contextInfo(context, true), () => name);
   },
 });
 
@@ -130,7 +142,7 @@ export const contextListVerb = verb({
     const used = settings.chosen?.find(({ name }) => name === 'context')?.value;
     const contexts = await listContexts(settings.home);
     await output.rows(
-      contexts.map(({ name, store, project }) => ({ context: name, store, project, used: name === used })),
+      contexts.map((context) => contextInfo(context, context.name === used)),
       [
         ['', (row) => (row.used ? '*' : '')],
         ['NAME', (row) => row.context],
@@ -152,6 +164,11 @@ export const contextDeleteVerb = verb({
     await output.document({ context: name }, () => name);
   },
 });
+
+function contextInfo({ name, store, project, kubernetes }: Context, used: boolean) {
+  const fields = kubernetes && Object.fromEntries(clusterFields.map((field) => [field, kubernetes[field] ?? null]));
+  return { context: name, store, project, kubernetes: fields ?? null, used };
+}
 
 function infoOf({ name, value, from }: Chosen): {
   readonly name: string;

@@ -4,7 +4,7 @@
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { debugDatum, type Debugged } from '../../app/debug.ts';
-import { executorNames } from '../../app/executors.ts';
+import { localExecutorNames } from '../../app/executors.ts';
 import { portOf } from '../../app/forwarded-ports.ts';
 import { openProject } from '../../app/open.ts';
 import type { ShownCode } from '../../app/run-session.ts';
@@ -56,7 +56,11 @@ export const debugVerb = verb({
   },
   options: {
     pipeline: { ...pipelineOption, describe: 'The newest failed datum of this pipeline' },
-    executor: { type: 'text', choices: executorNames, describe: 'What runs the command, instead of what ran the job' },
+    executor: {
+      type: 'text',
+      choices: localExecutorNames,
+      describe: 'What runs the command, instead of what ran the job',
+    },
     'secrets-from': secretsFromOption,
     port: {
       type: 'list',

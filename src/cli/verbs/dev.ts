@@ -4,6 +4,7 @@
 import { codeOf, develop, selectionOf } from '../../app/dev.ts';
 import { openProject } from '../../app/open.ts';
 import { devJson } from '../../shown/dev.ts';
+import { executorChoice } from '../cluster-options.ts';
 import { explainEnvironment } from '../explain-env.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
@@ -52,7 +53,7 @@ export const devVerb = verb({
       path: file,
       code: uses,
       selection: selectionOf(sample),
-      executor,
+      ...executorChoice({ ...more, executor }, settings),
       secretsFrom,
       workers,
       signal,

@@ -6,6 +6,7 @@ import { poolNames, runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
 import { checkBranchName } from '../../model/address.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
+import { executorChoice } from '../cluster-options.ts';
 import { explainEnvironment } from '../explain-env.ts';
 import { RunPrinter } from '../run-printer.ts';
 import { standardInput } from '../stdin.ts';
@@ -20,6 +21,7 @@ export const runPipelineVerb = verb({
     ['run pipeline -f edges.json', 'Create or update it from its spec, then run it'],
     ['run pipeline -f pipelines/ --branch exp', 'Run all pipelines of a folder on a branch beside production'],
     ['run pipeline edges --executor docker --workers 4', 'Run in Docker containers, four datums at a time'],
+    ['run pipeline edges --executor kubernetes --context gpu-cluster', 'Run in pods of a cluster'],
     ['run pipeline edges --secrets-from file:.env', 'Take the secrets that its spec names from a file'],
     ['run pipeline edges --pool store', 'Have pach worker run the datums, here or on other machines'],
     ['run pipeline edges --explain-env', 'Show the variables that its commands would see, and where they come from'],
@@ -81,6 +83,7 @@ export const runPipelineVerb = verb({
         secretsFrom,
       });
     }
+    const choice = executorChoice(args, settings);
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const printer = new RunPrinter(output);
     const running = runPipelines(settings, opened, {
@@ -88,7 +91,7 @@ export const runPipelineVerb = verb({
       branch,
       reprocess,
       inputs: args.input,
-      executor: args.executor,
+      ...choice,
       secretsFrom: args['secrets-from'],
       workers: args.workers,
       pool: args.pool,

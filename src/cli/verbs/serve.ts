@@ -8,6 +8,7 @@ import { serve } from '../../app/serve.ts';
 import { isLoopback, parseListen } from '../../metrics/listener.ts';
 import { serveJson } from '../../shown/dev.ts';
 import { readHooks } from '../../hooks/file.ts';
+import { clusterOptions, executorChoice } from '../cluster-options.ts';
 import { testHooks } from '../test-hooks.ts';
 import { executorOption, secretsFromOption } from '../parameters.ts';
 import { serviceUnit } from '../print-unit.ts';
@@ -32,6 +33,7 @@ export const serveVerb = verb({
   json: serveJson,
   options: {
     executor: executorOption,
+    ...clusterOptions,
     'secrets-from': secretsFromOption,
     workers: {
       type: 'count',
@@ -60,7 +62,7 @@ export const serveVerb = verb({
     await using opened = await openProject(settings, { observer: meter });
     const printer = await ServePrinter.for(output);
     const serving = serve(settings, opened, {
-      executor,
+      ...executorChoice({ ...more, executor }, settings),
       secretsFrom: more['secrets-from'],
       workers,
       only: only.flatMap((names) => names.split(',')).filter((name) => name !== ''),

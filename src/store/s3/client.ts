@@ -4,7 +4,7 @@
 import { GetObjectCommand, S3Client, type GetObjectCommandInput, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { refusesCredentials } from './errors.ts';
 import { agentsFor, networkOf, type Agents, type Network } from '../network.ts';
-import { Credentials } from './credentials.ts';
+import { Credentials, type KeyPair } from './credentials.ts';
 import type { S3Place } from './url.ts';
 import type { DirectSource } from '../store.ts';
 
@@ -74,6 +74,15 @@ export class S3Session {
       if (!refusesCredentials(error) || !(await this.credentials.renew(used))) throw error;
     }
     return work(this.client);
+  }
+
+  /** The credentials that hold now. Throws where there are none. */
+  keys(): Promise<KeyPair> {
+    return this.credentials.provide();
+  }
+
+  region(): Promise<string> {
+    return this.client.config.region();
   }
 
   /** An address at which an object can be read for some time. */

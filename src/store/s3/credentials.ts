@@ -9,7 +9,7 @@ import { whyNoCredentials } from './no-credentials.ts';
 
 type Settings = NonNullable<Parameters<typeof defaultProvider>[0]>;
 type Provider = ReturnType<typeof defaultProvider>;
-type KeyPair = Awaited<ReturnType<Provider>>;
+export type KeyPair = Awaited<ReturnType<Provider>>;
 
 /** A look-up that failed or brought nothing new is not repeated for so long: it may run a program or ask a person. */
 const pauseMs = 5_000;

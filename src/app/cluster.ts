@@ -1,0 +1,164 @@
+/**
+ * Running pipelines in pods of a Kubernetes cluster, with this machine's kubeconfig. Work goes through
+ * the store, so it must be one that pods reach.
+ */
+import { PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
+import type { BuildWatch } from '../execution/executor.ts';
+import type { Pool } from '../execution/pool.ts';
+import { ownPlatform } from '../images/platform.ts';
+import { Cluster } from '../kubernetes/client/cluster.ts';
+import { KubernetesExecutor } from '../kubernetes/executor.ts';
+import { KubernetesPool, type KubernetesPoolOptions } from '../kubernetes/pool.ts';
+import type { ClusterFields } from '../local/config.ts';
+import type { Pipeline } from '../pipelines/pipelines.ts';
+import { s3Access } from '../store/s3/access.ts';
+import { isS3 } from '../store/s3/url.ts';
+import type { Project } from '../versions/project.ts';
+import { ClusterImages } from './cluster-images.ts';
+import { withBuiltImage } from './executors.ts';
+import type { JobSession } from './job-session.ts';
+import type { OpenProject } from './open.ts';
+import type { PoolRequest, RunPipeline, SessionRequest } from './run-session.ts';
+import { Secrets } from './secrets.ts';
+import type { Settings } from './settings.ts';
+
+/** Which cluster, and how it is used. */
+export interface ClusterChoice extends ClusterFields {
+  /** How long to wait for a first pod. */
+  readonly pendingMs: number;
+}
+
+/** What pods need to reach the store. */
+type StoreAccess = Pick<KubernetesPoolOptions, 'credentials'> & { readonly store: KubernetesPoolOptions['store'] };
+
+export function clusterExecutor(
+  { docker, dockerConfig = '' }: Settings,
+  note: (line: string) => void,
+): KubernetesExecutor {
+  return new KubernetesExecutor({
+    docker: { host: docker },
+    registries: { dockerConfig },
+    platform: ownPlatform(),
+    note,
+  });
+}
+
+export class ClusterSession implements JobSession {
+  readonly executor: KubernetesExecutor;
+  readonly settings: Settings;
+  readonly secrets: Secrets;
+  readonly project: Project;
+  private readonly cluster: Cluster;
+  private readonly choice: ClusterChoice;
+  private readonly access: StoreAccess;
+  private readonly images: ClusterImages;
+
+  private constructor(
+    settings: Settings,
+    opened: OpenProject,
+    of: Pick<ClusterSession, 'executor' | 'secrets'> & {
+      readonly cluster: Cluster;
+      readonly choice: ClusterChoice;
+      readonly access: StoreAccess;
+    },
+  ) {
+    this.settings = settings;
+    this.project = opened.project;
+    ({ executor: this.executor, secrets: this.secrets, cluster: this.cluster } = of);
+    ({ choice: this.choice, access: this.access } = of);
+    this.images = new ClusterImages(settings, of.choice, of.executor);
+  }
+
+  /** Throws `usage` for a store that no pod reaches, before anything is asked of the cluster. */
+  static async open(
+    settings: Settings,
+    opened: OpenProject,
+    {
+      cluster: choice,
+      note,
+      secretsFrom,
+    }: Pick<SessionRequest, 'secretsFrom'> & { readonly cluster: ClusterChoice; readonly note: (line: string) => void },
+  ): Promise<ClusterSession> {
+    if (secretsFrom.length > 0) {
+      throw new PachError('usage', {
+        what: '--secrets-from',
+        why: 'pods take secrets from their namespace, where values never pass through this machine',
+        next: 'kubectl create secret generic NAME --from-env-file .env',
+      });
+    }
+    const access = await storeAccess(settings, opened, choice);
+    const { context, namespace } = choice;
+    const cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
+    const executor = clusterExecutor(settings, note);
+    const secrets = await Secrets.open(settings.home, []);
+    return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access });
+  }
+
+  /** Builds images that are built here. Secrets are those of the namespace. */
+  async prepare<P extends Pick<Pipeline, 'spec'>>(pipelines: readonly P[], watch: BuildWatch): Promise<P[]> {
+    const prepared: P[] = [];
+    for (const pipeline of pipelines) {
+      prepared.push({ ...pipeline, spec: await withBuiltImage(this.executor, pipeline.spec, watch) });
+    }
+    return prepared;
+  }
+
+  async pool({ spec }: RunPipeline, { workers }: PoolRequest): Promise<Pool> {
+    const { cluster, project, access, images, choice } = this;
+    return new KubernetesPool({
+      cluster,
+      project,
+      podsMax: workers,
+      store: access.store,
+      async images() {
+        const [image, workerImage] = await Promise.all([images.find(spec.transform.image), images.worker()]);
+        return { ...image, workerImage };
+      },
+      credentials: access.credentials,
+      pendingMs: choice.pendingMs,
+    });
+  }
+
+  async rest(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cluster[Symbol.dispose]();
+    await this.executor[Symbol.asyncDispose]();
+  }
+}
+
+/** Throws `usage` for a store that pods can't reach, `denied` where this machine has no credentials for it. */
+async function storeAccess(
+  { storeUrl }: Settings,
+  { storeId: id }: OpenProject,
+  { storeInCluster, storeSecret }: ClusterChoice,
+): Promise<StoreAccess> {
+  const url = storeInCluster ?? storeUrl;
+  if (!isS3(url)) throw unreachableFromPods(url, 'a folder of this machine', storeInCluster !== undefined);
+  const { endpoint, region, accessKeyId, secretAccessKey, sessionToken } = await s3Access(url);
+  if (endpoint !== undefined && isLoopback(new URL(endpoint).hostname)) {
+    throw unreachableFromPods(url, 'a server that only this machine reaches', storeInCluster !== undefined);
+  }
+  const env = { AWS_REGION: region, ...(endpoint !== undefined && { AWS_ENDPOINT_URL: endpoint }) };
+  const keys = {
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    ...(sessionToken !== undefined && { AWS_SESSION_TOKEN: sessionToken }),
+  };
+  const credentials = storeSecret === undefined ? { values: keys } : { secret: storeSecret };
+  return { store: { url, id, env }, credentials };
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|\[::1\]|0\.0\.0\.0)$/i.test(host);
+}
+
+function unreachableFromPods(url: string, what: string, isSaid: boolean): PachError {
+  return new PachError('usage', {
+    what: `${isSaid ? '--store-in-cluster' : 'store'} ${url}`,
+    why: `it is ${what}, and pods of a cluster can't reach it`,
+    next: `pach push REPO --to s3://BUCKET/PREFIX --with-provenance, then run with --store ${shellWord('s3://BUCKET/PREFIX')}`,
+    or: 'give the address of the same store as pods see it: --store-in-cluster URL',
+  });
+}

@@ -1,0 +1,124 @@
+/**
+ * What decides the results of commands in pods: the image, by its layers and its configuration, as
+ * the registry has it that nodes pull from. Those are the same for Docker, so what one has computed
+ * the other does not compute again. Pods themselves are made by the pool: no worker is opened here.
+ */
+import { isPachError, PachError } from '../base/errors.ts';
+import { buildImage } from '../execution/executors/docker-build.ts';
+import { workerHost } from '../execution/executors/docker-container.ts';
+import { dockerEngine, type DockerAddress, type DockerEngine } from '../execution/executors/docker-engine.ts';
+import { inspectedConfig, presentImage } from '../execution/executors/docker-image.ts';
+import type { BuildWatch, Executor, WorkerOptions } from '../execution/executor.ts';
+import { digestFingerprint, fingerprintOf, type ImageConfig } from '../images/config.ts';
+import type { Platform } from '../images/platform.ts';
+import { findInRegistry, type RegistryImage } from '../images/registry.ts';
+import type { RegistryOptions } from '../images/requests.ts';
+import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
+import type { ImageBuild } from '../pipelines/spec/spec.ts';
+
+export interface KubernetesExecutorOptions {
+  readonly docker: DockerAddress;
+  readonly registries: RegistryOptions;
+  /** Of the nodes. */
+  readonly platform: Platform;
+  /** Told what is worth knowing of an image, for people. */
+  readonly note: (line: string) => void;
+}
+
+export interface ClusterImage {
+  readonly fingerprint: Fingerprint;
+  /** As nodes pull it: by digest, where its registry could be read. */
+  readonly name: string;
+  /** USER of the image; '' for root. */
+  readonly user: string;
+  /** `NAME=value`. */
+  readonly env: readonly string[];
+  /** Only the Docker engine of this machine has it: the nodes must be given it. */
+  readonly isLocal: boolean;
+}
+
+export class KubernetesExecutor implements Executor {
+  readonly name = 'kubernetes';
+  readonly resultsClass = 'docker';
+  private readonly options: KubernetesExecutorOptions;
+  private readonly engine: DockerEngine;
+  /** What an image was when it was asked for its fingerprint: that is what runs, though its tag may have moved. */
+  private readonly known = new Map<string, ClusterImage>();
+  private readonly noted = new Set<string>();
+
+  constructor(options: KubernetesExecutorOptions) {
+    this.options = options;
+    this.engine = dockerEngine(options.docker);
+  }
+
+  async fingerprint(image: string): Promise<Fingerprint> {
+    const found = await this.find(image);
+    this.known.set(image, found);
+    return found.fingerprint;
+  }
+
+  /** The image as it was when its fingerprint was taken. */
+  async image(name: string): Promise<ClusterImage> {
+    const known = this.known.get(name) ?? (await this.find(name));
+    this.known.set(name, known);
+    return known;
+  }
+
+  build(use: ImageBuild, watch: BuildWatch): Promise<string> {
+    return buildImage(this.engine, use, watch);
+  }
+
+  async environment({ image = '' }: Pick<WorkerOptions, 'image'>): Promise<Record<string, string | undefined>> {
+    const { env } = await this.image(image);
+    const own = env.map((variable) => /^([^=]*)=(.*)$/s.exec(variable)?.slice(1) ?? [variable, '']);
+    return { PATH: undefined, HOME: undefined, HOSTNAME: workerHost, ...Object.fromEntries(own) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  /** The registry first: nodes pull from there. An image of this machine alone is Docker's. */
+  private async find(image: string): Promise<ClusterImage> {
+    try {
+      return this.ofRegistry(await findInRegistry(image, this.options.platform, this.options.registries));
+    } catch (error) {
+      if (!isPachError(error, 'not-found', 'unreachable', 'denied', 'failed')) throw error;
+      const found = await this.inDocker(image);
+      if (found) {
+        this.note(
+          `image ${image}: no registry gives it (${error.why}), so it is taken as Docker has it here; the nodes need it too`,
+        );
+        return found;
+      }
+      const { what, why, next } = error;
+      throw new PachError(error.code, {
+        what,
+        why: `${why}; nor has the Docker engine of this machine got it`,
+        next,
+        cause: error,
+      });
+    }
+  }
+
+  private ofRegistry({ pinned, digest, config, problem, name }: RegistryImage): ClusterImage {
+    if (config) return { ...ofConfig(config), name: pinned, isLocal: false };
+    this.note(`image ${name.text}: ${problem}; its results are known by its digest, and are not shared with Docker`);
+    return { fingerprint: digestFingerprint(digest), name: pinned, user: '', env: [], isLocal: false };
+  }
+
+  /** Undefined where there is no engine, or it has no such image. */
+  private async inDocker(image: string): Promise<ClusterImage | undefined> {
+    const found = await presentImage(this.engine, image).catch(() => undefined);
+    if (!found) return undefined;
+    return { ...ofConfig(inspectedConfig(found)), name: image, isLocal: true };
+  }
+
+  private note(line: string): void {
+    if (!this.noted.has(line)) this.options.note(line);
+    this.noted.add(line);
+  }
+}
+
+function ofConfig(config: ImageConfig): Pick<ClusterImage, 'fingerprint' | 'user' | 'env'> {
+  const { user, env } = config;
+  return { fingerprint: fingerprintOf(config), user, env };
+}

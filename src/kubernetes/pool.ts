@@ -1,0 +1,111 @@
+/**
+ * A pool of pods: a job's datums go through the store as those of every other worker elsewhere, and the
+ * cluster brings the workers.
+ */
+import { randomBytes } from 'node:crypto';
+import { assert } from '../base/errors.ts';
+import type { CrewJob } from '../execution/store/crew.ts';
+import { StorePool } from '../execution/store/store-pool.ts';
+import type { Pool, PoolJob } from '../execution/pool.ts';
+import { maybeJob } from '../pipelines/jobs/jobs.ts';
+import type { JobId } from '../model/records/pipelines.ts';
+import type { Project } from '../versions/project.ts';
+import type { Cluster } from './client/cluster.ts';
+import type { KubeObject } from './client/objects.ts';
+import { JobPods, type JobObjects } from './job-pods.ts';
+import { podLabels, podsName, type PodsPlan } from './objects/plan.ts';
+import { podObjects } from './objects/pods.ts';
+import { removeJob } from './removal.ts';
+
+export interface KubernetesPoolOptions {
+  readonly cluster: Cluster;
+  readonly project: Project;
+  /** Pods at a time at most. */
+  readonly podsMax: number;
+  readonly store: PodsPlan['store'];
+  /** Sees to it that nodes get the images, and says by which names; asked when there is something to run. */
+  images(): Promise<Pick<PodsPlan, 'image' | 'imageUser' | 'workerImage'>>;
+  /** A Secret of the namespace that has the credentials for the store, or what is put into one of the job's own. */
+  readonly credentials: { readonly secret: string } | { readonly values: Readonly<Record<string, string>> };
+  /** How long to wait for a first pod. */
+  readonly pendingMs: number;
+}
+
+export class KubernetesPool implements Pool {
+  private readonly options: KubernetesPoolOptions;
+
+  constructor(options: KubernetesPoolOptions) {
+    this.options = options;
+  }
+
+  async run(job: PoolJob): Promise<void> {
+    const { cluster, project, podsMax, pendingMs } = this.options;
+    const pods = new JobPods({
+      cluster,
+      podsMax,
+      pendingMs,
+      objects: (crewJob, count) => this.objects(crewJob, count),
+      clear: () => this.clear(job),
+    });
+    await new StorePool(project, undefined, pods).run(job);
+    // With nothing to run, nobody else has looked; what is left now is found the next time.
+    if (!pods.hasBegun) await this.clear(job).catch(() => undefined);
+  }
+
+  private async objects({ job, spec, datumBytesMax }: CrewJob, pods: number): Promise<JobObjects> {
+    const { cluster, project, credentials, store } = this.options;
+    const { namespace } = cluster;
+    const name = `${podsName({ pipeline: spec.name, job })}-${randomBytes(2).toString('hex')}`;
+    const secret = 'secret' in credentials ? credentials.secret : name;
+    const plan: PodsPlan = {
+      ...(await this.options.images()),
+      pullPolicy: 'IfNotPresent',
+      store,
+      name,
+      namespace,
+      job,
+      project: project.options.name,
+      pipeline: { name: spec.name, spec },
+      credentials: { kind: 'secret', name: secret },
+      pods,
+      datumBytesMax: datumBytesMax(),
+    };
+    const [made, ...policies] = podObjects(plan);
+    assert(made, 'a plan makes a Job');
+    return {
+      job: made,
+      owned: [...policies, ...('values' in credentials ? [secretOf(plan, credentials.values)] : [])],
+    };
+  }
+
+  /** Removes the Jobs of engines that died: those of this job, and of others of the pipeline that do not run. */
+  private async clear({ job, spec }: PoolJob): Promise<string[]> {
+    const { cluster, project, store } = this.options;
+    const labels = podLabels({ store, project: project.options.name, pipeline: spec, job });
+    const found = await cluster.list('Job', { labels: selectorOf(labels, ['pachmount.io/job']) });
+    const snapshot = found.length > 0 ? await project.snapshot() : undefined;
+    const uids: string[] = [];
+    for (const { metadata } of found) {
+      const of = metadata.labels?.['pachmount.io/job'] as JobId | undefined;
+      if (of !== job && of !== undefined && snapshot && (await maybeJob(snapshot, of))?.state === 'running') continue;
+      const name = metadata.name ?? '';
+      const left = await cluster.list('Pod', { labels: `job-name=${name}` });
+      uids.push(...left.flatMap((pod) => pod.metadata.uid ?? []));
+      await removeJob(cluster, name, []);
+    }
+    return uids;
+  }
+}
+
+function selectorOf(labels: Readonly<Record<string, string>>, but: readonly string[]): string {
+  return Object.entries(labels)
+    .filter(([name]) => !but.includes(name))
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',');
+}
+
+function secretOf(plan: PodsPlan, values: Readonly<Record<string, string>>): KubeObject {
+  const { name, namespace } = plan;
+  const metadata = { name, namespace, labels: podLabels(plan) };
+  return { apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', stringData: values };
+}
