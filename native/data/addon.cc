@@ -9,6 +9,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportCutting(env, exports);
   ExportBlobs(env, exports);
   ExportFiles(env, exports);
+  ExportMemory(env, exports);
   ExportRemoving(env, exports);
   ExportRows(env, exports);
   return exports;

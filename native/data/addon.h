@@ -7,5 +7,6 @@ void ExportHashing(Napi::Env env, Napi::Object exports);
 void ExportCutting(Napi::Env env, Napi::Object exports);
 void ExportBlobs(Napi::Env env, Napi::Object exports);
 void ExportFiles(Napi::Env env, Napi::Object exports);
+void ExportMemory(Napi::Env env, Napi::Object exports);
 void ExportRemoving(Napi::Env env, Napi::Object exports);
 void ExportRows(Napi::Env env, Napi::Object exports);

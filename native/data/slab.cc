@@ -9,10 +9,20 @@
 
 namespace {
 
+constexpr size_t kPage = 4096;
+constexpr size_t kHugePage = 2 << 20;
+
+void* Aligned(size_t alignment, size_t length) {
+  void* memory = nullptr;
+  if (posix_memalign(&memory, alignment, length) != 0) throw std::bad_alloc();
+  return memory;
+}
+
 /**
- * Freed slabs of kSlabMax, for all threads. Pages of fresh memory cost as much as reading a file into
+ * Freed slabs of one length, for all threads. Pages of fresh memory cost as much as reading a file into
  * them; and the collector frees many slabs at once.
  */
+template <size_t kLength>
 class Pool {
  public:
   void* Take() {
@@ -24,10 +34,9 @@ class Pool {
         return memory;
       }
     }
-    void* memory = nullptr;
-    if (posix_memalign(&memory, kHugePage, kSlabMax) != 0) throw std::bad_alloc();
+    void* memory = Aligned(kHugePage, kLength);
 #ifdef MADV_HUGEPAGE
-    madvise(memory, kSlabMax, MADV_HUGEPAGE);
+    madvise(memory, kLength, MADV_HUGEPAGE);
 #endif
     return memory;
   }
@@ -44,28 +53,26 @@ class Pool {
   }
 
  private:
-  static constexpr size_t kHugePage = 2 << 20;
   static constexpr size_t kKept = 8;
 
   std::mutex mutex_;
   std::vector<void*> free_;
 };
 
-/** Never destroyed, because slabs are freed until the very end of the process. */
-Pool& ThePool() {
-  static Pool* const pool = new Pool;
-  return *pool;
+/** A slab of a pool, which is never destroyed, because slabs are freed until the very end of the process. */
+template <size_t kLength>
+Slab Pooled() {
+  static Pool<kLength>* const pool = new Pool<kLength>;
+  return Slab(static_cast<uint8_t*>(pool->Take()), [](uint8_t* memory) { pool->Give(memory); });
 }
 
 }  // namespace
 
 Slab AllocateSlab(size_t length) {
-  if (length == kSlabMax) {
-    return Slab(static_cast<uint8_t*>(ThePool().Take()), [](uint8_t* memory) { ThePool().Give(memory); });
-  }
-  void* memory = std::malloc(length > 0 ? length : 1);
-  if (memory == nullptr) throw std::bad_alloc();
-  return Slab(static_cast<uint8_t*>(memory), std::free);
+  constexpr size_t kHalf = kSlabMax / 2;
+  if (length == kSlabMax) return Pooled<kSlabMax>();
+  if (length <= kHalf && length > kHalf / 2) return Pooled<kHalf>();
+  return Slab(static_cast<uint8_t*>(Aligned(kPage, length > 0 ? length : 1)), std::free);
 }
 
 Slab CopySlab(const Slab& slab, size_t length) {

@@ -11,10 +11,10 @@
 /** Memory that lives as long as anyone refers to it. */
 using Slab = std::shared_ptr<uint8_t>;
 
-/** A slab of this length is used again, so that its pages need not be made anew. */
+/** Slabs of this length, and of half of it, are used again, so that their pages need not be made anew. */
 constexpr size_t kSlabMax = 8 << 20;
 
-/** A slab of `length` bytes, not initialised. Throws std::bad_alloc. */
+/** A slab of `length` bytes, not initialised; it begins with a page. Throws std::bad_alloc. */
 Slab AllocateSlab(size_t length);
 
 /** A slab of its own for the first `length` bytes of another. */

@@ -17,6 +17,9 @@ namespace {
 /** Every disk takes writes of this size at such offsets, from memory at such addresses. */
 constexpr size_t kAligned = 4096;
 
+/** Parts of at least this length are written from where they lie, if they are aligned. */
+constexpr size_t kInPlaceFrom = 1 << 20;
+
 /** A new file that the page cache does not keep, where the file system can do that. */
 int Create(const std::string& path, bool* direct) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
@@ -43,22 +46,42 @@ void WriteAt(int fd, const uint8_t* bytes, size_t length, uint64_t offset) {
   }
 }
 
+/** Whether the disk takes bytes from where they lie, without a copy, at such an offset. */
+bool IsAligned(Bytes part, uint64_t offset) {
+  return reinterpret_cast<uintptr_t>(part.data) % kAligned == 0 && offset % kAligned == 0;
+}
+
 /** All parts, one after another, on the disk when it returns. */
 void WriteAll(int fd, const std::vector<Bytes>& parts, bool direct) {
-  const Slab slab = AllocateSlab(kSlabMax);
+  size_t total = 0;
+  for (const Bytes& part : parts) total += part.length;
+  // Most of it is written from where it lies.
+  const size_t room = std::min(kSlabMax, (total + kAligned - 1) / kAligned * kAligned);
+  Slab slab;
   size_t filled = 0;
   uint64_t offset = 0;
+  auto flush = [&] {
+    WriteAt(fd, slab.get(), filled, offset);
+    offset += filled;
+    filled = 0;
+  };
   for (Bytes part : parts) {
+    if (part.length >= kInPlaceFrom && IsAligned(part, offset + filled)) {
+      flush();
+      const size_t whole = part.length / kAligned * kAligned;
+      WriteAt(fd, part.data, whole, offset);
+      offset += whole;
+      part.data += whole;
+      part.length -= whole;
+    }
     while (part.length > 0) {
-      const size_t more = std::min(part.length, kSlabMax - filled);
+      if (!slab) slab = AllocateSlab(room);
+      const size_t more = std::min(part.length, room - filled);
       std::memcpy(slab.get() + filled, part.data, more);
       part.data += more;
       part.length -= more;
       filled += more;
-      if (filled < kSlabMax) continue;
-      WriteAt(fd, slab.get(), filled, offset);
-      offset += filled;
-      filled = 0;
+      if (filled == room) flush();
     }
   }
   if (filled > 0) {

@@ -175,6 +175,14 @@ export type FetchHandler = (
 export const damagedLength = 0xffffffff;
 
 export interface NativeData {
+  /** A Buffer of `length` bytes (at most 8 MiB) with memory of its own, not initialised. It begins with a page. */
+  allocate(length: number): Buffer;
+  /**
+   * Gives the memory of a Buffer back at once, if all of it is this Buffer's. It and all that was cut from it are
+   * empty then. The collector would free it late: it only looks when much has come together, and goes through
+   * everything else then.
+   */
+  release(bytes: Uint8Array): void;
   /** BLAKE3-256 of the parts one after another, on the calling thread: for small inputs. */
   hash(domain: HashDomain, ...parts: Uint8Array[]): Buffer;
   /** The same on the thread pool. */

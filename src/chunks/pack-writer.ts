@@ -6,7 +6,8 @@ import { native } from '../base/native.ts';
 import { packKey, randomPackId, type PackKind } from '../model/keys.ts';
 import type { Hash, PackId, Place } from '../model/refs.ts';
 import type { Store } from '../store/store.ts';
-import { indexOf, packHeader, packHeaderBytes, packIndex, type PackEntry, type PackIndex } from './pack.ts';
+import { indexOf, packHeader, packIndex, type PackEntry, type PackIndex } from './pack.ts';
+import { SlabPool, Slabs } from './slabs.ts';
 
 /** Codec 0: the plain bytes follow. */
 const plainCodec = Buffer.from([0]);
@@ -30,9 +31,8 @@ export interface PackWatch {
 
 interface OpenPack {
   readonly id: PackId;
-  readonly parts: Buffer[];
+  readonly bytes: Slabs;
   readonly entries: PackEntry[];
-  bytes: number;
 }
 
 export class PackWriter {
@@ -44,6 +44,7 @@ export class PackWriter {
   /** All packs begun so far. */
   readonly ids = new Set<PackId>();
   private readonly pending = new Set<Promise<void>>();
+  private readonly slabs = new SlabPool();
   private open: OpenPack | undefined;
   private failure: { error: unknown } | undefined;
   private readonly stopped = new AbortController();
@@ -55,17 +56,16 @@ export class PackWriter {
     this.told = told;
   }
 
-  /** Appends a blob, given the parts of its stored form; waits while too many packs are being stored. */
+  /** Appends a copy of a blob, given the parts of its stored form; waits while too many packs are being stored. */
   async add(hash: Hash, stored: readonly Buffer[], plainLength: number): Promise<Place> {
     while (this.pending.size >= uploadsMax) await Promise.race(this.pending);
     if (this.failure) throw this.failure.error;
     const pack = (this.open ??= this.begin());
     const length = stored.reduce((sum, part) => sum + part.length, 0);
-    const place: Place = { pack: pack.id, offset: pack.bytes, length };
-    for (const part of stored) append(pack.parts, part);
+    const place: Place = { pack: pack.id, offset: pack.bytes.length, length };
+    for (const part of stored) pack.bytes.append(part);
     pack.entries.push({ hash, offset: place.offset, storedLength: length, plainLength });
-    pack.bytes += length;
-    if (pack.bytes >= packBytesTarget) this.close(pack);
+    if (pack.bytes.length >= packBytesTarget) this.close(pack);
     return place;
   }
 
@@ -79,6 +79,7 @@ export class PackWriter {
   async finish(): Promise<readonly StoredPack[]> {
     const packs = this.seal();
     while (this.pending.size > 0) await Promise.race(this.pending);
+    this.slabs.release();
     if (this.failure) throw this.failure.error;
     return packs;
   }
@@ -89,39 +90,37 @@ export class PackWriter {
     this.open = undefined;
     this.stopped.abort();
     await Promise.all(this.pending);
+    this.slabs.release();
   }
 
   private begin(): OpenPack {
     const id = randomPackId();
     this.ids.add(id);
-    return { id, parts: [], entries: [], bytes: packHeaderBytes };
+    const bytes = new Slabs(this.slabs);
+    bytes.append(packHeader(this.kind));
+    return { id, bytes, entries: [] };
   }
 
-  private close(pack: OpenPack): void {
+  private close({ id, bytes, entries }: OpenPack): void {
     this.open = undefined;
-    const index = packIndex(this.kind, pack.entries);
-    const parts = [packHeader(this.kind), ...pack.parts, index];
-    const { id, entries } = pack;
-    const closed = { kind: this.kind, id, bytes: pack.bytes + index.length, blobs: entries.length };
+    const index = packIndex(this.kind, entries);
+    bytes.append(index);
+    const closed = { kind: this.kind, id, bytes: bytes.length, blobs: entries.length };
     this.closed.push(closed);
     this.told.closed?.(closed, indexOf(index));
     const upload = this.store
-      .writeIfAbsent(packKey(this.project, this.kind, pack.id), parts, this.stopped.signal)
-      .then(() => this.told.stored?.(closed))
+      .writeIfAbsent(packKey(this.project, this.kind, id), bytes.parts(), this.stopped.signal)
+      .then(() => {
+        // After a failure somebody may still be sending them: the collector frees them.
+        bytes.release();
+        this.told.stored?.(closed);
+      })
       .catch((error: unknown) => {
         this.failure ??= { error };
       })
       .finally(() => this.pending.delete(upload));
     this.pending.add(upload);
   }
-}
-
-/** Neighbours in memory become one part: of thousands of small blobs each would cost more than its bytes. */
-function append(parts: Buffer[], part: Buffer): void {
-  const last = parts.at(-1);
-  const joins = last?.buffer === part.buffer && last.byteOffset + last.length === part.byteOffset;
-  if (!last || !joins) parts.push(part);
-  else parts[parts.length - 1] = Buffer.from(part.buffer, last.byteOffset, last.length + part.length);
 }
 
 /** The stored forms of blobs, as `PackWriter.add` takes them. */

@@ -13,10 +13,18 @@ export interface ChunkInPack {
   readonly length: number;
 }
 
-/** A chunk as it is stored, verified. `stored` is a part of what one request has brought. */
+/** A chunk as it is stored, verified. */
 export interface StoredChunk {
   readonly stored: Buffer;
   readonly plainLength: number;
+}
+
+/** What one request has brought. */
+export interface StoredRun {
+  /** Undefined in place of a chunk that is not there as it should be. */
+  readonly chunks: readonly (StoredChunk | undefined)[];
+  /** Gives the memory of all chunks back, once they were copied: nobody looks at one any more. */
+  release(): void;
 }
 
 /** What one request brings at most. */
@@ -41,16 +49,13 @@ export function runLength(chunks: readonly ChunkInPack[], first: number, gapByte
   return next - first;
 }
 
-/**
- * Reads a run of chunks (see `runLength`) of a data pack. Undefined in place of a chunk that is not there as it
- * should be. Throws what `read` throws.
- */
+/** Reads a run of chunks (see `runLength`) of a data pack. Throws what `read` throws. */
 export async function readRun(
   read: (key: string, offset: number, length: number) => Promise<Uint8Array>,
   project: string,
   pack: PackId,
   run: readonly ChunkInPack[],
-): Promise<(StoredChunk | undefined)[]> {
+): Promise<StoredRun> {
   const begin = run[0]?.offset ?? 0;
   const end = run.reduce((most, { offset, length }) => Math.max(most, offset + length), begin);
   const found = await read(packKey(project, 'data', pack), begin, end - begin);
@@ -62,9 +67,10 @@ export async function readRun(
     rows.set(hash, n * rowBytes + 8);
   }
   const lengths = await native().verifyBlobs(bytes, rows, chunkBytesMax);
-  return run.map(({ offset, length }, n) => {
+  const chunks = run.map(({ offset, length }, n) => {
     const plainLength = lengths[n] as number;
     if (plainLength === damagedLength) return undefined;
     return { stored: bytes.subarray(offset - begin, offset - begin + length), plainLength };
   });
+  return { chunks, release: () => native().release(bytes) };
 }

@@ -28,7 +28,7 @@ export interface Store {
   readonly isLocal: boolean;
 
   /**
-   * The bytes [offset, offset+length) of an object; fewer only where the object ends.
+   * The bytes [offset, offset+length) of an object, the caller's own; fewer only where the object ends.
    * Throws `not-found` when the key is absent. Retried reads are safe. Reads of a store behind a
    * network throw `unreachable` when the deadline is over: nothing of them goes on then.
    */

@@ -4,7 +4,7 @@
  * requests are under way, and their bytes, is limited; packs are filled in the order of the requests.
  */
 import { isPachError } from '../base/errors.ts';
-import { readRun, runLength, type ChunkInPack, type StoredChunk } from '../chunks/stored-runs.ts';
+import { readRun, runLength, type ChunkInPack, type StoredChunk, type StoredRun } from '../chunks/stored-runs.ts';
 import { hashKey, type PackId, type Place, type Ref } from '../model/refs.ts';
 import type { Project } from '../versions/project.ts';
 import type { Upload } from '../versions/upload.ts';
@@ -111,16 +111,16 @@ export class ChunkMover {
     return run;
   }
 
-  private async read(run: readonly Wanted[]): Promise<readonly (StoredChunk | undefined)[]> {
+  private async read(run: readonly Wanted[]): Promise<StoredRun | undefined> {
     this.options.signal?.throwIfAborted();
     const { extents, name } = this.options.source.options;
     const pack = run[0]?.ref.place?.pack;
-    if (pack === undefined) return [];
+    if (pack === undefined) return undefined;
     try {
       return await readRun((...of) => extents.readOnce(...of), name, pack, run);
     } catch (error) {
       // The pack was collected: its chunks lie elsewhere.
-      if (isPachError(error, 'not-found')) return [];
+      if (isPachError(error, 'not-found')) return undefined;
       throw error;
     }
   }
@@ -128,22 +128,23 @@ export class ChunkMover {
   /** Puts what was read into packs, after what was asked for before. */
   private async add(
     run: readonly Wanted[],
-    read: Promise<readonly (StoredChunk | undefined)[]>,
+    read: Promise<StoredRun | undefined>,
     before: Promise<void> | undefined,
   ): Promise<void> {
     try {
       // What came before an error is kept: it is not sent again.
       await before;
-      const chunks = await read;
+      const found = await read;
       if (this.failure) throw this.failure.error;
       for (const [n, wanted] of run.entries()) {
         this.options.signal?.throwIfAborted();
-        const { stored, plainLength } = chunks[n] ?? (await this.found(wanted.ref));
+        const { stored, plainLength } = found?.chunks[n] ?? (await this.found(wanted.ref));
         const place = await this.options.upload.data.addStored(wanted.hash, stored, plainLength);
         this.underWay.delete(hashKey(wanted.hash));
         this.options.moved(plainLength, stored.length);
         wanted.resolve(place);
       }
+      found?.release();
     } catch (error) {
       this.fail(error);
     }

@@ -30,6 +30,7 @@ import {
   parseSegmentTail,
   segmentTailBytes,
 } from '../../src/chunks/segment.ts';
+import { packKey } from '../../src/model/keys.ts';
 import type { Hash, PackId, Place } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { traceStore } from '../../src/store/trace.ts';
@@ -182,6 +183,24 @@ describe('tables', () => {
       expect(sorted.readUInt32LE(n * rowBytes + 36)).toBeLessThan(3000);
     }
   });
+});
+
+test('a pack has a copy of what was added, in the memory of packs before it', async () => {
+  const store = new MemoryStore();
+  const writer = new PackWriter(store, 'p', 'data');
+  const bytes = Buffer.alloc(3_000_000);
+  const places = [];
+  for (let n = 0; n < 40; n += 1) {
+    bytes.fill(n);
+    places.push(await writer.add(hashOf(String(n)), [Buffer.of(0), bytes], bytes.length));
+  }
+  bytes.fill(255);
+  const packs = await writer.finish();
+  expect(packs.length).toBeGreaterThan(3);
+  for (const [n, { pack, offset, length }] of places.entries()) {
+    const stored = await store.read(packKey('p', 'data', pack), offset, length);
+    expect(Buffer.compare(stored, Buffer.concat([Buffer.of(0), Buffer.alloc(bytes.length, n)]))).toBe(0);
+  }
 });
 
 test('many packs become few segments, and every blob is found with few requests', async () => {

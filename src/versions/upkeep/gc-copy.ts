@@ -59,11 +59,12 @@ export class BlobCopier {
       signal?.throwIfAborted();
       const run = chunks.slice(first, first + runLength(chunks, first, 0));
       const read = await readRun((...of) => this.store.read(...of), this.project, pack, run);
-      for (const [n, chunk] of read.entries()) {
+      for (const [n, chunk] of read.chunks.entries()) {
         const hash = (run[n] as ChunkInPack).hash.toString('hex');
         if (!chunk) throw damaged(packKey(this.project, 'data', pack), `its chunk ${hash} is damaged`);
         await this.write('data', rows[first + n] as number, [chunk.stored], chunk.plainLength);
       }
+      read.release();
       first += run.length;
     }
   }
