@@ -1,0 +1,169 @@
+/**
+ * What is looked at before the pods of a job are asked for. What can never work is told by its cause,
+ * before anything is made: Kubernetes itself would accept the Job, and its pods would never come.
+ */
+import { isPachError, PachError } from '../base/errors.ts';
+import { shellWord } from '../base/shell.ts';
+import type { Cluster, Right } from './client/cluster.ts';
+import { refusal } from './client/errors.ts';
+import { kindOf, pluralOf, type KubeObject } from './client/objects.ts';
+import { secretsOf, type NamedSecret } from './objects/named-secrets.ts';
+import { exceeds } from './quota.ts';
+
+/** What every run needs in its namespace. The guide has them as a Role. */
+const always: readonly Right[] = [
+  ...['list', 'watch'].map((verb) => ({ verb, resource: 'pods' })),
+  ...['list', 'watch'].map((verb) => ({ verb, resource: 'events' })),
+  ...['list', 'watch', 'create', 'patch', 'delete'].map((verb) => ({ verb, resource: 'jobs', group: 'batch' })),
+];
+
+/** Throws the first that is wrong. Resolves to hints: what makes pods wait for now. */
+export async function preflight(cluster: Cluster, objects: readonly KubeObject[]): Promise<string[]> {
+  await mustHaveNamespace(cluster);
+  await mustHaveRights(cluster, objects);
+  const own = new Set(objects.filter(({ kind }) => kind === 'Secret').map(({ metadata }) => metadata.name));
+  const templates = objects.flatMap((object) => templateOf(object) ?? []);
+  for (const { spec } of templates) {
+    for (const secret of secretsOf(spec)) if (!own.has(secret.name)) await mustHaveSecret(cluster, secret);
+  }
+  for (const object of objects) await tried(() => cluster.create(object, { dryRun: true }));
+  const hints = await Promise.all(templates.map((template) => tryPod(cluster, template)));
+  return hints.flat();
+}
+
+interface Template {
+  readonly metadata: object;
+  readonly spec: PodSpec;
+}
+
+interface PodSpec {
+  readonly initContainers?: readonly { readonly name: string; readonly restartPolicy?: string }[];
+}
+
+function templateOf({ kind, spec }: KubeObject): Template | undefined {
+  return kind === 'Job' ? (spec as { template: Template }).template : undefined;
+}
+
+/** Credentials and the way to the cluster are tried by it too. */
+async function mustHaveNamespace(cluster: Cluster): Promise<void> {
+  const { namespace: name, context } = cluster;
+  try {
+    if ((await cluster.get({ kind: 'Namespace', name })) !== undefined) return;
+  } catch (error) {
+    // Whoever may not look at namespaces learns it when the first object is tried.
+    if (refusal(error)?.status === 403) return;
+    throw error;
+  }
+  throw new PachError('not-found', {
+    what: `namespace "${name}"`,
+    why: `the cluster of context "${context}" has no such namespace`,
+    next: `kubectl --context ${shellWord(context)} create namespace ${shellWord(name)}`,
+  });
+}
+
+async function mustHaveRights(cluster: Cluster, objects: readonly KubeObject[]): Promise<void> {
+  const made = objects
+    .filter(({ kind }) => kind !== 'Job')
+    .flatMap((object) => {
+      const [group = ''] = object.apiVersion.includes('/') ? object.apiVersion.split('/') : [];
+      const resource = pluralOf(kindOf(object));
+      return ['create', 'delete'].map((verb) => ({ verb, resource, group }));
+    });
+  const lacking = await cluster.lacking([...always, ...made]);
+  if (lacking.length === 0) return;
+  const resources = [...new Set(lacking.map(({ resource }) => resource))];
+  const list = resources.map((resource) => {
+    const verbs = lacking.filter((right) => right.resource === resource).map(({ verb }) => verb);
+    return `${verbs.join(', ')} ${resource}`;
+  });
+  throw new PachError('denied', {
+    what: `namespace "${cluster.namespace}" of context "${cluster.context}"`,
+    why: `you have no right to: ${list.join('; ')}`,
+    next: 'pach help kubernetes',
+  });
+}
+
+async function mustHaveSecret(cluster: Cluster, { name, keys, isForImages }: NamedSecret): Promise<void> {
+  let found: KubeObject | undefined;
+  try {
+    found = await cluster.get({ kind: 'Secret', name });
+  } catch (error) {
+    // The right to read secrets is not needed: the node would tell the same later.
+    if (refusal(error)?.status === 403) return;
+    throw error;
+  }
+  const { namespace, context } = cluster;
+  const what = `secret "${name}"`;
+  if (found === undefined) {
+    const where = `kubectl --context ${shellWord(context)} -n ${shellWord(namespace)}`;
+    const from = isForImages
+      ? 'docker-registry NAME --docker-server REGISTRY --docker-username USER --docker-password PASSWORD'
+      : `generic NAME ${(keys.length > 0 ? keys : ['KEY']).map((key) => `--from-literal=${shellWord(key)}=VALUE`).join(' ')}`;
+    throw new PachError('not-found', {
+      what,
+      why: `namespace "${namespace}" has no such secret`,
+      next: `${where} create secret ${from.replace('NAME', shellWord(name))}`,
+    });
+  }
+  const there = Object.keys(found['data'] ?? {});
+  const missing = keys.find((key) => !there.includes(key));
+  if (missing === undefined) return;
+  const has = there.length === 0 ? 'it has none' : `it has ${there.toSorted().join(', ')}`;
+  throw new PachError('not-found', { what, why: `it has no key "${missing}" in namespace "${namespace}" (${has})` });
+}
+
+/** Undefined where a webhook of the cluster can't be tried: what it says is learned when it is done. */
+async function tried(create: () => Promise<KubeObject>): Promise<KubeObject | undefined> {
+  try {
+    return await create();
+  } catch (error) {
+    if (isPachError(error, 'usage') && error.why.includes('does not support dry run')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Has the server judge one pod: a Job is accepted whatever becomes of its pods. Quota, LimitRange,
+ * pod security, classes, service account and webhooks have their say here.
+ */
+async function tryPod(cluster: Cluster, { metadata, spec }: Template): Promise<string[]> {
+  if ((await cluster.lacking([{ verb: 'create', resource: 'pods' }])).length > 0) return [];
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata, name: 'pach-preflight' }, spec };
+  let made: KubeObject | undefined;
+  try {
+    made = await tried(() => cluster.create(pod, { dryRun: true }));
+  } catch (error) {
+    if (!isPachError(error, 'denied')) throw error;
+    if (isForNow(error)) return [`pods wait: ${error.why}`];
+    throw new PachError('denied', {
+      what: `pods in namespace "${cluster.namespace}"`,
+      why: error.why.replace(/^pods "pach-preflight" is forbidden: /, ''),
+      next: adviceFor(error.why),
+      cause: error,
+    });
+  }
+  const kept = (made?.['spec'] as PodSpec | undefined)?.initContainers ?? [];
+  for (const { name, restartPolicy } of made === undefined ? [] : (spec.initContainers ?? [])) {
+    if (kept.some((container) => container.name === name && container.restartPolicy === restartPolicy)) continue;
+    throw new PachError('unsupported', {
+      what: `pods in namespace "${cluster.namespace}"`,
+      why: `the cluster changes their container "${name}": it does not stay as a sidecar`,
+      next: 'ask the administrator which admission webhook does it; Kubernetes 1.29 or newer is needed',
+    });
+  }
+  return [];
+}
+
+/** True for a quota that others use up, and false for one that this pod alone exceeds. */
+function isForNow({ why }: PachError): boolean {
+  const amounts = /exceeded quota: .*requested: (.*), used: .*, limited: (.*)$/.exec(why);
+  return amounts !== null && !exceeds(amounts[1] as string, amounts[2] as string);
+}
+
+function adviceFor(why: string): string | undefined {
+  if (why.includes('violates PodSecurity')) return 'give transform.user the number of a user other than 0';
+  if (/(?:maximum|minimum) \S+ usage per|(?:exceeded|failed) quota/.test(why)) {
+    return 'change resource_requests, resource_limits or sidecar_resource_requests of the spec';
+  }
+  return undefined;
+}
