@@ -43,10 +43,19 @@ interface Asked {
   readonly deadline: Deadline;
 }
 
+/** A chunk that was asked for in this turn of the event loop. */
+interface Gathered {
+  /** By whom; by one who waits for it, if there is any. */
+  asked: Asked;
+  readonly chunk: Wanted;
+  readonly begun: (fetched: Promise<void>) => void;
+}
+
 const pauseMsMax = 100;
 const runBytesMax = 10 * 1024 * 1024;
 /** A gap between two chunks is fetched along, up to this and while the gaps are at most a quarter of all. */
 const gapBytesMax = 512 * 1024;
+
 export class Filler {
   private readonly store: Store;
   private readonly space: DiskSpace;
@@ -56,6 +65,7 @@ export class Filler {
   /** By file and offset: chunks that can't be read yet, and chunks that are not on the disk yet. */
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly unwritten = new Map<string, Promise<void>>();
+  private gathered = new Map<string, Gathered>();
 
   /** `timeoutMs`: how long a reader waits for a store that does not answer. */
   constructor(store: Store, space: DiskSpace, timeoutMs: number, memoryBytes: number) {
@@ -92,15 +102,43 @@ export class Filler {
   private ask(asked: Asked, stretch: Stretch): { joined: Promise<void>[]; begun: Promise<void>[] } {
     const { file } = asked;
     const joined: Promise<void>[] = [];
-    const missing: Wanted[] = [];
+    const begun: Promise<void>[] = [];
     for (let index = stretch.from; index < stretch.to; index += 1) {
       const chunk = stretch.chunks[index] as FileChunk;
       if (!chunk.ref || isThere(file, chunk)) continue;
-      const under = this.underWay.get(keyOf(file, chunk));
+      const key = keyOf(file, chunk);
+      const gathered = this.gathered.get(key);
+      if (gathered && asked.purpose === 'read') gathered.asked = asked;
+      const under = this.underWay.get(key);
       if (under) joined.push(under);
-      else missing.push(wantedOf(stretch, index, file.size));
+      else begun.push(this.gather(asked, wantedOf(stretch, index, file.size)));
     }
-    return { joined, begun: [...runsOf(missing)].flatMap((run) => this.begin(asked, run)) };
+    return { joined, begun };
+  }
+
+  /**
+   * What is asked for in one turn of the event loop is fetched together: the parts of a read for which the
+   * kernel asks at once, and what is to come beside it.
+   */
+  private gather(asked: Asked, chunk: Wanted): Promise<void> {
+    if (this.gathered.size === 0) setImmediate(() => this.beginGathered());
+    const key = keyOf(asked.file, chunk);
+    const fetched = new Promise<void>((begun) => this.gathered.set(key, { asked, chunk, begun }));
+    const promise = fetched.finally(() => this.underWay.delete(key));
+    promise.catch(() => undefined);
+    this.underWay.set(key, promise);
+    return promise;
+  }
+
+  private beginGathered(): void {
+    let left = [...this.gathered.values()];
+    this.gathered = new Map();
+    for (let first = left[0]; first; first = left[0]) {
+      const { asked } = first;
+      const together = left.filter((each) => comesWith(each.asked, asked));
+      left = left.filter((each) => !comesWith(each.asked, asked));
+      for (const run of runsOf(together.toSorted((a, b) => a.chunk.offset - b.chunk.offset))) this.begin(run);
+    }
   }
 
   /** Resolves when what is under way of these chunks, and of the neighbours given, is on the disk, or failed. */
@@ -120,9 +158,15 @@ export class Filler {
     file.sealSoon(false);
   }
 
-  /** A promise for each chunk of a run. */
-  private begin(asked: Asked, chunks: readonly Wanted[]): Promise<void>[] {
-    const { file, purpose, deadline } = asked;
+  /** Fetches chunks with one request, under the deadline of one who waits for some of them. */
+  private begin(run: readonly Gathered[]): void {
+    const lead = run.find((each) => each.asked.purpose === 'read') ?? run[0];
+    assert(lead, 'a run has chunks');
+    const { asked } = lead;
+    const { project, file, purpose, deadline } = asked;
+    const chunks = run.map(({ chunk }) => chunk);
+    const isUrgent = purpose === 'read' || purpose === 'keep';
+    const isHeld = run.every((each) => each.asked.purpose === 'read' || each.asked.purpose === 'ahead');
     const landed: (() => void)[] = [];
     const landings = chunks.map(() => new Promise<void>((resolve) => landed.push(resolve)));
     let isOvertaken = false;
@@ -136,31 +180,28 @@ export class Filler {
     let ended: () => void = () => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
     const all = deadline.run(this.store.url, (stop) => {
-      void this.transfer(asked.project, { file, purpose, chunks, landed, deadline, stop, failed, ended }).catch(() => {
+      const transfer = { file, isUrgent, isHeld, chunks, landed, deadline, stop, failed, ended };
+      void this.transfer(project, transfer).catch(() => {
         failed(false);
         ended();
       });
       return Promise.race([purpose === 'keep' ? end : Promise.all(landings), failure]).then(() => undefined);
     });
-    const promises = chunks.map((chunk, index) => {
-      const key = keyOf(file, chunk);
+    const promises = run.map(({ chunk, begun }, index) => {
       // A chunk that has landed may be in memory only, which is not enough for `keep`.
-      const promise = Promise.race([...(purpose === 'keep' ? [] : [landings[index]]), all])
-        .then(async () => {
-          if (isThere(file, chunk)) return;
-          await this.readOne(asked, chunk);
-          if (isOvertaken) this.transfers.isOvertaken();
-          isOvertaken = false;
-        })
-        .finally(() => this.underWay.delete(key));
-      this.underWay.set(key, promise);
-      promise.catch(() => undefined);
+      const promise = Promise.race([...(purpose === 'keep' ? [] : [landings[index]]), all]).then(async () => {
+        if (isThere(file, chunk)) return;
+        await this.readOne(asked, chunk);
+        if (isOvertaken) this.transfers.isOvertaken();
+        isOvertaken = false;
+      });
+      begun(promise);
+      const key = keyOf(file, chunk);
       const written = Promise.allSettled([promise, end]).then(() => void this.unwritten.delete(key));
       this.unwritten.set(key, written);
       return promise;
     });
     void Promise.allSettled([...promises, end]).then(() => file.sealSoon(false));
-    return promises;
   }
 
   private async transfer(project: string, asked: Transfer): Promise<void> {
@@ -231,10 +272,16 @@ function wantedOf({ chunks }: Stretch, index: number, fileBytes: number): Wanted
   return { ...chunk, left: !before?.ref, right: !after?.ref };
 }
 
+/** True for what one request may bring. */
+function comesWith(a: Asked, b: Asked): boolean {
+  const isSame = a.file === b.file && a.reader === b.reader && a.project === b.project;
+  return isSame && (a.purpose === 'keep') === (b.purpose === 'keep');
+}
+
 /** Requests for chunks: each for neighbours in one pack, and of about the same size as the others. */
-function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
+function* runsOf(chunks: readonly Gathered[]): Generator<Gathered[]> {
   for (const near of nearOf(chunks)) {
-    const count = Math.ceil(storedBytes(near) / runBytesMax);
+    const count = Math.ceil(storedBytes(near.map(({ chunk }) => chunk)) / runBytesMax);
     for (let part = 0; part < count; part += 1) {
       const run = near.slice(Math.round((near.length * part) / count), Math.round((near.length * (part + 1)) / count));
       if (run.length > 0) yield run;
@@ -242,21 +289,28 @@ function* runsOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
   }
 }
 
-/** Groups of chunks of one pack that are so near each other that the gaps are fetched, too. */
-function* nearOf(chunks: readonly Wanted[]): Generator<Wanted[]> {
-  let near: Wanted[] = [];
+/**
+ * Groups of chunks of one pack that are so near each other that the gaps are fetched, too. What a reader
+ * waits for comes first: a group ends before it.
+ */
+function* nearOf(chunks: readonly Gathered[]): Generator<Gathered[]> {
+  let near: Gathered[] = [];
   let wasted = 0;
-  for (const chunk of chunks) {
-    const place = chunk.ref.place;
-    const [first, last] = [near[0]?.ref.place, near.at(-1)?.ref.place];
+  let isWaitedFor = false;
+  for (const gathered of chunks) {
+    const { place } = gathered.chunk.ref;
+    const [first, last] = [near[0]?.chunk.ref.place, near.at(-1)?.chunk.ref.place];
     const gap = place && last && place.pack === last.pack ? place.offset - (last.offset + last.length) : -1;
     const length = place && first ? place.offset + place.length - first.offset : 0;
-    if (gap < 0 || gap > gapBytesMax || (wasted + gap) * 4 > length) {
+    const isRead = gathered.asked.purpose === 'read';
+    if (gap < 0 || gap > gapBytesMax || (wasted + gap) * 4 > length || (isRead && !isWaitedFor)) {
       if (near.length > 0) yield near;
       near = [];
       wasted = 0;
+      isWaitedFor = false;
     } else wasted += gap;
-    near.push(chunk);
+    isWaitedFor ||= isRead;
+    near.push(gathered);
   }
   if (near.length > 0) yield near;
 }

@@ -33,7 +33,10 @@ export type Purpose = 'read' | 'ahead' | 'around' | 'keep';
 /** One range of one pack. */
 export interface Transfer {
   readonly file: LocalFile;
-  readonly purpose: Purpose;
+  /** A reader waits for some of it: it starts before what nobody waits for. */
+  readonly isUrgent: boolean;
+  /** Readers will want all of it soon: it may stay in memory until then. */
+  readonly isHeld: boolean;
   readonly chunks: readonly Wanted[];
   /** Called as each of the chunks can be read. */
   readonly landed: readonly (() => void)[];
@@ -192,8 +195,8 @@ export class Transfers {
       transfer.file.bytes,
       from,
       rowsOf(transfer.chunks),
-      transfer.purpose === 'read' || transfer.purpose === 'keep',
-      transfer.purpose === 'read' || transfer.purpose === 'ahead',
+      transfer.isUrgent,
+      transfer.isHeld,
     );
     transfer.stop.addEventListener('abort', giveUp, { once: true });
     if (transfer.stop.aborted) giveUp();
@@ -217,7 +220,7 @@ export class Transfers {
       const nothing = (): void => undefined;
       const landed = transfer.landed.slice(count);
       const again = { file, chunks, landed, deadline, stop, failed: nothing, ended: nothing };
-      this.send({ ...again, purpose: 'read' }, source, true);
+      this.send({ ...again, isUrgent: true, isHeld: true }, source, true);
     }
   }
 

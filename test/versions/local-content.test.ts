@@ -394,6 +394,28 @@ test('a random read fetches the chunks that it touches', async () => {
   expect(filler.counters.bytes).toBeLessThanOrEqual(2 * 4 * mebibyte);
 });
 
+test('what is asked for at once comes together, and first what a reader waits for', async () => {
+  const bytes = randomBytes(16 * mebibyte);
+  const asked: number[] = [];
+  let release: () => void = () => undefined;
+  const waited = new Promise<void>((resolve) => (release = resolve));
+  await using store = await servedBy(await storeWith(bytes), async (_, length): Promise<Fate> => {
+    asked.push(length);
+    // Of the two requests this is the one for what lies before the reader's first chunk.
+    if (length < 4 * mebibyte) await waited;
+    return 'works';
+  });
+  const { content, filler } = await openContent(store);
+  // As the kernel asks: four parts of what it reads ahead, and we bring what is around.
+  ahead(content, 0, 8 * mebibyte);
+  const reads = [4, 5, 6, 7].map((at) => content.ensure(at * mebibyte, mebibyte));
+  expect(await Promise.all(reads)).toEqual([true, true, true, true]);
+  release();
+  await content.fetch(0, 8 * mebibyte);
+  expect(filler.counters.requests).toBe(2);
+  expect(asked.length).toBe(2);
+});
+
 test('a transfer that stands still is asked for again, and not waited for', async () => {
   const bytes = randomBytes(24 * mebibyte);
   await using store = await servedBy(await storeWith(bytes), (request) => (request === 12 ? 'stalls' : 'works'));
