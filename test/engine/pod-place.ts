@@ -24,6 +24,8 @@ let pods = 0;
 
 export class TestPod implements AsyncDisposable {
   readonly dir: string;
+  readonly name: string;
+  readonly uid: string;
   readonly worker: ChildProcess;
   private readonly engine: TestEngine;
   private readonly parts: PodParts;
@@ -35,6 +37,8 @@ export class TestPod implements AsyncDisposable {
     this.engine = engine;
     this.parts = parts;
     this.dir = dir;
+    this.name = `edges-${pods}`;
+    this.uid = `uid-${pods}`;
     this.worker = worker;
     worker.stdout?.on('data', (bytes: Buffer) => (this.said += bytes.toString()));
   }

@@ -2,9 +2,12 @@
  * The worker of a pod: its results are Docker's, and whatever is killed, nothing is lost or taken for done.
  */
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { connectTo } from '../../src/base/unix-socket.ts';
 import { busyboxImage, dockerForTests, type TestEngine } from '../support/docker.ts';
-import { PipelinePlace } from '../pipelines/cli-world.ts';
+import { linesOf, PipelinePlace, type RunLine } from '../pipelines/cli-world.ts';
 import { TestPod } from './pod-place.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -52,4 +55,68 @@ test.skipIf(!isRoot)('a pod gives what Docker gives, and what it computed Docker
   expect(await pod.workerEnded()).toBe(0);
   expect(await filesOf(here, 'p')).toBe(await filesOf(here, 'q'));
   expect(await here.must('pach logs -p p | sort')).toBe(await here.must('pach logs -p q | sort'));
+  await here.put('in', { new: '3' });
+  const { stdout } = await here.shell(`DOCKER_HOST=${engine.host} pach run pipeline p --executor docker -o json`);
+  expect(linesOf<RunLine>(stdout)[0]).toMatchObject({ datums: { processed: 1, skipped: 3 } });
+});
+
+test.skipIf(!isRoot)('whatever of a pod is killed, its datum is run again, and nothing is taken for done', async () => {
+  const engine = await dockerForTests();
+  const image = await busyboxImage(engine);
+  await using here = await PipelinePlace.make({ a: '1' });
+  await here.spec('p', 'echo begun; until [ -e /pfs/out/go ]; do sleep 0.05; done; cat $in > /pfs/out/go', {
+    transform: { image },
+  });
+  await here.must('pach create pipeline -f p.json');
+  const { job, ended } = await begin(here, engine, 'p');
+  const work = `store-link/projects/default/work/${job}`;
+  const claims = () => here.must(`ls ${work} | grep -c ^claim || :`);
+  /** Its command runs, so often by now. */
+  const runs = ({ dir }: TestPod, times = 1) =>
+    here.must(
+      `until [ "$(cat ${dir}/home/logs/${job}/* 2>/dev/null | grep -c begun)" = ${times} ]; do sleep 0.05; done`,
+    );
+  const other = await here.shell(
+    `PACH_STORE=${here.place.store} PACH_POD_UID=u PACH_STORE_ID=0123 pach worker -j ${job} --pod other`,
+  );
+  expect(other).toMatchObject({ code: 4, stderr: expect.stringContaining('it is another store') as string });
+  {
+    await using pod = await TestPod.start(here, engine, { image, job });
+    await runs(pod);
+    pod.worker.kill('SIGKILL');
+    expect(await pod.launcherEnded()).toBe(70);
+  }
+  {
+    await using pod = await TestPod.start(here, engine, { image, job });
+    await runs(pod);
+    expect((await here.must(`strings ${work}/claim-*`)).includes(`pod ${pod.name}, ${pod.uid}`)).toBe(true);
+    pod.worker.kill('SIGTERM');
+    expect([await pod.workerEnded(), await pod.launcherEnded()]).toEqual([130, 70]);
+    expect((await claims()).trim()).toBe('0');
+  }
+  {
+    await using pod = await TestPod.start(here, engine, { image, job });
+    await runs(pod);
+    // As the kubelet does when a pod is deleted: SIGKILL would come much later.
+    await pod.container.stop({ t: 60 });
+    expect([await pod.launcherEnded(), await pod.workerEnded()]).toEqual([70, 0]);
+    expect((await claims()).trim()).toBe('0');
+  }
+  await using pod = await TestPod.start(here, engine, { image, job });
+  await runs(pod);
+  await pod.container.kill();
+  await here.must("until grep -q 'the launcher of this pod: it has gone' p.told; do sleep 0.05; done");
+  await pod.launch();
+  await runs(pod, 2);
+  // A command can reach the socket too; it is no launcher.
+  const stranger = await connectTo(join(pod.dir, 'run/socket'));
+  await once(stranger.resume(), 'close');
+  await writeFile(join(pod.dir, 'slot/out/go'), '');
+  expect(await ended).toBe(0);
+  expect([await pod.launcherEnded(), await pod.workerEnded()]).toEqual([0, 0]);
+  expect(linesOf<RunLine>(await here.must('cat p.run'))[0]).toMatchObject({
+    state: 'success',
+    datums: { processed: 1 },
+  });
+  expect(await here.must('find store-link/projects/default/work -type f')).toBe('');
 });
