@@ -91,7 +91,7 @@ export class ClusterSession implements JobSession {
     const { context, namespace } = choice;
     const cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
     const executor = clusterExecutor(settings, note);
-    const secrets = await Secrets.open(settings.home, []);
+    const secrets = await Secrets.open(settings, []);
     return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access });
   }
 

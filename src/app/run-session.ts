@@ -104,7 +104,7 @@ export class RunSession implements AsyncDisposable {
 
   /** `opened` stays open as long as the session. */
   static async open(settings: Settings, opened: OpenProject, request: LocalSessionRequest): Promise<RunSession> {
-    const secrets = await Secrets.open(settings.home, request.secretsFrom);
+    const secrets = await Secrets.open(settings, request.secretsFrom);
     const executor = await openLocalExecutor(request.executor, settings);
     try {
       const folder = await openRunFolder(settings.home);

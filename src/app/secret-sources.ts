@@ -13,6 +13,8 @@ import { readSecret } from '../local/secrets.ts';
 import { readText } from '../pipelines/spec/documents.ts';
 import { isSecretKey, isSecretName } from '../pipelines/spec/secret-names.ts';
 import { localBytes } from '../sources/open.ts';
+import { ClusterSecrets, clusterPlace } from './cluster-secrets.ts';
+import type { Settings } from './settings.ts';
 
 export interface SecretSource {
   /** As it was given, or `this machine`. */
@@ -29,23 +31,23 @@ export interface SecretValues {
   value(secret: string, key: string): Promise<Buffer | undefined>;
   /** The value for a variable of the command, where it names variables. */
   variable?(name: string): Buffer | undefined;
+  /** A command that shows what it has of a secret, without values. */
+  shownBy?(secret: string): string;
 }
 
 /** What Kubernetes takes for a secret at most. */
 const secretBytesMax = 1024 * 1024;
 
-/** The source that `--secrets-from TEXT` names. Throws `usage`, and `unsupported` for that of a cluster. */
-export function secretSource(text: string): SecretSource {
+/** The source that `--secrets-from TEXT` names. Throws `usage`. */
+export function secretSource(text: string, { kubeconfig }: Pick<Settings, 'kubeconfig'>): SecretSource {
   const what = `--secrets-from ${text}`;
   const [, kind, path = ''] = /^(file|dir):(.+)$/s.exec(text) ?? [];
   if (kind === 'file') return new EnvFile(text, path);
   if (kind === 'dir') return new SecretFolder(text, path);
-  const next = 'give file:.env or dir:FOLDER';
-  if (/^(?:context|namespace)=/.test(text)) {
-    const why = 'secrets of a cluster come with the Kubernetes executor, which this version does not have';
-    throw new PachError('unsupported', { what, why, next });
-  }
-  throw new PachError('usage', { what, why: 'it is neither a file nor a folder of secrets', next });
+  const place = clusterPlace(text);
+  if (place) return new ClusterSecrets(text, place, kubeconfig);
+  const next = 'give file:.env, dir:FOLDER or context=CONTEXT,namespace=NAMESPACE';
+  throw new PachError('usage', { what, why: 'it is neither a file nor a folder of secrets, nor a cluster', next });
 }
 
 /** The secrets that `pach create secret` has stored. */

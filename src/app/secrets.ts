@@ -9,12 +9,12 @@ import { PachError } from '../base/errors.ts';
 import { placeBelow, rootPlace } from '../base/place.ts';
 import type { Tell } from '../engine/events.ts';
 import type { SecretFile } from '../execution/executor.ts';
-import type { Home } from '../local/home.ts';
 import { nameOfText } from '../model/paths.ts';
 import { CodeIgnore } from '../pipelines/code-ignore.ts';
 import type { PipelineSpec, SecretUse } from '../pipelines/spec/spec.ts';
 import { Mask } from './mask.ts';
 import { machineSecrets, secretSource, type SecretSource, type SecretValues } from './secret-sources.ts';
+import type { Settings } from './settings.ts';
 
 /** A value, and where a command sees it. */
 export interface GivenSecret {
@@ -37,10 +37,10 @@ export class Secrets {
   }
 
   /** `from`: as users give them with `--secrets-from`. Throws what is wrong with one of them, also if no pipeline needs it. */
-  static async open(home: Home, from: readonly string[]): Promise<Secrets> {
-    const given = from.map(secretSource);
+  static async open(settings: Pick<Settings, 'home' | 'kubeconfig'>, from: readonly string[]): Promise<Secrets> {
+    const given = from.map((text) => secretSource(text, settings));
     for (const source of given) await source.read();
-    return new Secrets([...given, machineSecrets(home)]);
+    return new Secrets([...given, machineSecrets(settings.home)]);
   }
 
   /** None: whoever made the place of the commands has given them theirs. */
@@ -170,13 +170,14 @@ async function missing(
   pipeline: string,
 ): Promise<PachError> {
   const isHere = ((await sources.at(-1)?.values.keys(name)) ?? []).length > 0;
+  const inCluster = sources.map(({ values }) => values.shownBy?.(name)).find((command) => command !== undefined);
   const names = sources.map((source) => source.name);
   const nobody = names.length === 1 ? 'this machine does not have it' : `none of these has it: ${names.join(', ')}`;
   const asks = `pipeline ${pipeline} asks for it${envVar === undefined ? '' : `, as ${envVar}`}`;
   return new PachError('not-found', {
     what: key === undefined ? `secret ${name}` : `secret ${name}, key ${key}`,
     why: `${asks}, and ${nobody}`,
-    next: isHere ? `pach inspect secret ${name}` : 'pach create secret -f FILE',
+    next: isHere ? `pach inspect secret ${name}` : (inCluster ?? 'pach create secret -f FILE'),
     or: 'give --secrets-from file:.env or dir:FOLDER',
   });
 }

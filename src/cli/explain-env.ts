@@ -24,7 +24,7 @@ export async function explainEnvironment(
   request: ExplainRequest,
 ): Promise<void> {
   const { settings, output, signal } = context;
-  const secrets = await Secrets.open(settings.home, request.secretsFrom);
+  const secrets = await Secrets.open(settings, request.secretsFrom);
   const shown = request.pipeline === undefined ? specs : await specsOf(context, request.pipeline, request.branch);
   await using executor = await openExecutor(request.executor, settings, (line) => output.note(line));
   for (const each of shown) {

@@ -174,7 +174,8 @@ export const executorOption = {
 export const localExecutorOption = { ...executorOption, choices: localExecutorNames } as const;
 export const secretsFromOption = {
   type: 'list',
-  describe: "Take secrets from file:.env or dir:FOLDER first, then from this machine's",
+  describe:
+    "Take secrets from file:.env, dir:FOLDER or context=CONTEXT,namespace=NAMESPACE first, then from this machine's",
 } as const;
 /** How pipelines are run, of all verbs that run them. */
 export const runOptions = {

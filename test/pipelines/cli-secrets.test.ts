@@ -176,7 +176,9 @@ test('sources that are none', async () => {
   await here.must(`mkfifo secrets/db/pipe; ln -s /etc secrets/db/out; mkdir secrets/db/folder
     head -c 1100000 /dev/zero > secrets/db/large; head -c 5000000 /dev/zero > large.env; printf 'a\\0b' > secrets/db/binary`);
   const cases: [from: string, key: string, code: number, says: string][] = [
-    ['context=prod,namespace=ml', 'password', 1, 'come with the Kubernetes executor'],
+    ['context=prod,namespace=ml', 'password', 3, 'kubeconfig'],
+    ['context=prod,user=me', 'password', 2, 'it takes a context of the kubeconfig and a namespace'],
+    ['context=', 'password', 2, 'it takes a context of the kubeconfig and a namespace'],
     ['.env', 'password', 2, 'it is neither a file nor a folder of secrets'],
     ['file:', 'password', 2, 'it is neither a file nor a folder of secrets'],
     ['file:secrets', 'password', 2, 'it is a folder'],

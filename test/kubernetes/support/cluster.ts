@@ -62,6 +62,8 @@ export interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
+  /** Only these objects. */
+  readonly resourceNames?: readonly string[];
 }
 
 /** The kubeconfig of a user who may do in a namespace what `rules` say, and nothing else. */
