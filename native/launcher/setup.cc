@@ -40,6 +40,11 @@ void Session::Setup(Reader reader) {
   for (char** variable = environ; *variable != nullptr; variable++) {
     if (std::strchr(*variable, '=') != nullptr) manner_.env.push_back(*variable);
   }
+  if (!namespaces_) {
+    // Kubernetes gives these to every container: they differ from pod to pod, and from cluster to cluster.
+    Remove(&manner_.env, "KUBERNETES_");
+    Remove(&manner_.env, "JOB_COMPLETION_INDEX=");
+  }
   const Texts given = reader.List();
   const Pairs secrets = reader.ListOfFiles();
   manner_.user = FindUser(reader.Text());

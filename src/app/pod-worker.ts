@@ -38,7 +38,7 @@ export async function workInPod(settings: Settings, opened: OpenProject, request
     throw error;
   });
   const platform = job ? (await recipeOf(snapshot.reader, job)).platform : {};
-  await using executor = await PodExecutor.open({ dir, program: launcherProgram, platform });
+  await using executor = await PodExecutor.open({ dir, program: launcherProgram, user: settings.pod?.user, platform });
   await using session = await RunSession.with(executor, settings, opened);
   const signal = AbortSignal.any([request.signal, executor.ending]);
   if (job) {

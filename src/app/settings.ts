@@ -51,6 +51,8 @@ export interface Settings {
 export interface PodIdentity {
   readonly name: string;
   readonly uid: string;
+  /** Whom its launcher runs commands as; undefined: as itself. */
+  readonly user: string | undefined;
   /** The id of the store that it is to work for. */
   readonly storeId: string | undefined;
 }
@@ -125,8 +127,8 @@ const variables: Partial<Record<SettingName, string>> = {
 };
 
 function podFrom(environment: Environment): PodIdentity | undefined {
-  const { PACH_POD_NAME: name = '', PACH_POD_UID: uid, PACH_STORE_ID: storeId } = environment;
-  return uid === undefined ? undefined : { name, uid, storeId };
+  const { PACH_POD_NAME: name = '', PACH_POD_UID: uid, PACH_POD_USER: user, PACH_STORE_ID: storeId } = environment;
+  return uid === undefined ? undefined : { name, uid, user, storeId };
 }
 
 /** What the context in use says of a cluster. */

@@ -297,8 +297,10 @@ async function contain(dir: string): Promise<{ child: ChildProcess; socket: Sock
   const path = join(dir, 'socket');
   const server = createServer();
   await new Promise<void>((done) => server.listen(path, done));
+  const own = { KUBERNETES_SERVICE_HOST: '10.96.0.1', JOB_COMPLETION_INDEX: '3' };
+  const env = { PATH: '/usr/bin:/bin', FROM_IMAGE: 'yes', ...own };
   const script = `exec unshare -pf --mount-proc --kill-child ${program} --socket ${path}`;
-  const child = spawn('sh', ['-c', script], { stdio: 'ignore', env: { PATH: '/usr/bin:/bin', FROM_IMAGE: 'yes' } });
+  const child = spawn('sh', ['-c', script], { stdio: 'ignore', env });
   const [socket] = (await once(server, 'connection')) as [Socket];
   server.close();
   return { child, socket };
@@ -329,6 +331,7 @@ test.runIf(isRoot)('in a container it is the first process, and keeps order', as
     expect(seen.ending).toEqual({ kind: 'exit', code: 4 });
     expect(seen.log.split('\n').slice(0, 1)).toEqual(['yes x /usr nobody 1']);
     expect(await readdir(join(dir, 'tmp'))).toEqual([]);
+    expect((await run(launcher, 'env')).log).not.toMatch(/KUBERNETES|JOB_COMPLETION/);
     const processes = await run(launcher, 'cat /proc/[0-9]*/comm | sort | uniq -c | tr -s " "');
     expect(processes.log).toContain(' 1 launcher');
     expect(processes.log).not.toContain('sleep');

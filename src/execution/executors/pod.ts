@@ -27,6 +27,8 @@ export interface PodExecutorOptions {
   readonly dir: string;
   /** The launcher, native/build/launcher. */
   readonly program: string;
+  /** Of commands, where the launcher is root and has to change to it; undefined: its own. */
+  readonly user: string | undefined;
   /** Of the image, which whoever made the pod has chosen. */
   readonly platform: Fingerprint;
 }
@@ -126,7 +128,7 @@ export class PodExecutor implements LocalExecutor {
     const { launcher } = this;
     // What it could not be set up with it can't be asked twice.
     if (!launcher || (launcher.isBroken && !this.setUp)) throw gone();
-    const setup = setupOf(options);
+    const setup = { ...setupOf(options), user: this.options.user };
     this.setUp ??= { setup, done: launcher.setup(setup) };
     assert(isDeepStrictEqual(this.setUp.setup, setup), 'the commands of a pod are of one job');
     await this.setUp.done;
