@@ -1,4 +1,4 @@
-// launcher --version|--fd N|--socket PATH [--namespaces]: runs the commands of one worker, one at a time.
+// launcher --version|--await PATH|--fd N|--socket PATH [--namespaces]: runs the commands of one worker, one at a time.
 //
 // It is static and small, so that it works in any image and costs a command little more than the
 // kernel does. PROTOCOL.md says how the engine speaks with it. Under the names `next` and `pachctl`
@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include "next.h"
@@ -23,7 +24,7 @@
 namespace {
 
 int Usage() {
-  std::fprintf(stderr, "usage: launcher --version|--fd N|--socket PATH [--namespaces]\n");
+  std::fprintf(stderr, "usage: launcher --version|--await PATH|--fd N|--socket PATH [--namespaces]\n");
   return launcher::kExitUsage;
 }
 
@@ -34,6 +35,16 @@ constexpr timespec kPause{0, 50'000'000};
 int PrintVersion() {
   std::printf("launcher, protocol %d\n", launcher::kVersion);
   return launcher::kExitEnd;
+}
+
+/** For whoever may look only now and then, and would lose time between two looks. */
+int Await(const char* path) {
+  constexpr timespec pause{0, 10'000'000};
+  for (int tries = 0; tries < 1'500; tries++) {
+    if (access(path, F_OK) == 0) return launcher::kExitEnd;
+    nanosleep(&pause, nullptr);
+  }
+  return 1;
 }
 
 launcher::Fd ConnectOnce(const std::string& path) {
@@ -90,6 +101,7 @@ int main(int argc, char** argv) {
   for (int at = 1; at < argc; at++) {
     const std::string argument = argv[at];
     if (argument == "--version" && argc == 2) return PrintVersion();
+    if (argument == "--await" && argc == 3 && at == 1) return Await(argv[2]);
     if (argument == "--namespaces") namespaces = true;
     else if (argument == "--fd" && at + 1 < argc) fd = std::atoi(argv[++at]);
     else if (argument == "--socket" && at + 1 < argc) path = argv[++at];

@@ -224,6 +224,11 @@ describe('a launcher', () => {
       expect(children.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
       alone.kill('SIGTERM');
       expect(await once(alone, 'exit')).toEqual([143, null]);
+      const waits = spawn(program, ['--await', join(dir, 'comes')]);
+      await once(waits, 'spawn');
+      expect(waits.exitCode).toBeNull();
+      await writeFile(join(dir, 'comes'), '');
+      expect(await once(waits, 'exit')).toEqual([0, null]);
     } finally {
       await rm(dir, { recursive: true });
     }

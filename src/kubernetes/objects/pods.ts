@@ -23,8 +23,11 @@ const graceSecondsDefault = 30;
 const keptSeconds = 3600;
 /** Pods of one index that may fail, for whatever reason: the engine is the judge, this is a net. */
 const podTries = 10;
-/** For the start of the sidecar. */
+/** For the start of the sidecar, and for one look at it, a little longer than the launcher waits. */
 const startSeconds = 60;
+const awaitSeconds = 20;
+/** In the worker's image. */
+const launcherInImage = '/opt/pachmount/native/build/launcher';
 /** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
 const sidecarRequests: PodResources = { cpu: 0.05, memoryBytes: 128 * 2 ** 20 };
 /** The end of a container's log becomes part of its status, so that nobody needs the right to read logs. */
@@ -127,9 +130,11 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     securityContext: security(user),
     terminationMessagePolicy: lastWords,
     startupProbe: {
-      exec: { command: [`${podFolder}/bin/launcher`, '--version'] },
+      // It waits until the user's container can start: looking each second would cost half of one.
+      exec: { command: [launcherInImage, '--await', `${podFolder}/bin/launcher`] },
       periodSeconds: 1,
-      failureThreshold: startSeconds,
+      timeoutSeconds: awaitSeconds,
+      failureThreshold: startSeconds / awaitSeconds,
     },
   };
 }
