@@ -17,7 +17,7 @@ export interface TestNamespace extends AsyncDisposable {
   readonly kubeconfig: string;
 }
 
-function adminKubeconfig(): string {
+export function adminKubeconfig(): string {
   const file = process.env['KUBECONFIG'];
   if (file === undefined || file === '') throw new Error('KUBECONFIG is not set: run make test-kubernetes');
   return file;
