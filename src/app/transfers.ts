@@ -9,6 +9,7 @@ import {
   listRemotes,
   maybeRemote,
   rememberRemote,
+  setRemote,
   standOf,
   type Remote,
   type RemoteBranch,
@@ -97,7 +98,7 @@ export async function pull(
   await using own = await openProject(settings, { ...memory, create: true });
   const here = await own.project.snapshot();
   const place = await placeOf(settings, here, what.repo, { text: options.from, option: '--from' });
-  await using other = await openSharedStore(settingsFor(settings, place.storeUrl), memory);
+  await using other = await openThere(settings, place.storeUrl);
   const origin = originOf(other, place, own.project.options.name, what.repo);
   checkOrigin(own, other, origin, options.from === undefined ? await maybeRemote(here, what.repo) : undefined);
   const project = other.project(origin.project);
@@ -159,6 +160,19 @@ export async function clone(
   return { ...result, url: origin.url, project: name };
 }
 
+/** Gives a repo the origin `text`, a store that is there, whatever origin it had. */
+export async function setOrigin(settings: Settings, repo: string, text: string): Promise<Remote> {
+  await using own = await openProject(settings, memory);
+  await (await own.project.snapshot()).repo(repo);
+  const place = await locate(settings, text, 1);
+  if (!place) throw noStore(settings, text);
+  await using other = await openSharedStore(settingsFor(settings, place.storeUrl), memory);
+  const origin = originOf(other, place, own.project.options.name, repo);
+  checkOrigin(own, other, origin, undefined);
+  await setRemote(own.project, origin);
+  return origin;
+}
+
 /** How a repo stands to its origin, as of now; `problem`: why that can't be said. */
 export interface RemoteStanding extends Remote {
   readonly branches: readonly RemoteBranch[];
@@ -181,11 +195,12 @@ export async function remoteStandings(settings: Settings, own: Project): Promise
 const askMs = 5000;
 
 async function standingsIn(settings: Settings, here: Snapshot, remotes: readonly Remote[]): Promise<RemoteStanding[]> {
-  const [{ url, storeId, project }] = remotes as [Remote];
+  const [first] = remotes as [Remote];
+  const { url, storeId, project } = first;
   try {
     const wait = { timeoutMs: askMs, firstContactMs: askMs };
     await using other = await openSharedStore(settingsFor(settings, url), { ...memory, ...wait });
-    if (other.storeId !== storeId) throw another(url);
+    if (other.storeId !== storeId) throw another(first);
     const there = await other.project(project).snapshot();
     return await Promise.all(
       remotes.map(async (remote) => ({ ...remote, branches: await standOf(here, there, remote.repo) })),
@@ -193,6 +208,17 @@ async function standingsIn(settings: Settings, here: Snapshot, remotes: readonly
   } catch (error) {
     if (!isPachError(error)) throw error;
     return remotes.map((remote) => ({ ...remote, branches: [], problem: error.message }));
+  }
+}
+
+/** A store that something is to come from: nobody wants one to be made there. */
+async function openThere(settings: Settings, storeUrl: string): Promise<OpenStore> {
+  try {
+    return await openSharedStore(settingsFor(settings, storeUrl), memory);
+  } catch (error) {
+    if (!isPachError(error, 'not-found')) throw error;
+    const next = 'name a store that is there: URL, or URL/PROJECT';
+    throw new PachError('not-found', { what: error.what, why: error.why, next, cause: error });
   }
 }
 
@@ -227,14 +253,14 @@ function checkOrigin(
   { url, project, storeId }: Remote,
   known: Remote | undefined,
 ): void {
-  if (known && known.storeId !== storeId) throw another(url);
+  if (known && known.storeId !== storeId) throw another(known);
   if (other.storeId !== own.storeId || project !== own.project.options.name) return;
   throw new PachError('usage', { what: url, why: `it is this store, and this project (${project}), itself` });
 }
 
-function another(url: string): PachError {
+function another({ repo, url }: Remote): PachError {
   const why = 'another store lies there now than the one that this repo came from';
-  return new PachError('conflict', { what: url, why, next: 'name the store with --to or --from, if it is meant' });
+  return new PachError('conflict', { what: url, why, next: `pach remote set ${repo} ${shellWord(url)}` });
 }
 
 async function makeIfAbsent(project: Project): Promise<void> {

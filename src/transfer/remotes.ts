@@ -2,6 +2,7 @@
  * Where the repos of a project come from, or go to: kept in the project's refs, so that all who use the
  * store know it, on whatever machine.
  */
+import { PachError } from '../base/errors.ts';
 import type { MapItem } from '../model/map.ts';
 import { decodeRemote, encodeRemote, type RemoteRecord } from '../model/records/transfer.ts';
 import type { Project } from '../versions/project.ts';
@@ -48,6 +49,25 @@ export async function rememberRemote(project: Project, seen: Snapshot, remote: R
     const known = await maybeRemote(snapshot, repo);
     if (stays(known, remote) || !(await snapshot.maybeRepo(repo))) return;
     change.set({ key: remoteKey(repo), value: encodeRemote({ ...known, ...origin }), refs: [] });
+  });
+}
+
+/** Gives a repo this origin, whatever it had. A person asked for it: an undo takes it back. */
+export async function setRemote(project: Project, { repo, ...origin }: Remote): Promise<void> {
+  await project.update(`remote set ${repo}`, async (change) => {
+    await change.snapshot.repo(repo);
+    change.set({ key: remoteKey(repo), value: encodeRemote(origin), refs: [] });
+  });
+}
+
+/** Forgets where a repo comes from; throws `not-found` where it has no origin. What it was. */
+export async function removeRemote(project: Project, repo: string): Promise<Remote> {
+  return project.update(`remote remove ${repo}`, async (change) => {
+    await change.snapshot.repo(repo);
+    const known = await maybeRemote(change.snapshot, repo);
+    if (!known) throw new PachError('not-found', { what: repo, why: 'it has no origin', next: 'pach remote list' });
+    change.delete(remoteKey(repo));
+    return known;
   });
 }
 

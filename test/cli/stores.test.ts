@@ -1,5 +1,5 @@
 /**
- * push, pull, clone and remote list as a user types them, between folders and S3.
+ * push, pull, clone and remote as a user types them, between folders and S3.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
@@ -95,9 +95,37 @@ test('a clone knows where it comes from, and how far it is from there', async ()
   await place.must('rm -rf a; pach --store a create repo notes');
   const other = await place.run('pach --store c --project mine pull notes');
   expect(other).toMatchObject({ code: 4, stderr: expect.stringContaining('another store lies there now') });
+  expect(other.stderr).toMatch(/\ntry: pach .*remote set notes \S+\/a\n/);
   // The same store at another address is the same origin.
   await place.must('rm -rf a; pach --store c --project mine push notes@dev --to a.moved/default');
   expect(await json('pach --store c --project mine remote list')).toMatchObject({ url: `${store}.moved` });
+});
+
+test('an origin is changed and forgotten, and an undo brings it back', async () => {
+  await place.must(`for s in r1 r2; do pach --store $s create repo own; done; pach --store r1 push own --to r3`);
+  const remotes = async () => (await place.must('pach --store r1 remote list -o json')).trim();
+  const pushed = JSON.parse(await remotes()) as { readonly store: string };
+  expect(pushed).toMatchObject({ repo: 'own', url: `${place.dir}/r3`, project: 'default' });
+  const now = await json<{ readonly store: string }>('pach --store r1 remote set own r2/survey');
+  expect(now).toMatchObject({ repo: 'own', url: `${place.dir}/r2`, project: 'survey' });
+  expect(now.store).not.toBe(pushed.store);
+  expect(JSON.parse(await remotes())).toEqual(now);
+  await place.must('pach --store r1 undo');
+  expect(JSON.parse(await remotes())).toEqual(pushed);
+  expect(await json('pach --store r1 remote remove own')).toEqual(pushed);
+  expect(await remotes()).toBe('');
+  for (const [line, code, why] of [
+    ['remote remove own', 3, /own: it has no origin/],
+    ['remote set own nowhere', 3, /nowhere: there is no store at this address/],
+    ['remote set none r2', 3, /repo none: there is no such repo/],
+    ['remote set own r1', 2, /it is this store, and this project \(default\), itself/],
+  ] as const) {
+    expect(await place.run(`pach --store r1 ${line}`)).toMatchObject({ code, stderr: expect.stringMatching(why) });
+  }
+  // Nobody wants a store to be made where something is to come from.
+  expect((await place.run('pach --store r1 pull own --from nowhere')).stderr).toMatch(
+    /hint: name a store that is there/,
+  );
 });
 
 test('with its results, a pipeline runs in another store without computing anything again', async () => {

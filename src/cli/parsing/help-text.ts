@@ -31,7 +31,7 @@ export function groupHelp(first: string, members: readonly Verb[]): string {
 }
 
 /** What is named first: `config get`. */
-const subjects: ReadonlySet<string> = new Set(['cache', 'config', 'context', 'datum']);
+const subjects: ReadonlySet<string> = new Set(['cache', 'config', 'context', 'datum', 'remote']);
 
 /** `create|list repo`: verbs of one noun as one phrase, and `config list|get` those of one subject. */
 function phrases(verbs: readonly Verb[]): string[] {

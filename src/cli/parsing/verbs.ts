@@ -45,8 +45,9 @@ import { materializeVerb } from '../verbs/materialize.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
 import { purgeVerb } from '../verbs/purge.ts';
-import { cloneVerb, pullVerb, pushVerb, remoteListVerb } from '../verbs/push.ts';
+import { cloneVerb, pullVerb, pushVerb } from '../verbs/push.ts';
 import { createProjectVerb, deleteProjectVerb, inspectProjectVerb, listProjectVerb } from '../verbs/projects.ts';
+import { remoteListVerb, remoteRemoveVerb, remoteSetVerb } from '../verbs/remotes.ts';
 import { createRepoVerb, deleteRepoVerb, inspectRepoVerb, listRepoVerb, updateRepoVerb } from '../verbs/repos.ts';
 import { datumGotoVerb, datumNextVerb, datumPrevVerb } from '../verbs/mounted-datum.ts';
 import { inspectDatumVerb, listDatumVerb, logsVerb, restartDatumVerb, whyVerb } from '../verbs/datums.ts';
@@ -101,7 +102,19 @@ export const verbGroups: readonly VerbGroup[] = [
       redoVerb,
     ],
   },
-  { title: 'Other stores', verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb, importVerb, materializeVerb] },
+  {
+    title: 'Other stores',
+    verbs: [
+      pushVerb,
+      pullVerb,
+      cloneVerb,
+      remoteListVerb,
+      remoteSetVerb,
+      remoteRemoveVerb,
+      importVerb,
+      materializeVerb,
+    ],
+  },
   { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb, diffFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {

@@ -1,11 +1,9 @@
 /**
- * push, pull, clone, remote list: what goes from one store to another.
+ * push, pull, clone: what goes from one store to another.
  */
-import { openProject } from '../../app/open.ts';
 import { clone, pull, push, type Transferred, type TransferWatch } from '../../app/transfers.ts';
 import { PachError } from '../../base/errors.ts';
-import { remoteInfo, remoteJson, transferInfo, transferJson } from '../../shown/transfer.ts';
-import { listRemotes } from '../../transfer/remotes.ts';
+import { transferInfo, transferJson } from '../../shown/transfer.ts';
 import type { Settings } from '../../app/settings.ts';
 import { addressOf } from '../addresses.ts';
 import type { Output } from '../output.ts';
@@ -101,22 +99,6 @@ export const cloneVerb = verb({
     if (done.project !== settings.project) {
       output.note(`it is in project ${done.project}, as there: use --project ${done.project}`);
     }
-  },
-});
-
-export const remoteListVerb = verb({
-  name: 'remote list',
-  summary: 'List where the repos of the project come from, or go to',
-  examples: [['remote list', 'The origin of each repo that has one; pach status tells how far they are apart']],
-  json: remoteJson,
-  async run(_, { settings, output }) {
-    await using opened = await openProject(settings);
-    const remotes = await listRemotes(await opened.project.snapshot());
-    await output.rows(remotes.map(remoteInfo), [
-      ['REPO', (row) => row.repo],
-      ['ORIGIN', (row) => row.url],
-      ['PROJECT', (row) => row.project],
-    ]);
   },
 });
 
