@@ -10,6 +10,7 @@ import { removeTreeAsync } from '../base/remove.ts';
 import { headKey } from '../model/keys.ts';
 import type { ReferenceContent } from '../model/reference.ts';
 import { decodeHead } from '../model/records/head.ts';
+import type { OperationRecord } from '../model/records/operation.ts';
 import { checked, failed, warned, type Check } from '../store/check.ts';
 import { examineRights } from '../store/examine-rights.ts';
 import { examineStore } from '../store/examine.ts';
@@ -21,6 +22,7 @@ import { readHeader } from '../versions/header.ts';
 import type { Project } from '../versions/project.ts';
 import { referencesIn } from '../versions/reading/references.ts';
 import { rootOf } from '../versions/snapshot.ts';
+import { examineFollowers } from './examine-followers.ts';
 import { examineMachine, nearestFolder } from './machine.ts';
 import { openProject } from './open.ts';
 import type { Settings } from './settings.ts';
@@ -41,6 +43,7 @@ export async function* examine(settings: Settings, signal: AbortSignal): AsyncGe
   try {
     yield await checked('store', () => lookAtHeader(settings, store));
     yield await checked('project', () => lookAtProject(settings, store));
+    yield* examineMounts(settings, store);
     yield* examineReferences(settings, store);
     const path = store.localPath('head');
     if (path === undefined) yield* examineBucket(settings, store, signal);
@@ -66,6 +69,23 @@ async function lookAtProject({ project }: Settings, store: Store): Promise<Omit<
   if (!found) return `${project}: none yet`;
   const { operation } = decodeHead(Buffer.from(found.bytes), headKey(project));
   return `${project}: last changed ${new Date(operation.time).toISOString()}`;
+}
+
+/** The mounts that follow the project. One that can't be read is told of by another check. */
+async function* examineMounts({ home, project }: Settings, store: Store): AsyncGenerator<Check> {
+  const found = await store.readWithToken(headKey(project)).catch(() => undefined);
+  if (!found) return;
+  const newest = operationIn(found.bytes, project);
+  if (newest) yield* examineFollowers(home, { storeUrl: store.url, project, newest });
+}
+
+function operationIn(head: Uint8Array, project: string): OperationRecord | undefined {
+  try {
+    return decodeHead(Buffer.from(head), headKey(project)).operation;
+  } catch (error) {
+    if (!isPachError(error)) throw error;
+    return undefined;
+  }
 }
 
 /** Whether objects can be read that files refer to: one of each bucket that the heads of branches name. */

@@ -86,18 +86,22 @@ describe.each<Who>(someWho)('a mount that follows, of %s, in trouble', (who) => 
 follows = json.load(sys.stdin)["counters"]["follows"]
 print(follows["missing"], follows.get("failing", {}).get("why", "").split(": ")[-1])'`;
 
+  const doctor = `pach doctor -o json | sed -n 's/.*"follower .*pfs","state":"\\([a-z]*\\)","value":"\\([^"]*\\)".*/\\1 \\2/p'`;
+
   test('a deleted branch, and a store that is away: what is open goes on, it is said, and it comes back', async () => {
     await using place = await Place.make(who);
     const store = 'home/.pachmount/store';
     const said = await place.must(`${begin} && pachmount --follow images@master pfs >/dev/null
       exec 3< pfs/images/a; (cd pfs/images/sub && exec sleep 60 > /dev/null 2>&1) & sleeper=$!
       until [ "$(readlink /proc/$sleeper/cwd)" != "$PWD" ]; do sleep 0.02; done; pach delete branch images@master >/dev/null; ${until('ls pfs', '')}; ! ls pfs/images 2>/dev/null
-      cat - /proc/$sleeper/cwd/c <&3; ${follows}
+      cat - /proc/$sleeper/cwd/c <&3; ${follows}; ${doctor}
       echo two > src/a; ${put('images')}; ${until('cat pfs/images/a', 'two')}; ${follows}
       mv ${store} away; ${until(follows, '[] the folder of the store is not there any more')}; cat pfs/images/a pfs/images/sub/c
-      mv away ${store}; echo three > src/a; ${put('images')}; ${until('cat pfs/images/a', 'three')}; ${follows}
+      mv away ${store}; echo three > src/a; ${put('images')}; ${until('cat pfs/images/a', 'three')}; ${follows}; ${doctor}
       kill $sleeper; pach unmount pfs >/dev/null 2>&1 || pach unmount --lazy pfs >/dev/null`);
-    expect(said).toBe("one\none\n['images'] \n[] \ntwo\none\n[] \n");
+    expect(said).toBe(
+      "one\none\n['images'] \nwarn not there now: images\n[] \ntwo\none\n[] \nok shows what is newest\n",
+    );
   });
 
   test('what was purged vanishes; who has it open gets its bytes or an error, never others', async () => {
