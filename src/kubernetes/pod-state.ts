@@ -109,23 +109,36 @@ export function workerText(pod: KubeObject): string {
   const { message = '', exitCode } = worker?.lastState?.terminated ?? worker?.state?.terminated ?? {};
   const lines = message.trim().split('\n');
   const said = lines.find((line) => line.startsWith('pach: '))?.slice('pach: '.length) ?? lines.at(-1);
+  if (said?.includes('exec format error')) return `the worker's image ${worker?.image} is for another architecture`;
   const how = said || (exitCode === undefined ? undefined : `it ends with exit code ${exitCode}`);
   return `the worker does not come up${how === undefined ? '' : `: ${how}`}`;
 }
 
-/** A pod that a node has, but whose sidecar is an ordinary init container: a webhook has taken its restart policy away. */
+/** A pod whose sidecar is an ordinary init container, or is not there: a webhook has changed it. */
 export function isStripped({ spec }: KubeObject): boolean {
   const { initContainers = [] } = spec as { initContainers?: readonly { name: string; restartPolicy?: string }[] };
-  return initContainers.some(({ name, restartPolicy }) => name === 'worker' && restartPolicy !== 'Always');
+  return initContainers.find(({ name }) => name === 'worker')?.restartPolicy !== 'Always';
 }
 
 function containerReason({ name, image, state }: ContainerStatus): Reason | undefined {
   const { reason, message } = state?.waiting ?? {};
   if (reason === undefined || startingReasons.has(reason)) return undefined;
   const what = name === 'worker' ? `the worker's image ${image ?? ''}` : `image ${image ?? ''}`;
-  if (pullReasons.has(reason)) return { kind: 'image', text: `${what} can't be had: ${message ?? reason}` };
+  if (pullReasons.has(reason)) return { kind: 'image', text: `${what} can't be had: ${pullText(message ?? reason)}` };
   if (name === 'worker' && reason === 'CrashLoopBackOff') return undefined; // its log says more
   return { kind: 'setup', text: `container ${name}: ${message ?? reason}` };
+}
+
+/** The registry's word, without the steps of containerd that led to it; and what helps. */
+function pullText(message: string): string {
+  const word = message
+    .replace(/^Back-off pulling image "[^"]*": /, '')
+    .replaceAll(
+      /(?:ErrImagePull|rpc error: code = \w+ desc =|failed to (?:pull and unpack|resolve)[^"]*"[^"]*"):? /g,
+      '',
+    );
+  if (!/40[13]|unauthori[sz]ed|denied|authorization failed/i.test(word)) return word;
+  return `${word}; transform.image_pull_secrets names the secret for a registry`;
 }
 
 /** Without what it says of preemption, which is the same again. */
@@ -133,26 +146,28 @@ function schedulerText({ reason, message }: Condition): string {
   return (message ?? reason ?? '').replace(/\.?\s*(?:no new claims to deallocate,? *)?preemption: .*$/s, '');
 }
 
-/** How a pod ended that did not do so by itself. */
+/** How a pod ended. */
 export type PodEnd = 'done' | 'disrupted' | 'out-of-memory' | 'failed';
 
 /** Of one that has ended or is gone. */
 export function endOf(pod: KubeObject): PodEnd {
   const status = statusOf(pod);
   if (conditionOf(status, 'DisruptionTarget')?.status === 'True') return 'disrupted';
-  if (containersOf(status).some(({ state }) => state?.terminated?.reason === 'OOMKilled')) return 'out-of-memory';
+  const user = status.containerStatuses?.find(({ name }) => name === 'user')?.state?.terminated;
+  // With exit code 0 the command alone was killed: the launcher has told so, and ended as it should.
+  if (user?.reason === 'OOMKilled' && user.exitCode !== 0) return 'out-of-memory';
   return status.phase === 'Failed' ? 'failed' : 'done';
 }
 
 /** Why a failed pod ended, for people. */
 export function endText(pod: KubeObject): string {
   const status = statusOf(pod);
-  if (status.message) return status.message;
+  if (status.message) return status.message.trim();
   const ended = containersOf(status).flatMap(({ name, state }) => {
     const { reason, exitCode, message } = state?.terminated ?? {};
     if (exitCode === undefined || exitCode === 0) return [];
     return [
-      `container ${name} ended with exit code ${exitCode}${message ? ` (${message})` : reason ? ` (${reason})` : ''}`,
+      `container ${name} ended with exit code ${exitCode}${message ? ` (${message.trim()})` : reason ? ` (${reason})` : ''}`,
     ];
   });
   return ended.join(', ') || status.reason || 'it failed';
@@ -165,11 +180,15 @@ const podTroubles = new Set(['FailedMount', 'FailedAttachVolume', 'FailedCreateP
 export function reasonOfEvent({ type, reason, message }: KubeObject): Reason | undefined {
   if (type !== 'Warning' || typeof reason !== 'string' || typeof message !== 'string') return undefined;
   if (refusals.has(reason)) return { kind: 'place', text: `the cluster refuses pods: ${refusalText(message)}` };
-  if (podTroubles.has(reason)) return { kind: 'setup', text: message };
+  if (podTroubles.has(reason)) {
+    return { kind: 'setup', text: message.replace(/^MountVolume\.SetUp failed for volume "[^"]*" : /, '') };
+  }
   return undefined;
 }
 
 /** `Error creating: pods "x-0-abcde" is forbidden: exceeded quota: …`: the pod's name says nothing. */
 function refusalText(message: string): string {
-  return message.replace(/^Error creating: (?:pods "[^"]*" is )?/, '');
+  const text = message.replace(/^Error creating: (?:pods? "[^"]*" is )?/i, '');
+  const isRoot = text.includes('violates PodSecurity') && /runAsNonRoot|runAsUser=0/.test(text);
+  return isRoot ? `${text}; transform.user may be the number of a user who is not root` : text;
 }
