@@ -6,6 +6,7 @@ import { PachError } from '../base/errors.ts';
 import { shellWord } from '../base/shell.ts';
 import type { BuildWatch } from '../execution/executor.ts';
 import type { Pool } from '../execution/pool.ts';
+import { parseRegistry } from '../images/name.ts';
 import { ownPlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import { KubernetesExecutor } from '../kubernetes/executor.ts';
@@ -35,10 +36,12 @@ type StoreAccess = Pick<KubernetesPoolOptions, 'credentials'> & { readonly store
 export function clusterExecutor(
   { docker, dockerConfig = '' }: Settings,
   note: (line: string) => void,
+  imageRegistry?: string,
 ): KubernetesExecutor {
+  const plainHttp = imageRegistry === undefined ? [] : parseRegistry(imageRegistry).plainHttp;
   return new KubernetesExecutor({
     docker: { host: docker },
-    registries: { dockerConfig },
+    registries: { dockerConfig, plainHttp },
     platform: ownPlatform(),
     note,
   });
@@ -90,7 +93,7 @@ export class ClusterSession implements JobSession {
     const access = await storeAccess(settings, opened, choice);
     const { context, namespace } = choice;
     const cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
-    const executor = clusterExecutor(settings, note);
+    const executor = clusterExecutor(settings, note, choice.imageRegistry);
     const secrets = await Secrets.open(settings, []);
     return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access });
   }

@@ -14,7 +14,10 @@ const only = 'With --executor kubernetes:';
 export const clusterFieldOptions = {
   namespace: { type: 'text', describe: `${only} the namespace of pods` },
   'worker-image': { type: 'text', describe: `${only} pach's own image, as the cluster names it` },
-  'image-registry': { type: 'text', describe: `${only} where images of this machine are pushed` },
+  'image-registry': {
+    type: 'text',
+    describe: `${only} where images of this machine are pushed; http:// before it for one without TLS`,
+  },
   load: {
     type: 'text',
     describe: `${only} how images of this machine get into the cluster: minikube, kind, or a command that is given an archive`,
