@@ -45,7 +45,7 @@ for (const name of ['main', 'serve-main']) {
   const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth, withoutUnused], logLevel: 'silent' });
   const names = { entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' };
   const { output } = await bundle.write({ dir, format: 'cjs', ...names });
-  // Only the entry is kept as machine code: in another file the program takes twice as long to start.
+  // What the program consists of must be known as it starts: only then is its machine code kept.
   const { modules = {} } = output.find(({ isEntry }) => isEntry) ?? {};
   if (Object.keys(modules).length === 0) {
     throw new Error(`${name}.cjs is empty: something that import() loads is also imported as the program starts`);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { keepCode } from './start.cjs';
 
 const bundle = fileURLToPath(new URL('../dist/bundle/main.cjs', import.meta.url));
-// A script that is loaded with its machine code cannot import; the first user of that line would find out.
+// A script that is loaded with its machine code cannot import: it would be loaded without.
 if (/\bimport\(/.test(readFileSync(bundle, 'utf8'))) throw new Error(`${bundle} imports as it runs`);
 const dir = mkdtempSync(join(tmpdir(), 'pach-build-'));
 const file = join(dir, 'file');

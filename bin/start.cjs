@@ -5,27 +5,40 @@
 'use strict';
 const { existsSync, readFileSync, writeFileSync } = require('node:fs');
 const { createRequire, Module } = require('node:module');
-const { dirname } = require('node:path');
+const { dirname, join } = require('node:path');
 const { Script } = require('node:vm');
 
-/** Loads a bundle; returns what it exports, and the script. */
-function load(path) {
+/**
+ * Loads a file of the bundle, and those that it requires; returns what it exports. Those without
+ * kept code are left to Node, which finds the others where it finds its own. `scripts` gets each that
+ * is compiled here: then all are.
+ */
+function load(path, scripts) {
+  const require = createRequire(path);
+  const known = require.cache[path];
+  if (known !== undefined) return known.exports;
   const cache = `${path}.cache`;
-  const script = new Script(Module.wrap(readFileSync(path, 'utf8')), {
-    filename: path,
-    cachedData: existsSync(cache) ? readFileSync(cache) : undefined,
-  });
-  const module = { exports: {} };
-  script.runInThisContext()(module.exports, createRequire(path), module, path, dirname(path));
-  return { exports: module.exports, script };
+  const cachedData = existsSync(cache) ? readFileSync(cache) : undefined;
+  const text = cachedData !== undefined || scripts !== undefined ? readFileSync(path, 'utf8') : undefined;
+  // What is compiled here cannot import.
+  if (text === undefined || (cachedData === undefined && /\bimport\(/.test(text))) return require(path);
+  const script = new Script(Module.wrap(text), { filename: path, cachedData });
+  scripts?.set(path, script);
+  const module = new Module(path);
+  require.cache[path] = module;
+  const dir = dirname(path);
+  const requireHere = (name) => (name.startsWith('./') ? load(join(dir, name), scripts) : require(name));
+  script.runInThisContext()(module.exports, Object.assign(requireHere, require), module, path, dir);
+  module.loaded = true;
+  return module.exports;
 }
 
 /** What the bundle at `path` exports. */
-exports.start = (path) => load(path).exports;
+exports.start = (path) => load(path);
 
-/** Keeps the machine code of a bundle beside it, with that of the functions that `use` calls. */
+/** Keeps the machine code of the files of a bundle beside them, with that of the functions that `use` calls. */
 exports.keepCode = async (path, use) => {
-  const { exports: program, script } = load(path);
-  await use(program);
-  writeFileSync(`${path}.cache`, script.createCachedData());
+  const scripts = new Map();
+  await use(load(path, scripts));
+  for (const [file, script] of scripts) writeFileSync(`${file}.cache`, script.createCachedData());
 };
