@@ -37,7 +37,7 @@ export default defineConfig(({ mode }) => ({
         : ['test/support/global-setup.ts'],
     pool: 'forks',
     // More than there are cores: much of the time is spent waiting.
-    maxWorkers: mode === 'long' ? 1 : 5,
+    maxWorkers: mode === 'long' ? 1 : mode === 'kubernetes' ? 3 : 5,
     testTimeout: mode === 'long' ? 1_800_000 : 180_000,
     hookTimeout: 120_000,
   },
