@@ -11,6 +11,7 @@ import { PachError } from '../base/errors.ts';
 import { dockerEngine } from '../execution/executors/docker-engine.ts';
 import { pushImage } from '../execution/executors/docker-push.ts';
 import { saveImage } from '../execution/executors/docker-save.ts';
+import { pushArchive } from '../images/archive.ts';
 import type { KubernetesExecutor } from '../kubernetes/executor.ts';
 import type { ClusterFields } from '../local/config.ts';
 import type { Settings } from './settings.ts';
@@ -44,14 +45,16 @@ export class ClusterImages {
 
   /** The name of pach's own image. Throws `usage` where nothing says where that is to come from. */
   worker(): Promise<string> {
-    const { workerImage, load } = this.ways;
+    const { workerImage, load, imageRegistry } = this.ways;
     if (workerImage !== undefined) return Promise.resolve(workerImage);
     return this.once(ownImage, async () => {
-      if (load === undefined) throw noWorkerImage();
+      if (load === undefined && imageRegistry === undefined) throw noWorkerImage();
       await access(ownArchive).catch(() => {
         throw new PachError('not-found', { what: ownArchive, why: 'the image was not made yet', next: 'make image' });
       });
-      await loadArchive(load, ownArchive);
+      const { dockerConfig = '' } = this.settings;
+      if (imageRegistry !== undefined) return pushArchive(ownArchive, { registry: imageRegistry, dockerConfig });
+      if (load !== undefined) await loadArchive(load, ownArchive);
       return ownImage;
     });
   }
@@ -109,7 +112,6 @@ function noWorkerImage(): PachError {
   return new PachError('usage', {
     what: '--executor kubernetes',
     why: "pods need pach's own image, and nothing says where it comes from",
-    next: 'make image, push it where nodes pull from, and give its name: --worker-image NAME',
-    or: 'with minikube or kind: --load minikube',
+    next: 'make image, then give a registry that nodes pull from (--image-registry), or a way without one (--load minikube)',
   });
 }

@@ -45,6 +45,8 @@ export class KubernetesExecutor implements Executor {
   /** What an image was when it was asked for its fingerprint: that is what runs, though its tag may have moved. */
   private readonly known = new Map<string, ClusterImage>();
   private readonly noted = new Set<string>();
+  /** Images that were built here: no registry has them. */
+  private readonly built = new Set<string>();
 
   constructor(options: KubernetesExecutorOptions) {
     this.options = options;
@@ -64,8 +66,10 @@ export class KubernetesExecutor implements Executor {
     return known;
   }
 
-  build(use: ImageBuild, watch: BuildWatch): Promise<string> {
-    return buildImage(this.engine, use, watch);
+  async build(use: ImageBuild, watch: BuildWatch): Promise<string> {
+    const name = await buildImage(this.engine, use, watch);
+    this.built.add(name);
+    return name;
   }
 
   async environment({ image = '' }: Pick<WorkerOptions, 'image'>): Promise<Record<string, string | undefined>> {
@@ -78,6 +82,8 @@ export class KubernetesExecutor implements Executor {
 
   /** The registry first: nodes pull from there. An image of this machine alone is Docker's. */
   private async find(image: string): Promise<ClusterImage> {
+    const built = this.built.has(image) && (await this.inDocker(image));
+    if (built) return built;
     try {
       return this.ofRegistry(await findInRegistry(image, this.options.platform, this.options.registries));
     } catch (error) {
@@ -109,6 +115,8 @@ export class KubernetesExecutor implements Executor {
   private async inDocker(image: string): Promise<ClusterImage | undefined> {
     const found = await presentImage(this.engine, image).catch(() => undefined);
     if (!found) return undefined;
+    const { os, architecture } = this.options.platform;
+    if (found.Os !== os || found.Architecture !== architecture) return undefined;
     return { ...ofConfig(inspectedConfig(found)), name: image, isLocal: true };
   }
 

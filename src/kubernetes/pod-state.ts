@@ -159,6 +159,15 @@ export function endOf(pod: KubeObject): PodEnd {
   return status.phase === 'Failed' ? 'failed' : 'done';
 }
 
+/** Why the container with the launcher has gone; undefined while nothing of it is known. */
+export function lostBy(pod: KubeObject): 'out-of-memory' | 'disrupted' | 'unknown' | undefined {
+  const status = statusOf(pod);
+  if (conditionOf(status, 'DisruptionTarget')?.status === 'True') return 'disrupted';
+  const { terminated } = status.containerStatuses?.find(({ name }) => name === 'user')?.state ?? {};
+  if (!terminated) return hasEnded(pod) ? 'unknown' : undefined;
+  return terminated.reason === 'OOMKilled' ? 'out-of-memory' : 'unknown';
+}
+
 /** Why a failed pod ended, for people. */
 export function endText(pod: KubeObject): string {
   const status = statusOf(pod);
