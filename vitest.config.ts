@@ -6,7 +6,7 @@ const long = 'test/long/**/*.test.ts';
 const kubernetes = 'test/kubernetes/**/*.test.ts';
 /** Files that do more of everything in `--mode long`. */
 const more = [
-  'cli/{bisect,cache,dev,own-folders,shared-store,upkeep,verbs}',
+  'cli/{bisect,cache,dev,own-folders,references,repair,shared-store,upkeep,verbs}',
   'engine/ticks',
   'engine/store-pool',
   'engine/{serve,serve-process}',
@@ -16,7 +16,7 @@ const more = [
   'mount/{first-reads,mount,stored}',
   'pipelines/{cli-datum-mount,cli-debug,cli-failing,cli-ticks}',
   'transfer/random',
-  'versions/{append,gc-races,scale}',
+  'versions/{append,gc-races,repair,scale}',
 ].map((name) => `test/${name}.test.ts`);
 const layers = 'test/tidy.test.ts';
 

@@ -15,6 +15,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { shellSpec } from '../pipelines/cli-world.ts';
+import { isLong } from '../support/long.ts';
 import { Place } from '../support/place.ts';
 import { startProxy } from '../support/s3-proxy.ts';
 import { s3ForTests, s3Stranger, type TestBucket } from '../support/s3.ts';
@@ -259,13 +260,15 @@ test('materialize stores the bytes, and pipelines run again', async () => {
     `pach put file lake@master:/ -r -f ${outside.url('raw/')} --reference; echo own > own; pach put file lake@master:/own -f own`,
   );
   const script = 'for f in /pfs/lake/*; do n=$(basename $f); wc -c < $f > /pfs/out/$n.size; ln -s $f /pfs/out/; done';
+  // An input that is brought lazily meets all that another one does, and more.
+  const names = isLong ? ['plain', 'lazy'] : ['lazy'];
   for (const lazy of [false, true]) {
     const parts = { input: { pfs: { repo: 'lake', glob: '/*', lazy } } };
     const spec = JSON.stringify(shellSpec(lazy ? 'lazy' : 'plain', script, parts));
     await writeFile(join(place.dir, lazy ? 'lazy.json' : 'plain.json'), spec);
   }
   const run = async (name: string): Promise<unknown> => (await json(place, `pach run pipeline -f ${name}.json`))[0];
-  for (const name of ['plain', 'lazy']) {
+  for (const name of names) {
     expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 3 } });
     expect(await place.must(`for f in a b own; do pach get file ${name}@master:/$f.size; done`)).toBe(
       `200\n${large.length}\n4\n`,
@@ -309,8 +312,9 @@ test('materialize stores the bytes, and pipelines run again', async () => {
   expect(facts(after)).toEqual(facts(before));
   for (const line of after) expect(line).not.toHaveProperty('reference');
   await place.must('head -c 200 /dev/zero | tr "\\0" a > a; pach get file lake@master:/a | cmp - a');
-  expect(await run('plain')).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
-  expect(await run('lazy')).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
+  for (const name of names) {
+    expect(await run(name)).toMatchObject({ state: 'success', datums: { processed: 2, skipped: 1 } });
+  }
   expect(await json(place, 'pach fsck')).toMatchObject([{ errors: 0 }]);
   expect(await json(place, 'pach stats')).toMatchObject([expect.not.objectContaining({ references: {} })]);
   expect(await place.must('pach materialize lake@master -o json')).toContain('"files":0');
