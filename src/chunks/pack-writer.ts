@@ -12,7 +12,9 @@ import { SlabPool, Slabs } from './slabs.ts';
 /** Codec 0: the plain bytes follow. */
 const plainCodec = Buffer.from([0]);
 const packBytesTarget = 26 * 1024 * 1024;
-const uploadsMax = 2;
+/** Packs that are being stored at once. One of many small blobs takes longer to be filled than to be stored. */
+const uploadsMax = { few: 2, many: 1 };
+const manyBlobs = 4096;
 
 /** A pack that was stored. */
 export interface StoredPack {
@@ -45,6 +47,7 @@ export class PackWriter {
   readonly ids = new Set<PackId>();
   private readonly pending = new Set<Promise<void>>();
   private readonly slabs = new SlabPool();
+  private uploadsMax = uploadsMax.few;
   private open: OpenPack | undefined;
   private failure: { error: unknown } | undefined;
   private readonly stopped = new AbortController();
@@ -58,7 +61,7 @@ export class PackWriter {
 
   /** Appends a copy of a blob, given the parts of its stored form; waits while too many packs are being stored. */
   async add(hash: Hash, stored: readonly Buffer[], plainLength: number): Promise<Place> {
-    while (this.pending.size >= uploadsMax) await Promise.race(this.pending);
+    while (this.pending.size >= this.uploadsMax) await Promise.race(this.pending);
     if (this.failure) throw this.failure.error;
     const pack = (this.open ??= this.begin());
     const length = stored.reduce((sum, part) => sum + part.length, 0);
@@ -107,6 +110,7 @@ export class PackWriter {
     bytes.append(index);
     const closed = { kind: this.kind, id, bytes: bytes.length, blobs: entries.length };
     this.closed.push(closed);
+    this.uploadsMax = entries.length < manyBlobs ? uploadsMax.few : uploadsMax.many;
     this.told.closed?.(closed, indexOf(index));
     const upload = this.store
       .writeIfAbsent(packKey(this.project, this.kind, id), bytes.parts(), this.stopped.signal)

@@ -29,8 +29,8 @@ export interface CarryOptions {
   progress?(now: CarryProgress): void;
 }
 
-/** References of nodes that wait for their chunks, and as many again for each node, at most. */
-const refsAheadMax = 8192;
+/** References of nodes that wait for their chunks, and as many again for each node, at most. They take memory, which only what is far away needs. */
+const refsAheadMax = { near: 4096, far: 8192 };
 const refsOfNode = 16;
 /** Nodes of the source that are asked for before it is their turn. */
 const nodesAhead = 16;
@@ -146,7 +146,8 @@ class Carrier {
 
   /** Waits while too much of what was walked is not stored yet. */
   private async room(): Promise<void> {
-    while (this.weight > refsAheadMax) {
+    const most = refsAheadMax[this.source.options.store.isLocal ? 'near' : 'far'];
+    while (this.weight > most) {
       const [oldest] = this.walked.values();
       await oldest;
     }

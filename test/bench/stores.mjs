@@ -48,7 +48,10 @@ const parts = {
   references: {
     what: 'a listing of many objects (a server that has nothing else)',
     measure: putReferences,
-    limits: { [`${works.references}: requests`]: { most: Math.ceil(objects / 1000) + 1 } },
+    limits: {
+      [`${works.references}: requests`]: { most: Math.ceil(objects / 1000) + 1 },
+      [`${works.references}: peak memory`]: { most: memoryMost },
+    },
   },
   many: {
     what: 'many small files, folder to folder',
