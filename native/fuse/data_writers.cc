@@ -86,7 +86,7 @@ void DataWriters::WriteLocal(Request request) {
   if (!unique) return;
   // The request stays unanswered meanwhile, as it may go to JavaScript again. Should it be interrupted,
   // it is answered twice, and the kernel drops the second answer.
-  if (files_.Answer(*unique, request)) {
+  if (files_.Answer(*unique, request) || (!files_.IsAttached(request.ino) && kept_.Answer(*unique, request))) {
     requests_.Take(request.id);
     return;
   }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "channel.h"
+#include "kept_answers.h"
 #include "local_files.h"
 #include "requests.h"
 
@@ -25,11 +26,11 @@ struct Piece {
 
 class DataWriters {
  public:
-  DataWriters(Requests& requests, LocalFiles& files, Channel& channel, Counters& counters, const Wake& wake)
-      : requests_(requests), files_(files), channel_(channel), counters_(counters), wake_(wake) {}
+  DataWriters(Requests& requests, LocalFiles& files, KeptAnswers& kept, Channel& channel, Counters& counters, const Wake& wake)
+      : requests_(requests), files_(files), kept_(kept), channel_(channel), counters_(counters), wake_(wake) {}
 
   void Add(uint64_t id, std::vector<Piece> pieces, uint64_t tag);
-  /** Answers a read from its attached file; where that lacks bytes, the request goes to JavaScript again. */
+  /** Answers a read from its attached file, or from what is stored here; where bytes are missing, the request goes to JavaScript again. */
   void AddLocal(Request request);
   /** Tags of answers that are written, or were not needed any more. */
   std::vector<uint64_t> DrainWritten();
@@ -52,6 +53,7 @@ class DataWriters {
 
   Requests& requests_;
   LocalFiles& files_;
+  KeptAnswers& kept_;
   Channel& channel_;
   Counters& counters_;
   const Wake& wake_;

@@ -163,8 +163,10 @@ bool KeptAnswers::AnswerRead(uint64_t unique, const Request& request) {
                                                                       : SendInline(unique, request, &from_disk);
   if (!answered) return false;
   counters_.kept_answers += 1;
-  if (from_disk) counters_.stored_reads += 1;
-  Tell(node, request, from_disk);
+  // Of what JavaScript has left to us it knows.
+  const bool is_known = request.id != 0;
+  if (from_disk && !is_known) counters_.stored_reads += 1;
+  if (!is_known) Tell(node, request, from_disk);
   return true;
 }
 

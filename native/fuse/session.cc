@@ -29,7 +29,7 @@ Session::Session(const Options& options, std::shared_ptr<InodeTable> table, Wake
       blobs_(options.blobs_form, options.blobs_folder),
       kept_(*table_, entries_, channel_, blobs_, counters, wake_),
       opens_(*table_, files_, channel_, counters),
-      writers_(requests_, files_, channel_, counters, wake_),
+      writers_(requests_, files_, kept_, channel_, counters, wake_),
       interrupts_(requests_, channel_) {}
 
 void Session::Start() {

@@ -19,6 +19,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/** An object's file while it is written, from its start on, so its length says what has come (cache/whole-objects). */
+constexpr char kPartName[] = ".0000000000000000";
 /** When there are more, all are read again. */
 constexpr size_t kPacksMax = 16384;
 /** A folder that changed within this time may change again without looking so. */
@@ -134,7 +136,8 @@ SharedBytes StoredBlobs::ReadStored(const Place& place) {
 SharedBytes StoredBlobs::ReadExtent(const Place& place, const std::string& folder) {
   Extent extent;
   if (!FindKnown(folder, place, &extent)) return {};
-  const std::string path = folder + "/" + std::to_string(extent.offset) + "-" + std::to_string(extent.length);
+  const std::string name = extent.is_part ? kPartName : std::to_string(extent.offset) + "-" + std::to_string(extent.length);
+  const std::string path = folder + "/" + name;
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   return file.get() < 0 ? SharedBytes{} : ReadFrom(file.get(), place.offset - extent.offset, place.length);
 }
@@ -210,6 +213,10 @@ bool StoredBlobs::List(const std::string& folder) {
   listed.extents.clear();
   while (const dirent* entry = readdir(directory.get())) {
     if (const auto extent = ExtentOf(entry->d_name)) listed.extents.push_back({extent->first, extent->second});
+    if (std::strcmp(entry->d_name, kPartName) != 0 || fstatat(fd, kPartName, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    listed.extents.push_back({0, static_cast<uint64_t>(info.st_size), true});
+    // It grows, and the folder looks as before.
+    listed.settled = false;
   }
   std::lock_guard<std::mutex> lock(mutex_);
   if (packs_.size() >= kPacksMax) packs_.clear();

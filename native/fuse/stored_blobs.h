@@ -46,6 +46,8 @@ class StoredBlobs {
  private:
   struct Extent {
     uint64_t offset, length;
+    /** The beginning of an object that is being brought here. */
+    bool is_part = false;
   };
   /** What was found in a pack's folder, and how that looked then. */
   struct Listed {

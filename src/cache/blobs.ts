@@ -162,6 +162,12 @@ export class BlobReader {
     return place !== undefined && extents.isOnDisk(packKey(project, 'data', place.pack), place.offset, place.length);
   }
 
+  /** True once a chunk lies on the disk, in a pack that is being brought there as a whole. */
+  async arrives({ place }: Ref): Promise<boolean> {
+    const { extents, project } = this.options;
+    return place !== undefined && extents.arrives(packKey(project, 'data', place.pack), place.offset + place.length);
+  }
+
   /** True when all of a data pack is on this machine, or is to be. */
   hasPack(pack: Place['pack']): Promise<boolean> {
     return this.options.extents.hasWhole(packKey(this.options.project, 'data', pack));

@@ -137,6 +137,11 @@ export class ExtentCache {
     return this.options.whole?.isFetching(key) === true || extents.some(({ offset, onDisk }) => offset === 0 && onDisk);
   }
 
+  /** True once the disk has bytes before `end` of an object that is being brought there as a whole. */
+  async arrives(key: string, end: number): Promise<boolean> {
+    return (await this.options.whole?.arrives(key, end)) === true;
+  }
+
   /** True when the disk has these bytes: right or not, whoever reads them sees. */
   async isOnDisk(key: string, offset: number, length: number): Promise<boolean> {
     const { extents } = await this.object(key);
@@ -322,9 +327,7 @@ export class ExtentCache {
     const disk = this.options.disk;
     if (!disk) return;
     while (this.writes.size >= diskWritesMax) await Promise.race(this.writes);
-    const write = disk.write(key, extent, bytes).then((kept) => {
-      extent.onDisk = kept;
-    });
+    const write = disk.write(key, extent, bytes).then((kept) => void (extent.onDisk = kept));
     this.writes.add(write);
     void write.finally(() => this.writes.delete(write));
   }
@@ -343,6 +346,4 @@ export class ExtentCache {
   }
 }
 
-function memoryKey(key: string, range: ExtentRange): string {
-  return `${key}/${range.offset}-${range.length}`;
-}
+const memoryKey = (key: string, { offset, length }: ExtentRange): string => `${key}/${offset}-${length}`;

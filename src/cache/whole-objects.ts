@@ -95,13 +95,23 @@ export class WholeObjects {
     return this.fetches.has(key);
   }
 
+  /**
+   * True once the disk has bytes before `end` of an object that is being fetched; false when nobody fetches it,
+   * and when they don't come, or not soon.
+   */
+  async arrives(key: string, end: number): Promise<boolean> {
+    const fetch = this.fetches.get(key);
+    if (!fetch) return false;
+    if (fetch.arrived < end) await this.arrival(fetch, end);
+    return fetch.arrived >= end;
+  }
+
   /** Bytes of an object that is being fetched, once they have come; undefined when they don't, or not soon. */
   async read(key: string, offset: number, length: number): Promise<Buffer | undefined> {
     const fetch = this.fetches.get(key);
-    if (!fetch) return undefined;
-    if (fetch.arrived < offset + length) await this.arrival(fetch, offset + length);
+    if (!fetch || !(await this.arrives(key, offset + length))) return undefined;
     const { file } = fetch;
-    if (!file || fetch.arrived < offset + length) return undefined;
+    if (!file) return undefined;
     const bytes = Buffer.allocUnsafe(length);
     const { bytesRead } = await file.read(bytes, 0, length, offset).catch(() => ({ bytesRead: 0 }));
     return bytesRead === length ? bytes : undefined;

@@ -17,7 +17,7 @@ import {
   type LargeContent,
   type LocalFiles,
 } from '../versions/reading/local-content.ts';
-import { firstChunk, prefetchRange, readRange } from '../versions/reading/read.ts';
+import { arrivesInPacks, firstChunk, prefetchRange, readRange } from '../versions/reading/read.ts';
 import { allProvenance } from '../versions/provenance.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import { DatumNames } from './datum-names.ts';
@@ -159,6 +159,13 @@ export class ProjectView implements View {
 
   async whole({ ref }: Pick<ViewEntry, 'ref'>): Promise<Buffer | undefined> {
     return ref && this.directories.readerAt(ref).plainRoot(this.nodes);
+  }
+
+  async arrives(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<boolean> {
+    if (!this.shuffled?.isBringing) return false;
+    const content = await this.contentOf(file, nodeOf);
+    if (offset === 0) await this.note(file, content);
+    return arrivesInPacks(this.reader, content, offset, length);
   }
 
   async read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]> {

@@ -99,6 +99,11 @@ export class ShuffledReads {
     if (reads.mode === 'whole') this.fetch(reads);
   }
 
+  /** True once packs are fetched whole. */
+  get isBringing(): boolean {
+    return this.counters.packs > 0;
+  }
+
   /** True when a pack comes whole, or its files come singly: nothing else is to be fetched ahead of it. */
   isDecided(pack: PackId): boolean {
     return [...this.repos.values()].some(({ mode, packs }) => mode !== 'unknown' && packs.has(pack));

@@ -246,7 +246,8 @@ export class Transport {
 
   private async read(request: FuseRequest, node: ViewNode): Promise<void> {
     const begun = performance.now();
-    if (request.tries < localTriesMax && (await this.isLocal(request, node))) this.session.replyLocal(request);
+    const isLocal = request.tries < localTriesMax && (await this.isLocal(request, node));
+    if (isLocal) this.session.replyLocal(request);
     else this.session.replyPieces(request.id, await this.pieces(request, node));
     const ms = performance.now() - begun;
     this.waits.waits += 1;
@@ -255,11 +256,12 @@ export class Transport {
     if (request.offset === 0) this.neighbours.beganFile(node);
   }
 
-  /** True once the bytes are in a file that native threads answer from. */
+  /** True once the bytes are where native threads answer from: in a file of the disk cache, or in a pack. */
   private async isLocal({ offset, size }: FuseRequest, node: ViewNode): Promise<boolean> {
     const local = await this.attached.of(node);
     const length = Math.min(size, node.size - offset);
-    if (!local || length <= 0) return false;
+    if (length <= 0) return false;
+    if (!local) return (await this.view.arrives?.(node, offset, length, this.nodeOf)) === true;
     const there = local.ensure(offset, length);
     this.attached.readAhead(node.ino, offset, length, true);
     return there;

@@ -138,6 +138,11 @@ export interface View {
   /** Bytes [offset, offset+length) of a file, fewer only at its end. `length` is at most 1 MiB. */
   read(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<readonly Piece[]>;
   /**
+   * True once bytes that were on their way lie on this machine as they are stored, where native threads find
+   * them; false where they are not on their way.
+   */
+  arrives?(file: ViewNode, offset: number, length: number, nodeOf: NodeOf): Promise<boolean>;
+  /**
    * A large file as a file of this machine that fills as it is read; undefined for others, and then
    * `read` answers. The caller closes it.
    */

@@ -91,6 +91,7 @@ test('what has come is read before the rest has, and nothing is fetched beside i
   sent = 3 * mebibyte;
   const { extents, reads } = await open();
   const done = extents.fetchWhole(key, 1);
+  expect(await extents.arrives(key, mebibyte + 1000)).toBe(true);
   expect(await extents.read(key, mebibyte, 1000)).toEqual(part(mebibyte));
   const late = extents.read(key, 5 * mebibyte, 1000);
   expect(more).toHaveLength(1);

@@ -1,8 +1,8 @@
 /**
  * Who reads the small files of a repo in no order gets whole packs: counted at the server.
  */
-import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, readdir, rename, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { Place } from '../support/place.ts';
@@ -112,6 +112,25 @@ test('an epoch costs a request a pack; the next one none; damage, what is damage
   for (const { bytes } of repo.reads) expect(bytes).toBeLessThanOrEqual(fileBytes + besideMax);
   await place.must('pach unmount pfs && pach cache clear');
   expect(await place.must('find "$PACH_HOME/cache" -name "0-*"')).toBe('');
+});
+
+test('what has come of a pack is read where it lies, while the rest is missing', async () => {
+  const { place } = repo;
+  await place.must(`pach --store '${repo.s3.url}' cache warm data@master`);
+  // As a process leaves it that dies while it brings the packs.
+  const cache = join(place.dir, 'home/.pachmount/cache');
+  const packs = (await readdir(cache, { recursive: true })).filter((name) => /\/0-\d{7,8}$/.test(name));
+  for (const pack of packs) {
+    const part = join(cache, dirname(pack), `.${'0'.repeat(16)}`);
+    await rename(join(cache, pack), part);
+    await truncate(part, 8_000_000);
+  }
+  await repo.mount();
+  // The first folder in the first pack, and one that begins behind what has come of it.
+  await place.must('diff -r src/d1 pfs/data/d1');
+  expect(repo.reads).toEqual([]);
+  await place.must('diff -r src/d13 pfs/data/d13');
+  expect(repo.reads.length).toBeGreaterThan(0);
 });
 
 test('one file, and who wants nothing ahead, gets what he reads', async () => {

@@ -70,6 +70,20 @@ export async function readRange(
   return Promise.all(found.map((span) => part(reader, span)));
 }
 
+/** True once all of a short range lies on this machine, in packs that are being brought there as a whole. */
+export async function arrivesInPacks(
+  reader: BlobReader,
+  content: FileContent,
+  offset: number,
+  length: number,
+): Promise<boolean> {
+  if (content.form === 'inline' || content.form === 'reference') return false;
+  const found: (Ref | undefined)[] = [];
+  for await (const { ref } of spans(reader, content, offset, length)) found.push(ref);
+  const arrived = await Promise.all(found.map(async (ref) => ref !== undefined && reader.arrives(ref)));
+  return arrived.every(Boolean);
+}
+
 /** Begins to fetch the chunks of a range that will be read soon. */
 export async function prefetchRange(
   reader: BlobReader,
