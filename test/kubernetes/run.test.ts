@@ -204,6 +204,8 @@ test('a store that no pod reaches is refused before anything is asked of a clust
   const loopback = await place.run(`${keys} pach run pipeline p ${words}`);
   expect(loopback.code).toBe(2);
   expect(loopback.stderr).toMatch(/--store-in-cluster .*a server that only this machine reaches/);
+  const twice = await place.run('pach run pipeline p --executor kubernetes --pool store');
+  expect(twice).toMatchObject({ code: 2, stderr: expect.stringContaining('pods are workers of the store') as string });
   const useless = await place.run('pach run pipeline p --namespace ml');
   expect(useless.code).toBe(2);
   expect(useless.stderr).toMatch(/--namespace: the executor process uses no cluster/);

@@ -71,6 +71,11 @@ export const runPipelineVerb = verb({
       const why = 'with --pool store there are as many workers as you start with pach worker';
       throw new PachError('usage', { what: '--workers', why, next: 'leave out --workers' });
     }
+    if (args.pool === 'store' && args.executor === 'kubernetes') {
+      const why = 'pods are workers of the store already';
+      throw new PachError('usage', { what: '--pool store', why, next: 'leave out --pool' });
+    }
+    const choice = executorChoice(args, settings);
     if (branch !== undefined) checkBranchName(branch);
     const source = { path: args.file ?? '', project: settings.project, stdin: () => standardInput(signal), signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
@@ -83,7 +88,6 @@ export const runPipelineVerb = verb({
         secretsFrom,
       });
     }
-    const choice = executorChoice(args, settings);
     await using opened = await openProject(settings, { create: args.file !== undefined });
     const printer = new RunPrinter(output);
     const running = runPipelines(settings, opened, {

@@ -16,6 +16,13 @@ import { ServePrinter } from '../serve-printer.ts';
 import { shareOf } from '../text.ts';
 import { verb } from '../verb.ts';
 
+/** Pods are for the cluster to limit. */
+const podsDefault = 1000;
+
+function workersOf(executor: string): number {
+  return executor === 'kubernetes' ? podsDefault : availableParallelism();
+}
+
 /** All is read in less than the month that a round takes at most. */
 const scrubShareOfFolder = 0.04;
 
@@ -38,7 +45,8 @@ export const serveVerb = verb({
     workers: {
       type: 'count',
       least: 1,
-      describe: 'Datums to run at a time, of all pipelines together; by default as many as there are processors',
+      describe:
+        'Datums to run at a time, of all pipelines together; by default as many as there are processors, or 1000 pods',
     },
     only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
     listen: { type: 'text', describe: 'Address for /healthz, /readyz and /metrics (Prometheus): 127.0.0.1:30601' },
@@ -50,7 +58,7 @@ export const serveVerb = verb({
     hooks: { type: 'text', names: ['local'], describe: 'File that says who is told of what: see pach help engine' },
     'test-hooks': { type: 'flag', describe: 'Send a test message to each hook, print what came back, and end' },
   },
-  async run({ executor, workers = availableParallelism(), only, ...more }, { settings, output, signal }) {
+  async run({ executor, workers = workersOf(executor), only, ...more }, { settings, output, signal }) {
     const hooks = more.hooks === undefined ? [] : await readHooks(more.hooks, signal);
     if (more['test-hooks']) return testHooks(hooks, settings.project, { output, signal });
     const listen = more.listen === undefined ? undefined : parseListen('--listen', more.listen);
