@@ -75,6 +75,8 @@ export const plans: Readonly<Record<string, PodsPlan>> = {
       credentials: { kind: 'service-account', name: 'workers', env: { AWS_ROLE_ARN: 'arn:aws:iam::1:role/workers' } },
     },
   ),
+  // What is asked for by default is more than these limits.
+  small: planOf({ resource_limits: { disk: '1M' }, sidecar_resource_limits: { cpu: '20m', memory: '100Mi' } }),
   'no-network': planOf({ dev: { network: 'none' } }),
   patched: planOf({
     pod_spec: { priorityClassName: 'system-cluster-critical', dnsConfig: { options: [{ name: 'ndots', value: '1' }] } },

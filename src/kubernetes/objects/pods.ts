@@ -29,7 +29,8 @@ const awaitSeconds = 20;
 /** In the worker's image. */
 const launcherInImage = '/opt/pachmount/native/build/launcher';
 /** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
-const sidecarRequests: PodResources = { cpu: 0.05, memoryBytes: 128 * 2 ** 20 };
+const sidecarCpu = 0.05;
+const sidecarMemoryBytes = 128 * 2 ** 20;
 /** The end of a container's log becomes part of its status, so that nobody needs the right to read logs. */
 const lastWords = 'FallbackToLogsOnError';
 /** On the pod's disk beside the files of a datum: the worker's home. */
@@ -210,20 +211,29 @@ function graceSeconds({ terminationGraceMs }: PodFields): number {
   return terminationGraceMs === undefined ? graceSecondsDefault : Math.ceil(terminationGraceMs / 1000);
 }
 
-/** The inputs of a datum, its output, and what the worker keeps of both on their way. */
+/** For the inputs of a datum, its output, and what the worker keeps of both on their way. */
 function diskBytes({ pipeline, datumBytesMax }: PodsPlan, { limits }: PodFields): number {
-  return limits.diskBytes ?? 2 * (datumBytesMax + pipeline.spec.devLimits.outputBytesMax) + homeBytes;
+  return (limits.diskBytes ?? 2 * (datumBytesMax + pipeline.spec.devLimits.outputBytesMax)) + homeBytes;
 }
 
-/** Kubernetes counts the shared volume to the pod, whose limit is the sum of those of its containers. */
+/**
+ * Kubernetes counts the shared volume to the pod, whose limit is the sum of those of its containers. It
+ * refuses requests above a limit, so what nobody asked for keeps below the limits of the spec.
+ */
 function sidecarResources(plan: PodsPlan, fields: PodFields): object {
-  const asked = quantities({ ...sidecarRequests, ...omitUndefined(fields.sidecarRequests) });
-  const volumeLimit =
-    fields.limits.diskBytes === undefined ? {} : { 'ephemeral-storage': size(diskBytes(plan, fields)) };
-  return {
-    requests: { 'ephemeral-storage': size(plan.datumBytesMax + homeBytes), ...asked },
-    limits: { ...volumeLimit, ...quantities(fields.sidecarLimits) },
+  const disk = diskBytes(plan, fields);
+  const limits: PodResources = {
+    ...(fields.limits.diskBytes !== undefined && { diskBytes: disk }),
+    ...omitUndefined(fields.sidecarLimits),
   };
+  const { cpu = Infinity, memoryBytes = Infinity, diskBytes: most = disk } = limits;
+  const requests: PodResources = {
+    cpu: Math.min(sidecarCpu, cpu),
+    memoryBytes: Math.min(sidecarMemoryBytes, memoryBytes),
+    diskBytes: Math.min(plan.datumBytesMax + homeBytes, most),
+    ...omitUndefined(fields.sidecarRequests),
+  };
+  return { requests: quantities(requests), limits: quantities(limits) };
 }
 
 function quantities({ cpu, memoryBytes, diskBytes: disk }: PodResources): Record<string, string> {
@@ -234,7 +244,7 @@ function quantities({ cpu, memoryBytes, diskBytes: disk }: PodResources): Record
   };
 }
 
-const units = { Gi: 2 ** 30, Mi: 2 ** 20, Ki: 2 ** 10, G: 1e9, M: 1e6, k: 1e3 };
+const units = { Gi: 2 ** 30, G: 1e9, Mi: 2 ** 20, M: 1e6, Ki: 2 ** 10, k: 1e3 };
 
 /** In the largest unit that says it exactly: the cluster's messages repeat it. */
 function size(bytes: number): string {
