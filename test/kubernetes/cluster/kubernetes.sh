@@ -457,9 +457,8 @@ if [[ $command != build && $command != can ]]; then
   dir=$(cd "$2" && pwd)
   containerd=$dir/run/containerd.sock
   chmod 700 "$dir" "$dir/etcd"
-  # A cluster keeps its ports.
-  [[ ! -f $dir/port ]] || port=$(<"$dir/port")
-  printf '%s\n' "$port" >"$dir/port"
+  # A cluster keeps its ports. Written once: several calls at a time may read it.
+  if [[ -f $dir/port ]]; then port=$(<"$dir/port"); elif [[ $command == up ]]; then printf '%s\n' "$port" >"$dir/port"; fi
 fi
 bridge=k8s$port   # also the name of the nftables table
 api=https://$ip:$port
