@@ -50,7 +50,9 @@ test('an option wins over the environment, that over a context, that over config
   expect((await place.must(`${unset} pach config get project`)).trim()).toBe('survey');
   expect(await place.run('pach context create prod')).toMatchObject({ code: 4 });
   const cluster = '--kube-context gpu-cluster --namespace ml --load minikube';
-  const made = JSON.parse(await place.must(`pach context create gpu --store s3://bucket/gpu ${cluster} -o json`)) as object;
+  const made = JSON.parse(
+    await place.must(`pach context create gpu --store s3://bucket/gpu ${cluster} -o json`),
+  ) as object;
   const kubernetes = { context: 'gpu-cluster', namespace: 'ml', load: 'minikube', workerImage: null };
   expect(made).toMatchObject({ context: 'gpu', kubernetes });
   expect(await place.must('pach context list -o json')).toContain(
