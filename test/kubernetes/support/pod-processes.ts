@@ -1,0 +1,18 @@
+/** Processes of a pod on this machine's node, for tests that kill them. */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** The process of a pod whose command line has these words. Throws where there is none, or several. */
+export function podProcess(uid: string, ...words: readonly string[]): number {
+  const found = readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8').replaceAll('_', '-');
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return groups.includes(uid) && words.every((word) => line.includes(word));
+    } catch {
+      return false; // it has just ended
+    }
+  });
+  if (found.length !== 1) throw new Error(`${found.length} processes of pod ${uid} have ${words.join(' ')}`);
+  return Number(found[0]);
+}
