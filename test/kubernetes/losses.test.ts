@@ -13,7 +13,8 @@ import { ownCluster } from './support/store.ts';
 /** Processes are killed on this machine, which is the node. */
 const isNode = canRun && ownCluster !== undefined;
 
-const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+/** So many that there are some left when the last pod comes: a lost one is replaced after 10 s, the next after 20 s. */
+const names = Array.from({ length: 24 }, (_, n) => `file-${n}`);
 const input = { pfs: { repo: 'data', glob: '/*' } };
 
 interface PodStatus {
@@ -68,7 +69,7 @@ test.skipIf(!isNode)(
   async () => {
     await using world = await Running.make(Object.fromEntries(names.map((name) => [name, `content of ${name}`])));
     const image = await busyboxImage(await dockerForTests());
-    const cmd = ['sh', '-c', 'sleep 3; for f in /pfs/data/*; do md5sum < $f > /pfs/out/$(basename $f); done'];
+    const cmd = ['sh', '-c', 'sleep 4; for f in /pfs/data/*; do md5sum < $f > /pfs/out/$(basename $f); done'];
     await world.set({
       pipeline: { name: 'sums' },
       input,
@@ -96,7 +97,7 @@ test.skipIf(!isNode)(
     await evict(world, evicted.name);
     expect(codes).toEqual({ launcher: 137, worker: 70 });
     const result = await running;
-    expect(summaryOf(result)).toMatchObject({ state: 'success', datums: { processed: 8, failed: 0 } });
+    expect(summaryOf(result)).toMatchObject({ state: 'success', datums: { processed: names.length, failed: 0 } });
     expect(await world.left()).toEqual([]);
     const output = await world.output('sums');
     await world.place.must('pach fsck');
