@@ -112,6 +112,6 @@ function noWorkerImage(): PachError {
   return new PachError('usage', {
     what: '--executor kubernetes',
     why: "pods need pach's own image, and nothing says where it comes from",
-    next: 'make image, then give a registry that nodes pull from (--image-registry), or a way without one (--load minikube)',
+    next: 'name a registry that nodes pull from: --image-registry, or a way without one: --load minikube',
   });
 }

@@ -3,7 +3,6 @@
  * the store, so it must be one that pods reach.
  */
 import { PachError } from '../base/errors.ts';
-import { shellWord } from '../base/shell.ts';
 import type { BuildWatch } from '../execution/executor.ts';
 import type { Pool } from '../execution/pool.ts';
 import { parseRegistry } from '../images/name.ts';
@@ -161,7 +160,7 @@ function unreachableFromPods(url: string, what: string, isSaid: boolean): PachEr
   return new PachError('usage', {
     what: `${isSaid ? '--store-in-cluster' : 'store'} ${url}`,
     why: `it is ${what}, and pods of a cluster can't reach it`,
-    next: `pach push REPO --to s3://BUCKET/PREFIX --with-provenance, then run with --store ${shellWord('s3://BUCKET/PREFIX')}`,
+    next: 'pach push REPO --to s3://BUCKET/PREFIX --with-provenance',
     or: 'give the address of the same store as pods see it: --store-in-cluster URL',
   });
 }

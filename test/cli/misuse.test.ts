@@ -21,7 +21,7 @@ test.each([
   ['--versio', '--versio: pach has no such option; did you mean --version?'],
   ['list repo -o jsn', '--output jsn: it takes table, json or yaml; did you mean json?'],
   ['list repo --output=jsn', '--output jsn: it takes table, json or yaml; did you mean json?'],
-  ['run pipeline p --executor kubernetes', '--executor kubernetes: it takes process or docker'],
+  ['run pipeline p --executor slurm', '--executor slurm: it takes process, docker or kubernetes'],
   ['list repo --store a --store b', '--store: it is given twice'],
   ['xyzzy', 'xyzzy: no such command', 'try: pach --help\n'],
   ['glob xyzzy', 'glob xyzzy: no such command; glob takes file', seeHelp('glob')],

@@ -67,7 +67,7 @@ test('command lines that are wrong', async () => {
     ['run pipeline p --recompute -1', 2, 'whole number'],
     ['run pipeline nope --reprocess', 3, 'there is no such pipeline'],
     ['create pipeline -f p.json --reprocess', 2, 'reprocess'],
-    ['run pipeline p --executor kubernetes', 2, '--executor kubernetes: it takes process or docker'],
+    ['run pipeline p --executor slurm', 2, '--executor slurm: it takes process, docker or kubernetes'],
     ["run pipeline p --branch 'a b'", 2, 'names have only'],
     [`run pipeline p --branch ${job}`, 2, 'may not look like a commit id'],
     ['inspect job nope', 3, 'there is no such job'],
