@@ -80,6 +80,11 @@ test.skipIf(!isRoot)('whatever of a pod is killed, its datum is run again, and n
     `PACH_STORE=${here.place.store} PACH_POD_UID=u PACH_STORE_ID=0123 pach worker -j ${job} --pod other`,
   );
   expect(other).toMatchObject({ code: 4, stderr: expect.stringContaining('it is another store') as string });
+  // Somebody's own folder is not taken for a pod's.
+  await here.must('mkdir -p mine/code && echo precious > mine/code/notes');
+  const mine = await here.shell(`PACH_STORE=${here.place.store} pach worker -j ${job} --pod mine`);
+  expect(mine).toMatchObject({ code: 2, stderr: expect.stringContaining('there is code in it') as string });
+  expect(await here.must('cat mine/code/notes; ls -A mine')).toBe('precious\ncode\n');
   {
     await using pod = await TestPod.start(here, engine, { image, job });
     await runs(pod);

@@ -10,11 +10,11 @@
  * All of it is mounted before that container starts, so what is there stays and only its content changes.
  * The container has its variables, secrets, user and limits from the pod.
  */
-import { chmod, copyFile, mkdir, readdir, rename, symlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, rename, symlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { assert } from '../../base/errors.ts';
+import { assert, PachError } from '../../base/errors.ts';
 import { emptyFolder, removeTreeAsync } from '../../base/remove.ts';
 import { listenAt, type Listener } from '../../base/unix-socket.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
@@ -34,6 +34,9 @@ export interface PodExecutorOptions {
 }
 
 const what = 'the launcher of this pod';
+/** Tells a folder of pods from one of somebody who gave the wrong path: what lies in `folders` is removed. */
+const mark = '.pachmount-pod';
+const folders = ['bin', 'run', 'slot', 'code'];
 
 export class PodExecutor implements LocalExecutor {
   readonly name = 'kubernetes';
@@ -54,9 +57,10 @@ export class PodExecutor implements LocalExecutor {
     this.places = { slot: join(options.dir, 'slot'), code: join(options.dir, 'code'), hasCode: isShown };
   }
 
-  /** Makes the folders, and takes what a process before this one may have left in them. */
+  /** Makes the folders, and takes what a process before this one may have left in them. Throws `usage` where they are somebody else's. */
   static async open(options: PodExecutorOptions): Promise<PodExecutor> {
     const { dir } = options;
+    await claimFolder(dir);
     for (const folder of ['bin', 'run', 'slot/pfs/out', 'slot/out', 'code']) {
       await mkdir(join(dir, folder), { recursive: true });
     }
@@ -161,6 +165,19 @@ export class PodExecutor implements LocalExecutor {
     this.setUp = undefined;
     for (const go of this.waiting.splice(0)) go();
   }
+}
+
+async function claimFolder(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const there = new Set(await readdir(dir));
+  if (there.has(mark)) return;
+  for (const name of folders.filter((each) => there.has(each))) {
+    const inside = await readdir(join(dir, name)).catch(() => undefined);
+    if (inside?.length === 0) continue;
+    const why = `there is ${name} in it, which no worker of a pod has made, and which would be emptied`;
+    throw new PachError('usage', { what: `--pod ${dir}`, why, next: 'give an empty folder' });
+  }
+  await writeFile(join(dir, mark), '');
 }
 
 function gone(cause?: unknown): LostLauncher {
