@@ -44,7 +44,8 @@ trap 'exit 130' INT TERM
 remove_leftovers() {
   local old
   for old in "${TMPDIR:-/tmp}/$prefix"*; do
-    [[ -d $old && ! -e /proc/${old##*-} ]] || continue
+    # Anybody may make such a folder, or a link to one.
+    [[ -d $old && ! -L $old && -O $old && ! -e /proc/${old##*-} ]] || continue
     say "removing what a killed run left: $old"
     "$script" down "$old" >&2 && rm -rf --one-file-system "$old"
   done
@@ -91,7 +92,9 @@ bring_up() {
   try 'this machine cannot have a node' 10 "$script" can || return 1
   try 'the programs of the cluster could not be built' "$build_seconds_max" "$script" build || return 1
   choose_port || { reason='no ports are free'; return 1; }
-  dir=${TMPDIR:-/tmp}/$prefix$$
+  local new=${TMPDIR:-/tmp}/$prefix$$
+  mkdir -m 700 "$new" || { reason="$new is there already"; return 1; }
+  dir=$new
   try 'the cluster did not come up' "$up_seconds_max" "$script" up "$dir" || return 1
   export KUBECONFIG=$dir/kubeconfig PACH_TEST_CLUSTER=$dir
 }
