@@ -5,6 +5,7 @@
 # without:
 #   PACH_TEST_CLUSTER   the folder of a cluster of cluster/kubernetes.sh, which loads images and gives pods the S3 server
 #   PACH_TEST_LOAD      a command that gives the cluster's nodes an image archive: `minikube image load`
+#   PACH_TEST_WORKER_IMAGE  the name of the worker image there, where it is another than that of dist/pachmount-image.tar
 #   AWS_ENDPOINT_URL    with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: an S3 server that pods reach as this machine does
 #
 # Without KUBECONFIG a cluster of our own is brought up, and taken down afterwards with all that belongs to it. Its

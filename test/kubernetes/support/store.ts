@@ -24,8 +24,8 @@ export const hasStore = ownCluster !== undefined || endpointOfOthers !== undefin
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
-/** The worker image, which `run.sh` has loaded. */
-export const workerImage = `localhost/pachmount:${version}`;
+/** The worker image, which `run.sh` has loaded; or one of another name, which nodes have. */
+export const workerImage = process.env['PACH_TEST_WORKER_IMAGE'] ?? `localhost/pachmount:${version}`;
 
 /** A prefix of its own in a bucket of this test file, at an address that holds for pods and for this machine. */
 export async function storeForPods(): Promise<TestBucket> {
