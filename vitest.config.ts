@@ -39,7 +39,7 @@ export default defineConfig(({ mode }) => ({
     // More than there are cores: much of the time is spent waiting.
     maxWorkers: mode === 'long' ? 1 : mode === 'kubernetes' ? 3 : 5,
     // Pods that were lost are made again after 10 s, 20 s and so on.
-    testTimeout: mode === 'long' ? 1_800_000 : mode === 'kubernetes' ? 600_000 : 180_000,
+    testTimeout: mode === 'long' ? 1_800_000 : mode === 'kubernetes' ? 600_000 : 420_000,
     hookTimeout: 120_000,
   },
 }));

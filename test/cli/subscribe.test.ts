@@ -15,7 +15,8 @@ test('new commits are printed as they come, until Ctrl-C or until nobody reads',
      line > got; for n in 3 4 5; do ${put('$n')} >> ids; done; for n in 3 4 5; do line >> got; done
      diff ids got && pid=$COPROC_PID && kill -INT $pid; wait $pid; echo "code $?"; cat errors
      pach subscribe commit images@master > first 2> errors & pid=$!
-     (pach subscribe commit images@master --from images@master^ 2> errors2; echo "code $?" > closed) | head -n 1 | cut -c1-32 > got &
+     before=$(tail -n 2 ids | head -n 1)
+     (pach subscribe commit images@master --from images@$before 2> errors2; echo "code $?" > closed) | head -n 1 | cut -c1-32 > got &
      until [ -s closed ] && [ -s first ]; do ${put('$RANDOM')} >> more; sleep 0.2; done; tail -n 1 ids | diff - got; cat closed errors2
      kill -INT $pid; wait $pid; cat errors; cut -c1-32 first | grep -vxFf more; echo end`,
   );
