@@ -6,8 +6,8 @@ import { Deadline } from '../base/deadline.ts';
 import { Listeners } from '../base/listeners.ts';
 import { Lru } from '../base/lru.ts';
 import { isDataPackKey, projectPrefix } from '../model/keys.ts';
-import { packHeaderBytes } from '../chunks/pack.ts';
 import type { Store } from '../store/store.ts';
+import { rangeAround, type Fetched } from './around.ts';
 import type { DiskCache, ExtentRange } from './disk.ts';
 import type { FileCache } from './file-cache.ts';
 import type { FirstReads } from './first-reads.ts';
@@ -15,7 +15,7 @@ import type { Notes } from './notes.ts';
 import type { Ranges } from './ranges.ts';
 import type { WholeObjects } from './whole-objects.ts';
 
-interface Extent extends ExtentRange {
+interface Extent extends Fetched {
   /** Set while under way and while memory holds it. */
   bytes: Promise<Buffer> | undefined;
   onDisk: boolean;
@@ -48,11 +48,8 @@ export interface ExtentOptions {
 }
 
 const smallReadBytes = 128 * 1024;
-/** Who reads more chunks in their order asks for them together (BlobReader.prefetch). */
-const aroundChunkBytes = 128 * 1024;
 /** Of a longer extent on the disk only the part that is asked for is read. */
 const loadBytesMax = 4 * 1024 * 1024;
-const runBytesMax = 8 * 1024 * 1024;
 const diskWritesMax = 8;
 
 export class ExtentCache {
@@ -87,7 +84,10 @@ export class ExtentCache {
     for (const range of (await this.options.disk?.extents(key)) ?? []) this.found(object, range);
     const brought = this.covering(object, offset, length) && (await this.kept(key, object, offset, length));
     if (brought) return brought;
-    const range = length < smallReadBytes ? this.around(key, object, offset, length) : { offset, length };
+    const isAlone = length >= smallReadBytes || object.isScattered;
+    const range = isAlone
+      ? { offset, length }
+      : rangeAround(object.extents, { offset, length }, this.options.readAroundBytes, isDataPackKey(key));
     const begin = offset - range.offset;
     return (await this.fetch(key, object, range, deadline)).subarray(begin, begin + length);
   }
@@ -160,26 +160,6 @@ export class ExtentCache {
   /** From now on a read of this object fetches nothing beside what is read. */
   async fetchNothingAround(key: string): Promise<void> {
     (await this.object(key)).isScattered = true;
-  }
-
-  /** What a small read fetches: an aligned range around it; after a range that was just fetched, one twice as long. */
-  private around(key: string, object: CachedObject, offset: number, length: number): ExtentRange {
-    const { extents, isScattered } = object;
-    const isChunks = isDataPackKey(key);
-    const readAroundBytes = Math.min(this.options.readAroundBytes, isChunks ? aroundChunkBytes : Infinity);
-    if (isScattered || readAroundBytes <= length) return { offset, length };
-    const aligned = Math.floor(offset / readAroundBytes) * readAroundBytes;
-    // Who takes the chunk at which an extent ends goes on in order. Nodes in their order may have gaps.
-    const before = extents.find((each) => {
-      const end = each.offset + each.length;
-      return (
-        each.offset < offset && (isChunks ? end >= offset && end < offset + length : end >= aligned && end <= offset)
-      );
-    });
-    // A range from the object's very beginning is all of it (WholeObjects).
-    const from = !before ? Math.max(packHeaderBytes, aligned) : isChunks ? offset : before.offset + before.length;
-    const grown = before ? Math.min(runBytesMax, before.length * 2) : readAroundBytes;
-    return { offset: from, length: Math.max(grown, offset + length - from) };
   }
 
   /** Forgets what is kept of this range and reads it from the store: for bytes that were damaged. */
@@ -280,7 +260,7 @@ export class ExtentCache {
     throw new Error('the extent has left the disk');
   }
 
-  private async fetch(key: string, object: CachedObject, range: ExtentRange, deadline?: Deadline): Promise<Buffer> {
+  private async fetch(key: string, object: CachedObject, range: Fetched, deadline?: Deadline): Promise<Buffer> {
     const fromStore = async (): Promise<Buffer> => {
       const read = await this.store.read(key, range.offset, range.length, deadline);
       const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength);

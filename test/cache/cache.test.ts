@@ -50,6 +50,23 @@ test('concurrent and neighbouring small reads share one request', async () => {
   expect(counts.bytesRead).toBeLessThanOrEqual(3 * mebibyte);
 });
 
+test('who reads the chunks of a pack in order brings ever more; who meets the end of an extent by chance does not', async () => {
+  const { store, counts } = await storeWith(pattern);
+  const cache = new ExtentCache(store, { memoryBytesMax: 8 * mebibyte, readAroundBytes: mebibyte });
+  const chunk = 100_000;
+  const read = async (n: number): Promise<number> => {
+    counts.reset();
+    await cache.read(key, 8 + n * chunk, chunk);
+    return counts.bytesRead;
+  };
+  // As long as a first extent can be; the next chunk begins where it ends.
+  expect(await read(1)).toBe(2 * chunk);
+  expect(await read(2)).toBe(128 * 1024);
+  expect(await read(3)).toBe(256 * 1024);
+  expect(await read(4)).toBe(0);
+  expect(await read(5)).toBe(512 * 1024);
+});
+
 test('memory is bounded: what leaves it is fetched again', async () => {
   const { store, counts } = await storeWith(pattern);
   const cache = new ExtentCache(store, { memoryBytesMax: mebibyte, readAroundBytes: 0 });
