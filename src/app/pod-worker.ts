@@ -21,8 +21,11 @@ export interface PodRequest extends WorkRequest {
   readonly dir: string;
 }
 
-/** How long another launcher may take to come after one has gone. */
-const launcherMsMax = 10_000;
+/**
+ * How long another launcher may take to come after one has gone. A kubelet waits 10 s, 20 s and 40 s before it
+ * starts a container again. Where it will not, it ends this process when the container has ended.
+ */
+const launcherMsMax = 90_000;
 
 /**
  * Works for the job until it has ended, and tells the launcher so, or until the signal is aborted or the pod

@@ -71,10 +71,10 @@ test.skipIf(!isRoot)('whatever of a pod is killed, its datum is run again, and n
   const { job, ended } = await begin(here, engine, 'p');
   const work = `store-link/projects/default/work/${job}`;
   const claims = () => here.must(`ls ${work} | grep -c ^claim || :`);
-  /** Its command runs, so often by now. */
-  const runs = ({ dir }: TestPod, times = 1) =>
+  /** Its command runs, so often by now. Fails when its worker has ended. */
+  const runs = ({ dir, worker }: TestPod, times = 1) =>
     here.must(
-      `until [ "$(cat ${dir}/home/logs/${job}/* 2>/dev/null | grep -c begun)" = ${times} ]; do sleep 0.05; done`,
+      `until [ "$(cat ${dir}/home/logs/${job}/* 2>/dev/null | grep -c begun)" = ${times} ]; do kill -0 ${worker.pid} || exit 1; sleep 0.05; done`,
     );
   const other = await here.shell(
     `PACH_STORE=${here.place.store} PACH_POD_UID=u PACH_STORE_ID=0123 pach worker -j ${job} --pod other`,
