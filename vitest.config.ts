@@ -40,6 +40,8 @@ export default defineConfig(({ mode }) => ({
     maxWorkers: mode === 'long' ? 1 : mode === 'kubernetes' ? 3 : 5,
     // Pods that were lost are made again after 10 s, 20 s and so on.
     testTimeout: mode === 'long' ? 1_800_000 : mode === 'kubernetes' ? 600_000 : 420_000,
-    hookTimeout: 120_000,
+    hookTimeout: 240_000,
+    // Who waits for a fact waits for it, on a busy machine as well.
+    expect: { poll: { timeout: 120_000 } },
   },
 }));

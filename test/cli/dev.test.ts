@@ -113,7 +113,7 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
     const token = `dev-sleep-${process.pid}-${who}-${executor}`;
     await using here = await made(who, `sh -c 'sleep 60; :' ${token}\n`);
     await using dev = new Dev(here, ['-f', 'p.json', '--executor', executor]);
-    await expect.poll(() => processesWith(token).length, { timeout: 30_000 }).toBeGreaterThan(0);
+    await expect.poll(() => processesWith(token).length).toBeGreaterThan(0);
     for (let save = 0; save < 18; save += 1) {
       await dev.save('src/main.sh', `sh -c 'sleep 60; :' ${token} # ${save}\n`);
       if (save % 6 === 0) await dev.next('restarted');
@@ -243,15 +243,15 @@ test.skipIf(!isRoot)('one that is killed leaves no container that runs, no proce
     (await engine.docker.listContainers({ all, filters: { ancestor: [image] } })).length;
   const before = await containers(true);
   await using dev = new Dev(here, ['-f', 'p.json', '--executor', 'docker']);
-  await expect.poll(() => processesWith(token).length, { timeout: 30_000 }).toBeGreaterThan(0);
+  await expect.poll(() => processesWith(token).length).toBeGreaterThan(0);
   dev.child.kill('SIGKILL');
   await dev.ended;
   const mounts = (): string[] =>
     readFileSync('/proc/self/mounts', 'utf8')
       .split('\n')
       .filter((line) => line.includes(`${here.place.dir}/`));
-  await expect.poll(() => [processesWith(token), mounts()], { timeout: 30_000 }).toEqual([[], []]);
-  await expect.poll(() => containers(false), { timeout: 30_000 }).toBe(0);
+  await expect.poll(() => [processesWith(token), mounts()]).toEqual([[], []]);
+  await expect.poll(() => containers(false)).toBe(0);
   // What has ended is removed by whoever comes next.
   await writeFile(join(here.place.dir, 'src/main.sh'), says('two'));
   await here.must('pach run pipeline -f p.json --executor docker -q');

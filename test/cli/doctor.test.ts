@@ -239,7 +239,7 @@ interface Policy {
   readonly Statement: readonly { readonly Action: readonly string[] }[];
 }
 
-test('the printed policy is enough for its role, and less is not', { timeout: 240_000 }, async () => {
+test('the printed policy is enough for its role, and less is not', async () => {
   const { endpoint, env, bucket } = await s3ForTests();
   const stranger = await s3Stranger();
   // A bucket's name, and a prefix with what means something in a pattern's place.

@@ -24,7 +24,7 @@ async function world(): Promise<PipelinePlace> {
   return here;
 }
 
-test('from a file to its sources and back', { timeout: 120_000 }, async () => {
+test('from a file to its sources and back', async () => {
   await using here = await world();
   const ids = Object.fromEntries(
     await Promise.all(
@@ -81,7 +81,7 @@ test('from a file to its sources and back', { timeout: 120_000 }, async () => {
   }
 });
 
-test('a file is explained, and computed again by what is exported', { timeout: 120_000 }, async () => {
+test('a file is explained, and computed again by what is exported', async () => {
   await using here = await world();
   const text = await here.must('pach explain p@master:/a.txt --export again');
   for (const part of ['sh /code/main.sh', '(changed since)', 'https://example.org/x.git', 'in@', 'hash ']) {
@@ -117,7 +117,7 @@ test('a file is explained, and computed again by what is exported', { timeout: 1
   expect(linesOf<Edge>(purged.stdout)).toMatchObject([{ from: { repo: 'in' }, to: { repo: 'p' }, kind: 'computed' }]);
 });
 
-test('what was made elsewhere is declared', { timeout: 120_000 }, async () => {
+test('what was made elsewhere is declared', async () => {
   await using here = await world();
   await here.must('pach create repo models && pach create repo copies');
   await here.must(

@@ -338,7 +338,7 @@ test('materialize that was killed shows nothing, and goes on where it was', asyn
     proxy.state.before = () => (pieces() > 9 ? later : Promise.resolve());
     const child = place.start(['pach', 'materialize', 'lake@master']);
     const ended = once(child, 'exit');
-    await expect.poll(async () => before.equals(await readFile(head)), { timeout: 60_000 }).toBe(false);
+    await expect.poll(async () => before.equals(await readFile(head))).toBe(false);
     child.kill('SIGKILL');
     await ended;
     release();

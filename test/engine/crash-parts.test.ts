@@ -50,7 +50,7 @@ async function expectSame(place: CrashPlace): Promise<void> {
 
 const slow = 'name=$(ls /pfs/data); sleep 0.5; md5sum < /pfs/data/$name > /pfs/out/$name';
 
-test('a launcher that is killed costs a worker, and no datum', { timeout: 120_000 }, async () => {
+test('a launcher that is killed costs a worker, and no datum', async () => {
   await using place = await CrashPlace.make(files, { transform: { cmd: ['sh', '-c', slow] } });
   const engine = place.start();
   for (let kills = 0; kills < 2; kills += 1) {
@@ -65,7 +65,7 @@ test('a launcher that is killed costs a worker, and no datum', { timeout: 120_00
   await place.expectNothingLeft();
 });
 
-test('a server of the mount that is killed costs a pause', { timeout: 120_000 }, async () => {
+test('a server of the mount that is killed costs a pause', async () => {
   await using place = await CrashPlace.make(files, {
     transform: { cmd: ['sh', '-c', slow] },
     input: { pfs: { repo: 'data', glob: '/*', lazy: true } },
@@ -83,7 +83,7 @@ test('a server of the mount that is killed costs a pause', { timeout: 120_000 },
   await place.expectNothingLeft();
 });
 
-test('so does one whose supervisor is killed too: it is mounted again', { timeout: 120_000 }, async () => {
+test('so does one whose supervisor is killed too: it is mounted again', async () => {
   await using place = await CrashPlace.make(files, {
     input: { pfs: { repo: 'data', glob: '/*', lazy: true } },
   });
@@ -112,7 +112,7 @@ async function containers({ docker }: TestEngine, pid: number): Promise<string[]
     .map(({ Id }) => Id);
 }
 
-test('a container that is killed costs a worker, and no datum', { timeout: 180_000 }, async () => {
+test('a container that is killed costs a worker, and no datum', async () => {
   const docker = await dockerForTests();
   await using place = await dockerPlace(docker);
   const engine = place.start(['--executor', 'docker']);
@@ -127,53 +127,45 @@ test('a container that is killed costs a worker, and no datum', { timeout: 180_0
   await place.expectNothingLeft();
 });
 
-test(
-  'an engine that is killed leaves its containers to the next one, which goes on',
-  { timeout: 180_000 },
-  async () => {
-    const docker = await dockerForTests();
-    await using place = await dockerPlace(docker);
+test('an engine that is killed leaves its containers to the next one, which goes on', async () => {
+  const docker = await dockerForTests();
+  await using place = await dockerPlace(docker);
+  const engine = place.start(['--executor', 'docker']);
+  await until(async () => (await place.results()).size > 0);
+  engine.child.kill('SIGKILL');
+  await engine.ended;
+  const before = await place.results();
+  const again = place.start(['--executor', 'docker']);
+  await expectDone(again);
+  expectKept(before, await place.results());
+  expect(await place.jobs()).toMatchObject([{ state: 'success', counts: all }]);
+  for (const of of [engine, again]) expect(await containers(docker, of.child.pid ?? 0)).toEqual([]);
+  await expectSame(place);
+  await place.expectNothingLeft();
+});
+
+test('a Docker engine that restarts ends the job, and the next run takes what was published', async () => {
+  await using folder = await Place.make('root');
+  const dir = join(folder.dir, 'docker');
+  const own = await ownEngine(dir);
+  try {
+    await using place = await dockerPlace(own);
     const engine = place.start(['--executor', 'docker']);
     await until(async () => (await place.results()).size > 0);
-    engine.child.kill('SIGKILL');
-    await engine.ended;
+    process.kill(Number(await readFile(join(dir, 'started'), 'utf8')), 'SIGTERM');
+    const { code, stderr } = await engine.ended;
+    expect(code).toBeGreaterThan(0);
+    expect(stderr).toMatch(/Docker|docker/);
     const before = await place.results();
-    const again = place.start(['--executor', 'docker']);
-    await expectDone(again);
+    await ownEngine(dir);
+    await expectDone(place.start(['--executor', 'docker']));
     expectKept(before, await place.results());
-    expect(await place.jobs()).toMatchObject([{ state: 'success', counts: all }]);
-    for (const of of [engine, again]) expect(await containers(docker, of.child.pid ?? 0)).toEqual([]);
+    const [next] = await place.jobs();
+    expect(next).toMatchObject({ state: 'success', counts: { total: files, skipped: before.size } });
     await expectSame(place);
     await place.expectNothingLeft();
-  },
-);
-
-test(
-  'a Docker engine that restarts ends the job, and the next run takes what was published',
-  { timeout: 300_000 },
-  async () => {
-    await using folder = await Place.make('root');
-    const dir = join(folder.dir, 'docker');
-    const own = await ownEngine(dir);
-    try {
-      await using place = await dockerPlace(own);
-      const engine = place.start(['--executor', 'docker']);
-      await until(async () => (await place.results()).size > 0);
-      process.kill(Number(await readFile(join(dir, 'started'), 'utf8')), 'SIGTERM');
-      const { code, stderr } = await engine.ended;
-      expect(code).toBeGreaterThan(0);
-      expect(stderr).toMatch(/Docker|docker/);
-      const before = await place.results();
-      await ownEngine(dir);
-      await expectDone(place.start(['--executor', 'docker']));
-      expectKept(before, await place.results());
-      const [next] = await place.jobs();
-      expect(next).toMatchObject({ state: 'success', counts: { total: files, skipped: before.size } });
-      await expectSame(place);
-      await place.expectNothingLeft();
-      await place.expectWhole();
-    } finally {
-      await endOwnEngine(dir);
-    }
-  },
-);
+    await place.expectWhole();
+  } finally {
+    await endOwnEngine(dir);
+  }
+});

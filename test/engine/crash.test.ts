@@ -14,7 +14,7 @@ test('the result of engines that were killed is that of one that was not', { tim
   expect(await killEngines(seed, 1)).toBeGreaterThan(0);
 });
 
-test('an engine that was killed is in nobody’s way, and one that lives is', { timeout: 120_000 }, async () => {
+test('an engine that was killed is in nobody’s way, and one that lives is', async () => {
   await using place = await CrashPlace.make(20);
   const first = place.start();
   while ((await place.jobs()).length === 0) await sleep(50);
@@ -34,27 +34,23 @@ test('an engine that was killed is in nobody’s way, and one that lives is', { 
   await place.expectNothingLeft();
 });
 
-test(
-  'a job whose engine was killed does not go on with another spec, and leaves nothing',
-  { timeout: 120_000 },
-  async () => {
-    await using place = await CrashPlace.make(20);
-    const first = place.start();
-    while ((await place.results()).size === 0) await sleep(50);
-    first.child.kill('SIGKILL');
-    await first.ended;
-    await place.set({ description: 'another' });
-    const before = await place.results();
-    await expectDone(place.start());
-    expectKept(before, await place.results());
-    const [next, killed] = await place.jobs();
-    expect(killed).toMatchObject({ state: 'killed', reason: 'its engine is gone' });
-    expect(next).toMatchObject({ state: 'success', counts: { total: 20, skipped: before.size } });
-    await place.expectNothingLeft();
-  },
-);
+test('a job whose engine was killed does not go on with another spec, and leaves nothing', async () => {
+  await using place = await CrashPlace.make(20);
+  const first = place.start();
+  while ((await place.results()).size === 0) await sleep(50);
+  first.child.kill('SIGKILL');
+  await first.ended;
+  await place.set({ description: 'another' });
+  const before = await place.results();
+  await expectDone(place.start());
+  expectKept(before, await place.results());
+  const [next, killed] = await place.jobs();
+  expect(killed).toMatchObject({ state: 'killed', reason: 'its engine is gone' });
+  expect(next).toMatchObject({ state: 'success', counts: { total: 20, skipped: before.size } });
+  await place.expectNothingLeft();
+});
 
-test('a job is stopped from another shell, and what it has computed stays', { timeout: 120_000 }, async () => {
+test('a job is stopped from another shell, and what it has computed stays', async () => {
   await using place = await CrashPlace.make(60);
   const engine = place.start();
   while ((await place.results()).size === 0) await sleep(100);
@@ -75,25 +71,21 @@ test('a job is stopped from another shell, and what it has computed stays', { ti
   await place.expectNothingLeft();
 });
 
-test(
-  'an engine that sleeps while another takes over ends without a word in the store',
-  { timeout: 120_000 },
-  async () => {
-    await using place = await CrashPlace.make(30);
-    const first = place.start();
-    while ((await place.results()).size === 0) await sleep(100);
-    first.child.kill('SIGSTOP');
-    await place.endLease();
-    await expectDone(place.start());
-    const before = { results: await place.results(), jobs: await place.jobs(), head: await place.head() };
-    first.child.kill('SIGCONT');
-    const { code, stderr } = await first.ended;
-    expect(code).toBe(4);
-    expect(stderr).toContain('its lease has ended');
-    expect({ results: await place.results(), jobs: await place.jobs(), head: await place.head() }).toEqual(before);
-    expect(before.jobs).toHaveLength(1);
-    await expectDone(place.start());
-    await place.expectNothingLeft();
-    await place.expectWhole();
-  },
-);
+test('an engine that sleeps while another takes over ends without a word in the store', async () => {
+  await using place = await CrashPlace.make(30);
+  const first = place.start();
+  while ((await place.results()).size === 0) await sleep(100);
+  first.child.kill('SIGSTOP');
+  await place.endLease();
+  await expectDone(place.start());
+  const before = { results: await place.results(), jobs: await place.jobs(), head: await place.head() };
+  first.child.kill('SIGCONT');
+  const { code, stderr } = await first.ended;
+  expect(code).toBe(4);
+  expect(stderr).toContain('its lease has ended');
+  expect({ results: await place.results(), jobs: await place.jobs(), head: await place.head() }).toEqual(before);
+  expect(before.jobs).toHaveLength(1);
+  await expectDone(place.start());
+  await place.expectNothingLeft();
+  await place.expectWhole();
+});

@@ -145,7 +145,7 @@ case "$*" in *rev-parse*) cat ${join(src, 'main')};; *remote*) echo https://me:w
   expect(await origins()).toEqual(['', '']);
   await writeFile(gate, '');
   const one = 'https://example.org/x one';
-  await expect.poll(origins, { timeout: 10_000 }).toEqual([one, one]);
+  await expect.poll(origins).toEqual([one, one]);
   // The first question was answered: nobody gave it up before, to get on.
   expect(
     (await readFile(`${gate}.asked`, 'utf8')).split('\n').filter((line) => line.includes('rev-parse')),
@@ -157,7 +157,7 @@ case "$*" in *rev-parse*) cat ${join(src, 'main')};; *remote*) echo https://me:w
   looping.loop.filesMayHaveChanged();
   await looping.next('datum-begun');
   const second = 'https://example.org/x second';
-  await expect.poll(origins, { timeout: 10_000 }).toEqual([second, second]);
+  await expect.poll(origins).toEqual([second, second]);
   release();
   await looping.next('settled');
   expect(await origins()).toEqual([second, second]);

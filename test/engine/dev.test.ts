@@ -91,7 +91,7 @@ test('newer inputs of what is above leave a job alone; newer code ends it', asyn
   });
   await world.commit('data', data);
   await using looping = new Looping(world, [other('q', 'p')]);
-  await expect.poll(() => gates, { timeout: 10_000 }).toHaveLength(1);
+  await expect.poll(() => gates).toHaveLength(1);
   await world.commit('data', { ...data, d: '4' });
   expect(await looping.next('saved')).toMatchObject({ cause: 'input', pipelines: ['p'] });
   const states = async (): Promise<string> => {
@@ -102,7 +102,7 @@ test('newer inputs of what is above leave a job alone; newer code ends it', asyn
   expect([await states(), await states()]).toEqual(['q success', 'p success']);
   expect(looping.events.filter(({ kind }) => kind === 'restarted')).toEqual([]);
 
-  await expect.poll(() => gates, { timeout: 10_000 }).toHaveLength(1);
+  await expect.poll(() => gates).toHaveLength(1);
   looping.fields = { transform: { cmd: ['g'] } };
   looping.loop.filesMayHaveChanged();
   expect(await looping.next('saved')).toMatchObject({ cause: 'spec', pipelines: ['p'] });
@@ -110,7 +110,7 @@ test('newer inputs of what is above leave a job alone; newer code ends it', asyn
   gates.pop()?.();
   expect([await states(), await states()]).toEqual(['q killed', 'p success']);
   // What it is asked to do at last.
-  await expect.poll(() => gates, { timeout: 10_000 }).toHaveLength(1);
+  await expect.poll(() => gates).toHaveLength(1);
   gates.pop()?.();
   await looping.next('settled');
 });
@@ -148,7 +148,7 @@ test('a repo that is read goes and comes again, and the loop goes on with it', a
   await world.commit('data', { ...data, d: '4' });
   await looping.next('watching');
   const made = Object.fromEntries(Object.entries({ ...data, d: '4' }).map(([name, text]) => [`data/${name}`, text]));
-  await expect.poll(() => world.files('p', 'dev-me'), { timeout: 10_000 }).toEqual(made);
+  await expect.poll(() => world.files('p', 'dev-me')).toEqual(made);
 });
 
 test.each([
@@ -180,7 +180,7 @@ test.each([
   looping.loop.filesMayHaveChanged();
   expect(await looping.next('fault')).toMatchObject({ error: { code: fault.code }, isRetried: true });
   const before = tries;
-  await expect.poll(() => tries, { timeout: 10_000 }).toBeGreaterThan(before);
+  await expect.poll(() => tries).toBeGreaterThan(before);
   isFaulty = false;
   expect(await looping.next('saved')).toMatchObject({ cause: 'spec' });
   expect(await looping.counts()).toMatchObject({ total: 3, processed: 3 });

@@ -34,7 +34,7 @@ async function settled(world: EngineWorld, names: readonly string[]): Promise<Jo
     const { pipelines } = await statusInfo(world.project, Date.now());
     return pipelines.every(({ name, state }) => !names.includes(name) || state === 'idle');
   };
-  await expect.poll(done, { timeout: 60_000 }).toBe(true);
+  await expect.poll(done).toBe(true);
   return (await listJobs(await world.project.snapshot())).filter(({ pipeline }) => names.includes(pipeline));
 }
 
@@ -178,12 +178,12 @@ test('what reads one pipeline alone goes on with what that has made, also while 
   const open = (): void => gates.shift()?.();
   for (const text of ['1', '2', '3']) {
     await world.commit('data', { x: text });
-    await expect.poll(() => gates.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => gates.length).toBe(1);
     // The next one is there before the job of the last one ends.
     await world.commit('data', { x: `${text} and more` });
     open();
     await serving.next('job-ended', 'b');
-    await expect.poll(() => gates.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => gates.length).toBe(1);
     open();
     await serving.next('job-ended', 'b');
   }
@@ -258,9 +258,9 @@ test('what is wrong with one pipeline is told once, keeps no other from running,
   await world.commit('data', { x: '2' });
   await serving.next('job-ended', 'good');
   // New input is a reason to try at once; nothing but time comes after that.
-  await expect.poll(() => asked, { timeout: 20_000 }).toBeGreaterThan(1);
+  await expect.poll(() => asked).toBeGreaterThan(1);
   executor.fingerprint = fingerprint;
-  await expect.poll(() => (clock.pass(60_000), serving.jobs), { timeout: 20_000 }).toContain('bad success');
+  await expect.poll(() => (clock.pass(60_000), serving.jobs)).toContain('bad success');
   await serving.next('trouble-over', 'bad');
   expect(serving.events.filter(({ kind }) => kind === 'trouble')).toHaveLength(1);
 });
@@ -278,7 +278,7 @@ test('a newer input replaces what waits, and not what runs', async () => {
   for (let number = 1; number <= puts; number += 1) await world.commit('data', { x: String(number) });
   await expect.poll(() => gates.shift()?.()).toBeUndefined();
   await serving.next('job-ended');
-  await expect.poll(() => (gates.shift()?.(), serving.jobs), { timeout: 20_000 }).toHaveLength(2);
+  await expect.poll(() => (gates.shift()?.(), serving.jobs)).toHaveLength(2);
   expect(world.executor.ran).toEqual([{ 'data/x': '0' }, { 'data/x': String(puts) }]);
 });
 

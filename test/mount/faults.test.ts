@@ -179,7 +179,7 @@ test('a store that is away: what is here is read, the rest waits and goes on, or
   const before = way.requests.length;
   const waits = place.must('cmp src/big2 pfs/data/big2', 30);
   // It was refused, and asked again.
-  await vi.waitUntil(() => way.requests.length >= before + 2, { timeout: 30_000 });
+  await vi.waitUntil(() => way.requests.length >= before + 2, { timeout: 120_000 });
   fate = 'works';
   await waits;
   fate = 'stalled';
@@ -252,7 +252,7 @@ test('reads end with --timeout where a server hangs or trickles, and work as soo
       expect({ fault, code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('Input/output error') });
     }
     // What was asked for ahead began a little later.
-    await vi.waitUntil(() => way.open === 0, { timeout: 14_000 });
+    await vi.waitUntil(() => way.open === 0, { timeout: 120_000 });
     fate = 'works';
     await place.must(names.map((name) => `cmp src/${name} pfs/data/${name}`).join(' && '), 14);
   }
@@ -281,7 +281,7 @@ test('what a server does not have for a while is asked for again, and not all th
   fates.push('missing', 'missing', 'missing');
   const failed = await place.run('cat pfs/data/small1 pfs/data/small2 pfs/data/small3 pfs/data/big | cat');
   expect(failed.stderr).toContain('Input/output error');
-  await vi.waitUntil(async () => (await place.run('cmp src/small1 pfs/data/small1')).code === 0, { timeout: 30_000 });
+  await vi.waitUntil(async () => (await place.run('cmp src/small1 pfs/data/small1')).code === 0, { timeout: 120_000 });
   await place.must('for each in small1 small2 small3 big; do cmp src/$each pfs/data/$each; done');
   await place.must('pach unmount pfs && rm -r "$PACH_HOME/cache"');
 
@@ -291,5 +291,5 @@ test('what a server does not have for a while is asked for again, and not all th
   await place.must('for i in $(seq 100); do ! cat pfs/data/small$((i % 3 + 1)) || exit 1; done 2>/dev/null');
   expect(way.requests.length).toBeLessThan(40);
   isMissing = false;
-  await vi.waitUntil(async () => (await place.run('cmp src/small1 pfs/data/small1')).code === 0, { timeout: 60_000 });
+  await vi.waitUntil(async () => (await place.run('cmp src/small1 pfs/data/small1')).code === 0, { timeout: 120_000 });
 });

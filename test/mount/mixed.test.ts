@@ -189,7 +189,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     while ((await repo.mounted()).pid === pid) await sleep(20);
     expect((await repo.mounted()).counters.replyErrors).toBe(0);
     // What readers wanted may be there before all of its pack is.
-    await expect.poll(() => repo.cached(/\/data\/.*\/0-\d+$/), { timeout: 60_000 }).not.toEqual([]);
+    await expect.poll(() => repo.cached(/\/data\/.*\/0-\d+$/)).not.toEqual([]);
     await repo.unmount();
 
     const before = await repo.cached(/\/data\/.*\/0-\d+$/);

@@ -108,7 +108,7 @@ test('inode numbers hold while they are known, and are told apart when used agai
   expect(generationOf(other)).toBe(2n);
 });
 
-test('a stored leaf is read as it is listed; one that is damaged is left to others', { timeout: 120_000 }, async () => {
+test('a stored leaf is read as it is listed; one that is damaged is left to others', async () => {
   await using kernel = await FakeKernel.ready();
   await kernel.server.isReady();
   const ino = Number(inoOf((await kernel.lookup(1, 'stored')).body));

@@ -65,10 +65,10 @@ describe.each(ways)('as %s, executor %s', (who, executor) => {
       const [, text] = /127\.0\.0\.1:(\d+) leads to port \d+ of the command/.exec(said) ?? [];
       return (port = Number(text ?? 0));
     };
-    await expect.poll(told, { timeout: 30_000 }).toBeGreaterThan(0);
+    await expect.poll(told).toBeGreaterThan(0);
     // Until the command listens, connections are cut.
     const tried = (): Promise<string> => echo(port, Buffer.from('hello')).then(String, () => 'cut');
-    await expect.poll(tried, { timeout: 30_000 }).toBe('hello');
+    await expect.poll(tried).toBe('hello');
     expect(listening(port)).toEqual([`0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`]);
 
     // One that nobody reads holds up no other.

@@ -195,7 +195,7 @@ test('a datum of a job that runs, and of one that was killed', async () => {
     if (jobs[0]?.state === 'running') id = (await here.datums('-f p.json'))[0]?.id ?? '';
     return id;
   };
-  await expect.poll(found, { timeout: 30_000 }).not.toBe('');
+  await expect.poll(found).not.toBe('');
   const debug = `pach debug p ${id.slice(0, 20)}`;
   const seen = `-- sh -c 'cat $in; echo here > /pfs/out/x'`;
   expect(await here.shell(`${debug} ${seen}`)).toMatchObject({

@@ -123,10 +123,10 @@ test('a write that is broken off is under way no more, and none of those behind 
   say('stalled', 'stalled');
   const bytes = randomBytes(600_000);
   const writes = Promise.allSettled(['a', 'b', 'c'].map((key) => store.writeIfAbsent(key, [bytes], stop.signal)));
-  await vi.waitFor(() => expect(place.way.requests).toHaveLength(2), { timeout: 20_000 });
+  await vi.waitFor(() => expect(place.way.requests).toHaveLength(2), { timeout: 120_000 });
   stop.abort(new Error('enough'));
   expect((await writes).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
-  await vi.waitFor(() => expect(place.way.open).toBe(0), { timeout: 20_000 });
+  await vi.waitFor(() => expect(place.way.open).toBe(0), { timeout: 120_000 });
   expect(place.way.requests).toEqual(['PUT', 'PUT']);
   await store.close();
 });

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const pollMs = 20;
 /** Long: a machine may be busy with the tests beside this one. */
-const lookedAtLast = 90_000;
+const lookedAtLast = 180_000;
 
 export interface TerminalOptions {
   readonly env?: NodeJS.ProcessEnv;

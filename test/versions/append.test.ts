@@ -54,7 +54,7 @@ function noise(length: number, seed: number): Buffer {
 
 const zeros = (length: number): Buffer => Buffer.alloc(length);
 
-test('whatever is added to whatever: the same as putting the whole', { timeout: 120_000 }, async () => {
+test('whatever is added to whatever: the same as putting the whole', async () => {
   const { project } = await makeTestProject();
   const big = noise(7 * mebibyte + 12345, 1);
   const before: Record<string, Buffer> = {
@@ -113,7 +113,7 @@ test('two who add to one file at once: one is told, nothing is lost', async () =
 
 const chunks = isLong ? 1_000_000 : 400_000;
 
-test(`a list of ${chunks} chunks is opened and added to without reading it`, { timeout: 120_000 }, async () => {
+test(`a list of ${chunks} chunks is opened and added to without reading it`, async () => {
   const { project, store, counts } = await makeTestProject();
   const begun = await project.begin();
   const { upload } = begun;

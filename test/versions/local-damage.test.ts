@@ -307,7 +307,7 @@ test.each(['folder', 'server'])('any damage, at any time: what is read from a ca
         }
         // Once all that is under way has been written.
         const { file: local } = opened.content;
-        await vi.waitFor(async () => expect(await local.seal()).toBe(true), { timeout: 20_000 });
+        await vi.waitFor(async () => expect(await local.seal()).toBe(true), { timeout: 120_000 });
         opened.content.file.bytes.close();
       }
       expect(await damagedItems(folderOf)).toBe(0);
