@@ -20,6 +20,8 @@ import type { OpenProject } from './open.ts';
 import { graphInSession } from './run-pipelines.ts';
 import { openSession } from './job-session.ts';
 import type { SessionRequest } from './run-session.ts';
+import type { ForwardedServices } from './forwarded-services.ts';
+import { servicesHere, type ServiceUse } from './services-here.ts';
 import type { Settings } from './settings.ts';
 
 export interface DevRequest extends Pick<SessionRequest, 'executor' | 'cluster' | 'secretsFrom'> {
@@ -29,10 +31,19 @@ export interface DevRequest extends Pick<SessionRequest, 'executor' | 'cluster' 
   readonly code: readonly CodeUse[];
   readonly selection: Selection;
   readonly workers: number | undefined;
+  /** Services of a cluster that commands on this machine reach meanwhile. */
+  readonly forward: ForwardRequest;
   readonly listeners: readonly DevListener[];
   readonly signal: AbortSignal;
   /** Told once what can be asked of the loop. */
   begun(commands: DevCommands): void;
+}
+
+export interface ForwardRequest {
+  readonly uses: readonly ServiceUse[];
+  /** Of the kubeconfig; its current one, or the namespace of that, where it is not said. */
+  readonly context: string | undefined;
+  readonly namespace: string | undefined;
 }
 
 /** Workers of all pipelines that are kept for the next save. */
@@ -45,7 +56,10 @@ export async function develop(settings: Settings, opened: OpenProject, request: 
   if (path === '-') throw new PachError('usage', { what: '-f -', why: 'standard input cannot be watched' });
   const branch = devBranch(settings.user ?? settings.author);
   const note = (line: string): void => loop.notice(line);
-  await using session = await openSession(settings, opened, { executor, cluster, secretsFrom, idleWorkersMax }, note);
+  await using forwarded = await forward(settings, request, note);
+  const services = forwarded && servicesHere(request.forward.uses);
+  const wanted = { executor, cluster, secretsFrom, idleWorkersMax, services };
+  await using session = await openSession(settings, opened, wanted, note);
   await using watching = new Watching(path, {
     changed: () => loop.filesMayHaveChanged(),
     warn: (line) => loop.notice(line),
@@ -72,8 +86,27 @@ export async function develop(settings: Settings, opened: OpenProject, request: 
     watch: (specs) => watching.watch(specs),
     run: (run) => graphInSession(session, { ...run, branch, pinned: new Map(), workers, recompute: 0 }),
   });
+  for (const line of forwarded?.lines ?? []) note(line);
   request.begun(loop);
   await loop.run();
+}
+
+/** Undefined where nothing is to be forwarded. Throws `usage` for pods, which reach services by themselves. */
+async function forward(
+  settings: Settings,
+  { forward: { uses, context, namespace }, executor }: DevRequest,
+  note: (line: string) => void,
+): Promise<ForwardedServices | undefined> {
+  if (uses.length === 0) return undefined;
+  if (executor === 'kubernetes') {
+    throw new PachError('usage', {
+      what: '--forward',
+      why: 'pods reach the services of their cluster by themselves',
+      next: 'leave it out, or use --executor process or docker',
+    });
+  }
+  const { ForwardedServices: Forwarded } = await import('./forwarded-services.ts');
+  return Forwarded.open(uses, { kubeconfig: settings.kubeconfig, context, namespace }, note);
 }
 
 /** Code that is named on the command line: `FROM:TO`. Throws `usage` and `not-found`. */

@@ -38,12 +38,13 @@ export interface ExplainOptions {
   readonly project: string;
   readonly executor: Executor;
   readonly secrets: Secrets;
+  readonly services: Readonly<Record<string, string>>;
 }
 
 /** Throws what `Secrets.of` throws, and `not-found` for an image that is not to be had. */
 export async function environmentOf(
   spec: PipelineSpec,
-  { project, executor, secrets }: ExplainOptions,
+  { project, executor, secrets, services }: ExplainOptions,
 ): Promise<EnvironmentInfo> {
   const given = await secrets.of(spec);
   const { transform } = spec;
@@ -52,6 +53,7 @@ export async function environmentOf(
   const base = await executor.environment({ image: transform.image, user: transform.user });
   const image = executor.resultsClass === 'docker' ? ` or image ${transform.image}` : '';
   for (const [name, value] of Object.entries(base)) set(name, value ?? null, `executor ${executor.name}${image}`);
+  for (const [name, value] of spec.network === 'none' ? [] : Object.entries(services)) set(name, value, '--forward');
   for (const secret of given) if ('variable' in secret.place) set(secret.place.variable, '***', originOf(secret));
   for (const [name, value] of Object.entries(transform.env)) set(name, value, 'spec: transform.env');
   const job = jobVariables(

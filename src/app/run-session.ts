@@ -2,28 +2,24 @@
  * What running pipelines keeps on this machine from one run to the next: an executor with its
  * workers, the pipelines' code, mounts of their inputs, and the folder in which all of it lies.
  */
-import { mkdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { storeHeaderKey } from '../model/keys.ts';
 import type { BuildWatch, LocalExecutor, Worker, WorkerOptions } from '../execution/executor.ts';
 import { LocalPool, type LocalPoolOptions } from '../execution/workers/local-pool.ts';
 import { Session, type Sandbox } from '../execution/workers/session.ts';
-import { Slot, type InputsMount } from '../execution/workers/slot.ts';
-import { askMount, mountLogPath } from '../local/mounts.ts';
-import { unmountAll } from '../mount/kernel-mount.ts';
+import { Slot } from '../execution/workers/slot.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
-import type { Totals } from '../store/meter.ts';
 import type { Project } from '../versions/project.ts';
 import { credentialsOfAll } from './credentials.ts';
 import { openLocalExecutor, withBuiltImage, type ExecutorChoice, type LocalExecutorName } from './executors.ts';
-import { whereOf } from './mount-plan.ts';
-import { mountProject } from './mount.ts';
+import { InputsMounts, type InputsRead } from './inputs-mounts.ts';
 import type { OpenProject } from './open.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
 import { asOptions, Secrets } from './secrets.ts';
+import { showServices, withServices, type ServicesHere, type ShownServices } from './services-here.ts';
 import type { Settings } from './settings.ts';
 
 export interface SessionRequest extends ExecutorChoice {
@@ -34,7 +30,9 @@ export interface SessionRequest extends ExecutorChoice {
   /** Workers in use at a time, which all pipelines share; not said where one pipeline runs at a time. */
   readonly busyWorkersMax?: number;
   /** Told what a mount of a pipeline's inputs has asked of the store, when it ends. */
-  readonly inputsRead?: (pipeline: string, read: Totals) => void;
+  readonly inputsRead?: InputsRead;
+  /** Services that this machine gives to commands which have a network. */
+  readonly services?: ServicesHere | undefined;
 }
 
 /** Of a session whose commands run on this machine. */
@@ -67,9 +65,6 @@ export interface Bench extends AsyncDisposable {
 /** A folder or file of this machine, shown to commands as it is. */
 export type ShownCode = WorkerOptions['code'][number];
 
-const mountMemoryBytes = 256e6;
-const mountTimeoutMs = 60_000;
-
 /** Runs of one pipeline use it one after another, those of several also at a time. Closing it leaves nothing on this machine but caches and logs. */
 export class RunSession implements AsyncDisposable {
   readonly executor: LocalExecutor;
@@ -79,6 +74,7 @@ export class RunSession implements AsyncDisposable {
   private readonly folder: RunFolder;
   private readonly workers: Session;
   private readonly mounts: InputsMounts;
+  private readonly services: ShownServices | undefined;
   /** What was said once is not said again, run after run. */
   private readonly said = new Set<string>();
 
@@ -99,6 +95,7 @@ export class RunSession implements AsyncDisposable {
       idleMax: request.idleWorkersMax,
       busyMax: request.busyWorkersMax ?? Infinity,
     });
+    this.services = held.services;
     this.mounts = new InputsMounts(settings, join(held.folder.dir, 'inputs'), request.inputsRead);
   }
 
@@ -108,7 +105,8 @@ export class RunSession implements AsyncDisposable {
     const executor = await openLocalExecutor(request.executor, settings);
     try {
       const folder = await openRunFolder(settings.home);
-      return new RunSession(settings, opened, request, { executor, folder, secrets });
+      const services = request.services && (await showServices(request.services, folder.dir));
+      return new RunSession(settings, opened, request, { executor, folder, secrets, services });
     } catch (error) {
       await executor[Symbol.asyncDispose]();
       throw error;
@@ -187,7 +185,8 @@ export class RunSession implements AsyncDisposable {
     const paths = await this.workers.code(name, reader, await codeEntries(reader, pipeline));
     const own = spec.code.map(({ to }, index) => ({ from: paths[index] ?? '', to }));
     const code = [...own.filter(({ to }) => shown.every((other) => other.to !== to)), ...shown];
-    const sandbox = { ...(await this.sandbox(spec)), code };
+    const plain = { ...(await this.sandbox(spec)), code };
+    const sandbox = this.services && spec.network !== 'none' ? withServices(plain, this.services) : plain;
     for (const line of this.executor.unused({ ...sandbox, slot: this.folder.dir, name })) {
       if (!this.said.has(line)) request.unused(line);
       this.said.add(line);
@@ -224,6 +223,7 @@ interface Held {
   readonly executor: LocalExecutor;
   readonly folder: RunFolder;
   readonly secrets: Secrets;
+  readonly services?: ShownServices | undefined;
 }
 
 /** What commands must not see of this machine, whatever their spec says. */
@@ -232,111 +232,4 @@ async function hiddenPlaces({ home, credentials = [] }: Settings, store: OpenPro
   const places = [home.dir, ...credentials, ...(header === undefined ? [] : [dirname(header)])];
   const all = process.geteuid?.() === 0 ? await credentialsOfAll() : [];
   return [...new Set([...places, ...all].map((path) => resolve(path)))];
-}
-
-/** A mount, and which versions it was made for. */
-interface MountedInputs {
-  readonly versions: string;
-  readonly mount: Promise<InputsMount>;
-}
-
-/**
- * A mount of the project for each pipeline that needs one, made when the first datum does. It shows
- * the project as it was then, so a job that reads other versions gets another one.
- */
-class InputsMounts implements AsyncDisposable {
-  private readonly settings: Settings;
-  private readonly folder: string;
-  private readonly inputsRead: SessionRequest['inputsRead'];
-  private readonly mounted = new Map<string, MountedInputs>();
-  private made = 0;
-  /**
-   * The ends of mounts that were replaced. Idle workers may have copies of these, where this machine
-   * does not share its mounts, and a server ends with the last copy.
-   */
-  private readonly ending = new Set<Promise<void>>();
-
-  constructor(settings: Settings, folder: string, inputsRead: SessionRequest['inputsRead']) {
-    this.settings = settings;
-    this.folder = folder;
-    this.inputsRead = inputsRead;
-  }
-
-  /** Mounts when it is called, unless the pipeline has a mount for these inputs. */
-  of(pipeline: string, inputs: JobInputs, signal: AbortSignal): () => Promise<InputsMount> {
-    const versions = inputs.map(({ repo, commit }) => `${repo}@${commit?.id ?? ''}`).join(' ');
-    return () => {
-      const before = this.mounted.get(pipeline);
-      if (before?.versions === versions) return before.mount;
-      const mountpoint = join(this.folder, String((this.made += 1)));
-      const forget = (): void => {
-        if (this.mounted.get(pipeline) !== mounted) return; // another one is there
-        this.mounted.delete(pipeline);
-        unmountAll([mountpoint]);
-      };
-      if (before) this.replaced(before);
-      const mount = this.mount(pipeline, mountpoint, { signal, ended: forget });
-      const mounted: MountedInputs = { versions, mount };
-      this.mounted.set(pipeline, mounted);
-      mount.catch(forget);
-      return mount;
-    };
-  }
-
-  /** Ends the mount of a pipeline, which nobody uses. */
-  async rest(pipeline: string): Promise<void> {
-    const mounted = this.mounted.get(pipeline);
-    this.mounted.delete(pipeline);
-    if (mounted) await end(mounted);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.mounted.values()];
-    this.mounted.clear();
-    await Promise.all([...this.ending, ...all.map(end)]);
-  }
-
-  private replaced(mounted: MountedInputs): void {
-    const ended = end(mounted);
-    this.ending.add(ended);
-    // One that failed is told when the session is closed.
-    ended.then(
-      () => this.ending.delete(ended),
-      () => undefined,
-    );
-  }
-
-  private async mount(
-    pipeline: string,
-    mountpoint: string,
-    { signal, ended: told }: { readonly signal: AbortSignal; readonly ended: () => void },
-  ): Promise<InputsMount> {
-    await mkdir(dirname(mountpoint), { recursive: true });
-    const plan = {
-      ...whereOf(this.settings),
-      mountpoint,
-      sources: [],
-      memoryBytesMax: mountMemoryBytes,
-      timeoutMs: mountTimeoutMs,
-    };
-    // A command may be another user than the engine, which only root can let in without asking.
-    const manner = { allowOther: process.geteuid?.() === 0, noExec: false, signal };
-    const { ended } = await mountProject(this.settings, plan, manner);
-    void ended.then(told);
-    return {
-      pathOf: (repo, commit, path) => `${mountpoint}/${repo}@${commit}${path === '/' ? '' : path}`,
-      [Symbol.asyncDispose]: async () => {
-        const read = this.inputsRead && (await askMount(this.settings.home, mountpoint));
-        if (read?.store) this.inputsRead?.(pipeline, read.store);
-        unmountAll([mountpoint]);
-        await ended;
-        await rm(await mountLogPath(this.settings.home, mountpoint), { force: true });
-      },
-    };
-  }
-}
-
-/** Unmounts, and waits until its server has ended. */
-async function end({ mount }: MountedInputs): Promise<void> {
-  await (await mount.catch(() => undefined))?.[Symbol.asyncDispose]();
 }

@@ -2,6 +2,7 @@
  * What of a Kubernetes cluster the user may say: on the command line, or once in a context.
  */
 import type { ClusterChoice } from '../app/cluster.ts';
+import type { ForwardRequest } from '../app/dev.ts';
 import type { ExecutorName } from '../app/executors.ts';
 import { clusterOf, type Settings } from '../app/settings.ts';
 import { PachError } from '../base/errors.ts';
@@ -50,10 +51,23 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-/** What runs commands: an executor, and the cluster where it needs one. Throws `usage` for a cluster that nothing would use. */
+/** The context and namespace whose services commands on this machine may reach. */
+export function servicePlace(
+  { context, namespace }: Given<Pick<typeof clusterOptions, 'context' | 'namespace'>>,
+  settings: Settings,
+): Omit<ForwardRequest, 'uses'> {
+  const kept = clusterOf(settings);
+  return { context: context ?? kept.context, namespace: namespace ?? kept.namespace };
+}
+
+/**
+ * What runs commands: an executor, and the cluster where it needs one. Throws `usage` for a cluster that
+ * nothing would use; `used`: options that something else uses.
+ */
 export function executorChoice(
   args: Given<typeof clusterOptions> & { readonly executor: ExecutorName },
   settings: Settings,
+  used: readonly (keyof typeof clusterOptions)[] = [],
 ): { readonly executor: ExecutorName; readonly cluster: ClusterChoice | undefined } {
   const { executor } = args;
   const pending = args['pending-timeout'];
@@ -61,7 +75,8 @@ export function executorChoice(
     const fields = { ...clusterOf(settings), ...clusterFieldsOf(args.context, args) };
     return { executor, cluster: { ...fields, pendingMs: durationOf('--pending-timeout', pending ?? pendingDefault) } };
   }
-  const useless = Object.keys(clusterOptions).find((name) => args[name as keyof typeof clusterOptions] !== undefined);
+  const names = Object.keys(clusterOptions) as (keyof typeof clusterOptions)[];
+  const useless = names.find((name) => args[name] !== undefined && !used.includes(name));
   if (useless !== undefined) {
     const why = `the executor ${executor} uses no cluster`;
     throw new PachError('usage', {

@@ -15,6 +15,8 @@ export interface ExplainRequest {
   readonly branch: string | undefined;
   readonly executor: ExecutorName;
   readonly secretsFrom: readonly string[];
+  /** Variables of services that `--forward` names. */
+  readonly services?: Readonly<Record<string, string>>;
 }
 
 /** Prints the environment of each pipeline. Nothing is stored and no command runs. */
@@ -29,7 +31,12 @@ export async function explainEnvironment(
   await using executor = await openExecutor(request.executor, settings, (line) => output.note(line));
   for (const each of shown) {
     const spec = await withBuiltImage(executor, each, { signal, log: (line) => output.note(line) });
-    const info = await environmentOf(spec, { project: settings.project, executor, secrets });
+    const info = await environmentOf(spec, {
+      project: settings.project,
+      executor,
+      secrets,
+      services: request.services ?? {},
+    });
     if (output.format !== 'table') {
       await output.document(info, () => []);
       continue;

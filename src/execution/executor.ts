@@ -44,7 +44,8 @@ export interface WorkerOptions {
   readonly cpus?: number | undefined;
   readonly gpus?: number | undefined;
   readonly processesMax: number;
-  readonly network: 'default' | 'none';
+  /** `machine`: that of this machine, its loopback interface included, also in containers. */
+  readonly network: 'default' | 'none' | 'machine';
   /** A tmpfs for scratch at /scratch. */
   readonly memoryVolume: boolean;
   /** Folders and files that commands must not see, if the executor shows the files of this machine. */

@@ -3,8 +3,9 @@
  */
 import { codeOf, develop, selectionOf } from '../../app/dev.ts';
 import { openProject } from '../../app/open.ts';
+import { servicesHere, serviceUse } from '../../app/services-here.ts';
 import { devJson } from '../../shown/dev.ts';
-import { executorChoice } from '../cluster-options.ts';
+import { executorChoice, servicePlace } from '../cluster-options.ts';
 import { explainEnvironment } from '../explain-env.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import type { Project } from '../../versions/project.ts';
@@ -23,6 +24,7 @@ export const devVerb = verb({
     ['dev -f pipelines/ --executor docker', 'All pipelines of a folder, in containers'],
     ['dev -f edges.json --sample 5', 'On the first five datums only'],
     ['dev -f edges.json --code ./src:/app', 'With the code of ./src, seen at /app'],
+    ['dev -f edges.json --forward svc/db:5432', 'Commands reach the service db of your cluster at db:5432'],
   ],
   json: devJson,
   options: {
@@ -35,25 +37,33 @@ export const devVerb = verb({
     },
     code: { type: 'list', names: ['local'], describe: 'Code beside that of the specs, or in its place: ./src:/app' },
     sample: { type: 'text', describe: 'Only a few datums: the first N, or those with a file that a pattern matches' },
+    forward: {
+      type: 'list',
+      describe:
+        "Let local commands reach a service of the cluster of --context at this machine's port: svc/db:5432, or 15432:svc/db.ml:5432",
+    },
     ...runOptions,
   },
-  async run({ file, code, sample, executor, workers, ...more }, { settings, output, signal }) {
+  async run({ file, code, sample, forward, executor, workers, ...more }, { settings, output, signal }) {
     const secretsFrom = more['secrets-from'];
+    const uses = forward.map(serviceUse);
     if (more['explain-env']) {
       const { project } = settings;
       const specs = await readSpecs({ path: file, project, stdin: () => standardInput(signal), signal });
-      const request = { pipeline: undefined, branch: undefined, executor, secretsFrom };
+      const { env } = servicesHere(uses);
+      const request = { pipeline: undefined, branch: undefined, executor, secretsFrom, services: env };
       return explainEnvironment({ settings, output, signal }, specs, request);
     }
-    const uses = codeOf(code);
+    const codeUses = codeOf(code);
     await using opened = await openProject(settings, { create: true });
     using live = output.isForPeople ? liveView(opened.project, secretsFrom, { settings, output, signal }) : undefined;
     const printer = new DevPrinter(output);
     const developing = develop(settings, opened, {
       path: file,
-      code: uses,
+      code: codeUses,
       selection: selectionOf(sample),
-      ...executorChoice({ ...more, executor }, settings),
+      ...executorChoice({ ...more, executor }, settings, uses.length > 0 ? ['context', 'namespace'] : []),
+      forward: { uses, ...servicePlace(more, settings) },
       secretsFrom,
       workers,
       signal,

@@ -68,7 +68,7 @@ export function containerOptions(plan: ContainerPlan): Docker.ContainerCreateOpt
       Mounts: mounts(plan),
       Tmpfs: tmpfs(worker),
       ...limits(plan),
-      ...(worker.network === 'none' && { NetworkMode: 'none' }),
+      ...(worker.network !== 'default' && { NetworkMode: worker.network === 'machine' ? 'host' : 'none' }),
       CapDrop: ['ALL'],
       CapAdd: containerRights,
       SecurityOpt: ['no-new-privileges'],

@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { assert, isPachError, PachError } from '../../base/errors.ts';
 import { signalName } from '../events.ts';
-import type { Ending, Exit, SecretFile, Task, TaskStreams } from '../executor.ts';
+import type { Ending, Exit, SecretFile, Task, TaskStreams, WorkerOptions } from '../executor.ts';
 import {
   FrameReader,
   FrameSplitter,
@@ -25,7 +25,7 @@ export interface LauncherSandbox {
   readonly slot: string;
   readonly code: readonly { readonly from: string; readonly to: string }[];
   readonly hidden: readonly string[];
-  readonly network: 'default' | 'none';
+  readonly network: WorkerOptions['network'];
   readonly scratch: boolean;
   /** Folders of control groups that commands join. */
   readonly cgroups: readonly string[];
