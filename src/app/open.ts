@@ -18,6 +18,7 @@ import { openCache } from '../cache/shape.ts';
 import { DiskSpace } from '../cache/space.ts';
 import { WholeObjects } from '../cache/whole-objects.ts';
 import type { StoreObserver } from '../store/observe.ts';
+import type { Patience } from '../store/retry.ts';
 import { OutsideObjects } from '../store/s3/outside.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalFiles } from '../versions/reading/local-content.ts';
@@ -35,6 +36,8 @@ export interface OpenOptions {
   readonly timeoutMs?: number;
   /** How long a store that never answered is tried, where it is known to be one. */
   readonly firstContactMs?: number;
+  /** Waits longer for a store that has answered before. */
+  readonly patience?: Patience | undefined;
   /** Told of every single request to the store. */
   readonly observer?: StoreObserver;
   /** Make the store where there is none yet. */
@@ -105,6 +108,7 @@ export async function openSharedStore(settings: Settings, options: OpenOptions =
   if (settings.defaultStore) await settings.home.make(settings.home.store);
   const { store, header } = await openWritableStore(settings, create, {
     observer: options.observer,
+    patience: options.patience,
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     ...(options.firstContactMs === undefined ? {} : { firstContactMs: options.firstContactMs }),
   });
@@ -148,7 +152,7 @@ async function share(
     firstReads,
     notes,
     readAroundBytes: store.isLocal ? mebibyte / 8 : mebibyte,
-    timeoutMs,
+    timeoutMs: options.patience?.ms ?? timeoutMs,
   });
   const memory = new ProjectMemory((bytes * 3) / 8);
   const objects = new OutsideObjects();

@@ -4,7 +4,7 @@
  * cluster says only whether they run, and why not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PachError } from '../base/errors.ts';
+import { isPachError, type PachError } from '../base/errors.ts';
 import type { Crew, CrewJob, LostBy } from '../execution/store/crew.ts';
 import type { Claim } from '../model/records/work.ts';
 import { podUidOf } from '../pipelines/jobs/lease.ts';
@@ -37,6 +37,9 @@ export interface JobPodsOptions {
 /** So long the first pods wait for the end of planning, which says how many are of use. */
 const planningMs = 250;
 const tickMs = 250;
+/** An API server that is away is asked again after this time. */
+const awayMs = 1000;
+
 export class JobPods implements Crew {
   private readonly options: JobPodsOptions;
   /** Uids of pods that an engine before this one had, and that are gone. */
@@ -95,7 +98,7 @@ export class JobPods implements Crew {
     );
     seen.isEnding = false;
     try {
-      await this.make(objects);
+      await this.make(objects, signal);
       while (!signal.aborted) {
         if (round.error) throw round.error;
         if (round.hasEnded && job.open() > 0) break;
@@ -112,17 +115,36 @@ export class JobPods implements Crew {
   }
 
   /** The credentials belong to the Job, so it comes first, and has no pods until they are there. */
-  private async make({ job, owned }: JobObjects): Promise<void> {
+  private async make({ job, owned }: JobObjects, signal: AbortSignal): Promise<void> {
     const { cluster } = this.options;
     const { parallelism } = job.spec as { readonly parallelism: number };
-    if (owned.length === 0) return void (await cluster.create(job));
-    const made = await cluster.create({ ...job, spec: { ...(job.spec as object), parallelism: 0 } });
+    if (owned.length === 0) return void (await this.create(job, signal));
+    const made = await this.create({ ...job, spec: { ...(job.spec as object), parallelism: 0 } }, signal);
     const { name = '', uid } = made.metadata;
     const ownerReferences = [{ apiVersion: made.apiVersion, kind: made.kind, name, uid }];
     for (const object of owned) {
-      await cluster.create({ ...object, metadata: { ...object.metadata, ownerReferences } });
+      await this.create({ ...object, metadata: { ...object.metadata, ownerReferences } }, signal);
     }
-    await cluster.patch({ kind: 'Job', name }, { spec: { parallelism } });
+    await onceBack(signal, () => cluster.patch({ kind: 'Job', name }, { spec: { parallelism } }));
+  }
+
+  /** Nobody else uses the names of a job's objects: what is there after the answer to a try was lost is that of the try. */
+  private create(object: KubeObject, signal: AbortSignal): Promise<KubeObject> {
+    const { cluster } = this.options;
+    let hasFailed = false;
+    return onceBack(signal, async () => {
+      try {
+        return await cluster.create(object);
+      } catch (error) {
+        const isThere = hasFailed && isPachError(error, 'conflict');
+        hasFailed = true;
+        if (!isThere) throw error;
+        // The right to get one is not asked of users.
+        const found =
+          object.kind === 'Job' ? await cluster.list('Job', { fields: `metadata.name=${object.metadata.name}` }) : [];
+        return found[0] ?? object;
+      }
+    });
   }
 
   private async watch(
@@ -133,6 +155,7 @@ export class JobPods implements Crew {
     const { cluster } = this.options;
     const { name } = round;
     const away = (error: PachError | undefined): void => {
+      seen.isAway = error !== undefined;
       job.tell({ kind: 'note', line: error ? `${error.message}; pods go on without it` : 'the cluster answers again' });
     };
     const pod = (change: Change, object: KubeObject): void => seen.changed(change === 'DELETED', object);
@@ -163,6 +186,18 @@ interface Round {
 function isOver({ status }: KubeObject): boolean {
   const { conditions = [] } = (status ?? {}) as { conditions?: readonly { type: string; status: string }[] };
   return conditions.some(({ type, status: is }) => ['Complete', 'Failed'].includes(type) && is === 'True');
+}
+
+/** Does it, and again each second for as long as the API server is away. */
+async function onceBack<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal.aborted || !isPachError(error, 'unreachable')) throw error;
+      await pause(signal, awayMs);
+    }
+  }
 }
 
 async function pause(signal: AbortSignal, ms: number): Promise<void> {

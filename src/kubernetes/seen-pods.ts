@@ -57,6 +57,8 @@ export class SeenPods {
   private openBefore = Infinity;
   /** Pods end because they are told to. */
   isEnding = false;
+  /** Nobody knows what becomes of pods now. */
+  isAway = false;
 
   constructor(job: CrewJob, options: SeenPodsOptions) {
     this.job = job;
@@ -70,8 +72,9 @@ export class SeenPods {
 
   /** Why the container with the launcher has gone; waits for a while until the cluster knows. */
   async whyLost(uid: string): Promise<LostBy> {
-    const until = performance.now() + endMs;
+    let until = performance.now() + endMs;
     for (;;) {
+      if (this.isAway) until = performance.now() + endMs;
       const pod = this.pods.get(uid) ?? this.gone.get(uid);
       const why = pod && lostBy(pod);
       if (why) return why;
@@ -106,7 +109,7 @@ export class SeenPods {
     if (open < this.openBefore) this.failures = 0;
     this.openBefore = open;
     if (this.failures >= failuresMax) throw this.failed(`${this.failures} of them failed, one after another`);
-    if (open === 0 || pods.some(isRunning)) {
+    if (this.isAway || open === 0 || pods.some(isRunning)) {
       this.waitingSince = now;
       this.since.clear();
       return;

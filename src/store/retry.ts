@@ -23,6 +23,19 @@ export interface RetryOptions {
    * refused has answered, and then "it has changed" can be believed without proof.
    */
   readonly mayHaveHappened?: (error: PachError) => boolean;
+  /** For whoever goes on working without the store for a while, and has nobody who waits for an answer. */
+  readonly patience?: Patience | undefined;
+}
+
+export interface Patience {
+  /** How long a request is tried in place of `timeoutMs`. */
+  readonly ms: number;
+  /** Once it is aborted, `timeoutMs` holds again. */
+  readonly until: AbortSignal;
+  /** A store that answers again before is not missed. */
+  readonly missedMs: number;
+  /** Told once each time that the store is missed, and (`undefined`) when it answers again. */
+  readonly away: (error: PachError | undefined) => void;
 }
 
 const delayMsMax = 5_000;
@@ -38,7 +51,11 @@ export class RetryingStore implements Store {
   private readonly firstContactMs: number;
   private readonly delayMs: number;
   private readonly mayHaveHappened: (error: PachError) => boolean;
+  private readonly patience: Patience | undefined;
   private answered = false;
+  /** Since when no try has worked. */
+  private failingSince: number | undefined;
+  private isMissed = false;
 
   constructor(store: Store, options: RetryOptions = {}) {
     this.url = store.url;
@@ -48,6 +65,7 @@ export class RetryingStore implements Store {
     this.firstContactMs = Math.min(this.timeoutMs, options.firstContactMs ?? 3_000);
     this.delayMs = options.delayMs ?? 100;
     this.mayHaveHappened = options.mayHaveHappened ?? (() => true);
+    this.patience = options.patience;
   }
 
   read(key: string, offset: number, length: number, given?: Deadline): Promise<Uint8Array> {
@@ -149,7 +167,7 @@ export class RetryingStore implements Store {
   }
 
   private persistRead<T>(given: Deadline | undefined, read: (deadline: Deadline) => Promise<T>): Promise<T> {
-    const deadline = given ?? new Deadline(this.timeoutMs);
+    const deadline = given ?? new Deadline(this.waitMs);
     return this.persist(() => read(deadline), undefined, { deadline });
   }
 
@@ -164,23 +182,47 @@ export class RetryingStore implements Store {
       try {
         const result = await work();
         this.answered = true;
+        this.worked();
         return result;
       } catch (error) {
         if (!isPachError(error, 'unreachable')) {
           this.answered ||= error instanceof PachError;
+          this.worked();
           throw error;
         }
         this.answered ||= !this.mayHaveHappened(error);
-        const spentMs = performance.now() - begin;
-        const leftMs = this.answered
-          ? (deadline?.leftMs ?? this.timeoutMs - spentMs)
-          : Math.min(this.firstContactMs - spentMs, deadline?.leftMs ?? Infinity);
         const jitteredMs = pauseMs * (0.5 + Math.random() / 2);
-        if (jitteredMs >= leftMs) throw error;
+        if (jitteredMs >= this.leftMs(performance.now() - begin, deadline)) throw error;
+        this.failed(error);
         onFailure?.(error);
         await sleep(jitteredMs, undefined, { signal });
       }
     }
+  }
+
+  /** How long a request is tried. */
+  private get waitMs(): number {
+    return this.patience?.until.aborted === false ? this.patience.ms : this.timeoutMs;
+  }
+
+  private leftMs(spentMs: number, deadline: Deadline | undefined): number {
+    if (!this.answered) return Math.min(this.firstContactMs - spentMs, deadline?.leftMs ?? Infinity);
+    if (!deadline) return this.waitMs - spentMs;
+    return this.patience?.until.aborted ? Math.min(deadline.leftMs, this.timeoutMs - spentMs) : deadline.leftMs;
+  }
+
+  private failed(error: PachError): void {
+    this.failingSince ??= performance.now();
+    if (this.isMissed || !this.patience || performance.now() - this.failingSince < this.patience.missedMs) return;
+    this.isMissed = true;
+    this.patience.away(error);
+  }
+
+  private worked(): void {
+    this.failingSince = undefined;
+    if (!this.isMissed) return;
+    this.isMissed = false;
+    this.patience?.away(undefined);
   }
 
   private async holds(key: string, parts: readonly Uint8Array[]): Promise<boolean> {

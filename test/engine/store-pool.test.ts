@@ -7,6 +7,8 @@ import { PachError } from '../../src/base/errors.ts';
 import { stopJob } from '../../src/engine/stop.ts';
 import { leasedJobs } from '../../src/pipelines/jobs/running.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
+import { RetryingStore } from '../../src/store/retry.ts';
+import type { Store } from '../../src/store/store.ts';
 import { traceStore } from '../../src/store/trace.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import { isLong } from '../support/long.ts';
@@ -306,5 +308,30 @@ test('a store that is away for a while costs its workers what they have not deli
   stop.abort();
   await working;
   expect(job).toMatchObject({ state: 'success', counts: { total: 30, processed: 30 } });
+  await expectPublishedOnce(world.store, heads, 30);
+});
+
+test('what workers who are patient have computed while the store is away is kept, and not computed again', async () => {
+  const { world, heads } = await slowWorld();
+  await using _ = world;
+  const stop = new AbortController();
+  const ways = [connection(world.store), connection(world.store)] as const;
+  let missed = (): void => undefined;
+  const isMissed = new Promise<void>((go) => (missed = go));
+  const patient = (store: Store): Store => {
+    const patience = { ms: 600_000, until: stop.signal, missedMs: 200, away: missed };
+    return new RetryingStore(store, { timeoutMs: 10, delayMs: 1, patience });
+  };
+  const working = workIn(world, stop.signal, { store: patient(ways[0].store) });
+  const running = runFrom(world, patient(ways[1].store), quick);
+  while (world.executor.ran.length < 4) await new Promise((go) => setTimeout(go, 5));
+  const back = ways.map((way) => way.refuse());
+  await isMissed;
+  for (const come of back) come();
+  const { job } = await running;
+  stop.abort();
+  await working;
+  expect(job).toMatchObject({ state: 'success', counts: { total: 30, processed: 30 } });
+  expect(world.executor.ran).toHaveLength(30);
   await expectPublishedOnce(world.store, heads, 30);
 });

@@ -140,6 +140,35 @@ test('gives up after its time, sooner when there never was an answer', async () 
   expect(later).toBeLessThan(1_500);
 });
 
+test('who is patient waits longer, is told once that the store is away and that it is back, and waits no longer once it is to stop', async () => {
+  let works = true;
+  const faulty = faultyStore(new MemoryStore(), () => (works ? 'works' : 'refused'));
+  const told: (string | undefined)[] = [];
+  const stop = new AbortController();
+  const patience = {
+    ms: 600_000,
+    until: stop.signal,
+    missedMs: 50,
+    away(error: PachError | undefined) {
+      told.push(error?.code);
+      works = true;
+    },
+  };
+  const store = new RetryingStore(faulty, { timeoutMs: 10, delayMs: 1, patience });
+  await store.writeIfAbsent('a', [Buffer.from('text')]);
+  works = false;
+  const asked = [store.read('a', 0, 4), store.readTail('a', 4), store.delete('b')];
+  await Promise.all(asked);
+  await store.read('a', 0, 4);
+  expect(told).toEqual(['unreachable', undefined]);
+  works = false;
+  const last = [store.read('a', 0, 4), store.delete('a')];
+  stop.abort();
+  for (const each of await Promise.allSettled(last)) {
+    expect(each.status === 'rejected' && isPachError(each.reason, 'unreachable')).toBe(true);
+  }
+});
+
 test('what does not pass by waiting is told at once', async () => {
   let tries = 0;
   const memory = new MemoryStore();

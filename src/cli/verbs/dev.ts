@@ -3,6 +3,7 @@
  */
 import { codeOf, develop, selectionOf } from '../../app/dev.ts';
 import { openProject } from '../../app/open.ts';
+import { storePatience } from '../../app/patience.ts';
 import { servicesHere, serviceUse } from '../../app/services-here.ts';
 import { devJson } from '../../shown/dev.ts';
 import { executorChoice, servicePlace } from '../cluster-options.ts';
@@ -55,7 +56,10 @@ export const devVerb = verb({
       return explainEnvironment({ settings, output, signal }, specs, request);
     }
     const codeUses = codeOf(code);
-    await using opened = await openProject(settings, { create: true });
+    await using opened = await openProject(settings, {
+      create: true,
+      patience: executor === 'kubernetes' ? storePatience((line) => output.note(line), signal) : undefined,
+    });
     using live = output.isForPeople ? liveView(opened.project, secretsFrom, { settings, output, signal }) : undefined;
     const printer = new DevPrinter(output);
     const developing = develop(settings, opened, {

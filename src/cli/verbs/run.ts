@@ -2,6 +2,7 @@
  * run pipeline.
  */
 import { openProject } from '../../app/open.ts';
+import { storePatience } from '../../app/patience.ts';
 import { poolNames, runPipelines } from '../../app/run-pipelines.ts';
 import { PachError } from '../../base/errors.ts';
 import { checkBranchName } from '../../model/address.ts';
@@ -88,7 +89,11 @@ export const runPipelineVerb = verb({
         secretsFrom,
       });
     }
-    await using opened = await openProject(settings, { create: args.file !== undefined });
+    const isElsewhere = args.pool === 'store' || args.executor === 'kubernetes';
+    await using opened = await openProject(settings, {
+      create: args.file !== undefined,
+      patience: isElsewhere ? storePatience((line) => output.note(line), signal) : undefined,
+    });
     const printer = new RunPrinter(output);
     const running = runPipelines(settings, opened, {
       target: args.pipeline === undefined ? { kind: 'specs', specs } : { kind: 'pipeline', name: args.pipeline },

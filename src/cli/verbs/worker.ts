@@ -3,6 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { openProject } from '../../app/open.ts';
+import { storePatience } from '../../app/patience.ts';
 import { work } from '../../app/worker.ts';
 import { PachError } from '../../base/errors.ts';
 import { secretsFromOption } from '../parameters.ts';
@@ -30,7 +31,7 @@ export const workerVerb = verb({
     const { job, pod: dir } = args;
     const request = { exitWhenIdle: args['exit-when-idle'], note: (line: string) => output.note(line), signal };
     if (dir !== undefined) checkPod(args);
-    await using opened = await openProject(settings);
+    await using opened = await openProject(settings, { patience: storePatience(request.note, signal) });
     if (dir !== undefined && job !== undefined) {
       const { workInPod } = await import('../../app/pod-worker.ts');
       await workInPod(settings, opened, { ...request, job, dir: resolve(dir) });

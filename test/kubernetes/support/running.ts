@@ -28,6 +28,11 @@ export interface Summary {
   };
 }
 
+export interface Ways {
+  readonly store: TestBucket;
+  readonly kubeconfig: string;
+}
+
 export class Running implements AsyncDisposable {
   readonly place: Place;
   readonly namespace: TestNamespace;
@@ -40,12 +45,16 @@ export class Running implements AsyncDisposable {
     this.inPods = `--executor kubernetes --namespace ${namespace.name} --worker-image ${workerImage} --load '${load}'`;
   }
 
-  /** With a repo `data` of these files. */
-  static async make(files: Readonly<Record<string, string>>): Promise<Running> {
-    const [store, { host }, namespace] = await Promise.all([storeForPods(), dockerForTests(), namespaceForTests()]);
+  /** With a repo `data` of these files; by other ways to the store and the cluster where they are given. */
+  static async make(files: Readonly<Record<string, string>>, ways: Partial<Ways> = {}): Promise<Running> {
+    const [store, { host }, namespace] = await Promise.all([
+      ways.store ?? storeForPods(),
+      dockerForTests(),
+      namespaceForTests(),
+    ]);
     const place = await Place.make('root', {
       ...environmentOf(store),
-      KUBECONFIG: namespace.kubeconfig,
+      KUBECONFIG: ways.kubeconfig ?? namespace.kubeconfig,
       DOCKER_HOST: host,
       K8S_BIN: process.env['K8S_BIN'],
     });

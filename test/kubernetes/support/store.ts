@@ -37,6 +37,13 @@ export async function storeForPods(): Promise<TestBucket> {
   return { ...bucket, endpoint, url: bucket.url.replace(bucket.endpoint, endpoint) };
 }
 
+/** The same store by another port of this machine. */
+export async function storeAt(store: TestBucket, port: number): Promise<TestBucket> {
+  await run(script, ['expose', ownCluster ?? '', String(port)]);
+  const endpoint = `http://${machine}:${port}`;
+  return { ...store, endpoint, url: store.url.replace(store.endpoint, endpoint) };
+}
+
 async function storeOfOthers(): Promise<TestBucket> {
   const endpoint = endpointOfOthers ?? '';
   const name = `pach-test-${randomBytes(6).toString('hex')}`;

@@ -1,0 +1,87 @@
+/**
+ * The API server and the store are away for a while in the middle of a job: what was computed is neither lost nor
+ * computed again.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { readKubeconfig } from '../../src/kubernetes/client/kubeconfig.ts';
+import { busyboxImage, dockerForTests } from '../support/docker.ts';
+import { changedKubeconfig, until } from './support/cluster.ts';
+import { canRun, Running, summaryOf } from './support/running.ts';
+import { ownCluster, storeAt, storeForPods } from './support/store.ts';
+import { tcpProxy } from './support/tcp-proxy.ts';
+
+/** Pods write to this machine, which is the node. */
+const isNode = canRun && ownCluster !== undefined;
+const contentOf = (name: string): string => `content of ${name}`;
+/** By hand: how long each is away at least. After 60 s, requests that were tried as long as usual would have been given up. */
+const awaySeconds = Number(process.env['PACH_TEST_AWAY_SECONDS'] ?? 0);
+const pause = (): Promise<void> => new Promise((go) => setTimeout(go, awaySeconds * 1000));
+const names = Array.from({ length: 10 + 2 * awaySeconds }, (_, n) => `file-${100 + n}`);
+
+test.skipIf(!isNode)('the API server, and then the store, are away in the middle of a job', async () => {
+  const { server } = await readKubeconfig({ kubeconfig: process.env['KUBECONFIG'] });
+  const api = new URL(server);
+  await using apiWay = await tcpProxy({ host: api.hostname, port: Number(api.port) });
+  using kubeconfig = changedKubeconfig((file) => {
+    // By a name that its certificate does not have.
+    const way = { server: `https://localhost:${apiWay.port}`, 'tls-server-name': 'kubernetes.default' };
+    file.clusters = file.clusters.map(({ name, cluster }) => ({ name, cluster: { ...cluster, ...way } }));
+  });
+  const store = await storeForPods();
+  await using storeWay = await tcpProxy({ host: '127.0.0.1', port: Number(new URL(store.endpoint).port) });
+  const ways = { store: await storeAt(store, storeWay.port), kubeconfig: kubeconfig.path };
+  await using world = await Running.make(Object.fromEntries(names.map((name) => [name, contentOf(name)])), ways);
+  const seen = mkdtempSync(join(tmpdir(), 'pach-seen-'));
+  const linesOf = (name: string): string[] => readFileSync(join(seen, name), 'utf8').split('\n').filter(Boolean);
+  const count = (name: string): number => (readdirSync(seen).includes(name) ? linesOf(name).length : 0);
+  const script = [
+    'name=$(basename /pfs/data/*)',
+    'if test -d /seen; then echo $name >>/seen/begun; sleep 1; echo $name >>/seen/ended; fi',
+    'md5sum </pfs/data/$name >/pfs/out/$name',
+  ];
+  await world.set({
+    pipeline: { name: 'sums' },
+    input: { pfs: { repo: 'data', glob: '/*' } },
+    transform: { image: await busyboxImage(await dockerForTests()), cmd: ['sh', '-c', script.join('\n')] },
+    parallelism_spec: { constant: 2 },
+    pod_patch: [
+      { op: 'add', path: '/volumes/-', value: { name: 'seen', hostPath: { path: seen } } },
+      { op: 'add', path: '/containers/0/volumeMounts/-', value: { name: 'seen', mountPath: '/seen' } },
+    ],
+  });
+  const { place } = world;
+  const told = (line: string) =>
+    until(`the engine says: ${line}`, async () => ((await place.must('cat said')).includes(line) ? true : undefined));
+  const running = place.run(`pach run pipeline sums -o json ${world.inPods} 2>said`, 300);
+
+  await until('commands run', async () => count('begun') > 0 || undefined);
+  apiWay.away();
+  await told('pods go on without it');
+  await pause();
+  const before = count('ended');
+  await until('datums are run without it', async () => count('ended') > before + 2 || undefined);
+  apiWay.back();
+  await told('the cluster answers again');
+
+  await until('more datums begin', async () => count('begun') > before + 4 || undefined);
+  storeWay.away();
+  await told('waiting for the store');
+  await pause();
+  storeWay.back();
+  await told('the store answers again');
+
+  const result = await running;
+  expect(summaryOf(result)).toMatchObject({ state: 'success', datums: { processed: names.length, failed: 0 } });
+  const said = (await place.must('cat said')).split('\n');
+  expect(said.filter((line) => /pods go on|answers again|waiting for the store/.test(line))).toHaveLength(4);
+  expect(linesOf('begun').toSorted()).toEqual(names.toSorted());
+  expect(await world.left()).toEqual([]);
+  const sums = names.map((name) => `${createHash('md5').update(contentOf(name)).digest('hex')}  -\n`);
+  expect(await place.must('pach get file sums@master:/ -r -o got >&2 && cat got/*')).toBe(sums.join(''));
+  await place.must('pach fsck');
+  rmSync(seen, { recursive: true });
+});
