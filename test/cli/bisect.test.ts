@@ -150,7 +150,7 @@ test('Ctrl-C ends the command and leaves no mount; a killed search is gone on wi
   );
   const line = 'pach -q bisect d@master.1..master -- sh step.sh';
   const until = async (count: number): Promise<void> => {
-    await place.must(`until test -e started && [ "$(wc -l < started)" = ${count} ]; do sleep 0.05; done`, 30);
+    await place.must(`until test -e started && [ "$(wc -l < started)" = ${count} ]; do sleep 0.05; done`);
   };
   const first = place.start(['bash', '-c', `WAIT=1 exec ${line}`]);
   await until(1);
@@ -201,8 +201,9 @@ test('two runs of the same search at a time are one too many', async () => {
     code: 4,
     stderr: 'pach: bisect: another process does the same search now\n',
   });
+  const ended = once(first, 'exit');
   await place.must('touch on');
-  await once(first, 'exit');
+  await ended;
 });
 
 test('a computed commit tells what changed: data, code or the command; a pipeline is run on each commit', async () => {

@@ -53,8 +53,9 @@ test('an engine that is killed while it tells is followed by one that tells agai
   // It knows its hooks once it serves: what happened before would not be told.
   const [line] = (await once(first.stdout!, 'data')) as [Buffer];
   expect(JSON.parse(line.toString().split('\n')[0]!)).toMatchObject({ level: 'info', event: 'serving', only: null });
+  const ended = once(first, 'exit');
   await place.must('echo x | pach put file images@master:/a -f -');
-  await once(first, 'exit');
+  await ended;
   expect(first.signalCode).toBe('SIGKILL');
   const second = place.start(['pach', 'serve', '--hooks', 'hooks.yaml', '-o', 'json']);
   let told = '';

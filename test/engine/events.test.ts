@@ -98,11 +98,13 @@ test('a graph tells its jobs and datums from beginning to end', async () => {
   const heard = await listen(world, 'q');
   expect(heard.error).toBeUndefined();
   const begun: Kind[] = ['waiting', 'job-started', 'waiting'];
-  const ended: Kind[] = ['waiting', 'published', 'job-ended'];
+  const ended: Kind[] = ['waiting', 'job-ended'];
   const datum: Kind[] = ['datum-begun', 'printed', 'datum-ended'];
   const job = [...begun, ...datum, ...datum, ...datum, ...ended];
-  // When all datums of a job are known is a matter of time.
-  expect(kinds(heard).filter((kind) => kind !== 'planned')).toEqual([...job, ...job]);
+  // When all datums of a job are known, and how often its results are published, is a matter of time.
+  const timed: readonly Kind[] = ['planned', 'published'];
+  expect(kinds(heard).filter((kind) => !timed.includes(kind))).toEqual([...job, ...job]);
+  expect(all(heard, 'published').length).toBeGreaterThanOrEqual(2);
   expect(all(heard, 'planned').map(({ pipeline, total, toRun }) => [pipeline, total, toRun])).toEqual([
     ['p', 3, 3],
     ['q', 3, 3],

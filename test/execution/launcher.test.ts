@@ -227,8 +227,9 @@ describe('a launcher', () => {
       const waits = spawn(program, ['--await', join(dir, 'comes')]);
       await once(waits, 'spawn');
       expect(waits.exitCode).toBeNull();
+      const ended = once(waits, 'exit');
       await writeFile(join(dir, 'comes'), '');
-      expect(await once(waits, 'exit')).toEqual([0, null]);
+      expect(await ended).toEqual([0, null]);
     } finally {
       await rm(dir, { recursive: true });
     }

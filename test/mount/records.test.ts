@@ -70,7 +70,7 @@ describe.each<Who>(['root', 'user'])('as %s', (who) => {
     await using place = await Place.make(who);
     await place.must(`${put} && pachmount data@master pfs`);
     for (const [what, script] of some.slice(who === 'root' ? -3 : -1)) {
-      await place.must(eachRecord(script), 10);
+      await place.must(eachRecord(script));
       expect({
         what,
         ...(await place.run('pach unmount pfs; ls pfs; pachmount data@master pfs && cat pfs/data/f', 30)),

@@ -82,7 +82,7 @@ export class Place implements AsyncDisposable {
   }
 
   /** Runs a shell script in the folder; `code` is its exit code, 124 when it took too long. */
-  run(script: string, seconds = 60): Promise<Result> {
+  run(script: string, seconds = 180): Promise<Result> {
     const words = this.words('bash', '-c', script);
     const options = { cwd: this.dir, env: this.environment, maxBuffer: 1 << 28 };
     return new Promise((done) => {
@@ -99,7 +99,7 @@ export class Place implements AsyncDisposable {
   }
 
   /** The same, for what must succeed; resolves to its output. */
-  async must(script: string, seconds = 60): Promise<string> {
+  async must(script: string, seconds = 180): Promise<string> {
     const { code, stdout, stderr } = await this.run(script, seconds);
     if (code !== 0) throw new Error(`${script}\nended with ${code}\n${stdout.slice(-2000)}\n${stderr.slice(-2000)}`);
     return stdout;
