@@ -22,6 +22,7 @@ import type { OpenProject } from './open.ts';
 import type { PoolRequest, RunPipeline, SessionRequest } from './run-session.ts';
 import { Secrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
+import { storeIdentityOf } from './store-identity.ts';
 
 /** Which cluster, and how it is used. */
 export interface ClusterChoice extends ClusterFields {
@@ -134,7 +135,7 @@ export class ClusterSession implements JobSession {
 async function storeAccess(
   { storeUrl }: Settings,
   { storeId: id }: OpenProject,
-  { storeInCluster, storeSecret }: ClusterChoice,
+  { storeInCluster, storeSecret, storeIdentity }: ClusterChoice,
 ): Promise<StoreAccess> {
   const url = storeInCluster ?? storeUrl;
   if (!isS3(url)) throw unreachableFromPods(url, 'a folder of this machine', storeInCluster !== undefined);
@@ -143,13 +144,15 @@ async function storeAccess(
     throw unreachableFromPods(url, 'a server that only this machine reaches', storeInCluster !== undefined);
   }
   const env = { AWS_REGION: region, ...(endpoint !== undefined && { AWS_ENDPOINT_URL: endpoint }) };
-  const keys = {
+  const values = {
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
     ...(sessionToken !== undefined && { AWS_SESSION_TOKEN: sessionToken }),
   };
-  const credentials = storeSecret === undefined ? { values: keys } : { secret: storeSecret };
-  return { store: { url, id, env }, credentials };
+  const store = { url, id, env };
+  if (storeIdentity !== undefined) return { store, credentials: storeIdentityOf(storeIdentity) };
+  if (storeSecret !== undefined) return { store, credentials: { kind: 'secret', name: storeSecret } };
+  return { store, credentials: { kind: 'values', values } };
 }
 
 function isLoopback(host: string): boolean {

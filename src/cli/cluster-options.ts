@@ -2,6 +2,7 @@
  * What of a Kubernetes cluster the user may say: on the command line, or once in a context.
  */
 import type { ClusterChoice } from '../app/cluster.ts';
+import { storeIdentityOf } from '../app/store-identity.ts';
 import type { ForwardRequest } from '../app/dev.ts';
 import type { ExecutorName } from '../app/executors.ts';
 import { clusterOf, type Settings } from '../app/settings.ts';
@@ -25,6 +26,10 @@ export const clusterFieldOptions = {
   },
   'store-in-cluster': { type: 'text', describe: `${only} the address of the store as pods see it` },
   'store-secret': { type: 'text', describe: `${only} a Secret with the store's credentials, instead of your own` },
+  'store-identity': {
+    type: 'text',
+    describe: `${only} a service account that the store's cloud knows, instead of credentials: NAME,role=ARN[,audience=A][,sts=URL]`,
+  },
 } as const;
 
 export const clusterOptions = {
@@ -37,8 +42,13 @@ type Given<Options> = { readonly [Name in keyof Options]?: string | undefined };
 
 const pendingDefault = '10m';
 
-/** What was said of a cluster, as a context keeps it. */
+/** What was said of a cluster, as a context keeps it. Throws `usage`. */
 export function clusterFieldsOf(context: string | undefined, given: Given<typeof clusterFieldOptions>): ClusterFields {
+  if (given['store-secret'] !== undefined && given['store-identity'] !== undefined) {
+    const why = 'pods have one way to prove themselves to the store';
+    throw new PachError('usage', { what: '--store-identity', why, next: 'leave out --store-secret' });
+  }
+  if (given['store-identity'] !== undefined) storeIdentityOf(given['store-identity']);
   const fields = {
     context,
     namespace: given.namespace,
@@ -47,8 +57,16 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
     load: given.load,
     storeInCluster: given['store-in-cluster'],
     storeSecret: given['store-secret'],
+    storeIdentity: given['store-identity'],
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** What a context keeps, but for its way to the store's credentials where another one is said. */
+function keptBeside(given: ClusterFields, kept: ClusterFields): ClusterFields {
+  const ways: readonly string[] = ['storeSecret', 'storeIdentity'];
+  if (!Object.keys(given).some((name) => ways.includes(name))) return kept;
+  return Object.fromEntries(Object.entries(kept).filter(([name]) => !ways.includes(name)));
 }
 
 /** The context and namespace whose services commands on this machine may reach. */
@@ -72,7 +90,8 @@ export function executorChoice(
   const { executor } = args;
   const pending = args['pending-timeout'];
   if (executor === 'kubernetes') {
-    const fields = { ...clusterOf(settings), ...clusterFieldsOf(args.context, args) };
+    const given = clusterFieldsOf(args.context, args);
+    const fields = { ...keptBeside(given, clusterOf(settings)), ...given };
     return { executor, cluster: { ...fields, pendingMs: durationOf('--pending-timeout', pending ?? pendingDefault) } };
   }
   const names = Object.keys(clusterOptions) as (keyof typeof clusterOptions)[];

@@ -13,7 +13,7 @@ import type { Project } from '../versions/project.ts';
 import type { Cluster } from './client/cluster.ts';
 import type { KubeObject } from './client/objects.ts';
 import { JobPods, type JobObjects } from './job-pods.ts';
-import { podLabels, podsName, type PodsPlan } from './objects/plan.ts';
+import { podLabels, podsName, type Credentials, type PodsPlan } from './objects/plan.ts';
 import { podObjects } from './objects/pods.ts';
 import { removeJob } from './removal.ts';
 
@@ -25,8 +25,8 @@ export interface KubernetesPoolOptions {
   readonly store: PodsPlan['store'];
   /** Sees to it that nodes get the images, and says by which names; asked when there is something to run. */
   images(): Promise<Pick<PodsPlan, 'image' | 'imageUser' | 'workerImage'>>;
-  /** A Secret of the namespace that has the credentials for the store, or what is put into one of the job's own. */
-  readonly credentials: { readonly secret: string } | { readonly values: Readonly<Record<string, string>> };
+  /** How pods prove themselves to the store; `values` are put into a Secret of the job's own. */
+  readonly credentials: Credentials | { readonly kind: 'values'; readonly values: Readonly<Record<string, string>> };
   /** How long to wait for a first pod. */
   readonly pendingMs: number;
 }
@@ -56,7 +56,7 @@ export class KubernetesPool implements Pool {
     const { cluster, project, credentials, store } = this.options;
     const { namespace } = cluster;
     const name = `${podsName({ pipeline: spec.name, job })}-${randomBytes(2).toString('hex')}`;
-    const secret = 'secret' in credentials ? credentials.secret : name;
+    const isOwn = credentials.kind === 'values';
     const plan: PodsPlan = {
       ...(await this.options.images()),
       pullPolicy: 'IfNotPresent',
@@ -66,16 +66,13 @@ export class KubernetesPool implements Pool {
       job,
       project: project.options.name,
       pipeline: { name: spec.name, spec },
-      credentials: { kind: 'secret', name: secret },
+      credentials: isOwn ? { kind: 'secret', name } : credentials,
       pods,
       datumBytesMax: datumBytesMax(),
     };
     const [made, ...policies] = podObjects(plan);
     assert(made, 'a plan makes a Job');
-    return {
-      job: made,
-      owned: [...policies, ...('values' in credentials ? [secretOf(plan, credentials.values)] : [])],
-    };
+    return { job: made, owned: [...policies, ...(isOwn ? [secretOf(plan, credentials.values)] : [])] };
   }
 
   /** Removes the Jobs of engines that died: those of this job, and of others of the pipeline that do not run. */

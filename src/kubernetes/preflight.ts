@@ -161,6 +161,7 @@ function isForNow({ why }: PachError): boolean {
 }
 
 function adviceFor(why: string): string | undefined {
+  if (why.includes('error looking up service account')) return 'create that service account, or name another one';
   if (why.includes('violates PodSecurity')) return 'give transform.user the number of a user other than 0';
   if (/(?:maximum|minimum) \S+ usage per|(?:exceeded|failed) quota/.test(why)) {
     return 'change resource_requests, resource_limits or sidecar_resource_requests of the spec';

@@ -27,6 +27,8 @@ export const clusterFields = [
   'load',
   'storeInCluster',
   'storeSecret',
+  /** A service account of the cluster, with its role: `NAME,role=ARN`. */
+  'storeIdentity',
 ] as const;
 
 export type ClusterFields = { readonly [Field in (typeof clusterFields)[number]]?: string };

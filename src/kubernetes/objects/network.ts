@@ -23,17 +23,20 @@ export function networkPolicy(plan: PodsPlan, metadata: Metadata): KubeObject {
   };
 }
 
-/** To the store's address where that is a number; a policy knows no names, so else to its port anywhere. */
+/** To the store, and to the service that gives credentials for a token: without a name of its own it is the store's server. */
 function storeWays({ store, credentials }: PodsPlan): object[] {
   const { AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 } = store.env;
   const endpoint = new URL(store.url).searchParams.get('endpoint') ?? AWS_ENDPOINT_URL_S3 ?? AWS_ENDPOINT_URL ?? amazon;
+  if (credentials.kind !== 'service-account') return [wayTo(endpoint)];
+  return [wayTo(endpoint), wayTo(credentials.env['AWS_ENDPOINT_URL_STS'] ?? AWS_ENDPOINT_URL ?? amazon)];
+}
+
+/** To the address of a server where that is a number; a policy knows no names, so else to its port anywhere. */
+function wayTo(endpoint: string): object {
   const { hostname, port, protocol } = new URL(endpoint);
   const address = hostname.replace(/^\[(.*)\]$/, '$1');
   const family = isIP(address);
   const ports = [{ protocol: 'TCP', port: port === '' ? (protocol === 'http:' ? 80 : 443) : Number(port) }];
   const to = family === 0 ? [] : [{ ipBlock: { cidr: `${address}/${family === 4 ? 32 : 128}` } }];
-  const way = { ports, ...(to.length > 0 && { to }) };
-  // The service that gives credentials for a token has a name.
-  const tokens = { ports: [{ protocol: 'TCP', port: 443 }] };
-  return [way, ...(credentials.kind === 'service-account' ? [tokens] : [])];
+  return { ports, ...(to.length > 0 && { to }) };
 }

@@ -36,6 +36,9 @@ const lastWords = 'FallbackToLogsOnError';
 /** On the pod's disk beside the files of a datum: the worker's home. */
 const homeBytes = 256 * 2 ** 20;
 
+/** Amazon's webhook would give the token of an annotated service account to all containers. */
+const keptFromUser = { 'eks.amazonaws.com/skip-containers': 'user' };
+
 /** The Job comes first. Throws `usage` for a spec that no pod can be made of. */
 export function podObjects(plan: PodsPlan): KubeObject[] {
   const { name, namespace, pipeline, pods } = plan;
@@ -43,6 +46,7 @@ export function podObjects(plan: PodsPlan): KubeObject[] {
   const own = podLabels(plan);
   const labels = { ...fields.labels, ...own };
   const annotations = Object.keys(fields.annotations).length > 0 && { annotations: fields.annotations };
+  const podAnnotations = { ...fields.annotations, ...(plan.credentials.kind === 'service-account' && keptFromUser) };
   const job: KubeObject = {
     apiVersion: 'batch/v1',
     kind: 'Job',
@@ -57,7 +61,10 @@ export function podObjects(plan: PodsPlan): KubeObject[] {
         rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
       },
       ttlSecondsAfterFinished: keptSeconds,
-      template: { metadata: { labels, ...annotations }, spec: podSpec(plan, fields) },
+      template: {
+        metadata: { labels, ...(Object.keys(podAnnotations).length > 0 && { annotations: podAnnotations }) },
+        spec: podSpec(plan, fields),
+      },
     },
   };
   const metadata = { name, namespace, labels: own };

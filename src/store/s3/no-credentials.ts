@@ -33,7 +33,7 @@ export async function whyNoCredentials(cause: unknown): Promise<PachError> {
   };
   const name = getProfileName({});
   const known = lookUp(name);
-  if (!known && name === 'default') return noKeys(cause);
+  if (!known && name === 'default') return (await ofToken(cause)) ?? noKeys(cause);
   if (!known) return noProfile(name, 'no such profile', { names, configPath, keysPath });
   const seen = new Set([name]);
   for (let at = known; ;) {
@@ -47,6 +47,25 @@ export async function whyNoCredentials(cause: unknown): Promise<PachError> {
     if (next.profile['aws_access_key_id'] !== undefined) return ofProfile(at, cause);
     at = next;
   }
+}
+
+/** Of a service account's token that is exchanged for credentials; undefined where the environment names none. */
+async function ofToken(cause: unknown): Promise<PachError | undefined> {
+  const file = await variable('AWS_WEB_IDENTITY_TOKEN_FILE');
+  const role = await variable('AWS_ROLE_ARN');
+  if (file === '' || role === '') return undefined;
+  const what = `role ${role}`;
+  const { message = '', code } = cause as { message?: string; code?: string };
+  if (code === 'ENOENT' || code === 'EACCES') {
+    return new PachError('denied', { what, why: `the token in ${file} can't be read (${code})`, cause });
+  }
+  if (isOfNetwork(cause)) {
+    const next = 'check the network, HTTPS_PROXY and AWS_ENDPOINT_URL_STS';
+    const why = `the service that gives its credentials does not answer (${message || code})`;
+    return new PachError('unreachable', { what, why, next, cause });
+  }
+  const next = "check that the role trusts the service account, and the token's audience";
+  return new PachError('denied', { what, why: `its token is refused: ${message}`, next, cause });
 }
 
 function ofProfile({ name, profile, file }: Found, cause: unknown): PachError {
@@ -111,12 +130,17 @@ function noKeys(cause: unknown): PachError {
 }
 
 /** A file of AWS's settings as people write it. */
-async function pathOf(variable: string, name: string): Promise<string> {
-  const found = await loadConfig({
-    environmentVariableSelector: (env) => env[variable],
+async function pathOf(named: string, name: string): Promise<string> {
+  const found = await variable(named);
+  const home = getHomeDir();
+  return found === '' ? `~/.aws/${name}` : found.replace(`${home}/`, '~/');
+}
+
+/** '' where it is not set. */
+function variable(name: string): Promise<string> {
+  return loadConfig({
+    environmentVariableSelector: (env) => env[name],
     configFileSelector: () => undefined,
     default: '',
   })();
-  const home = getHomeDir();
-  return found === '' ? `~/.aws/${name}` : found.replace(`${home}/`, '~/');
 }

@@ -31,17 +31,21 @@ export const workerImage = process.env['PACH_TEST_WORKER_IMAGE'] ?? `localhost/p
 export async function storeForPods(): Promise<TestBucket> {
   if (ownCluster === undefined) return storeOfOthers();
   const bucket = await s3ForTests();
-  const { port } = new URL(bucket.endpoint);
-  await run(script, ['expose', ownCluster, port]);
-  const endpoint = `http://${machine}:${port}`;
+  const endpoint = await expose(new URL(bucket.endpoint).port);
   return { ...bucket, endpoint, url: bucket.url.replace(bucket.endpoint, endpoint) };
 }
 
 /** The same store by another port of this machine. */
 export async function storeAt(store: TestBucket, port: number): Promise<TestBucket> {
-  await run(script, ['expose', ownCluster ?? '', String(port)]);
-  const endpoint = `http://${machine}:${port}`;
+  const endpoint = await expose(port);
   return { ...store, endpoint, url: store.url.replace(store.endpoint, endpoint) };
+}
+
+/** Lets pods of our own cluster reach a port of this machine; resolves to its address, which holds for both. */
+export async function expose(port: string | number): Promise<string> {
+  if (ownCluster === undefined) throw new Error('only pods of our own cluster are known to reach this machine');
+  await run(script, ['expose', ownCluster, String(port)]);
+  return `http://${machine}:${port}`;
 }
 
 async function storeOfOthers(): Promise<TestBucket> {
