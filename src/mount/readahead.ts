@@ -2,7 +2,8 @@
  * Recognizes how a file is read, and says what to fetch ahead. A sequential reader gets a window ahead,
  * which doubles when the reader had to wait. One who goes backwards, or takes pieces at a fixed
  * distance, gets the next pieces, twice as many each time. Random reads get nothing, until a good part of
- * the file was asked for by them: then their surroundings come, too.
+ * the file was asked for by them: then their surroundings come, too. For large reads in shuffled order a
+ * smaller part is enough.
  */
 
 interface Stream {
@@ -27,6 +28,13 @@ interface Jumps {
   count: number;
   /** Bytes of reads that had to wait and were part of nothing. */
   scattered: number;
+  /**
+   * The fewest passes, each from the beginning to the end, that the large ones of these can be taken apart into:
+   * where each pass is. And the same from the end to the beginning, as negative numbers. No more are counted
+   * than `passesMax` and one.
+   */
+  readonly forward: number[];
+  readonly back: number[];
 }
 
 export interface Range {
@@ -57,6 +65,9 @@ const jumpsMax = 64;
 const backBytesMax = 4 * mebibyte;
 /** Who has waited for such a part of a file at random, each time for a chunk that is longer, reads all of it. */
 const scatteredPart = 1 / 16;
+/** The same for large reads in no order: they are more passes over the file than any few threads make. */
+const shuffledPart = 1 / 64;
+const passesMax = 8;
 /** What is fetched around a read at random then. */
 const aroundBytes = 8 * mebibyte;
 /** Streams that fetched ahead within this time share the window. */
@@ -87,7 +98,7 @@ export class Readahead {
    */
   next(file: number, offset: number, length: number, size: number, waits = true): Ahead | undefined {
     if (this.windowBytesMax === 0 || size <= length) return undefined;
-    const reads = this.files.get(file) ?? { streams: [], jumps: { last: -1, stride: 0, count: 0, scattered: 0 } };
+    const reads = this.files.get(file) ?? { streams: [], jumps: noJumps() };
     this.files.delete(file);
     this.files.set(file, reads);
     const [oldest] = this.files.keys();
@@ -174,9 +185,25 @@ function jump(jumps: Jumps, { offset, length }: Range, size: number, window: num
 /** What lies around a read that is part of nothing, once all of the file is worth fetching. */
 function around(jumps: Jumps, { offset, length }: Range, size: number): Range[] {
   jumps.scattered += length;
-  if (jumps.scattered < size * scatteredPart) return [];
+  if (length >= largeReadBytes) {
+    follow(jumps.forward, offset);
+    follow(jumps.back, -offset);
+  }
+  const isShuffled = Math.min(jumps.forward.length, jumps.back.length) > passesMax;
+  if (jumps.scattered < size * (isShuffled ? shuffledPart : scatteredPart)) return [];
   const from = Math.floor(offset / aroundBytes) * aroundBytes;
   return [{ offset: from, length: Math.min(aroundBytes, size - from) }];
+}
+
+/** Puts a read into the pass that is nearest before it. Of reads in no order that makes about twice the root of their number. */
+function follow(passes: number[], at: number): void {
+  const before = Math.max(...passes.filter((each) => each < at));
+  if (before > -Infinity) passes[passes.indexOf(before)] = at;
+  else if (passes.length <= passesMax) passes.push(at);
+}
+
+function noJumps(): Jumps {
+  return { last: -1, stride: 0, count: 0, scattered: 0, forward: [], back: [] };
 }
 
 function isBack(distance: number): boolean {

@@ -189,17 +189,38 @@ test('off is off', () => {
   for (let at = 0; at < 64; at += 1) expect(reader.read(at * mebibyte, mebibyte)).toBe(0);
 });
 
-test('who has waited for a sixteenth of a file at random gets what lies around his reads', () => {
+test('who has waited for a 64th of a file by large reads at random gets what lies around them', () => {
   const reader = new Reader(new Readahead(64 * mebibyte));
   const random = numbers(11);
   const blocks = Array.from({ length: 4096 }, (_, n) => ({ n, by: random() })).toSorted((a, b) => a.by - b.by);
   const off = new Reader(new Readahead(0));
   for (const { n } of blocks) {
     const beside = reader.read((n * mebibyte) / 4, mebibyte / 4);
-    expect(beside > 0 && reader.waits < 200).toBe(false);
+    expect(beside > 0 && reader.waits < 64).toBe(false);
     expect(off.read((n * mebibyte) / 4, mebibyte / 4)).toBe(0);
   }
   // A request for each eighth mebibyte, at most, beside those.
-  expect(reader.waits).toBeLessThanOrEqual(256 + 128);
+  expect(reader.waits).toBeLessThanOrEqual(128 + 128);
   expect(reader.around).toBeGreaterThan(64);
+});
+
+test('small reads at random, and columns of a table by some threads, bring nothing beside before they are a sixteenth', () => {
+  const small = new Reader(new Readahead(64 * mebibyte));
+  const random = numbers(11);
+  for (let n = 0; n < 900; n += 1) small.read(Math.floor(random() * (size / 65_536)) * 65_536, 65_536);
+  expect(small.around).toBe(0);
+  // Each thread takes row groups in their order, of which it reads two parts; and from the end to the beginning.
+  for (const isBack of [false, true]) {
+    const columns = new Reader(new Readahead(64 * mebibyte));
+    const at = Array.from({ length: 8 }, (_, thread) => thread * 128 * mebibyte);
+    for (let n = 0; n < 200; n += 1) {
+      const thread = Math.floor(random() * 8);
+      const offset = at[thread] as number;
+      at[thread] = offset + (n % 2 === 0 ? 1.5 : 7) * mebibyte;
+      if (offset < (thread + 1) * 128 * mebibyte)
+        columns.read(isBack ? size - offset - mebibyte : offset, mebibyte / 4);
+    }
+    expect(columns.around).toBe(0);
+    expect(columns.waits).toBeGreaterThan(100);
+  }
 });
