@@ -10,8 +10,9 @@ import { ownPlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import { KubernetesExecutor } from '../kubernetes/executor.ts';
 import { KubernetesPool, type KubernetesPoolOptions } from '../kubernetes/pool.ts';
+import { WarmPods } from '../kubernetes/warm-pods.ts';
 import type { ClusterFields } from '../local/config.ts';
-import type { Pipeline } from '../pipelines/pipelines.ts';
+import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { s3Access } from '../store/s3/access.ts';
 import { isS3 } from '../store/s3/url.ts';
 import type { Project } from '../versions/project.ts';
@@ -56,6 +57,8 @@ export class ClusterSession implements JobSession {
   private readonly choice: ClusterChoice;
   private readonly access: StoreAccess;
   private readonly images: ClusterImages;
+  /** By pipeline; undefined where pods end with their job. */
+  private readonly warm: Map<string, WarmPods> | undefined;
 
   private constructor(
     settings: Settings,
@@ -64,6 +67,7 @@ export class ClusterSession implements JobSession {
       readonly cluster: Cluster;
       readonly choice: ClusterChoice;
       readonly access: StoreAccess;
+      readonly keepsPods: boolean;
     },
   ) {
     this.settings = settings;
@@ -71,6 +75,7 @@ export class ClusterSession implements JobSession {
     ({ executor: this.executor, secrets: this.secrets, cluster: this.cluster } = of);
     ({ choice: this.choice, access: this.access } = of);
     this.images = new ClusterImages(settings, of.choice, of.executor);
+    this.warm = of.keepsPods ? new Map<string, WarmPods>() : undefined;
   }
 
   /** Throws `usage` for a store that no pod reaches, before anything is asked of the cluster. */
@@ -81,7 +86,11 @@ export class ClusterSession implements JobSession {
       cluster: choice,
       note,
       secretsFrom,
-    }: Pick<SessionRequest, 'secretsFrom'> & { readonly cluster: ClusterChoice; readonly note: (line: string) => void },
+      keepsPods = false,
+    }: Pick<SessionRequest, 'secretsFrom' | 'keepsPods'> & {
+      readonly cluster: ClusterChoice;
+      readonly note: (line: string) => void;
+    },
   ): Promise<ClusterSession> {
     if (secretsFrom.length > 0) {
       throw new PachError('usage', {
@@ -95,7 +104,7 @@ export class ClusterSession implements JobSession {
     const cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
     const executor = clusterExecutor(settings, note, choice.imageRegistry);
     const secrets = await Secrets.open(settings, []);
-    return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access });
+    return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access, keepsPods });
   }
 
   /** Builds images that are built here. Secrets are those of the namespace. */
@@ -107,8 +116,10 @@ export class ClusterSession implements JobSession {
     return prepared;
   }
 
-  async pool({ spec }: RunPipeline, { workers }: PoolRequest): Promise<Pool> {
+  async pool(pipeline: RunPipeline, { workers }: PoolRequest): Promise<Pool> {
     const { cluster, project, access, images, choice } = this;
+    const { spec } = pipeline;
+    const warm = this.warmOf(pipeline.name);
     return new KubernetesPool({
       cluster,
       project,
@@ -120,14 +131,35 @@ export class ClusterSession implements JobSession {
       },
       credentials: access.credentials,
       pendingMs: choice.pendingMs,
+      ...(warm && { warm, setup: await this.setupOf(pipeline) }),
     });
   }
 
-  async rest(): Promise<void> {}
+  async rest(pipeline: string): Promise<void> {
+    await this.warm?.get(pipeline)?.drop();
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...(this.warm?.values() ?? [])].map((each) => each[Symbol.asyncDispose]()));
     this.cluster[Symbol.dispose]();
     await this.executor[Symbol.asyncDispose]();
+  }
+
+  private warmOf(pipeline: string): WarmPods | undefined {
+    const warm = this.warm?.get(pipeline) ?? (this.warm && new WarmPods(this.project));
+    if (warm) this.warm?.set(pipeline, warm);
+    return warm;
+  }
+
+  /** What a pod can be set up with once, beside what its manifest says: a file of code does not become a folder there. */
+  private async setupOf(pipeline: RunPipeline): Promise<unknown> {
+    const { transform, devLimits } = pipeline.spec;
+    const [entries, { fingerprint }] = await Promise.all([
+      codeEntries(this.project.reader, pipeline),
+      this.executor.image(transform.image),
+    ]);
+    const kinds = entries.map(({ kind }) => kind);
+    return { kinds, fingerprint, workingDir: transform.workingDir, processesMax: devLimits.processesMax };
   }
 }
 

@@ -58,7 +58,7 @@ export async function develop(settings: Settings, opened: OpenProject, request: 
   const note = (line: string): void => loop.notice(line);
   await using forwarded = await forward(settings, request, note);
   const services = forwarded && servicesHere(request.forward.uses);
-  const wanted = { executor, cluster, secretsFrom, idleWorkersMax, services };
+  const wanted = { executor, cluster, secretsFrom, idleWorkersMax, services, keepsPods: true };
   await using session = await openSession(settings, opened, wanted, note);
   await using watching = new Watching(path, {
     changed: () => loop.filesMayHaveChanged(),

@@ -29,6 +29,8 @@ export interface SessionRequest extends ExecutorChoice {
   readonly idleWorkersMax: number;
   /** Workers in use at a time, which all pipelines share; not said where one pipeline runs at a time. */
   readonly busyWorkersMax?: number;
+  /** Pods wait for the next job of their pipeline. */
+  readonly keepsPods?: boolean;
   /** Told what a mount of a pipeline's inputs has asked of the store, when it ends. */
   readonly inputsRead?: InputsRead;
   /** Services that this machine gives to commands which have a network. */

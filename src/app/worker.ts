@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
 import { LostLauncher } from '../execution/executor.ts';
 import { StoreWorker } from '../execution/store/store-worker.ts';
-import { workTimes } from '../execution/store/times.ts';
+import { workTimes, type WorkTimes } from '../execution/store/times.ts';
 import { WorkObjects } from '../execution/store/work-objects.ts';
 import { jobVariables } from '../execution/workers/environment.ts';
 import type { JobId } from '../model/records/pipelines.ts';
@@ -32,6 +32,8 @@ export interface WorkRequest {
   readonly exitWhenIdle: boolean;
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
+  /** As the job's engine has it. */
+  readonly times?: WorkTimes;
 }
 
 export interface WorkerRequest extends WorkRequest {
@@ -108,18 +110,18 @@ export class JobWorker {
 
   /** Throws `LostLauncher` where only another launcher can go on. */
   async run(): Promise<void> {
-    const { signal, exitWhenIdle, note } = this.request;
+    const { signal, exitWhenIdle, note, times = workTimes } = this.request;
     const job = this.request.job === undefined ? undefined : await this.named(this.request.job);
-    for (let pauseMs = workTimes.lookMs / 2; !signal.aborted;) {
+    for (let pauseMs = times.lookMs / 2; !signal.aborted;) {
       const found = await this.look(job);
       if (found === 'ended') return;
       const now = performance.now();
       if (found === 'worked') {
-        pauseMs = workTimes.lookMs / 2;
+        pauseMs = times.lookMs / 2;
         this.busyAt = now;
-      } else pauseMs = Math.min(pauseMs * 1.5, workTimes.idleLookMsMax);
+      } else pauseMs = Math.min(pauseMs * 1.5, times.idleLookMsMax);
       if (exitWhenIdle && now - this.busyAt >= idleMs) return;
-      if (now - this.heardAt >= workTimes.silenceMs) {
+      if (now - this.heardAt >= times.silenceMs) {
         note('no engine has offered work for ten minutes: this worker ends');
         return;
       }
@@ -180,7 +182,7 @@ export class JobWorker {
 
   private async workFor(snapshot: Snapshot, job: Job): Promise<number> {
     const { project } = this.opened;
-    const { signal, note } = this.request;
+    const { signal, note, times = workTimes } = this.request;
     const session = await this.bench.session(job);
     const then: RunPipeline = { name: job.pipeline, ...(await codeOfJob(snapshot, job)) };
     const [pipeline = then] = await session.prepare([then], { log: note, signal });
@@ -205,6 +207,7 @@ export class JobWorker {
       logs: await home.make(join(home.logs, job.id)),
       masked: (text) => session.secrets.maskedText(text),
       signal,
+      times,
     });
     const count = await worker.run();
     if (count > 0) note(`ran ${count} ${count === 1 ? 'datum' : 'datums'} of job ${job.id} of ${job.pipeline}`);

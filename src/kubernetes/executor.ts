@@ -37,13 +37,21 @@ export interface ClusterImage {
   readonly isLocal: boolean;
 }
 
+interface KnownImage extends ClusterImage {
+  /** When its registry was asked, on the monotonic clock. */
+  readonly askedAt: number;
+}
+
+/** A registry is asked again for the image of a next job after this time. */
+const freshMs = 60_000;
+
 export class KubernetesExecutor implements Executor {
   readonly name = 'kubernetes';
   readonly resultsClass = 'docker';
   private readonly options: KubernetesExecutorOptions;
   private readonly engine: DockerEngine;
   /** What an image was when it was asked for its fingerprint: that is what runs, though its tag may have moved. */
-  private readonly known = new Map<string, ClusterImage>();
+  private readonly known = new Map<string, KnownImage>();
   private readonly noted = new Set<string>();
   /** Images that were built here: no registry has them. */
   private readonly built = new Set<string>();
@@ -54,16 +62,18 @@ export class KubernetesExecutor implements Executor {
   }
 
   async fingerprint(image: string): Promise<Fingerprint> {
-    const found = await this.find(image);
-    this.known.set(image, found);
-    return found.fingerprint;
+    const known = this.known.get(image);
+    if (known && performance.now() - known.askedAt < freshMs) {
+      // Docker is at hand, and its tags move with every build.
+      const now = known.isLocal ? await this.inDocker(image) : known;
+      if (now) return this.remember(image, now, known.askedAt).fingerprint;
+    }
+    return this.remember(image, await this.find(image), performance.now()).fingerprint;
   }
 
   /** The image as it was when its fingerprint was taken. */
   async image(name: string): Promise<ClusterImage> {
-    const known = this.known.get(name) ?? (await this.find(name));
-    this.known.set(name, known);
-    return known;
+    return this.known.get(name) ?? this.remember(name, await this.find(name), performance.now());
   }
 
   async build(use: ImageBuild, watch: BuildWatch): Promise<string> {
@@ -79,6 +89,11 @@ export class KubernetesExecutor implements Executor {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  private remember(name: string, image: ClusterImage, askedAt: number): ClusterImage {
+    this.known.set(name, { ...image, askedAt });
+    return image;
+  }
 
   /** The registry first: nodes pull from there. An image of this machine alone is Docker's. */
   private async find(image: string): Promise<ClusterImage> {

@@ -5,17 +5,21 @@
 import { randomBytes } from 'node:crypto';
 import { assert } from '../base/errors.ts';
 import type { CrewJob } from '../execution/store/crew.ts';
+import { clearOrders, hasOrders } from '../execution/store/orders.ts';
 import { StorePool } from '../execution/store/store-pool.ts';
+import { warmTimes } from '../execution/store/times.ts';
 import type { Pool, PoolJob } from '../execution/pool.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import type { JobId } from '../model/records/pipelines.ts';
 import type { Project } from '../versions/project.ts';
 import type { Cluster } from './client/cluster.ts';
 import type { KubeObject } from './client/objects.ts';
-import { JobPods, type JobObjects } from './job-pods.ts';
-import { podLabels, podsName, type Credentials, type PodsPlan } from './objects/plan.ts';
+import { JobPods } from './job-pods.ts';
+import { podLabels, podsName, warmLabel, type Credentials, type PodsPlan } from './objects/plan.ts';
 import { podObjects } from './objects/pods.ts';
+import type { JobObjects } from './pods-round.ts';
 import { removeJob } from './removal.ts';
+import type { WarmPods } from './warm-pods.ts';
 
 export interface KubernetesPoolOptions {
   readonly cluster: Cluster;
@@ -29,7 +33,13 @@ export interface KubernetesPoolOptions {
   readonly credentials: Credentials | { readonly kind: 'values'; readonly values: Readonly<Record<string, string>> };
   /** How long to wait for a first pod. */
   readonly pendingMs: number;
+  /** Pods that wait for the next job of the pipeline; undefined where they end with a job. */
+  readonly warm?: WarmPods | undefined;
+  /** What pods are set up with once, beside what their objects show. */
+  readonly setup?: unknown;
 }
+
+const warmBytesMin = 64 * 2 ** 20;
 
 export class KubernetesPool implements Pool {
   private readonly options: KubernetesPoolOptions;
@@ -39,21 +49,22 @@ export class KubernetesPool implements Pool {
   }
 
   async run(job: PoolJob): Promise<void> {
-    const { cluster, project, podsMax, pendingMs } = this.options;
+    const { cluster, project, podsMax, pendingMs, warm } = this.options;
     const pods = new JobPods({
       cluster,
       podsMax,
       pendingMs,
+      warm,
       objects: (crewJob, count) => this.objects(crewJob, count),
       clear: () => this.clear(job),
     });
-    await new StorePool(project, undefined, pods).run(job);
+    await new StorePool(project, warm && warmTimes, pods).run(job);
     // With nothing to run, nobody else has looked; what is left now is found the next time.
     if (!pods.hasBegun) await this.clear(job).catch(() => undefined);
   }
 
   private async objects({ job, spec, datumBytesMax }: CrewJob, pods: number): Promise<JobObjects> {
-    const { cluster, project, credentials, store } = this.options;
+    const { cluster, project, credentials, store, warm, setup } = this.options;
     const { namespace } = cluster;
     const name = `${podsName({ pipeline: spec.name, job })}-${randomBytes(2).toString('hex')}`;
     const isOwn = credentials.kind === 'values';
@@ -68,22 +79,27 @@ export class KubernetesPool implements Pool {
       pipeline: { name: spec.name, spec },
       credentials: isOwn ? { kind: 'secret', name } : credentials,
       pods,
-      datumBytesMax: datumBytesMax(),
+      datumBytesMax: warm ? roomFor(datumBytesMax()) : datumBytesMax(),
+      isWarm: warm !== undefined,
     };
     const [made, ...policies] = podObjects(plan);
     assert(made, 'a plan makes a Job');
-    return { job: made, owned: [...policies, ...(isOwn ? [secretOf(plan, credentials.values)] : [])] };
+    const owned = [...policies, ...(isOwn ? [secretOf(plan, credentials.values)] : [])];
+    return { plan, setup, job: made, owned };
   }
 
   /** Removes the Jobs of engines that died: those of this job, and of others of the pipeline that do not run. */
   private async clear({ job, spec }: PoolJob): Promise<string[]> {
     const { cluster, project, store } = this.options;
+    await clearOrders(project);
     const labels = podLabels({ store, project: project.options.name, pipeline: spec, job });
     const found = await cluster.list('Job', { labels: selectorOf(labels, ['pachmount.io/job']) });
     const snapshot = found.length > 0 ? await project.snapshot() : undefined;
     const uids: string[] = [];
     for (const { metadata } of found) {
       const of = metadata.labels?.['pachmount.io/job'] as JobId | undefined;
+      // Those that wait for a next job are their engine's while that lives.
+      if (of !== undefined && warmLabel in (metadata.labels ?? {}) && (await hasOrders(project, of))) continue;
       if (of !== job && of !== undefined && snapshot && (await maybeJob(snapshot, of))?.state === 'running') continue;
       const name = metadata.name ?? '';
       const left = await cluster.list('Pod', { labels: `job-name=${name}` });
@@ -99,6 +115,11 @@ function selectorOf(labels: Readonly<Record<string, string>>, but: readonly stri
     .filter(([name]) => !but.includes(name))
     .map(([name, value]) => `${name}=${value}`)
     .join(',');
+}
+
+/** A next job's datums may be somewhat larger: pods do not change their room. */
+function roomFor(bytes: number): number {
+  return Math.max(warmBytesMin, 2 ** Math.ceil(Math.log2(bytes + 1)));
 }
 
 function secretOf(plan: PodsPlan, values: Readonly<Record<string, string>>): KubeObject {

@@ -22,6 +22,7 @@ import {
 } from './pod-state.ts';
 
 export interface SeenPodsOptions {
+  readonly pipeline: string;
   /** As messages name them: `pods of edges in namespace ml of context gpu`. */
   readonly what: string;
   /** How long to wait for a first pod. */
@@ -43,7 +44,8 @@ const lookMs = 100;
 
 export class SeenPods {
   private readonly options: SeenPodsOptions;
-  private readonly job: CrewJob;
+  /** Undefined while pods wait for the next one. */
+  private job: CrewJob | undefined;
   private readonly pods = new Map<string, KubeObject>();
   /** The last that was seen of pods that are gone, by uid. */
   private readonly gone = new Map<string, KubeObject>();
@@ -63,6 +65,25 @@ export class SeenPods {
   constructor(job: CrewJob, options: SeenPodsOptions) {
     this.job = job;
     this.options = options;
+  }
+
+  /** A job uses the pods. */
+  begin(job: CrewJob): void {
+    this.job = job;
+    this.failures = 0;
+    this.openBefore = Infinity;
+    this.waitingSince = performance.now();
+    this.since.clear();
+  }
+
+  /** No job uses them any more: nobody is told of them. */
+  rest(): void {
+    this.job = undefined;
+    this.told.clear();
+  }
+
+  tell(line: string): void {
+    this.job?.tell({ kind: 'note', line });
   }
 
   /** True for a pod of which nothing runs any more. */
@@ -105,7 +126,7 @@ export class SeenPods {
   judge(): void {
     const now = performance.now();
     const pods = [...this.pods.values()];
-    const open = this.job.open();
+    const open = this.job?.open() ?? 0;
     if (open < this.openBefore) this.failures = 0;
     this.openBefore = open;
     if (this.failures >= failuresMax) throw this.failed(`${this.failures} of them failed, one after another`);
@@ -136,7 +157,7 @@ export class SeenPods {
     this.gone.set(uid, pod);
     if (isKnown || this.isEnding || endOf(pod) !== 'failed') return;
     this.failures += 1;
-    this.job.tell({ kind: 'note', line: `pod ${name}: ${endText(pod)}` });
+    this.tell(`pod ${name}: ${endText(pod)}`);
   }
 
   private waits(uid: string, reason: Reason | undefined): void {
@@ -146,11 +167,11 @@ export class SeenPods {
   }
 
   private waitText(why: string): string {
-    return `${this.job.spec.name} waits for pods: ${why}`;
+    return `${this.options.pipeline} waits for pods: ${why}`;
   }
 
   private tellOnce(line: string): void {
-    if (!this.told.has(line)) this.job.tell({ kind: 'note', line });
+    if (!this.told.has(line)) this.tell(line);
     this.told.add(line);
   }
 

@@ -50,6 +50,11 @@ export function workPrefix(project: string, job: string): string {
   return `${worksPrefix(project)}${job}/`;
 }
 
+/** What workers hear that were brought for a job and may outlive it. */
+export function crewKey(project: string, job: string): string {
+  return `${workPrefix(project, job)}crew`;
+}
+
 /** Every object of a project has a key that begins so. */
 export function projectPrefix(project: string): string {
   return `projects/${project}/`;

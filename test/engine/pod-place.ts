@@ -16,6 +16,8 @@ export interface PodParts {
   readonly job: string;
   /** Where the container sees each code, by number. */
   readonly code?: readonly string[];
+  /** It waits for the next job when one has ended. */
+  readonly isWarm?: boolean;
   /** Of the worker. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -51,7 +53,7 @@ export class TestPod implements AsyncDisposable {
     const env = { PACH_POD_NAME: `edges-${pods}`, PACH_POD_UID: `uid-${pods}`, ...parts.env };
     const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const own = [`PACH_STORE=${place.store}`, `PACH_HOME=${dir}/home`, ...words];
-    const script = 'exec pach worker -j "$1" --pod "$2" 2>&1';
+    const script = `exec pach worker -j "$1" --pod "$2" ${parts.isWarm ? '--warm' : ''} 2>&1`;
     const worker = place.start(['env', ...own, 'sh', '-c', script, 'sh', parts.job, dir]);
     const pod = new TestPod(engine, parts, dir, worker);
     const launcher = join(dir, 'bin/launcher');

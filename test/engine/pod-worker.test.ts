@@ -6,8 +6,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connectTo } from '../../src/base/unix-socket.ts';
+import { Orders } from '../../src/execution/store/orders.ts';
+import type { JobId } from '../../src/model/records/pipelines.ts';
+import { openFolder } from '../../src/store/folder.ts';
 import { busyboxImage, dockerForTests, type TestEngine } from '../support/docker.ts';
 import { linesOf, PipelinePlace, type RunLine } from '../pipelines/cli-world.ts';
+import { openTestProject } from '../versions/project.ts';
 import { TestPod } from './pod-place.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -21,7 +25,8 @@ async function begin(
   const script = `DOCKER_HOST=${engine.host} exec pach run pipeline ${pipeline} --executor docker --pool store -o json > ${pipeline}.run 2> ${pipeline}.told`;
   const child = here.place.start(['sh', '-c', script]);
   const ended = once(child, 'exit').then(([code]) => code as number | null);
-  const find = `until job=$(ls store-link/projects/default/work 2>/dev/null | head -1); [ -n "$job" ] && [ -e store-link/projects/default/work/$job/offer ]; do sleep 0.05; done; echo $job`;
+  const find =
+    'until offer=$(ls store-link/projects/default/work/*/offer 2>/dev/null); do sleep 0.05; done; basename $(dirname $offer)';
   await here.must(`ln -sfn ${here.place.store} store-link`);
   return { job: (await here.must(find)).trim(), ended };
 }
@@ -58,6 +63,45 @@ test.skipIf(!isRoot)('a pod gives what Docker gives, and what it computed Docker
   await here.put('in', { new: '3' });
   const { stdout } = await here.shell(`DOCKER_HOST=${engine.host} pach run pipeline p --executor docker -o json`);
   expect(linesOf<RunLine>(stdout)[0]).toMatchObject({ datums: { processed: 1, skipped: 3 } });
+});
+
+test.skipIf(!isRoot)('a warm pod runs one job after another in its container, each with its own code', async () => {
+  const engine = await dockerForTests();
+  const image = await busyboxImage(engine);
+  await using here = await PipelinePlace.make({ a: '1', b: '2' });
+  const code = [
+    { from: 'code', to: '/code' },
+    { from: 'single', to: '/single' },
+  ];
+  await here.spec('p', 'sh /code/run.sh; cat /single; ls /code; cp -r $in /pfs/out/', {
+    transform: { image },
+    dev: { code },
+  });
+  await here.must('mkdir code; echo echo one > code/run.sh; echo first > single; echo > code/old');
+  await here.must('pach create pipeline -f p.json');
+  const first = await begin(here, engine, 'p');
+  const project = openTestProject(await openFolder(here.place.store));
+  await using orders = await Orders.begin(project, first.job as JobId);
+  await using pod = await TestPod.start(here, engine, {
+    image,
+    job: first.job,
+    code: ['/code', '/single'],
+    isWarm: true,
+  });
+  const logs = (job: string) => here.must(`pach logs -j ${job} | cut -d' ' -f2 | sort -u | tr '\\n' ' '`);
+  expect(await first.ended).toBe(0);
+  expect(await logs(first.job)).toBe('first old one run.sh ');
+  await here.must('rm code/old; echo echo two > code/run.sh; echo second > single; pach update pipeline -f p.json');
+  const second = await begin(here, engine, 'p');
+  await orders.workFor(second.job as JobId);
+  expect(await second.ended).toBe(0);
+  expect(await logs(second.job)).toBe('run.sh second two ');
+  const { stdout } = await here.shell('pach inspect job p -o json');
+  expect(stdout).toContain('"processed":2');
+  expect((await pod.container.inspect()).State).toMatchObject({ Running: true });
+  await orders[Symbol.asyncDispose]();
+  expect([await pod.launcherEnded(), await pod.workerEnded()]).toEqual([0, 0]);
+  expect(await here.must('find store-link/projects/default/work -type f')).toBe('');
 });
 
 test.skipIf(!isRoot)('whatever of a pod is killed, its datum is run again, and nothing is taken for done', async () => {

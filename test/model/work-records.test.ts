@@ -19,14 +19,17 @@ import {
 } from '../../src/model/records/work.ts';
 import { seal } from '../../src/model/records/record.ts';
 import {
+  decodeCrew,
   decodeDelivery,
   decodeOffer,
   decodeShard,
   decodeShardClaim,
+  encodeCrew,
   encodeDelivery,
   encodeOffer,
   encodeShard,
   encodeShardClaim,
+  type CrewRecord,
   type Delivery,
   type Offer,
   type Shard,
@@ -102,6 +105,8 @@ const delivery: Delivery = {
   broken: datum,
 };
 
+const crew: CrewRecord = { job: id('a'), beat: 9, until: time };
+
 const cases: readonly {
   readonly name: string;
   readonly value: object;
@@ -137,6 +142,7 @@ const cases: readonly {
     encodeDelivery,
     decodeDelivery,
   ),
+  unsealed('crew', crew, encodeCrew, decodeCrew),
 ];
 
 /** A sealed record without its seal, which covers all the rest. */

@@ -37,6 +37,7 @@ export function planOf(fields: object, more: Partial<PodsPlan> = {}): PodsPlan {
 /** By the name of their file in golden/. "restricted" allows all of them but `root`. */
 export const plans: Readonly<Record<string, PodsPlan>> = {
   plain: planOf({}),
+  warm: planOf({}, { isWarm: true }),
   root: planOf({ transform: { user: 'nobody' } }, { imageUser: '' }),
   resources: planOf({
     transform: { user: '1000:2000', memory_volume: true, image_pull_secrets: ['registry'] },

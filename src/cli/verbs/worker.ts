@@ -26,22 +26,34 @@ export const workerVerb = verb({
       names: ['local'],
       describe: 'Be the worker of a pod, whose containers share this folder; commands get their secrets from the pod',
     },
+    warm: {
+      type: 'flag',
+      describe: 'With --pod: go on with the next job of the engine that made the pod, until that has gone',
+    },
   },
   async run(args, { settings, output, signal }) {
-    const { job, pod: dir } = args;
+    const { job, pod: dir, warm } = args;
     const request = { exitWhenIdle: args['exit-when-idle'], note: (line: string) => output.note(line), signal };
     if (dir !== undefined) checkPod(args);
+    else if (warm)
+      throw new PachError('usage', {
+        what: '--warm',
+        why: 'only the worker of a pod outlives its job',
+        next: podUsage,
+      });
     await using opened = await openProject(settings, { patience: storePatience(request.note, signal) });
     if (dir !== undefined && job !== undefined) {
       const { workInPod } = await import('../../app/pod-worker.ts');
-      await workInPod(settings, opened, { ...request, job, dir: resolve(dir) });
+      await workInPod(settings, opened, { ...request, job, dir: resolve(dir), warm });
     } else await work(settings, opened, { ...request, job, secretsFrom: args['secrets-from'] });
     return signal.aborted ? 130 : 0;
   },
 });
 
+const podUsage = 'pach worker -j JOB --pod DIR';
+
 function checkPod(args: { readonly job: string | undefined; readonly 'secrets-from': readonly string[] }): void {
-  const next = 'pach worker -j JOB --pod DIR';
+  const next = podUsage;
   if (args.job === undefined) throw new PachError('usage', { what: '--pod', why: 'a pod works for one job', next });
   if (args['secrets-from'].length === 0) return;
   throw new PachError('usage', {

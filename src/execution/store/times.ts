@@ -38,3 +38,13 @@ export const workTimes: WorkTimes = {
   shardMs: 10_000,
   graceMs: 10_000,
 };
+
+/** Where somebody waits for the first results, and workers are there already. */
+export const warmTimes: WorkTimes = {
+  ...workTimes,
+  lookMs: 200,
+  idleLookMsMax: 1000,
+  askMs: 500,
+  deliverMs: 50,
+  deliverMsMax: 2000,
+};

@@ -147,15 +147,22 @@ export class WorkObjects {
   }
 }
 
-/** The jobs of a project that have work objects. */
-export async function jobsWithWork({ options: { store, name } }: Project): Promise<JobId[]> {
+/** The jobs of a project that have work objects; orders for workers that outlive a job are none of its own. */
+export async function jobsWithWork(project: Project): Promise<JobId[]> {
+  const jobs = new Set<JobId>();
+  for await (const { job, object } of worksOf(project)) if (object !== 'crew') jobs.add(job);
+  return [...jobs];
+}
+
+/** What lies in the folders of a project's jobs. */
+export async function* worksOf({
+  options: { store, name },
+}: Project): AsyncGenerator<{ readonly job: JobId; readonly object: string }> {
   const prefix = worksPrefix(name);
-  const jobs = new Set<string>();
   for await (const { key } of store.list(prefix)) {
-    const job = key.slice(prefix.length).split('/')[0] ?? '';
-    if (/^[0-9a-f]{32}$/.test(job)) jobs.add(job);
+    const [job = '', object = ''] = key.slice(prefix.length).split('/');
+    if (/^[0-9a-f]{32}$/.test(job)) yield { job: job as JobId, object };
   }
-  return [...jobs] as JobId[];
 }
 
 function lookOf({ size, modified }: ObjectInfo): string {

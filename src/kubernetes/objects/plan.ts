@@ -46,6 +46,8 @@ export interface PodsPlan {
   readonly pods: number;
   /** Bytes of the largest datum's inputs. */
   readonly datumBytesMax: number;
+  /** The pods wait for the next job when this one has ended. */
+  readonly isWarm?: boolean;
 }
 
 /** With room for a suffix of five characters, and for the number that Kubernetes adds to a pod's name. */
@@ -58,6 +60,9 @@ export function podsName({ pipeline, job }: { readonly pipeline: string; readonl
   const start = `pach-${pipeline.toLowerCase().replaceAll('_', '-')}`;
   return `${start.slice(0, nameLengthMax - end.length).replace(/-+$/, '')}${end}`;
 }
+
+/** Has the Job whose pods outlive their job. */
+export const warmLabel = `${ownLabels}warm`;
 
 /** What all objects of a job have, and nothing else has. */
 export function podLabels({

@@ -10,7 +10,7 @@ import { podFields, type PodFields, type PodResources } from '../../pipelines/sp
 import type { KubeObject } from '../client/objects.ts';
 import { networkPolicy } from './network.ts';
 import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
-import { podLabels, type PodsPlan } from './plan.ts';
+import { podLabels, warmLabel, type PodsPlan } from './plan.ts';
 import { secretMounts, secretVariables, type Variable } from './secrets.ts';
 
 /** In the sidecar: the volume that it shares with the user's container. */
@@ -21,6 +21,8 @@ const volume = 'pach';
 const graceSecondsDefault = 30;
 /** A Job that ended stays that long where nobody removes it. */
 const keptSeconds = 3600;
+/** One whose pods have waited for a next job: its engine has gone. */
+const warmKeptSeconds = 10;
 /** Pods of one index that may fail, for whatever reason: the engine is the judge, this is a net. */
 const podTries = 10;
 /** For the start of the sidecar, and for one look at it, a little longer than the launcher waits. */
@@ -41,7 +43,7 @@ const keptFromUser = { 'eks.amazonaws.com/skip-containers': 'user' };
 
 /** The Job comes first. Throws `usage` for a spec that no pod can be made of. */
 export function podObjects(plan: PodsPlan): KubeObject[] {
-  const { name, namespace, pipeline, pods } = plan;
+  const { name, namespace, pipeline, pods, isWarm } = plan;
   const fields = podFields(pipeline.spec);
   const own = podLabels(plan);
   const labels = { ...fields.labels, ...own };
@@ -51,7 +53,7 @@ export function podObjects(plan: PodsPlan): KubeObject[] {
     apiVersion: 'batch/v1',
     kind: 'Job',
     // A queue of Kueue is a label of the Job.
-    metadata: { name, namespace, labels, ...annotations },
+    metadata: { name, namespace, labels: { ...labels, ...(isWarm && { [warmLabel]: 'true' }) }, ...annotations },
     spec: {
       completionMode: 'Indexed',
       parallelism: pods,
@@ -60,7 +62,7 @@ export function podObjects(plan: PodsPlan): KubeObject[] {
       podFailurePolicy: {
         rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
       },
-      ttlSecondsAfterFinished: keptSeconds,
+      ttlSecondsAfterFinished: isWarm ? warmKeptSeconds : keptSeconds,
       template: {
         metadata: { labels, ...(Object.keys(podAnnotations).length > 0 && { annotations: podAnnotations }) },
         spec: podSpec(plan, fields),
@@ -126,7 +128,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     image: plan.workerImage,
     imagePullPolicy: plan.pullPolicy,
     restartPolicy: 'Always',
-    args: ['worker', '-j', job, '--pod', podFolder],
+    args: ['worker', '-j', job, '--pod', podFolder, ...(plan.isWarm ? ['--warm'] : [])],
     env: [
       ...Object.entries(env).map(([name, value]): Variable => ({ name, value })),
       { name: 'PACH_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },

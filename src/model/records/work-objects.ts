@@ -68,6 +68,15 @@ export interface Delivery extends KeepsUnknown {
   readonly launcherLost?: true | undefined;
 }
 
+/** Which job the workers work for that were brought for one, and may outlive it. */
+export interface CrewRecord extends KeepsUnknown {
+  readonly job: JobId;
+  /** Grows each time it is written. */
+  readonly beat: number;
+  /** Milliseconds since 1970: from then on whoever finds it may delete it. */
+  readonly until: number;
+}
+
 const itemsMax = 65_536;
 const notesMax = 4096;
 
@@ -106,10 +115,17 @@ const deliveryCodec = recordCodec<Delivery>({
   launcherLost: optional(8, onlyTrue),
 });
 
+const crewCodec = recordCodec<CrewRecord>({
+  job: required(1, jobId),
+  beat: required(2, count),
+  until: required(3, count),
+});
+
 export const encodeOffer = (record: Offer): Buffer => seal(offerCodec.encode(record));
 export const encodeShard = (record: Shard): Buffer => seal(shardCodec.encode(record));
 export const encodeShardClaim = (record: Claim): Buffer => seal(encodeClaim(record));
 export const encodeDelivery = (record: Delivery): Buffer => seal(deliveryCodec.encode(record));
+export const encodeCrew = (record: CrewRecord): Buffer => seal(crewCodec.encode(record));
 
 // They throw `damaged` or `unsupported`; `what` names the object.
 
@@ -119,3 +135,4 @@ export const decodeShardClaim = (bytes: Buffer, what: string): Claim => decodeCl
 export const decodeDelivery = (bytes: Buffer, what: string): Delivery => {
   return deliveryCodec.decode(unseal(bytes, what), what);
 };
+export const decodeCrew = (bytes: Buffer, what: string): CrewRecord => crewCodec.decode(unseal(bytes, what), what);
