@@ -12,6 +12,7 @@ import { dockerEngine } from '../execution/executors/docker-engine.ts';
 import { pushImage } from '../execution/executors/docker-push.ts';
 import { saveImage } from '../execution/executors/docker-save.ts';
 import { pushArchive } from '../images/archive.ts';
+import { ownPlatform, platformText } from '../images/platform.ts';
 import type { KubernetesExecutor } from '../kubernetes/executor.ts';
 import type { ClusterFields } from '../local/config.ts';
 import type { Settings } from './settings.ts';
@@ -49,6 +50,12 @@ export class ClusterImages {
     if (workerImage !== undefined) return Promise.resolve(workerImage);
     return this.once(ownImage, async () => {
       if (load === undefined && imageRegistry === undefined) throw noWorkerImage();
+      const [nodes, own] = [this.executor.platform, ownPlatform()].map(platformText);
+      if (nodes !== own) {
+        const why = `pods need pach's own image for ${nodes}, and \`make image\` makes it for ${own}`;
+        const next = `name one that was built there: --worker-image`;
+        throw new PachError('unsupported', { what: `--platform ${nodes}`, why, next });
+      }
       await access(ownArchive).catch(() => {
         throw new PachError('not-found', { what: ownArchive, why: 'the image was not made yet', next: 'make image' });
       });

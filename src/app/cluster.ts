@@ -6,7 +6,7 @@ import { PachError } from '../base/errors.ts';
 import type { BuildWatch } from '../execution/executor.ts';
 import type { Pool } from '../execution/pool.ts';
 import { parseRegistry } from '../images/name.ts';
-import { ownPlatform } from '../images/platform.ts';
+import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import { KubernetesExecutor } from '../kubernetes/executor.ts';
 import { KubernetesPool, type KubernetesPoolOptions } from '../kubernetes/pool.ts';
@@ -37,13 +37,13 @@ type StoreAccess = Pick<KubernetesPoolOptions, 'credentials'> & { readonly store
 export function clusterExecutor(
   { docker, dockerConfig = '' }: Settings,
   note: (line: string) => void,
-  imageRegistry?: string,
+  { imageRegistry, platform }: Pick<ClusterFields, 'imageRegistry' | 'platform'>,
 ): KubernetesExecutor {
   const plainHttp = imageRegistry === undefined ? [] : parseRegistry(imageRegistry).plainHttp;
   return new KubernetesExecutor({
     docker: { host: docker },
     registries: { dockerConfig, plainHttp },
-    platform: ownPlatform(),
+    platform: platform === undefined ? ownPlatform() : parsePlatform(platform),
     note,
   });
 }
@@ -102,7 +102,7 @@ export class ClusterSession implements JobSession {
     const access = await storeAccess(settings, opened, choice);
     const { context, namespace } = choice;
     const cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
-    const executor = clusterExecutor(settings, note, choice.imageRegistry);
+    const executor = clusterExecutor(settings, note, choice);
     const secrets = await Secrets.open(settings, []);
     return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access, keepsPods });
   }
@@ -117,7 +117,7 @@ export class ClusterSession implements JobSession {
   }
 
   async pool(pipeline: RunPipeline, { workers }: PoolRequest): Promise<Pool> {
-    const { cluster, project, access, images, choice } = this;
+    const { cluster, project, access, images, choice, executor } = this;
     const { spec } = pipeline;
     const warm = this.warmOf(pipeline.name);
     return new KubernetesPool({
@@ -125,6 +125,7 @@ export class ClusterSession implements JobSession {
       project,
       podsMax: workers,
       store: access.store,
+      platform: executor.platform,
       async images() {
         const [image, workerImage] = await Promise.all([images.find(spec.transform.image), images.worker()]);
         return { ...image, workerImage };

@@ -3,6 +3,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import type { BuildWatch, Executor, LocalExecutor } from '../execution/executor.ts';
+import type { ClusterFields } from '../local/config.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { ClusterChoice } from './cluster.ts';
 import type { Settings } from './settings.ts';
@@ -29,10 +30,11 @@ export async function openExecutor(
   executor: ExecutorName,
   settings: Settings,
   note: (line: string) => void,
+  cluster: Pick<ClusterFields, 'imageRegistry' | 'platform'> = {},
 ): Promise<Executor> {
   if (executor !== 'kubernetes') return openLocalExecutor(executor, settings);
   const { clusterExecutor } = await import('./cluster.ts');
-  return clusterExecutor(settings, note);
+  return clusterExecutor(settings, note, cluster);
 }
 
 export async function openLocalExecutor(

@@ -7,6 +7,7 @@ import type { ForwardRequest } from '../app/dev.ts';
 import type { ExecutorName } from '../app/executors.ts';
 import { clusterOf, type Settings } from '../app/settings.ts';
 import { PachError } from '../base/errors.ts';
+import { parsePlatform } from '../images/platform.ts';
 import type { ClusterFields } from '../local/config.ts';
 import { durationOf } from './text.ts';
 
@@ -16,6 +17,7 @@ const only = 'With --executor kubernetes:';
 export const clusterFieldOptions = {
   namespace: { type: 'text', describe: `${only} the namespace of pods` },
   'worker-image': { type: 'text', describe: `${only} pach's own image, as the cluster names it` },
+  platform: { type: 'text', describe: `${only} the nodes' platform where it is not this machine's: linux/arm64` },
   'image-registry': {
     type: 'text',
     describe: `${only} where images of this machine are pushed; http:// before it for one without TLS`,
@@ -49,10 +51,12 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
     throw new PachError('usage', { what: '--store-identity', why, next: 'leave out --store-secret' });
   }
   if (given['store-identity'] !== undefined) storeIdentityOf(given['store-identity']);
+  if (given.platform !== undefined) parsePlatform(given.platform);
   const fields = {
     context,
     namespace: given.namespace,
     workerImage: given['worker-image'],
+    platform: given.platform,
     imageRegistry: given['image-registry'],
     load: given.load,
     storeInCluster: given['store-in-cluster'],
@@ -67,6 +71,20 @@ function keptBeside(given: ClusterFields, kept: ClusterFields): ClusterFields {
   const ways: readonly string[] = ['storeSecret', 'storeIdentity'];
   if (!Object.keys(given).some((name) => ways.includes(name))) return kept;
   return Object.fromEntries(Object.entries(kept).filter(([name]) => !ways.includes(name)));
+}
+
+/** The platform of nodes that is said, or that the context keeps. Throws `usage` for one that nothing would use. */
+export function platformChoice(
+  executor: ExecutorName,
+  platform: string | undefined,
+  settings: Settings,
+): Pick<ClusterFields, 'platform'> {
+  if (executor === 'kubernetes') {
+    const { platform: kept } = { ...clusterOf(settings), ...clusterFieldsOf(undefined, { platform }) };
+    return kept === undefined ? {} : { platform: kept };
+  }
+  if (platform === undefined) return {};
+  throw uselessOption('platform', executor);
 }
 
 /** The context and namespace whose services commands on this machine may reach. */
@@ -96,13 +114,15 @@ export function executorChoice(
   }
   const names = Object.keys(clusterOptions) as (keyof typeof clusterOptions)[];
   const useless = names.find((name) => args[name] !== undefined && !used.includes(name));
-  if (useless !== undefined) {
-    const why = `the executor ${executor} uses no cluster`;
-    throw new PachError('usage', {
-      what: `--${useless}`,
-      why,
-      next: `add --executor kubernetes, or leave out --${useless}`,
-    });
-  }
+  if (useless !== undefined) throw uselessOption(useless, executor);
   return { executor, cluster: undefined };
+}
+
+function uselessOption(name: string, executor: ExecutorName): PachError {
+  const why = `the executor ${executor} uses no cluster`;
+  return new PachError('usage', {
+    what: `--${name}`,
+    why,
+    next: `add --executor kubernetes, or leave out --${name}`,
+  });
 }

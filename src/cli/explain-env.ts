@@ -7,6 +7,7 @@ import { openProject } from '../app/open.ts';
 import { Secrets } from '../app/secrets.ts';
 import { graphFor } from '../engine/run-graph.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import { platformChoice } from './cluster-options.ts';
 import type { VerbContext } from './verb.ts';
 
 export interface ExplainRequest {
@@ -15,6 +16,8 @@ export interface ExplainRequest {
   readonly branch: string | undefined;
   readonly executor: ExecutorName;
   readonly secretsFrom: readonly string[];
+  /** Of the nodes, with the executor kubernetes. */
+  readonly platform?: string | undefined;
   /** Variables of services that `--forward` names. */
   readonly services?: Readonly<Record<string, string>>;
 }
@@ -28,7 +31,8 @@ export async function explainEnvironment(
   const { settings, output, signal } = context;
   const secrets = await Secrets.open(settings, request.secretsFrom);
   const shown = request.pipeline === undefined ? specs : await specsOf(context, request.pipeline, request.branch);
-  await using executor = await openExecutor(request.executor, settings, (line) => output.note(line));
+  const cluster = platformChoice(request.executor, request.platform, settings);
+  await using executor = await openExecutor(request.executor, settings, (line) => output.note(line), cluster);
   for (const each of shown) {
     const spec = await withBuiltImage(executor, each, { signal, log: (line) => output.note(line) });
     const info = await environmentOf(spec, {

@@ -10,7 +10,7 @@ import { dockerEngine, type DockerAddress, type DockerEngine } from '../executio
 import { inspectedConfig, presentImage } from '../execution/executors/docker-image.ts';
 import type { BuildWatch, Executor, WorkerOptions } from '../execution/executor.ts';
 import { digestFingerprint, fingerprintOf, type ImageConfig } from '../images/config.ts';
-import type { Platform } from '../images/platform.ts';
+import { platformText, type Platform } from '../images/platform.ts';
 import { findInRegistry, type RegistryImage } from '../images/registry.ts';
 import type { RegistryOptions } from '../images/requests.ts';
 import type { Fingerprint } from '../pipelines/jobs/recipe.ts';
@@ -19,7 +19,6 @@ import type { ImageBuild } from '../pipelines/spec/spec.ts';
 export interface KubernetesExecutorOptions {
   readonly docker: DockerAddress;
   readonly registries: RegistryOptions;
-  /** Of the nodes. */
   readonly platform: Platform;
   /** Told what is worth knowing of an image, for people. */
   readonly note: (line: string) => void;
@@ -48,6 +47,8 @@ const freshMs = 60_000;
 export class KubernetesExecutor implements Executor {
   readonly name = 'kubernetes';
   readonly resultsClass = 'docker';
+  /** Of the nodes. */
+  readonly platform: Platform;
   private readonly options: KubernetesExecutorOptions;
   private readonly engine: DockerEngine;
   /** What an image was when it was asked for its fingerprint: that is what runs, though its tag may have moved. */
@@ -58,6 +59,7 @@ export class KubernetesExecutor implements Executor {
 
   constructor(options: KubernetesExecutorOptions) {
     this.options = options;
+    this.platform = options.platform;
     this.engine = dockerEngine(options.docker);
   }
 
@@ -100,7 +102,7 @@ export class KubernetesExecutor implements Executor {
     const built = this.built.has(image) && (await this.inDocker(image));
     if (built) return built;
     try {
-      return this.ofRegistry(await findInRegistry(image, this.options.platform, this.options.registries));
+      return this.ofRegistry(await findInRegistry(image, this.platform, this.options.registries));
     } catch (error) {
       if (!isPachError(error, 'not-found', 'unreachable', 'denied', 'failed')) throw error;
       const found = await this.inDocker(image);
@@ -126,12 +128,18 @@ export class KubernetesExecutor implements Executor {
     return { fingerprint: digestFingerprint(digest), name: pinned, user: '', env: [], isLocal: false };
   }
 
-  /** Undefined where there is no engine, or it has no such image. */
+  /** Undefined where there is no engine, or it has no such image. Throws `unsupported` for one of another platform. */
   private async inDocker(image: string): Promise<ClusterImage | undefined> {
     const found = await presentImage(this.engine, image).catch(() => undefined);
     if (!found) return undefined;
-    const { os, architecture } = this.options.platform;
-    if (found.Os !== os || found.Architecture !== architecture) return undefined;
+    const [has, wanted] = [{ os: found.Os, architecture: found.Architecture }, this.platform].map(platformText);
+    if (has !== wanted) {
+      throw new PachError('unsupported', {
+        what: `image ${image}`,
+        why: `it is not for ${wanted}: the Docker engine of this machine has it for ${has}`,
+        next: `build it for ${wanted} (docker buildx build --platform ${wanted}), or say --platform ${has} for such nodes`,
+      });
+    }
     return { ...ofConfig(inspectedConfig(found)), name: image, isLocal: true };
   }
 

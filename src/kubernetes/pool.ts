@@ -27,6 +27,8 @@ export interface KubernetesPoolOptions {
   /** Pods at a time at most. */
   readonly podsMax: number;
   readonly store: PodsPlan['store'];
+  /** Of the nodes. */
+  readonly platform: PodsPlan['platform'];
   /** Sees to it that nodes get the images, and says by which names; asked when there is something to run. */
   images(): Promise<Pick<PodsPlan, 'image' | 'imageUser' | 'workerImage'>>;
   /** How pods prove themselves to the store; `values` are put into a Secret of the job's own. */
@@ -64,7 +66,7 @@ export class KubernetesPool implements Pool {
   }
 
   private async objects({ job, spec, datumBytesMax }: CrewJob, pods: number): Promise<JobObjects> {
-    const { cluster, project, credentials, store, warm, setup } = this.options;
+    const { cluster, project, credentials, store, platform, warm, setup } = this.options;
     const { namespace } = cluster;
     const name = `${podsName({ pipeline: spec.name, job })}-${randomBytes(2).toString('hex')}`;
     const isOwn = credentials.kind === 'values';
@@ -72,6 +74,7 @@ export class KubernetesPool implements Pool {
       ...(await this.options.images()),
       pullPolicy: 'IfNotPresent',
       store,
+      platform,
       name,
       namespace,
       job,

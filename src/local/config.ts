@@ -23,6 +23,8 @@ export const clusterFields = [
   'namespace',
   'workerImage',
   'imageRegistry',
+  /** Of the nodes, where it is not this machine's: `linux/arm64`. */
+  'platform',
   /** How images get into the cluster without a registry: `minikube`, `kind`, or a command. */
   'load',
   'storeInCluster',

@@ -24,6 +24,7 @@ export function planOf(fields: object, more: Partial<PodsPlan> = {}): PodsPlan {
     pipeline: { name: spec.name, spec },
     image: `registry.example/edges@sha256:${'a'.repeat(64)}`,
     imageUser: '1000',
+    platform: { os: 'linux', architecture: 'amd64' },
     workerImage: `registry.example/pachmount@sha256:${'b'.repeat(64)}`,
     pullPolicy: 'IfNotPresent',
     store: { url: 's3://bucket/prefix', id: 'f'.repeat(32), env: { AWS_ENDPOINT_URL: 'http://10.244.0.1:17480' } },

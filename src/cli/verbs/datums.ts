@@ -18,6 +18,7 @@ import type { Project } from '../../versions/project.ts';
 import { resolveCommit } from '../../versions/resolve.ts';
 import type { Snapshot } from '../../versions/snapshot.ts';
 import { addressOf } from '../addresses.ts';
+import { clusterFieldOptions } from '../cluster-options.ts';
 import { dryRun } from '../dry-run.ts';
 import { datumColumns, datumText } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
@@ -64,8 +65,9 @@ export const listDatumVerb = verb({
     failed: { type: 'flag', describe: 'Only those that failed' },
     file: { type: 'text', alias: 'f', names: ['local'], describe: 'Specs: a file, folder or -' },
     executor: { ...executorOption, describe: 'With -f: use the results of this executor' },
+    platform: clusterFieldOptions.platform,
   },
-  async run({ job: text, file, executor, failed }, { settings, output, signal }) {
+  async run({ job: text, file, executor, platform, failed }, { settings, output, signal }) {
     if (file !== undefined) {
       if (failed) {
         throw new PachError('usage', {
@@ -74,7 +76,11 @@ export const listDatumVerb = verb({
         });
       }
       const source = { path: file, project: settings.project, stdin: () => standardInput(signal), signal };
-      return dryRun({ settings, output, signal }, await readSpecs(source), { executor, reprocess: false });
+      return dryRun({ settings, output, signal }, await readSpecs(source), {
+        executor,
+        platform,
+        reprocess: false,
+      });
     }
     if (text === undefined) {
       throw new PachError('usage', {

@@ -52,7 +52,14 @@ export const devVerb = verb({
       const { project } = settings;
       const specs = await readSpecs({ path: file, project, stdin: () => standardInput(signal), signal });
       const { env } = servicesHere(uses);
-      const request = { pipeline: undefined, branch: undefined, executor, secretsFrom, services: env };
+      const request = {
+        pipeline: undefined,
+        branch: undefined,
+        executor,
+        platform: more.platform,
+        secretsFrom,
+        services: env,
+      };
       return explainEnvironment({ settings, output, signal }, specs, request);
     }
     const codeUses = codeOf(code);

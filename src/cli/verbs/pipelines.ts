@@ -9,6 +9,7 @@ import { deletePipeline, setPipelines, stopPipeline } from '../../pipelines/edit
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { pipelineInfo, pipelineInfos, pipelineJson, pipelineNamed } from '../../shown/pipelines.ts';
 import { previewJson } from '../../shown/preview.ts';
+import { clusterFieldOptions } from '../cluster-options.ts';
 import { dryRun } from '../dry-run.ts';
 import { pipelineColumns } from '../pipeline-columns.ts';
 import { standardInput } from '../stdin.ts';
@@ -29,6 +30,7 @@ const setOptions = {
     describe: 'Create nothing; show the datums, and which of them are already computed',
   },
   executor: { ...executorOption, describe: 'With --dry-run: use the results of this executor' },
+  platform: clusterFieldOptions.platform,
 } as const;
 
 async function set(
@@ -41,8 +43,8 @@ async function set(
   const { kept } = how;
   const specs = kept === undefined ? read : read.map((spec) => withKept(spec, kept));
   if (args['dry-run']) {
-    const { executor } = args;
-    return dryRun({ settings, output, signal }, specs, { executor, reprocess: how.reprocess });
+    const { executor, platform } = args;
+    return dryRun({ settings, output, signal }, specs, { executor, platform, reprocess: how.reprocess });
   }
   await using opened = await openProject(settings, { create: true });
   const { project } = opened;

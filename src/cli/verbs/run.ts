@@ -81,11 +81,12 @@ export const runPipelineVerb = verb({
     const source = { path: args.file ?? '', project: settings.project, stdin: () => standardInput(signal), signal };
     const specs = args.file === undefined ? [] : await readSpecs(source);
     if (args['explain-env']) {
-      const { executor, 'secrets-from': secretsFrom } = args;
+      const { executor, platform, 'secrets-from': secretsFrom } = args;
       return explainEnvironment({ settings, output, signal }, specs, {
         pipeline: args.pipeline,
         branch,
         executor,
+        platform,
         secretsFrom,
       });
     }

@@ -2,6 +2,7 @@
  * What the pods of a job are made of: all that `podObjects` needs to know, told by who starts them.
  */
 import { hashOf } from '../../model/canonical.ts';
+import type { Platform } from '../../images/platform.ts';
 import type { JobId } from '../../model/records/pipelines.ts';
 import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
 import { ownLabels } from '../../pipelines/spec/pod.ts';
@@ -31,6 +32,8 @@ export interface PodsPlan {
   readonly pipeline: { readonly name: string; readonly spec: PipelineSpec };
   /** As the node pulls it, by digest where that is known. */
   readonly image: string;
+  /** Of the images: other nodes can't run them. */
+  readonly platform: Platform;
   /** USER of the image; '' for root. */
   readonly imageUser: string;
   readonly workerImage: string;

@@ -38,6 +38,8 @@ const lastWords = 'FallbackToLogsOnError';
 /** On the pod's disk beside the files of a datum: the worker's home. */
 const homeBytes = 256 * 2 ** 20;
 
+const architectureLabel = 'kubernetes.io/arch';
+
 /** Amazon's webhook would give the token of an annotated service account to all containers. */
 const keptFromUser = { 'eks.amazonaws.com/skip-containers': 'user' };
 
@@ -84,7 +86,7 @@ function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
     terminationGracePeriodSeconds: graceSeconds(fields),
     ...(serviceAccountName !== undefined && { serviceAccountName }),
     ...(fields.imagePullSecrets.length > 0 && { imagePullSecrets: fields.imagePullSecrets.map((name) => ({ name })) }),
-    ...(fields.nodeSelector && { nodeSelector: fields.nodeSelector }),
+    nodeSelector: { ...fields.nodeSelector, [architectureLabel]: architecture(plan, fields) },
     ...(fields.priorityClassName !== undefined && { priorityClassName: fields.priorityClassName }),
     ...(fields.runtimeClass !== undefined && { runtimeClassName: fields.runtimeClass }),
     ...(fields.tolerations.length > 0 && { tolerations: fields.tolerations }),
@@ -202,6 +204,17 @@ function security({ uid }: PodUser): object {
     allowPrivilegeEscalation: false,
     capabilities: { drop: ['ALL'], ...(uid === 0 && { add: [...containerRights] }) },
   };
+}
+
+/** Images are pinned for it. Throws `usage` where the spec wants nodes that can't run them. */
+function architecture({ platform, pipeline, image }: PodsPlan, { nodeSelector }: PodFields): string {
+  const wanted = nodeSelector?.[architectureLabel] ?? platform.architecture;
+  if (wanted === platform.architecture) return wanted;
+  throw new PachError('usage', {
+    what: `pipeline ${pipeline.name}: scheduling_spec.node_selector`,
+    why: `it wants nodes of ${wanted}, and image ${image} is the one for ${platform.architecture}`,
+    next: `add --platform ${platform.os}/${wanted}`,
+  });
 }
 
 function serviceAccount({ credentials, pipeline }: PodsPlan, fields: PodFields): string | undefined {
