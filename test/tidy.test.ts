@@ -32,7 +32,7 @@ const floors: ReadonlyMap<string, readonly string[]> = new Map([
   ['results', ['.']],
   ['transfer', ['.']],
   ['execution', ['.', 'executors', 'workers', 'store']],
-  ['kubernetes', ['client', 'objects', '.']],
+  ['kubernetes', ['client', 'objects', '.', 'promotion']],
   ['engine', ['.']],
   ['shown', ['.']],
   ['hooks', ['.']],

@@ -44,25 +44,38 @@ export class ClusterImages {
     return { image: isLocal ? await this.once(name, () => this.bring(name)) : name, imageUser: user };
   }
 
+  /** How pach's own image would get there. Throws as `worker`, and brings nothing. */
+  async workerWay(): Promise<string> {
+    const { load, imageRegistry } = this.ways;
+    if (load === undefined && imageRegistry === undefined) throw noWorkerImage();
+    await this.archiveFits();
+    return imageRegistry === undefined ? `${ownImage}, by ${load}` : `to be pushed to ${imageRegistry}`;
+  }
+
   /** The name of pach's own image. Throws `usage` where nothing says where that is to come from. */
   worker(): Promise<string> {
     const { workerImage, load, imageRegistry } = this.ways;
     if (workerImage !== undefined) return Promise.resolve(workerImage);
     return this.once(ownImage, async () => {
       if (load === undefined && imageRegistry === undefined) throw noWorkerImage();
-      const [nodes, own] = [this.executor.platform, ownPlatform()].map(platformText);
-      if (nodes !== own) {
-        const why = `pods need pach's own image for ${nodes}, and \`make image\` makes it for ${own}`;
-        const next = `name one that was built there: --worker-image`;
-        throw new PachError('unsupported', { what: `--platform ${nodes}`, why, next });
-      }
-      await access(ownArchive).catch(() => {
-        throw new PachError('not-found', { what: ownArchive, why: 'the image was not made yet', next: 'make image' });
-      });
+      await this.archiveFits();
       const { dockerConfig = '' } = this.settings;
       if (imageRegistry !== undefined) return pushArchive(ownArchive, { registry: imageRegistry, dockerConfig });
       if (load !== undefined) await loadArchive(load, ownArchive);
       return ownImage;
+    });
+  }
+
+  /** Throws where our own image is for other nodes, or is not there. */
+  private async archiveFits(): Promise<void> {
+    const [nodes, own] = [this.executor.platform, ownPlatform()].map(platformText);
+    if (nodes !== own) {
+      const why = `pods need pach's own image for ${nodes}, and \`make image\` makes it for ${own}`;
+      const next = `name one that was built there: --worker-image`;
+      throw new PachError('unsupported', { what: `--platform ${nodes}`, why, next });
+    }
+    await access(ownArchive).catch(() => {
+      throw new PachError('not-found', { what: ownArchive, why: 'the image was not made yet', next: 'make image' });
     });
   }
 

@@ -9,16 +9,17 @@ import { parseRegistry } from '../images/name.ts';
 import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import { KubernetesExecutor } from '../kubernetes/executor.ts';
+import { pinnedImage } from '../kubernetes/promotion/pinned.ts';
 import { KubernetesPool, type KubernetesPoolOptions } from '../kubernetes/pool.ts';
 import { WarmPods } from '../kubernetes/warm-pods.ts';
 import type { ClusterFields } from '../local/config.ts';
-import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
+import { codeEntries } from '../pipelines/pipelines.ts';
 import { s3Access } from '../store/s3/access.ts';
 import { isS3 } from '../store/s3/url.ts';
 import type { Project } from '../versions/project.ts';
 import { ClusterImages } from './cluster-images.ts';
 import { withBuiltImage } from './executors.ts';
-import type { JobSession } from './job-session.ts';
+import type { JobSession, Prepared } from './job-session.ts';
 import type { OpenProject } from './open.ts';
 import type { PoolRequest, RunPipeline, SessionRequest } from './run-session.ts';
 import { Secrets } from './secrets.ts';
@@ -107,10 +108,17 @@ export class ClusterSession implements JobSession {
     return new ClusterSession(settings, opened, { executor, secrets, cluster, choice, access, keepsPods });
   }
 
-  /** Builds images that are built here. Secrets are those of the namespace. */
-  async prepare<P extends Pick<Pipeline, 'spec'>>(pipelines: readonly P[], watch: BuildWatch): Promise<P[]> {
+  /** Builds images that are built here, and takes those that were promoted as they are. Secrets are those of the namespace. */
+  async prepare<P extends Prepared>(pipelines: readonly P[], watch: BuildWatch): Promise<P[]> {
     const prepared: P[] = [];
     for (const pipeline of pipelines) {
+      const { spec, pinned } = pipeline;
+      if (pinned !== undefined) {
+        const image = pinnedImage(pinned, spec.name);
+        this.executor.pin(image);
+        prepared.push({ ...pipeline, spec: { ...spec, transform: { ...spec.transform, image: image.name } } });
+        continue;
+      }
       prepared.push({ ...pipeline, spec: await withBuiltImage(this.executor, pipeline.spec, watch) });
     }
     return prepared;
@@ -165,7 +173,7 @@ export class ClusterSession implements JobSession {
 }
 
 /** Throws `usage` for a store that pods can't reach, `denied` where this machine has no credentials for it. */
-async function storeAccess(
+export async function storeAccess(
   { storeUrl }: Settings,
   { storeId: id }: OpenProject,
   { storeInCluster, storeSecret, storeIdentity }: ClusterChoice,

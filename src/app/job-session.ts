@@ -11,6 +11,9 @@ import { RunSession, type PoolRequest, type RunPipeline, type SessionRequest } f
 import type { Secrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
+/** What of a pipeline its images are told from. */
+export type Prepared = Pick<Pipeline, 'spec' | 'pinned'>;
+
 export interface JobSession extends AsyncDisposable {
   readonly executor: Executor;
   readonly settings: Settings;
@@ -20,11 +23,7 @@ export interface JobSession extends AsyncDisposable {
    * Makes sure of secrets, unless commands run elsewhere, and of images that are built here. Resolves to
    * the pipelines with these images.
    */
-  prepare<P extends Pick<Pipeline, 'spec'>>(
-    pipelines: readonly P[],
-    watch: BuildWatch,
-    isElsewhere?: boolean,
-  ): Promise<P[]>;
+  prepare<P extends Prepared>(pipelines: readonly P[], watch: BuildWatch, isElsewhere?: boolean): Promise<P[]>;
   /** Runs the datums of the next job of a pipeline. None of the pipeline's jobs may run. */
   pool(pipeline: RunPipeline, request: PoolRequest): Promise<Pool>;
   /** Closes what a pipeline has kept for its next job. None of its jobs may run. */

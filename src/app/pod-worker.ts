@@ -2,7 +2,7 @@
  * The worker of a pod, in a container of its own beside the one whose image the pipeline names. It alone
  * has access to the store; the commands run in the other container (execution/executors/pod.ts).
  */
-import { isPachError, PachError } from '../base/errors.ts';
+import { isPachError } from '../base/errors.ts';
 import { LostLauncher } from '../execution/executor.ts';
 import { PodExecutor } from '../execution/executors/pod.ts';
 import { OrdersHeard } from '../execution/store/orders.ts';
@@ -14,6 +14,7 @@ import { podHolder, thisEngine, type Holder } from '../pipelines/jobs/lease.ts';
 import { launcherProgram } from './executors.ts';
 import type { OpenProject } from './open.ts';
 import { recipeOf } from './platform.ts';
+import { checkStore } from './pod-store.ts';
 import { RunSession } from './run-session.ts';
 import type { Settings } from './settings.ts';
 import { JobWorker, type WorkRequest } from './worker.ts';
@@ -38,7 +39,7 @@ const launcherMsMax = 90_000;
  * other one has come.
  */
 export async function workInPod(settings: Settings, opened: OpenProject, request: PodRequest): Promise<void> {
-  checkStore(settings, opened);
+  checkStore(settings, opened, 'the job was started');
   const { dir, note, warm } = request;
   const { project } = opened;
   const snapshot = await project.snapshot();
@@ -120,14 +121,4 @@ async function work(executor: PodExecutor, signal: AbortSignal, worker: JobWorke
       if (!executor.isThere) throw error;
     }
   }
-}
-
-/** An address may lead elsewhere from within a cluster. */
-function checkStore({ pod, storeUrl }: Settings, { storeId }: OpenProject): void {
-  if (pod?.storeId === undefined || pod.storeId === storeId) return;
-  throw new PachError('conflict', {
-    what: storeUrl,
-    why: `it is another store here (${storeId}) than where the job was started (${pod.storeId})`,
-    next: 'give an address that leads to the same store from everywhere: --store-in-cluster URL',
-  });
 }

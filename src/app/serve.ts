@@ -20,6 +20,7 @@ import type { SessionRequest } from './run-session.ts';
 import { sendHook } from './send-hook.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
+import { checkStore } from './pod-store.ts';
 import { openWatch } from './watch.ts';
 
 export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'cluster' | 'secretsFrom'> {
@@ -27,6 +28,8 @@ export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'cluster
   readonly workers: number;
   /** The pipelines that it runs; none: all. */
   readonly only: readonly string[];
+  /** Runs what was promoted there, and nothing else; undefined: what was promoted nowhere. */
+  readonly place: string | undefined;
   readonly listeners: readonly ServeListener[];
   /** Who is told of what happens. */
   readonly hooks: readonly Hook[];
@@ -49,6 +52,7 @@ const graceMs = 20_000;
 /** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
 export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
   const { executor, cluster, secretsFrom, workers, hooks, signal } = request;
+  checkStore(settings, opened, 'the pipelines were promoted');
   const { project } = opened;
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
   const snapshot = await project.snapshot();
@@ -83,6 +87,7 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     workers,
     version,
     only,
+    place: request.place,
     async run(pipeline, how) {
       const { name, spec } = pipeline;
       await resting.begins(name);

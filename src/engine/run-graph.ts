@@ -4,6 +4,7 @@
 import { PachError } from '../base/errors.ts';
 import { checkBranchName } from '../model/address.ts';
 import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
+import { runsElsewhere } from '../pipelines/editing/places.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
 import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
@@ -76,7 +77,8 @@ export async function graphFor(
 export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep> {
   const { project, tell } = options;
   if (options.branch !== undefined) checkBranchName(options.branch);
-  const { order, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
+  const { order: all, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
+  const order = options.branch === undefined ? runHere(all, options.names) : all;
   const stopped = order.find((pipeline) => pipeline.stopped)?.name;
   if (stopped !== undefined) {
     const next = `pach start pipeline ${stopped}`;
@@ -105,6 +107,13 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
     if (result.job.state !== 'success') failed.set(pipeline.name, result.job);
     yield { pipeline, job: result.job, result };
   }
+}
+
+/** All that was promoted nowhere. What the others have made is read as it is. Throws `conflict` for one of `names` that is among them. */
+function runHere(order: readonly Pipeline[], names: readonly string[]): Pipeline[] {
+  const promoted = order.find(({ name, place }) => place !== undefined && names.includes(name));
+  if (promoted) throw runsElsewhere(promoted);
+  return order.filter(({ place }) => place === undefined);
 }
 
 /** One job of a pipeline that is prepared. */

@@ -38,6 +38,8 @@ export interface ServeOptions {
   readonly version: string;
   /** The pipelines that it runs; all where it is not said. */
   readonly only: ReadonlySet<string> | undefined;
+  /** It runs what was promoted to this place; where it is not said, what was promoted nowhere. */
+  readonly place?: string | undefined;
   /** Runs a job of a pipeline with what there is to read in `snapshot`. Rejects where it did not come to its end. */
   run(pipeline: Pipeline, how: ServeRun): Promise<unknown>;
   readonly listeners: readonly ServeListener[];
@@ -104,8 +106,8 @@ export class ServeLoop {
     this.tell = tellTo<RunEvent | ServeEvent>(options.listeners);
     this.waiting = new Waiting(this.tell);
     this.troubles = new Troubles(this.tell);
-    const { project, version, only } = options;
-    this.ticks = new Timed((now) => tick(project, { now, only }));
+    const { project, version, only, place } = options;
+    this.ticks = new Timed((now) => tick(project, { now, only, place }));
     this.triggers = new Timed(triggerWork(project, this.tell));
     this.upkeep = new Upkeep(project, this.tell, options.scrubShare ?? 0, () => this.hint());
     this.presence = new Presence(project, { version, only: [...(only ?? [])].sort() });
@@ -199,9 +201,9 @@ export class ServeLoop {
   }
 
   private seen(): Seen | undefined {
-    const { snapshot, options } = this;
+    const { snapshot } = this;
     if (!snapshot || this.isAway) return undefined;
-    const works = [...this.table.works.values()].filter(({ pipeline: { name } }) => options.only?.has(name) !== false);
+    const works = [...this.table.works.values()].filter(({ pipeline }) => this.runs(pipeline));
     return { snapshot, works: works.map(({ pipeline, standing: { job } }) => ({ pipeline, job })) };
   }
 
@@ -233,7 +235,7 @@ export class ServeLoop {
   private startDue(now: number): number {
     let next = Infinity;
     for (const [name, { pipeline, standing }] of this.table.works) {
-      if (this.options.only?.has(name) === false || this.running.has(name)) continue;
+      if (!this.runs(pipeline) || this.running.has(name)) continue;
       const retry = standing.kind === 'settled' ? (retryAt(standing.job, pipeline.spec.retry, now) ?? Infinity) : 0;
       const due = standing.kind === 'settled' && retry <= now ? tryAgain(standing) : standing;
       if (due.kind !== 'due') {
@@ -252,6 +254,11 @@ export class ServeLoop {
       if (this.mayStart(name, now)) this.start(name);
     }
     return next;
+  }
+
+  private runs({ name, place }: Pick<Pipeline, 'name' | 'place'>): boolean {
+    const { only, place: own } = this.options;
+    return place === own && only?.has(name) !== false;
   }
 
   private mayStart(name: string, now: number): boolean {

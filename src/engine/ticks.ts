@@ -20,6 +20,8 @@ export interface TickOptions {
   readonly now: number;
   /** Of these pipelines alone; undefined: of all. */
   readonly only?: ReadonlySet<string> | undefined;
+  /** Of those that were promoted there; undefined: of those that were promoted nowhere. */
+  readonly place?: string | undefined;
 }
 
 /** A tick that there is. */
@@ -85,12 +87,12 @@ interface Ready {
 /** The next tick of each repo that has one due. Two in one repo are two operations. */
 async function readyTicks(
   snapshot: Snapshot,
-  { now, only }: TickOptions,
+  { now, only, place }: TickOptions,
 ): Promise<{ readonly ready: readonly Ready[]; readonly next: number | undefined }> {
   const ready = new Map<string, Ready>();
   let next: number | undefined;
   for (const pipeline of await listPipelines(snapshot)) {
-    if (pipeline.stopped || (only && !only.has(pipeline.name))) continue;
+    if (pipeline.stopped || pipeline.place !== place || (only && !only.has(pipeline.name))) continue;
     for (const input of cronInputs(pipeline.spec)) {
       const due = await dueTicks(snapshot, pipeline, input, now);
       if (due.next !== undefined) next = Math.min(next ?? due.next, due.next);

@@ -78,6 +78,11 @@ export class KubernetesExecutor implements Executor {
     return this.known.get(name) ?? this.remember(name, await this.find(name), performance.now());
   }
 
+  /** From now on an image is what it was when its pipeline was promoted: it is not looked up. */
+  pin(image: ClusterImage): void {
+    this.remember(image.name, image, Infinity);
+  }
+
   async build(use: ImageBuild, watch: BuildWatch): Promise<string> {
     const name = await buildImage(this.engine, use, watch);
     this.built.add(name);

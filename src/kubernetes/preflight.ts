@@ -31,7 +31,7 @@ export async function preflight(cluster: Cluster, objects: readonly KubeObject[]
   return hints.flat();
 }
 
-interface Template {
+export interface Template {
   readonly metadata: object;
   readonly spec: PodSpec;
 }
@@ -40,12 +40,12 @@ interface PodSpec {
   readonly initContainers?: readonly { readonly name: string; readonly restartPolicy?: string }[];
 }
 
-function templateOf({ kind, spec }: KubeObject): Template | undefined {
+export function templateOf({ kind, spec }: KubeObject): Template | undefined {
   return kind === 'Job' ? (spec as { template: Template }).template : undefined;
 }
 
 /** Credentials and the way to the cluster are tried by it too. */
-async function mustHaveNamespace(cluster: Cluster): Promise<void> {
+export async function mustHaveNamespace(cluster: Cluster): Promise<void> {
   const { namespace: name, context } = cluster;
   try {
     if ((await cluster.get({ kind: 'Namespace', name })) !== undefined) return;
@@ -61,7 +61,7 @@ async function mustHaveNamespace(cluster: Cluster): Promise<void> {
   });
 }
 
-async function mustHaveRights(cluster: Cluster, objects: readonly KubeObject[]): Promise<void> {
+function mustHaveRights(cluster: Cluster, objects: readonly KubeObject[]): Promise<void> {
   const made = objects
     .filter(({ kind }) => kind !== 'Job')
     .flatMap((object) => {
@@ -69,7 +69,12 @@ async function mustHaveRights(cluster: Cluster, objects: readonly KubeObject[]):
       const resource = pluralOf(kindOf(object));
       return ['create', 'delete'].map((verb) => ({ verb, resource, group }));
     });
-  const lacking = await cluster.lacking([...always, ...made]);
+  return mustHave(cluster, [...always, ...made], 'kubernetes');
+}
+
+/** Throws `denied` naming all that are missing; `page`: of the guide, which has them as a Role. */
+export async function mustHave(cluster: Cluster, rights: readonly Right[], page: string): Promise<void> {
+  const lacking = await cluster.lacking(rights);
   if (lacking.length === 0) return;
   const resources = [...new Set(lacking.map(({ resource }) => resource))];
   const list = resources.map((resource) => {
@@ -79,11 +84,11 @@ async function mustHaveRights(cluster: Cluster, objects: readonly KubeObject[]):
   throw new PachError('denied', {
     what: `namespace "${cluster.namespace}" of context "${cluster.context}"`,
     why: `you have no right to: ${list.join('; ')}`,
-    next: 'pach help kubernetes',
+    next: `pach help ${page}`,
   });
 }
 
-async function mustHaveSecret(cluster: Cluster, { name, keys, isForImages }: NamedSecret): Promise<void> {
+export async function mustHaveSecret(cluster: Cluster, { name, keys, isForImages }: NamedSecret): Promise<void> {
   let found: KubeObject | undefined;
   try {
     found = await cluster.get({ kind: 'Secret', name });
@@ -126,7 +131,7 @@ async function tried(create: () => Promise<KubeObject>): Promise<KubeObject | un
  * Has the server judge one pod: a Job is accepted whatever becomes of its pods. Quota, LimitRange,
  * pod security, classes, service account and webhooks have their say here.
  */
-async function tryPod(cluster: Cluster, { metadata, spec }: Template): Promise<string[]> {
+export async function tryPod(cluster: Cluster, { metadata, spec }: Template): Promise<string[]> {
   if ((await cluster.lacking([{ verb: 'create', resource: 'pods' }])).length > 0) return [];
   const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata, name: 'pach-preflight' }, spec };
   let made: KubeObject | undefined;

@@ -6,7 +6,7 @@ import { PachError } from '../base/errors.ts';
 import type { BlobReader } from '../cache/blobs.ts';
 import { checkBranchName } from '../model/address.ts';
 import type { MapItem } from '../model/map.ts';
-import { decodePipeline, encodePipeline, type PipelineRecord } from '../model/records/pipelines.ts';
+import { decodePipeline, encodePipeline, type PipelineRecord } from '../model/records/pipeline.ts';
 import type { Ref } from '../model/refs.ts';
 import type { TreeEntry } from '../model/tree.ts';
 import type { Change } from '../versions/change.ts';

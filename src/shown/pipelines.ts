@@ -24,14 +24,16 @@ export interface PipelineInfo extends VersionInfo {
   readonly created: string;
   readonly updated: string;
   readonly state: string;
+  /** Where it was promoted to. */
+  readonly place: string | null;
 }
 
 export const pipelineJson =
-  '{pipeline, version, created, updated, state, image, inputs: [{name, repo, branch, glob, cron: {spec, overwrite}}], outputBranch, lastJob: {job, state}, code: {origin, to: [path]} or null, spec}; state: running (it is ready) or stopped; cron: of cron inputs alone';
+  '{pipeline, version, created, updated, state, place, image, inputs: [{name, repo, branch, glob, cron: {spec, overwrite}}], outputBranch, lastJob: {job, state}, code: {origin, to: [path]} or null, spec}; state: running (it is ready) or stopped; place: where it was promoted to, and runs; else null; cron: of cron inputs alone';
 
 /** `own`: the branch on which it is this, and where its output goes then. */
 export async function pipelineInfo(snapshot: Snapshot, pipeline: Pipeline, own?: string): Promise<PipelineInfo> {
-  const { name, spec, version, created, updated, stopped } = pipeline;
+  const { name, spec, version, created, updated, stopped, place = null } = pipeline;
   const outputBranch = own ?? spec.outputBranch;
   const { job } = await newestJob(snapshot, name, outputBranch);
   return {
@@ -40,6 +42,7 @@ export async function pipelineInfo(snapshot: Snapshot, pipeline: Pipeline, own?:
     created: new Date(created).toISOString(),
     updated: new Date(updated).toISOString(),
     state: stopped ? 'stopped' : 'running',
+    place,
     ...partsOf(pipeline, outputBranch, job),
   };
 }

@@ -1,13 +1,10 @@
 /**
  * What specs would compute, without making anything: their datums, and which have results already.
  */
-import { randomBytes } from 'node:crypto';
 import type { Project } from '../versions/project.ts';
-import { storeCode } from '../pipelines/code.ts';
-import { hashOf } from '../model/canonical.ts';
 import type { Executor } from '../execution/executor.ts';
 import { recipeFor } from '../engine/job-start.ts';
-import { maybePipeline, specBytes, type Pipeline } from '../pipelines/pipelines.ts';
+import { draftOf } from '../pipelines/editing/draft.ts';
 import { planJob, type Step } from '../pipelines/jobs/plan.ts';
 import { inputsOf } from '../engine/run-graph.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
@@ -65,20 +62,7 @@ async function* preview(
   { project, executor, reprocess, signal }: PreviewOptions,
 ): AsyncGenerator<Step> {
   await using begun = await project.begin(); // never published
-  const before = await maybePipeline(begun.snapshot, spec.name);
-  const now = Date.now();
-  const draft: Pipeline = {
-    name: spec.name,
-    spec,
-    specRef: { type: 'chunk', hash: hashOf(specBytes(spec)) },
-    code: await storeCode(project, begun.upload, spec.code, { signal, skipped: () => undefined }),
-    codeOrigin: '',
-    version: 0,
-    created: now,
-    updated: now,
-    stopped: false,
-    salt: reprocess ? randomBytes(8).toString('hex') : (before?.salt ?? ''),
-  };
+  const draft = await draftOf(project, begun, spec, { reprocess, signal });
   const recipe = await recipeFor({ project, pipeline: draft, executor });
   const { snapshot } = begun;
   const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, draft, []);

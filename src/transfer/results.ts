@@ -6,6 +6,7 @@ import { mapFormat, type MapItem } from '../model/map.ts';
 import { diffAcross } from '../model/ordered-diff.ts';
 import { decodeJobEntry, encodeJobEntry } from '../model/records/job-entry.ts';
 import { decodeJob, decodeOutcome, encodeJob, jobRefList, jobRefs } from '../model/records/pipelines.ts';
+import { encodePipeline } from '../model/records/pipeline.ts';
 import { decodePurged } from '../model/records/transfer.ts';
 import { codeBytes } from '../pipelines/editing/versions.ts';
 import { isHeld, maybeLease } from '../pipelines/jobs/lease.ts';
@@ -140,7 +141,9 @@ class OutputsPlanner {
     for (const { repo } of pfsInputs(pipeline.spec.input)) this.inputs.add(repo);
     if (there) return;
     const item = await this.source.item(pipelineKey(name, branch));
-    if (item) this.pipelines.push({ pipeline, branch, item });
+    // It was promoted where this store is used, not where the other is.
+    const value = encodePipeline({ ...pipeline, place: undefined, pinned: undefined });
+    if (item) this.pipelines.push({ pipeline, branch, item: pipeline.place === undefined ? item : { ...item, value } });
     await this.addLacking(ticksKey(name, ''));
   }
 

@@ -20,6 +20,7 @@ export interface ServingWords {
   /** Another view of the world's project, as another process has it. */
   readonly project?: Project;
   readonly only?: readonly string[];
+  readonly place?: string;
   readonly workers?: number;
   readonly graceMs?: number;
   readonly clock?: Clock;
@@ -45,6 +46,7 @@ export class Serving implements AsyncDisposable {
       workers,
       version: '0',
       only: words.only && new Set(words.only),
+      ...(words.place !== undefined && { place: words.place }),
       async run(pipeline, { snapshot, after, signal, tell }) {
         const of = { branch: undefined, pinned: new Map() };
         const logs = await mkdtemp(join(dir, 'logs-'));

@@ -12,12 +12,10 @@ import {
   decodeJob,
   decodeLease,
   decodeOutcome,
-  decodePipeline,
   encodeDatum,
   encodeJob,
   encodeLease,
   encodeOutcome,
-  encodePipeline,
   jobRefList,
   jobRefs,
   type DatumRecord,
@@ -25,8 +23,8 @@ import {
   type JobRecord,
   type LeaseRecord,
   type Outcome,
-  type PipelineRecord,
 } from '../../src/model/records/pipelines.ts';
+import { decodePipeline, encodePipeline, type PipelineRecord } from '../../src/model/records/pipeline.ts';
 import { decodeRepo, encodeRepo, type RepoRecord } from '../../src/model/records/refs.ts';
 import { decodeTicks, encodeTicks, type TicksRecord } from '../../src/model/records/ticks.ts';
 import type { Ref } from '../../src/model/refs.ts';
@@ -45,6 +43,13 @@ const pipeline: PipelineRecord = {
 };
 
 const ticking: PipelineRecord = { ...pipeline, ticksSince: [{ repo: 'edges_tick', since: time }] };
+const promoted: PipelineRecord = {
+  ...pipeline,
+  stopped: false,
+  place: 'ml of prod.example.org',
+  pinned: '{"name":"x"}',
+};
+const promotedAndStopped: PipelineRecord = { ...promoted, stopped: true };
 const stretches = [
   { first: time, last: time + 60_000 },
   { first: time + 90_000, last: time + 90_000 },
@@ -117,6 +122,13 @@ const lease: LeaseRecord = { holder: 'ada@here, process 7', host: 'here', pid: 7
 const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => unknown; value: unknown }[] = [
   { name: 'pipeline', full: encodePipeline(pipeline), decode: decodePipeline, value: pipeline },
   { name: 'pipeline that ticks', full: encodePipeline(ticking), decode: decodePipeline, value: ticking },
+  { name: 'promoted pipeline', full: encodePipeline(promoted), decode: decodePipeline, value: promoted },
+  {
+    name: 'promoted pipeline, stopped',
+    full: encodePipeline(promotedAndStopped),
+    decode: decodePipeline,
+    value: promotedAndStopped,
+  },
   { name: 'ticks', full: encodeTicks(ticks), decode: decodeTicks, value: ticks },
   { name: 'repo of ticks', full: encodeRepo(repo), decode: decodeRepo, value: repo },
   { name: 'job', full: encodeJob(job), decode: decodeJob, value: job },

@@ -44,6 +44,7 @@ import { lineageVerb } from '../verbs/lineage.ts';
 import { materializeVerb } from '../verbs/materialize.ts';
 import { mountsVerb, mountVerb, unmountVerb } from '../verbs/mounts.ts';
 import { deleteFileVerb, putFileVerb } from '../verbs/put-file.ts';
+import { demoteVerb, promoteVerb } from '../verbs/promote.ts';
 import { purgeVerb } from '../verbs/purge.ts';
 import { cloneVerb, pullVerb, pushVerb } from '../verbs/push.ts';
 import { createProjectVerb, deleteProjectVerb, inspectProjectVerb, listProjectVerb } from '../verbs/projects.ts';
@@ -103,19 +104,22 @@ export const verbGroups: readonly VerbGroup[] = [
     ],
   },
   {
-    title: 'Other stores',
+    title: 'Elsewhere',
+    verbs: [pushVerb, pullVerb, cloneVerb, remoteListVerb, remoteSetVerb, remoteRemoveVerb, promoteVerb, demoteVerb],
+  },
+  {
+    title: 'Read files',
     verbs: [
-      pushVerb,
-      pullVerb,
-      cloneVerb,
-      remoteListVerb,
-      remoteSetVerb,
-      remoteRemoveVerb,
-      importVerb,
+      listFileVerb,
+      treeVerb,
+      globFileVerb,
+      inspectFileVerb,
+      getFileVerb,
+      diffFileVerb,
+      explainVerb,
       materializeVerb,
     ],
   },
-  { title: 'Read files', verbs: [listFileVerb, treeVerb, globFileVerb, inspectFileVerb, getFileVerb, diffFileVerb] },
   { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
   {
     title: 'History',
@@ -127,7 +131,7 @@ export const verbGroups: readonly VerbGroup[] = [
       waitCommitVerb,
       lineageVerb,
       bisectVerb,
-      explainVerb,
+      importVerb,
       updateCommitVerb,
       createBranchVerb,
       listBranchVerb,

@@ -49,6 +49,10 @@ export const serveVerb = verb({
         'Datums to run at a time, of all pipelines together; by default as many as there are processors, or 1000 pods',
     },
     only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
+    'promoted-to': {
+      type: 'text',
+      describe: 'Run what was promoted to this place, instead of what was promoted nowhere',
+    },
     listen: { type: 'text', describe: 'Address for /healthz, /readyz and /metrics (Prometheus): 127.0.0.1:30601' },
     scrub: {
       type: 'text',
@@ -62,7 +66,8 @@ export const serveVerb = verb({
     const hooks = more.hooks === undefined ? [] : await readHooks(more.hooks, signal);
     if (more['test-hooks']) return testHooks(hooks, settings.project, { output, signal });
     const listen = more.listen === undefined ? undefined : parseListen('--listen', more.listen);
-    if (listen && !isLoopback(listen))
+    // A pod's own address is for the cluster's probes.
+    if (listen && !isLoopback(listen) && !settings.pod)
       output.note(`--listen ${more.listen}: other machines reach it, and it has no password`);
     if (more['print-unit']) return output.write(serviceUnit(settings, process.argv.slice(2)));
     const scrubShare = more.scrub === undefined ? undefined : shareOf('--scrub', more.scrub);
@@ -74,6 +79,7 @@ export const serveVerb = verb({
       secretsFrom: more['secrets-from'],
       workers,
       only: only.flatMap((names) => names.split(',')).filter((name) => name !== ''),
+      place: more['promoted-to'],
       listeners: [printer.listen],
       hooks,
       listen,

@@ -36,6 +36,8 @@ export interface Login {
   readonly identity: string;
 }
 
+const podToken = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+
 /** Throws `not-found` for a kubeconfig, context or cluster that is not there, `usage` for a file that is none. */
 export async function readKubeconfig(choice: ClusterChoice): Promise<KubeAccess> {
   const config = await load(choice.kubeconfig);
@@ -70,6 +72,7 @@ async function load(files: string | undefined): Promise<KubeConfig> {
   const wanted = (files ?? '').split(delimiter).filter((file) => file !== '');
   const looked = wanted.length > 0 ? wanted : [join(homedir(), '.kube', 'config')];
   const there = looked.filter((file) => existsSync(file));
+  if (there.length === 0 && wanted.length === 0 && existsSync(podToken)) return inPod();
   if (there.length === 0) {
     throw new PachError('not-found', {
       what: looked.join(', '),
@@ -103,6 +106,14 @@ async function load(files: string | undefined): Promise<KubeConfig> {
     user.exec === undefined ? user : { ...user, exec: informed(user.exec as ExecEntry) },
   );
   return merged;
+}
+
+/** In a pod with a service account: the cluster that it runs in, and its namespace. */
+async function inPod(): Promise<KubeConfig> {
+  const { KubeConfig: Config } = await import('@kubernetes/client-node/dist/config.js');
+  const config = new Config();
+  config.loadFromCluster();
+  return config;
 }
 
 function mergedByName<T extends { readonly name: string }>(first: T[] | undefined, more: T[] | undefined): T[] {

@@ -52,6 +52,7 @@ interface Place {
 
 const kinds = {
   ConfigMap: { api: 'v1', plural: 'configmaps' },
+  Deployment: { api: 'apps/v1', plural: 'deployments' },
   Event: { api: 'v1', plural: 'events' },
   Job: { api: 'batch/v1', plural: 'jobs' },
   LimitRange: { api: 'v1', plural: 'limitranges' },

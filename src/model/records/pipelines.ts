@@ -1,5 +1,5 @@
 /**
- * The records of pipelines in a project's map of refs, and of datums in a job's own map (FORMAT.md 6, 7).
+ * The records of jobs in a project's map of refs, and of datums in a job's own map (FORMAT.md 6, 7).
  */
 import type { Hash, Ref } from '../refs.ts';
 import { damaged, type Reader } from '../bytes.ts';
@@ -24,27 +24,6 @@ import {
 
 /** 32 lower-case hex digits. A job that made a commit has that commit's. */
 export type JobId = CommitId;
-
-export interface PipelineRecord extends KeepsUnknown {
-  /** 1, and one more with every update. */
-  readonly version: number;
-  /** Milliseconds since 1970, as all times here. */
-  readonly created: number;
-  readonly updated: number;
-  readonly stopped: boolean;
-  /** Changed by `--reprocess`: part of every datum key while it is not empty. */
-  readonly salt: string;
-  /** Where the code came from (remote, commit, whether it was changed), as text; empty where there is none. */
-  readonly codeOrigin: string;
-  /** From when on its cron inputs tick, by their repos; absent where it has none. */
-  readonly ticksSince?: readonly TicksSince[] | undefined;
-}
-
-/** Ticks of a schedule come after this time. */
-export interface TicksSince {
-  readonly repo: string;
-  readonly since: number;
-}
 
 /** `rejected`: all was computed, but its output did not meet an expectation. */
 export type JobState = StoredState | 'rejected';
@@ -192,24 +171,6 @@ export const datumRow: Codec<DatumRow> = {
   read: (reader) => ({ input: reader.varint(), path: textWithNames.read(reader), hash: hash32.read(reader) }),
 };
 
-const ticksSince: Codec<TicksSince> = {
-  write(writer, { repo, since }) {
-    nameText.write(writer, repo);
-    writer.varint(since);
-  },
-  read: (reader) => ({ repo: nameText.read(reader), since: reader.varint() }),
-};
-
-const pipelineCodec = recordCodec<PipelineRecord>({
-  version: required(1, count),
-  created: required(2, count),
-  updated: required(3, count),
-  stopped: defaulting(4, flag, false),
-  salt: defaulting(5, text, ''),
-  codeOrigin: defaulting(6, text, ''),
-  ticksSince: optional(7, listOf(ticksSince, 4096, 3)),
-});
-
 /**
  * Programs from before know no job that was rejected, which is one that failed for these, nor one whose
  * commit is incomplete: there they see a datum that was restarted, and look at all of them too.
@@ -295,10 +256,6 @@ const leaseCodec = recordCodec<LeaseRecord>({
   pidStarted: required(4, text),
   until: required(5, count),
 });
-
-export const encodePipeline = (record: PipelineRecord): Buffer => pipelineCodec.encode(record);
-/** Throws `damaged` or `unsupported`, as the others here. */
-export const decodePipeline = (value: Buffer): PipelineRecord => pipelineCodec.decode(value, 'pipeline');
 
 export function encodeJob(record: JobRecord): Buffer {
   const { state, incomplete = false, restarted } = record;

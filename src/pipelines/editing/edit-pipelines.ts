@@ -34,6 +34,7 @@ import type { PipelineSpec } from '../spec/spec.ts';
 import { ticksSince, resumedTicks } from '../ticks.ts';
 import { dropTicks, makeTicksRepos } from './ticks-repos.ts';
 import { setInputTriggers } from './input-triggers.ts';
+import { placeFor, runsElsewhere, type Promotion } from './places.ts';
 import { codeBytes, newestVersion } from './versions.ts';
 
 export interface SetOptions {
@@ -43,6 +44,8 @@ export interface SetOptions {
   readonly update: boolean;
   /** Results so far are not taken any more. */
   readonly reprocess: boolean;
+  /** Moves them to a place, whose engine alone runs them from then on. */
+  readonly promotion?: Promotion | undefined;
   /** No person asked for it: it follows files as they are saved. */
   readonly isEngines?: true;
   readonly signal: AbortSignal;
@@ -81,7 +84,7 @@ export async function setPipelines(
   }
   const names = specs.map(({ name }) => name).join(', ');
   return await project.update(
-    { what: `${options.update ? 'update' : 'create'} pipeline ${names}`, isEngines: options.isEngines },
+    { what: deedOf(options, names), isEngines: options.isEngines },
     async (change) => {
       await checkGraph(change, specs, options.branch);
       const pipelines: Pipeline[] = [];
@@ -90,6 +93,11 @@ export async function setPipelines(
     },
     begun,
   );
+}
+
+function deedOf({ update, promotion }: SetOptions, names: string): string {
+  if (promotion) return `promote pipeline ${names} to ${promotion.place}`;
+  return `${update ? 'update' : 'create'} pipeline ${names}`;
 }
 
 async function storedCode(
@@ -253,7 +261,11 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   });
   if (before && !options.update) throw exists;
   if (!isKnown && repo) throw exists;
-  if (before && !options.reprocess && (await isSame(change.snapshot.reader, before, prepared))) return before;
+  const isUnchanged =
+    before !== undefined && !options.reprocess && (await isSame(change.snapshot.reader, before, prepared));
+  const place = own === undefined ? placeFor(before, options.promotion, name) : undefined;
+  if (isUnchanged && place?.isSame !== false) return before;
+  if (before?.place !== undefined && !options.promotion) throw runsElsewhere(before, 'update');
   const now = Date.now();
   const pipeline: Pipeline = {
     name,
@@ -261,12 +273,14 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     specRef,
     code,
     codeOrigin,
-    version: (await newestVersion(change.snapshot, name)) + 1,
+    version: isUnchanged && !place?.runsAnew ? before.version : (await newestVersion(change.snapshot, name)) + 1,
     created: before?.created ?? now,
     updated: now,
     stopped: before?.stopped ?? false,
     salt: options.reprocess ? newSalt() : (before?.salt ?? ''),
     ticksSince: ticksSince(spec, before, now),
+    place: place?.name,
+    pinned: place?.pinned,
   };
   setPipeline(change, pipeline, own);
   await makeTicksRepos(change, spec, now);

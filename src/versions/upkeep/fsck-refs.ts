@@ -17,10 +17,10 @@ import {
   decodeJob,
   decodeLease,
   decodeOutcome,
-  decodePipeline,
   jobRefList,
   jobRefs,
 } from '../../model/records/pipelines.ts';
+import { decodePipeline } from '../../model/records/pipeline.ts';
 import { decodeBranch, decodeRepo, decodeUpkeep } from '../../model/records/refs.ts';
 import { decodeScrub } from '../../model/records/scrub.ts';
 import { decodeTicks } from '../../model/records/ticks.ts';

@@ -1,0 +1,290 @@
+/**
+ * What a promotion would change, found out without changing anything: checks, the controller, and for
+ * each pipeline how it differs from what runs there now and how much of its next job is computed already.
+ */
+import { isPachError, PachError } from '../base/errors.ts';
+import { recipeFor } from '../engine/job-start.ts';
+import { inputsOf } from '../engine/run-graph.ts';
+import type { Cluster } from '../kubernetes/client/cluster.ts';
+import { mustHave, mustHaveNamespace } from '../kubernetes/preflight.ts';
+import { checkPods } from '../kubernetes/promotion/check-pods.ts';
+import { controllerName, controllerObjects, type ControllerPlan } from '../kubernetes/promotion/controller.ts';
+import { changesOf, type ObjectChange } from '../kubernetes/promotion/deploy.ts';
+import { foundController, placeName, refuseNewer, type FoundController } from '../kubernetes/promotion/found.ts';
+import { isSameImage, pinnedImage } from '../kubernetes/promotion/pinned.ts';
+import { promotionRights } from '../kubernetes/promotion/rights.ts';
+import type { ClusterImage, KubernetesExecutor } from '../kubernetes/executor.ts';
+import { belongsElsewhere } from '../pipelines/editing/places.ts';
+import { draftOf } from '../pipelines/editing/draft.ts';
+import { codeBytes } from '../pipelines/editing/versions.ts';
+import { newestJob } from '../pipelines/jobs/jobs.ts';
+import { planJob } from '../pipelines/jobs/plan.ts';
+import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
+import { graphOf } from '../pipelines/spec/graph.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { Check, PipelineDifference } from '../shown/promotion.ts';
+import { specDifferences } from '../shown/promotion.ts';
+import { storeAccess, type ClusterChoice } from './cluster.ts';
+import type { ClusterImages } from './cluster-images.ts';
+import { withBuiltImage } from './executors.ts';
+import type { OpenProject } from './open.ts';
+import type { Settings } from './settings.ts';
+import { version } from './version.ts';
+
+export interface PlanRequest {
+  readonly specs: readonly PipelineSpec[];
+  readonly choice: ClusterChoice;
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  readonly note: (line: string) => void;
+}
+
+/** What a plan is made with. */
+export interface PlanMeans {
+  readonly settings: Settings;
+  readonly opened: OpenProject;
+  readonly cluster: Cluster;
+  readonly executor: KubernetesExecutor;
+  readonly images: ClusterImages;
+}
+
+export interface PlannedPipeline {
+  readonly spec: PipelineSpec;
+  readonly before: Pipeline | undefined;
+  readonly image: ClusterImage;
+  /** The image that it was promoted with, where that is the same. */
+  readonly pinned: string | undefined;
+  /** What ran last is not what would run there. */
+  readonly runsAnew: boolean;
+  readonly difference: PipelineDifference;
+}
+
+export interface PromotionPlan {
+  readonly place: string;
+  readonly checks: readonly Check[];
+  readonly pipelines: readonly PlannedPipeline[];
+  /** What the controller is to be, but for an image that is pushed first. */
+  readonly controller: ControllerPlan | undefined;
+  readonly found: FoundController | undefined;
+  readonly objects: readonly ObjectChange[];
+  /** False where all is so already. */
+  readonly changes: boolean;
+}
+
+/** Pach's own image where nobody has said it: it is brought when the promotion is carried out. */
+const imageToCome = 'localhost/pachmount:to-come';
+
+/** Never rejects for what a check has found: `checks` says it. */
+export async function planPromotion(means: PlanMeans, request: PlanRequest): Promise<PromotionPlan> {
+  const { settings, opened, cluster, executor, images } = means;
+  const { specs, choice, force } = request;
+  const checks = new Checks();
+  const name = controllerName({ project: opened.project.options.name, storeId: opened.storeId });
+  const isReached = await checks.add('cluster', async () => {
+    await mustHaveNamespace(cluster);
+    return `namespace ${cluster.namespace} of context ${cluster.context}`;
+  });
+  const mayAll =
+    isReached &&
+    (await checks.add('rights', async () => {
+      await mustHave(cluster, promotionRights, 'promotion');
+      return 'all that promotion takes';
+    }));
+  const found = mayAll ? await foundController(cluster, name) : undefined;
+  const place = found?.place ?? placeName(cluster);
+  let access: Awaited<ReturnType<typeof storeAccess>> | undefined;
+  await checks.add('store', async () => {
+    access = await storeAccess(settings, opened, choice);
+    const { credentials } = access;
+    if (credentials.kind === 'service-account') {
+      throw new PachError('unsupported', {
+        what: '--store-identity',
+        why: 'the controller proves itself to the store by credentials in a Secret',
+        next: '--store-secret NAME',
+      });
+    }
+    if (credentials.kind === 'values' && credentials.values['AWS_SESSION_TOKEN'] !== undefined) {
+      throw new PachError('usage', {
+        what: 'credentials for the store',
+        why: 'yours hold for some time only, and the controller stays',
+        next: 'name a Secret with lasting ones: --store-secret NAME',
+      });
+    }
+    return `${access.store.url}; whether the cluster reaches it, its controller tells before anything moves`;
+  });
+  await checks.add("pach's own image", async () => {
+    if (choice.workerImage !== undefined) return choice.workerImage;
+    if (found?.version === version) return `${found.image}, as it is there`;
+    return images.workerWay();
+  });
+  if (found) await checks.add('controller', async () => refuseNewer(found, version));
+  const pipelines: PlannedPipeline[] = [];
+  for (const spec of graphOf(specs).order) {
+    const planned = await checks.add(`pipeline ${spec.name}`, () => planPipeline(means, request, { spec, place }));
+    if (!planned) continue;
+    pipelines.push(planned);
+    if (!mayAll || !access) continue;
+    const { store } = access;
+    await checks.add(`pods of ${spec.name}`, async () => {
+      const hints = await checkPods(cluster, {
+        spec: planned.spec,
+        image: planned.image,
+        platform: executor.platform,
+        store,
+        project: settings.project,
+      });
+      if (hints.length > 0) return new Warning(hints.join('; '));
+      return 'secrets, quota, pod security and the server accept them';
+    });
+  }
+  const { credentials } = access ?? {};
+  const controller: ControllerPlan | undefined = access && {
+    name,
+    namespace: cluster.namespace,
+    place,
+    project: settings.project,
+    store: access.store,
+    secret: credentials?.kind === 'secret' ? credentials.name : `${name}-store`,
+    values: credentials?.kind === 'values' ? credentials.values : undefined,
+    image: choice.workerImage ?? (found?.version === version ? found.image : imageToCome),
+    architecture: executor.platform.architecture,
+    version,
+  };
+  const objects: ObjectChange[] = [];
+  if (mayAll && controller) {
+    await checks.add('objects of the controller', async () => {
+      objects.push(...(await changesOf(cluster, controllerObjects(controller), { force })));
+      return objects.map(({ object, change }) => `${object.kind} ${change}`).join(', ');
+    });
+  }
+  const changes =
+    pipelines.some(({ difference }) => difference.change !== 'same') || objects.some(({ change }) => change !== 'same');
+  return { place, checks: checks.all, pipelines, controller, found, objects, changes };
+}
+
+/** What a check has found that is worth knowing, and stops nothing. */
+class Warning {
+  readonly says: string;
+
+  constructor(says: string) {
+    this.says = says;
+  }
+}
+
+class Checks {
+  readonly all: Check[] = [];
+
+  /** Resolves to what the check has come to; undefined where it failed. */
+  async add<T extends string | Warning | PlannedPipeline>(
+    check: string,
+    look: () => Promise<T> | T,
+  ): Promise<T | undefined> {
+    try {
+      const found = await look();
+      if (found instanceof Warning) this.all.push({ check, state: 'warning', says: found.says, next: null });
+      else this.all.push({ check, state: 'ok', says: typeof found === 'string' ? found : textOf(found), next: null });
+      return found;
+    } catch (error) {
+      if (!isPachError(error)) throw error;
+      const { what, why, next = null } = error;
+      this.all.push({ check, state: 'failed', says: `${what}: ${why}`, next });
+      return undefined;
+    }
+  }
+}
+
+function textOf({ image, difference: { datums } }: PlannedPipeline): string {
+  const jobs = datums
+    ? `${datums.computed} of ${datums.total} datums are computed already`
+    : 'its datums are known once what it reads has run';
+  return `image ${image.name}; ${jobs}`;
+}
+
+/** Throws what keeps a pipeline from being promoted. */
+async function planPipeline(
+  { opened, executor }: PlanMeans,
+  { force, signal, note }: PlanRequest,
+  { spec: written, place }: { readonly spec: PipelineSpec; readonly place: string },
+): Promise<PlannedPipeline> {
+  const { project } = opened;
+  await using begun = await project.begin(); // never published
+  const { snapshot } = begun;
+  const before = await maybePipeline(snapshot, written.name);
+  if (before?.place !== undefined && before.place !== place && !force) throw belongsElsewhere(before);
+  const built = await withBuiltImage(executor, written, { signal, log: note });
+  const image = await executor.image(built.transform.image);
+  await executor.fingerprint(built.transform.image);
+  const pinned = before?.pinned !== undefined && isSameImage(before.pinned, image) ? before.pinned : undefined;
+  const draft = await draftOf(project, begun, written, { reprocess: false, signal });
+  const recipe = await recipeFor({ project, pipeline: { ...draft, spec: built }, executor });
+  const { job } = await newestJob(snapshot, written.name, written.outputBranch);
+  const runsAnew = job !== undefined && !job.recipe.hash.equals(recipe.hash);
+  const isSameSpec = before?.specRef.hash.equals(draft.specRef.hash) ?? false;
+  const code = await codeChange(project, before, draft);
+  const isThere = before?.place === place;
+  const isSame = isThere && isSameSpec && code === 'same' && pinned !== undefined && !runsAnew;
+  return {
+    spec: written,
+    before,
+    image,
+    pinned,
+    runsAnew,
+    difference: {
+      pipeline: written.name,
+      change: isSame ? 'same' : isThere ? 'changed' : 'added',
+      fields: isSameSpec ? [] : specDifferences(before?.spec.document, written.document),
+      code,
+      image: {
+        old: before?.pinned === undefined ? null : pinnedImage(before.pinned, written.name).name,
+        new: pinned === undefined ? image.name : pinnedImage(pinned, written.name).name,
+      },
+      datums: await datumsOf(opened, draft, recipe),
+    },
+  };
+}
+
+async function codeChange(
+  { reader }: OpenProject['project'],
+  before: Pipeline | undefined,
+  draft: Pipeline,
+): Promise<PipelineDifference['code']> {
+  if (!before) return draft.code ? 'added' : 'same';
+  const [old, now] = await Promise.all([codeBytes(reader, before), codeBytes(reader, draft)]);
+  return old.equals(now) ? 'same' : 'changed';
+}
+
+/** Null where something that it reads is not there yet. */
+async function datumsOf(
+  { project }: OpenProject,
+  draft: Pipeline,
+  recipe: Awaited<ReturnType<typeof recipeFor>>,
+): Promise<PipelineDifference['datums']> {
+  const snapshot = await project.snapshot();
+  for (const { repo, cron } of pfsInputs(draft.spec.input)) {
+    if (!cron && !(await snapshot.maybeRepo(repo))) return null;
+  }
+  const { spec } = draft;
+  const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, draft, []);
+  const everything = spec.reprocess === 'every_job';
+  const plan = await planJob({ snapshot, spec, recipe, inputs, base: undefined, everything });
+  const counts = { total: 0, computed: 0 };
+  const known = { ms: 0, bytes: 0 };
+  for await (const step of plan.steps()) {
+    if (step.kind === 'gone') continue;
+    counts.total += 1;
+    if (step.kind !== 'known') continue;
+    counts.computed += 1;
+    const { downloadMs, processMs, uploadMs, outputBytes } = step.result.outcome.stats;
+    known.ms += downloadMs + processMs + uploadMs;
+    known.bytes += outputBytes;
+  }
+  const rest = counts.total - counts.computed;
+  const share = counts.computed === 0 ? undefined : rest / counts.computed;
+  return {
+    ...counts,
+    // What the others took is the best guess there is.
+    seconds: share === undefined ? (rest === 0 ? 0 : null) : (known.ms * share) / 1000,
+    bytes: share === undefined ? (rest === 0 ? 0 : null) : Math.round(known.bytes * share),
+  };
+}

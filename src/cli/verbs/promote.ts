@@ -1,0 +1,127 @@
+/**
+ * promote and demote: pipelines that an engine in a cluster runs from then on, and back.
+ */
+import { createInterface } from 'node:readline/promises';
+import { openProject } from '../../app/open.ts';
+import type { Promoted } from '../../app/promote.ts';
+import type { PromotionPlan } from '../../app/promote-plan.ts';
+import { PachError } from '../../base/errors.ts';
+import { readSpecs } from '../../pipelines/spec/specs.ts';
+import { promotionInfo } from '../../shown/promotion.ts';
+import { promotionJson } from '../../shown/promotion.ts';
+import { clusterFieldOptions, clusterOptions, executorChoice } from '../cluster-options.ts';
+import type { Output } from '../output.ts';
+import { dryRunOption, pipelineArgument } from '../parameters.ts';
+import { planLines } from '../promotion-lines.ts';
+import { standardInput } from '../stdin.ts';
+import { verb } from '../verb.ts';
+
+const contextOption = clusterOptions.context;
+const { 'store-identity': _, ...fieldOptions } = clusterFieldOptions;
+
+export const promoteVerb = verb({
+  name: 'promote',
+  summary: 'Have a cluster run pipelines from now on, by the spec that ran here',
+  examples: [
+    ['promote -f edges.json --context gpu-cluster --namespace ml', 'Check, show what differs, ask, and do it'],
+    ['promote -f pipelines/ --dry-run', 'Show what would change; exit code 10 if anything would'],
+    ['promote -f pipelines/ --yes --no-wait', 'Without questions, and without waiting for the first jobs'],
+  ],
+  json: promotionJson,
+  options: {
+    file: {
+      type: 'text',
+      alias: 'f',
+      required: true,
+      names: ['local'],
+      describe: 'JSON or YAML file, a folder of them, or - for standard input',
+    },
+    context: contextOption,
+    ...fieldOptions,
+    'dry-run': dryRunOption,
+    yes: { type: 'flag', alias: 'y', describe: 'Do it without asking' },
+    'no-wait': { type: 'flag', describe: 'Do not wait for the first jobs' },
+    force: { type: 'flag', describe: 'Take objects that somebody else manages, and pipelines promoted elsewhere' },
+  },
+  conflicts: [{ option: 'dry-run', others: ['yes'], why: 'it changes nothing' }],
+  async run({ file, yes, force, 'dry-run': dryRun, 'no-wait': noWait, ...given }, { settings, output, signal }) {
+    const { project } = settings;
+    const specs = await readSpecs({ path: file, project, stdin: () => standardInput(signal), signal });
+    const { cluster: choice } = executorChoice({ ...given, executor: 'kubernetes' }, settings);
+    if (!choice) throw new Error('the executor kubernetes has a cluster');
+    await using opened = await openProject(settings);
+    const { promote } = await import('../../app/promote.ts');
+    const promoted = await promote(settings, opened, {
+      specs,
+      choice,
+      force,
+      dryRun,
+      wait: !noWait,
+      signal,
+      note: (line) => output.note(line),
+      progress: (line) => output.progress(line),
+      consent: (plan) => (yes ? Promise.resolve(true) : isAccepted(plan, output, signal)),
+    });
+    return await print(output, promoted, dryRun);
+  },
+});
+
+async function print(output: Output, promoted: Promoted, dryRun: boolean): Promise<number> {
+  const { plan, outcome, jobs } = promoted;
+  await output.document(promotionInfo(plan, { dryRun, changed: plan.changes && outcome !== 'refused', jobs }), () => [
+    ...planLines(plan),
+    ...jobs.map(({ pipeline, id, state, counts }) => {
+      return `${pipeline}: job ${output.id(id)}: ${state}, ${counts.processed} computed, ${counts.skipped} as they were`;
+    }),
+    ...ended[outcome](plan),
+  ]);
+  if (outcome === 'failed' || outcome === 'refused') return 1;
+  if (outcome === 'dry-run') return 10;
+  return jobs.some(({ state }) => state !== 'success') ? 1 : 0;
+}
+
+const ended: Readonly<Record<Promoted['outcome'], (plan: PromotionPlan) => string[]>> = {
+  failed: () => ['nothing was changed'],
+  refused: () => ['nothing was changed'],
+  same: ({ place }) => [`${place} has all of it already`],
+  'dry-run': () => [],
+  done: ({ place, pipelines }) => [`${pipelines.map(({ spec }) => spec.name).join(', ')}: promoted to ${place}`],
+};
+
+async function isAccepted(plan: PromotionPlan, output: Output, signal: AbortSignal): Promise<boolean> {
+  if (!output.isForPeople || !process.stdin.isTTY) {
+    throw new PachError('usage', {
+      what: `promotion to ${plan.place}`,
+      why: 'nobody is here to be asked',
+      next: 'add --yes, or --dry-run to see what would change',
+    });
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    for (const line of planLines(plan)) terminal.write(`${line}\n`);
+    const answer = await terminal.question(`Promote to ${plan.place}? [y/N] `, { signal });
+    return /^y(?:es)?$/i.test(answer.trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+export const demoteVerb = verb({
+  name: 'demote',
+  summary: 'Take pipelines back from the cluster that they were promoted to',
+  examples: [['demote edges --context gpu-cluster --namespace ml', 'From now on it runs here again']],
+  json: '{pipelines: [name], place, controllerRemoved}; controllerRemoved: nothing was left for it',
+  arguments: { pipeline: { ...pipelineArgument, type: 'list' } },
+  options: { context: contextOption, namespace: clusterFieldOptions.namespace },
+  async run({ pipeline: names, ...given }, { settings, output }) {
+    const { cluster: choice } = executorChoice({ ...given, executor: 'kubernetes' }, settings);
+    if (!choice) throw new Error('the executor kubernetes has a cluster');
+    await using opened = await openProject(settings);
+    const { demotePipelines } = await import('../../app/promote.ts');
+    const demoted = await demotePipelines(settings, opened, { names, choice });
+    await output.document(demoted, () => [
+      `${names.join(', ')}: no longer at ${demoted.place}`,
+      ...(demoted.controllerRemoved ? ['its controller was removed: nothing is left for it'] : []),
+    ]);
+  },
+});

@@ -1,0 +1,55 @@
+/**
+ * The pods of a pipeline, as the cluster judges them before there is a job.
+ */
+import { assert } from '../../base/errors.ts';
+import type { JobId } from '../../model/records/pipelines.ts';
+import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
+import type { Cluster } from '../client/cluster.ts';
+import type { ClusterImage } from '../executor.ts';
+import { secretsOf } from '../objects/named-secrets.ts';
+import type { PodsPlan } from '../objects/plan.ts';
+import { podObjects } from '../objects/pods.ts';
+import { mustHaveSecret, templateOf, tryPod } from '../preflight.ts';
+
+/** Judged alone: no such image is looked up. */
+const anyImage = 'localhost/pachmount:any';
+
+export interface CheckedPods {
+  readonly spec: PipelineSpec;
+  readonly image: ClusterImage;
+  readonly platform: PodsPlan['platform'];
+  readonly store: PodsPlan['store'];
+  readonly project: string;
+}
+
+/** Throws what can never work. Resolves to what pods would wait for now. */
+export async function checkPods(
+  cluster: Cluster,
+  { spec, image, platform, store, project }: CheckedPods,
+): Promise<string[]> {
+  const [job, ...more] = podObjects({
+    name: 'pach-promotion',
+    namespace: cluster.namespace,
+    job: '0'.repeat(32) as JobId,
+    project,
+    pipeline: { name: spec.name, spec },
+    image: image.name,
+    imageUser: image.user,
+    platform,
+    workerImage: anyImage,
+    pullPolicy: 'IfNotPresent',
+    store,
+    credentials: { kind: 'secret', name: 'pach-promotion' },
+    pods: 1,
+    datumBytesMax: 0,
+  });
+  assert(job, 'a plan makes a Job');
+  const template = templateOf(job);
+  assert(template, 'a Job has a template');
+  for (const secret of secretsOf(template.spec)) {
+    // That one comes with the controller.
+    if (secret.name !== 'pach-promotion') await mustHaveSecret(cluster, secret);
+  }
+  for (const object of [job, ...more]) await cluster.create(object, { dryRun: true });
+  return tryPod(cluster, template);
+}

@@ -1,0 +1,167 @@
+/**
+ * The controller of a project in a cluster: the engine that stays up, as a Deployment of one pod, with no
+ * more rights than it needs. It holds nothing: who may run what, the leases in the store say, so one that
+ * is killed or moved is followed by another that goes on. Nothing here asks anybody.
+ */
+import { ownLabels } from '../../pipelines/spec/pod.ts';
+import type { KubeObject } from '../client/objects.ts';
+import type { PodsPlan } from '../objects/plan.ts';
+import { runRules } from './rights.ts';
+
+export interface ControllerPlan {
+  readonly name: string;
+  readonly namespace: string;
+  /** It runs the pipelines that were promoted there. */
+  readonly place: string;
+  readonly project: string;
+  readonly store: PodsPlan['store'];
+  /** The Secret with the credentials for the store. */
+  readonly secret: string;
+  /** What is put into that Secret; undefined where it is the user's. */
+  readonly values: Readonly<Record<string, string>> | undefined;
+  /** Ours, as nodes pull it. The pods of jobs have it, too. */
+  readonly image: string;
+  /** Of that image: other nodes can't run it. */
+  readonly architecture: string;
+  /** Of this program. */
+  readonly version: string;
+}
+
+export const versionAnnotation = `${ownLabels}version`;
+export const placeAnnotation = `${ownLabels}place`;
+export const controllerLabel = `${ownLabels}controller`;
+const port = 30_601;
+const userId = 65_532;
+/** A volume belongs to root, and a folder in it to the engine's user. */
+const volumeFolder = '/var/lib/pach';
+const home = `${volumeFolder}/home`;
+/** The engine ends in less than 30 seconds. */
+const graceSeconds = 45;
+const nameLengthMax = 50;
+
+/** One for each project and store in a namespace: `pach-default-0123abcd`. */
+export function controllerName({ project, storeId }: { readonly project: string; readonly storeId: string }): string {
+  const start = `pach-${project.toLowerCase().replaceAll('_', '-')}`;
+  return `${start.slice(0, nameLengthMax).replace(/-+$/, '')}-${storeId.slice(0, 8)}`;
+}
+
+/** In the order in which they are made. */
+export function controllerObjects(plan: ControllerPlan): KubeObject[] {
+  const { name, namespace, secret, values } = plan;
+  const labels = labelsOf(plan);
+  const metadata = { name, namespace, labels };
+  const rbac = 'rbac.authorization.k8s.io';
+  const made = { apiVersion: 'v1', kind: 'Secret', metadata: { ...metadata, name: secret }, type: 'Opaque' };
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
+    { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules: runRules },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata,
+      roleRef: { apiGroup: rbac, kind: 'Role', name },
+      subjects: [{ kind: 'ServiceAccount', name, namespace }],
+    },
+    ...(values === undefined ? [] : [{ ...made, data: encoded(values) }]),
+    deployment(plan, labels),
+  ];
+}
+
+function labelsOf({ name }: Pick<ControllerPlan, 'name'>): Record<string, string> {
+  return { 'app.kubernetes.io/managed-by': 'pach', [controllerLabel]: name };
+}
+
+function encoded(values: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
+}
+
+function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string>>): KubeObject {
+  const { name, namespace, place, architecture, version } = plan;
+  const annotations = { [placeAnnotation]: place, [versionAnnotation]: version };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace, labels, annotations },
+    spec: {
+      replicas: 1,
+      // The old one gives its leases back before the new one begins.
+      strategy: { type: 'Recreate' },
+      selector: { matchLabels: { [controllerLabel]: name } },
+      template: {
+        metadata: {
+          labels,
+          annotations: {
+            'prometheus.io/scrape': 'true',
+            'prometheus.io/port': String(port),
+            'prometheus.io/path': '/metrics',
+          },
+        },
+        spec: {
+          nodeSelector: { 'kubernetes.io/arch': architecture },
+          serviceAccountName: name,
+          automountServiceAccountToken: true,
+          enableServiceLinks: false,
+          terminationGracePeriodSeconds: graceSeconds,
+          securityContext: { runAsNonRoot: true, runAsUser: userId, seccompProfile: { type: 'RuntimeDefault' } },
+          containers: [container(plan)],
+          volumes: [
+            { name: 'home', emptyDir: {} },
+            { name: 'tmp', emptyDir: {} },
+          ],
+        },
+      },
+    },
+  };
+}
+
+function container({ namespace, place, project, store, secret, image }: ControllerPlan): object {
+  const env = {
+    ...store.env,
+    PACH_STORE: store.url,
+    PACH_STORE_ID: store.id,
+    PACH_PROJECT: project,
+    PACH_HOME: home,
+    PACH_AUTHOR: 'controller',
+  };
+  const probe = (path: string): object => ({ httpGet: { path, port: 'metrics' } });
+  return {
+    name: 'controller',
+    image,
+    imagePullPolicy: 'IfNotPresent',
+    args: [
+      'serve',
+      '--promoted-to',
+      place,
+      '--executor',
+      'kubernetes',
+      '--namespace',
+      namespace,
+      '--worker-image',
+      image,
+      '--store-secret',
+      secret,
+      '--listen',
+      `0.0.0.0:${port}`,
+    ],
+    env: [
+      ...Object.entries(env).map(([key, value]) => ({ name: key, value })),
+      { name: 'PACH_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      { name: 'PACH_POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+    ],
+    envFrom: [{ secretRef: { name: secret } }],
+    ports: [{ name: 'metrics', containerPort: port }],
+    livenessProbe: { ...probe('/healthz'), initialDelaySeconds: 30, periodSeconds: 20, timeoutSeconds: 10 },
+    readinessProbe: { ...probe('/readyz'), periodSeconds: 2, timeoutSeconds: 5 },
+    resources: { requests: { cpu: '100m', memory: '256Mi' } },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    volumeMounts: [
+      { name: 'home', mountPath: volumeFolder },
+      { name: 'tmp', mountPath: '/tmp' },
+    ],
+  };
+}

@@ -1,0 +1,83 @@
+/**
+ * Where pipelines run. One that was promoted belongs to a place, a namespace of a cluster: the engine there
+ * runs it, and no other. Its spec changes by the next promotion alone, so what runs there was looked at before.
+ */
+import { PachError } from '../../base/errors.ts';
+import type { Change } from '../../versions/change.ts';
+import { findPipeline, setPipeline, type Pipeline } from '../pipelines.ts';
+import type { Project } from '../../versions/project.ts';
+
+export interface Promotion {
+  readonly place: string;
+  /** By pipeline: the image, as the place has it. */
+  readonly pinned: ReadonlyMap<string, string>;
+  /** Pipelines of which the newest job is not what the place would run: they run there whatever it was. */
+  readonly anew: ReadonlySet<string>;
+  /** Takes pipelines from other places. */
+  readonly force: boolean;
+}
+
+/** Where a pipeline is to be. */
+export interface Placing {
+  readonly name: string;
+  readonly pinned: string | undefined;
+  readonly runsAnew: boolean;
+  /** It is there so already. */
+  readonly isSame: boolean;
+}
+
+/** Undefined without a promotion. Throws `conflict` for a pipeline that belongs elsewhere. */
+export function placeFor(
+  before: Pipeline | undefined,
+  promotion: Promotion | undefined,
+  pipeline: string,
+): Placing | undefined {
+  if (!promotion) return undefined;
+  const { place: name, force } = promotion;
+  if (before?.place !== undefined && before.place !== name && !force) throw belongsElsewhere(before);
+  const pinned = promotion.pinned.get(pipeline);
+  const runsAnew = promotion.anew.has(pipeline);
+  return { name, pinned, runsAnew, isSame: before?.place === name && before.pinned === pinned && !runsAnew };
+}
+
+export function belongsElsewhere({ name, place }: Pick<Pipeline, 'name' | 'place'>): PachError {
+  return new PachError('conflict', {
+    what: `pipeline ${name}`,
+    why: `it was promoted to ${place}`,
+    next: 'take it from there: --force',
+    or: `pach demote ${name}`,
+  });
+}
+
+/** `conflict`: somebody wants to run or update it here. */
+export function runsElsewhere(
+  { name, place }: Pick<Pipeline, 'name' | 'place'>,
+  wanted: 'run' | 'update' = 'run',
+): PachError {
+  const why =
+    wanted === 'run'
+      ? `it was promoted to ${place}: the engine there runs it when there is something to run`
+      : `it was promoted to ${place}, where it changes only by the next promotion`;
+  return new PachError('conflict', {
+    what: `pipeline ${name}`,
+    why,
+    next: wanted === 'run' ? `pach run pipeline ${name} --branch NAME` : 'pach promote -f SPEC',
+    or: `pach demote ${name}`,
+  });
+}
+
+/** Lets pipelines run anywhere again. Throws `not-found`, and `conflict` for one that was promoted nowhere. */
+export async function demote(project: Project, names: readonly string[]): Promise<Pipeline[]> {
+  return project.update(`demote pipeline ${names.join(', ')}`, async (change: Change) => {
+    const demoted: Pipeline[] = [];
+    for (const name of names) {
+      const before = await findPipeline(change.snapshot, name);
+      if (before.place === undefined) {
+        throw new PachError('conflict', { what: `pipeline ${name}`, why: 'it was promoted nowhere' });
+      }
+      setPipeline(change, { ...before, place: undefined, pinned: undefined });
+      demoted.push(before);
+    }
+    return demoted;
+  });
+}
