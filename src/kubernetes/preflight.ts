@@ -37,7 +37,12 @@ export interface Template {
 }
 
 interface PodSpec {
-  readonly initContainers?: readonly { readonly name: string; readonly restartPolicy?: string }[];
+  readonly containers?: readonly { readonly name: string; readonly image?: string }[];
+  readonly initContainers?: readonly {
+    readonly name: string;
+    readonly restartPolicy?: string;
+    readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  }[];
 }
 
 export function templateOf({ kind, spec }: KubeObject): Template | undefined {
@@ -140,12 +145,15 @@ export async function tryPod(cluster: Cluster, { metadata, spec }: Template): Pr
   } catch (error) {
     if (!isPachError(error, 'denied')) throw error;
     if (isForNow(error)) return [`pods wait: ${error.why}`];
-    throw new PachError('denied', {
-      what: `pods in namespace "${cluster.namespace}"`,
-      why: error.why.replace(/^pods "pach-preflight" is forbidden: /, ''),
-      next: adviceFor(error.why),
-      cause: error,
-    });
+    throw (
+      namedUser(cluster, spec, error) ??
+      new PachError('denied', {
+        what: `pods in namespace "${cluster.namespace}"`,
+        why: error.why.replace(/^pods "pach-preflight" is forbidden: /, ''),
+        next: adviceFor(error.why),
+        cause: error,
+      })
+    );
   }
   const kept = (made?.['spec'] as PodSpec | undefined)?.initContainers ?? [];
   for (const { name, restartPolicy } of made === undefined ? [] : (spec.initContainers ?? [])) {
@@ -157,6 +165,24 @@ export async function tryPod(cluster: Cluster, { metadata, spec }: Template): Pr
     });
   }
   return [];
+}
+
+/** Of a pod that is root only because its user has no number; undefined for other pods and refusals. */
+function namedUser(
+  { namespace }: Cluster,
+  { containers, initContainers }: PodSpec,
+  cause: PachError,
+): PachError | undefined {
+  const variables = initContainers?.flatMap(({ env = [] }) => env);
+  const user = variables?.find(({ name }) => name === 'PACH_POD_USER')?.value;
+  const image = containers?.find(({ name }) => name === 'user')?.image ?? '';
+  if (user === undefined || !cause.why.includes('runAsNonRoot')) return undefined;
+  return new PachError('denied', {
+    what: `image ${image}`,
+    why: `its user ${user} is a name, which a pod can only look up as root, and namespace "${namespace}" allows no root: set transform.user to the user's number, which this tells`,
+    next: `docker run --rm --user ${shellWord(user)} --entrypoint id ${shellWord(image)} -u`,
+    cause,
+  });
 }
 
 /** True for a quota that others use up, and false for one that this pod alone exceeds. */
