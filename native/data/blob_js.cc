@@ -21,7 +21,7 @@ constexpr size_t kKeptFrom = 64 << 10;
 std::vector<Part> Encode(const std::vector<Bytes>& inputs) {
   size_t bound = 0;
   for (const Bytes& input : inputs) bound += BlobBound(input.length);
-  Slab slab = AllocateSlab(bound);
+  const Slab slab = AllocateSlab(bound);
   std::vector<Part> blobs;
   size_t used = 0;
   for (const Bytes& input : inputs) {
@@ -34,18 +34,12 @@ std::vector<Part> Encode(const std::vector<Bytes>& inputs) {
     blobs.push_back({slab, used, used + length});
     used += length;
   }
-  // A blob that compressed well gives back the room that it did not need.
-  if (used < bound / 4 * 3) {
-    slab = CopySlab(slab, used);
-    for (Part& blob : blobs) {
-      if (blob.slab) blob.slab = slab;
-    }
-  }
   return blobs;
 }
 
 Napi::Value ToBuffers(Napi::Env env, std::vector<Part>& blobs) {
-  const std::vector<Napi::Value> buffers = ShareParts(env, blobs);
+  // They go into a pack and are released together.
+  const std::vector<Napi::Value> buffers = ShareParts(env, blobs, 0);
   Napi::Array array = Napi::Array::New(env, buffers.size());
   for (size_t i = 0; i < buffers.size(); i++) array.Set(static_cast<uint32_t>(i), buffers[i]);
   return array;

@@ -16,7 +16,7 @@
 
 namespace {
 
-constexpr size_t kSlab = 1 << 20;
+constexpr size_t kSlab = kSlabMax / 8;
 constexpr size_t kTarget = 256;
 
 int OpenFolder(const Place& place) { return OpenPlace(place, O_DIRECTORY | O_NOFOLLOW); }

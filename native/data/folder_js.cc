@@ -108,7 +108,8 @@ Napi::Value ToSmallFiles(Napi::Env env, std::vector<Read>& reads) {
     std::copy(read.hash.begin(), read.hash.end(), hashes.Data() + parts.size() * sizeof(Hash));
     parts.push_back({read.slab, read.offset, read.offset + read.length});
   }
-  const std::vector<Napi::Value> bytes = ShareParts(env, parts);
+  // They are stored and released together.
+  const std::vector<Napi::Value> bytes = ShareParts(env, parts, 0);
   const Slicer slicer(hashes);
   const StatusWriter writer(env);
   const napi_value bytes_key = Napi::String::New(env, "bytes");

@@ -12,11 +12,21 @@ Napi::Value Allocate(const Napi::CallbackInfo& info) {
 }
 
 void Release(const Napi::CallbackInfo& info) {
-  BytesArgument(info[0], "bytes");
-  const auto bytes = info[0].As<Napi::Uint8Array>();
-  Napi::ArrayBuffer memory = bytes.ArrayBuffer();
-  // Others may have the rest of it, as of the pool of small Buffers.
-  if (bytes.ByteLength() == memory.ByteLength() && !memory.IsDetached()) memory.Detach();
+  for (size_t first = 0; first < info.Length();) {
+    Napi::ArrayBuffer memory;
+    size_t length = 0;
+    size_t next = first;
+    for (; next < info.Length(); next++) {
+      BytesArgument(info[next], "bytes");
+      const auto bytes = info[next].As<Napi::Uint8Array>();
+      if (next == first) memory = bytes.ArrayBuffer();
+      if (!bytes.ArrayBuffer().StrictEquals(memory)) break;
+      length += bytes.ByteLength();
+    }
+    // Others may have the rest of it, as of the pool of small Buffers.
+    if (length == memory.ByteLength() && !memory.IsDetached()) memory.Detach();
+    first = next;
+  }
 }
 
 }  // namespace

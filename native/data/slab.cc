@@ -34,9 +34,9 @@ class Pool {
         return memory;
       }
     }
-    void* memory = Aligned(kHugePage, kLength);
+    void* memory = Aligned(kLength < kHugePage ? kPage : kHugePage, kLength);
 #ifdef MADV_HUGEPAGE
-    madvise(memory, kLength, MADV_HUGEPAGE);
+    if (kLength >= kHugePage) madvise(memory, kLength, MADV_HUGEPAGE);
 #endif
     return memory;
   }
@@ -70,22 +70,14 @@ Slab Pooled() {
 
 Slab AllocateSlab(size_t length) {
   constexpr size_t kHalf = kSlabMax / 2;
+  constexpr size_t kEighth = kSlabMax / 8;
   if (length == kSlabMax) return Pooled<kSlabMax>();
+  if (length == kEighth) return Pooled<kEighth>();
   if (length <= kHalf && length > kHalf / 2) return Pooled<kHalf>();
   return Slab(static_cast<uint8_t*>(Aligned(kPage, length > 0 ? length : 1)), std::free);
 }
 
-Slab CopySlab(const Slab& slab, size_t length) {
-  Slab copy = AllocateSlab(length);
-  std::copy(slab.get(), slab.get() + length, copy.get());
-  return copy;
-}
-
 namespace {
-
-constexpr size_t kCopiedUpTo = 1024;
-
-bool IsShared(const Part& part) { return part.slab && part.end - part.begin > kCopiedUpTo; }
 
 Napi::Object Share(Napi::Env env, const Slab& slab, size_t begin, size_t end) {
   return Napi::Buffer<uint8_t>::New(
@@ -94,16 +86,17 @@ Napi::Object Share(Napi::Env env, const Slab& slab, size_t begin, size_t end) {
 
 }  // namespace
 
-std::vector<Napi::Value> ShareParts(Napi::Env env, const std::vector<Part>& parts) {
+std::vector<Napi::Value> ShareParts(Napi::Env env, const std::vector<Part>& parts, size_t copied_up_to) {
+  const auto is_shared = [=](const Part& part) { return part.slab && part.end - part.begin > copied_up_to; };
   std::vector<Napi::Value> values(parts.size(), env.Undefined());
   for (size_t i = 0; i < parts.size(); i++) {
     const Part& part = parts[i];
-    if (part.slab && !IsShared(part)) {
+    if (part.slab && !is_shared(part)) {
       values[i] = Napi::Buffer<uint8_t>::Copy(env, part.slab.get() + part.begin, part.end - part.begin);
     }
   }
   for (size_t first = 0; first < parts.size();) {
-    if (!IsShared(parts[first])) {
+    if (!is_shared(parts[first])) {
       first++;
       continue;
     }
@@ -111,12 +104,12 @@ std::vector<Napi::Value> ShareParts(Napi::Env env, const std::vector<Part>& part
     const size_t begin = parts[first].begin;
     size_t end = begin;
     size_t next = first;
-    for (; next < parts.size() && (parts[next].slab == slab || !IsShared(parts[next])); next++) {
-      if (IsShared(parts[next])) end = parts[next].end;
+    for (; next < parts.size() && (parts[next].slab == slab || !is_shared(parts[next])); next++) {
+      if (is_shared(parts[next])) end = parts[next].end;
     }
     const Slicer slicer(Share(env, slab, begin, end));
     for (; first < next; first++) {
-      if (IsShared(parts[first])) values[first] = slicer.Slice(parts[first].begin - begin, parts[first].end - begin);
+      if (is_shared(parts[first])) values[first] = slicer.Slice(parts[first].begin - begin, parts[first].end - begin);
     }
   }
   return values;

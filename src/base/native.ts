@@ -178,11 +178,11 @@ export interface NativeData {
   /** A Buffer of `length` bytes (at most 8 MiB) with memory of its own, not initialised. It begins with a page. */
   allocate(length: number): Buffer;
   /**
-   * Gives the memory of a Buffer back at once, if all of it is this Buffer's. It and all that was cut from it are
-   * empty then. The collector would free it late: it only looks when much has come together, and goes through
-   * everything else then.
+   * Gives the memory of a Buffer back at once, if all of it is this Buffer's, or that of some which stand side by
+   * side and have all of it together, none of it twice. They and all that was cut from it are empty then. The
+   * collector would free it late: it only looks when much has come together, and goes through everything else then.
    */
-  release(bytes: Uint8Array): void;
+  release(...bytes: readonly Uint8Array[]): void;
   /** BLAKE3-256 of the parts one after another, on the calling thread: for small inputs. */
   hash(domain: HashDomain, ...parts: Uint8Array[]): Buffer;
   /** The same on the thread pool. */

@@ -156,13 +156,13 @@ export class BlobWriter {
     try {
       const places = await this.known.findAll(blobs.map(({ blob }) => blob.hash));
       const missing = blobs.filter((_, index) => !places[index]);
-      const stored = missing.length > 0 ? await encodeStored(missing.map(({ blob }) => blob.bytes)) : [];
+      const encoded = missing.length > 0 ? await encodeStored(missing.map(({ blob }) => blob.bytes)) : undefined;
       let next = 0;
       for (const [index, { blob, resolve }] of blobs.entries()) {
         const { hash, bytes } = blob;
         let place = places[index];
         if (!place) {
-          place = await this.packs.add(hash, stored[next] as readonly Buffer[], bytes.length);
+          place = await this.packs.add(hash, encoded?.stored[next] as readonly Buffer[], bytes.length);
           next += 1;
           this.newBytes += bytes.length;
         }
@@ -171,6 +171,7 @@ export class BlobWriter {
         this.pending.delete(hashKey(hash));
         resolve(place);
       }
+      encoded?.release();
     } catch (error) {
       for (const { blob, reject } of blobs) {
         this.pending.delete(hashKey(blob.hash));

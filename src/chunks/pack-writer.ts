@@ -128,7 +128,14 @@ export class PackWriter {
 }
 
 /** The stored forms of blobs, as `PackWriter.add` takes them. */
-export async function encodeStored(plain: readonly Buffer[]): Promise<(readonly Buffer[])[]> {
+export interface EncodedBlobs {
+  readonly stored: readonly (readonly Buffer[])[];
+  /** Gives their memory back, once they were copied: nobody looks at one any more. */
+  release(): void;
+}
+
+export async function encodeStored(plain: readonly Buffer[]): Promise<EncodedBlobs> {
   const encoded = await native().encodeBlobs(plain);
-  return encoded.map((blob, index) => (blob ? [blob] : [plainCodec, plain[index] as Buffer]));
+  const stored = encoded.map((blob, index) => (blob ? [blob] : [plainCodec, plain[index] as Buffer]));
+  return { stored, release: () => native().release(...encoded.flatMap((blob) => blob ?? [])) };
 }

@@ -179,8 +179,9 @@ test('a wrong byte is found, whether disk or store has it; a stale place is look
   const plain = pattern.subarray(0, 300_000);
   const hash = native().hash('plain', plain) as Hash;
   const writer = new PackWriter(inner, 'p', 'data');
-  const [stored = []] = await encodeStored([plain]);
-  const place = await writer.add(hash, stored, plain.length);
+  const { stored } = await encodeStored([plain]);
+  const [blob = []] = stored;
+  const place = await writer.add(hash, blob, plain.length);
   await writer.finish();
   const reader = (found: Place | undefined, store = inner): BlobReader =>
     new BlobReader({

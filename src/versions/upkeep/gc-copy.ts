@@ -81,8 +81,9 @@ export class BlobCopier {
       refs.push(below < 0 ? ref : { ...ref, place: this.table.placeAt(below) });
     }
     const { bytes } = encodeNode({ ...node, refs });
-    const [stored] = await encodeStored([bytes]);
-    await this.write('meta', row, stored as readonly Buffer[], bytes.length);
+    const encoded = await encodeStored([bytes]);
+    await this.write('meta', row, encoded.stored[0] as readonly Buffer[], bytes.length);
+    encoded.release();
   }
 
   private async write(kind: PackKind, row: number, stored: readonly Buffer[], plainLength: number): Promise<void> {

@@ -300,6 +300,6 @@ export class Mending implements Mender {
 }
 
 async function storedForm(bytes: Buffer): Promise<readonly Buffer[]> {
-  const [stored] = await encodeStored([bytes]);
-  return stored as readonly Buffer[];
+  const { stored } = await encodeStored([bytes]);
+  return stored[0] as readonly Buffer[];
 }

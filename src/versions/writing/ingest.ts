@@ -223,7 +223,9 @@ async function storeGroup(
   files: readonly SmallFile[],
 ): Promise<(TreeEntry | undefined)[]> {
   const whole = files.flatMap(({ bytes, hash }) => (bytes && hash ? [{ bytes, hash: hash as Hash }] : []));
+  const lengths = files.map(({ bytes }) => bytes?.length ?? 0);
   const contents = await storeSmall(options.sink, whole);
+  native().release(...whole.map(({ bytes }) => bytes));
   const entries: (TreeEntry | undefined)[] = [];
   let next = 0;
   for (const [index, stat] of group.entries()) {
@@ -242,7 +244,7 @@ async function storeGroup(
     }
     const content = contents[next] as FileContent;
     next += 1;
-    options.progress(file.bytes?.length ?? 0, 1);
+    options.progress(lengths[index] as number, 1);
     const { executable, mtimeSeconds, mtimeNanoseconds } = file;
     entries.push({ name: stat.name, kind: 'file', executable, mtimeSeconds, mtimeNanoseconds, content });
   }
