@@ -46,6 +46,8 @@ export interface OpenOptions {
 
 const mebibyte = 1024 * 1024;
 const memoryBytesDefault = 128 * mebibyte;
+/** For a command that asks for what it has read once or twice in a row, and then never again. */
+export const memoryBytesOnce = 32 * mebibyte;
 /** A program has more in memory than what it has read. */
 const shareOfLimit = 4;
 const cacheBytesDefault = 20e9;

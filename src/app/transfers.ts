@@ -19,12 +19,31 @@ import { isS3 } from '../store/s3/url.ts';
 import type { BranchName } from '../versions/edit.ts';
 import type { Project } from '../versions/project.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
-import { openProject, openSharedStore, type OpenOptions, type OpenProject, type OpenStore } from './open.ts';
+import {
+  memoryBytesOnce,
+  openProject,
+  openSharedStore,
+  type OpenOptions,
+  type OpenProject,
+  type OpenStore,
+} from './open.ts';
 import { locate, noStore, onlyProject, placeOf, settingsFor, type Elsewhere } from './other-store.ts';
 import type { Settings } from './settings.ts';
 
-/** Both stores together hold to what one command may have. */
-const memory: OpenOptions = { memoryBytesMax: 32 * 1024 * 1024 };
+/** Both stores together hold to what one command may have. A folder is read again in no time. */
+const memoryBytesMax = { near: memoryBytesOnce / 2, far: memoryBytesOnce };
+
+function limited(settings: Settings, options: OpenOptions): OpenOptions {
+  return { memoryBytesMax: memoryBytesMax[isS3(settings.storeUrl) ? 'far' : 'near'], ...options };
+}
+
+function openOwn(settings: Settings, options: OpenOptions = {}): Promise<OpenProject> {
+  return openProject(settings, limited(settings, options));
+}
+
+function openStore(settings: Settings, options: OpenOptions = {}): Promise<OpenStore> {
+  return openSharedStore(settings, limited(settings, options));
+}
 
 /** What is told while something moves, and how it ends. */
 export interface TransferWatch {
@@ -60,11 +79,11 @@ export async function push(
   options: Along & { readonly to: string | undefined; readonly keepReferences: boolean },
   watch: TransferWatch,
 ): Promise<Transferred> {
-  await using own = await openProject(settings, memory);
+  await using own = await openOwn(settings);
   const snapshot = await own.project.snapshot();
   const wanted = await wantedOf(snapshot, [what], options);
   const place = await placeOf(settings, snapshot, what.repo, { text: options.to, option: '--to' });
-  await using other = await openSharedStore(settingsFor(settings, place.storeUrl), { ...memory, create: true });
+  await using other = await openStore(settingsFor(settings, place.storeUrl), { create: true });
   const origin = originOf(other, place, own.project.options.name, what.repo);
   checkOrigin(own, other, origin, options.to === undefined ? await maybeRemote(snapshot, what.repo) : undefined);
   const target = other.project(origin.project);
@@ -95,7 +114,7 @@ export async function pull(
   options: Along & { readonly from: string | undefined },
   watch: TransferWatch,
 ): Promise<Transferred> {
-  await using own = await openProject(settings, { ...memory, create: true });
+  await using own = await openOwn(settings, { create: true });
   const here = await own.project.snapshot();
   const place = await placeOf(settings, here, what.repo, { text: options.from, option: '--from' });
   await using other = await openThere(settings, place.storeUrl);
@@ -126,7 +145,7 @@ export async function clone(
 ): Promise<Transferred> {
   const place = await locate(settings, from, 2);
   if (!place) throw noStore(settings, from);
-  await using other = await openSharedStore(settingsFor(settings, place.storeUrl), memory);
+  await using other = await openStore(settingsFor(settings, place.storeUrl));
   const project = other.project(place.project ?? (await onlyProject(other, from)));
   const snapshot = await project.snapshot();
   const repos: WantedRepo[] = [];
@@ -136,7 +155,7 @@ export async function clone(
   // Where the user has named no project, it keeps its name: results of pipelines depend on that.
   const isChosen = settings.chosen?.some(({ name, from: by }) => name === 'project' && by !== 'default') ?? true;
   const name = isChosen ? settings.project : project.options.name;
-  await using own = await openSharedStore(settings, { ...memory, create: true });
+  await using own = await openStore(settings, { create: true });
   const target = own.project(name);
   const origin = originOf(other, place, project.options.name, '');
   checkOrigin({ ...own, project: target }, other, origin, undefined);
@@ -162,11 +181,11 @@ export async function clone(
 
 /** Gives a repo the origin `text`, a store that is there, whatever origin it had. */
 export async function setOrigin(settings: Settings, repo: string, text: string): Promise<Remote> {
-  await using own = await openProject(settings, memory);
+  await using own = await openOwn(settings);
   await (await own.project.snapshot()).repo(repo);
   const place = await locate(settings, text, 1);
   if (!place) throw noStore(settings, text);
-  await using other = await openSharedStore(settingsFor(settings, place.storeUrl), memory);
+  await using other = await openStore(settingsFor(settings, place.storeUrl));
   const origin = originOf(other, place, own.project.options.name, repo);
   checkOrigin(own, other, origin, undefined);
   await setRemote(own.project, origin);
@@ -199,7 +218,7 @@ async function standingsIn(settings: Settings, here: Snapshot, remotes: readonly
   const { url, storeId, project } = first;
   try {
     const wait = { timeoutMs: askMs, firstContactMs: askMs };
-    await using other = await openSharedStore(settingsFor(settings, url), { ...memory, ...wait });
+    await using other = await openStore(settingsFor(settings, url), wait);
     if (other.storeId !== storeId) throw another(first);
     const there = await other.project(project).snapshot();
     return await Promise.all(
@@ -214,7 +233,7 @@ async function standingsIn(settings: Settings, here: Snapshot, remotes: readonly
 /** A store that something is to come from: nobody wants one to be made there. */
 async function openThere(settings: Settings, storeUrl: string): Promise<OpenStore> {
   try {
-    return await openSharedStore(settingsFor(settings, storeUrl), memory);
+    return await openStore(settingsFor(settings, storeUrl));
   } catch (error) {
     if (!isPachError(error, 'not-found')) throw error;
     const next = 'name a store that is there: URL, or URL/PROJECT';

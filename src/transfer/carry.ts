@@ -29,11 +29,21 @@ export interface CarryOptions {
   progress?(now: CarryProgress): void;
 }
 
-/** References of nodes that wait for their chunks, and as many again for each node, at most. They take memory, which only what is far away needs. */
-const refsAheadMax = { near: 4096, far: 8192 };
+/** How far the walk is ahead. */
+interface Ahead {
+  /** References of nodes that wait for their chunks, and as many again for each node, at most. */
+  readonly refs: number;
+  /** Nodes that are asked for before it is their turn. */
+  readonly nodes: number;
+}
+
+/** Only what is far away needs much of it: what waits for long grows old, and V8 frees old objects late. */
+const aheadMax = {
+  far: { refs: 8192, nodes: 16 },
+  toFar: { refs: 4096, nodes: 8 },
+  near: { refs: 2048, nodes: 2 },
+};
 const refsOfNode = 16;
-/** Nodes of the source that are asked for before it is their turn. */
-const nodesAhead = 16;
 
 /**
  * Brings everything below `roots` to the target of `upload`, where it becomes visible with the change that
@@ -64,6 +74,7 @@ class Carrier {
   private readonly counterparts: Counterparts;
   /** Where nodes will lie whose references were all asked for, by hash. They are stored without any further walk. */
   private readonly walked = new Map<string, Promise<Place>>();
+  private readonly ahead: Ahead;
   private weight = 0;
   private readonly now = { chunks: 0, nodes: 0, plainBytes: 0, storedBytes: 0 };
 
@@ -71,6 +82,8 @@ class Carrier {
     this.source = source;
     this.upload = upload;
     this.options = options;
+    const fromHere = upload.isLocal ? 'near' : 'toFar';
+    this.ahead = aheadMax[source.options.store.isLocal ? fromHere : 'far'];
     const { signal } = options;
     this.counterparts = new Counterparts(upload.reader);
     this.mover = new ChunkMover({ source, upload, signal, moved: (...bytes) => this.movedChunk(...bytes) });
@@ -93,7 +106,7 @@ class Carrier {
     const places = await this.placesOf(refs, alike);
     const missing = refs.filter(({ type }, index) => type === 'node' && !places[index]);
     const nodes = missing.map((ref, index) => ({ ref, like: alike.of(ref, index, missing.length) }));
-    for (const node of nodes.slice(0, nodesAhead)) this.prefetch(node);
+    for (const node of nodes.slice(0, this.ahead.nodes)) this.prefetch(node);
     let chunks: number[] = [];
     const ask = (): void => {
       const asked = this.mover.want(chunks.map((index) => refs[index] as Ref));
@@ -108,7 +121,7 @@ class Carrier {
         continue;
       }
       ask();
-      this.prefetch(nodes[next + nodesAhead]);
+      this.prefetch(nodes[next + this.ahead.nodes]);
       ({ place: places[index] } = await this.walk(nodes[next] as NodeToWalk));
       next += 1;
     }
@@ -146,8 +159,7 @@ class Carrier {
 
   /** Waits while too much of what was walked is not stored yet. */
   private async room(): Promise<void> {
-    const most = refsAheadMax[this.source.options.store.isLocal ? 'near' : 'far'];
-    while (this.weight > most) {
+    while (this.weight > this.ahead.refs) {
       const [oldest] = this.walked.values();
       await oldest;
     }

@@ -83,6 +83,11 @@ export class Upload implements AsyncDisposable {
     return this.epochRelied;
   }
 
+  /** True when it goes to a folder of this machine. */
+  get isLocal(): boolean {
+    return this.options.store.isLocal;
+  }
+
   /** True when it has moved the head to announce packs. */
   get hasAnnounced(): boolean {
     return this.announced.size > 0 || this.announcing !== undefined;

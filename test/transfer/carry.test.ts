@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isPachError } from '../../src/base/errors.ts';
+import type { Node } from '../../src/model/node.ts';
 import type { Hash, PackId, Ref } from '../../src/model/refs.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
+import { traceStore } from '../../src/store/trace.ts';
 import { carry } from '../../src/transfer/carry.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { faultyStore } from '../store/faults.ts';
@@ -192,6 +194,35 @@ test('it ends soon when it is told to, and nothing goes on', async () => {
   await new Promise((resolve) => setImmediate(resolve));
   expect(await bytesOf(to.store)).toBe(after);
   expect(await commitsOf(openTestProject(to.store))).toEqual([]);
+});
+
+test('between folders, few nodes are asked for before the chunks of others are there', async () => {
+  const [inner, to] = await Promise.all([folder('e'), makeTestProject(await folder('f'))]);
+  const files = new Map<string, Uint8Array>();
+  for (let n = 0; n < 4800; n += 1) files.set(`${n % 24}/f${n}`, noise(150, `${n}`));
+  await putMany((await makeTestProject(inner)).project, files);
+  const slow: Store = {
+    ...traceStore(inner).store,
+    read: async (key, ...of) => {
+      // Long enough for a walk without a limit to come to its end.
+      if (key.includes('/data/')) await new Promise((resolve) => setTimeout(resolve, 300));
+      return inner.read(key, ...of);
+    },
+  };
+  const source = openTestProject(slow);
+  const read = source.reader.node.bind(source.reader);
+  const folders = new Set<Node>();
+  let stored = 0;
+  let ahead = 0;
+  source.reader.node = async (ref) => {
+    const found = await read(ref);
+    if (found.refs[0]?.type === 'chunk') folders.add(found);
+    ahead = Math.max(ahead, folders.size - stored);
+    return found;
+  };
+  await push(source, to.project, { progress: ({ nodes }) => (stored = nodes) });
+  expect(folders.size).toBeGreaterThanOrEqual(24);
+  expect(ahead).toBeLessThanOrEqual(16);
 });
 
 test('a root may be a chunk or a node of any kind', async () => {

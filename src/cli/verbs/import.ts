@@ -2,7 +2,7 @@
  * import: a project of DVC or Git LFS, with its history, to a branch.
  */
 import { importProject, repoNameOf, type ImportReport } from '../../app/import.ts';
-import { openProject } from '../../app/open.ts';
+import { memoryBytesOnce, openProject } from '../../app/open.ts';
 import { importInfo, importJson } from '../../shown/import.ts';
 import { branchOf } from '../addresses.ts';
 import type { Output } from '../output.ts';
@@ -47,7 +47,7 @@ export const importVerb = verb({
   async run({ folder, from, repo, ref, all, pipelines: specs, 'dry-run': dryRun }, { settings, output, signal }) {
     const { path: _, settings: where, ...target } = branchOf(repo ?? repoNameOf(folder), settings);
     const progress = new FilesProgress(output);
-    await using store = await openProject(where);
+    await using store = await openProject(where, { memoryBytesMax: memoryBytesOnce });
     const watch = { signal, progress: progress.add };
     const report = await importProject(store.project, { from, folder, ref, ...target, all, specs, dryRun, watch });
     await output.document(importInfo(report, target), () => described(report, { ...target, dryRun, output }));

@@ -2,7 +2,7 @@
  * put file, delete file: changes to a branch.
  */
 import { join } from 'node:path';
-import { openProject } from '../../app/open.ts';
+import { memoryBytesOnce, openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { putJson } from '../../shown/stored.ts';
@@ -144,7 +144,7 @@ export const putFileVerb = verb({
       throw new PachError('usage', { what: `target ${path}`, why, next: `name the folder ${target}/` });
     }
     if (output.showsProgress) void progress.measure(names, signal);
-    await using store = await openProject(where);
+    await using store = await openProject(where, { memoryBytesMax: memoryBytesOnce });
     const madeOf = provenance.length > 0 ? await sourcesOf(store.project, provenance, where) : undefined;
     const result = await putFiles(store.project, {
       repo,

@@ -2,7 +2,7 @@
  * sync: makes a folder of a branch equal to one of this machine, or says what that would change.
  */
 import { basename, join, resolve } from 'node:path';
-import { openProject } from '../../app/open.ts';
+import { memoryBytesOnce, openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { changeInfo, changeJson, type ChangeInfo, type FileInfo } from '../../shown/files.ts';
@@ -67,7 +67,7 @@ export const syncVerb = verb({
     }
     const progress = new FilesProgress(output);
     if (output.showsProgress) void progress.measure([folder], signal);
-    await using store = await openProject(where);
+    await using store = await openProject(where, { memoryBytesMax: memoryBytesOnce });
     const request = {
       repo,
       branch,
