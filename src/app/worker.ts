@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
 import { LostLauncher } from '../execution/executor.ts';
 import { StoreWorker } from '../execution/store/store-worker.ts';
-import { workTimes, type WorkTimes } from '../execution/store/times.ts';
+import { timesFor, workTimes, type WorkTimes } from '../execution/store/times.ts';
 import { WorkObjects } from '../execution/store/work-objects.ts';
 import { jobVariables } from '../execution/workers/environment.ts';
 import type { JobId } from '../model/records/pipelines.ts';
@@ -94,6 +94,9 @@ export class JobWorker {
   private readonly opened: OpenProject;
   private readonly request: WorkRequest;
   private readonly bench: Bench;
+  private readonly objects = new Map<JobId, WorkObjects>();
+  /** The most claims that it saw while there were jobs. So many workers may wait as this one does. */
+  private claimsMax = 0;
   /** How offers looked when they were last seen. */
   private readonly offers = new Map<JobId, string>();
   /** Jobs that this machine can't work for, and until when it does not try. */
@@ -119,7 +122,7 @@ export class JobWorker {
       if (found === 'worked') {
         pauseMs = times.lookMs / 2;
         this.busyAt = now;
-      } else pauseMs = Math.min(pauseMs * 1.5, times.idleLookMsMax);
+      } else pauseMs = Math.min(pauseMs * 1.5, timesFor(times, this.claimsMax).idleLookMsMax);
       if (exitWhenIdle && now - this.busyAt >= idleMs) return;
       if (now - this.heardAt >= times.silenceMs) {
         note('no engine has offered work for ten minutes: this worker ends');
@@ -138,6 +141,7 @@ export class JobWorker {
     try {
       const snapshot = await this.opened.project.snapshot();
       const jobs = await jobsOf(snapshot, only);
+      if (jobs.length === 0) this.claimsMax = 0;
       if (only !== undefined && jobs.length === 0) return 'ended';
       let hasWorked = false;
       for (const job of jobs) hasWorked = (await this.lookAt(snapshot, job)) || hasWorked;
@@ -150,14 +154,19 @@ export class JobWorker {
 
   /** True when it had something to do. */
   private async lookAt(snapshot: Snapshot, job: Job): Promise<boolean> {
-    const { offer, shards, claims } = await new WorkObjects(this.opened.project, job.id).list();
+    const objects = this.objects.get(job.id) ?? new WorkObjects(this.opened.project, job.id);
+    this.objects.set(job.id, objects);
+    const { offer, shards, claims } = await objects.free();
     if (offer === undefined) return false;
-    if (this.offers.get(job.id) !== offer) this.heardAt = performance.now();
-    this.offers.set(job.id, offer);
+    this.claimsMax = Math.max(this.claimsMax, claims);
+    if (offer !== null) {
+      if (this.offers.get(job.id) !== offer) this.heardAt = performance.now();
+      this.offers.set(job.id, offer);
+    }
     if (performance.now() < (this.refused.get(job.id) ?? 0)) return false;
-    if (![...shards.keys()].some((name) => !claims.has(name))) return false;
+    if (shards.size === 0) return false;
     try {
-      const count = await this.workFor(snapshot, job);
+      const count = await this.workFor(snapshot, job, objects);
       if (count > 0) this.heardAt = performance.now();
       return count > 0;
     } catch (error) {
@@ -180,7 +189,7 @@ export class JobWorker {
     await new WorkObjects(project, job).writeDelivery({ job, worker, ...nothing, notes: [line] });
   }
 
-  private async workFor(snapshot: Snapshot, job: Job): Promise<number> {
+  private async workFor(snapshot: Snapshot, job: Job, objects: WorkObjects): Promise<number> {
     const { project } = this.opened;
     const { signal, note, times = workTimes } = this.request;
     const session = await this.bench.session(job);
@@ -195,7 +204,7 @@ export class JobWorker {
     const home = this.settings.home;
     const worker = new StoreWorker({
       project,
-      job: job.id,
+      objects,
       worker: this.bench.worker,
       pool,
       spec(isCheck) {

@@ -82,10 +82,9 @@ export class JobPods implements Crew {
     for (const uid of await cleared) this.before.add(uid);
   }
 
-  /** How many pods are of use. */
+  /** How many pods are of use now: a shard for each. There may be more of them while datums are planned. */
   private count(job: CrewJob): number {
-    const { podsMax } = this.options;
-    return job.isPlanned() ? Math.min(podsMax, job.open()) : podsMax;
+    return Math.min(this.options.podsMax, job.shards());
   }
 
   private begin(job: CrewJob, objects: JobObjects, signal: AbortSignal): Promise<PodsRound> {
@@ -107,7 +106,7 @@ export class JobPods implements Crew {
     try {
       while (!signal.aborted) {
         if (round.hasEnded() && job.open() > 0) break;
-        if (warm && job.isPlanned()) await round.grow(this.count(job));
+        await round.grow(this.count(job));
         seen.judge();
         await pause(signal, tickMs);
       }

@@ -28,6 +28,8 @@ export class PodsRound {
   private readonly stop = new AbortController();
   private readonly watching: Promise<void>;
   private pods: number;
+  /** Those that have done their work. */
+  private succeeded = 0;
   private isOver = false;
   private error: Error | undefined;
 
@@ -64,14 +66,19 @@ export class PodsRound {
     return this.isOver;
   }
 
-  /** From now on there are at least so many pods, or later, where the API server is away. */
-  async grow(pods: number): Promise<void> {
+  /**
+   * From now on there are at least so many pods, beside those that have ended; or later, where the API server is
+   * away. There are never fewer: Kubernetes would choose which ones end, and pods without work end by themselves.
+   */
+  async grow(running: number): Promise<void> {
+    const pods = this.succeeded + running;
     if (pods <= this.pods) return;
     try {
       await this.cluster.patch({ kind: 'Job', name: this.name }, { spec: { parallelism: pods, completions: pods } });
       this.pods = pods;
     } catch (error) {
-      if (!isPachError(error, 'unreachable')) throw error;
+      // A Job that has just ended can't be changed; who watches it hears of that.
+      if (!isPachError(error, 'unreachable', 'not-found', 'conflict', 'usage')) throw error;
     }
   }
 
@@ -130,6 +137,7 @@ export class PodsRound {
     };
     const pod = (change: Change, object: KubeObject): void => seen.changed(change === 'DELETED', object);
     const own = (change: Change, object: KubeObject): void => {
+      this.succeeded = (object.status as { readonly succeeded?: number } | undefined)?.succeeded ?? 0;
       this.isOver ||= change === 'DELETED' || isOver(object);
     };
     const event = (change: Change, object: KubeObject): void => {

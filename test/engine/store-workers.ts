@@ -8,6 +8,7 @@ import { expect } from 'vitest';
 import { isPachError, PachError } from '../../src/base/errors.ts';
 import type { WorkTimes } from '../../src/execution/store/times.ts';
 import { StorePool } from '../../src/execution/store/store-pool.ts';
+import { WorkObjects } from '../../src/execution/store/work-objects.ts';
 import { StoreWorker } from '../../src/execution/store/store-worker.ts';
 import { jobVariables } from '../../src/execution/workers/environment.ts';
 import { decodeOutcome } from '../../src/model/records/pipelines.ts';
@@ -17,8 +18,11 @@ import { thisEngine } from '../../src/pipelines/jobs/lease.ts';
 import { bytesOf, readResult } from '../../src/pipelines/jobs/jobs.ts';
 import { leasedJobs } from '../../src/pipelines/jobs/running.ts';
 import type { Store } from '../../src/store/store.ts';
+import { newCommitId } from '../../src/versions/change.ts';
+import { Directories } from '../../src/versions/directories.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { resultsPrefix } from '../../src/versions/ref-keys.ts';
+import { fileEntry } from '../pipelines/datum-world.ts';
 import { openTestProject } from '../versions/project.ts';
 import type { EngineWorld } from './world.ts';
 
@@ -33,7 +37,11 @@ export const quick: WorkTimes = {
   publishMs: 100,
   silenceMs: 60_000,
   shardMs: 200,
+  shardMsMax: 200,
   graceMs: 2000,
+  askMsEach: 0,
+  deliverMsEach: 0,
+  shardMsEach: 0,
 };
 
 export interface Cut {
@@ -127,7 +135,8 @@ export async function workIn(
         return { spec: run, env: jobVariables(run, names) };
       };
       const masked = (text: string): string => text;
-      const options = { project, job: job.id, worker, pool, spec: of, mayRefer: false, logs, masked, signal, times };
+      const objects = new WorkObjects(project, job.id);
+      const options = { project, objects, worker, pool, spec: of, mayRefer: false, logs, masked, signal, times };
       const one = new StoreWorker(options);
       count += await one.run().catch((error: unknown) => {
         if (signal.aborted || isPachError(error, 'unreachable')) return 0;
@@ -163,6 +172,16 @@ export async function withWorkers<T>(
 
 export function storePool(project: Project, times = quick): StorePool {
   return new StorePool(project, times);
+}
+
+/** A commit of so many small files, at once: the world's own way reads each folder again for each file. */
+export async function commitMany(project: Project, count: number): Promise<void> {
+  const begun = await project.begin();
+  const names = Array.from({ length: count }, (_, n) => `f${n}`).sort();
+  const entries = names.map((name) => fileEntry(Buffer.from(name), name));
+  const tree = await new Directories(project.reader, begun.upload.nodes).apply(undefined, entries);
+  const commit = { id: newCommitId(), repo: 'data', branch: 'master', tree, message: '', started: Date.now() };
+  await project.update('put', (change) => change.commit(commit).then(() => undefined), begun);
 }
 
 /** A result that a project keeps. */

@@ -6,30 +6,17 @@ import { expect, test } from 'vitest';
 import { workTimes } from '../../src/execution/store/times.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import { traceStore } from '../../src/store/trace.ts';
-import { newCommitId } from '../../src/versions/change.ts';
-import { Directories } from '../../src/versions/directories.ts';
 import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
-import { expectNoWork, resultsOf, storePool, withWorkers } from '../engine/store-workers.ts';
+import { commitMany, expectNoWork, resultsOf, storePool, withWorkers } from '../engine/store-workers.ts';
 import { EngineWorld } from '../engine/world.ts';
-import { fileEntry } from '../pipelines/datum-world.ts';
 
 const datums = Number(process.env['DATUMS'] ?? 10_000);
 const workers = Number(process.env['WORKERS'] ?? 20);
 
-/** At once: the world's own way reads each folder again for each file. */
-async function commitMany({ project }: EngineWorld): Promise<void> {
-  const begun = await project.begin();
-  const names = Array.from({ length: datums }, (_, n) => `f${n}`).sort();
-  const entries = names.map((name) => fileEntry(Buffer.from(name), name));
-  const tree = await new Directories(project.reader, begun.upload.nodes).apply(undefined, entries);
-  const commit = { id: newCommitId(), repo: 'data', branch: 'master', tree, message: '', started: Date.now() };
-  await project.update('put', (change) => change.commit(commit).then(() => undefined), begun);
-}
-
 test('very many datums and workers', async () => {
   const { store, counts } = traceStore(new MemoryStore());
   await using world = await EngineWorld.make((seen) => ({ out: seen }), store);
-  await commitMany(world);
+  await commitMany(world.project, datums);
   await world.set({ name: 'p', input: { pfs: { repo: 'data', glob: '/*' } } });
   counts.reset();
   const begun = performance.now();

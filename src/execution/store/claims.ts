@@ -2,6 +2,7 @@
  * Which claims of workers count, as a job's engine sees it: those that change from time to time. One
  * of a process that is known to be gone counts no more.
  */
+import { mapOrdered } from '../../base/async.ts';
 import { isGone } from '../../pipelines/jobs/lease.ts';
 import type { Claim } from '../../model/records/work.ts';
 import type { WorkObjects } from './work-objects.ts';
@@ -12,6 +13,8 @@ interface Seen {
   forMs: number;
   /** Who holds it, once that was asked; null where it does not say. */
   holder?: Claim | null;
+  /** Who held it before it changed. */
+  readonly likely?: Claim | null | undefined;
 }
 
 /** The holder of a claim that has not changed for so long is looked for on this machine. */
@@ -21,6 +24,7 @@ const askMs = 2000;
  * machine sleeps, nobody sees a worker renew its claim.
  */
 const stepPart = 1 / 6;
+const readsMax = 16;
 
 export class Claims {
   private readonly objects: WorkObjects;
@@ -36,6 +40,11 @@ export class Claims {
     this.isGoneElsewhere = isGoneElsewhere;
   }
 
+  /** Workers that have claims, as far as they are known. */
+  get workers(): number {
+    return new Set([...this.seen.values()].flatMap(({ holder, likely }) => (holder ?? likely)?.worker ?? [])).size;
+  }
+
   /** Names of listed claims that are nobody's any more. */
   async lapsed(listed: ReadonlyMap<string, string>): Promise<string[]> {
     const now = performance.now();
@@ -46,11 +55,15 @@ export class Claims {
       const before = this.seen.get(name);
       const isSame = before?.look === look;
       if (isSame) before.forMs += stepMs;
-      seen.set(name, isSame ? before : { look, forMs: 0 });
+      // Whoever had it has renewed it, most likely.
+      seen.set(name, isSame ? before : { look, forMs: 0, likely: before?.holder ?? before?.likely });
     }
     this.seen = seen;
     const lapsed: string[] = [];
-    for (const [name, each] of seen) if (await this.isLapsed(name, each)) lapsed.push(name);
+    const looks = mapOrdered(seen, readsMax, async ([name, each]) => {
+      return (await this.isLapsed(name, each)) ? name : undefined;
+    });
+    for await (const name of looks) if (name !== undefined) lapsed.push(name);
     return lapsed;
   }
 
@@ -58,10 +71,15 @@ export class Claims {
     const { forMs } = seen;
     if (forMs >= this.claimMs) return true;
     if (forMs < Math.min(askMs, this.claimMs / 2)) return false;
+    if (seen.holder === undefined && seen.likely && !this.isHolderGone(seen.likely)) return false;
     seen.holder ??= (await this.objects.readClaim(name).catch(() => undefined)) ?? null;
-    if (!seen.holder) return false;
-    const { host, pid, pidStarted } = seen.holder;
-    if (this.isGoneElsewhere(seen.holder)) return true;
+    return seen.holder !== null && this.isHolderGone(seen.holder);
+  }
+
+  /** False where nobody knows. */
+  private isHolderGone(holder: Claim): boolean {
+    const { host, pid, pidStarted } = holder;
+    if (this.isGoneElsewhere(holder)) return true;
     return host !== undefined && pid !== undefined && pidStarted !== undefined && isGone({ host, pid, pidStarted });
   }
 }

@@ -9,6 +9,8 @@ import type { Shards } from './shards.ts';
 export interface CrewJob extends Pick<PoolJob, 'job' | 'spec' | 'tell'> {
   /** Datums that are planned and have no result yet. */
   readonly open: () => number;
+  /** Shards of such datums: so many workers have something to do. */
+  readonly shards: () => number;
   /** False while more of them may come. */
   readonly isPlanned: () => boolean;
   /** Bytes of the inputs of the largest datum so far. */
@@ -42,8 +44,9 @@ export class CrewWork implements AsyncDisposable {
     this.failed = failed;
   }
 
-  begin(job: PoolJob, shards: Pick<Shards, 'open' | 'datumBytesMax'>, isPlanned: () => boolean): void {
-    const work = { ...job, open: () => shards.open, datumBytesMax: () => shards.datumBytesMax, isPlanned };
+  begin(job: PoolJob, shards: Pick<Shards, 'open' | 'count' | 'datumBytesMax'>, isPlanned: () => boolean): void {
+    const counts = { open: () => shards.open, shards: () => shards.count, datumBytesMax: () => shards.datumBytesMax };
+    const work = { ...job, ...counts, isPlanned };
     this.running = this.crew?.run(work, this.stop.signal).catch(this.failed);
   }
 

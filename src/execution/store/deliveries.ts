@@ -10,7 +10,7 @@ import type { Result } from '../../pipelines/jobs/results.ts';
 import type { ResultWriter, Written } from '../../results/publisher.ts';
 import type { Project } from '../../versions/project.ts';
 import type { StoredParts, Upload } from '../../versions/upload.ts';
-import type { WorkTimes } from './times.ts';
+import type { TimesOfMany } from './times.ts';
 import type { WorkObjects } from './work-objects.ts';
 
 export interface DeliveriesOptions {
@@ -21,7 +21,15 @@ export interface DeliveriesOptions {
   readonly worker: string;
   /** Takes values of secrets out of a text, which is stored. */
   readonly masked: (text: string) => string;
-  readonly times: Pick<WorkTimes, 'deliverMs' | 'deliverMsMax'>;
+  /** As they are now. */
+  readonly times: () => Pick<TimesOfMany, 'deliverMs' | 'deliverMsMin' | 'deliverMsMax'>;
+}
+
+/** What was written since the last delivery. */
+interface Parts {
+  readonly upload: Upload | undefined;
+  readonly reports: readonly Report[];
+  readonly notes: readonly string[];
 }
 
 /** At which datum a worker broke; and that it lost its launcher there. */
@@ -36,21 +44,23 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
   private made: Delivery | undefined;
   /** Of datums whose last try is not over. */
   private readonly failures = new Map<string, string[]>();
-  /** Nobody stores while a delivery is made. */
-  private turn: Promise<unknown> = Promise.resolve();
-  private waitMs: number;
+  /** Nobody stores into an upload that is being taken away for a delivery. */
+  private readonly storing = new Turns();
+  private readonly sending = new Turns();
+  private delivered = 0;
+  /** Workers that begin together do not all deliver together: from the first one the engine learns how long datums take. */
+  private readonly place = Math.random();
   private since = Infinity;
   /** Why what was written could not be stored: nothing of it can be delivered any more. */
   private error: Error | undefined;
 
   constructor(options: DeliveriesOptions) {
     this.options = options;
-    this.waitMs = options.times.deliverMs;
   }
 
   /** True when there is something that has waited long enough. */
   get isDue(): boolean {
-    return this.made !== undefined || performance.now() - this.since >= this.waitMs;
+    return this.made !== undefined || performance.now() - this.since >= this.waitMs();
   }
 
   /** True when what was written could not be stored: others run it again. */
@@ -59,7 +69,7 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
   }
 
   write(work: (upload: Upload) => Promise<Written>): Promise<Result> {
-    return this.inTurn(async () => {
+    return this.storing.run(async () => {
       if (this.error) throw this.error;
       this.upload ??= await this.options.project.beginPart();
       const { datum, result, failure } = await work(this.upload);
@@ -86,21 +96,27 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
 
   /** Delivers what there is; with `broken`, that the worker broke, and how. Can be called again after it failed. */
   deliver(broken?: Broken): Promise<void> {
-    return this.inTurn(async () => {
-      const { times } = this.options;
+    return this.sending.run(async () => {
       if (this.error) throw this.error;
       if (this.made) await this.send(this.made);
-      if (this.reports.length + this.notes.length === 0 && broken === undefined) return;
-      this.made = await this.make(broken);
-      this.since = Infinity;
-      this.waitMs = Math.min(times.deliverMsMax, this.waitMs * 2);
+      const parts = await this.storing.run(async () => this.take());
+      if (parts.reports.length + parts.notes.length === 0 && broken === undefined) return;
+      this.made = await this.make(parts, broken);
+      this.delivered += 1;
       await this.send(this.made);
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.turn.catch(() => undefined);
+    await this.sending.run(async () => undefined);
+    await this.storing.run(async () => undefined);
     await this.upload?.[Symbol.asyncDispose]();
+  }
+
+  private waitMs(): number {
+    const { deliverMs, deliverMsMin, deliverMsMax } = this.options.times();
+    const waitMs = Math.min(deliverMsMax, deliverMs * 2 ** this.delivered);
+    return this.delivered > 0 ? Math.max(deliverMsMin, waitMs) : Math.max(deliverMsMin * this.place, waitMs);
   }
 
   private textOf(failure: object): string {
@@ -114,29 +130,39 @@ export class Deliveries implements ResultWriter, AsyncDisposable {
     this.made = undefined;
   }
 
-  private async make(broken: Broken | undefined): Promise<Delivery> {
-    const { job, worker } = this.options;
-    const parts = await this.handOver();
-    await this.upload?.[Symbol.asyncDispose]();
+  private take(): Parts {
+    const { upload, reports, notes } = this;
     this.upload = undefined;
-    const { reports, notes } = this;
     this.reports = [];
     this.notes = [];
-    return { job, worker, ...parts, reports, notes, ...broken };
+    this.since = Infinity;
+    return { upload, reports, notes };
   }
 
-  private async handOver(): Promise<StoredParts> {
+  /** Meanwhile the next datums are stored, into another upload. */
+  private async make({ upload, reports, notes }: Parts, broken: Broken | undefined): Promise<Delivery> {
+    const { job, worker } = this.options;
+    await using _ = upload;
+    return { job, worker, ...(await this.handOver(upload)), reports, notes, ...broken };
+  }
+
+  private async handOver(upload: Upload | undefined): Promise<StoredParts> {
     try {
-      return (await this.upload?.handOver()) ?? { packs: [], epoch: Number.MAX_SAFE_INTEGER };
+      return (await upload?.handOver()) ?? { packs: [], epoch: Number.MAX_SAFE_INTEGER };
     } catch (error) {
       this.error = error instanceof Error ? error : new Error(String(error));
       throw error;
     }
   }
+}
 
-  private inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.turn.then(work);
-    this.turn = done.catch(() => undefined);
+/** One after another, whatever becomes of them. */
+class Turns {
+  private last: Promise<unknown> = Promise.resolve();
+
+  run<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
     return done;
   }
 }

@@ -48,6 +48,11 @@ export class Shards {
     return this.shardOf.size;
   }
 
+  /** Shards of them. */
+  get count(): number {
+    return this.shards.size;
+  }
+
   get(datum: string): PlannedDatum | undefined {
     return this.shards.get(this.shardOf.get(datum) ?? '')?.left.get(datum);
   }

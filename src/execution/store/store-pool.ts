@@ -19,19 +19,18 @@ import { CrewWork, type Crew } from './crew.ts';
 import { LostDatums, type Lost } from './lost.ts';
 import { Offering } from './offering.ts';
 import { eventsOf, writtenOf, type Reported } from './reports.ts';
+import { ShardSize } from './shard-size.ts';
 import { Shards } from './shards.ts';
-import { workTimes, type WorkTimes } from './times.ts';
+import { timesFor, workTimes, type WorkTimes } from './times.ts';
 import { jobsWithWork, WorkObjects, type Listed } from './work-objects.ts';
 
 /** Shards that nobody has taken: so many at first, and the most. */
 const aheadMin = 64;
 const aheadMax = 1024;
-/** Datums of a shard. */
-const shardDatumsMax = 256;
 /** Datums that are planned and have no result yet, at most. */
 const openDatumsMax = 50_000;
 const writesMax = 16;
-const readsMax = 8;
+const readsMax = 16;
 /** A datum at which so many workers broke is not run any more. */
 const breaksMax = 3;
 /** After so many looks without a worker, people are told. */
@@ -94,7 +93,7 @@ class StoreRun {
   private isLeaving = false;
   private ahead = aheadMin;
   private unclaimed = 0;
-  private readonly pace = { datums: 0, ms: 0 };
+  private readonly size: ShardSize;
   /** Those who wait for the next look. */
   private waiting: (() => void)[] = [];
   private readonly ended = new AbortController();
@@ -102,6 +101,7 @@ class StoreRun {
   constructor(project: Project, times: WorkTimes, job: PoolJob, crew: Crew | undefined) {
     this.times = times;
     this.job = job;
+    this.size = new ShardSize(times);
     this.crew = crew;
     this.objects = new WorkObjects(project, job.job);
     this.shards = new Shards(this.objects, !job.isCommitted);
@@ -171,7 +171,7 @@ class StoreRun {
       const batch: PlannedDatum[] = [];
       for (let planned: PlannedDatum | undefined = next; planned; planned = queue.takeNow()) {
         if (!(await this.hasResult(planned)) && !this.shards.take(planned)) batch.push(planned);
-        if (batch.length >= this.datumsPerShard()) break;
+        if (batch.length >= this.size.datumsFor(this.claims.workers, queue.left)) break;
       }
       if (batch.length === 0) continue;
       this.unclaimed += 1;
@@ -185,13 +185,6 @@ class StoreRun {
       this.ended.signal.throwIfAborted();
       await new Promise<void>((go) => this.waiting.push(go));
     }
-  }
-
-  /** One at first: nobody knows how long they take. */
-  private datumsPerShard(): number {
-    const { datums, ms } = this.pace;
-    if (datums === 0) return 1;
-    return Math.max(1, Math.min(shardDatumsMax, Math.floor((this.times.shardMs * datums) / Math.max(ms, 1))));
   }
 
   /** Goes on after a store that did not answer: what is delivered meanwhile waits there. */
@@ -217,7 +210,9 @@ class StoreRun {
     // It may have stood still since it asked.
     if (missing.length > 0 && (await this.offering.isOwn())) await shards.mend(missing);
     this.unclaimed = shards.unclaimed(listed);
-    if (this.unclaimed === 0) this.ahead = Math.min(aheadMax, this.ahead * 2);
+    // Workers took more than half since the last look: some may have found none.
+    const left = stored.filter((name) => !listed.claims.has(name)).length;
+    if (left < (this.size.isKnown ? this.ahead / 2 : 1)) this.ahead = Math.min(aheadMax, this.ahead * 2);
     await this.publish();
     await shards.sweep();
     await this.offering.renew(this.times.beatMs);
@@ -232,16 +227,30 @@ class StoreRun {
   private async takeAll({ deliveries }: Listed): Promise<void> {
     const unread = [...deliveries].filter(([id]) => !this.taken.has(id));
     const reads = mapOrdered(unread, readsMax, async ([id, info]) => {
-      return { id, delivery: await this.objects.readDelivery(id, info).catch(unlessDamaged) };
+      const delivery = await this.objects.readDelivery(id, info).catch(unlessDamaged);
+      return { id, delivery, hasPacks: delivery !== undefined && (await this.adopt(delivery)) };
     });
-    for await (const { id, delivery } of reads) {
-      if (delivery) await this.take(id, delivery);
+    for await (const { id, delivery, hasPacks } of reads) {
+      if (delivery) await this.take(id, delivery, hasPacks);
       this.taken.add(id);
     }
   }
 
-  private async take(id: string, { worker, epoch, packs, reports, notes, ...end }: Delivery): Promise<void> {
+  /** Takes in the packs of a delivery. False where nobody wants them, or a collection has taken them. */
+  private async adopt({ packs, epoch, reports }: Delivery): Promise<boolean> {
+    if (!reports.some(({ datum }) => !this.isPlanned || this.shards.get(datum))) return false;
+    try {
+      await this.job.publisher.adopt({ packs, epoch }, []);
+      return true;
+    } catch (error) {
+      if (!isPachError(error, 'damaged', 'not-found')) throw error;
+      return false;
+    }
+  }
+
+  private async take(id: string, delivery: Delivery, hasPacks: boolean): Promise<void> {
     const { job, shards } = this;
+    const { worker, epoch, reports, notes, ...end } = delivery;
     for (const line of notes) job.tell({ kind: 'note', line: `${worker}: ${line}` });
     const open = reports.flatMap((report) => {
       const planned = shards.get(report.datum);
@@ -249,21 +258,13 @@ class StoreRun {
     });
     const early = this.isPlanned ? [] : reports.filter(({ datum }) => !shards.get(datum));
     this.hasWorkers = true;
-    if (open.length + early.length > 0) {
-      try {
-        await job.publisher.adopt({ packs, epoch }, open.map(writtenOf));
-      } catch (error) {
-        // A collection has taken the packs: who relied on them has nothing.
-        if (!isPachError(error, 'damaged', 'not-found')) throw error;
-        await shards.freeAll(open.map(({ report }) => report.datum));
-        this.unpublished.push(id);
-        return;
-      }
-    }
     this.unpublished.push(id);
-    for (const each of open) this.settle(each);
-    for (const report of early) this.early.set(report.datum, report);
     this.taken.add(id);
+    if (hasPacks) {
+      if (open.length > 0) await job.publisher.adopt({ packs: [], epoch }, open.map(writtenOf));
+      for (const each of open) this.settle(each);
+      for (const report of early) this.early.set(report.datum, report);
+    } else await shards.freeAll(open.map(({ report }) => report.datum));
     if (end.launcherLost && end.broken !== undefined) this.lost.add(worker, { datum: end.broken, notes });
     else if (end.broken !== undefined) this.brokeAt({ datum: end.broken, notes });
   }
@@ -280,11 +281,10 @@ class StoreRun {
 
   /** Tells what became of a datum, as a worker of this process does. */
   private settle({ planned, report }: Reported): void {
-    const { job, pace } = this;
+    const { job } = this;
     const { outcome, tree } = report;
     for (const event of eventsOf({ planned, report })) job.tell(event);
-    pace.datums += 1;
-    pace.ms += outcome.stats.downloadMs + outcome.stats.processMs + outcome.stats.uploadMs;
+    this.size.took(outcome.stats.downloadMs + outcome.stats.processMs + outcome.stats.uploadMs);
     this.shards.done(report.datum);
     job.done(planned, { outcome, tree });
   }
@@ -320,7 +320,7 @@ class StoreRun {
     this.isLeaving = true;
     try {
       if (!(await this.offering.end())) return;
-      const until = performance.now() + this.times.graceMs;
+      const until = performance.now() + timesFor(this.times, this.claims.workers).graceMs;
       for (;;) {
         const listed = await this.objects.list();
         await this.takeAll(listed);

@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError } from '../../base/errors.ts';
 import { Queue } from '../../base/queue.ts';
-import type { JobId } from '../../model/records/pipelines.ts';
 import { decodeOffer, type Shard } from '../../model/records/work-objects.ts';
 import type { Claim } from '../../model/records/work.ts';
 import type { Holder } from '../../pipelines/jobs/lease.ts';
@@ -17,12 +16,13 @@ import type { Project } from '../../versions/project.ts';
 import { LostLauncher } from '../executor.ts';
 import type { LocalPool } from '../workers/local-pool.ts';
 import { Deliveries } from './deliveries.ts';
-import { workTimes, type WorkTimes } from './times.ts';
-import { WorkObjects } from './work-objects.ts';
+import { timesFor, workTimes, type TimesOfMany, type WorkTimes } from './times.ts';
+import type { WorkObjects } from './work-objects.ts';
 
 export interface StoreWorkerOptions {
   readonly project: Project;
-  readonly job: JobId;
+  /** Of the job. */
+  readonly objects: WorkObjects;
   /** This worker: no other one of the job has its name. */
   readonly worker: Holder;
   /** Has one worker. */
@@ -52,17 +52,21 @@ interface Held {
 
 /** How often it sees whether there is something to do beside its datums. */
 const tickMs = 100;
+/** After so many shards that others were quicker to take, it looks again. */
+const missesMax = 2;
+/** So many shards that are run wait for a delivery at most: each has a claim to be renewed. */
+const doneMax = 16;
 
 export class StoreWorker {
   private readonly options: StoreWorkerOptions;
-  private readonly times: WorkTimes;
+  /** They grow with the number of workers that the job has. */
+  private times: TimesOfMany;
   private readonly objects: WorkObjects;
   private readonly deliveries: Deliveries;
   private readonly held = new Map<string, Held>();
   private readonly ended = new AbortController();
   /** Shards that nobody had at the last look. */
-  private candidates: string[] = [];
-  private sizes: ReadonlyMap<string, { readonly size: number }> = new Map();
+  private candidates: (readonly [string, { readonly size: number }])[] = [];
   private lookedAt = -Infinity;
   private askedAt = -Infinity;
   private offer: Token | undefined;
@@ -72,11 +76,12 @@ export class StoreWorker {
   private running: Running | undefined;
 
   constructor(options: StoreWorkerOptions) {
-    const { project, job, worker, masked, times = workTimes } = options;
+    const { project, objects, worker, masked, times = workTimes } = options;
     this.options = options;
-    this.times = times;
-    this.objects = new WorkObjects(project, job);
-    this.deliveries = new Deliveries({ project, objects: this.objects, job, worker: worker.holder, masked, times });
+    this.times = timesFor(times, 0);
+    this.objects = objects;
+    const common = { project, objects, job: objects.job, worker: worker.holder, masked };
+    this.deliveries = new Deliveries({ ...common, times: () => this.times });
   }
 
   /**
@@ -102,31 +107,48 @@ export class StoreWorker {
 
   /** The next shard of which this worker is the one that has it. */
   private async take(): Promise<(Shard & { readonly held: Held }) | undefined> {
-    const { objects, options } = this;
-    options.signal.throwIfAborted();
-    if (this.candidates.length === 0 || performance.now() - this.lookedAt > this.times.lookMs) {
-      this.lookedAt = performance.now();
-      const { offer, shards, claims } = await objects.list();
-      const free = offer === undefined ? [] : [...shards].filter(([name]) => !claims.has(name));
-      this.sizes = new Map(free);
-      this.candidates = shuffled([...this.sizes.keys()]);
-    }
-    for (let name = this.candidates.pop(); name !== undefined; name = this.candidates.pop()) {
-      const { holder: worker, ...process } = options.worker;
-      const claim = { job: options.job, datum: name, worker, since: Date.now(), ...process, beat: 1 };
-      const token = await objects.writeClaim(claim, undefined);
-      if (token === undefined) continue;
-      const held: Held = { name, claim, token, renewedAt: performance.now(), isDone: false, isLost: false };
-      const shard = await objects.readShard(name, this.sizes.get(name) ?? { size: 0 });
-      if (!shard) {
-        // Its last datum has been delivered meanwhile.
-        await objects.deleteClaim(name);
-        continue;
+    for (let pauseMs = this.times.lookMs / 2; ; pauseMs = Math.min(pauseMs * 2, this.times.idleLookMsMax)) {
+      if (this.candidates.length === 0 || performance.now() - this.lookedAt > this.times.lookMs) await this.look();
+      if (this.candidates.length === 0) return undefined;
+      for (let misses = 0; misses < missesMax; misses += 1) {
+        const [name, info] = this.candidates.pop() ?? [];
+        this.options.signal.throwIfAborted();
+        const shard = name !== undefined && info && (await this.claim(name, info));
+        if (shard) return shard;
       }
-      this.held.set(name, held);
-      return { ...shard, held };
+      // Many want the same few shards.
+      this.candidates = [];
+      await sleep(pauseMs * Math.random(), undefined, { signal: this.options.signal }).catch(() => undefined);
     }
-    return undefined;
+  }
+
+  private async look(): Promise<void> {
+    this.lookedAt = performance.now();
+    const { shards, claims } = await this.objects.free();
+    // Others have as many claims as this one, more or less.
+    this.times = timesFor(this.options.times ?? workTimes, claims / Math.max(1, this.held.size));
+    this.candidates = shuffled([...shards]);
+  }
+
+  /** Undefined where somebody else has it. */
+  private async claim(
+    name: string,
+    info: { readonly size: number },
+  ): Promise<(Shard & { readonly held: Held }) | undefined> {
+    const { objects, options } = this;
+    const { holder: worker, ...process } = options.worker;
+    const claim = { job: objects.job, datum: name, worker, since: Date.now(), ...process, beat: 1 };
+    const token = await objects.writeClaim(claim, undefined);
+    if (token === undefined) return undefined;
+    const held: Held = { name, claim, token, renewedAt: performance.now(), isDone: false, isLost: false };
+    const shard = await objects.readShard(name, info);
+    if (!shard) {
+      // Its last datum has been delivered meanwhile.
+      await objects.deleteClaim(name);
+      return undefined;
+    }
+    this.held.set(name, held);
+    return { ...shard, held };
   }
 
   /** Runs the datums of a shard, one after another, for as long as it is this worker's. */
@@ -155,13 +177,13 @@ export class StoreWorker {
   }
 
   private start(isCheck: boolean): Running {
-    const { project, job, pool, mayRefer, logs, signal } = this.options;
+    const { project, objects, pool, mayRefer, logs, signal } = this.options;
     const { spec, env } = this.options.spec(isCheck);
     const queue = new Queue<PlannedDatum>(1);
     const waiting = new Map<string, () => void>();
     const all = pool.run({
       spec,
-      job,
+      job: objects.job,
       env,
       queue,
       reader: project.reader,
@@ -206,7 +228,8 @@ export class StoreWorker {
     while (!signal.aborted) {
       await this.ask().catch(() => undefined);
       for (const held of this.held.values()) await this.renew(held).catch(() => undefined);
-      if (this.deliveries.isDue) await this.deliver().catch(() => undefined);
+      const done = [...this.held.values()].filter(({ isDone }) => isDone).length;
+      if (this.deliveries.isDue || done >= doneMax) await this.deliver().catch(() => undefined);
       await sleep(Math.min(tickMs, this.times.askMs), undefined, { signal }).catch(() => undefined);
     }
   }
@@ -214,7 +237,8 @@ export class StoreWorker {
   /** Finds out whether the job goes on. */
   private async ask(): Promise<void> {
     const now = performance.now();
-    if (now - this.askedAt < this.times.askMs) return;
+    // Without a shard its looks tell it.
+    if (this.held.size === 0 || now - this.askedAt < this.times.askMs) return;
     this.askedAt = now;
     if (now - this.heardAt >= this.times.silenceMs) this.ended.abort(new Error('no engine was heard for too long'));
     const found = await this.options.project.options.store.readIfChanged(this.objects.offerKey, this.offer);

@@ -19,10 +19,15 @@ export interface WorkTimes {
   readonly publishMs: number;
   /** A worker that has heard of no engine for so long works for nobody. */
   readonly silenceMs: number;
-  /** A shard is to take so long. */
+  /** A shard is to take so long, and so long at most where there are many workers. */
   readonly shardMs: number;
+  readonly shardMsMax: number;
   /** Workers that are asked to stop have so long. */
   readonly graceMs: number;
+  /** Of many workers each asks, delivers and takes a shard after as many times this at the earliest. */
+  readonly askMsEach: number;
+  readonly deliverMsEach: number;
+  readonly shardMsEach: number;
 }
 
 export const workTimes: WorkTimes = {
@@ -36,7 +41,11 @@ export const workTimes: WorkTimes = {
   publishMs: 10_000,
   silenceMs: 600_000,
   shardMs: 10_000,
+  shardMsMax: 60_000,
   graceMs: 10_000,
+  askMsEach: 20,
+  deliverMsEach: 60,
+  shardMsEach: 60,
 };
 
 /** Where somebody waits for the first results, and workers are there already. */
@@ -48,3 +57,27 @@ export const warmTimes: WorkTimes = {
   deliverMs: 50,
   deliverMsMax: 2000,
 };
+
+/** At the most, however many there are. */
+const asksMsMax = 30_000;
+const deliverMsMost = 60_000;
+
+export interface TimesOfMany extends WorkTimes {
+  /** The least that lies between two deliveries of a worker. */
+  readonly deliverMsMin: number;
+}
+
+/** The times of `times`, so much longer that many workers ask no more of the store than some. */
+export function timesFor(times: WorkTimes, workers: number): TimesOfMany {
+  const { askMs, idleLookMsMax, shardMs, shardMsMax, graceMs } = times;
+  const asks = Math.min(asksMsMax, workers * times.askMsEach);
+  return {
+    ...times,
+    askMs: Math.max(askMs, asks),
+    idleLookMsMax: Math.max(idleLookMsMax, asks),
+    deliverMsMin: Math.min(deliverMsMost, workers * times.deliverMsEach),
+    shardMs: Math.max(shardMs, Math.min(shardMsMax, workers * times.shardMsEach)),
+    // Workers hear of the end when they ask.
+    graceMs: graceMs + Math.max(0, asks - askMs),
+  };
+}

@@ -33,12 +33,32 @@ export interface Listed {
   readonly deliveries: ReadonlyMap<string, ObjectInfo>;
 }
 
+/** What a worker sees of it. */
+interface Free {
+  /** Shards that nobody has, of those that it looked at. */
+  readonly shards: ReadonlyMap<string, ObjectInfo>;
+  /** Claims that the job has, about. */
+  readonly claims: number;
+  /** As `Listed` has it; null where that was not looked at. */
+  readonly offer: string | null | undefined;
+}
+
 const deletesMax = 16;
+/**
+ * Where there are more shards and claims, a worker looks at a part of them: those whose names begin with one
+ * digit. From time to time it looks at all.
+ */
+const wholeMax = 500;
+const parts = 16;
+const wholeMs = 60_000;
 
 export class WorkObjects {
   readonly job: JobId;
   private readonly store: Store;
   private readonly prefix: string;
+  /** At the last look there was more than a worker looks at as a whole. */
+  private isMuch = false;
+  private wholeAt = -Infinity;
 
   constructor({ options: { store, name } }: Project, job: JobId) {
     this.job = job;
@@ -56,13 +76,24 @@ export class WorkObjects {
     const claims = new Map<string, string>();
     const deliveries = new Map<string, ObjectInfo>();
     for await (const object of this.store.list(this.prefix)) {
-      const [kind, id = ''] = object.key.slice(this.prefix.length).split('-');
+      const { kind, id } = this.nameOf(object);
       if (kind === 'offer') offer = lookOf(object);
       else if (kind === 'shard') shards.set(id, object);
       else if (kind === 'claim') claims.set(id, lookOf(object));
       else if (kind === 'delivery') deliveries.set(id, object);
     }
     return { offer, shards, claims, deliveries };
+  }
+
+  /** For a worker that wants a shard: where there are very many, it looks at some of them. */
+  async free(): Promise<Free> {
+    const isWhole = !this.isMuch || performance.now() - this.wholeAt >= wholeMs;
+    if (isWhole) this.wholeAt = performance.now();
+    const { offer, shards, claims } = isWhole ? await this.list() : await this.listPart();
+    const share = isWhole ? 1 : 1 / parts;
+    this.isMuch = shards.size + claims.size > wholeMax * share;
+    const free = new Map([...shards].filter(([name]) => !claims.has(name)));
+    return { shards: offer === undefined ? new Map() : free, claims: claims.size / share, offer };
   }
 
   /** Replaces the offer where it is that of `token`; undefined where somebody else has written it. */
@@ -132,6 +163,22 @@ export class WorkObjects {
       if (isPachError(error, 'not-found')) return undefined;
       throw error;
     }
+  }
+
+  private async listPart(): Promise<Pick<Listed, 'shards' | 'claims'> & { readonly offer: null }> {
+    const digit = Math.floor(Math.random() * parts).toString(16);
+    const shards = new Map<string, ObjectInfo>();
+    const claims = new Map<string, string>();
+    for await (const object of this.store.list(this.shardKey(digit))) shards.set(this.nameOf(object).id, object);
+    // A shard that is listed without its claim was not taken before that.
+    for await (const object of this.store.list(this.claimKey(digit)))
+      claims.set(this.nameOf(object).id, lookOf(object));
+    return { offer: null, shards, claims };
+  }
+
+  private nameOf({ key }: ObjectInfo): { kind: string; id: string } {
+    const [kind = '', id = ''] = key.slice(this.prefix.length).split('-');
+    return { kind, id };
   }
 
   private shardKey(name: string): string {
