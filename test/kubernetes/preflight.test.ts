@@ -105,11 +105,19 @@ test('what the cluster would refuse: fields, pod security, classes, service acco
     code: 'usage',
     why: expect.stringContaining('spec.template.spec.hostnam'),
   });
-  expect(await failure(planOf({ transform: { user: 'nobody' } }, { imageUser: '' }))).toMatchObject({
+  expect(await failure(planOf({ transform: { user: '0' } }))).toMatchObject({
     code: 'denied',
     what: `pods in namespace "${namespace.name}"`,
     why: expect.stringMatching(/^violates PodSecurity "restricted:latest"/),
     next: 'give transform.user the number of a user other than 0',
+  });
+  // Root only because nobody but root can look a name up.
+  expect(await failure(planOf({ transform: { user: 'nobody' } }, { imageUser: '' }))).toMatchObject({
+    code: 'denied',
+    what: expect.stringMatching(/^image registry\.example\/edges@/),
+    why: expect.stringContaining(`namespace "${namespace.name}" allows no root: set transform.user`),
+    next: expect.stringMatching(/^docker run --rm --user nobody --entrypoint id registry\.example\/edges@\S+ -u$/),
+    cause: { why: expect.stringContaining('violates PodSecurity "restricted:latest"') },
   });
   const priority = planOf({ scheduling_spec: { priority_class_name: 'no-such-class' } });
   expect(await failure(priority)).toMatchObject({ code: 'denied', why: expect.stringContaining('no-such-class') });
