@@ -1,4 +1,4 @@
-// launcher --version|--await PATH|--fd N|--socket PATH [--namespaces]: runs the commands of one worker, one at a time.
+// launcher --version|--await PATH|--fd N|--socket PATH [--namespaces|--mounts PATH]: runs the commands of one worker, one at a time.
 //
 // It is static and small, so that it works in any image and costs a command little more than the
 // kernel does. PROTOCOL.md says how the engine speaks with it. Under the names `next` and `pachctl`
@@ -20,11 +20,12 @@
 
 #include "next.h"
 #include "session.h"
+#include "terminal.h"
 
 namespace {
 
 int Usage() {
-  std::fprintf(stderr, "usage: launcher --version|--await PATH|--fd N|--socket PATH [--namespaces]\n");
+  std::fprintf(stderr, "usage: launcher --version|--await PATH|--fd N|--socket PATH [--namespaces|--mounts PATH]\n");
   return launcher::kExitUsage;
 }
 
@@ -84,6 +85,15 @@ launcher::Fd Connect(const std::string& path) {
   }
 }
 
+/** Lets whoever listens at `path` mount here, as long as the connection is open. Throws Failure. */
+launcher::Fd PassMounts(const std::string& path) {
+  launcher::Fd mounts(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!mounts) throw launcher::Failure{errno, "the mount namespace"};
+  launcher::Fd peer = Connect(path);
+  launcher::HandOver(peer.get(), mounts);
+  return peer;
+}
+
 /** Commands must get nothing that this process was started with, and does not know of. */
 void CloseUnknown(int known) {
   for (int fd = 3; fd < 1024; fd++) {
@@ -96,7 +106,7 @@ void CloseUnknown(int known) {
 int main(int argc, char** argv) {
   if (argc > 0 && launcher::IsNextName(argv[0])) return launcher::AskForNext(argc, argv);
   int fd = -1;
-  std::string path;
+  std::string path, mounts;
   bool namespaces = false;
   for (int at = 1; at < argc; at++) {
     const std::string argument = argv[at];
@@ -105,9 +115,10 @@ int main(int argc, char** argv) {
     if (argument == "--namespaces") namespaces = true;
     else if (argument == "--fd" && at + 1 < argc) fd = std::atoi(argv[++at]);
     else if (argument == "--socket" && at + 1 < argc) path = argv[++at];
+    else if (argument == "--mounts" && at + 1 < argc) mounts = argv[++at];
     else return Usage();
   }
-  if ((fd < 3) == path.empty()) return Usage();
+  if ((fd < 3) == path.empty() || (!mounts.empty() && (namespaces || path.empty()))) return Usage();
   CloseUnknown(fd);
   setsid();
   // Commands begin with default signals, whoever started this process.
@@ -116,6 +127,8 @@ int main(int argc, char** argv) {
   sigprocmask(SIG_BLOCK, &blocked, nullptr);
   umask(022);
   try {
+    // First: when the engine hears of this process, what it wants to mount can be.
+    const launcher::Fd shown = mounts.empty() ? launcher::Fd() : PassMounts(mounts);
     launcher::Fd engine = path.empty() ? launcher::Fd(fd) : Connect(path);
     if (fcntl(engine.get(), F_GETFD) < 0) throw launcher::Failure{errno, "the descriptor"};
     launcher::Session session(std::move(engine), namespaces);

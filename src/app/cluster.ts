@@ -10,6 +10,7 @@ import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import { KubernetesExecutor } from '../kubernetes/executor.ts';
 import { pinnedImage } from '../kubernetes/promotion/pinned.ts';
+import { mountRights } from '../kubernetes/objects/plan.ts';
 import { KubernetesPool, type KubernetesPoolOptions } from '../kubernetes/pool.ts';
 import { WarmPods } from '../kubernetes/warm-pods.ts';
 import type { ClusterFields } from '../local/config.ts';
@@ -139,6 +140,7 @@ export class ClusterSession implements JobSession {
         return { ...image, workerImage };
       },
       credentials: access.credentials,
+      mounts: choice.podsMount === undefined ? undefined : mountRights(choice.podsMount),
       pendingMs: choice.pendingMs,
       ...(warm && { warm, setup: await this.setupOf(pipeline) }),
     });

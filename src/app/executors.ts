@@ -25,6 +25,9 @@ const program = (name: string): string => fileURLToPath(new URL(`../../native/bu
 /** What starts commands. */
 export const launcherProgram = program('launcher');
 
+/** What mounts in the other container of a pod. */
+export const inserterProgram = program('inserter');
+
 /** What decides the results of commands: no pod is made. */
 export async function openExecutor(
   executor: ExecutorName,

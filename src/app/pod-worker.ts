@@ -11,7 +11,7 @@ import type { JobId } from '../model/records/pipelines.ts';
 import { codeOfJob } from '../pipelines/editing/versions.ts';
 import { findJob, maybeJob } from '../pipelines/jobs/jobs.ts';
 import { podHolder, thisEngine, type Holder } from '../pipelines/jobs/lease.ts';
-import { launcherProgram } from './executors.ts';
+import { inserterProgram, launcherProgram } from './executors.ts';
 import type { OpenProject } from './open.ts';
 import { recipeOf } from './platform.ts';
 import { checkStore } from './pod-store.ts';
@@ -48,7 +48,13 @@ export async function workInPod(settings: Settings, opened: OpenProject, request
     throw error;
   });
   const platform = first ? (await recipeOf(snapshot.reader, first)).platform : {};
-  await using executor = await PodExecutor.open({ dir, program: launcherProgram, user: settings.pod?.user, platform });
+  await using executor = await PodExecutor.open({
+    dir,
+    program: launcherProgram,
+    inserter: settings.pod?.mounts === true ? inserterProgram : undefined,
+    user: settings.pod?.user,
+    platform,
+  });
   const signal = AbortSignal.any([request.signal, executor.ending]);
   if (warm && executor.places.hasCode) {
     // Nobody knows of which job the code is that lies there: the launcher goes with this process, and the pod with it.

@@ -53,6 +53,8 @@ export interface PodIdentity {
   readonly uid: string;
   /** Whom its launcher runs commands as; undefined: as itself. */
   readonly user: string | undefined;
+  /** It may mount inputs, and show them to the container that runs commands. */
+  readonly mounts: boolean;
   /** The id of the store that it is to work for. */
   readonly storeId: string | undefined;
 }
@@ -128,7 +130,8 @@ const variables: Partial<Record<SettingName, string>> = {
 
 function podFrom(environment: Environment): PodIdentity | undefined {
   const { PACH_POD_NAME: name = '', PACH_POD_UID: uid, PACH_POD_USER: user, PACH_STORE_ID: storeId } = environment;
-  return uid === undefined ? undefined : { name, uid, user, storeId };
+  const mounts = environment['PACH_POD_MOUNTS'] === '1';
+  return uid === undefined ? undefined : { name, uid, user, mounts, storeId };
 }
 
 /** What the context in use says of a cluster. */

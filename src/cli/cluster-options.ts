@@ -8,6 +8,7 @@ import type { ExecutorName } from '../app/executors.ts';
 import { clusterOf, type Settings } from '../app/settings.ts';
 import { PachError } from '../base/errors.ts';
 import { parsePlatform } from '../images/platform.ts';
+import { mountRights } from '../kubernetes/objects/plan.ts';
 import type { ClusterFields } from '../local/config.ts';
 import { durationOf } from './text.ts';
 
@@ -27,6 +28,10 @@ export const clusterFieldOptions = {
     describe: `${only} how images of this machine get into the cluster: minikube, kind, or a command that is given an archive`,
   },
   'store-in-cluster': { type: 'text', describe: `${only} the address of the store as pods see it` },
+  'pods-mount': {
+    type: 'text',
+    describe: `${only} large and lazy inputs are read as commands ask for them, by a sidecar that is privileged, or has the resource of this name, which a device plugin gives /dev/fuse for`,
+  },
   'store-secret': { type: 'text', describe: `${only} a Secret with the store's credentials, instead of your own` },
   'store-identity': {
     type: 'text',
@@ -52,6 +57,8 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
   }
   if (given['store-identity'] !== undefined) storeIdentityOf(given['store-identity']);
   if (given.platform !== undefined) parsePlatform(given.platform);
+  const podsMount = given['pods-mount'];
+  if (podsMount !== undefined) mountRights(podsMount);
   const fields = {
     context,
     namespace: given.namespace,
@@ -62,6 +69,7 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
     storeInCluster: given['store-in-cluster'],
     storeSecret: given['store-secret'],
     storeIdentity: given['store-identity'],
+    podsMount,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

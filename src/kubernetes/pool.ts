@@ -9,13 +9,15 @@ import { clearOrders, hasOrders } from '../execution/store/orders.ts';
 import { StorePool } from '../execution/store/store-pool.ts';
 import { warmTimes } from '../execution/store/times.ts';
 import type { Pool, PoolJob } from '../execution/pool.ts';
+import { writtenBytesMax } from '../execution/workers/slot.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import type { JobId } from '../model/records/pipelines.ts';
 import type { Project } from '../versions/project.ts';
 import type { Cluster } from './client/cluster.ts';
 import type { KubeObject } from './client/objects.ts';
 import { JobPods } from './job-pods.ts';
-import { podLabels, podsName, warmLabel, type Credentials, type PodsPlan } from './objects/plan.ts';
+import { podLabels, podsName, warmLabel, type Credentials, type MountRights, type PodsPlan } from './objects/plan.ts';
 import { podObjects } from './objects/pods.ts';
 import type { JobObjects } from './pods-round.ts';
 import { removeJob } from './removal.ts';
@@ -33,6 +35,8 @@ export interface KubernetesPoolOptions {
   images(): Promise<Pick<PodsPlan, 'image' | 'imageUser' | 'workerImage'>>;
   /** How pods prove themselves to the store; `values` are put into a Secret of the job's own. */
   readonly credentials: Credentials | { readonly kind: 'values'; readonly values: Readonly<Record<string, string>> };
+  /** What lets pods mount large and lazy inputs, if anything does. */
+  readonly mounts: MountRights | undefined;
   /** How long to wait for a first pod. */
   readonly pendingMs: number;
   /** Pods that wait for the next job of the pipeline; undefined where they end with a job. */
@@ -70,6 +74,7 @@ export class KubernetesPool implements Pool {
     const { namespace } = cluster;
     const name = `${podsName({ pipeline: spec.name, job })}-${randomBytes(2).toString('hex')}`;
     const isOwn = credentials.kind === 'values';
+    const mayMount = datumBytesMax() > writtenBytesMax || pfsInputs(spec.input).some(({ lazy }) => lazy);
     const plan: PodsPlan = {
       ...(await this.options.images()),
       pullPolicy: 'IfNotPresent',
@@ -82,6 +87,7 @@ export class KubernetesPool implements Pool {
       pipeline: { name: spec.name, spec },
       credentials: isOwn ? { kind: 'secret', name } : credentials,
       pods,
+      mounts: mayMount ? this.options.mounts : undefined,
       datumBytesMax: warm ? roomFor(datumBytesMax()) : datumBytesMax(),
       isWarm: warm !== undefined,
     };

@@ -193,7 +193,12 @@ function isForNow({ why }: PachError): boolean {
 
 function adviceFor(why: string): string | undefined {
   if (why.includes('error looking up service account')) return 'create that service account, or name another one';
-  if (why.includes('violates PodSecurity')) return 'give transform.user the number of a user other than 0';
+  const isRefused = why.includes('violates PodSecurity');
+  // Only a sidecar that mounts asks for these.
+  if (isRefused && /privileged=true|SYS_ADMIN/.test(why)) {
+    return 'leave --pods-mount out: inputs are written out then, which takes no right';
+  }
+  if (isRefused) return 'give transform.user the number of a user other than 0';
   if (/(?:maximum|minimum) \S+ usage per|(?:exceeded|failed) quota/.test(why)) {
     return 'change resource_requests, resource_limits or sidecar_resource_requests of the spec';
   }

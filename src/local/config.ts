@@ -31,6 +31,8 @@ export const clusterFields = [
   'storeSecret',
   /** A service account of the cluster, with its role: `NAME,role=ARN`. */
   'storeIdentity',
+  /** How pods may mount inputs: `privileged`, or the resource that gives them /dev/fuse. Not said: they may not. */
+  'podsMount',
 ] as const;
 
 export type ClusterFields = { readonly [Field in (typeof clusterFields)[number]]?: string };

@@ -49,11 +49,17 @@ test('an option wins over the environment, that over a context, that over config
   });
   expect((await place.must(`${unset} pach config get project`)).trim()).toBe('survey');
   expect(await place.run('pach context create prod')).toMatchObject({ code: 4 });
-  const cluster = '--kube-context gpu-cluster --namespace ml --load minikube';
+  const cluster = '--kube-context gpu-cluster --namespace ml --load minikube --pods-mount privileged';
   const made = JSON.parse(
     await place.must(`pach context create gpu --store s3://bucket/gpu ${cluster} -o json`),
   ) as object;
-  const kubernetes = { context: 'gpu-cluster', namespace: 'ml', load: 'minikube', workerImage: null };
+  const kubernetes = {
+    context: 'gpu-cluster',
+    namespace: 'ml',
+    load: 'minikube',
+    podsMount: 'privileged',
+    workerImage: null,
+  };
   expect(made).toMatchObject({ context: 'gpu', kubernetes });
   expect(await place.must('pach context list -o json')).toContain(
     '"context":"prod","store":"s3://bucket/prefix","project":"survey","kubernetes":null',
@@ -90,6 +96,7 @@ test('wrong values are refused, and a damaged file is named', async () => {
     [`config set author "$(printf 'a\\033[31m')"`, 'without control characters'],
     ['config set colour red', 'colour'],
     ['context create a/b', 'only letters'],
+    ['context create a --pods-mount fuse', 'neither privileged nor the name of a resource'],
   ] as const) {
     const { code, stderr } = await place.run(`pach ${words}`);
     expect({ words, code, stderr }).toEqual({ words, code: 2, stderr: expect.stringContaining(message) as string });

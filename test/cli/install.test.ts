@@ -38,7 +38,7 @@ test('the package holds programs, what is compiled where it is installed, and pa
     /^package\/dist\/bundle\/[^/]+\.cjs$/,
     /^package\/fixtures\/(bench\.svg|pipeline\.schema\.json)$/,
     /^package\/native\/(Makefile|system\.sh)$/,
-    /^package\/native\/(binder|common|data|fetch|fuse|launcher|mover|supervisor)\/[^/]+\.(cc|h)$/,
+    /^package\/native\/(binder|common|data|fetch|fuse|inserter|launcher|mover|supervisor)\/[^/]+\.(cc|h)$/,
     /^package\/src\/.*\.md$/,
   ];
   expect(names.filter((name) => !wanted.some((pattern) => pattern.test(name)))).toEqual([]);

@@ -1,9 +1,10 @@
 /** Mounts on the host, made and taken away by the helper. Needs root. */
-import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { listenForLauncher } from '../../src/execution/executors/docker-listener.ts';
 import { HostMounts } from '../../src/execution/executors/host-mounts.ts';
 
 const binder = resolve(import.meta.dirname, '../../native/build/binder');
@@ -93,4 +94,60 @@ test.skipIf(!isRoot)('what is not there can not be shown, and is named', async (
 test.skipIf(!isRoot)('a helper that is not there is an error', async () => {
   await using mounts = await HostMounts.open(join(dir, 'no-program'), join(dir, 'own'));
   await expect(mounts.share(join(dir, 'shown'))).rejects.toThrow('EPIPE');
+});
+
+const native = (name: string): string => resolve(import.meta.dirname, `../../native/build/${name}`);
+
+/** A process with mounts of its own, which has passed them to `mounts`, as a container's first process does. */
+async function container(): Promise<{ readonly root: string } & AsyncDisposable> {
+  await using listener = await listenForLauncher(join(dir, 'engine'));
+  const words = ['--mount', native('launcher'), '--mounts', join(dir, 'mounts'), '--socket', join(dir, 'engine')];
+  const launcher = spawn('unshare', words, { stdio: 'ignore' });
+  const ended = new Promise((done) => launcher.on('close', done));
+  const engine = await listener.connected;
+  return {
+    root: `/proc/${launcher.pid}/root`,
+    async [Symbol.asyncDispose]() {
+      engine.destroy();
+      await ended;
+    },
+  };
+}
+
+test.skipIf(!isRoot)('what is shown in a container is there alone, read-only, and gone when told', async () => {
+  await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'));
+  const pair = { from: join(dir, 'from/deep'), to: join(dir, 'shown/in') };
+  await expect(mounts.bind([pair])).rejects.toMatchObject({ why: expect.stringContaining('ENOTCONN') });
+  await using one = await container();
+  const shown = (path: string): string => join(one.root, dir, path);
+  await mounts.bind([pair, { from: join(dir, 'from/deep/a'), to: join(dir, 'shown/file') }]);
+  expect(await readFile(shown('shown/in/a'), 'utf8')).toBe('hello');
+  expect(await readFile(shown('shown/file'), 'utf8')).toBe('hello');
+  await expect(writeFile(shown('shown/in/b'), '')).rejects.toThrow('EROFS');
+  expect(await mountsOf()).toEqual([]);
+  await mounts.unbind([pair.to]);
+  await expect(readFile(shown('shown/in/a'))).rejects.toThrow('ENOENT');
+  // A command may have put it there.
+  await symlink('/etc', join(dir, 'shown/link'));
+  await expect(mounts.bind([{ ...pair, to: join(dir, 'shown/link') }])).rejects.toMatchObject({
+    why: expect.stringContaining('ELOOP'),
+  });
+});
+
+test.skipIf(!isRoot)('all goes when the helper ends, and a container that comes after another is taken', async () => {
+  const pair = { from: join(dir, 'from/deep'), to: join(dir, 'shown/in') };
+  {
+    await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'));
+    for (let n = 0; n < 2; n += 1) {
+      await using one = await container();
+      await mounts.bind([pair]);
+      expect(await readFile(join(one.root, dir, 'shown/in/a'), 'utf8')).toBe('hello');
+    }
+  }
+  await rm(join(dir, 'mounts'));
+  const mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'));
+  await using one = await container();
+  await mounts.bind([pair]);
+  await mounts[Symbol.asyncDispose]();
+  await expect(readFile(join(one.root, dir, 'shown/in/a'))).rejects.toThrow('ENOENT');
 });

@@ -146,7 +146,7 @@ describe.skipIf(process.getuid?.() !== 0)('the worker image', () => {
     const script = `
       for (const each of ['data', 'fetch', 'fuse']) require('/opt/pachmount/native/build/' + each + '.node');
       const { readFileSync, accessSync, constants } = require('fs');
-      for (const each of ['launcher', 'binder', 'mover', 'supervisor']) {
+      for (const each of ['launcher', 'binder', 'inserter', 'mover', 'supervisor']) {
         accessSync('/opt/pachmount/native/build/' + each, constants.X_OK);
       }
       const { X509Certificate } = require('crypto');

@@ -8,6 +8,7 @@ import type { KubeObject } from '../../src/kubernetes/client/objects.ts';
 import type { PodsPlan } from '../../src/kubernetes/objects/plan.ts';
 import { podObjects } from '../../src/kubernetes/objects/pods.ts';
 import { preflight } from '../../src/kubernetes/preflight.ts';
+import type { MountRights } from '../../src/kubernetes/objects/plan.ts';
 import { planOf } from '../pods/plans.ts';
 import {
   changedKubeconfig,
@@ -119,6 +120,11 @@ test('what the cluster would refuse: fields, pod security, classes, service acco
     next: expect.stringMatching(/^docker run --rm --user nobody --entrypoint id registry\.example\/edges@\S+ -u$/),
     cause: { why: expect.stringContaining('violates PodSecurity "restricted:latest"') },
   });
+  const rights: MountRights[] = [{ kind: 'privileged' }, { kind: 'device', resource: 'smarter-devices/fuse' }];
+  for (const mounts of rights) {
+    const next = 'leave --pods-mount out: inputs are written out then, which takes no right';
+    expect(await failure(planOf({}, { mounts }))).toMatchObject({ code: 'denied', next });
+  }
   const priority = planOf({ scheduling_spec: { priority_class_name: 'no-such-class' } });
   expect(await failure(priority)).toMatchObject({ code: 'denied', why: expect.stringContaining('no-such-class') });
   const account = planOf({ dev: { pod: { service_account: 'no-such-account' } } });

@@ -35,7 +35,7 @@ export function planOf(fields: object, more: Partial<PodsPlan> = {}): PodsPlan {
   };
 }
 
-/** By the name of their file in golden/. "restricted" allows all of them but `root`. */
+/** By the name of their file in golden/. "restricted" allows all of them but `root`, `mounting` and `device`. */
 export const plans: Readonly<Record<string, PodsPlan>> = {
   plain: planOf({}),
   warm: planOf({}, { isWarm: true }),
@@ -77,6 +77,8 @@ export const plans: Readonly<Record<string, PodsPlan>> = {
       credentials: { kind: 'service-account', name: 'workers', env: { AWS_ROLE_ARN: 'arn:aws:iam::1:role/workers' } },
     },
   ),
+  mounting: planOf({}, { mounts: { kind: 'privileged' } }),
+  device: planOf({}, { imageUser: '', mounts: { kind: 'device', resource: 'smarter-devices/fuse' } }),
   // What is asked for by default is more than these limits.
   small: planOf({ resource_limits: { disk: '1M' }, sidecar_resource_limits: { cpu: '20m', memory: '100Mi' } }),
   'no-network': planOf({ dev: { network: 'none' } }),

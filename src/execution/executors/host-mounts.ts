@@ -1,7 +1,7 @@
 /**
- * Mounts on this machine for containers, which see what is mounted below a shared folder. A helper
- * process (native/binder) mounts, in a fraction of a millisecond, and unmounts everything when this
- * process has ended. Needs root.
+ * Mounts for containers: on this machine, where they see what is mounted below a shared folder
+ * (native/binder), or in a container itself (native/inserter). The helper process mounts, in a fraction of
+ * a millisecond, and unmounts everything when this process has ended. Needs root.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -41,6 +41,18 @@ export class HostMounts implements AsyncDisposable {
     await writeFile(via[1], '');
     // Detached, so that Ctrl-C does not reach it: the engine unmounts first and then ends it.
     return new HostMounts(spawn(program, via, { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
+  }
+
+  /** Mounts in the container whose launcher comes to `socket`; `program` is native/inserter. */
+  static async inserting(program: string, socket: string): Promise<HostMounts> {
+    const mounts = new HostMounts(spawn(program, [], { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
+    try {
+      await mounts.must(socket, 'listened at', ['listen', socket]);
+      return mounts;
+    } catch (error) {
+      await mounts[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Makes `folder` a mount of its own, so that what is mounted below it later is shown wherever it is shown. */

@@ -4,6 +4,7 @@
  *
  *     bin/launcher       what it is started with; there once all else is
  *     run/socket         where the launcher finds this process
+ *     run/mounts         where it lets mounts of this container be shown in its own, if it may
  *     slot/pfs slot/out  what commands see as /pfs and /pfs/out
  *     code/0 code/1 …    the code, in the order of the spec
  *
@@ -18,8 +19,17 @@ import { assert, PachError } from '../../base/errors.ts';
 import { emptyFolder, removeTreeAsync } from '../../base/remove.ts';
 import { listenAt, type Listener } from '../../base/unix-socket.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
-import { LostLauncher, type LocalExecutor, type Places, type Worker, type WorkerOptions } from '../executor.ts';
+import {
+  LostLauncher,
+  type Exit,
+  type LocalExecutor,
+  type Places,
+  type Task,
+  type Worker,
+  type WorkerOptions,
+} from '../executor.ts';
 import { workerHost } from './docker-container.ts';
+import { HostMounts } from './host-mounts.ts';
 import { Launcher, type LauncherSetup } from './launcher.ts';
 
 export interface PodExecutorOptions {
@@ -27,6 +37,8 @@ export interface PodExecutorOptions {
   readonly dir: string;
   /** The launcher, native/build/launcher. */
   readonly program: string;
+  /** The program that mounts in the other container, native/inserter; undefined: inputs are written out. */
+  readonly inserter: string | undefined;
   /** Of commands, where the launcher is root and has to change to it; undefined: its own. */
   readonly user: string | undefined;
   /** Of the image, which whoever made the pod has chosen. */
@@ -41,10 +53,11 @@ const folders = ['bin', 'run', 'slot', 'code'];
 export class PodExecutor implements LocalExecutor {
   readonly name = 'kubernetes';
   readonly resultsClass = 'docker';
-  readonly inputMounts = 'none';
+  readonly inputMounts: 'inserted' | 'none';
   readonly places: Places;
   private readonly options: PodExecutorOptions;
   private readonly stop = new AbortController();
+  private mounts: HostMounts | undefined;
   private listener: Listener | undefined;
   private launcher: Launcher | undefined;
   /** How the launcher was set up, which it can be once. */
@@ -54,6 +67,7 @@ export class PodExecutor implements LocalExecutor {
 
   private constructor(options: PodExecutorOptions, isShown: boolean) {
     this.options = options;
+    this.inputMounts = options.inserter === undefined ? 'none' : 'inserted';
     this.places = { slot: join(options.dir, 'slot'), code: join(options.dir, 'code'), hasCode: isShown };
   }
 
@@ -73,6 +87,9 @@ export class PodExecutor implements LocalExecutor {
       if (name !== 'out') await removeTreeAsync(join(dir, 'slot/pfs', name));
     }
     const executor = new PodExecutor(options, isShown);
+    if (options.inserter !== undefined) {
+      executor.mounts = await HostMounts.inserting(options.inserter, join(dir, 'run/mounts'));
+    }
     executor.listener = await listenAt(join(dir, 'run/socket'), (socket) => executor.take(socket));
     await chmod(join(dir, 'run/socket'), 0o666);
     return executor;
@@ -139,7 +156,7 @@ export class PodExecutor implements LocalExecutor {
     if (launcher.isBroken) throw gone();
     return {
       run: (task) => {
-        return launcher.run(task).catch((error: unknown) => {
+        return this.run(launcher, task).catch((error: unknown) => {
           throw launcher.isBroken ? gone(error) : error;
         });
       },
@@ -153,6 +170,21 @@ export class PodExecutor implements LocalExecutor {
   async [Symbol.asyncDispose](): Promise<void> {
     this.launcher?.drop('the worker has ended');
     await this.listener?.close();
+    await this.mounts?.[Symbol.asyncDispose]();
+  }
+
+  private async run(launcher: Launcher, task: Task): Promise<Exit> {
+    const { mounts } = this;
+    if (task.binds.length === 0) return launcher.run(task);
+    assert(mounts, 'binds are for executors that see mounts');
+    const pairs = task.binds.map(({ from, to }) => ({ from, to: join('/pfs', to) }));
+    await mounts.bind(pairs);
+    try {
+      return await launcher.run({ ...task, log: (bytes) => task.log(bytes), binds: [] });
+    } finally {
+      // With the launcher its container has gone, and what was mounted there.
+      if (!launcher.isBroken) await mounts.unbind(pairs.map(({ to }) => to));
+    }
   }
 
   /** A launcher that comes after one has gone takes its place. What else connects is none. */

@@ -44,7 +44,7 @@ export interface SlotOptions {
 }
 
 /** More than this is not written out where a mount can show it. */
-const writtenBytesMax = 1024 * 1024;
+export const writtenBytesMax = 1024 * 1024;
 const writtenFilesMax = 64;
 /** A name that is no UTF-8 has such halves in its text. */
 const notUtf8 = /[\udc80-\udcff]/;

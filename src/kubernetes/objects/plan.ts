@@ -1,6 +1,7 @@
 /**
  * What the pods of a job are made of: all that `podObjects` needs to know, told by who starts them.
  */
+import { PachError } from '../../base/errors.ts';
 import { hashOf } from '../../model/canonical.ts';
 import type { Platform } from '../../images/platform.ts';
 import type { JobId } from '../../model/records/pipelines.ts';
@@ -22,6 +23,9 @@ export type Credentials =
       /** Whom the token is for; undefined: Amazon's token service. */
       readonly audience?: string | undefined;
     };
+
+/** What lets the sidecar mount inputs: all rights on its node, or /dev/fuse by a resource that a device plugin gives. */
+export type MountRights = { readonly kind: 'privileged' } | { readonly kind: 'device'; readonly resource: string };
 
 export interface PodsPlan {
   /** Of the Job and of what belongs to it: `podsName` makes one. */
@@ -46,6 +50,8 @@ export interface PodsPlan {
     readonly env: Readonly<Record<string, string>>;
   };
   readonly credentials: Credentials;
+  /** Undefined: inputs are written out, and nothing needs a right. */
+  readonly mounts?: MountRights | undefined;
   readonly pods: number;
   /** Bytes of the largest datum's inputs. */
   readonly datumBytesMax: number;
@@ -56,6 +62,9 @@ export interface PodsPlan {
 /** With room for a suffix of five characters, and for the number that Kubernetes adds to a pod's name. */
 const nameLengthMax = 51;
 const labelLengthMax = 63;
+/** Of a device plugin: a domain, and a name. */
+const resourcePattern = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\/[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?$/;
+const resourceLengthMax = 253;
 
 /** A beginning of names for the objects of a job: `pach-edges-0123456789`. */
 export function podsName({ pipeline, job }: { readonly pipeline: string; readonly job: JobId }): string {
@@ -66,6 +75,17 @@ export function podsName({ pipeline, job }: { readonly pipeline: string; readonl
 
 /** Has the Job whose pods outlive their job. */
 export const warmLabel = `${ownLabels}warm`;
+
+/** `privileged`, or the name of a resource. Throws `usage`. */
+export function mountRights(text: string): MountRights {
+  if (text === 'privileged') return { kind: 'privileged' };
+  if (resourcePattern.test(text) && text.length <= resourceLengthMax) return { kind: 'device', resource: text };
+  throw new PachError('usage', {
+    what: `--pods-mount ${text}`,
+    why: 'it is neither privileged nor the name of a resource, such as smarter-devices/fuse',
+    next: 'kubectl get nodes -o jsonpath={.items[*].status.allocatable}',
+  });
+}
 
 /** What all objects of a job have, and nothing else has. */
 export function podLabels({

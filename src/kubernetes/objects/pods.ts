@@ -2,7 +2,8 @@
  * The objects that run a job on Kubernetes: an Indexed Job, and what else it takes. A pod has the
  * user's container, whose command is our launcher, and a sidecar, which alone can reach the store. The
  * sidecar puts the launcher and a datum's files into a volume that both share. Nothing here needs a
- * privilege. No value of a secret is in any of these objects.
+ * privilege, but for a sidecar that mounts inputs where the cluster's owner lets it: it shows them to the
+ * user's container, which gets no more rights, and not to the host. No value of a secret is in any of these objects.
  */
 import { PachError } from '../../base/errors.ts';
 import { containerRights, sharedMemoryBytes, workerHost } from '../../execution/executors/docker-container.ts';
@@ -10,7 +11,7 @@ import { podFields, type PodFields, type PodResources } from '../../pipelines/sp
 import type { KubeObject } from '../client/objects.ts';
 import { networkPolicy } from './network.ts';
 import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
-import { podLabels, warmLabel, type PodsPlan } from './plan.ts';
+import { podLabels, warmLabel, type MountRights, type PodsPlan } from './plan.ts';
 import { secretMounts, secretVariables, type Variable } from './secrets.ts';
 
 /** In the sidecar: the volume that it shares with the user's container. */
@@ -33,6 +34,8 @@ const launcherInImage = '/opt/pachmount/native/build/launcher';
 /** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
 const sidecarCpu = 0.05;
 const sidecarMemoryBytes = 128 * 2 ** 20;
+/** With a server of mounts beside it, and what that keeps in memory. */
+const mountingMemoryBytes = 512 * 2 ** 20;
 /** The end of a container's log becomes part of its status, so that nobody needs the right to read logs. */
 const lastWords = 'FallbackToLogsOnError';
 /** On the pod's disk beside the files of a datum: the worker's home. */
@@ -119,6 +122,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     PACH_STORE_ID: store.id,
     PACH_PROJECT: project,
     PACH_HOME: `${podFolder}/home`,
+    ...(plan.mounts && { PACH_POD_MOUNTS: '1' }),
     ...(user.name !== undefined && { PACH_POD_USER: user.name }),
   };
   const mounts: VolumeMount[] = [
@@ -139,7 +143,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     ...(credentials.kind === 'secret' && { envFrom: [{ secretRef: { name: credentials.name } }] }),
     volumeMounts: mounts,
     resources: sidecarResources(plan, fields),
-    securityContext: security(user),
+    securityContext: plan.mounts ? mountingSecurity(plan.mounts) : security(user),
     terminationMessagePolicy: lastWords,
     startupProbe: {
       // It waits until the user's container can start: looking each second would cost half of one.
@@ -151,7 +155,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
   };
 }
 
-function userContainer({ pipeline, image }: PodsPlan, fields: PodFields, user: PodUser): Container {
+function userContainer({ pipeline, image, mounts }: PodsPlan, fields: PodFields, user: PodUser): Container {
   const { spec } = pipeline;
   const shown = (subPath: string, mountPath: string): VolumeMount => ({
     name: volume,
@@ -163,7 +167,12 @@ function userContainer({ pipeline, image }: PodsPlan, fields: PodFields, user: P
     name: 'user',
     image,
     imagePullPolicy: 'IfNotPresent',
-    command: ['/pach-bin/launcher', '--socket', '/pach-run/socket'],
+    command: [
+      '/pach-bin/launcher',
+      ...(mounts ? ['--mounts', '/pach-run/mounts'] : []),
+      '--socket',
+      '/pach-run/socket',
+    ],
     env: [{ name: 'HOSTNAME', value: workerHost }, ...secretVariables(spec.transform.secrets)],
     volumeMounts: [
       shown('bin', '/pach-bin'),
@@ -217,6 +226,21 @@ function architecture({ platform, pipeline, image }: PodsPlan, { nodeSelector }:
   });
 }
 
+/**
+ * Root's, whoever runs commands. To mount in the other container takes SYS_ADMIN and SYS_CHROOT; what
+ * the command has written is read and removed with the rest.
+ */
+function mountingSecurity(mounts: MountRights): object {
+  const root = { runAsUser: 0, runAsGroup: 0, runAsNonRoot: false };
+  if (mounts.kind === 'privileged') return { ...root, privileged: true };
+  return {
+    ...root,
+    capabilities: { drop: ['ALL'], add: [...containerRights, 'SYS_ADMIN', 'SYS_CHROOT'] },
+    // Nodes with AppArmor forbid containers to mount.
+    appArmorProfile: { type: 'Unconfined' },
+  };
+}
+
 function serviceAccount({ credentials, pipeline }: PodsPlan, fields: PodFields): string | undefined {
   const [own, stores] = [fields.serviceAccount, credentials.kind === 'service-account' ? credentials.name : undefined];
   if (own !== undefined && stores !== undefined && own !== stores) {
@@ -251,11 +275,12 @@ function sidecarResources(plan: PodsPlan, fields: PodFields): object {
   const { cpu = Infinity, memoryBytes = Infinity, diskBytes: most = disk } = limits;
   const requests: PodResources = {
     cpu: Math.min(sidecarCpu, cpu),
-    memoryBytes: Math.min(sidecarMemoryBytes, memoryBytes),
+    memoryBytes: Math.min(plan.mounts ? mountingMemoryBytes : sidecarMemoryBytes, memoryBytes),
     diskBytes: Math.min(plan.datumBytesMax + homeBytes, most),
     ...omitUndefined(fields.sidecarRequests),
   };
-  return { requests: quantities(requests), limits: quantities(limits) };
+  const device = plan.mounts?.kind === 'device' && { [plan.mounts.resource]: '1' };
+  return { requests: quantities(requests), limits: { ...quantities(limits), ...device } };
 }
 
 function quantities({ cpu, memoryBytes, diskBytes: disk }: PodResources): Record<string, string> {
