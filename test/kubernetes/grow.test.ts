@@ -1,0 +1,50 @@
+/** A Job of a job whose datums are still planned: it gets more pods as there is more to do. */
+import { expect, test } from 'vitest';
+import type { CrewJob } from '../../src/execution/store/crew.ts';
+import { PodsRound, type JobObjects } from '../../src/kubernetes/pods-round.ts';
+import { SeenPods } from '../../src/kubernetes/seen-pods.ts';
+import { namespaceForTests, until } from './support/cluster.ts';
+import { busybox } from './support/pods.ts';
+
+test('a Job gets as many pods as have something to do, beside those that have ended, and never fewer', async () => {
+  await using namespace = await namespaceForTests();
+  const { cluster } = namespace;
+  // The first pod has done its work at once.
+  const script = '[ "$JOB_COMPLETION_INDEX" = 0 ] || sleep 600';
+  const template = { spec: { ...(busybox('p', script)['spec'] as object), restartPolicy: 'Never' } };
+  const spec = { completionMode: 'Indexed', parallelism: 2, completions: 2, backoffLimitPerIndex: 1, template };
+  const objects = {
+    job: { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'grow' }, spec },
+    owned: [],
+  } as unknown as JobObjects;
+  const seen = new SeenPods({ tell: () => undefined } as unknown as CrewJob, {
+    pipeline: 'p',
+    what: 'pods',
+    pendingMs: 60_000,
+  });
+  const { signal } = new AbortController();
+  const round = await PodsRound.begin(cluster, seen, { objects, signal });
+  /** Once the Job has so many pods that run, and so many that have done their work. */
+  const has = (active: number, succeeded: number) =>
+    until(`${active} run, ${succeeded} have ended`, async () => {
+      const job = await cluster.get({ kind: 'Job', name: 'grow' });
+      const status = job?.['status'] as { active?: number; succeeded?: number } | undefined;
+      return status?.active === active && (status.succeeded ?? 0) === succeeded ? true : undefined;
+    });
+  await has(1, 1);
+  // Once it has heard of that: as many run as are of use.
+  await until('it has grown', async () => {
+    await round.grow(2);
+    const job = await cluster.get({ kind: 'Job', name: 'grow' });
+    return (job?.['spec'] as { completions: number }).completions === 3 ? true : undefined;
+  });
+  await has(2, 1);
+  await round.grow(1);
+  await round.grow(3);
+  await has(3, 1);
+  expect(round.hasEnded()).toBe(false);
+  const told: string[] = [];
+  await round.end((line) => told.push(line));
+  expect(told).toEqual([]);
+  expect(await cluster.list('Pod')).toEqual([]);
+});
