@@ -21,6 +21,7 @@ import { leasedJobs } from '../pipelines/jobs/running.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 import type { LocalExecutorName } from './executors.ts';
 import type { OpenProject } from './open.ts';
+import type { Printed } from './printed.ts';
 import { executorOf, platformDifferences } from './platform.ts';
 import { clearLogs } from './run-pipelines.ts';
 import { RunSession, type RunPipeline } from './run-session.ts';
@@ -32,6 +33,8 @@ export interface WorkRequest {
   readonly exitWhenIdle: boolean;
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
+  /** Told what commands print, for those who follow it elsewhere. */
+  readonly printed?: (printed: Printed) => void;
   /** As the job's engine has it. */
   readonly times?: WorkTimes;
 }
@@ -191,7 +194,7 @@ export class JobWorker {
 
   private async workFor(snapshot: Snapshot, job: Job, objects: WorkObjects): Promise<number> {
     const { project } = this.opened;
-    const { signal, note, times = workTimes } = this.request;
+    const { signal, note, printed, times = workTimes } = this.request;
     const session = await this.bench.session(job);
     const then: RunPipeline = { name: job.pipeline, ...(await codeOfJob(snapshot, job)) };
     const [pipeline = then] = await session.prepare([then], { log: note, signal });
@@ -217,6 +220,7 @@ export class JobWorker {
       masked: (text) => session.secrets.maskedText(text),
       signal,
       times,
+      printed: printed && ((datum, text) => printed({ job: job.id, datum, text })),
     });
     const count = await worker.run();
     if (count > 0) note(`ran ${count} ${count === 1 ? 'datum' : 'datums'} of job ${job.id} of ${job.pipeline}`);

@@ -17,7 +17,15 @@ import type { Project } from '../versions/project.ts';
 import type { Cluster } from './client/cluster.ts';
 import type { KubeObject } from './client/objects.ts';
 import { JobPods } from './job-pods.ts';
-import { podLabels, podsName, warmLabel, type Credentials, type MountRights, type PodsPlan } from './objects/plan.ts';
+import {
+  pipelineSelector,
+  podLabels,
+  podsName,
+  warmLabel,
+  type Credentials,
+  type MountRights,
+  type PodsPlan,
+} from './objects/plan.ts';
 import { podObjects } from './objects/pods.ts';
 import type { JobObjects } from './pods-round.ts';
 import { removeJob } from './removal.ts';
@@ -101,8 +109,8 @@ export class KubernetesPool implements Pool {
   private async clear({ job, spec }: PoolJob): Promise<string[]> {
     const { cluster, project, store } = this.options;
     await clearOrders(project);
-    const labels = podLabels({ store, project: project.options.name, pipeline: spec, job });
-    const found = await cluster.list('Job', { labels: selectorOf(labels, ['pachmount.io/job']) });
+    const labels = pipelineSelector({ store, project: project.options.name, pipeline: spec });
+    const found = await cluster.list('Job', { labels });
     const snapshot = found.length > 0 ? await project.snapshot() : undefined;
     const uids: string[] = [];
     for (const { metadata } of found) {
@@ -117,13 +125,6 @@ export class KubernetesPool implements Pool {
     }
     return uids;
   }
-}
-
-function selectorOf(labels: Readonly<Record<string, string>>, but: readonly string[]): string {
-  return Object.entries(labels)
-    .filter(([name]) => !but.includes(name))
-    .map(([name, value]) => `${name}=${value}`)
-    .join(',');
 }
 
 /** A next job's datums may be somewhat larger: pods do not change their room. */

@@ -19,16 +19,21 @@ const always: readonly Right[] = [
 
 /** Throws the first that is wrong. Resolves to hints: what makes pods wait for now. */
 export async function preflight(cluster: Cluster, objects: readonly KubeObject[]): Promise<string[]> {
-  await mustHaveNamespace(cluster);
-  await mustHaveRights(cluster, objects);
   const own = new Set(objects.filter(({ kind }) => kind === 'Secret').map(({ metadata }) => metadata.name));
   const templates = objects.flatMap((object) => templateOf(object) ?? []);
-  for (const { spec } of templates) {
-    for (const secret of secretsOf(spec)) if (!own.has(secret.name)) await mustHaveSecret(cluster, secret);
-  }
-  for (const object of objects) await tried(() => cluster.create(object, { dryRun: true }));
-  const hints = await Promise.all(templates.map((template) => tryPod(cluster, template)));
-  return hints.flat();
+  const secrets = templates.flatMap(({ spec }) => secretsOf(spec)).filter(({ name }) => !own.has(name));
+  // All at a time, since pods wait for it. Of several that are wrong, the first says most.
+  const looks: Promise<string[]>[] = [
+    mustHaveNamespace(cluster),
+    mustHaveRights(cluster, objects),
+    ...secrets.map((secret) => mustHaveSecret(cluster, secret)),
+    ...objects.map((object) => tried(() => cluster.create(object, { dryRun: true }))),
+  ].map(async (look) => look.then(() => []));
+  const looked = await Promise.allSettled([...looks, ...templates.map((template) => tryPod(cluster, template))]);
+  return looked.flatMap((look) => {
+    if (look.status === 'rejected') throw look.reason;
+    return look.value;
+  });
 }
 
 export interface Template {

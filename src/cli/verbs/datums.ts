@@ -2,8 +2,10 @@
  * list|inspect|restart datum, why, logs.
  */
 import { join } from 'node:path';
-import { openProject } from '../../app/open.ts';
-import { PachError } from '../../base/errors.ts';
+import { openProject, type OpenProject } from '../../app/open.ts';
+import type { PodLogs, PodLogsRequest } from '../../app/pod-logs.ts';
+import { clusterOf, type Settings } from '../../app/settings.ts';
+import { isPachError, PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
 import { restartDatum } from '../../engine/restart.ts';
 import type { Address } from '../../model/address.ts';
@@ -160,8 +162,10 @@ export const logsVerb = verb({
     job: { type: 'text', alias: 'j', names: ['job'], describe: 'Id of a job, or its beginning' },
     datum: { type: 'text', describe: 'Only this datum' },
     follow: { alias: 'f', type: 'flag', describe: 'Follow the log until the job ends' },
+    context: { type: 'text', describe: 'With -f, of a job in pods: a context of the kubeconfig' },
+    namespace: { type: 'text', describe: 'With -f, of a job in pods: their namespace' },
   },
-  async run({ pipeline, job: id, datum, follow }, { settings, output, signal }) {
+  async run({ pipeline, job: id, datum, follow, ...where }, { settings, output, signal }) {
     const text = id ?? pipeline;
     if (text === undefined) {
       const or = `pach logs -j JOB${datum === undefined ? '' : ` --datum ${shellWord(datum)}`}`;
@@ -177,10 +181,32 @@ export const logsVerb = verb({
     const snapshot = await project.snapshot();
     if (id === undefined && !(await hasPipeline(snapshot, text))) throw await missing(snapshot, text);
     const job = await jobNamed(snapshot, text);
-    const folder = join(settings.home.logs, job.id);
+    const note = (line: string): void => output.note(line);
+    await using pods = follow ? await podLogs(settings, opened, job, { ...where, note }) : undefined;
+    const folder = pods?.folder ?? join(settings.home.logs, job.id);
     for await (const row of logLines(project, job, { folder, datum, follow, signal })) {
       if (output.format === 'table') await output.log(output.id(datumText(row.datum)), row.line);
       else await output.rows([row], []);
     }
   },
 });
+
+/** What is printed in pods, where the job runs there; a cluster that can't be asked is no error. */
+async function podLogs(
+  settings: Settings,
+  opened: OpenProject,
+  job: Job,
+  { context, namespace, note }: PodLogsRequest,
+): Promise<PodLogs | undefined> {
+  if (job.executor !== 'kubernetes' || job.state !== 'running') return undefined;
+  const { PodLogs } = await import('../../app/pod-logs.ts');
+  const fields = clusterOf(settings);
+  const where = { context: context ?? fields.context, namespace: namespace ?? fields.namespace };
+  try {
+    return await PodLogs.open(settings, opened, job, { ...where, note });
+  } catch (error) {
+    if (!isPachError(error)) throw error;
+    note(`${error.message}: what pods print is shown when their datums are done`);
+    return undefined;
+  }
+}

@@ -4,6 +4,7 @@
 import { resolve } from 'node:path';
 import { openProject } from '../../app/open.ts';
 import { storePatience } from '../../app/patience.ts';
+import { printedLine, type Printed } from '../../app/printed.ts';
 import { work } from '../../app/worker.ts';
 import { PachError } from '../../base/errors.ts';
 import { secretsFromOption } from '../parameters.ts';
@@ -44,7 +45,8 @@ export const workerVerb = verb({
     await using opened = await openProject(settings, { patience: storePatience(request.note, signal) });
     if (dir !== undefined && job !== undefined) {
       const { workInPod } = await import('../../app/pod-worker.ts');
-      await workInPod(settings, opened, { ...request, job, dir: resolve(dir), warm });
+      const printed = (each: Printed): void => void output.log(...printedLine(each));
+      await workInPod(settings, opened, { ...request, printed, job, dir: resolve(dir), warm });
     } else await work(settings, opened, { ...request, job, secretsFrom: args['secrets-from'] });
     return signal.aborted ? 130 : 0;
   },

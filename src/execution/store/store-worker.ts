@@ -37,6 +37,8 @@ export interface StoreWorkerOptions {
   /** Takes values of secrets out of what is told. */
   readonly masked: (text: string) => string;
   readonly times?: WorkTimes;
+  /** Told what commands print. */
+  readonly printed?: ((datum: string, text: string) => void) | undefined;
 }
 
 /** A shard that this worker has. */
@@ -196,6 +198,7 @@ export class StoreWorker {
         if (event.kind === 'datum-ended' && event.outcome.state === 'again')
           this.deliveries.failed(event.datum.id, event.outcome.failure);
         if (event.kind === 'note') this.deliveries.note(event.line);
+        if (event.kind === 'printed') this.options.printed?.(event.datum, event.text);
       },
       done: ({ datum }) => waiting.get(datum.id)?.(),
     });

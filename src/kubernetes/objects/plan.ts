@@ -108,6 +108,14 @@ export function podLabels({
   };
 }
 
+/** Selects what belongs to any job of a pipeline. */
+export function pipelineSelector(of: Omit<Parameters<typeof podLabels>[0], 'job'>): string {
+  const { [`${ownLabels}job`]: _, ...labels } = podLabels({ ...of, job: '' as JobId });
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',');
+}
+
 /** A name as the value of a label: itself, or a hash of it where a label can't have it. */
 function labelOf(name: string): string {
   const isLabel = name.length <= labelLengthMax && /^[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?$/.test(name);
