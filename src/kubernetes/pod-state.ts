@@ -168,6 +168,12 @@ export function lostBy(pod: KubeObject): 'out-of-memory' | 'disrupted' | 'unknow
   return terminated.reason === 'OOMKilled' ? 'out-of-memory' : 'unknown';
 }
 
+/** True for one that was ended because it had more on its disk than it may. */
+export function isOutOfDisk(pod: KubeObject): boolean {
+  const { reason, message = '' } = statusOf(pod);
+  return reason === 'Evicted' && /exceeds the (?:total )?limit/.test(message);
+}
+
 /** Why a failed pod ended, for people. */
 export function endText(pod: KubeObject): string {
   const status = statusOf(pod);

@@ -3,7 +3,7 @@
  * cluster brings the workers.
  */
 import { randomBytes } from 'node:crypto';
-import { assert } from '../base/errors.ts';
+import { assert, PachError } from '../base/errors.ts';
 import type { CrewJob } from '../execution/store/crew.ts';
 import { clearOrders, hasOrders } from '../execution/store/orders.ts';
 import { StorePool } from '../execution/store/store-pool.ts';
@@ -13,6 +13,8 @@ import { writtenBytesMax } from '../execution/workers/slot.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import type { JobId } from '../model/records/pipelines.ts';
+import { podFields } from '../pipelines/spec/pod.ts';
+import type { PipelineSpec } from '../pipelines/spec/spec.ts';
 import type { Project } from '../versions/project.ts';
 import type { Cluster } from './client/cluster.ts';
 import type { KubeObject } from './client/objects.ts';
@@ -83,6 +85,8 @@ export class KubernetesPool implements Pool {
     const name = `${podsName({ pipeline: spec.name, job })}-${randomBytes(2).toString('hex')}`;
     const isOwn = credentials.kind === 'values';
     const mayMount = datumBytesMax() > writtenBytesMax || pfsInputs(spec.input).some(({ lazy }) => lazy);
+    const mounts = mayMount ? this.options.mounts : undefined;
+    if (!mounts) checkDisk(spec, datumBytesMax());
     const plan: PodsPlan = {
       ...(await this.options.images()),
       pullPolicy: 'IfNotPresent',
@@ -95,7 +99,7 @@ export class KubernetesPool implements Pool {
       pipeline: { name: spec.name, spec },
       credentials: isOwn ? { kind: 'secret', name } : credentials,
       pods,
-      mounts: mayMount ? this.options.mounts : undefined,
+      mounts,
       datumBytesMax: warm ? roomFor(datumBytesMax()) : datumBytesMax(),
       isWarm: warm !== undefined,
     };
@@ -125,6 +129,17 @@ export class KubernetesPool implements Pool {
     }
     return uids;
   }
+}
+
+/** Throws `usage` where a datum can't even be read. */
+function checkDisk(spec: PipelineSpec, datumBytesMax: number): void {
+  const { diskBytes = Infinity } = podFields(spec).limits;
+  if (datumBytesMax <= diskBytes) return;
+  throw new PachError('usage', {
+    what: `pipeline ${spec.name}: resource_limits.disk`,
+    why: `a datum has ${datumBytesMax} bytes of input, and a pod may have ${diskBytes} on its disk`,
+    next: 'raise it, or leave it out',
+  });
 }
 
 /** A next job's datums may be somewhat larger: pods do not change their room. */

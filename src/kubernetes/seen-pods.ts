@@ -11,6 +11,7 @@ import {
   endText,
   hasEnded,
   hasWorkerCrashed,
+  isOutOfDisk,
   isRunning,
   isStripped,
   isWorkerDown,
@@ -56,6 +57,7 @@ export class SeenPods {
   private readonly since = new Map<Reason['kind'], number>();
   private waitingSince = performance.now();
   private failures = 0;
+  private lastFailure = '';
   private openBefore = Infinity;
   /** Pods end because they are told to. */
   isEnding = false;
@@ -129,7 +131,7 @@ export class SeenPods {
     const open = this.job?.open() ?? 0;
     if (open < this.openBefore) this.failures = 0;
     this.openBefore = open;
-    if (this.failures >= failuresMax) throw this.failed(`${this.failures} of them failed, one after another`);
+    if (this.failures >= failuresMax) throw this.failed(`they fail one after another: ${this.lastFailure}`);
     if (this.isAway || open === 0 || pods.some(isRunning)) {
       this.waitingSince = now;
       this.since.clear();
@@ -146,7 +148,8 @@ export class SeenPods {
       if (now - since < Math.min(reasonMs[kind], this.options.pendingMs)) continue;
       throw this.failed(kind === 'worker' && down ? workerText(down) : this.textOf(kind));
     }
-    if (now - this.waitingSince >= this.options.pendingMs) throw this.failed(this.textOf());
+    if (now - this.waitingSince < this.options.pendingMs) return;
+    throw this.failed(this.textOf() ?? (down && workerText(down)));
   }
 
   private ended(pod: KubeObject): void {
@@ -156,8 +159,11 @@ export class SeenPods {
     const isKnown = this.gone.has(uid);
     this.gone.set(uid, pod);
     if (isKnown || this.isEnding || endOf(pod) !== 'failed') return;
-    this.failures += 1;
-    this.tell(`pod ${name}: ${endText(pod)}`);
+    // Whatever wrote too much writes it again: three times are enough.
+    const hadTooMuch = isOutOfDisk(pod);
+    this.failures += hadTooMuch ? failuresMax / 3 : 1;
+    this.lastFailure = `${endText(pod)}${hadTooMuch ? ' resource_limits.disk says how much a datum may have' : ''}`;
+    this.tell(`pod ${name}: ${this.lastFailure}`);
   }
 
   private waits(uid: string, reason: Reason | undefined): void {

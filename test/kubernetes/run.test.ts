@@ -154,11 +154,20 @@ test.skipIf(!canRun)(
     const { cluster } = world.namespace;
     const cmd = ['sh', '-c', 'until test -e /tmp/go; do sleep 0.1; done; cp /pfs/data/* /pfs/out/'];
     await world.set({ pipeline: { name: 'waits' }, input, transform: { image: await busybox(), cmd } });
-    const start = () => place.run(`pach run pipeline waits -o json ${world.inPods} & echo $! > pid; wait $!`, 150);
+    const start = (env = '') =>
+      place.run(`${env} pach run pipeline waits -o json ${world.inPods} & echo $! > pid; wait $!`, 150);
     const end = (signal: string) => place.must(`kill -${signal} $(cat pid)`);
 
     const stopped = start();
     await world.podsRunning();
+    const before = await world.left();
+    // Another engine at the same time is told who has it, and touches nothing.
+    const second = await place.run(`PACH_HOME=$PWD/elsewhere pach run pipeline waits ${world.inPods}`);
+    expect(second).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/pipeline waits: .* is running it/) as string,
+    });
+    expect(await world.left()).toEqual(before);
     const { job } = JSON.parse((await place.must('pach list job -p waits -o json')).trim()) as { job: string };
     await place.must(`pach stop job ${job}`);
     expect(summaryOf(await stopped)).toMatchObject({ state: 'killed' });
@@ -174,13 +183,14 @@ test.skipIf(!canRun)(
     const [first = ''] = await world.podsRunning();
     await end('KILL');
     expect((await killed).code).not.toBe(0);
-    // Whoever goes on removes the pods of before, and a pod that goes away is replaced.
-    const again = start();
+    // Whoever goes on, here from another home as on another laptop, removes the pods of before, and a pod that goes
+    // away is replaced.
+    const again = start('PACH_HOME=$PWD/elsewhere');
     const another = (...not: readonly string[]) =>
       eventually('another pod', async () => (await world.podsRunning()).find((name) => !not.includes(name)));
-    const second = await another(first);
-    await cluster.remove({ kind: 'Pod', name: second }, { graceSeconds: 0 });
-    const third = await another(first, second);
+    const next = await another(first);
+    await cluster.remove({ kind: 'Pod', name: next }, { graceSeconds: 0 });
+    const third = await another(first, next);
     expect((await world.left()).filter((name) => name.startsWith('Job'))).toHaveLength(1);
     await cluster.exec(third, 'user', ['touch', '/tmp/go']);
     expect(summaryOf(await again)).toMatchObject({ state: 'success', datums: { processed: 1 } });

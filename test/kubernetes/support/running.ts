@@ -12,7 +12,7 @@ import { ownCluster, storeForPods, workerImage } from './store.ts';
 const script = fileURLToPath(new URL('../cluster/kubernetes.sh', import.meta.url));
 
 /** How images get into a cluster of this machine. */
-const load = process.env['PACH_TEST_LOAD'] ?? (ownCluster && `${script} load ${ownCluster}`);
+export const load = process.env['PACH_TEST_LOAD'] ?? (ownCluster && `${script} load ${ownCluster}`);
 /** False in a cluster of which nobody says how images get into it, or its pods to a store. */
 export const canRun = load !== undefined;
 
@@ -68,7 +68,7 @@ export class Running implements AsyncDisposable {
   /** Creates or updates a pipeline. */
   async set(spec: object): Promise<void> {
     await this.place.must(
-      `cat > spec.json <<'END'\n${JSON.stringify(spec)}\nEND\npach update pipeline --create -f spec.json 2>/dev/null || pach create pipeline -f spec.json`,
+      `cat > spec.json <<'END'\n${JSON.stringify(spec)}\nEND\npach create pipeline -f spec.json 2>/dev/null || pach update pipeline -f spec.json`,
     );
   }
 
