@@ -33,6 +33,7 @@ function seeing(): { seen: SeenPods; told: string[]; endsAfter: (seconds: number
     spec: planOf({}).pipeline.spec,
     tell: (event: object) => void told.push((event as { line: string }).line),
     open: () => 1,
+    shards: () => 1,
     isPlanned: () => true,
     datumBytesMax: () => 0,
   };
