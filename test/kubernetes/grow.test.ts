@@ -36,7 +36,7 @@ test('a Job gets as many pods as have something to do, beside those that have en
   await until('it has grown', async () => {
     await round.grow(2);
     const job = await cluster.get({ kind: 'Job', name: 'grow' });
-    return (job?.['spec'] as { completions: number }).completions === 3 ? true : undefined;
+    return (job?.['spec'] as { completions: number } | undefined)?.completions === 3 ? true : undefined;
   });
   await has(2, 1);
   await round.grow(1);
