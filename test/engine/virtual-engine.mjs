@@ -25,9 +25,7 @@ const listener = (event) => {
 const seconds = () => Math.round((performance.now() - begun) / 1000);
 const telling = setInterval(() => {
   const requests = Object.values(observer.requests).reduce((a, b) => a + b, 0);
-  console.error(
-    JSON.stringify({ seconds: seconds(), datums: ended.size, requests, work: observer.requests['list work '] }),
-  );
+  console.error(JSON.stringify({ seconds: seconds(), datums: ended.size, requests, of: observer.requests }));
 }, 10_000);
 const [step] = await runPipelines(settings, opened, {
   target: { kind: 'pipeline', name: process.argv[2] },

@@ -103,7 +103,10 @@ test('a thousand workers and a hundred thousand datums in a bucket', async () =>
     objectsAfter: after,
   });
   expect(done.job).toMatchObject({ state: 'success', counts: { total: datums, processed: datums } });
-  expect(done).toMatchObject({ datums, endedMax: 1, conflicts: 0 });
+  expect(done).toMatchObject({ datums, endedMax: 1 });
+  // The engine alone moves the head. It may meet itself once: its last change can begin before the last results are published.
+  expect(asked['writeIfUnchanged head']).toBeUndefined();
+  expect(done.conflicts).toBeLessThanOrEqual(1);
   let results = 0;
   for await (const _ of (await openTestProject(store).snapshot()).items(resultsPrefix)) results += 1;
   expect(results).toBe(datums);
@@ -114,5 +117,9 @@ test('a thousand workers and a hundred thousand datums in a bucket', async () =>
   expect(done.requests['writeIfUnchanged head']).toBeLessThanOrEqual(3 + done.seconds / 5);
   expect(after).toBeLessThan(2 * deliveries);
   expect(done.mebibytesPeak).toBeLessThan(500);
+  // However many there are: what each asks for by itself, and what for its shards and deliveries.
+  const shards = asked['read work shard'] ?? 0;
+  expect(asked['writeIfUnchanged work claim']).toBeLessThan(shards * 3 + workers * 20);
+  expect(total(asked)).toBeLessThan(6 * (shards + deliveries) + workers * (20 + done.seconds));
   await store.close();
 });
