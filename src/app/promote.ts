@@ -5,21 +5,24 @@
  */
 import { PachError } from '../base/errors.ts';
 import { standingOf } from '../engine/standing.ts';
+import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
+import type { KubeObject } from '../kubernetes/client/objects.ts';
 import { controllerObjects, controllerName, type ControllerPlan } from '../kubernetes/promotion/controller.ts';
 import { applyChanges, changesOf, controllerReady, removeController } from '../kubernetes/promotion/deploy.ts';
-import { foundController } from '../kubernetes/promotion/found.ts';
+import { foundController, placeName } from '../kubernetes/promotion/found.ts';
 import { pinnedText } from '../kubernetes/promotion/pinned.ts';
 import { setPipelines } from '../pipelines/editing/edit-pipelines.ts';
 import { demote } from '../pipelines/editing/places.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import { findPipeline, listPipelines, maybePipeline } from '../pipelines/pipelines.ts';
 import { moves } from '../versions/reading/subscribe.ts';
-import { clusterExecutor, type ClusterChoice } from './cluster.ts';
+import { clusterExecutor, storeAccess, type ClusterChoice } from './cluster.ts';
 import { ClusterImages } from './cluster-images.ts';
 import type { OpenProject } from './open.ts';
 import { planPromotion, type PlanMeans, type PlanRequest, type PromotionPlan } from './promote-plan.ts';
 import type { Settings } from './settings.ts';
+import { version } from './version.ts';
 
 export interface PromoteRequest extends PlanRequest {
   /** Nothing is changed. */
@@ -127,6 +130,44 @@ async function firstJobs(
     progress(goesOn);
   }
   throw signal.reason;
+}
+
+/**
+ * The objects of the controller, for whoever applies them by other means; no value of a secret is among them.
+ * Nothing is changed. Throws `usage` where they can't be whole.
+ */
+export async function controllerManifests(
+  settings: Settings,
+  opened: OpenProject,
+  choice: ClusterChoice,
+): Promise<KubeObject[]> {
+  const { context, namespace, workerImage: image, platform } = choice;
+  const what = '--print';
+  if (image === undefined) {
+    const why = "nothing says by which name the cluster has pach's own image";
+    throw new PachError('usage', { what, why, next: 'add --worker-image NAME' });
+  }
+  const { store, credentials } = await storeAccess(settings, opened, choice);
+  if (credentials.kind !== 'secret') {
+    const why = 'credentials for the store are not printed: they belong in a Secret that you make';
+    throw new PachError('usage', { what, why, next: 'add --store-secret NAME' });
+  }
+  using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
+  const { project } = settings;
+  const name = controllerName({ project, storeId: opened.storeId });
+  const found = await foundController(cluster, name);
+  return controllerObjects({
+    name,
+    namespace: cluster.namespace,
+    place: found?.place ?? placeName(cluster),
+    project,
+    store,
+    secret: credentials.name,
+    values: undefined,
+    image,
+    architecture: (platform === undefined ? ownPlatform() : parsePlatform(platform)).architecture,
+    version,
+  });
 }
 
 export interface DemoteRequest {

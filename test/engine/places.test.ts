@@ -7,6 +7,7 @@ import { demote, type Promotion } from '../../src/pipelines/editing/places.ts';
 import { setPipelines, stopPipeline } from '../../src/pipelines/editing/edit-pipelines.ts';
 import { findPipeline, type Pipeline } from '../../src/pipelines/pipelines.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
+import { redo, takeBack } from '../versions/undo-world.ts';
 import { Serving } from './serving.ts';
 import { copy, EngineWorld } from './world.ts';
 
@@ -72,6 +73,10 @@ test('a second promotion publishes nothing; what ran with something else runs an
   expect(head.operation.what).toBe(`promote pipeline p to ${place}`);
   await promote(world, 'p');
   expect((await world.project.snapshot()).head.operation).toEqual(head.operation);
+  await takeBack(world.project);
+  expect((await pipeline(world, 'p')).place).toBeUndefined();
+  await redo(world.project);
+  expect(await pipeline(world, 'p')).toEqual(first);
   await promote(world, 'p', { anew: new Set(['p']) });
   expect((await pipeline(world, 'p')).version).toBe(2);
 
@@ -84,6 +89,7 @@ test('a second promotion publishes nothing; what ran with something else runs an
   await stopPipeline(world.project, 'p', true);
   expect(await pipeline(world, 'p')).toMatchObject({ stopped: true, place: 'elsewhere' });
   await demote(world.project, ['p']);
+  await expect(world.project.snapshot()).resolves.toMatchObject({ head: { operation: { what: 'demote pipeline p' } } });
   const back = await pipeline(world, 'p');
   expect([back.place, back.pinned, back.stopped]).toEqual([undefined, undefined, true]);
   await expect(demote(world.project, ['p'])).rejects.toMatchObject({ why: 'it was promoted nowhere' });

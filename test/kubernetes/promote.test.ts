@@ -3,8 +3,10 @@
  * already is not written, and a pipeline has one place at a time.
  */
 import { expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { Connection } from '../../src/kubernetes/client/connection.ts';
+import type { KubeObject } from '../../src/kubernetes/client/objects.ts';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
-import { until } from './support/cluster.ts';
 import { canRun, Running, summaryOf } from './support/running.ts';
 import { faultyWay } from './support/way.ts';
 
@@ -60,7 +62,31 @@ test.skipIf(!canRun)(
     expect(await head()).toBe(before);
     expect(await world.left()).toEqual([]);
 
-    const done = await promote('--yes');
+    // What is printed is what the server takes.
+    const own = '--store-secret store --print';
+    const printed = parseAllDocuments(await place.must(`pach promote ${words.replace('-o json', '')} ${own}`));
+    const objects = printed.map((document) => document.toJS() as KubeObject);
+    expect(objects.map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'Deployment']);
+    for (const object of objects) await namespace.cluster.create(object, { dryRun: true });
+    // Somebody else has an object of ours.
+    using other = await Connection.open({ kubeconfig: namespace.kubeconfig, namespace: namespace.name });
+    const [, role] = objects;
+    await other.json({
+      method: 'POST',
+      path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace.name}/roles`,
+      what: 'role',
+      query: { fieldManager: 'other' },
+      body: { ...role, rules: [] },
+    });
+    const refused = await promote('--yes');
+    expect(refused.code).toBe(1);
+    expect(refused.shown.checks.find(({ state }) => state === 'failed')?.says).toMatch(
+      /role "pach-default.*conflict.*"other"/,
+    );
+    expect(await namespace.cluster.list('Deployment')).toEqual([]);
+    expect(await head()).toBe(before);
+
+    const done = await promote('--yes --force');
     expect(done.code).toBe(0);
     expect(done.shown.jobs).toMatchObject([{ state: 'success', datums: { processed: 0, skipped: 3, total: 3 } }]);
     const [there, trial] = (await place.must('pach list job -p sizes -o json')).trim().split('\n');
@@ -81,12 +107,9 @@ test.skipIf(!canRun)(
     expect(run.code).toBe(4);
     expect(run.stderr).toContain(`it was promoted to ${done.shown.place}`);
     await place.must('printf four | pach put file data@master:/d -f -');
-    const fresh = await until('the controller runs what is new', async () => {
-      const [line = ''] = (await place.must('pach list job -p sizes -o json')).split('\n');
-      const job = JSON.parse(line) as { state: string; datums: { processed: number; skipped: number } };
-      return job.state === 'success' && job.datums.skipped === 3 && job.datums.processed === 1 ? job : undefined;
-    });
-    expect(fresh).toMatchObject({ datums: { processed: 1 } });
+    expect(await place.run('pach wait commit sizes', 150)).toMatchObject({ code: 0 });
+    const [newest = ''] = (await place.must('pach list job -p sizes -o json')).split('\n');
+    expect(JSON.parse(newest)).toMatchObject({ state: 'success', datums: { processed: 1, skipped: 3 } });
 
     await place.must(`pach demote sizes --namespace ${namespace.name}`);
     expect(await namespace.cluster.list('Deployment')).toEqual([]);

@@ -2,6 +2,7 @@
  * promote and demote: pipelines that an engine in a cluster runs from then on, and back.
  */
 import { createInterface } from 'node:readline/promises';
+import { stringify } from 'yaml';
 import { openProject } from '../../app/open.ts';
 import type { Promoted } from '../../app/promote.ts';
 import type { PromotionPlan } from '../../app/promote-plan.ts';
@@ -25,6 +26,7 @@ export const promoteVerb = verb({
   examples: [
     ['promote -f edges.json --context gpu-cluster --namespace ml', 'Check, show what differs, ask, and do it'],
     ['promote -f pipelines/ --dry-run', 'Show what would change; exit code 10 if anything would'],
+    ['promote -f pipelines/ --print --store-secret store', 'The controller as YAML'],
     ['promote -f pipelines/ --yes --no-wait', 'Without questions, and without waiting for the first jobs'],
   ],
   json: promotionJson,
@@ -39,18 +41,29 @@ export const promoteVerb = verb({
     context: contextOption,
     ...fieldOptions,
     'dry-run': dryRunOption,
+    print: {
+      type: 'flag',
+      describe: 'Print the objects of the controller as YAML, for kubectl and GitOps; change nothing',
+    },
     yes: { type: 'flag', alias: 'y', describe: 'Do it without asking' },
     'no-wait': { type: 'flag', describe: 'Do not wait for the first jobs' },
     force: { type: 'flag', describe: 'Take objects that somebody else manages, and pipelines promoted elsewhere' },
   },
-  conflicts: [{ option: 'dry-run', others: ['yes'], why: 'it changes nothing' }],
-  async run({ file, yes, force, 'dry-run': dryRun, 'no-wait': noWait, ...given }, { settings, output, signal }) {
+  conflicts: [
+    { option: 'dry-run', others: ['yes', 'print'], why: 'it changes nothing, and shows what would change' },
+    { option: 'print', others: ['yes'], why: 'it changes nothing' },
+  ],
+  async run(
+    { file, yes, force, print: prints, 'dry-run': dryRun, 'no-wait': noWait, ...given },
+    { settings, output, signal },
+  ) {
     const { project } = settings;
     const specs = await readSpecs({ path: file, project, stdin: () => standardInput(signal), signal });
     const { cluster: choice } = executorChoice({ ...given, executor: 'kubernetes' }, settings);
     if (!choice) throw new Error('the executor kubernetes has a cluster');
     await using opened = await openProject(settings);
-    const { promote } = await import('../../app/promote.ts');
+    const { controllerManifests, promote } = await import('../../app/promote.ts');
+    if (prints) return await output.write(yamlOf(await controllerManifests(settings, opened, choice)));
     const promoted = await promote(settings, opened, {
       specs,
       choice,
@@ -65,6 +78,11 @@ export const promoteVerb = verb({
     return await print(output, promoted, dryRun);
   },
 });
+
+/** A document an object. */
+function yamlOf(objects: readonly object[]): string {
+  return objects.map((object) => stringify(object)).join('---\n');
+}
 
 async function print(output: Output, promoted: Promoted, dryRun: boolean): Promise<number> {
   const { plan, outcome, jobs } = promoted;
