@@ -114,7 +114,7 @@ check: deps ## types, lint, format, dead code, layers; under a minute
 format: deps ## write the format that `make check` asks for
 	@$(BIN)/oxfmt src test vitest.config.ts
 
-bench: setup ## pachmount compared with others and the raw disk (BENCH=storage, mount, pipelines, dev, history, serve or stores, PARTS=…: only that; GATE=1: fail beyond the limits)
+bench: setup ## pachmount compared with others and the raw disk (BENCH=storage, mount, pipelines, dev, history, serve, stores or kubernetes, PARTS=…: only that; GATE=1: fail beyond the limits)
 	@native/system.sh test bench long
 	@BENCH='$(BENCH)' GATE='$(GATE)' node test/bench/run.mjs
 
