@@ -15,7 +15,7 @@ interface DevLine {
 }
 
 /** The loop, and what it tells. */
-class Loop {
+class Loop implements AsyncDisposable {
   private readonly lines: DevLine[] = [];
   private readonly child: ReturnType<Running['place']['start']>;
   private readonly ended: Promise<number | null>;
@@ -52,6 +52,10 @@ class Loop {
     this.child.kill(signal);
     return this.ended;
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end('SIGKILL');
+  }
 }
 
 test.skipIf(!canRun)('saves run in the pods that are there, which go with the loop, however that ends', async () => {
@@ -66,7 +70,7 @@ test.skipIf(!canRun)('saves run in the pods that are there, which go with the lo
     dev: { code: [{ from: './code', to: '/code' }] },
   };
   const save = (word: string) =>
-    place.must(`printf 'echo ${word}; cp /pfs/data/* /pfs/out/' > code/new; mv code/new code/run.sh`);
+    place.must(`printf 'echo ${word}; cp /pfs/data/* /pfs/out/' > new-code; mv new-code code/run.sh`);
   const write = (more: object = {}) =>
     place.must(`cat > new <<'END'\n${JSON.stringify({ ...spec, ...more })}\nEND\nmv new spec.json`);
   const pods = async (): Promise<string[]> => {
@@ -78,7 +82,7 @@ test.skipIf(!canRun)('saves run in the pods that are there, which go with the lo
   await place.must('mkdir -p code');
   await save('hello');
   await write();
-  const loop = new Loop(world);
+  await using loop = new Loop(world);
   expect(await loop.settled()).toMatchObject([{ total: 2, processed: 2 }]);
   const first = await pods();
   expect(first).toHaveLength(1);
@@ -102,7 +106,7 @@ test.skipIf(!canRun)('saves run in the pods that are there, which go with the lo
   expect(await loop.end('SIGINT')).toBe(130);
   expect(await world.left()).toEqual([]);
 
-  const killed = new Loop(world);
+  await using killed = new Loop(world);
   await save('more');
   while ((await pods()).length === 0) await killed.settled();
   expect(await pods()).toHaveLength(1);
