@@ -287,7 +287,7 @@ test('a job that somebody stops is killed, which ends no run', async () => {
       const [job] = await listJobs(change.snapshot, 'p');
       if (job) setJob(change, { ...job, stopping: true });
     });
-    await new Promise((ended) => signal?.addEventListener('abort', ended));
+    if (!signal?.aborted) await new Promise((ended) => signal?.addEventListener('abort', ended));
     return { out: seen };
   });
   const heard = await listen(world, 'p');

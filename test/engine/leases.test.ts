@@ -155,7 +155,7 @@ test('a job that is stopped ends its command, and is killed', async () => {
       const [job] = await listJobs(change.snapshot, 'p');
       if (job) setJob(change, { ...job, stopping: true });
     });
-    await new Promise((ended) => signal?.addEventListener('abort', ended));
+    if (!signal?.aborted) await new Promise((ended) => signal?.addEventListener('abort', ended));
     return { ending: { kind: 'aborted' } };
   };
   const { job, result } = await world.run('p');
