@@ -73,6 +73,10 @@ test('a kubeconfig or a context that is not there is named, with those that are'
     what: join(dir, 'broken'),
     why: 'it is no kubeconfig: clusters[0].name is missing',
   });
+  await expect(Cluster.open({ kubeconfig: '/dev/null' })).rejects.toMatchObject({
+    code: 'usage',
+    why: 'it is no kubeconfig: it has no clusters',
+  });
   using dangling = changedKubeconfig((file) => (file.users = []));
   await expect(open(dangling.path)).rejects.toMatchObject({
     code: 'not-found',

@@ -88,7 +88,9 @@ async function load(files: string | undefined): Promise<KubeConfig> {
     try {
       config.loadFromFile(file);
     } catch (error) {
-      throw new PachError('usage', { what: file, why: `it is no kubeconfig: ${firstLine(error)}`, cause: error });
+      // The library trips over a file without anything in it.
+      const reason = error instanceof TypeError ? 'it has no clusters' : firstLine(error);
+      throw new PachError('usage', { what: file, why: `it is no kubeconfig: ${reason}`, cause: error });
     }
     // As kubectl does it: the first to name something wins.
     merged.clusters = mergedByName(merged.clusters, config.clusters);
