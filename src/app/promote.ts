@@ -3,7 +3,7 @@
  * first. Then images, the controller, and last the pipelines, in one operation: a promotion that is broken
  * off has changed nothing that runs, and the next one goes on with what is there.
  */
-import { PachError } from '../base/errors.ts';
+import { isPachError, PachError } from '../base/errors.ts';
 import { standingOf } from '../engine/standing.ts';
 import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
@@ -83,13 +83,16 @@ async function carryOut(
     signal.throwIfAborted();
     progress('the controller');
     const all = controllerObjects(own);
-    await applyChanges(cluster, await changesOf(cluster, all, { force }), { force });
+    const changes = await changesOf(cluster, all, { force });
+    await applyChanges(cluster, changes, { force });
     const waiting = (why: string): void => progress(`the controller: ${why}`);
     try {
       await controllerReady(cluster, own.name, { signal, waiting });
     } catch (error) {
-      // Nothing runs by one that never came up.
-      if (!found) await removeController(cluster, all);
+      // Nothing runs by one that never came up, unless another promotion was quicker.
+      const isUsed = await hasPipelines(opened, place).catch(() => true);
+      const added = changes.filter(({ change }) => change === 'added').map(({ object }) => object);
+      if (!found && !isUsed) await removeController(cluster, added);
       throw error;
     }
   }
@@ -106,6 +109,10 @@ async function carryOut(
       skipped: (what, why) => note(`${what}: left out: ${why}`),
     },
   );
+}
+
+async function hasPipelines({ project }: Pick<OpenProject, 'project'>, place: string): Promise<boolean> {
+  return (await listPipelines(await project.snapshot())).some((pipeline) => pipeline.place === place);
 }
 
 /** Resolves when the pipelines have nothing more to run, to their newest jobs. */
@@ -173,6 +180,7 @@ export async function controllerManifests(
 export interface DemoteRequest {
   readonly names: readonly string[];
   readonly choice: ClusterChoice;
+  readonly note: (line: string) => void;
 }
 
 export interface Demoted {
@@ -182,17 +190,25 @@ export interface Demoted {
   readonly controllerRemoved: boolean;
 }
 
-/** Lets pipelines run anywhere again. A controller that has no more pipelines then is removed. */
+/**
+ * Lets pipelines run anywhere again. A controller that has no more pipelines then is removed. Where its cluster can't
+ * be asked, or is gone, it is left, which is noted: without a pipeline it does nothing.
+ */
 export async function demotePipelines(
   settings: Settings,
-  { project, storeId }: OpenProject,
-  { names, choice }: DemoteRequest,
+  opened: OpenProject,
+  { names, choice, note }: DemoteRequest,
 ): Promise<Demoted> {
+  const { project, storeId } = opened;
   const { context, namespace } = choice;
   const first = await findPipeline(await project.snapshot(), names[0] ?? '');
-  using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
   const name = controllerName({ project: settings.project, storeId });
-  const found = await foundController(cluster, name);
+  const away = (error: unknown): undefined => {
+    if (!isPachError(error)) throw error;
+    note(`${error.message}: its controller, Deployment ${name}, is left there`);
+  };
+  using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace }).catch(away);
+  const found = cluster && (await foundController(cluster, name).catch(away));
   if (found && first.place !== undefined && found.place !== first.place) {
     throw new PachError('conflict', {
       what: `pipeline ${first.name}`,
@@ -202,8 +218,7 @@ export async function demotePipelines(
   }
   const [before] = await demote(project, names);
   const place = before?.place ?? '';
-  const left = (await listPipelines(await project.snapshot())).filter((pipeline) => pipeline.place === place);
-  if (!found || left.length > 0) return { pipelines: names, place, controllerRemoved: false };
+  if (!found || (await hasPipelines(opened, place))) return { pipelines: names, place, controllerRemoved: false };
   const store = { url: '', id: storeId, env: {} };
   const plan = {
     name,

@@ -75,6 +75,20 @@ test('without a terminal nothing is written unless --yes says so; on one it asks
   }
 });
 
+test('Ctrl-C and Ctrl-D end a question, and nothing is written', async () => {
+  await writeNotebook();
+  for (const [key, status] of [
+    ['C-c', 130],
+    ['C-d', 0],
+  ] as const) {
+    await using terminal = await place.terminal('pach init other --from analysis.ipynb; echo "ended with $?"');
+    await terminal.waitFor(/\[y\/N\]/);
+    await terminal.key(key);
+    expect(await terminal.waitFor(/^ended with \d+$/m)).toMatch(new RegExp(`^ended with ${status}$`, 'm'));
+  }
+  expect(await readdir(place.dir)).not.toContain('other');
+});
+
 test('a new pipeline runs as it is written', async () => {
   await mkdir(join(place.dir, 'photos'));
   await writeFile(join(place.dir, 'photos/a.txt'), 'four');

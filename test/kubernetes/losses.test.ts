@@ -3,9 +3,9 @@
  */
 import { expect, test } from 'vitest';
 import { Connection } from '../../src/kubernetes/client/connection.ts';
-import type { KubeObject } from '../../src/kubernetes/client/objects.ts';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
 import { until } from './support/cluster.ts';
+import { nextPod, type PodStatus } from './support/pods.ts';
 import { podProcess } from './support/pod-processes.ts';
 import { canRun, Running, summaryOf } from './support/running.ts';
 import { ownCluster } from './support/store.ts';
@@ -16,32 +16,6 @@ const isNode = canRun && ownCluster !== undefined;
 /** So many that there are some left when the last pod comes: a lost one is replaced after 10 s, the next after 20 s. */
 const names = Array.from({ length: 24 }, (_, n) => `file-${n}`);
 const input = { pfs: { repo: 'data', glob: '/*' } };
-
-interface PodStatus {
-  readonly phase?: string;
-  readonly containerStatuses?: readonly {
-    readonly name: string;
-    readonly state?: { readonly running?: object; readonly terminated?: { readonly exitCode: number } };
-  }[];
-}
-
-/** A pod that runs commands and was not met before. */
-function nextPod(world: Running, met: Set<string>): Promise<{ name: string; uid: string }> {
-  return until('another pod runs', async () => {
-    const pods = await world.namespace.cluster.list('Pod', { labels: 'app.kubernetes.io/managed-by=pach' });
-    const found = pods.find((pod) => isRunning(pod) && !met.has(pod.metadata.uid ?? ''));
-    const { name = '', uid = '' } = found?.metadata ?? {};
-    if (!found) return undefined;
-    met.add(uid);
-    return { name, uid };
-  });
-}
-
-function isRunning({ status, metadata }: KubeObject): boolean {
-  const { containerStatuses = [] } = (status ?? {}) as PodStatus;
-  const user = containerStatuses.find(({ name }) => name === 'user');
-  return metadata['deletionTimestamp'] === undefined && user?.state?.running !== undefined;
-}
 
 /** Waits for the end of a pod; resolves to the exit code of its user's container, undefined where the pod is gone. */
 function endOf({ namespace: { cluster } }: Running, name: string): Promise<{ code: number | undefined }> {

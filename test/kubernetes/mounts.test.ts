@@ -4,9 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { KubeObject } from '../../src/kubernetes/client/objects.ts';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
 import { until } from './support/cluster.ts';
+import { nextPod } from './support/pods.ts';
 import { podNode, podProcess } from './support/pod-processes.ts';
 import { canRun, Running, summaryOf } from './support/running.ts';
 import { ownCluster } from './support/store.ts';
@@ -73,25 +73,6 @@ test.skipIf(!canRun)('outputs are the same as with files that are written out, a
   }
   expect(await world.left()).toEqual([]);
 });
-
-/** A pod that runs the command, and was not met before. */
-function nextPod(world: Running, met: Set<string>): Promise<{ name: string; uid: string }> {
-  return until('another pod runs', async () => {
-    const pods = await world.namespace.cluster.list('Pod', { labels: 'app.kubernetes.io/managed-by=pach' });
-    const found = pods.find((pod) => isRunning(pod) && !met.has(pod.metadata.uid ?? ''));
-    const { name = '', uid = '' } = found?.metadata ?? {};
-    if (!found) return undefined;
-    met.add(uid);
-    return { name, uid };
-  });
-}
-
-function isRunning({ status, metadata }: KubeObject): boolean {
-  const { containerStatuses = [] } = (status ?? {}) as {
-    containerStatuses?: readonly { name: string; state?: { running?: object } }[];
-  };
-  return metadata['deletionTimestamp'] === undefined && containerStatuses[0]?.state?.running !== undefined;
-}
 
 test.skipIf(!isNode)(
   'servers and workers that are killed leave no pod and no mount, and change no result',

@@ -67,7 +67,11 @@ test('the Role of the guide is what promotion asks for, and its first rules are 
 });
 
 test('names of controllers and places, and versions of controllers', () => {
-  expect(controllerName({ project: 'My_Project', storeId })).toBe('pach-my-project-01234567');
+  expect(controllerName({ project: 'My_Project', storeId })).toMatch(/^pach-my-project-[0-9a-f]{8}$/);
+  const names = ['a-b', 'a_b', 'A-b', 'x'.repeat(200), 'x'.repeat(201)].map((project) =>
+    controllerName({ project, storeId }),
+  );
+  expect(new Set(names).size).toBe(5);
   expect(controllerName({ project: 'x'.repeat(200), storeId }).length).toBeLessThan(64);
   expect(placeName({ namespace: 'ml', server: 'https://10.0.0.1:6443' })).toBe('ml of 10.0.0.1:6443');
   const found = (version: string) => ({ place: 'ml', version, image: 'x' });

@@ -1,9 +1,9 @@
 /**
  * init: the files of a new pipeline.
  */
-import { createInterface } from 'node:readline/promises';
 import type { InitPlan } from '../../app/init.ts';
 import { PachError } from '../../base/errors.ts';
+import { isAgreed } from '../asking.ts';
 import type { Output } from '../output.ts';
 import { verb } from '../verb.ts';
 
@@ -69,11 +69,5 @@ function described({ changes, notes, files, name }: InitPlan): string[] {
 
 async function isAccepted({ files, dir }: InitPlan, output: Output, signal: AbortSignal): Promise<boolean> {
   if (!output.isForPeople || !process.stdin.isTTY) return false;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`Write ${files.size} files to ${dir}? [y/N] `, { signal });
-    return /^y(?:es)?$/i.test(answer.trim());
-  } finally {
-    terminal.close();
-  }
+  return isAgreed(`Write ${files.size} files to ${dir}?`, signal);
 }

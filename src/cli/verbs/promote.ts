@@ -1,7 +1,6 @@
 /**
  * promote and demote: pipelines that an engine in a cluster runs from then on, and back.
  */
-import { createInterface } from 'node:readline/promises';
 import { stringify } from 'yaml';
 import { openProject } from '../../app/open.ts';
 import type { Promoted } from '../../app/promote.ts';
@@ -10,6 +9,7 @@ import { PachError } from '../../base/errors.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { promotionInfo } from '../../shown/promotion.ts';
 import { promotionJson } from '../../shown/promotion.ts';
+import { isAgreed } from '../asking.ts';
 import { clusterFieldOptions, clusterOptions, executorChoice } from '../cluster-options.ts';
 import type { Output } from '../output.ts';
 import { dryRunOption, pipelineArgument } from '../parameters.ts';
@@ -64,6 +64,12 @@ export const promoteVerb = verb({
     await using opened = await openProject(settings);
     const { controllerManifests, promote } = await import('../../app/promote.ts');
     if (prints) return await output.write(yamlOf(await controllerManifests(settings, opened, choice)));
+    let isShown = false;
+    const consent = async (plan: PromotionPlan): Promise<boolean> => {
+      if (yes) return true;
+      isShown = true;
+      return isAccepted(plan, output, signal);
+    };
     const promoted = await promote(settings, opened, {
       specs,
       choice,
@@ -73,9 +79,9 @@ export const promoteVerb = verb({
       signal,
       note: (line) => output.note(line),
       progress: (line) => output.progress(line),
-      consent: (plan) => (yes ? Promise.resolve(true) : isAccepted(plan, output, signal)),
+      consent,
     });
-    return await print(output, promoted, dryRun);
+    return await print(output, promoted, { dryRun, isShown });
   },
 });
 
@@ -84,10 +90,15 @@ function yamlOf(objects: readonly object[]): string {
   return objects.map((object) => stringify(object)).join('---\n');
 }
 
-async function print(output: Output, promoted: Promoted, dryRun: boolean): Promise<number> {
+async function print(
+  output: Output,
+  promoted: Promoted,
+  { dryRun, isShown }: { readonly dryRun: boolean; readonly isShown: boolean },
+): Promise<number> {
   const { plan, outcome, jobs } = promoted;
-  await output.document(promotionInfo(plan, { dryRun, changed: plan.changes && outcome !== 'refused', jobs }), () => [
-    ...planLines(plan),
+  const changed = outcome === 'done' || outcome === 'dry-run';
+  await output.document(promotionInfo(plan, { dryRun, changed, jobs }), () => [
+    ...(isShown ? [] : planLines(plan)),
     ...jobs.map(({ pipeline, id, state, counts }) => {
       return `${pipeline}: job ${output.id(id)}: ${state}, ${counts.processed} computed, ${counts.skipped} as they were`;
     }),
@@ -114,14 +125,8 @@ async function isAccepted(plan: PromotionPlan, output: Output, signal: AbortSign
       next: 'add --yes, or --dry-run to see what would change',
     });
   }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    for (const line of planLines(plan)) terminal.write(`${line}\n`);
-    const answer = await terminal.question(`Promote to ${plan.place}? [y/N] `, { signal });
-    return /^y(?:es)?$/i.test(answer.trim());
-  } finally {
-    terminal.close();
-  }
+  await output.lines(planLines(plan));
+  return isAgreed(`Promote to ${plan.place}?`, signal);
 }
 
 export const demoteVerb = verb({
@@ -136,7 +141,7 @@ export const demoteVerb = verb({
     if (!choice) throw new Error('the executor kubernetes has a cluster');
     await using opened = await openProject(settings);
     const { demotePipelines } = await import('../../app/promote.ts');
-    const demoted = await demotePipelines(settings, opened, { names, choice });
+    const demoted = await demotePipelines(settings, opened, { names, choice, note: (line) => output.note(line) });
     await output.document(demoted, () => [
       `${names.join(', ')}: no longer at ${demoted.place}`,
       ...(demoted.controllerRemoved ? ['its controller was removed: nothing is left for it'] : []),

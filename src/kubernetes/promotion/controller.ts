@@ -3,6 +3,7 @@
  * more rights than it needs. It holds nothing: who may run what, the leases in the store say, so one that
  * is killed or moved is followed by another that goes on. Nothing here asks anybody.
  */
+import { createHash } from 'node:crypto';
 import { ownLabels } from '../../pipelines/spec/pod.ts';
 import type { KubeObject } from '../client/objects.ts';
 import type { PodsPlan } from '../objects/plan.ts';
@@ -39,10 +40,11 @@ const home = `${volumeFolder}/home`;
 const graceSeconds = 45;
 const nameLengthMax = 50;
 
-/** One for each project and store in a namespace: `pach-default-0123abcd`. */
+/** One for each project of a store in a namespace: `pach-default-0123abcd`. Names of projects differ in more than objects' names may. */
 export function controllerName({ project, storeId }: { readonly project: string; readonly storeId: string }): string {
   const start = `pach-${project.toLowerCase().replaceAll('_', '-')}`;
-  return `${start.slice(0, nameLengthMax).replace(/-+$/, '')}-${storeId.slice(0, 8)}`;
+  const which = createHash('sha256').update(`${storeId} ${project}`).digest('hex');
+  return `${start.slice(0, nameLengthMax).replace(/-+$/, '')}-${which.slice(0, 8)}`;
 }
 
 /** In the order in which they are made. */

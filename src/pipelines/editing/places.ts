@@ -66,7 +66,7 @@ export function runsElsewhere(
   });
 }
 
-/** Lets pipelines run anywhere again. Throws `not-found`, and `conflict` for one that was promoted nowhere. */
+/** Lets pipelines of one place run anywhere again. Throws `not-found`, and `conflict` for one that was promoted nowhere, or elsewhere. */
 export async function demote(project: Project, names: readonly string[]): Promise<Pipeline[]> {
   return project.update(`demote pipeline ${names.join(', ')}`, async (change: Change) => {
     const demoted: Pipeline[] = [];
@@ -74,6 +74,11 @@ export async function demote(project: Project, names: readonly string[]): Promis
       const before = await findPipeline(change.snapshot, name);
       if (before.place === undefined) {
         throw new PachError('conflict', { what: `pipeline ${name}`, why: 'it was promoted nowhere' });
+      }
+      const [first = before] = demoted;
+      if (before.place !== first.place) {
+        const why = `it was promoted to ${before.place}, and ${first.name} to ${first.place}`;
+        throw new PachError('conflict', { what: `pipeline ${name}`, why, next: 'take them back one after the other' });
       }
       setPipeline(change, { ...before, place: undefined, pinned: undefined });
       demoted.push(before);
