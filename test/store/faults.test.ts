@@ -148,7 +148,7 @@ test('a read ends at its deadline: its attempts, its second request, its body, a
     ]);
     const codes = reads.map((read) => (read.status === 'rejected' ? (read.reason as PachError).code : read.status));
     expect(codes).toEqual(Array(4).fill('unreachable'));
-    await vi.waitUntil(() => place.way.open === 0);
+    await vi.waitUntil(() => place.way.open === 0, { timeout: 120_000 });
     say();
     expect(bytes.equals(await store.read('object', 0, 700_000))).toBe(true);
   }

@@ -204,7 +204,7 @@ test('a chunk is read as soon as it has come, while the rest is under way', asyn
   const watched = watch(store);
   const { content } = await openContent(watched.store, 8 * mebibyte, 600);
   ahead(content, 0, bytes.length);
-  await vi.waitFor(() => expect(asked).toBe(1));
+  await vi.waitFor(() => expect(asked).toBe(1), { timeout: 120_000 });
   expect(await content.ensure(0, 4096)).toBe(true);
   expect((await content.file.bytes.read(0, 4096))?.equals(bytes.subarray(0, 4096))).toBe(true);
   expect(content.has(8_000_000, 4096)).toBe(false);
@@ -223,7 +223,7 @@ test('what somebody waits for goes before what was to come ahead', async () => {
   });
   const { content } = await openContent(store, 64 * mebibyte);
   const coming = content.prefetch(0, 56 * mebibyte);
-  await vi.waitFor(() => expect(lengths.length).toBeGreaterThan(3));
+  await vi.waitFor(() => expect(lengths.length).toBeGreaterThan(3), { timeout: 120_000 });
   const one = content.ensure(63 * mebibyte, 1);
   for (let turns = 0; turns < 1000; turns += 1) await turn();
   go();
@@ -252,7 +252,7 @@ test('as many transfers are under way as may be, also when that changes', async 
   };
   for (let id = 0; id < 8; id += 1) begin(id);
   const come = async (count: number): Promise<void> => {
-    await vi.waitFor(() => expect(waiting.length).toBe(count));
+    await vi.waitFor(() => expect(waiting.length).toBe(count), { timeout: 120_000 });
     await sleep(100);
     expect(waiting.length).toBe(count);
   };
@@ -266,7 +266,7 @@ test('as many transfers are under way as may be, also when that changes', async 
     waiting.pop()?.();
     await come(Math.min(left, 1));
   }
-  await vi.waitFor(() => expect(ended).toBe(8));
+  await vi.waitFor(() => expect(ended).toBe(8), { timeout: 120_000 });
 });
 
 test('a block that is half in the file and half in memory is read while the rest of its run is slow', async () => {
@@ -279,7 +279,7 @@ test('a block that is half in the file and half in memory is read while the rest
   fate = 'stalls';
   const from = file.presentUntil(0, bytes.length);
   ahead(content, from, 9_500_000);
-  await vi.waitFor(() => expect(content.has(from + 4096, 4096)).toBe(true));
+  await vi.waitFor(() => expect(content.has(from + 4096, 4096)).toBe(true), { timeout: 120_000 });
   fate = 'works';
   expect(await content.ensure(from - 8192, 16_384)).toBe(true);
   // From the file, from both, and from memory alone.
@@ -324,7 +324,7 @@ test('a run that has come and was read stays until the disk has it', async () =>
   const { content } = await openContent(store, 8 * mebibyte, 600);
   const { file } = content;
   ahead(content, 0, 6 * mebibyte);
-  await vi.waitFor(() => expect(content.has(0, 6 * mebibyte)).toBe(true));
+  await vi.waitFor(() => expect(content.has(0, 6 * mebibyte)).toBe(true), { timeout: 120_000 });
   const end = file.bytes.presentUntil(0, bytes.length);
   for (let times = 0; times < 2; times += 1) {
     expect((await file.bytes.read(0, end))?.equals(bytes.subarray(0, end))).toBe(true);

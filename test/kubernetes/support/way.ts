@@ -35,10 +35,11 @@ export async function faultyWay(): Promise<Way> {
   function pass(asked: IncomingMessage, answer: ServerResponse): void {
     requests.push(asked.url ?? '');
     const isWatch = asked.url?.includes('watch=1') === true;
-    if (isWatch) watches.add(answer);
     const { method, headers } = asked;
     const onward = secureRequest(`${server}${asked.url}`, { ...secured, method, headers }, (found) => {
       answer.writeHead(found.statusCode ?? 500, found.headers);
+      // Before that nothing may be said in it.
+      if (isWatch && !answer.destroyed) watches.add(answer);
       answer.flushHeaders();
       found.pipe(answer);
     });
