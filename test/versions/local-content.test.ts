@@ -221,10 +221,13 @@ test('what somebody waits for goes before what was to come ahead', async () => {
     await told;
     return 'works';
   });
-  const { content } = await openContent(store, 64 * mebibyte);
+  const { content, filler } = await openContent(store, 64 * mebibyte);
+  const fill = vi.spyOn(filler, 'fill');
   const coming = content.prefetch(0, 56 * mebibyte);
   await vi.waitFor(() => expect(lengths.length).toBeGreaterThan(3), { timeout: 120_000 });
   const one = content.ensure(63 * mebibyte, 1);
+  // It finds out first which chunk that is.
+  await vi.waitFor(() => expect(fill.mock.lastCall?.[4]).toBe('read'), { timeout: 120_000 });
   for (let turns = 0; turns < 1000; turns += 1) await turn();
   go();
   expect(await one).toBe(true);
