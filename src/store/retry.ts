@@ -80,8 +80,20 @@ export class RetryingStore implements Store {
     return this.persistRead(given, (deadline) => this.store.readWithToken(key, deadline));
   }
 
-  readIfChanged(key: string, token: Token | undefined, given?: Deadline): Promise<Versioned | 'unchanged' | undefined> {
-    return this.store.readIfChanged(key, token, given ?? new Deadline(this.timeoutMs));
+  /** Tried once: who asks so asks again soon. */
+  async readIfChanged(
+    key: string,
+    token: Token | undefined,
+    given?: Deadline,
+  ): Promise<Versioned | 'unchanged' | undefined> {
+    try {
+      const found = await this.store.readIfChanged(key, token, given ?? new Deadline(this.timeoutMs));
+      this.worked();
+      return found;
+    } catch (error) {
+      if (isPachError(error, 'unreachable')) this.failed(error);
+      throw error;
+    }
   }
 
   writeIfAbsent(key: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<boolean> {

@@ -63,9 +63,16 @@ test.skipIf(!isNode)('the API server, and then the store, are away in the middle
     ],
   });
   const { place } = world;
-  const told = (line: string) =>
-    until(`the engine says: ${line}`, async () => ((await place.must('cat said')).includes(line) ? true : undefined));
+  let isOver = false;
   const running = place.run(`pach run pipeline sums -o json ${world.inPods} 2>said`, 300);
+  void running.then(() => (isOver = true));
+  const told = (line: string) =>
+    until(`the engine says: ${line}`, async () => {
+      const said = await place.must('cat said');
+      if (said.includes(line)) return true;
+      if (isOver) throw new Error(`it has ended, and never said: ${line}\n${said}`);
+      return undefined;
+    });
 
   await until('commands run', async () => begun().length > 0 || undefined);
   apiWay.away();

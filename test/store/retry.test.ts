@@ -169,6 +169,26 @@ test('who is patient waits longer, is told once that the store is away and that 
   }
 });
 
+test('a store that is only asked whether an object has changed is missed, too', async () => {
+  let works = true;
+  const told: (string | undefined)[] = [];
+  const away = (error: PachError | undefined): void => void told.push(error?.code);
+  const patience = { ms: 600_000, until: new AbortController().signal, missedMs: 5, away };
+  const faulty = faultyStore(new MemoryStore(), () => (works ? 'works' : 'refused'));
+  const store = new RetryingStore(faulty, { timeoutMs: 10, delayMs: 1, patience });
+  const ask = () => store.readIfChanged('a', undefined);
+  await ask();
+  works = false;
+  while (told.length === 0) {
+    await expect(ask()).rejects.toMatchObject({ code: 'unreachable' });
+    await new Promise((go) => setTimeout(go, 1));
+  }
+  works = true;
+  await ask();
+  await ask();
+  expect(told).toEqual(['unreachable', undefined]);
+});
+
 test('what does not pass by waiting is told at once', async () => {
   let tries = 0;
   const memory = new MemoryStore();
