@@ -69,8 +69,6 @@ export const limits = {
       ...(least === undefined ? [] : peers.map((peer) => [`${first(title)} / ${titleOf(peer)}`, { least }])),
     ]),
   ),
-  ...Object.fromEntries(peers.map((peer) => [`${works.far} / ${titleOf(peer)}`, { least: 12 }])),
-  [`${works.alone} / ${titleOf('rclone')}`]: { least: 10 },
   [`${works.half} / smallest cache`]: { least: 1 },
   [works.halfBytes]: { most: 1.3 },
   [works.singleGets]: { most: 1 },
@@ -78,6 +76,12 @@ export const limits = {
   [`${works.blocks} / ${titleOf('s3fs')}`]: { least: 0.9 },
   [works.coldCost]: { most: 0.5 },
   [works.warmCost]: { most: 0.15 },
+};
+
+/** @type {import('./rows.mjs').Limits} */
+export const limitsFar = {
+  ...Object.fromEntries(peers.map((peer) => [`${works.far} / ${titleOf(peer)}`, { least: 12 }])),
+  [`${works.alone} / ${titleOf('rclone')}`]: { least: 10 },
 };
 
 export class Reader {
@@ -309,6 +313,12 @@ export async function train(bench, others, plain) {
     }
     await run(['rm', '-rf', data.plain]);
   }
+}
+
+/** @param {Bench} bench @param {Peers} others */
+export async function trainFar(bench, others) {
+  const reader = new Reader(bench.place);
+  await reader.compile();
   bench.say(`shuffled files, S3 with a delay`);
   const far = await storeData(bench, others, { name: 'far', files: farFiles, sizes: [110_000] });
   await run(['rm', '-rf', far.plain]);

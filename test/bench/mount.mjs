@@ -1,6 +1,6 @@
 /**
  * The works of a mount: reading and listing, beside the raw disk, curl, servers with nothing to do
- * and other mounts of S3. PARTS=names,sequential measures only those.
+ * and other mounts of S3. PARTS=names,sequential measures only those; training is shuffled, far and formats.
  */
 import { join } from 'node:path';
 import { mebibyte, writeRandomFile } from './inputs.mjs';
@@ -14,7 +14,7 @@ import { fileMiB, limits as ofSequential, readFromFolder, readFromS3 } from './m
 import { Servers } from './mount-servers.mjs';
 import { limits as ofShared, readTogether } from './mount-shared.mjs';
 import { limits as ofSmall, readFar, readSmallNear, storeSmall } from './mount-small.mjs';
-import { limits as ofTraining, train } from './mount-training.mjs';
+import { limits as ofShuffled, limitsFar as ofFar, train, trainFar } from './mount-training.mjs';
 import { pach, run } from './place.mjs';
 import { Samples } from './rows.mjs';
 
@@ -27,9 +27,14 @@ const all = {
   random: ofRandom,
   shared: ofShared,
   small: ofSmall,
-  training: { ...ofTraining, ...ofFormats },
+  shuffled: ofShuffled,
+  far: ofFar,
+  formats: ofFormats,
 };
-const chosen = (process.env['PARTS'] || Object.keys(all).join()).split(',');
+const training = ['shuffled', 'far', 'formats'];
+const chosen = (process.env['PARTS'] || Object.keys(all).join())
+  .split(',')
+  .flatMap((part) => (part === 'training' ? training : [part]));
 /** @param {string[]} names */
 const wants = (...names) => names.some((name) => chosen.includes(name));
 const memory = 'memory of the server, the most under all of this';
@@ -85,11 +90,12 @@ async function measureS3(bench, plain) {
     say('S3 with a delay');
     await readFar(bench, peers);
   }
-  if (wants('training')) {
+  if (wants('shuffled')) {
     say('training: blocks at random, S3');
     await train(bench, peers, plain);
-    await readFormats(bench, peers);
   }
+  if (wants('far')) await trainFar(bench, peers);
+  if (wants('formats')) await readFormats(bench, peers);
 }
 
 /** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
@@ -98,7 +104,7 @@ export async function measureMount(place, say) {
   const ours = new Ours(place);
   const bench = { place, ours, servers: new Servers(place), samples, say };
   await measureFolders(bench);
-  if (wants('sequential', 'random', 'shared', 'small', 'training')) {
+  if (wants('sequential', 'random', 'shared', 'small', ...training)) {
     const plain = join(place.dir, 'big');
     await writeRandomFile(plain, fileMiB * mebibyte, 1);
     if (wants('sequential')) {

@@ -19,7 +19,7 @@ function median(values) {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
-/** Values by work and by who did it; their medians make the rows. */
+/** Values by work and by who did it; their medians make the rows. Each is told at once: a long run may fail. */
 export class Samples {
   /** @type {Map<string, { unit: string, byWho: Map<string, { value: number, cost?: Cost | undefined }[]> }>} */
   #works = new Map();
@@ -29,6 +29,7 @@ export class Samples {
     const kept = this.#works.get(work) ?? { unit, byWho: new Map() };
     this.#works.set(work, kept);
     kept.byWho.set(who, [...(kept.byWho.get(who) ?? []), { value, cost }]);
+    console.error(`bench:   ${work}, ${who}: ${value.toPrecision(4)} ${unit}`);
   }
 
   /** @returns {Row[]} */
