@@ -324,7 +324,10 @@ node_init() {
   done
   containerd --config "$dir/containerd.toml" >>"$dir/log/containerd.log" 2>&1 &
   until ctr --address "$containerd" version >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
-  "$bin/kubelet" --config "$dir/kubelet.yaml" --kubeconfig "$dir/pki/kubelet.kubeconfig" --hostname-override $ip &
+  # containerd answers before it takes pods, and a kubelet that asks too early ends.
+  for _ in {1..20}; do
+    "$bin/kubelet" --config "$dir/kubelet.yaml" --kubeconfig "$dir/pki/kubelet.kubeconfig" --hostname-override $ip || sleep 0.5
+  done &
   wait -n
 }
 
