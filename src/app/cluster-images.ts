@@ -11,7 +11,7 @@ import { PachError } from '../base/errors.ts';
 import { dockerEngine } from '../execution/executors/docker-engine.ts';
 import { pushImage } from '../execution/executors/docker-push.ts';
 import { saveImage } from '../execution/executors/docker-save.ts';
-import { pushArchive } from '../images/archive.ts';
+import { pushArchive, tryPush } from '../images/archive.ts';
 import { ownPlatform, platformText } from '../images/platform.ts';
 import type { KubernetesExecutor } from '../kubernetes/executor.ts';
 import type { ClusterFields } from '../local/config.ts';
@@ -49,7 +49,16 @@ export class ClusterImages {
     const { load, imageRegistry } = this.ways;
     if (load === undefined && imageRegistry === undefined) throw noWorkerImage();
     await this.archiveFits();
-    return imageRegistry === undefined ? `${ownImage}, by ${load}` : `to be pushed to ${imageRegistry}`;
+    return (await this.way(ownImage)) ?? ownImage;
+  }
+
+  /** How an image of this machine would get there, if it is to be brought; brings nothing. Throws where its registry would not take it. */
+  async way(image: string): Promise<string | undefined> {
+    const { load, imageRegistry } = this.ways;
+    const { dockerConfig = '' } = this.settings;
+    if (imageRegistry === undefined) return load === undefined ? undefined : `${image}, by ${load}`;
+    await tryPush(image, { registry: imageRegistry, dockerConfig });
+    return `${image}, to be pushed to ${imageRegistry}`;
   }
 
   /** The name of pach's own image. Throws `usage` where nothing says where that is to come from. */

@@ -181,11 +181,9 @@ export async function storeAccess(
   { storeInCluster, storeSecret, storeIdentity }: ClusterChoice,
 ): Promise<StoreAccess> {
   const url = storeInCluster ?? storeUrl;
-  if (!isS3(url)) throw unreachableFromPods(url, 'a folder of this machine', storeInCluster !== undefined);
+  const hidden = await hiddenFromPods(url);
+  if (hidden !== undefined) throw unreachableFromPods(url, hidden, storeInCluster !== undefined);
   const { endpoint, region, accessKeyId, secretAccessKey, sessionToken } = await s3Access(url);
-  if (endpoint !== undefined && isLoopback(new URL(endpoint).hostname)) {
-    throw unreachableFromPods(url, 'a server that only this machine reaches', storeInCluster !== undefined);
-  }
   const env = { AWS_REGION: region, ...(endpoint !== undefined && { AWS_ENDPOINT_URL: endpoint }) };
   const values = {
     AWS_ACCESS_KEY_ID: accessKeyId,
@@ -196,6 +194,14 @@ export async function storeAccess(
   if (storeIdentity !== undefined) return { store, credentials: storeIdentityOf(storeIdentity) };
   if (storeSecret !== undefined) return { store, credentials: { kind: 'secret', name: storeSecret } };
   return { store, credentials: { kind: 'values', values } };
+}
+
+/** What a store is, where pods of a cluster can't reach it. Nothing is asked of a server. */
+export async function hiddenFromPods(url: string): Promise<string | undefined> {
+  if (!isS3(url)) return 'a folder of this machine';
+  const { endpoint } = await s3Access(url);
+  const isHidden = endpoint !== undefined && isLoopback(new URL(endpoint).hostname);
+  return isHidden ? 'a server that only this machine reaches' : undefined;
 }
 
 function isLoopback(host: string): boolean {

@@ -1,9 +1,13 @@
 /**
  * The store of a process in a pod, which must be the one that whoever made the pod uses.
  */
+import { randomBytes } from 'node:crypto';
 import { PachError } from '../base/errors.ts';
-import type { OpenStore } from './open.ts';
+import type { OpenProject, OpenStore } from './open.ts';
 import type { Settings } from './settings.ts';
+
+/** What was done where an engine of promoted pipelines comes from. */
+export const promoted = 'the pipelines were promoted';
 
 /** `made`: what was done by whoever made the pod. An address may lead elsewhere from within a cluster. */
 export function checkStore({ pod, storeUrl }: Settings, { storeId }: Pick<OpenStore, 'storeId'>, made: string): void {
@@ -13,4 +17,17 @@ export function checkStore({ pod, storeUrl }: Settings, { storeId }: Pick<OpenSt
     why: `it is another store here (${storeId}) than where ${made} (${pod.storeId})`,
     next: 'give an address that leads to the same store from everywhere: --store-in-cluster URL',
   });
+}
+
+/** Whether the engine of promoted pipelines can work here: it reaches that store, and may write to it. */
+export async function tryStore(settings: Settings, opened: OpenProject): Promise<void> {
+  checkStore(settings, opened, promoted);
+  await opened.project.snapshot();
+  const { store } = opened;
+  const key = `.probe/${randomBytes(16).toString('hex')}/object`;
+  try {
+    await store.writeIfAbsent(key, [Buffer.from('probe')]);
+  } finally {
+    await store.delete(key);
+  }
 }

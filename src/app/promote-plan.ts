@@ -2,12 +2,13 @@
  * What a promotion would change, found out without changing anything: checks, the controller, and for
  * each pipeline how it differs from what runs there now and how much of its next job is computed already.
  */
-import { isPachError, PachError } from '../base/errors.ts';
+import { PachError } from '../base/errors.ts';
 import { recipeFor } from '../engine/job-start.ts';
 import { inputsOf } from '../engine/run-graph.ts';
 import type { Cluster } from '../kubernetes/client/cluster.ts';
+import { mountRights } from '../kubernetes/objects/plan.ts';
 import { mustHave, mustHaveNamespace } from '../kubernetes/preflight.ts';
-import { checkPods } from '../kubernetes/promotion/check-pods.ts';
+import { checkPods, tryController } from '../kubernetes/promotion/check-pods.ts';
 import { controllerName, controllerObjects, type ControllerPlan } from '../kubernetes/promotion/controller.ts';
 import { changesOf, type ObjectChange } from '../kubernetes/promotion/deploy.ts';
 import { foundController, placeName, refuseNewer, type FoundController } from '../kubernetes/promotion/found.ts';
@@ -29,6 +30,7 @@ import { storeAccess, type ClusterChoice } from './cluster.ts';
 import type { ClusterImages } from './cluster-images.ts';
 import { withBuiltImage } from './executors.ts';
 import type { OpenProject } from './open.ts';
+import { Checks, Warning } from './promotion-checks.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
 
@@ -36,6 +38,8 @@ export interface PlanRequest {
   readonly specs: readonly PipelineSpec[];
   readonly choice: ClusterChoice;
   readonly force: boolean;
+  /** Why the store does not do; undefined: it may. */
+  readonly storeProblem?: PachError | undefined;
   readonly signal: AbortSignal;
   readonly note: (line: string) => void;
 }
@@ -45,6 +49,8 @@ export interface PlanMeans {
   readonly settings: Settings;
   readonly opened: OpenProject;
   readonly cluster: Cluster;
+  /** Has what pipelines read and results, where that is not there yet. */
+  readonly data?: OpenProject;
   readonly executor: KubernetesExecutor;
   readonly images: ClusterImages;
 }
@@ -95,6 +101,7 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
   const place = found?.place ?? placeName(cluster);
   let access: Awaited<ReturnType<typeof storeAccess>> | undefined;
   await checks.add('store', async () => {
+    if (request.storeProblem) throw request.storeProblem;
     access = await storeAccess(settings, opened, choice);
     const { credentials } = access;
     if (credentials.kind === 'service-account') {
@@ -111,28 +118,39 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
         next: 'name a Secret with lasting ones: --store-secret NAME',
       });
     }
-    return `${access.store.url}; whether the cluster reaches it, its controller tells before anything moves`;
+    return `${access.store.url}; a pod of the cluster looks at it before anything is changed`;
   });
   await checks.add("pach's own image", async () => {
     if (choice.workerImage !== undefined) return choice.workerImage;
     if (found?.version === version) return `${found.image}, as it is there`;
     return images.workerWay();
   });
-  if (found) await checks.add('controller', async () => refuseNewer(found, version));
+  if (found) {
+    await checks.add('controller', () => {
+      const says = refuseNewer(found, version);
+      return found.isReady ? says : new Warning(`${says}; it does not answer now`);
+    });
+  }
   const pipelines: PlannedPipeline[] = [];
   for (const spec of graphOf(specs).order) {
-    const planned = await checks.add(`pipeline ${spec.name}`, () => planPipeline(means, request, { spec, place }));
+    let planned: PlannedPipeline | undefined;
+    await checks.add(`pipeline ${spec.name}`, async () => {
+      planned = await planPipeline(means, request, { spec, place });
+      return textOf(planned);
+    });
     if (!planned) continue;
+    const { spec: own, image } = planned;
     pipelines.push(planned);
     if (!mayAll || !access) continue;
     const { store } = access;
     await checks.add(`pods of ${spec.name}`, async () => {
       const hints = await checkPods(cluster, {
-        spec: planned.spec,
-        image: planned.image,
+        spec: own,
+        image,
         platform: executor.platform,
         store,
         project: settings.project,
+        mounts: mayMount(spec) && choice.podsMount !== undefined ? mountRights(choice.podsMount) : undefined,
       });
       if (hints.length > 0) return new Warning(hints.join('; '));
       return 'secrets, quota, pod security and the server accept them';
@@ -147,6 +165,7 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
     store: access.store,
     secret: credentials?.kind === 'secret' ? credentials.name : `${name}-store`,
     values: credentials?.kind === 'values' ? credentials.values : undefined,
+    podsMount: choice.podsMount,
     image: choice.workerImage ?? (found?.version === version ? found.image : imageToCome),
     architecture: executor.platform.architecture,
     version,
@@ -154,7 +173,9 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
   const objects: ObjectChange[] = [];
   if (mayAll && controller) {
     await checks.add('objects of the controller', async () => {
-      objects.push(...(await changesOf(cluster, controllerObjects(controller), { force })));
+      const all = controllerObjects(controller);
+      objects.push(...(await changesOf(cluster, all, { force })));
+      await tryController(cluster, controller);
       return objects.map(({ object, change }) => `${object.kind} ${change}`).join(', ');
     });
   }
@@ -163,35 +184,9 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
   return { place, checks: checks.all, pipelines, controller, found, objects, changes };
 }
 
-/** What a check has found that is worth knowing, and stops nothing. */
-class Warning {
-  readonly says: string;
-
-  constructor(says: string) {
-    this.says = says;
-  }
-}
-
-class Checks {
-  readonly all: Check[] = [];
-
-  /** Resolves to what the check has come to; undefined where it failed. */
-  async add<T extends string | Warning | PlannedPipeline>(
-    check: string,
-    look: () => Promise<T> | T,
-  ): Promise<T | undefined> {
-    try {
-      const found = await look();
-      if (found instanceof Warning) this.all.push({ check, state: 'warning', says: found.says, next: null });
-      else this.all.push({ check, state: 'ok', says: typeof found === 'string' ? found : textOf(found), next: null });
-      return found;
-    } catch (error) {
-      if (!isPachError(error)) throw error;
-      const { what, why, next = null } = error;
-      this.all.push({ check, state: 'failed', says: `${what}: ${why}`, next });
-      return undefined;
-    }
-  }
+/** True where its pods do, however much they read. */
+function mayMount({ input }: PipelineSpec): boolean {
+  return pfsInputs(input).some(({ lazy }) => lazy);
 }
 
 function textOf({ image, difference: { datums } }: PlannedPipeline): string {
@@ -203,7 +198,7 @@ function textOf({ image, difference: { datums } }: PlannedPipeline): string {
 
 /** Throws what keeps a pipeline from being promoted. */
 async function planPipeline(
-  { opened, executor }: PlanMeans,
+  { opened, executor, images, data = opened }: PlanMeans,
   { force, signal, note }: PlanRequest,
   { spec: written, place }: { readonly spec: PipelineSpec; readonly place: string },
 ): Promise<PlannedPipeline> {
@@ -216,6 +211,7 @@ async function planPipeline(
   const image = await executor.image(built.transform.image);
   await executor.fingerprint(built.transform.image);
   const pinned = before?.pinned !== undefined && isSameImage(before.pinned, image) ? before.pinned : undefined;
+  if (image.isLocal && pinned === undefined) await images.way(image.name);
   const draft = await draftOf(project, begun, written, { reprocess: false, signal });
   const recipe = await recipeFor({ project, pipeline: { ...draft, spec: built }, executor });
   const { job } = await newestJob(snapshot, written.name, written.outputBranch);
@@ -239,7 +235,7 @@ async function planPipeline(
         old: before?.pinned === undefined ? null : pinnedImage(before.pinned, written.name).name,
         new: pinned === undefined ? image.name : pinnedImage(pinned, written.name).name,
       },
-      datums: await datumsOf(opened, draft, recipe),
+      datums: await datumsOf(data, draft, recipe),
     },
   };
 }

@@ -3,7 +3,7 @@
  * first. Then images, the controller, and last the pipelines, in one operation: a promotion that is broken
  * off has changed nothing that runs, and the next one goes on with what is there.
  */
-import { isPachError, PachError } from '../base/errors.ts';
+import { PachError } from '../base/errors.ts';
 import { standingOf } from '../engine/standing.ts';
 import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
@@ -12,14 +12,18 @@ import { controllerObjects, controllerName, type ControllerPlan } from '../kuber
 import { applyChanges, changesOf, controllerReady, removeController } from '../kubernetes/promotion/deploy.ts';
 import { foundController, placeName } from '../kubernetes/promotion/found.ts';
 import { pinnedText } from '../kubernetes/promotion/pinned.ts';
+import { probeStore } from '../kubernetes/promotion/probe.ts';
 import { setPipelines } from '../pipelines/editing/edit-pipelines.ts';
-import { demote } from '../pipelines/editing/places.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
-import { findPipeline, listPipelines, maybePipeline } from '../pipelines/pipelines.ts';
+import { maybePipeline } from '../pipelines/pipelines.ts';
 import { moves } from '../versions/reading/subscribe.ts';
 import { clusterExecutor, storeAccess, type ClusterChoice } from './cluster.ts';
 import { ClusterImages } from './cluster-images.ts';
-import type { OpenProject } from './open.ts';
+import { hasPipelines } from './demote.ts';
+import { openProject, type OpenProject } from './open.ts';
+import type { Check } from '../shown/promotion.ts';
+import { lookAt } from './promotion-checks.ts';
+import { bring, bringingOf, maybeOpen } from './promotion-data.ts';
 import { planPromotion, type PlanMeans, type PlanRequest, type PromotionPlan } from './promote-plan.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
@@ -29,6 +33,10 @@ export interface PromoteRequest extends PlanRequest {
   readonly dryRun: boolean;
   /** Until the first jobs have ended. */
   readonly wait: boolean;
+  /** Brings what is needed to a store that pods reach, where they don't reach the one in use. */
+  readonly push: boolean;
+  /** What is brought beside what changes there. */
+  readonly brings?: readonly Check[];
   /** Told what is planned, once nothing keeps it from being done. False: nothing is changed. */
   consent(plan: PromotionPlan): Promise<boolean>;
   /** Told what goes on now. */
@@ -46,29 +54,75 @@ export interface Promoted {
 const againMs = 5000;
 
 export async function promote(settings: Settings, opened: OpenProject, request: PromoteRequest): Promise<Promoted> {
-  const { choice, note, signal } = request;
+  const { choice, specs, push, signal, note, progress } = request;
   const { context, namespace } = choice;
   using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
-  await using executor = clusterExecutor(settings, note, choice);
-  const images = new ClusterImages(settings, choice, executor);
-  const means: PlanMeans = { settings, opened, cluster, executor, images };
-  const plan = await planPromotion(means, request);
-  if (plan.checks.some(({ state }) => state === 'failed')) return { plan, outcome: 'failed', jobs: [] };
-  if (request.dryRun) return { plan, outcome: plan.changes ? 'dry-run' : 'same', jobs: [] };
-  if (!plan.changes) return { plan, outcome: 'same', jobs: [] };
-  if (!(await request.consent(plan))) return { plan, outcome: 'refused', jobs: [] };
+  const bringing = await bringingOf(settings, opened, { specs, choice, context: cluster.context, push });
+  if (!bringing) {
+    if (push) note(`--push: pods reach ${settings.storeUrl}, so nothing is to be brought`);
+    return await promoteFrom({ settings, opened, cluster }, request);
+  }
+  const { target, checks, problem } = bringing;
+  const withChecks = ({ plan, ...rest }: Promoted): Promoted => ({
+    plan: { ...plan, checks: [...plan.checks, ...checks] },
+    ...rest,
+  });
+  if (!push || !target) {
+    return withChecks(await promoteFrom({ settings, opened, cluster }, { ...request, storeProblem: problem }));
+  }
+  {
+    // What is there now, and what there will be of data.
+    await using there = await maybeOpen(target);
+    const of = { settings: target, opened: there ?? opened, cluster, data: opened };
+    const lookOnly: PromoteRequest = { ...request, consent: async () => false };
+    const looked = withChecks(await promoteFrom(of, { ...lookOnly, brings: checks }));
+    const mayGoOn = !looked.plan.checks.some(({ state }) => state === 'failed');
+    if (!mayGoOn) return { ...looked, outcome: 'failed' };
+    if (request.dryRun || looked.outcome === 'same') return looked;
+    if (!(await request.consent(looked.plan))) return { ...looked, outcome: 'refused' };
+  }
   signal.throwIfAborted();
-  await carryOut(means, plan, request);
-  const jobs = request.wait ? await firstJobs(opened, plan, request) : [];
-  return { plan, outcome: 'done', jobs };
+  progress(`data for ${target.storeUrl}`);
+  await bring(opened, target, specs, { signal, progress: () => undefined });
+  await using now = await openProject(target);
+  const agreed: PromoteRequest = { ...request, brings: checks, consent: () => Promise.resolve(true) };
+  return withChecks(await promoteFrom({ settings: target, opened: now, cluster }, agreed));
 }
 
-async function carryOut(
-  { opened, cluster, images }: PlanMeans,
-  { place, pipelines, controller, found, objects }: PromotionPlan,
-  { force, progress, signal, note }: PromoteRequest,
-): Promise<void> {
-  if (!controller) throw new Error('a plan without failed checks has a controller');
+/** Where a promotion is carried out. */
+type Scene = Pick<PlanMeans, 'settings' | 'opened' | 'cluster' | 'data'>;
+
+async function promoteFrom(scene: Scene, request: PromoteRequest): Promise<Promoted> {
+  const { settings, opened } = scene;
+  const { choice, note, signal, brings = [] } = request;
+  await using executor = clusterExecutor(settings, note, choice);
+  const means: PlanMeans = { ...scene, executor, images: new ClusterImages(settings, choice, executor) };
+  const plan = await planPromotion(means, request);
+  if (plan.checks.some(({ state }) => state === 'failed')) return { plan, outcome: 'failed', jobs: [] };
+  const changes = plan.changes || brings.length > 0;
+  if (request.dryRun) return { plan, outcome: changes ? 'dry-run' : 'same', jobs: [] };
+  if (!changes) return { plan, outcome: 'same', jobs: [] };
+  if (!(await request.consent(plan))) return { plan, outcome: 'refused', jobs: [] };
+  signal.throwIfAborted();
+  const reached = plan.changes ? await carryOut(means, plan, request) : [];
+  const carried = { ...plan, checks: [...plan.checks, ...reached] };
+  if (reached.some(({ state }) => state === 'failed')) return { plan: carried, outcome: 'failed', jobs: [] };
+  const jobs = request.wait ? await firstJobs(opened, plan, request) : [];
+  return { plan: carried, outcome: 'done', jobs };
+}
+
+/** Resolves to what was looked at once the user agreed. Where that failed, nothing was changed. */
+async function carryOut(means: PlanMeans, plan: PromotionPlan, request: PromoteRequest): Promise<Check[]> {
+  const { opened, images } = means;
+  const { place, pipelines, objects, found } = plan;
+  const { force, progress, signal, note } = request;
+  const checks: Check[] = [];
+  const own = objects.some(({ change }) => change !== 'same') ? await ownPlan(means, plan, request) : undefined;
+  if (own) {
+    const check = await reachedFrom(means, own, request);
+    checks.push(check);
+    if (check.state === 'failed') return checks;
+  }
   const pinned = new Map<string, string>();
   for (const { spec, image, pinned: before } of pipelines) {
     progress(`${spec.name}: its image`);
@@ -76,26 +130,8 @@ async function carryOut(
     pinned.set(spec.name, before ?? pinnedText(image, name));
     signal.throwIfAborted();
   }
-  if (objects.some(({ change }) => change !== 'same')) {
-    progress("pach's own image");
-    const isKnown = found?.version === controller.version && found.image === controller.image;
-    const own: ControllerPlan = { ...controller, image: isKnown ? found.image : await images.worker() };
-    signal.throwIfAborted();
-    progress('the controller');
-    const all = controllerObjects(own);
-    const changes = await changesOf(cluster, all, { force });
-    await applyChanges(cluster, changes, { force });
-    const waiting = (why: string): void => progress(`the controller: ${why}`);
-    try {
-      await controllerReady(cluster, own.name, { signal, waiting });
-    } catch (error) {
-      // Nothing runs by one that never came up, unless another promotion was quicker.
-      const isUsed = await hasPipelines(opened, place).catch(() => true);
-      const added = changes.filter(({ change }) => change === 'added').map(({ object }) => object);
-      if (!found && !isUsed) await removeController(cluster, added);
-      throw error;
-    }
-  }
+  if (own) await deploy(means, own, { place, isThere: found !== undefined, request });
+  else await waitForController(means, plan.controller?.name ?? '', request);
   signal.throwIfAborted();
   const anew = new Set(pipelines.filter(({ runsAnew }) => runsAnew).map(({ spec }) => spec.name));
   await setPipelines(
@@ -109,10 +145,56 @@ async function carryOut(
       skipped: (what, why) => note(`${what}: left out: ${why}`),
     },
   );
+  return checks;
 }
 
-async function hasPipelines({ project }: Pick<OpenProject, 'project'>, place: string): Promise<boolean> {
-  return (await listPipelines(await project.snapshot())).some((pipeline) => pipeline.place === place);
+/** What the controller is to be, with pach's own image, which is brought there. */
+async function ownPlan(
+  { images }: PlanMeans,
+  { controller, found }: PromotionPlan,
+  { progress, signal }: PromoteRequest,
+): Promise<ControllerPlan> {
+  if (!controller) throw new Error('a plan without failed checks has a controller');
+  progress("pach's own image");
+  const isKnown = found?.version === controller.version && found.image === controller.image;
+  const own = { ...controller, image: isKnown ? found.image : await images.worker() };
+  signal.throwIfAborted();
+  return own;
+}
+
+async function reachedFrom({ cluster }: PlanMeans, own: ControllerPlan, request: PromoteRequest): Promise<Check> {
+  const { signal, note, progress } = request;
+  const waiting = (why: string): void => progress(`a look at the store from the cluster: ${why}`);
+  return lookAt('store from the cluster', async () => {
+    await probeStore(cluster, own, { signal, note, waiting });
+    return 'a pod there reads and writes it, and it is the same store';
+  });
+}
+
+async function deploy(
+  means: PlanMeans,
+  own: ControllerPlan,
+  { place, isThere, request }: { readonly place: string; readonly isThere: boolean; readonly request: PromoteRequest },
+): Promise<void> {
+  const { cluster, opened } = means;
+  const { force, progress } = request;
+  progress('the controller');
+  const changes = await changesOf(cluster, controllerObjects(own), { force });
+  await applyChanges(cluster, changes, { force });
+  try {
+    await waitForController(means, own.name, request);
+  } catch (error) {
+    // Nothing runs by one that never came up, unless another promotion was quicker.
+    const isUsed = await hasPipelines(opened, place).catch(() => true);
+    const added = changes.filter(({ change }) => change === 'added').map(({ object }) => object);
+    if (!isThere && !isUsed) await removeController(cluster, added);
+    throw error;
+  }
+}
+
+function waitForController({ cluster }: PlanMeans, name: string, { signal, progress }: PromoteRequest): Promise<void> {
+  const waiting = (why: string): void => progress(`the controller: ${why}`);
+  return controllerReady(cluster, name, { signal, waiting });
 }
 
 /** Resolves when the pipelines have nothing more to run, to their newest jobs. */
@@ -148,7 +230,7 @@ export async function controllerManifests(
   opened: OpenProject,
   choice: ClusterChoice,
 ): Promise<KubeObject[]> {
-  const { context, namespace, workerImage: image, platform } = choice;
+  const { context, namespace, workerImage: image, platform, podsMount } = choice;
   const what = '--print';
   if (image === undefined) {
     const why = "nothing says by which name the cluster has pach's own image";
@@ -171,65 +253,9 @@ export async function controllerManifests(
     store,
     secret: credentials.name,
     values: undefined,
+    podsMount,
     image,
     architecture: (platform === undefined ? ownPlatform() : parsePlatform(platform)).architecture,
     version,
   });
-}
-
-export interface DemoteRequest {
-  readonly names: readonly string[];
-  readonly choice: ClusterChoice;
-  readonly note: (line: string) => void;
-}
-
-export interface Demoted {
-  readonly pipelines: readonly string[];
-  readonly place: string;
-  /** The controller went, too, since nothing is left for it. */
-  readonly controllerRemoved: boolean;
-}
-
-/**
- * Lets pipelines run anywhere again. A controller that has no more pipelines then is removed. Where its cluster can't
- * be asked, or is gone, it is left, which is noted: without a pipeline it does nothing.
- */
-export async function demotePipelines(
-  settings: Settings,
-  opened: OpenProject,
-  { names, choice, note }: DemoteRequest,
-): Promise<Demoted> {
-  const { project, storeId } = opened;
-  const { context, namespace } = choice;
-  const first = await findPipeline(await project.snapshot(), names[0] ?? '');
-  const name = controllerName({ project: settings.project, storeId });
-  const away = (error: unknown): undefined => {
-    if (!isPachError(error)) throw error;
-    note(`${error.message}: its controller, Deployment ${name}, is left there`);
-  };
-  using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace }).catch(away);
-  const found = cluster && (await foundController(cluster, name).catch(away));
-  if (found && first.place !== undefined && found.place !== first.place) {
-    throw new PachError('conflict', {
-      what: `pipeline ${first.name}`,
-      why: `it was promoted to ${first.place}, and namespace ${cluster.namespace} of context ${cluster.context} is ${found.place}`,
-      next: 'name its cluster: --context, --namespace',
-    });
-  }
-  const [before] = await demote(project, names);
-  const place = before?.place ?? '';
-  if (!found || (await hasPipelines(opened, place))) return { pipelines: names, place, controllerRemoved: false };
-  const store = { url: '', id: storeId, env: {} };
-  const plan = {
-    name,
-    namespace: cluster.namespace,
-    place,
-    project: settings.project,
-    store,
-    version: '',
-    image: '',
-    architecture: '',
-  };
-  await removeController(cluster, controllerObjects({ ...plan, secret: `${name}-store`, values: {} }));
-  return { pipelines: names, place, controllerRemoved: true };
 }

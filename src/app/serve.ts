@@ -20,7 +20,7 @@ import type { SessionRequest } from './run-session.ts';
 import { sendHook } from './send-hook.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
-import { checkStore } from './pod-store.ts';
+import { checkStore, promoted } from './pod-store.ts';
 import { openWatch } from './watch.ts';
 
 export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'cluster' | 'secretsFrom'> {
@@ -52,7 +52,7 @@ const graceMs = 20_000;
 /** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
 export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
   const { executor, cluster, secretsFrom, workers, hooks, signal } = request;
-  checkStore(settings, opened, 'the pipelines were promoted');
+  checkStore(settings, opened, promoted);
   const { project } = opened;
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
   const snapshot = await project.snapshot();

@@ -10,6 +10,7 @@ import { PachError } from '../base/errors.ts';
 import { parsePlatform } from '../images/platform.ts';
 import { mountRights } from '../kubernetes/objects/plan.ts';
 import type { ClusterFields } from '../local/config.ts';
+import type { Parameters } from './parameters.ts';
 import { durationOf } from './text.ts';
 
 const only = 'With --executor kubernetes:';
@@ -44,6 +45,15 @@ export const clusterOptions = {
   ...clusterFieldOptions,
   'pending-timeout': { type: 'text', describe: `${only} how long to wait for a first pod; 10m if it is not said` },
 } as const;
+
+/** The same for verbs that use a cluster whatever they are given. */
+export function withoutExecutor<Options extends Parameters>(options: Options): Options {
+  const told = Object.entries(options).map(([name, option]) => {
+    const describe = option.describe.replace(`${only} `, '');
+    return [name, { ...option, describe: `${describe.charAt(0).toUpperCase()}${describe.slice(1)}` }];
+  });
+  return Object.fromEntries(told) as Options;
+}
 
 type Given<Options> = { readonly [Name in keyof Options]?: string | undefined };
 

@@ -3,7 +3,7 @@
  */
 import { PachError } from '../base/errors.ts';
 import { checkBranchName } from '../model/address.ts';
-import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
+import { provenanceOf } from '../pipelines/editing/enter.ts';
 import { runsElsewhere } from '../pipelines/editing/places.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';

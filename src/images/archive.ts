@@ -40,15 +40,7 @@ const nameAnnotation = 'io.containerd.image.name';
  */
 export async function pushArchive(path: string, options: ArchivePush): Promise<string> {
   const { name, digest, mediaType, bytes, blobs } = await readLayout(path);
-  const { registry, plainHttp } = parseRegistry(options.registry);
-  const target = nameIn(registry, name);
-  const task = {
-    registry: target.registry,
-    repository: target.repository,
-    does: 'push',
-    what: `image ${name.text}`,
-  } as const;
-  const way = new RegistryWay(task, { dockerConfig: options.dockerConfig, plainHttp });
+  const { target, way } = wayFor(name, options);
   const missing = new Set<string>();
   for (const blob of blobs) {
     const { status } = await way.ask(`blobs/${blob}`, { method: 'HEAD' });
@@ -64,6 +56,31 @@ export async function pushArchive(path: string, options: ArchivePush): Promise<s
   const answer = await way.ask(`manifests/${target.tag}`, { method: 'PUT', headers, body: bytes });
   if (answer.status !== 201) throw way.refusal(answer);
   return pinnedName(target, digest);
+}
+
+/** Throws `denied`, `unreachable` or `failed` where a registry would not take an image. Stores nothing there. */
+export async function tryPush(image: string, options: ArchivePush): Promise<void> {
+  const { way } = wayFor(imageName(image), options);
+  const begun = await way.ask('blobs/uploads/', { method: 'POST', body: Buffer.alloc(0) });
+  if (begun.status !== 202) throw way.refusal(begun);
+  const { location } = begun.headers;
+  // The registry ends by itself what is left begun.
+  if (location !== undefined) await way.ask(location, { method: 'DELETE' });
+}
+
+function wayFor(
+  name: ImageName,
+  { registry: text, dockerConfig }: ArchivePush,
+): { readonly target: ImageName; readonly way: RegistryWay } {
+  const { registry, plainHttp } = parseRegistry(text);
+  const target = nameIn(registry, name);
+  const task = {
+    registry: target.registry,
+    repository: target.repository,
+    does: 'push',
+    what: `image ${name.text}`,
+  } as const;
+  return { target, way: new RegistryWay(task, { dockerConfig, plainHttp }) };
 }
 
 async function pushBlob(way: RegistryWay, digest: string, body: Buffer): Promise<void> {

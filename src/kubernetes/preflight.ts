@@ -58,7 +58,12 @@ export function templateOf({ kind, spec }: KubeObject): Template | undefined {
 export async function mustHaveNamespace(cluster: Cluster): Promise<void> {
   const { namespace: name, context } = cluster;
   try {
-    if ((await cluster.get({ kind: 'Namespace', name })) !== undefined) return;
+    const found = await cluster.get({ kind: 'Namespace', name });
+    if (found?.metadata.deletionTimestamp !== undefined) {
+      const why = `it is being deleted from the cluster of context "${context}"`;
+      throw new PachError('conflict', { what: `namespace "${name}"`, why, next: 'choose another one: --namespace' });
+    }
+    if (found !== undefined) return;
   } catch (error) {
     // Whoever may not look at namespaces learns it when the first object is tried.
     if (refusal(error)?.status === 403) return;

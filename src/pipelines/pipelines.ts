@@ -26,7 +26,7 @@ export interface Pipeline extends PipelineRecord {
 /** `branch`: what it is on a branch of its own, when it is something there. */
 export async function maybePipeline(snapshot: Snapshot, name: string, branch?: string): Promise<Pipeline | undefined> {
   const item = await entryOf(snapshot, name, branch);
-  return item && pipelineOf(snapshot.reader, item);
+  return item && pipelineOf(snapshot.reader, name, item);
 }
 
 /** As `maybePipeline`. Throws `not-found`. */
@@ -58,7 +58,7 @@ export async function listPipelines(snapshot: Snapshot, branch?: string): Promis
   for await (const item of snapshot.items(pipelineKey(''))) {
     const [name = '', own] = lastPart(item.key).split('@');
     if (own === undefined ? !pipelines.has(name) : own === branch) {
-      pipelines.set(name, await pipelineOf(snapshot.reader, item));
+      pipelines.set(name, await pipelineOf(snapshot.reader, name, item));
     }
   }
   return [...pipelines.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -69,8 +69,8 @@ export async function* everyPipeline(
   snapshot: Pick<Snapshot, 'items' | 'reader'>,
 ): AsyncGenerator<{ readonly pipeline: Pipeline; readonly branch: string | undefined }> {
   for await (const item of snapshot.items(pipelineKey(''))) {
-    const [, branch] = lastPart(item.key).split('@');
-    yield { pipeline: await pipelineOf(snapshot.reader, item), branch };
+    const [name = '', branch] = lastPart(item.key).split('@');
+    yield { pipeline: await pipelineOf(snapshot.reader, name, item), branch };
   }
 }
 
@@ -98,8 +98,13 @@ export async function missing(
 /** Throws `usage` where `branch` is no name. */
 export function setPipeline(change: Change, pipeline: Pipeline, branch?: string): void {
   if (branch !== undefined) checkBranchName(branch);
+  change.set(pipelineItem(pipelineKey(pipeline.name, branch), pipeline));
+}
+
+/** A pipeline as an entry of the refs. */
+export function pipelineItem(key: Buffer, pipeline: Pipeline): MapItem {
   const refs = [pipeline.specRef, ...(pipeline.code ? [pipeline.code] : [])];
-  change.set({ key: pipelineKey(pipeline.name, branch), value: encodePipeline(pipeline), refs });
+  return { key, value: encodePipeline(pipeline), refs };
 }
 
 /** What lies at each place of a pipeline's code, in the order of the spec. */
@@ -150,8 +155,12 @@ async function entryOf(snapshot: Snapshot, name: string, branch?: string): Promi
   return name.includes('@') ? undefined : snapshot.item(pipelineKey(name, branch));
 }
 
-async function pipelineOf(reader: BlobReader, { key, value, refs: [specRef, code] }: MapItem): Promise<Pipeline> {
-  const [name = ''] = lastPart(key).split('@');
+/** The pipeline of this name that an entry of the refs holds. */
+export async function pipelineOf(
+  reader: BlobReader,
+  name: string,
+  { value, refs: [specRef, code] }: Pick<MapItem, 'value' | 'refs'>,
+): Promise<Pipeline> {
   if (!specRef) throw new PachError('damaged', { what: `pipeline ${name}`, why: 'it has no spec' });
   return { ...decodePipeline(value), name, spec: await readSpec(reader, specRef), specRef, code };
 }

@@ -1,6 +1,7 @@
 /**
  * The log of operations, and what an undo takes back, as programs are shown them.
  */
+import type { MovedPipeline } from '../pipelines/editing/places.ts';
 import { operationsOf, Reversals, type LogSource, type Operation } from '../versions/operations.ts';
 import type { Undone } from '../versions/undo/undo.ts';
 
@@ -39,11 +40,16 @@ export interface UndoneInfo {
   readonly dryRun: boolean;
   readonly changes: Undone['changes'];
   readonly kept: readonly string[];
+  readonly places: readonly MovedPipeline[];
 }
 
 export const undoneJson =
-  '{operation, dryRun, changes: [{kind, name, change: added|removed|changed, count?, old?, new?}], kept: [repo]}; operation as in op log; kept: output that engines computed and that stays';
+  '{operation, dryRun, changes: [{kind, name, change: added|removed|changed, count?, old?, new?}], kept: [repo], places: [{pipeline, from, to, version}]}; operation as in op log; kept: output that engines computed and that stays; places: of pipelines that were promoted or demoted, where they ran before and run now, null for nowhere, and in which version';
 
-export function undoneInfo({ operation, changes, kept }: Undone, dryRun: boolean): UndoneInfo {
-  return { operation: operationInfo(operation, !dryRun), dryRun, changes, kept };
+export function undoneInfo(
+  { operation, changes, kept }: Undone,
+  dryRun: boolean,
+  places: readonly MovedPipeline[],
+): UndoneInfo {
+  return { operation: operationInfo(operation, !dryRun), dryRun, changes, kept, places };
 }

@@ -6,7 +6,7 @@ import type { CommitId } from '../model/records/commit.ts';
 import { decodeDeclared } from '../model/records/declared.ts';
 import { encodeRemote, type RemoteRecord } from '../model/records/transfer.ts';
 import { hashKey, type Ref } from '../model/refs.ts';
-import { provenanceOf } from '../pipelines/editing/edit-pipelines.ts';
+import { provenanceOf } from '../pipelines/editing/enter.ts';
 import { setInputTriggers } from '../pipelines/editing/input-triggers.ts';
 import { makeTicksRepos } from '../pipelines/editing/ticks-repos.ts';
 import { listPipelines } from '../pipelines/pipelines.ts';

@@ -32,6 +32,8 @@ export interface Wanted {
   readonly withProvenance: boolean;
   /** Also pipelines, jobs and results, as far as branches are outputs of pipelines. */
   readonly withResults: boolean;
+  /** Pipelines of which results alone go along, so that nothing is computed again where they run. */
+  readonly resultsOf?: readonly string[] | undefined;
 }
 
 /** A branch of the target that gets commits at its end. */
@@ -95,7 +97,7 @@ class Planner {
     this.target = target;
   }
 
-  async plan({ repos: wanted, branches, withProvenance, withResults }: Wanted): Promise<Plan> {
+  async plan({ repos: wanted, branches, withProvenance, withResults, resultsOf = [] }: Wanted): Promise<Plan> {
     const moves: Move[] = [];
     const standing: Standing[] = [];
     const { refused } = this;
@@ -114,13 +116,13 @@ class Planner {
     if (withProvenance) {
       for (const name of branches) await this.addOlderProvenance(name);
     }
-    const outputs = withResults
-      ? await outputsOf(this.source, this.target, [...branches, ...this.inputs.values()])
-      : noOutputs;
+    const made = withResults ? [...branches, ...this.inputs.values()] : [];
+    const hasResults = withResults || resultsOf.length > 0;
+    const outputs = hasResults ? await outputsOf(this.source, this.target, { branches: made, resultsOf }) : noOutputs;
     for (const commit of outputs.aside) await this.addCommits(await this.lacking(commit), commit);
     if (withProvenance) moves.push(...(await this.inputMoves(moves, outputs)));
     const repos = [...new Set([...wanted, ...[...branches, ...this.commits.values()].map(({ repo }) => repo)])];
-    const items = [...(await this.declaredOf(repos)), ...(await this.purgedOf(repos, withResults))];
+    const items = [...(await this.declaredOf(repos)), ...(await this.purgedOf(repos, hasResults))];
     const missing = [...this.missing.values()];
     const commits = [...this.commits.values()];
     const lacking = await this.lackingRepos([...repos, ...outputs.inputs]);

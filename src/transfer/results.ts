@@ -68,11 +68,15 @@ export const noOutputs: Outputs = {
   withheld: false,
 };
 
-/** What goes along with these branches, as far as they are outputs. */
-export async function outputsOf(source: Snapshot, target: Snapshot, branches: readonly BranchName[]): Promise<Outputs> {
+/** What goes along with these branches, as far as they are outputs, and results of some more pipelines. */
+export async function outputsOf(
+  source: Snapshot,
+  target: Snapshot,
+  { branches, resultsOf }: { readonly branches: readonly BranchName[]; readonly resultsOf: readonly string[] },
+): Promise<Outputs> {
   const planner = new OutputsPlanner(source, target, await mayHoldPurged(source, target));
   for (const { repo, branch } of branches) await planner.add(repo, branch);
-  await planner.addResults();
+  await planner.addResults(resultsOf);
   return planner.outputs();
 }
 
@@ -118,14 +122,15 @@ class OutputsPlanner {
     if (production || own) await this.addJobs(name, branch);
   }
 
-  /** What the results of all these pipelines lack in the target. */
-  async addResults(): Promise<void> {
-    if (this.withheld || this.names.size === 0) return;
+  /** What the target lacks of the results of all these pipelines, and of some more. */
+  async addResults(more: readonly string[]): Promise<void> {
+    const names = new Set([...this.names, ...more]);
+    if (this.withheld || names.size === 0) return;
     const [before, after] = [this.target, this.source].map(({ reader, head }) => ({ source: reader, root: head.refs }));
     if (!before || !after) return;
     const differences = diffAcross<MapItem, { entries: number }>(mapFormat, before, after, resultsPrefix);
     for await (const { old, new: item } of differences) {
-      if (old || !item || !this.names.has(decodeOutcome(item.value).pipeline)) continue;
+      if (old || !item || !names.has(decodeOutcome(item.value).pipeline)) continue;
       this.items.push(item);
       this.results += 1;
     }

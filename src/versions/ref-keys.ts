@@ -22,6 +22,11 @@ export function pipelineKey(pipeline: string, branch?: string): Buffer {
   return Buffer.from(`pipeline/${pipeline}${branch === undefined ? '' : `@${branch}`}`);
 }
 
+/** What a promoted pipeline was before a promotion, by their order; without that the beginning of the keys of all of them. */
+export function promotedKey(pipeline: string, order?: number): Buffer {
+  return Buffer.from(`promoted/${pipeline}/${order === undefined ? '' : order.toString(16).padStart(8, '0')}`);
+}
+
 /** `id` may be the beginning of one. */
 export function jobKey(id: string): Buffer {
   return Buffer.from(`job/${id}`);

@@ -36,10 +36,11 @@ test('pipelines are taken back from a cluster that is gone, and from one place a
     stderr: expect.stringContaining('pipeline c: it was promoted to ml of near, and a to ml of far'),
   });
   expect(await places()).toEqual(['ml of far', 'ml of far', 'ml of near']);
+  const versions = ['a', 'b'].map((pipeline) => ({ pipeline, version: null }));
   const { code, stdout, stderr } = await place.run('pach demote a b -o json');
   expect({ code, said: JSON.parse(stdout) as unknown }).toEqual({
     code: 0,
-    said: { pipelines: ['a', 'b'], place: 'ml of far', controllerRemoved: false },
+    said: { pipelines: ['a', 'b'], place: 'ml of far', controllerRemoved: false, versions },
   });
   expect(stderr).toMatch(
     /\/nowhere: there is no kubeconfig: its controller, Deployment pach-default-[0-9a-f]{8}, is left/,

@@ -4,6 +4,7 @@
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
 import { mayUndo } from '../../pipelines/editing/may-undo.ts';
+import { movedPipelines, type MovedPipeline } from '../../pipelines/editing/places.ts';
 import { wordsOf } from '../../versions/operations.ts';
 import { operationInfos, operationJson, undoneInfo, undoneJson, type OperationInfo } from '../../shown/operations.ts';
 import { undo, type RefChange, type UndoRequest } from '../../versions/undo/undo.ts';
@@ -81,7 +82,12 @@ async function takeBack(
   { settings, output }: VerbContext,
 ): Promise<void> {
   await using opened = await openProject(settings);
-  const undone = undoneInfo(await undo(opened.project, { wanted, dryRun, mayUndo }), dryRun);
+  let places: readonly MovedPipeline[] = [];
+  const look: UndoRequest['mayUndo'] = async (change, later) => {
+    await mayUndo(change, later);
+    places = await movedPipelines(change);
+  };
+  const undone = undoneInfo(await undo(opened.project, { wanted, dryRun, mayUndo: look }), dryRun, places);
   await output.document(undone, () => {
     const { operation: op, kept } = undone;
     const again = op.undoes !== null;
@@ -90,8 +96,18 @@ async function takeBack(
       `${done}: ${wordsOf(op)}, by ${op.who} at ${timeText(op.time)} (${output.id(op.operation)})`,
       ...undone.changes.map((change) => `  ${changeText(change, output)}`),
       ...kept.map((repo) => `  repo ${repo} stays, with what was computed in it`),
+      ...places.map((moved) => `  ${placeText(moved)}`),
     ];
   });
+}
+
+/** What becomes of what a place runs: nothing is asked of its cluster. */
+function placeText({ pipeline, from, to, version }: MovedPipeline): string {
+  if (to === null) {
+    return `pipeline ${pipeline} does not run at ${from} any more; its controller stays, and pach demote removes one that has no pipelines`;
+  }
+  if (from === to) return `pipeline ${pipeline}: ${to} runs version ${version} of it`;
+  return `pipeline ${pipeline} runs at ${to} again, if its controller is still there; pach promote makes sure of that`;
 }
 
 function changeText({ kind, name, change, count, old, new: now }: RefChange, { id }: Output): string {

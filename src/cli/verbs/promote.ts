@@ -10,15 +10,15 @@ import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { promotionInfo } from '../../shown/promotion.ts';
 import { promotionJson } from '../../shown/promotion.ts';
 import { isAgreed } from '../asking.ts';
-import { clusterFieldOptions, clusterOptions, executorChoice } from '../cluster-options.ts';
+import { clusterFieldOptions, clusterOptions, executorChoice, withoutExecutor } from '../cluster-options.ts';
 import type { Output } from '../output.ts';
-import { dryRunOption, pipelineArgument } from '../parameters.ts';
+import { dryRunOption } from '../parameters.ts';
 import { planLines } from '../promotion-lines.ts';
 import { standardInput } from '../stdin.ts';
 import { verb } from '../verb.ts';
 
-const contextOption = clusterOptions.context;
-const { 'store-identity': _, ...fieldOptions } = clusterFieldOptions;
+const { context: contextOption } = withoutExecutor({ context: clusterOptions.context });
+const { 'store-identity': _, ...fieldOptions } = withoutExecutor(clusterFieldOptions);
 
 export const promoteVerb = verb({
   name: 'promote',
@@ -26,6 +26,10 @@ export const promoteVerb = verb({
   examples: [
     ['promote -f edges.json --context gpu-cluster --namespace ml', 'Check, show what differs, ask, and do it'],
     ['promote -f pipelines/ --dry-run', 'Show what would change; exit code 10 if anything would'],
+    [
+      'promote -f pipelines/ --push',
+      'From a store in a folder: bring data and results to the store that the cluster sees',
+    ],
     ['promote -f pipelines/ --print --store-secret store', 'The controller as YAML'],
     ['promote -f pipelines/ --yes --no-wait', 'Without questions, and without waiting for the first jobs'],
   ],
@@ -45,16 +49,20 @@ export const promoteVerb = verb({
       type: 'flag',
       describe: 'Print the objects of the controller as YAML, for kubectl and GitOps; change nothing',
     },
+    push: {
+      type: 'flag',
+      describe: "Bring data and results to the store of the cluster's context, where pods don't reach the one in use",
+    },
     yes: { type: 'flag', alias: 'y', describe: 'Do it without asking' },
     'no-wait': { type: 'flag', describe: 'Do not wait for the first jobs' },
     force: { type: 'flag', describe: 'Take objects that somebody else manages, and pipelines promoted elsewhere' },
   },
   conflicts: [
     { option: 'dry-run', others: ['yes', 'print'], why: 'it changes nothing, and shows what would change' },
-    { option: 'print', others: ['yes'], why: 'it changes nothing' },
+    { option: 'print', others: ['yes', 'push'], why: 'it changes nothing' },
   ],
   async run(
-    { file, yes, force, print: prints, 'dry-run': dryRun, 'no-wait': noWait, ...given },
+    { file, yes, force, push, print: prints, 'dry-run': dryRun, 'no-wait': noWait, ...given },
     { settings, output, signal },
   ) {
     const { project } = settings;
@@ -76,6 +84,7 @@ export const promoteVerb = verb({
       force,
       dryRun,
       wait: !noWait,
+      push,
       signal,
       note: (line) => output.note(line),
       progress: (line) => output.progress(line),
@@ -131,20 +140,37 @@ async function isAccepted(plan: PromotionPlan, output: Output, signal: AbortSign
 
 export const demoteVerb = verb({
   name: 'demote',
-  summary: 'Take pipelines back from the cluster that they were promoted to',
-  examples: [['demote edges --context gpu-cluster --namespace ml', 'From now on it runs here again']],
-  json: '{pipelines: [name], place, controllerRemoved}; controllerRemoved: nothing was left for it',
-  arguments: { pipeline: { ...pipelineArgument, type: 'list' } },
-  options: { context: contextOption, namespace: clusterFieldOptions.namespace },
-  async run({ pipeline: names, ...given }, { settings, output }) {
+  summary: 'Go back to what pipelines were before their last promotion, or take them back from the cluster',
+  examples: [
+    [
+      'demote edges --context gpu-cluster --namespace ml',
+      'The version before runs there; without one it runs here again',
+    ],
+    ['demote edges --remove --context gpu-cluster --namespace ml', 'It runs here again, whatever was promoted before'],
+    ['demote --context gpu-cluster --namespace ml', 'Remove a controller that has no pipelines any more'],
+  ],
+  json: '{pipelines: [name], place, controllerRemoved, versions: [{pipeline, version}]}; controllerRemoved: nothing was left for it; version: the one that runs there now, null where none does',
+  arguments: { pipeline: { type: 'list', names: ['pipeline'], describe: 'Names of pipelines' } },
+  options: {
+    remove: { type: 'flag', describe: 'Take back all promotions of these pipelines, not the last one alone' },
+    context: contextOption,
+    namespace: fieldOptions.namespace,
+  },
+  async run({ pipeline: names, remove, ...given }, { settings, output }) {
     const { cluster: choice } = executorChoice({ ...given, executor: 'kubernetes' }, settings);
     if (!choice) throw new Error('the executor kubernetes has a cluster');
     await using opened = await openProject(settings);
-    const { demotePipelines } = await import('../../app/promote.ts');
-    const demoted = await demotePipelines(settings, opened, { names, choice, note: (line) => output.note(line) });
-    await output.document(demoted, () => [
-      `${names.join(', ')}: no longer at ${demoted.place}`,
-      ...(demoted.controllerRemoved ? ['its controller was removed: nothing is left for it'] : []),
+    const { demotePipelines } = await import('../../app/demote.ts');
+    const request = { names, remove, choice, note: (line: string) => output.note(line) };
+    const { pipelines, place, controllerRemoved } = await demotePipelines(settings, opened, request);
+    const versions = pipelines.map(({ name: pipeline, version = null }) => ({ pipeline, version }));
+    await output.document({ pipelines: pipelines.map(({ name }) => name), place, controllerRemoved, versions }, () => [
+      ...versions.map(({ pipeline, version }) => {
+        return version === null
+          ? `${pipeline}: no longer at ${place}`
+          : `${pipeline}: version ${version} again at ${place}`;
+      }),
+      ...(controllerRemoved ? ['its controller was removed: nothing is left for it'] : []),
     ]);
   },
 });

@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import { pipelineMeter } from '../../app/metered.ts';
 import { openProject } from '../../app/open.ts';
+import { tryStore } from '../../app/pod-store.ts';
 import { serve } from '../../app/serve.ts';
 import { isLoopback, parseListen } from '../../metrics/listener.ts';
 import { serveJson } from '../../shown/dev.ts';
@@ -58,6 +59,7 @@ export const serveVerb = verb({
       type: 'text',
       describe: 'Share of all data to read and check in a day; by default 4% of a store in a folder, 0% of a bucket',
     },
+    'try-store': { type: 'flag', hidden: true, describe: 'See whether the store can be read and written, and end' },
     'print-unit': { type: 'flag', describe: 'Print a systemd unit for this command line, and end' },
     hooks: { type: 'text', names: ['local'], describe: 'File that says who is told of what: see pach help engine' },
     'test-hooks': { type: 'flag', describe: 'Send a test message to each hook, print what came back, and end' },
@@ -73,6 +75,7 @@ export const serveVerb = verb({
     const scrubShare = more.scrub === undefined ? undefined : shareOf('--scrub', more.scrub);
     const meter = pipelineMeter();
     await using opened = await openProject(settings, { observer: meter });
+    if (more['try-store']) return await tryStore(settings, opened);
     const printer = await ServePrinter.for(output);
     const serving = serve(settings, opened, {
       ...executorChoice({ ...more, executor }, settings),

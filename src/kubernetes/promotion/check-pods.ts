@@ -10,6 +10,7 @@ import { secretsOf } from '../objects/named-secrets.ts';
 import type { PodsPlan } from '../objects/plan.ts';
 import { podObjects } from '../objects/pods.ts';
 import { mustHaveSecret, templateOf, tryPod } from '../preflight.ts';
+import { probeObjects, type ControllerPlan } from './controller.ts';
 
 /** Judged alone: no such image is looked up. */
 const anyImage = 'localhost/pachmount:any';
@@ -20,12 +21,14 @@ export interface CheckedPods {
   readonly platform: PodsPlan['platform'];
   readonly store: PodsPlan['store'];
   readonly project: string;
+  /** What lets pods mount large and lazy inputs, if anything does. */
+  readonly mounts: PodsPlan['mounts'];
 }
 
 /** Throws what can never work. Resolves to what pods would wait for now. */
 export async function checkPods(
   cluster: Cluster,
-  { spec, image, platform, store, project }: CheckedPods,
+  { spec, image, platform, store, project, mounts }: CheckedPods,
 ): Promise<string[]> {
   const [job, ...more] = podObjects({
     name: 'pach-promotion',
@@ -41,6 +44,7 @@ export async function checkPods(
     store,
     credentials: { kind: 'secret', name: 'pach-promotion' },
     pods: 1,
+    mounts,
     datumBytesMax: 0,
   });
   assert(job, 'a plan makes a Job');
@@ -52,4 +56,11 @@ export async function checkPods(
   }
   for (const object of [job, ...more]) await cluster.create(object, { dryRun: true });
   return tryPod(cluster, template);
+}
+
+/** Throws why the pod of a controller can't be made. A Deployment is accepted whatever becomes of its pods. */
+export async function tryController(cluster: Cluster, plan: ControllerPlan): Promise<void> {
+  const template = templateOf(probeObjects(plan, 'pach-promotion').job);
+  assert(template, 'a Job has a template');
+  await tryPod(cluster, template);
 }

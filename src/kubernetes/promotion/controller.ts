@@ -4,6 +4,7 @@
  * is killed or moved is followed by another that goes on. Nothing here asks anybody.
  */
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../model/canonical.ts';
 import { ownLabels } from '../../pipelines/spec/pod.ts';
 import type { KubeObject } from '../client/objects.ts';
 import type { PodsPlan } from '../objects/plan.ts';
@@ -20,6 +21,8 @@ export interface ControllerPlan {
   readonly secret: string;
   /** What is put into that Secret; undefined where it is the user's. */
   readonly values: Readonly<Record<string, string>> | undefined;
+  /** How pods of jobs may mount inputs, where they may. */
+  readonly podsMount?: string | undefined;
   /** Ours, as nodes pull it. The pods of jobs have it, too. */
   readonly image: string;
   /** Of that image: other nodes can't run it. */
@@ -29,8 +32,12 @@ export interface ControllerPlan {
 }
 
 export const versionAnnotation = `${ownLabels}version`;
+const credentialsAnnotation = `${ownLabels}credentials`;
 export const placeAnnotation = `${ownLabels}place`;
 export const controllerLabel = `${ownLabels}controller`;
+/** Of a Job that sees whether a controller would reach its store. */
+const probeLabel = `${ownLabels}probe`;
+const probeSeconds = 300;
 const port = 30_601;
 const userId = 65_532;
 /** A volume belongs to root, and a folder in it to the engine's user. */
@@ -53,7 +60,6 @@ export function controllerObjects(plan: ControllerPlan): KubeObject[] {
   const labels = labelsOf(plan);
   const metadata = { name, namespace, labels };
   const rbac = 'rbac.authorization.k8s.io';
-  const made = { apiVersion: 'v1', kind: 'Secret', metadata: { ...metadata, name: secret }, type: 'Opaque' };
   return [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
     { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules: runRules },
@@ -64,7 +70,7 @@ export function controllerObjects(plan: ControllerPlan): KubeObject[] {
       roleRef: { apiGroup: rbac, kind: 'Role', name },
       subjects: [{ kind: 'ServiceAccount', name, namespace }],
     },
-    ...(values === undefined ? [] : [{ ...made, data: encoded(values) }]),
+    ...(values === undefined ? [] : [secretObject({ ...metadata, name: secret }, values)]),
     deployment(plan, labels),
   ];
 }
@@ -73,12 +79,15 @@ function labelsOf({ name }: Pick<ControllerPlan, 'name'>): Record<string, string
   return { 'app.kubernetes.io/managed-by': 'pach', [controllerLabel]: name };
 }
 
-function encoded(values: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
+function secretObject(metadata: KubeObject['metadata'], values: Readonly<Record<string, string>>): KubeObject {
+  const data = Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  );
+  return { apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data };
 }
 
 function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string>>): KubeObject {
-  const { name, namespace, place, architecture, version } = plan;
+  const { name, namespace, place, version } = plan;
   const annotations = { [placeAnnotation]: place, [versionAnnotation]: version };
   return {
     apiVersion: 'apps/v1',
@@ -96,27 +105,95 @@ function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string
             'prometheus.io/scrape': 'true',
             'prometheus.io/port': String(port),
             'prometheus.io/path': '/metrics',
+            // Other credentials are for another pod: variables are read when it starts.
+            ...(plan.values && { [credentialsAnnotation]: fingerprintOf(plan.values) }),
           },
         },
         spec: {
-          nodeSelector: { 'kubernetes.io/arch': architecture },
+          ...podOf(plan, serveArguments(plan)),
           serviceAccountName: name,
           automountServiceAccountToken: true,
-          enableServiceLinks: false,
           terminationGracePeriodSeconds: graceSeconds,
-          securityContext: { runAsNonRoot: true, runAsUser: userId, seccompProfile: { type: 'RuntimeDefault' } },
-          containers: [container(plan)],
-          volumes: [
-            { name: 'home', emptyDir: {} },
-            { name: 'tmp', emptyDir: {} },
-          ],
         },
       },
     },
   };
 }
 
-function container({ namespace, place, project, store, secret, image }: ControllerPlan): object {
+function serveArguments({ namespace, place, secret, image, podsMount }: ControllerPlan): string[] {
+  return [
+    'serve',
+    '--promoted-to',
+    place,
+    '--executor',
+    'kubernetes',
+    '--namespace',
+    namespace,
+    '--worker-image',
+    image,
+    '--store-secret',
+    secret,
+    ...(podsMount === undefined ? [] : ['--pods-mount', podsMount]),
+    '--listen',
+    `0.0.0.0:${port}`,
+  ];
+}
+
+function fingerprintOf(values: Readonly<Record<string, string>>): string {
+  return createHash('sha256').update(canonicalJson(values)).digest('hex').slice(0, 16);
+}
+
+/** A Job of one pod that is as the controller's and sees whether it reaches the store, with what that takes. */
+export function probeObjects(
+  plan: ControllerPlan,
+  name: string,
+): { readonly job: KubeObject; readonly owned: KubeObject[] } {
+  const { namespace, values } = plan;
+  const labels = { 'app.kubernetes.io/managed-by': 'pach', [probeLabel]: plan.name };
+  const metadata = { name, namespace, labels };
+  const own = values === undefined ? plan : { ...plan, secret: name };
+  const { containers, ...pod } = podOf(own, ['serve', '--try-store']);
+  const [{ livenessProbe: _, readinessProbe: __, ...probe }] = containers;
+  const job: KubeObject = {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata,
+    spec: {
+      backoffLimit: 0,
+      // Where nobody is left who removes it.
+      activeDeadlineSeconds: probeSeconds,
+      ttlSecondsAfterFinished: probeSeconds,
+      template: {
+        metadata: { labels },
+        spec: { ...pod, restartPolicy: 'Never', automountServiceAccountToken: false, containers: [probe] },
+      },
+    },
+  };
+  return { job, owned: values === undefined ? [] : [secretObject(metadata, values)] };
+}
+
+interface PodOf {
+  readonly containers: readonly [Readonly<Record<string, unknown>>];
+  readonly [field: string]: unknown;
+}
+
+function podOf(plan: ControllerPlan, args: readonly string[]): PodOf {
+  return {
+    nodeSelector: { 'kubernetes.io/arch': plan.architecture },
+    enableServiceLinks: false,
+    securityContext: { runAsNonRoot: true, runAsUser: userId, seccompProfile: { type: 'RuntimeDefault' } },
+    containers: [container(plan, args)],
+    volumes: [
+      { name: 'home', emptyDir: {} },
+      { name: 'tmp', emptyDir: {} },
+    ],
+  };
+}
+
+function container(
+  { project, store, secret, image }: ControllerPlan,
+  args: readonly string[],
+): Readonly<Record<string, unknown>> {
   const env = {
     ...store.env,
     PACH_STORE: store.url,
@@ -130,21 +207,7 @@ function container({ namespace, place, project, store, secret, image }: Controll
     name: 'controller',
     image,
     imagePullPolicy: 'IfNotPresent',
-    args: [
-      'serve',
-      '--promoted-to',
-      place,
-      '--executor',
-      'kubernetes',
-      '--namespace',
-      namespace,
-      '--worker-image',
-      image,
-      '--store-secret',
-      secret,
-      '--listen',
-      `0.0.0.0:${port}`,
-    ],
+    args,
     env: [
       ...Object.entries(env).map(([key, value]) => ({ name: key, value })),
       { name: 'PACH_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },

@@ -8,6 +8,7 @@ import type { Cluster } from '../client/cluster.ts';
 import { kindOf, type KubeObject } from '../client/objects.ts';
 import { reasonOf } from '../pod-state.ts';
 import { controllerLabel } from './controller.ts';
+import { endOf, wordsOf, type Watching } from './pod-end.ts';
 
 export interface ObjectChange {
   readonly object: KubeObject;
@@ -19,6 +20,8 @@ export interface ApplyOptions {
   readonly force: boolean;
 }
 
+/** Of one that was told to end, or killed: it comes again. */
+const toldToEnd: ReadonlySet<number | undefined> = new Set([0, 130, 137, 143]);
 const readyMs = 180_000;
 const lookMs = 250;
 
@@ -65,11 +68,7 @@ interface DeploymentStatus {
 }
 
 /** Resolves when the controller serves: it has reached its store, and that is the one it was told. Throws why not. */
-export async function controllerReady(
-  cluster: Cluster,
-  name: string,
-  { signal, waiting }: { readonly signal: AbortSignal; readonly waiting: (why: string) => void },
-): Promise<void> {
+export async function controllerReady(cluster: Cluster, name: string, { signal, waiting }: Watching): Promise<void> {
   const until = performance.now() + readyMs;
   let why = 'its pod was not made yet';
   for (;;) {
@@ -87,7 +86,7 @@ export async function controllerReady(
   }
 }
 
-function isReady({ metadata, status }: KubeObject): boolean {
+export function isReady({ metadata, status }: KubeObject): boolean {
   const { observedGeneration = 0, replicas, updatedReplicas, readyReplicas } = (status ?? {}) as DeploymentStatus;
   const { generation = 0 } = metadata as { generation?: number };
   return observedGeneration >= generation && replicas === 1 && updatedReplicas === 1 && readyReplicas === 1;
@@ -98,27 +97,9 @@ function timeOf({ metadata }: KubeObject): string {
 }
 
 /** What a controller said that ended by itself. */
-function lastWords({ status }: KubeObject): string | undefined {
-  const { containerStatuses = [] } = (status ?? {}) as {
-    containerStatuses?: readonly {
-      readonly state?: { readonly terminated?: End };
-      readonly lastState?: { readonly terminated?: End };
-    }[];
-  };
-  for (const { state, lastState } of containerStatuses) {
-    const end = state?.terminated ?? lastState?.terminated;
-    // It was told to end.
-    if (!end || end.exitCode === 130 || end.exitCode === 0) continue;
-    const lines = (end.message ?? '').trim().split('\n');
-    const line = lines.findLast((each) => each.startsWith('pach: '))?.slice('pach: '.length) ?? lines.at(-1);
-    return line || `it ended with exit code ${end.exitCode}`;
-  }
-  return undefined;
-}
-
-interface End {
-  readonly exitCode?: number;
-  readonly message?: string;
+function lastWords(pod: KubeObject): string | undefined {
+  const end = endOf(pod);
+  return !end || toldToEnd.has(end.exitCode) ? undefined : wordsOf(end);
 }
 
 function notReady({ context, namespace }: Cluster, name: string, why: string): PachError {

@@ -4,12 +4,15 @@
 import { PachError } from '../../base/errors.ts';
 import type { Cluster } from '../client/cluster.ts';
 import { placeAnnotation, versionAnnotation } from './controller.ts';
+import { isReady } from './deploy.ts';
 
 export interface FoundController {
   readonly place: string;
   /** Of the program that it is. */
   readonly version: string;
   readonly image: string;
+  /** It serves. */
+  readonly isReady: boolean;
 }
 
 /** Undefined where there is none, or where somebody else has a Deployment of that name. */
@@ -21,7 +24,7 @@ export async function foundController(cluster: Cluster, name: string): Promise<F
     template: { spec: { containers: readonly { name: string; image: string }[] } };
   };
   const image = template.spec.containers.find((each) => each.name === 'controller')?.image ?? '';
-  return { place, version, image };
+  return { place, version, image, isReady: isReady(found) };
 }
 
 /** What a namespace of a cluster is called where there is no controller yet. */
@@ -30,7 +33,7 @@ export function placeName({ namespace, server }: Pick<Cluster, 'namespace' | 'se
 }
 
 /** Throws `unsupported` for a controller of a newer program than `version`. */
-export function refuseNewer(found: FoundController, version: string): string {
+export function refuseNewer(found: Pick<FoundController, 'place' | 'version'>, version: string): string {
   if (isNewer(found.version, version)) {
     throw new PachError('unsupported', {
       what: `the controller of ${found.place}`,

@@ -28,13 +28,13 @@ import {
   type Pipeline,
 } from '../pipelines.ts';
 import { readersOf } from '../readers.ts';
-import { graphOf } from '../spec/graph.ts';
-import { pfsInputs } from '../spec/input.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
 import { ticksSince, resumedTicks } from '../ticks.ts';
-import { dropTicks, makeTicksRepos } from './ticks-repos.ts';
+import { checkGraph, enterPipeline } from './enter.ts';
+import { dropTicks } from './ticks-repos.ts';
 import { setInputTriggers } from './input-triggers.ts';
 import { placeFor, runsElsewhere, type Promotion } from './places.ts';
+import { forgetPromoted, keepPromoted } from './promoted.ts';
 import { codeBytes, newestVersion } from './versions.ts';
 
 export interface SetOptions {
@@ -174,6 +174,7 @@ export async function deletePipeline(project: Project, name: string, options: De
     }
     await setInputTriggers(change, (await maybePipeline(snapshot, name))?.spec, undefined);
     change.delete(pipelineKey(name));
+    await forgetPromoted(change, name);
     for await (const { key } of snapshot.items(toldKey(name))) change.delete(key);
     for await (const { key } of snapshot.items(jobTimePrefix(name))) {
       const job = options.keepRepo ? await maybeJob(snapshot, lastPart(key)) : undefined;
@@ -195,43 +196,6 @@ export async function deletePipeline(project: Project, name: string, options: De
     await dropTicks(change, name, { keepRepos: options.keepRepo });
     if (!options.keepRepo) await dropCommits(change, name);
   });
-}
-
-/** The branches that a pipeline's output is computed from. */
-export function provenanceOf(spec: PipelineSpec): { repo: string; branch: string }[] {
-  const read = pfsInputs(spec.input).map(({ repo, branch }) => ({ repo, branch }));
-  return read.filter((each, index) => {
-    return read.findIndex(({ repo, branch }) => repo === each.repo && branch === each.branch) === index;
-  });
-}
-
-/** Nothing is made that reads its own results, or a repo that is not there. */
-async function checkGraph(
-  { snapshot }: Change,
-  specs: readonly PipelineSpec[],
-  branch: string | undefined,
-): Promise<void> {
-  const made = new Set(specs.map(({ name }) => name));
-  const others = (await listPipelines(snapshot, branch)).filter(({ name }) => !made.has(name));
-  graphOf([...specs, ...others.map(({ spec }) => spec)]);
-  for (const spec of specs) {
-    for (const { repo, cron } of pfsInputs(spec.input)) {
-      const isMade = made.has(repo);
-      if (cron && (isMade || (await hasPipeline(snapshot, repo)))) {
-        throw new PachError('conflict', {
-          what: `pipeline ${spec.name}`,
-          why: `the ticks of its input can't be committed to repo ${repo}, which is the output of a pipeline`,
-          next: 'give the cron input another repo',
-        });
-      }
-      if (cron || isMade || (await snapshot.maybeRepo(repo))) continue;
-      throw new PachError('not-found', {
-        what: `repo ${repo}`,
-        why: `pipeline ${spec.name} reads it, and there is no such repo in project ${snapshot.head.project}`,
-        next: `pach create repo ${repo}`,
-      });
-    }
-  }
 }
 
 /** Lets the next run of a pipeline ignore its results so far; it stays the version that it is. */
@@ -282,20 +246,8 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     place: place?.name,
     pinned: place?.pinned,
   };
-  setPipeline(change, pipeline, own);
-  await makeTicksRepos(change, spec, now);
-  if (!repo) change.setRepo({ name, created: now, description: spec.description });
-  if (own !== undefined) return pipeline; // its branch is made when it runs
-  const branch = await change.snapshot.maybeBranch(name, spec.outputBranch);
-  if ((branch?.head || branch?.trigger) && branch.provenance.length === 0) {
-    throw new PachError('conflict', {
-      what: `branch ${name}@${spec.outputBranch}`,
-      why: branch.trigger ? 'a trigger moves it' : 'it has commits that no pipeline made',
-      next: 'choose another output_branch for the pipeline',
-    });
-  }
-  change.setBranch({ head: undefined, ...branch, repo: name, name: spec.outputBranch, provenance: provenanceOf(spec) });
-  await setInputTriggers(change, before?.spec, spec);
+  if (place) await keepPromoted(change, before, place, isUnchanged);
+  await enterPipeline(change, pipeline, { before, branch: own });
   return pipeline;
 }
 

@@ -3,9 +3,10 @@
  * runs it, and no other. Its spec changes by the next promotion alone, so what runs there was looked at before.
  */
 import { PachError } from '../../base/errors.ts';
+import { decodePipeline } from '../../model/records/pipeline.ts';
 import type { Change } from '../../versions/change.ts';
-import { findPipeline, setPipeline, type Pipeline } from '../pipelines.ts';
-import type { Project } from '../../versions/project.ts';
+import { kindOf, lastPart } from '../../versions/ref-keys.ts';
+import type { Pipeline } from '../pipelines.ts';
 
 export interface Promotion {
   readonly place: string;
@@ -66,23 +67,26 @@ export function runsElsewhere(
   });
 }
 
-/** Lets pipelines of one place run anywhere again. Throws `not-found`, and `conflict` for one that was promoted nowhere, or elsewhere. */
-export async function demote(project: Project, names: readonly string[]): Promise<Pipeline[]> {
-  return project.update(`demote pipeline ${names.join(', ')}`, async (change: Change) => {
-    const demoted: Pipeline[] = [];
-    for (const name of names) {
-      const before = await findPipeline(change.snapshot, name);
-      if (before.place === undefined) {
-        throw new PachError('conflict', { what: `pipeline ${name}`, why: 'it was promoted nowhere' });
-      }
-      const [first = before] = demoted;
-      if (before.place !== first.place) {
-        const why = `it was promoted to ${before.place}, and ${first.name} to ${first.place}`;
-        throw new PachError('conflict', { what: `pipeline ${name}`, why, next: 'take them back one after the other' });
-      }
-      setPipeline(change, { ...before, place: undefined, pinned: undefined });
-      demoted.push(before);
-    }
-    return demoted;
-  });
+/** A pipeline of which a change moves what a place runs. */
+export interface MovedPipeline {
+  readonly pipeline: string;
+  /** Null: no place. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** The one that it is then. */
+  readonly version: number;
+}
+
+/** What a change does to pipelines that were promoted, or are then. Those that go are not among them. */
+export async function movedPipelines({ snapshot, edits }: Change): Promise<MovedPipeline[]> {
+  const moved: MovedPipeline[] = [];
+  for (const [text, item] of edits) {
+    const key = Buffer.from(text, 'latin1');
+    const pipeline = lastPart(key);
+    if (!item || kindOf(key) !== 'pipeline' || pipeline.includes('@')) continue;
+    const [before, after] = [await snapshot.item(key), item].map((each) => each && decodePipeline(each.value));
+    const [from = null, to = null] = [before?.place, after?.place];
+    if (after && (from !== null || to !== null)) moved.push({ pipeline, from, to, version: after.version });
+  }
+  return moved;
 }

@@ -99,7 +99,7 @@ async function changesOf(change: Change): Promise<RefChange[]> {
   for (const [text, item] of [...change.edits].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const key = Buffer.from(text, 'latin1');
     const kind = kindOf(key);
-    if (['jobs', 'used', 'failed', 'check'].includes(kind)) continue;
+    if (['jobs', 'used', 'failed', 'check', 'promoted'].includes(kind)) continue;
     const before = await change.snapshot.item(key);
     const how = !item ? 'removed' : before ? 'changed' : 'added';
     const many = counted[kind];

@@ -100,7 +100,7 @@ export class RefsCheck {
       } else if (kind === 'branch' && name !== undefined) {
         this.branches.push({ repo, name, head: decodeBranch(value).head, refs });
       } else if (kind === 'commit' && name !== undefined) await this.commit({ repo, id: name }, refs);
-      else if (kind === 'pipeline') await this.needs(key, refs, () => decodePipeline(value));
+      else if (kind === 'pipeline' || kind === 'promoted') await this.needs(key, refs, () => decodePipeline(value));
       else if (kind === 'job') await this.job(key, value, refs);
       else if (kind === 'result') await this.needs(key, refs, () => decodeOutcome(value));
       else if (kind === 'lease') decodeLease(value);
