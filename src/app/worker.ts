@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
 import { LostLauncher } from '../execution/executor.ts';
+import { FreeShards } from '../execution/store/free-shards.ts';
 import { StoreWorker } from '../execution/store/store-worker.ts';
 import { timesFor, workTimes, type WorkTimes } from '../execution/store/times.ts';
 import { WorkObjects } from '../execution/store/work-objects.ts';
@@ -97,7 +98,7 @@ export class JobWorker {
   private readonly opened: OpenProject;
   private readonly request: WorkRequest;
   private readonly bench: Bench;
-  private readonly objects = new Map<JobId, WorkObjects>();
+  private readonly free = new Map<JobId, FreeShards>();
   /** The most claims that it saw while there were jobs. So many workers may wait as this one does. */
   private claimsMax = 0;
   /** How offers looked when they were last seen. */
@@ -157,9 +158,9 @@ export class JobWorker {
 
   /** True when it had something to do. */
   private async lookAt(snapshot: Snapshot, job: Job): Promise<boolean> {
-    const objects = this.objects.get(job.id) ?? new WorkObjects(this.opened.project, job.id);
-    this.objects.set(job.id, objects);
-    const { offer, shards, claims } = await objects.free();
+    const free = this.free.get(job.id) ?? new FreeShards(new WorkObjects(this.opened.project, job.id));
+    this.free.set(job.id, free);
+    const { offer, shards, claims } = await free.look();
     if (offer === undefined) return false;
     this.claimsMax = Math.max(this.claimsMax, claims);
     if (offer !== null) {
@@ -169,7 +170,7 @@ export class JobWorker {
     if (performance.now() < (this.refused.get(job.id) ?? 0)) return false;
     if (shards.size === 0) return false;
     try {
-      const count = await this.workFor(snapshot, job, objects);
+      const count = await this.workFor(snapshot, job, free);
       if (count > 0) this.heardAt = performance.now();
       return count > 0;
     } catch (error) {
@@ -192,7 +193,7 @@ export class JobWorker {
     await new WorkObjects(project, job).writeDelivery({ job, worker, ...nothing, notes: [line] });
   }
 
-  private async workFor(snapshot: Snapshot, job: Job, objects: WorkObjects): Promise<number> {
+  private async workFor(snapshot: Snapshot, job: Job, free: FreeShards): Promise<number> {
     const { project } = this.opened;
     const { signal, note, printed, times = workTimes } = this.request;
     const session = await this.bench.session(job);
@@ -207,7 +208,7 @@ export class JobWorker {
     const home = this.settings.home;
     const worker = new StoreWorker({
       project,
-      objects,
+      free,
       worker: this.bench.worker,
       pool,
       spec(isCheck) {

@@ -42,6 +42,10 @@ export class JobPods implements Crew {
     this.options = options;
   }
 
+  get workersMax(): number {
+    return this.options.podsMax;
+  }
+
   isGone({ worker }: Claim): boolean {
     const uid = podUidOf(worker);
     return uid !== undefined && (this.before.has(uid) || (this.seen?.isGone(uid) ?? false));

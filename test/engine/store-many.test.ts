@@ -23,15 +23,27 @@ test('a worker looks at a part of very many shards, and comes to see each that i
   const job = 'a'.repeat(32) as JobId;
   const objects = new WorkObjects(project, job);
   const names = Array.from({ length: 800 }, (_, n) => hex(n));
+  const write = async (some: readonly string[]): Promise<void> => {
+    for (const name of some) await objects.writeShard(name, { planned: [], isCheck: false });
+  };
   await objects.writeOffer({ job, holder: 'engine', beat: 1, ended: false }, undefined);
-  for (const name of names) await objects.writeShard(name, { planned: [], isCheck: false });
+  await write(names.slice(0, 200));
+  counts.reset();
+  const few = await objects.free();
+  expect([...few.shards.keys()].toSorted()).toEqual(names.slice(0, 200).toSorted());
+  expect(counts.requests.length).toBe(1);
+  await write(names.slice(200));
   const taken = new Set(names.slice(0, 400));
   for (const datum of taken) await objects.writeClaim({ job, datum, worker: `w ${datum}`, since: 1 }, undefined);
   const free = names.filter((name) => !taken.has(name)).toSorted();
 
-  const whole = await objects.free();
-  expect([...whole.shards.keys()].toSorted()).toEqual(free);
-  expect(whole.claims).toBe(400);
+  counts.reset();
+  const first = await new WorkObjects(project, job).free();
+  expect(typeof first.offer).toBe('string');
+  expect(counts.requests.length).toBe(4);
+  // It has not gone through all of it to see that there is much.
+  expect(counts.requests.reduce((sum, { amount }) => sum + amount, 0)).toBeLessThan(800);
+  await objects.free();
   const seen = new Set<string>();
   for (let looks = 0; seen.size < free.length; looks += 1) {
     counts.reset();

@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { isPachError, PachError } from '../../src/base/errors.ts';
+import { FreeShards } from '../../src/execution/store/free-shards.ts';
 import type { WorkTimes } from '../../src/execution/store/times.ts';
 import { StorePool } from '../../src/execution/store/store-pool.ts';
 import { WorkObjects } from '../../src/execution/store/work-objects.ts';
@@ -135,8 +136,8 @@ export async function workIn(
         return { spec: run, env: jobVariables(run, names) };
       };
       const masked = (text: string): string => text;
-      const objects = new WorkObjects(project, job.id);
-      const options = { project, objects, worker, pool, spec: of, mayRefer: false, logs, masked, signal, times };
+      const free = new FreeShards(new WorkObjects(project, job.id));
+      const options = { project, free, worker, pool, spec: of, mayRefer: false, logs, masked, signal, times };
       const one = new StoreWorker(options);
       count += await one.run().catch((error: unknown) => {
         if (signal.aborted || isPachError(error, 'unreachable')) return 0;

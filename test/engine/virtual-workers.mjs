@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openProject } from '../../dist/app/open.js';
 import { settingsFrom } from '../../dist/app/settings.js';
 import { removeTreeAsync } from '../../dist/base/remove.js';
+import { FreeShards } from '../../dist/execution/store/free-shards.js';
 import { StoreWorker } from '../../dist/execution/store/store-worker.js';
 import { timesFor, workTimes } from '../../dist/execution/store/times.js';
 import { WorkObjects } from '../../dist/execution/store/work-objects.js';
@@ -68,10 +69,10 @@ async function work(number) {
   const logs = join(folder, name, 'logs');
   await mkdir(logs, { recursive: true });
   const { signal } = new AbortController();
-  const objects = new WorkObjects(project, id);
+  const free = new FreeShards(new WorkObjects(project, id));
   const options = {
     project,
-    objects,
+    free,
     worker: { ...thisEngine('worker'), holder: `worker ${name}` },
     pool,
     spec: () => ({ spec, env }),
@@ -84,7 +85,7 @@ async function work(number) {
   let claimsMax = 0;
   for (let pauseMs = workTimes.lookMs / 2; ;) {
     if ((await maybeJob(await project.snapshot(), id))?.state !== 'running') break;
-    const { shards, claims } = await objects.free();
+    const { shards, claims } = await free.look();
     const some = shards.size > 0 ? await new StoreWorker(options).run() : 0;
     ran += some;
     claimsMax = Math.max(claimsMax, claims);

@@ -74,7 +74,12 @@ test('a thousand workers and a hundred thousand datums in a bucket', async () =>
   const store = await openStore(url);
   const { project } = await makeTestProject(store);
   await commitMany(project, datums);
-  const document = { pipeline: { name: 'p' }, transform: { cmd: ['f'] }, input: { pfs: { repo: 'data', glob: '/*' } } };
+  const document = {
+    pipeline: { name: 'p' },
+    transform: { cmd: ['f'] },
+    input: { pfs: { repo: 'data', glob: '/*' } },
+    parallelism_spec: { constant: workers },
+  };
   const spec = parseSpec(document, { file: 'spec', folder: place.dir, project: 'default' });
   const { signal } = new AbortController();
   await setPipelines(project, [spec], { update: true, reprocess: false, signal, skipped: () => undefined });

@@ -18,6 +18,8 @@ export interface CrewJob extends Pick<PoolJob, 'job' | 'spec' | 'tell'> {
 }
 
 export interface Crew {
+  /** So many workers at a time at most; as many as the pipeline asks for where it is not said. */
+  readonly workersMax?: number;
   /**
    * Called when there is something to run. Keeps workers at it until `signal` is aborted, and resolves
    * once none is left. Rejects when there will be none, and why: then none is left either.

@@ -14,6 +14,7 @@ import { LostLease } from '../../pipelines/jobs/lease.ts';
 import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Project } from '../../versions/project.ts';
 import type { Pool, PoolJob } from '../pool.ts';
+import { ShardsAhead } from './ahead.ts';
 import { Claims } from './claims.ts';
 import { CrewWork, type Crew } from './crew.ts';
 import { LostDatums, type Lost } from './lost.ts';
@@ -24,17 +25,16 @@ import { Shards } from './shards.ts';
 import { timesFor, workTimes, type WorkTimes } from './times.ts';
 import { jobsWithWork, WorkObjects, type Listed } from './work-objects.ts';
 
-/** Shards that nobody has taken: so many at first, and the most. */
-const aheadMin = 64;
-const aheadMax = 1024;
 /** Datums that are planned and have no result yet, at most. */
 const openDatumsMax = 50_000;
 const writesMax = 16;
 const readsMax = 16;
 /** A datum at which so many workers broke is not run any more. */
 const breaksMax = 3;
+/** So many looks at first, a quarter as far apart: until one is done, nobody knows how long datums take. */
+const soonLooks = 40;
 /** After so many looks without a worker, people are told. */
-const looksAlone = 5;
+const looksAlone = 20;
 /** Publishing may take this share of the time. */
 const publishingShare = 0.1;
 
@@ -91,7 +91,7 @@ class StoreRun {
   private isPlanned = false;
   private hasWorkers = false;
   private isLeaving = false;
-  private ahead = aheadMin;
+  private readonly ahead: ShardsAhead;
   private unclaimed = 0;
   private readonly size: ShardSize;
   /** Those who wait for the next look. */
@@ -102,6 +102,7 @@ class StoreRun {
     this.times = times;
     this.job = job;
     this.size = new ShardSize(times);
+    this.ahead = new ShardsAhead(crew?.workersMax ?? job.spec.parallelism);
     this.crew = crew;
     this.objects = new WorkObjects(project, job.job);
     this.shards = new Shards(this.objects, !job.isCommitted);
@@ -181,7 +182,7 @@ class StoreRun {
 
   /** Waits until workers have taken most of what is there. */
   private async room(): Promise<void> {
-    while (this.unclaimed >= this.ahead || this.shards.open >= openDatumsMax) {
+    while (this.unclaimed >= this.ahead.max || this.shards.open >= openDatumsMax) {
       this.ended.signal.throwIfAborted();
       await new Promise<void>((go) => this.waiting.push(go));
     }
@@ -210,9 +211,7 @@ class StoreRun {
     // It may have stood still since it asked.
     if (missing.length > 0 && (await this.offering.isOwn())) await shards.mend(missing);
     this.unclaimed = shards.unclaimed(listed);
-    // Workers took more than half since the last look: some may have found none.
-    const left = stored.filter((name) => !listed.claims.has(name)).length;
-    if (left < (this.size.isKnown ? this.ahead / 2 : 1)) this.ahead = Math.min(aheadMax, this.ahead * 2);
+    this.ahead.grow(stored, listed.claims, this.size.isKnown);
     await this.publish();
     await shards.sweep();
     await this.offering.renew(this.times.beatMs);
@@ -336,7 +335,8 @@ class StoreRun {
   }
 
   private async pause(signal: AbortSignal): Promise<void> {
-    await sleep(this.times.lookMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    const parts = this.looks < soonLooks && !this.size.isKnown ? 4 : 1;
+    await sleep(this.times.lookMs / parts, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 
   private wake(): void {

@@ -4,41 +4,28 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError } from '../../base/errors.ts';
-import { Queue } from '../../base/queue.ts';
 import { decodeOffer, type Shard } from '../../model/records/work-objects.ts';
 import type { Claim } from '../../model/records/work.ts';
 import type { Holder } from '../../pipelines/jobs/lease.ts';
 import { plannedOfRecord, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import { pfsInputs } from '../../pipelines/spec/input.ts';
-import type { PipelineSpec } from '../../pipelines/spec/spec.ts';
 import type { Token } from '../../store/store.ts';
-import type { Project } from '../../versions/project.ts';
 import { LostLauncher } from '../executor.ts';
-import type { LocalPool } from '../workers/local-pool.ts';
 import { Deliveries } from './deliveries.ts';
+import type { FreeShard, FreeShards } from './free-shards.ts';
+import { startDatums, type Running, type RunningOptions } from './running.ts';
 import { timesFor, workTimes, type TimesOfMany, type WorkTimes } from './times.ts';
 import type { WorkObjects } from './work-objects.ts';
 
-export interface StoreWorkerOptions {
-  readonly project: Project;
+export interface StoreWorkerOptions extends RunningOptions {
   /** Of the job. */
-  readonly objects: WorkObjects;
+  readonly free: FreeShards;
   /** This worker: no other one of the job has its name. */
   readonly worker: Holder;
-  /** Has one worker. */
-  readonly pool: LocalPool;
-  /** What is run, of the check of its output or of the job itself. */
-  spec(isCheck: boolean): { readonly spec: PipelineSpec; readonly env: Readonly<Record<string, string>> };
-  /** True when the files that datums read may have references. */
-  readonly mayRefer: boolean;
-  /** A folder of this machine for the logs of datums that run. */
-  readonly logs: string;
   readonly signal: AbortSignal;
   /** Takes values of secrets out of what is told. */
   readonly masked: (text: string) => string;
   readonly times?: WorkTimes;
-  /** Told what commands print. */
-  readonly printed?: ((datum: string, text: string) => void) | undefined;
 }
 
 /** A shard that this worker has. */
@@ -52,10 +39,20 @@ interface Held {
   isLost: boolean;
 }
 
+interface Taken extends Shard {
+  readonly held: Held;
+}
+
 /** How often it sees whether there is something to do beside its datums. */
 const tickMs = 100;
+/** Of many workers each does so this often in the time after which it asks for the job. */
+const ticksPerAsk = 30;
 /** After so many shards that others were quicker to take, it looks again. */
 const missesMax = 2;
+/** Datums that take less have the next shard claimed while the last one of a shard runs. */
+const quickMs = 1000;
+/** Where no more shards are left, others may have taken them: it looks before it takes one ahead. */
+const manyLeft = 16;
 /** So many shards that are run wait for a delivery at most: each has a claim to be renewed. */
 const doneMax = 16;
 
@@ -67,9 +64,10 @@ export class StoreWorker {
   private readonly deliveries: Deliveries;
   private readonly held = new Map<string, Held>();
   private readonly ended = new AbortController();
-  /** Shards that nobody had at the last look. */
-  private candidates: (readonly [string, { readonly size: number }])[] = [];
-  private lookedAt = -Infinity;
+  /** The next shard, which is claimed while the last datum of another one runs. */
+  private ahead: Promise<Taken | undefined> = Promise.resolve(undefined);
+  private datums = 0;
+  private datumsMs = 0;
   private askedAt = -Infinity;
   private offer: Token | undefined;
   private heardAt = performance.now();
@@ -78,9 +76,10 @@ export class StoreWorker {
   private running: Running | undefined;
 
   constructor(options: StoreWorkerOptions) {
-    const { project, objects, worker, masked, times = workTimes } = options;
+    const { project, free, worker, masked } = options;
+    const { objects } = free;
     this.options = options;
-    this.times = timesFor(times, 0);
+    this.times = this.timesNow();
     this.objects = objects;
     const common = { project, objects, job: objects.job, worker: worker.holder, masked };
     this.deliveries = new Deliveries({ ...common, times: () => this.times });
@@ -93,9 +92,11 @@ export class StoreWorker {
   async run(): Promise<number> {
     const stopped = new AbortController();
     const ticking = this.tick(stopped.signal);
-    let count = 0;
     try {
-      for (let shard = await this.take(); shard; shard = await this.take()) count += await this.work(shard);
+      for (let shard = await this.take(); shard; shard = (await this.ahead) ?? (await this.take())) {
+        this.ahead = Promise.resolve(undefined);
+        await this.work(shard);
+      }
       await this.running?.end();
     } catch (error) {
       if (!this.ended.signal.aborted) throw error;
@@ -104,67 +105,88 @@ export class StoreWorker {
       await ticking;
       await this.leave();
     }
-    return count;
+    return this.datums;
   }
 
   /** The next shard of which this worker is the one that has it. */
-  private async take(): Promise<(Shard & { readonly held: Held }) | undefined> {
-    for (let pauseMs = this.times.lookMs / 2; ; pauseMs = Math.min(pauseMs * 2, this.times.idleLookMsMax)) {
-      if (this.candidates.length === 0 || performance.now() - this.lookedAt > this.times.lookMs) await this.look();
-      if (this.candidates.length === 0) return undefined;
+  private async take(): Promise<Taken | undefined> {
+    const { free, signal } = this.options;
+    for (let pauseMs = this.times.lookMs / 2; ;) {
+      const hasLooked = await this.look(0);
+      if (free.left === 0) return undefined;
       for (let misses = 0; misses < missesMax; misses += 1) {
-        const [name, info] = this.candidates.pop() ?? [];
-        this.options.signal.throwIfAborted();
-        const shard = name !== undefined && info && (await this.claim(name, info));
-        if (shard) return shard;
+        const taken = await this.claim(free.next());
+        if (taken) return taken;
       }
+      free.drop();
+      if (!hasLooked) continue;
       // Many want the same few shards.
-      this.candidates = [];
-      await sleep(pauseMs * Math.random(), undefined, { signal: this.options.signal }).catch(() => undefined);
+      await sleep(pauseMs * Math.random(), undefined, { signal }).catch(() => undefined);
+      pauseMs = Math.min(pauseMs * 2, this.times.idleLookMsMax);
     }
   }
 
-  private async look(): Promise<void> {
-    this.lookedAt = performance.now();
-    const { shards, claims } = await this.objects.free();
-    // Others have as many claims as this one, more or less.
-    this.times = timesFor(this.options.times ?? workTimes, claims / Math.max(1, this.held.size));
-    this.candidates = shuffled([...shards]);
+  /**
+   * The next shard while a datum runs, so that nothing waits for the store afterwards. Towards the end each shard is
+   * left to those who have none.
+   */
+  private async takeAhead(): Promise<Taken | undefined> {
+    const { free } = this.options;
+    await this.look(manyLeft);
+    return free.left > Math.max(1, this.workers) ? this.claim(free.next()) : undefined;
+  }
+
+  /** True where it had to: no more than `leftMin` are left of what it saw before, or that is too old. */
+  private async look(leftMin: number): Promise<boolean> {
+    const { free } = this.options;
+    if (free.left > leftMin && !free.isOlderThan(this.times.idleLookMsMax)) return false;
+    await free.look();
+    this.times = this.timesNow();
+    return true;
+  }
+
+  /** Those of the job, about: others have as many claims as this one. */
+  private get workers(): number {
+    return this.options.free.claims / Math.max(1, this.held.size);
+  }
+
+  private timesNow(): TimesOfMany {
+    return timesFor(this.options.times ?? workTimes, this.workers);
   }
 
   /** Undefined where somebody else has it. */
-  private async claim(
-    name: string,
-    info: { readonly size: number },
-  ): Promise<(Shard & { readonly held: Held }) | undefined> {
+  private async claim(wanted: FreeShard | undefined): Promise<Taken | undefined> {
     const { objects, options } = this;
+    options.signal.throwIfAborted();
+    if (!wanted) return undefined;
+    const [name, info] = wanted;
     const { holder: worker, ...process } = options.worker;
     const claim = { job: objects.job, datum: name, worker, since: Date.now(), ...process, beat: 1 };
     const token = await objects.writeClaim(claim, undefined);
     if (token === undefined) return undefined;
     const held: Held = { name, claim, token, renewedAt: performance.now(), isDone: false, isLost: false };
-    const shard = await objects.readShard(name, info);
-    if (!shard) {
-      // Its last datum has been delivered meanwhile.
-      await objects.deleteClaim(name);
-      return undefined;
-    }
     this.held.set(name, held);
-    return { ...shard, held };
+    const shard = await objects.readShard(name, info);
+    if (shard) return { ...shard, held };
+    // Its last datum has been delivered meanwhile.
+    this.held.delete(name);
+    await objects.deleteClaim(name);
+    return undefined;
   }
 
   /** Runs the datums of a shard, one after another, for as long as it is this worker's. */
-  private async work({ planned: records, isCheck, held }: Shard & { readonly held: Held }): Promise<number> {
+  private async work({ planned: records, isCheck, held }: Taken): Promise<void> {
     if (this.running?.isCheck !== isCheck) {
       await this.running?.end();
       this.running = this.start(isCheck);
     }
     const { running } = this;
     const inputs = pfsInputs(running.spec.input);
-    let count = 0;
-    for (const record of records) {
+    for (const [index, record] of records.entries()) {
       if (held.isLost) break;
+      if (index === records.length - 1 && this.datumsMs < this.datums * quickMs) this.beginAhead();
       const planned = plannedOfRecord(record, inputs);
+      const begun = performance.now();
       try {
         await running.run(planned);
       } catch (error) {
@@ -172,51 +194,24 @@ export class StoreWorker {
         if (!isOver) await this.broke(planned, error);
         throw error;
       }
-      count += 1;
+      this.datums += 1;
+      this.datumsMs += performance.now() - begun;
     }
     held.isDone = true;
-    return count;
+  }
+
+  private beginAhead(): void {
+    this.ahead = this.takeAhead();
+    this.ahead.catch(() => undefined); // told where it is waited for
   }
 
   private start(isCheck: boolean): Running {
-    const { project, objects, pool, mayRefer, logs, signal } = this.options;
-    const { spec, env } = this.options.spec(isCheck);
-    const queue = new Queue<PlannedDatum>(1);
-    const waiting = new Map<string, () => void>();
-    const all = pool.run({
-      spec,
-      job: objects.job,
-      env,
-      queue,
-      reader: project.reader,
-      isCommitted: !isCheck,
-      mayRefer: mayRefer && !isCheck,
-      publisher: this.deliveries,
-      logs,
-      signal: AbortSignal.any([signal, this.ended.signal]),
-      tell: (event) => {
-        if (event.kind === 'datum-ended' && event.outcome.state === 'again')
-          this.deliveries.failed(event.datum.id, event.outcome.failure);
-        if (event.kind === 'note') this.deliveries.note(event.line);
-        if (event.kind === 'printed') this.options.printed?.(event.datum, event.text);
-      },
-      done: ({ datum }) => waiting.get(datum.id)?.(),
-    });
-    all.catch(() => undefined); // told by `run` and `end`
-    return {
+    return startDatums(this.options, {
+      job: this.objects.job,
       isCheck,
-      spec,
-      async run(planned) {
-        const done = new Promise<void>((go) => waiting.set(planned.datum.id, go));
-        await queue.add(planned);
-        await Promise.race([done, all]);
-        waiting.delete(planned.datum.id);
-      },
-      async end() {
-        queue.end();
-        await all;
-      },
-    };
+      deliveries: this.deliveries,
+      signal: AbortSignal.any([this.options.signal, this.ended.signal]),
+    });
   }
 
   /** Tells the engine that this worker is of no use, and at which datum that was seen. */
@@ -233,7 +228,8 @@ export class StoreWorker {
       for (const held of this.held.values()) await this.renew(held).catch(() => undefined);
       const done = [...this.held.values()].filter(({ isDone }) => isDone).length;
       if (this.deliveries.isDue || done >= doneMax) await this.deliver().catch(() => undefined);
-      await sleep(Math.min(tickMs, this.times.askMs), undefined, { signal }).catch(() => undefined);
+      const ms = Math.max(Math.min(tickMs, this.times.askMs), this.times.askMs / ticksPerAsk);
+      await sleep(ms, undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -277,6 +273,7 @@ export class StoreWorker {
    */
   private async leave(): Promise<void> {
     await this.running?.end().catch(() => undefined);
+    await this.ahead.catch(() => undefined);
     await using _ = this.deliveries;
     const until = performance.now() + this.times.claimMs;
     for (;;) {
@@ -297,22 +294,4 @@ export class StoreWorker {
     if (isOwn) await this.objects.deleteClaim(name);
     this.held.delete(name);
   }
-}
-
-/** Datums of one kind that run in the pool. */
-interface Running {
-  readonly isCheck: boolean;
-  readonly spec: PipelineSpec;
-  /** Resolves when the datum is done. */
-  run(planned: PlannedDatum): Promise<void>;
-  end(): Promise<void>;
-}
-
-/** In an order of its own, so that workers do not all want the same one. */
-function shuffled<T>(items: T[]): T[] {
-  for (let n = items.length - 1; n > 0; n -= 1) {
-    const other = Math.floor(Math.random() * (n + 1));
-    [items[n], items[other]] = [items[other] as T, items[n] as T];
-  }
-  return items;
 }

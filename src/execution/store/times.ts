@@ -36,7 +36,7 @@ export const workTimes: WorkTimes = {
   beatMs: 20_000,
   claimMs: 60_000,
   askMs: 3000,
-  deliverMs: 1000,
+  deliverMs: 250,
   deliverMsMax: 30_000,
   publishMs: 10_000,
   silenceMs: 600_000,

@@ -34,9 +34,11 @@ export interface Listed {
 }
 
 /** What a worker sees of it. */
-interface Free {
+export interface Free {
   /** Shards that nobody has, of those that it looked at. */
   readonly shards: ReadonlyMap<string, ObjectInfo>;
+  /** Which part of all shards and claims it looked at. */
+  readonly share: number;
   /** Claims that the job has, about. */
   readonly claims: number;
   /** As `Listed` has it; null where that was not looked at. */
@@ -44,21 +46,18 @@ interface Free {
 }
 
 const deletesMax = 16;
-/**
- * Where there are more shards and claims, a worker looks at a part of them: those whose names begin with one
- * digit. From time to time it looks at all.
- */
+/** A worker looks at all of so many objects; of more shards and claims at those whose names begin with the same digits. */
 const wholeMax = 500;
-const parts = 16;
-const wholeMs = 60_000;
+/** Where it looks at a part it sees whether the offer is there, and how it looks, after this time. */
+const offerMs = 60_000;
 
 export class WorkObjects {
   readonly job: JobId;
   private readonly store: Store;
   private readonly prefix: string;
-  /** At the last look there was more than a worker looks at as a whole. */
-  private isMuch = false;
-  private wholeAt = -Infinity;
+  /** Digits that the names have in common at which a worker looks. */
+  private digits = 0;
+  private offerAt = -Infinity;
 
   constructor({ options: { store, name } }: Project, job: JobId) {
     this.job = job;
@@ -71,29 +70,20 @@ export class WorkObjects {
   }
 
   async list(): Promise<Listed> {
-    let offer: string | undefined;
-    const shards = new Map<string, ObjectInfo>();
-    const claims = new Map<string, string>();
-    const deliveries = new Map<string, ObjectInfo>();
-    for await (const object of this.store.list(this.prefix)) {
-      const { kind, id } = this.nameOf(object);
-      if (kind === 'offer') offer = lookOf(object);
-      else if (kind === 'shard') shards.set(id, object);
-      else if (kind === 'claim') claims.set(id, lookOf(object));
-      else if (kind === 'delivery') deliveries.set(id, object);
-    }
-    return { offer, shards, claims, deliveries };
+    return (await this.listUpTo(Infinity)) as Listed;
   }
 
   /** For a worker that wants a shard: where there are very many, it looks at some of them. */
   async free(): Promise<Free> {
-    const isWhole = !this.isMuch || performance.now() - this.wholeAt >= wholeMs;
-    if (isWhole) this.wholeAt = performance.now();
-    const { offer, shards, claims } = isWhole ? await this.list() : await this.listPart();
-    const share = isWhole ? 1 : 1 / parts;
-    this.isMuch = shards.size + claims.size > wholeMax * share;
+    const whole = this.digits === 0 ? await this.listUpTo(wholeMax) : undefined;
+    if (!whole) this.digits ||= 1;
+    const share = 16 ** -this.digits;
+    const { offer, shards, claims } = whole ?? (await this.listPart());
+    if (whole) this.offerAt = performance.now();
+    const much = (shards.size + claims.size) / share;
+    this.digits = much > 16 * wholeMax ? 2 : much > (whole ? wholeMax : wholeMax / 2) ? 1 : 0;
     const free = new Map([...shards].filter(([name]) => !claims.has(name)));
-    return { shards: offer === undefined ? new Map() : free, claims: claims.size / share, offer };
+    return { shards: offer === undefined ? new Map() : free, share, claims: claims.size / share, offer };
   }
 
   /** Replaces the offer where it is that of `token`; undefined where somebody else has written it. */
@@ -165,15 +155,44 @@ export class WorkObjects {
     }
   }
 
-  private async listPart(): Promise<Pick<Listed, 'shards' | 'claims'> & { readonly offer: null }> {
-    const digit = Math.floor(Math.random() * parts).toString(16);
+  /** Undefined where there are more objects. */
+  private async listUpTo(max: number): Promise<Listed | undefined> {
+    let offer: string | undefined;
     const shards = new Map<string, ObjectInfo>();
     const claims = new Map<string, string>();
-    for await (const object of this.store.list(this.shardKey(digit))) shards.set(this.nameOf(object).id, object);
+    const deliveries = new Map<string, ObjectInfo>();
+    let count = 0;
+    for await (const object of this.store.list(this.prefix)) {
+      count += 1;
+      if (count > max) return undefined;
+      const { kind, id } = this.nameOf(object);
+      if (kind === 'offer') offer = lookOf(object);
+      else if (kind === 'shard') shards.set(id, object);
+      else if (kind === 'claim') claims.set(id, lookOf(object));
+      else if (kind === 'delivery') deliveries.set(id, object);
+    }
+    return { offer, shards, claims, deliveries };
+  }
+
+  private async listPart(): Promise<Pick<Listed, 'shards' | 'claims'> & Pick<Free, 'offer'>> {
+    const offer = await this.offerNow();
+    const parts = 16 ** this.digits;
+    const part = Math.floor(Math.random() * parts)
+      .toString(16)
+      .padStart(this.digits, '0');
+    const shards = new Map<string, ObjectInfo>();
+    const claims = new Map<string, string>();
+    for await (const object of this.store.list(this.shardKey(part))) shards.set(this.nameOf(object).id, object);
     // A shard that is listed without its claim was not taken before that.
-    for await (const object of this.store.list(this.claimKey(digit)))
-      claims.set(this.nameOf(object).id, lookOf(object));
-    return { offer: null, shards, claims };
+    for await (const object of this.store.list(this.claimKey(part))) claims.set(this.nameOf(object).id, lookOf(object));
+    return { offer, shards, claims };
+  }
+
+  private async offerNow(): Promise<Free['offer']> {
+    if (performance.now() - this.offerAt < offerMs) return null;
+    this.offerAt = performance.now();
+    for await (const object of this.store.list(this.offerKey)) return lookOf(object);
+    return undefined;
   }
 
   private nameOf({ key }: ObjectInfo): { kind: string; id: string } {
