@@ -1,10 +1,11 @@
-// inserter: mounts in another container of the same pod, without anything of it lying on the host.
+// inserter ROOT: mounts in another container of the same pod, without anything of it lying on the host.
 //
 // The first process of that container, the launcher, connects to a socket that both containers see, and
 // passes a descriptor of its mount namespace. This program clones a mount of its own container and puts
 // the clone there, read-only. Neither namespace shares mounts with the host, so whatever is killed, all
-// is gone with the two containers. It needs CAP_SYS_ADMIN and CAP_SYS_CHROOT; the other container needs
-// nothing. Requests come on standard input, every field ended by NUL; each is answered by a line, an
+// is gone with the two containers. It mounts below the folder ROOT alone, and nowhere that shares its mounts:
+// what is at such a place would come to the host. It needs CAP_SYS_ADMIN and CAP_SYS_CHROOT; the other
+// container needs nothing. Requests come on standard input, every field ended by NUL; each is answered by a line, an
 // errno or 0:
 //
 //   listen PATH   waits at the socket PATH, which must not be there; anybody may connect
@@ -28,13 +29,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 namespace {
 
+/** The folder there, with a slash at its end. */
+std::string root_there;
 int own_namespace = -1, listener = -1;
+/** This process's folder in /proc: what it says of mounts is of the namespace that the process is in. */
+int own_process = -1;
 /** Who has connected, and the namespace that they passed. */
 int peer = -1, namespace_there = -1;
 /** What is mounted there, the oldest first. */
@@ -113,6 +119,31 @@ int OpenPlace(const std::string& path, uint64_t flags) {
   return static_cast<int>(syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
 }
 
+/** True for a place below ROOT, by its name alone: no part of it is a link, as it is opened. */
+bool IsBelowRoot(const std::string& path) {
+  return path.size() > root_there.size() && path.compare(0, root_there.size(), root_there) == 0 && (path + "/").find("/../") == std::string::npos;
+}
+
+/** Whether the mount that a place lies in shares what is mounted in it. Where that is not known, it does. */
+bool IsShared(int place) {
+  struct statx found{};
+  if (statx(place, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) != 0 || (found.stx_mask & STATX_MNT_ID) == 0) return true;
+  FILE* table = fdopen(openat(own_process, "mountinfo", O_RDONLY | O_CLOEXEC), "r");
+  if (table == nullptr) return true;
+  bool shared = true;
+  char* line = nullptr;
+  size_t room = 0;
+  while (getline(&line, &room, table) > 0) {
+    if (std::strtoull(line, nullptr, 10) != found.stx_mnt_id) continue;
+    // Optional fields end with a dash, and paths in front of them have no blanks.
+    const std::string text(line);
+    shared = text.substr(0, text.find(" - ")).find(" shared:") != std::string::npos;
+  }
+  std::free(line);
+  std::fclose(table);
+  return shared;
+}
+
 /** Does something in the namespace there; an errno or 0. */
 template <typename Action>
 int There(const Action& action) {
@@ -125,6 +156,7 @@ int There(const Action& action) {
 }
 
 int Bind(const std::string& from, const std::string& to) {
+  if (!IsBelowRoot(to)) return EPERM;
   int tree = open_tree(AT_FDCWD, from.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (tree < 0) return errno;
   mount_attr attributes{};
@@ -134,8 +166,9 @@ int Bind(const std::string& from, const std::string& to) {
   if (failed == 0) {
     failed = There([&] {
       int place = OpenPlace(to, 0);
-      const bool good = place >= 0 && move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
-      const int why = good ? 0 : errno;
+      int why = place >= 0 ? 0 : errno;
+      if (why == 0 && IsShared(place)) why = EPERM;
+      if (why == 0 && move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) why = errno;
       Close(&place);
       return why;
     });
@@ -185,11 +218,17 @@ int Do(const std::vector<std::string>& fields) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc != 2 || argv[1][0] != '/') {
+    std::fprintf(stderr, "usage: inserter ROOT\n");
+    return 2;
+  }
+  root_there = std::string(argv[1]) + "/";
   // It ends when its standard input does, not by signals.
   for (const int one : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) signal(one, SIG_IGN);
   own_namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-  if (own_namespace < 0) return 1;
+  own_process = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (own_namespace < 0 || own_process < 0) return 1;
   std::string read_so_far;
   std::vector<std::string> fields;
   for (;;) {

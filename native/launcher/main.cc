@@ -1,4 +1,5 @@
 // launcher --version|--await PATH|--fd N|--socket PATH [--namespaces|--mounts PATH]: runs the commands of one worker, one at a time.
+// launcher --socket PATH --mounts PATH --exec COMMAND [ARGUMENT...]: becomes the command once it sees its mounts.
 //
 // It is static and small, so that it works in any image and costs a command little more than the
 // kernel does. PROTOCOL.md says how the engine speaks with it. Under the names `next` and `pachctl`
@@ -18,6 +19,7 @@
 #include <ctime>
 #include <string>
 
+#include "exec.h"
 #include "next.h"
 #include "session.h"
 #include "terminal.h"
@@ -25,8 +27,13 @@
 namespace {
 
 int Usage() {
-  std::fprintf(stderr, "usage: launcher --version|--await PATH|--fd N|--socket PATH [--namespaces|--mounts PATH]\n");
+  std::fprintf(stderr, "usage: launcher --version|--await PATH|--fd N|--socket PATH [--namespaces|--mounts PATH [--exec COMMAND...]]\n");
   return launcher::kExitUsage;
+}
+
+int Tell(const launcher::Failure& failure) {
+  if (!failure.why.empty()) std::fprintf(stderr, "launcher: %s: %s\n", failure.why.c_str(), std::strerror(failure.error));
+  return failure.exit;
 }
 
 /** How long nobody may listen, and how long until the next try. */
@@ -94,6 +101,14 @@ launcher::Fd PassMounts(const std::string& path) {
   return peer;
 }
 
+/** The signals, session and descriptors stay as the container's runtime made them: they are the command's. */
+int Exec(const std::string& path, const std::string& mounts, char** command) {
+  const sigset_t blocked = Termination();
+  sigprocmask(SIG_BLOCK, &blocked, nullptr);
+  const launcher::Fd shown = PassMounts(mounts);
+  return launcher::ExecWhenShown(Connect(path), command);
+}
+
 /** Commands must get nothing that this process was started with, and does not know of. */
 void CloseUnknown(int known) {
   for (int fd = 3; fd < 1024; fd++) {
@@ -108,17 +123,27 @@ int main(int argc, char** argv) {
   int fd = -1;
   std::string path, mounts;
   bool namespaces = false;
-  for (int at = 1; at < argc; at++) {
+  char** command = nullptr;
+  for (int at = 1; at < argc && command == nullptr; at++) {
     const std::string argument = argv[at];
     if (argument == "--version" && argc == 2) return PrintVersion();
     if (argument == "--await" && argc == 3 && at == 1) return Await(argv[2]);
     if (argument == "--namespaces") namespaces = true;
+    else if (argument == "--exec" && at + 1 < argc) command = argv + at + 1;
     else if (argument == "--fd" && at + 1 < argc) fd = std::atoi(argv[++at]);
     else if (argument == "--socket" && at + 1 < argc) path = argv[++at];
     else if (argument == "--mounts" && at + 1 < argc) mounts = argv[++at];
     else return Usage();
   }
   if ((fd < 3) == path.empty() || (!mounts.empty() && (namespaces || path.empty()))) return Usage();
+  if (command != nullptr && mounts.empty()) return Usage();
+  if (command != nullptr) {
+    try {
+      return Exec(path, mounts, command);
+    } catch (const launcher::Failure& failure) {
+      return Tell(failure);
+    }
+  }
   CloseUnknown(fd);
   setsid();
   // Commands begin with default signals, whoever started this process.
@@ -139,7 +164,6 @@ int main(int argc, char** argv) {
       return failure.exit;
     }
   } catch (const launcher::Failure& failure) {
-    if (!failure.why.empty()) std::fprintf(stderr, "launcher: %s: %s\n", failure.why.c_str(), std::strerror(failure.error));
-    return failure.exit;
+    return Tell(failure);
   }
 }

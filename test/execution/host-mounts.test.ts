@@ -1,12 +1,15 @@
 /** Mounts on the host, made and taken away by the helper. Needs root. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile as execFileWithCallback, execFileSync, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { listenAt } from '../../src/base/unix-socket.ts';
 import { listenForLauncher } from '../../src/execution/executors/docker-listener.ts';
 import { HostMounts } from '../../src/execution/executors/host-mounts.ts';
 
+const execFile = promisify(execFileWithCallback);
 const binder = resolve(import.meta.dirname, '../../native/build/binder');
 const isRoot = process.getuid?.() === 0;
 
@@ -99,9 +102,10 @@ test.skipIf(!isRoot)('a helper that is not there is an error', async () => {
 const native = (name: string): string => resolve(import.meta.dirname, `../../native/build/${name}`);
 
 /** A process with mounts of its own, which has passed them to `mounts`, as a container's first process does. */
-async function container(): Promise<{ readonly root: string } & AsyncDisposable> {
+async function container(propagation = 'private'): Promise<{ readonly root: string } & AsyncDisposable> {
   await using listener = await listenForLauncher(join(dir, 'engine'));
-  const words = ['--mount', native('launcher'), '--mounts', join(dir, 'mounts'), '--socket', join(dir, 'engine')];
+  const program = [native('launcher'), '--mounts', join(dir, 'mounts'), '--socket', join(dir, 'engine')];
+  const words = ['--mount', '--propagation', propagation, ...program];
   const launcher = spawn('unshare', words, { stdio: 'ignore' });
   const ended = new Promise((done) => launcher.on('close', done));
   const engine = await listener.connected;
@@ -115,7 +119,7 @@ async function container(): Promise<{ readonly root: string } & AsyncDisposable>
 }
 
 test.skipIf(!isRoot)('what is shown in a container is there alone, read-only, and gone when told', async () => {
-  await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'));
+  await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'), dir);
   const pair = { from: join(dir, 'from/deep'), to: join(dir, 'shown/in') };
   await expect(mounts.bind([pair])).rejects.toMatchObject({ why: expect.stringContaining('ENOTCONN') });
   await using one = await container();
@@ -134,10 +138,28 @@ test.skipIf(!isRoot)('what is shown in a container is there alone, read-only, an
   });
 });
 
+test.skipIf(!isRoot)(
+  'nothing is shown outside of the folder that a container gives, or where others would see it',
+  async () => {
+    await mkdir(join(dir, 'beside'));
+    const from = join(dir, 'from/deep');
+    await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'), join(dir, 'shown'));
+    const refusal = { why: expect.stringContaining('EPERM') as string };
+    {
+      await using _ = await container();
+      await expect(mounts.bind([{ from, to: join(dir, 'beside') }])).rejects.toMatchObject(refusal);
+      await expect(mounts.bind([{ from, to: `${dir}/shown/../beside` }])).rejects.toMatchObject(refusal);
+      await mounts.bind([{ from, to: join(dir, 'shown/in') }]);
+    }
+    await using _ = await container('shared');
+    await expect(mounts.bind([{ from, to: join(dir, 'shown/in') }])).rejects.toMatchObject(refusal);
+  },
+);
+
 test.skipIf(!isRoot)('all goes when the helper ends, and a container that comes after another is taken', async () => {
   const pair = { from: join(dir, 'from/deep'), to: join(dir, 'shown/in') };
   {
-    await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'));
+    await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'), dir);
     for (let n = 0; n < 2; n += 1) {
       await using one = await container();
       await mounts.bind([pair]);
@@ -145,9 +167,38 @@ test.skipIf(!isRoot)('all goes when the helper ends, and a container that comes 
     }
   }
   await rm(join(dir, 'mounts'));
-  const mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'));
+  const mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'), dir);
   await using one = await container();
   await mounts.bind([pair]);
   await mounts[Symbol.asyncDispose]();
   await expect(readFile(join(one.root, dir, 'shown/in/a'))).rejects.toThrow('ENOENT');
 });
+
+test.skipIf(!isRoot)(
+  'a command of a container begins when its mounts are there, as itself, or not at all',
+  async () => {
+    await using mounts = await HostMounts.inserting(native('inserter'), join(dir, 'mounts'), dir);
+    const program = [native('launcher'), '--mounts', join(dir, 'mounts'), '--socket', join(dir, 'engine'), '--exec'];
+    const run = async (command: readonly string[], answer: () => Promise<string>): Promise<string> => {
+      const listener = await listenAt(join(dir, 'engine'), (socket) => void answer().then((text) => socket.end(text)));
+      const { stdout, stderr } = await execFile('unshare', ['--mount', ...program, ...command]).catch(
+        (error: { code: number; stdout: string; stderr: string }) => ({
+          ...error,
+          stdout: `ended with ${error.code}\n`,
+        }),
+      );
+      await listener.close();
+      return stdout + stderr;
+    };
+    const ready = async (): Promise<string> => {
+      await mounts.bind([{ from: join(dir, 'from/deep'), to: join(dir, 'shown/in') }]);
+      return 'ready\n';
+    };
+    const text = await run(['sh', '-c', `cat '${join(dir, 'shown/in/a')}'; tr '\\0' ' ' < /proc/$$/cmdline`], ready);
+    expect(text).toMatch(/^hellosh -c /);
+    expect(await run(['sh', '-c', 'exit 7'], ready)).toBe('ended with 7\n');
+    expect(await run(['no-such-program'], ready)).toContain('ended with 127\nlauncher: no-such-program:');
+    expect(await run(['echo', 'begun'], async () => 'no, never\n')).toBe('ended with 70\nlauncher: no, never\n');
+    expect(await run(['echo', 'begun'], async () => '')).toContain('ended with 70');
+  },
+);

@@ -65,6 +65,7 @@ import {
 import { opLogVerb, redoVerb, undoVerb } from '../verbs/operations.ts';
 import { runPipelineVerb } from '../verbs/run.ts';
 import { createSecretVerb, deleteSecretVerb, inspectSecretVerb, listSecretVerb } from '../verbs/secrets.ts';
+import { printSidecarVerb, sidecarVerb } from '../verbs/sidecar.ts';
 import { serveVerb } from '../verbs/serve.ts';
 import { statusVerb } from '../verbs/status.ts';
 import { subscribeCommitVerb, waitCommitVerb } from '../verbs/subscribe.ts';
@@ -120,7 +121,19 @@ export const verbGroups: readonly VerbGroup[] = [
       materializeVerb,
     ],
   },
-  { title: 'Mount', verbs: [mountVerb, unmountVerb, mountsVerb, datumNextVerb, datumPrevVerb, datumGotoVerb] },
+  {
+    title: 'Mount',
+    verbs: [
+      mountVerb,
+      unmountVerb,
+      mountsVerb,
+      datumNextVerb,
+      datumPrevVerb,
+      datumGotoVerb,
+      printSidecarVerb,
+      sidecarVerb,
+    ],
+  },
   {
     title: 'History',
     verbs: [

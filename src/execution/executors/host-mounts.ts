@@ -43,9 +43,12 @@ export class HostMounts implements AsyncDisposable {
     return new HostMounts(spawn(program, via, { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
   }
 
-  /** Mounts in the container whose launcher comes to `socket`; `program` is native/inserter. */
-  static async inserting(program: string, socket: string): Promise<HostMounts> {
-    const mounts = new HostMounts(spawn(program, [], { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
+  /**
+   * Mounts in the container whose launcher comes to `socket`, below the folder `root` there, and nowhere that shows
+   * it to anybody else; `program` is native/inserter.
+   */
+  static async inserting(program: string, socket: string, root: string): Promise<HostMounts> {
+    const mounts = new HostMounts(spawn(program, [root], { stdio: ['pipe', 'pipe', 'ignore'], detached: true }));
     try {
       await mounts.must(socket, 'listened at', ['listen', socket]);
       return mounts;

@@ -11,11 +11,11 @@
  * All of it is mounted before that container starts, so what is there stays and only its content changes.
  * The container has its variables, secrets, user and limits from the pod.
  */
-import { chmod, copyFile, mkdir, readdir, rename, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { assert, PachError } from '../../base/errors.ts';
+import { assert } from '../../base/errors.ts';
 import { emptyFolder, removeTreeAsync } from '../../base/remove.ts';
 import { listenAt, type Listener } from '../../base/unix-socket.ts';
 import type { Fingerprint } from '../../pipelines/jobs/recipe.ts';
@@ -31,6 +31,7 @@ import {
 import { workerHost } from './docker-container.ts';
 import { HostMounts } from './host-mounts.ts';
 import { Launcher, type LauncherSetup } from './launcher.ts';
+import { claimPodFolder, hasLauncher, putLauncher } from './pod-folder.ts';
 
 export interface PodExecutorOptions {
   /** The folder that the containers share. */
@@ -46,8 +47,6 @@ export interface PodExecutorOptions {
 }
 
 const what = 'the launcher of this pod';
-/** Tells a folder of pods from one of somebody who gave the wrong path: what lies in `folders` is removed. */
-const mark = '.pachmount-pod';
 const folders = ['bin', 'run', 'slot', 'code'];
 
 export class PodExecutor implements LocalExecutor {
@@ -74,13 +73,13 @@ export class PodExecutor implements LocalExecutor {
   /** Makes the folders, and takes what a process before this one may have left in them. Throws `usage` where they are somebody else's. */
   static async open(options: PodExecutorOptions): Promise<PodExecutor> {
     const { dir } = options;
-    await claimFolder(dir);
+    await claimPodFolder(dir, folders);
     for (const folder of ['bin', 'run', 'slot/pfs/out', 'slot/out', 'code']) {
       await mkdir(join(dir, folder), { recursive: true });
     }
     // Commands may be another user.
     for (const folder of ['bin', 'run', 'code']) await chmod(join(dir, folder), 0o755);
-    const isShown = (await readdir(join(dir, 'bin'))).includes('launcher');
+    const isShown = await hasLauncher(join(dir, 'bin'));
     if (!isShown) emptyFolder(Buffer.from(join(dir, 'code')));
     for (const folder of ['run', 'slot/out']) emptyFolder(Buffer.from(join(dir, folder)));
     for (const name of await readdir(join(dir, 'slot/pfs'))) {
@@ -88,7 +87,7 @@ export class PodExecutor implements LocalExecutor {
     }
     const executor = new PodExecutor(options, isShown);
     if (options.inserter !== undefined) {
-      executor.mounts = await HostMounts.inserting(options.inserter, join(dir, 'run/mounts'));
+      executor.mounts = await HostMounts.inserting(options.inserter, join(dir, 'run/mounts'), '/pfs');
     }
     executor.listener = await listenAt(join(dir, 'run/socket'), (socket) => executor.take(socket));
     await chmod(join(dir, 'run/socket'), 0o666);
@@ -102,13 +101,7 @@ export class PodExecutor implements LocalExecutor {
 
   /** Lets the other container start: the code lies in its place. */
   async show(): Promise<void> {
-    const bin = join(this.options.dir, 'bin');
-    for (const name of await readdir(bin)) if (name === 'launcher') return;
-    for (const name of ['next', 'pachctl', 'new']) await removeTreeAsync(join(bin, name));
-    for (const name of ['next', 'pachctl']) await symlink('launcher', join(bin, name));
-    await copyFile(this.options.program, join(bin, 'new'));
-    await chmod(join(bin, 'new'), 0o755);
-    await rename(join(bin, 'new'), join(bin, 'launcher'));
+    await putLauncher(this.options.program, join(this.options.dir, 'bin'));
   }
 
   /** True while a launcher is there. */
@@ -197,19 +190,6 @@ export class PodExecutor implements LocalExecutor {
     this.setUp = undefined;
     for (const go of this.waiting.splice(0)) go();
   }
-}
-
-async function claimFolder(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  const there = new Set(await readdir(dir));
-  if (there.has(mark)) return;
-  for (const name of folders.filter((each) => there.has(each))) {
-    const inside = await readdir(join(dir, name)).catch(() => undefined);
-    if (inside?.length === 0) continue;
-    const why = `there is ${name} in it, which no worker of a pod has made, and which would be emptied`;
-    throw new PachError('usage', { what: `--pod ${dir}`, why, next: 'give an empty folder' });
-  }
-  await writeFile(join(dir, mark), '');
 }
 
 function gone(cause?: unknown): LostLauncher {

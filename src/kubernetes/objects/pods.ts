@@ -9,14 +9,17 @@ import { PachError } from '../../base/errors.ts';
 import { containerRights, sharedMemoryBytes, workerHost } from '../../execution/executors/docker-container.ts';
 import { podFields, type PodFields, type PodResources } from '../../pipelines/spec/pod.ts';
 import type { KubeObject } from '../client/objects.ts';
+import { lastWords, quantities, readyAt, size } from './container.ts';
+import { deviceLimits, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
 import { networkPolicy } from './network.ts';
 import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
-import { podLabels, warmLabel, type MountRights, type PodsPlan } from './plan.ts';
+import { podLabels, warmLabel, type PodsPlan } from './plan.ts';
 import { secretMounts, secretVariables, type Variable } from './secrets.ts';
+import { storeWay } from './store-way.ts';
 
 /** In the sidecar: the volume that it shares with the user's container. */
 const podFolder = '/pod';
-const tokenFolder = '/var/run/secrets/pachmount.io';
+const homeFolder = `${podFolder}/home`;
 const volume = 'pach';
 
 const graceSecondsDefault = 30;
@@ -26,18 +29,11 @@ const keptSeconds = 3600;
 const warmKeptSeconds = 10;
 /** Pods of one index that may fail, for whatever reason: the engine is the judge, this is a net. */
 const podTries = 10;
-/** For the start of the sidecar, and for one look at it, a little longer than the launcher waits. */
+/** For the start of the sidecar. */
 const startSeconds = 60;
-const awaitSeconds = 20;
-/** In the worker's image. */
-const launcherInImage = '/opt/pachmount/native/build/launcher';
 /** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
 const sidecarCpu = 0.05;
 const sidecarMemoryBytes = 128 * 2 ** 20;
-/** With a server of mounts beside it, and what that keeps in memory. */
-const mountingMemoryBytes = 512 * 2 ** 20;
-/** The end of a container's log becomes part of its status, so that nobody needs the right to read logs. */
-const lastWords = 'FallbackToLogsOnError';
 /** On the pod's disk beside the files of a datum: the worker's home. */
 const homeBytes = 256 * 2 ** 20;
 
@@ -79,7 +75,7 @@ export function podObjects(plan: PodsPlan): KubeObject[] {
 }
 
 function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
-  const { pipeline, credentials } = plan;
+  const { pipeline } = plan;
   const user = userOf(plan);
   const serviceAccountName = serviceAccount(plan, fields);
   const pod: PodSpec = {
@@ -105,7 +101,7 @@ function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
       { name: volume, emptyDir: { sizeLimit: size(diskBytes(plan, fields)) } },
       ...memoryVolumes(pipeline.spec).map(({ volume: each }) => each),
       ...secretMounts(pipeline.spec.transform.secrets).map(({ volume: each }) => each),
-      ...(credentials.kind === 'service-account' ? [tokenVolume(credentials.audience)] : []),
+      ...storeWay(plan, homeFolder).volumes,
     ],
   };
   return patched(omitUndefined(pod), fields, pipeline.name);
@@ -113,45 +109,25 @@ function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
 
 /** Kubernetes starts it before the user's container, and ends it after that. */
 function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
-  const { store, credentials, project, job } = plan;
-  const hasToken = credentials.kind === 'service-account';
+  const way = storeWay(plan, homeFolder);
   const env = {
-    ...store.env,
-    ...(hasToken && { ...credentials.env, AWS_WEB_IDENTITY_TOKEN_FILE: `${tokenFolder}/token` }),
-    PACH_STORE: store.url,
-    PACH_STORE_ID: store.id,
-    PACH_PROJECT: project,
-    PACH_HOME: `${podFolder}/home`,
+    ...way.env,
     ...(plan.mounts && { PACH_POD_MOUNTS: '1' }),
     ...(user.name !== undefined && { PACH_POD_USER: user.name }),
   };
-  const mounts: VolumeMount[] = [
-    { name: volume, mountPath: podFolder },
-    ...(hasToken ? [{ name: 'token', mountPath: tokenFolder, readOnly: true }] : []),
-  ];
   return {
     name: 'worker',
     image: plan.workerImage,
     imagePullPolicy: plan.pullPolicy,
     restartPolicy: 'Always',
-    args: ['worker', '-j', job, '--pod', podFolder, ...(plan.isWarm ? ['--warm'] : [])],
-    env: [
-      ...Object.entries(env).map(([name, value]): Variable => ({ name, value })),
-      { name: 'PACH_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      { name: 'PACH_POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
-    ],
-    ...(credentials.kind === 'secret' && { envFrom: [{ secretRef: { name: credentials.name } }] }),
-    volumeMounts: mounts,
+    args: ['worker', '-j', plan.job, '--pod', podFolder, ...(plan.isWarm ? ['--warm'] : [])],
+    env: [...Object.entries(env).map(([name, value]): Variable => ({ name, value })), ...way.podEnv],
+    ...(way.envFrom && { envFrom: way.envFrom }),
+    volumeMounts: [{ name: volume, mountPath: podFolder }, ...way.volumeMounts],
     resources: sidecarResources(plan, fields),
     securityContext: plan.mounts ? mountingSecurity(plan.mounts) : security(user),
     terminationMessagePolicy: lastWords,
-    startupProbe: {
-      // It waits until the user's container can start: looking each second would cost half of one.
-      exec: { command: [launcherInImage, '--await', `${podFolder}/bin/launcher`] },
-      periodSeconds: 1,
-      timeoutSeconds: awaitSeconds,
-      failureThreshold: startSeconds / awaitSeconds,
-    },
+    startupProbe: readyAt(`${podFolder}/bin/launcher`, { secondsMax: startSeconds }),
   };
 }
 
@@ -226,21 +202,6 @@ function architecture({ platform, pipeline, image }: PodsPlan, { nodeSelector }:
   });
 }
 
-/**
- * Root's, whoever runs commands. To mount in the other container takes SYS_ADMIN and SYS_CHROOT; what
- * the command has written is read and removed with the rest.
- */
-function mountingSecurity(mounts: MountRights): object {
-  const root = { runAsUser: 0, runAsGroup: 0, runAsNonRoot: false };
-  if (mounts.kind === 'privileged') return { ...root, privileged: true };
-  return {
-    ...root,
-    capabilities: { drop: ['ALL'], add: [...containerRights, 'SYS_ADMIN', 'SYS_CHROOT'] },
-    // Nodes with AppArmor forbid containers to mount.
-    appArmorProfile: { type: 'Unconfined' },
-  };
-}
-
 function serviceAccount({ credentials, pipeline }: PodsPlan, fields: PodFields): string | undefined {
   const [own, stores] = [fields.serviceAccount, credentials.kind === 'service-account' ? credentials.name : undefined];
   if (own !== undefined && stores !== undefined && own !== stores) {
@@ -279,24 +240,7 @@ function sidecarResources(plan: PodsPlan, fields: PodFields): object {
     diskBytes: Math.min(plan.datumBytesMax + homeBytes, most),
     ...omitUndefined(fields.sidecarRequests),
   };
-  const device = plan.mounts?.kind === 'device' && { [plan.mounts.resource]: '1' };
-  return { requests: quantities(requests), limits: { ...quantities(limits), ...device } };
-}
-
-function quantities({ cpu, memoryBytes, diskBytes: disk }: PodResources): Record<string, string> {
-  return {
-    ...(cpu !== undefined && { cpu: `${Math.ceil(cpu * 1000)}m` }),
-    ...(memoryBytes !== undefined && { memory: size(memoryBytes) }),
-    ...(disk !== undefined && { 'ephemeral-storage': size(disk) }),
-  };
-}
-
-const units = { Gi: 2 ** 30, G: 1e9, Mi: 2 ** 20, M: 1e6, Ki: 2 ** 10, k: 1e3 };
-
-/** In the largest unit that says it exactly: the cluster's messages repeat it. */
-function size(bytes: number): string {
-  const unit = Object.entries(units).find(([, each]) => bytes > 0 && bytes % each === 0);
-  return unit === undefined ? String(bytes) : `${bytes / unit[1]}${unit[0]}`;
+  return { requests: quantities(requests), limits: { ...quantities(limits), ...deviceLimits(plan.mounts) } };
 }
 
 /** Asked for in limits alone: the requests are as much then. */
@@ -317,11 +261,6 @@ function memoryVolumes({ transform, resourceLimits }: PodsPlan['pipeline']['spec
   });
   const shared = inMemory('shared-memory', '/dev/shm', resourceLimits.memoryBytes ?? sharedMemoryBytes);
   return [shared, ...(transform.memoryVolume ? [inMemory('scratch', '/scratch')] : [])];
-}
-
-function tokenVolume(audience = 'sts.amazonaws.com'): Volume {
-  const serviceAccountToken = { path: 'token', audience, expirationSeconds: 3600 };
-  return { name: 'token', projected: { sources: [{ serviceAccountToken }] } };
 }
 
 function omitUndefined<T extends object>(value: T): T {

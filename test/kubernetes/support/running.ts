@@ -31,6 +31,7 @@ export interface Summary {
 export interface Ways {
   readonly store: TestBucket;
   readonly kubeconfig: string;
+  readonly namespace: TestNamespace;
 }
 
 export class Running implements AsyncDisposable {
@@ -50,7 +51,7 @@ export class Running implements AsyncDisposable {
     const [store, { host }, namespace] = await Promise.all([
       ways.store ?? storeForPods(),
       dockerForTests(),
-      namespaceForTests(),
+      ways.namespace ?? namespaceForTests(),
     ]);
     const place = await Place.make('root', {
       ...environmentOf(store),
