@@ -20,7 +20,8 @@ export class Addresses {
     const now = Date.now();
     if (!this.store.direct) return undefined;
     const known = this.sources.get(key);
-    if (known && now - known.at < sourceMs) return known.source;
+    // A clock that was set back or forward since may have signed for another time.
+    if (known && Math.abs(now - known.at) < sourceMs) return known.source;
     const source = this.store.direct(key);
     source.catch(() => this.sources.delete(key));
     this.sources.delete(key);

@@ -15,7 +15,7 @@ const busyMs = 2000;
 export class Contention {
   private readonly project: string;
   private seen: OperationId | undefined;
-  private othersMs = 0;
+  private othersMs = -Infinity;
   private attemptMs = 0;
   /** Token of a head that has a successor; whether the store showed it again nevertheless. */
   private replaced: Token | undefined;
@@ -29,7 +29,7 @@ export class Contention {
   /** Tells of a head that was read, with its token, or that this writer has written. */
   saw(operation: OperationId, { token, isOwn = false }: { token?: Token; isOwn?: boolean }): void {
     this.isStale = token !== undefined && token === this.replaced;
-    if (this.seen !== undefined && this.seen !== operation && !isOwn) this.othersMs = Date.now();
+    if (this.seen !== undefined && this.seen !== operation && !isOwn) this.othersMs = performance.now();
     this.seen = operation;
   }
 
@@ -43,7 +43,8 @@ export class Contention {
    * they know that they have lost, and win again.
    */
   async giveWay(): Promise<void> {
-    if (Date.now() - this.othersMs < busyMs) await sleep(Math.random() * Math.min(pauseMsMax, 2 * this.attemptMs));
+    if (performance.now() - this.othersMs < busyMs)
+      await sleep(Math.random() * Math.min(pauseMsMax, 2 * this.attemptMs));
   }
 
   /**
@@ -52,9 +53,9 @@ export class Contention {
    */
   async retry<T>(attempt: () => Promise<{ readonly result: T } | undefined>): Promise<T> {
     for (let number = 1; number <= attemptsMax; number += 1) {
-      const begunMs = Date.now();
+      const begunMs = performance.now();
       const done = await attempt();
-      this.attemptMs = Date.now() - begunMs;
+      this.attemptMs = performance.now() - begunMs;
       if (done) return done.result;
       // Who has lost often waits less than who has lost once.
       await sleep((Math.random() * Math.min(pauseMsMax, this.attemptMs)) / number);

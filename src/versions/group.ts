@@ -45,7 +45,7 @@ export class ChangeGroup implements AsyncDisposable {
   private readonly open = new Set<Promise<Batch>>();
   private publishing: Promise<void> = Promise.resolve();
   private waitMs = firstMs;
-  private lastMs = Date.now();
+  private lastMs = performance.now();
   private tookMs = 0;
 
   constructor(options: GroupOptions) {
@@ -69,7 +69,7 @@ export class ChangeGroup implements AsyncDisposable {
     } finally {
       batch.writers -= 1;
       if (batch.writers === 0) batch.closed?.();
-      const isDue = published === 'by itself' && Date.now() - this.lastMs >= this.waitMs;
+      const isDue = published === 'by itself' && performance.now() - this.lastMs >= this.waitMs;
       if (isDue) this.flush().catch(() => undefined);
     }
   }
@@ -78,7 +78,7 @@ export class ChangeGroup implements AsyncDisposable {
   flush(): Promise<void> {
     const { current } = this;
     this.current = undefined;
-    this.lastMs = Date.now();
+    this.lastMs = performance.now();
     this.waitMs = Math.max(Math.min(longestMs, this.waitMs * 2), this.tookMs / publishingShare);
     this.publishing = this.publishing.then(() => this.publish(current));
     this.publishing.catch((error: unknown) => this.options.failed(error));
@@ -103,7 +103,7 @@ export class ChangeGroup implements AsyncDisposable {
     const batch = await current;
     if (!current || !batch) return;
     if (batch.writers > 0) await new Promise<void>((done) => (batch.closed = done));
-    const begunMs = Date.now();
+    const begunMs = performance.now();
     const { project, what, also } = this.options;
     try {
       await project.update(
@@ -117,7 +117,7 @@ export class ChangeGroup implements AsyncDisposable {
     } finally {
       await this.end(current);
     }
-    this.tookMs = Date.now() - begunMs;
+    this.tookMs = performance.now() - begunMs;
     if (batch.parts.length > 0) this.options.published?.(batch.parts.length);
   }
 

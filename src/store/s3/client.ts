@@ -2,7 +2,7 @@
  * The SDK's client, set up so that it works with every S3 server.
  */
 import { GetObjectCommand, S3Client, type GetObjectCommandInput, type S3ClientConfig } from '@aws-sdk/client-s3';
-import { refusesCredentials } from './errors.ts';
+import { isOfClock, refusesCredentials } from './errors.ts';
 import { agentsFor, networkOf, type Agents, type Network } from '../network.ts';
 import { Credentials, type KeyPair } from './credentials.ts';
 import type { S3Place } from './url.ts';
@@ -64,14 +64,24 @@ export class S3Session {
 
   /**
    * Carries out `work`, and once more when the server refuses the credentials and there are others by
-   * now. Throws the SDK's errors, and a PachError where there are no credentials.
+   * now, or this machine's clock differs from the server's: the SDK has seen by how much. Throws the SDK's
+   * errors, and a PachError where there are no credentials.
    */
   async run<T>(work: (client: S3Client) => Promise<T>): Promise<T> {
     const used = await this.credentials.current();
     try {
-      return await work(this.client);
+      return await this.inTime(work);
     } catch (error) {
       if (!refusesCredentials(error) || !(await this.credentials.renew(used))) throw error;
+    }
+    return this.inTime(work);
+  }
+
+  private async inTime<T>(work: (client: S3Client) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.client);
+    } catch (error) {
+      if (!isOfClock(error)) throw error;
     }
     return work(this.client);
   }
@@ -89,7 +99,8 @@ export class S3Session {
   async sign(object: GetObjectCommandInput, seconds: number): Promise<DirectSource> {
     const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
     const used = await this.credentials.current();
-    const url = await getSignedUrl(this.client, new GetObjectCommand(object), { expiresIn: seconds });
+    const signingDate = new Date(Date.now() + this.client.config.systemClockOffset);
+    const url = await getSignedUrl(this.client, new GetObjectCommand(object), { expiresIn: seconds, signingDate });
     const proxy = this.network.proxyTo(new URL(url))?.href ?? '';
     const certificates = this.network.authorities?.path ?? '';
     return { url, proxy, certificates, refused: () => this.credentials.renew(used) };

@@ -42,7 +42,7 @@ export class Credentials {
    */
   async renew(used: number): Promise<boolean> {
     if (used !== this.generation) return true;
-    if (Date.now() >= this.quietUntil) {
+    if (performance.now() >= this.quietUntil) {
       this.renewing ??= this.lookUpAnew().finally(() => (this.renewing = undefined));
       await this.renewing;
     }
@@ -53,11 +53,11 @@ export class Credentials {
     const before = this.generation;
     this.provider = undefined;
     await this.lookUp();
-    if (before === this.generation) this.quietUntil = Date.now() + pauseMs;
+    if (before === this.generation) this.quietUntil = performance.now() + pauseMs;
   }
 
   private async lookUp(): Promise<KeyPair> {
-    if (this.failure && Date.now() < this.quietUntil) throw this.failure;
+    if (this.failure && performance.now() < this.quietUntil) throw this.failure;
     this.failure = undefined;
     const provider = (this.provider ??= defaultProvider({ ...this.settings(), ignoreCache: true }));
     try {
@@ -70,7 +70,7 @@ export class Credentials {
       if (this.provider === provider) this.provider = undefined;
       const failure = isPachError(error) ? error : await whyNoCredentials(error);
       this.failure = failure;
-      this.quietUntil = Date.now() + pauseMs;
+      this.quietUntil = performance.now() + pauseMs;
       throw failure;
     }
   }

@@ -76,6 +76,13 @@ export function refusesCredentials(error: unknown): boolean {
   return (status === 401 || status === 403) && name === 'Unknown';
 }
 
+/** Whether the server refuses the time of a request. The SDK knows the server's time from then on. */
+export function isOfClock(error: unknown): boolean {
+  const { $metadata: metadata } = error as { $metadata?: { clockSkewCorrected?: boolean } };
+  const status = statusOf(error);
+  return metadata?.clockSkewCorrected === true && (status === 403 || status === 401);
+}
+
 /** Whether no server answered, which may pass. */
 export function isOfNetwork(error: unknown): boolean {
   const { name, code, message } = error as { name?: string; code?: string; message?: string };
