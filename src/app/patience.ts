@@ -5,6 +5,11 @@
 import { workTimes } from '../execution/store/times.ts';
 import type { Patience } from '../store/retry.ts';
 
+/** The same for an engine that stays up. Its loop misses the store by itself, and tells so. */
+export function servePatience(signal: AbortSignal): Patience {
+  return storePatience(() => undefined, signal);
+}
+
 const missedMs = 3000;
 
 /** Until `signal` is aborted. `note` is told once that the store is away, and once that it is back. */

@@ -12,7 +12,7 @@ import { busyboxImage, dockerForTests } from '../support/docker.ts';
 import { changedKubeconfig, until } from './support/cluster.ts';
 import { canRun, Running, summaryOf } from './support/running.ts';
 import { ownCluster, storeAt, storeForPods } from './support/store.ts';
-import { tcpProxy } from './support/tcp-proxy.ts';
+import { tcpProxy } from '../support/tcp-proxy.ts';
 
 /** Pods write to this machine, which is the node. */
 const isNode = canRun && ownCluster !== undefined;

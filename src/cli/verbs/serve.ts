@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import { pipelineMeter } from '../../app/metered.ts';
 import { openProject } from '../../app/open.ts';
+import { servePatience } from '../../app/patience.ts';
 import { tryStore } from '../../app/pod-store.ts';
 import { serve } from '../../app/serve.ts';
 import { isLoopback, parseListen } from '../../metrics/listener.ts';
@@ -74,7 +75,8 @@ export const serveVerb = verb({
     if (more['print-unit']) return output.write(serviceUnit(settings, process.argv.slice(2)));
     const scrubShare = more.scrub === undefined ? undefined : shareOf('--scrub', more.scrub);
     const meter = pipelineMeter();
-    await using opened = await openProject(settings, { observer: meter });
+    const patience = more['try-store'] ? undefined : servePatience(signal);
+    await using opened = await openProject(settings, { observer: meter, patience });
     if (more['try-store']) return await tryStore(settings, opened);
     const printer = await ServePrinter.for(output);
     const serving = serve(settings, opened, {
