@@ -75,8 +75,6 @@ interface Shared extends AsyncDisposable {
   readonly blobsHere: (project: string) => Promise<BlobsHere>;
   /** Where what a mount read first is kept; undefined where all is on this machine, or there is little room for what was read. */
   readonly firstReads: FirstReads | undefined;
-  /** A repo with more bytes than that is not brought to the disk cache in whole packs; 0: none is. */
-  readonly wholePacksBytesMax: number;
 }
 
 /** A store and its projects. Disposing of it waits for what is still being kept and closes the store; once, however often. */
@@ -149,6 +147,7 @@ async function share(
     memoryBytesMax: bytes / 4,
     disk,
     whole,
+    wholeBytesMax: cacheBytesMax * partWhole,
     ranges: disk && new Ranges(filler.transfers, filler.addresses),
     files: cache,
     firstReads,
@@ -174,7 +173,6 @@ async function share(
     storeId,
     firstReads: store.isLocal || readBytesMax > cacheBytesMax * partAhead ? undefined : firstReads,
     files: { cache, filler },
-    wholePacksBytesMax: whole ? cacheBytesMax * partWhole : 0,
     blobsHere: (project) => blobsHere(store, project, dir),
     project(name) {
       const project = projects.get(name) ?? new Project({ store, extents, name, author, memory, outside });

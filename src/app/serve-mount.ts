@@ -187,11 +187,11 @@ function firstReadsOf({ project, files, firstReads }: OpenProject, epoch: number
 }
 
 /** Brings whole packs of a project; undefined where that is never done. */
-function wholePacksOf({ project, wholePacksBytesMax }: OpenProject, storedReads: () => number): WholePacks | undefined {
+function wholePacksOf({ project }: OpenProject, storedReads: () => number): WholePacks | undefined {
   const { extents, name } = project.options;
-  if (wholePacksBytesMax === 0) return undefined;
+  if (extents.wholeBytesMax === 0) return undefined;
   return {
-    bytesMax: wholePacksBytesMax,
+    bytesMax: extents.wholeBytesMax,
     storedReads,
     fetch: (pack, end) => extents.fetchWhole(packKey(name, 'data', pack), end),
     fetchNothingAround: (pack) => void extents.fetchNothingAround(packKey(name, 'data', pack)),

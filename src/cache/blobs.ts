@@ -168,6 +168,11 @@ export class BlobReader {
     return place !== undefined && extents.arrives(packKey(project, 'data', place.pack), place.offset + place.length);
   }
 
+  /** No more bytes than that may be brought as whole packs; 0: none. */
+  get packsBytesMax(): number {
+    return this.options.extents.wholeBytesMax;
+  }
+
   /** True when all of a data pack is on this machine, or is to be. */
   hasPack(pack: Place['pack']): Promise<boolean> {
     return this.options.extents.hasWhole(packKey(this.options.project, 'data', pack));

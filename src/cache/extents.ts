@@ -33,6 +33,8 @@ export interface ExtentOptions {
   readonly disk?: DiskCache | undefined;
   /** Brings whole objects to the disk; undefined where they are not brought. */
   readonly whole?: WholeObjects | undefined;
+  /** No more bytes of a repo than that are brought in whole objects. */
+  readonly wholeBytesMax?: number;
   /** Brings ranges of objects around which nothing is fetched; undefined where the store reads all. */
   readonly ranges?: Ranges | undefined;
   /** Large files, which are forgotten together with the packs that they came from. */
@@ -129,6 +131,12 @@ export class ExtentCache {
     const extent = await this.options.whole?.fetch(key, end);
     if (extent) this.found(await this.object(key), extent);
     return extent !== undefined;
+  }
+
+  /** No more bytes than that are brought in whole objects; 0: none. */
+  get wholeBytesMax(): number {
+    const { whole, wholeBytesMax = 0 } = this.options;
+    return whole ? wholeBytesMax : 0;
   }
 
   /** True when all of an object is on the disk, or is being brought there. */

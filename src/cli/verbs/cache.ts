@@ -103,8 +103,7 @@ export const cacheWarmVerb = verb({
     const warmed = { files: 0, bytes: 0 };
     const path = address.path ?? '/';
     const progress = new FilesProgress(output, entrySize((await files.find(path)).entry));
-    const { files: local, wholePacksBytesMax } = opened;
-    await warmFiles(opened.project, { local, wholePacksBytesMax }, files, path, {
+    await warmFiles(opened.project, opened.files, files, path, {
       signal,
       progress: (bytes, count) => {
         warmed.bytes += bytes;

@@ -10,7 +10,7 @@ import type { File, FileBytes, Files } from './files.ts';
 /** What lies in a folder, with paths below it; a file is the one member of its archive. */
 export async function* tarOf(files: Files, root: File, options: ExtractOptions): AsyncGenerator<Buffer> {
   const from = root.entry.kind === 'directory' ? root.path.replace(/\/$/, '').length : root.path.lastIndexOf('/');
-  for await (const file of files.list(root.path, true)) {
+  for await (const file of files.listToRead(root, options.signal)) {
     options.signal?.throwIfAborted();
     yield* member(files, { ...file, path: file.path.slice(from + 1) }, options);
   }

@@ -106,7 +106,7 @@ export async function extractFolder(files: Files, root: File, target: string, op
   });
   // Times of folders are set last, innermost first: writing into a folder changes its time.
   const folders: { path: Buffer; entry: TreeEntry }[] = [];
-  for await (const file of files.list(root.path, true)) {
+  for await (const file of files.listToRead(root, options.signal)) {
     options.signal?.throwIfAborted();
     const path = Buffer.concat([nameOfText(target), nameOfText(file.path.slice(prefix))]);
     try {

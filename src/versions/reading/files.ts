@@ -7,9 +7,10 @@ import type { BlobReader } from '../../cache/blobs.ts';
 import { compileGlob } from '../../model/glob.ts';
 import { nameOfText, parsePath, pathOf, textOfName } from '../../model/paths.ts';
 import { nameBytesMax } from '../../model/refs.ts';
-import { directoryOf, entryHash, fileContentOf, type TreeEntry } from '../../model/tree.ts';
+import { directoryOf, entryHash, entrySize, fileContentOf, type TreeEntry } from '../../model/tree.ts';
 import { Directories, sameContent, type Directory } from '../directories.ts';
 import { matchFiles } from './match.ts';
+import { packBytesMin, wantedPacks } from './packs.ts';
 import { readParts, type FilePart } from './read.ts';
 
 /** A file, directory or symlink of a version. */
@@ -28,7 +29,7 @@ export interface FileChange {
 
 /** The bytes of entries, whatever version they are of. */
 export class FileBytes {
-  private readonly reader: BlobReader;
+  protected readonly reader: BlobReader;
 
   constructor(reader: BlobReader) {
     this.reader = reader;
@@ -84,6 +85,21 @@ export class Files extends FileBytes {
     const file = await this.find(path);
     if (file.entry.content.form === 'directory') yield* this.walk(file.path, file.entry.content, recursive);
     else yield file;
+  }
+
+  /**
+   * All below a directory, or a file, for who reads all of it in this order: packs of which most lies there are
+   * being brought to the disk cache, a request each, if there is one with room for them.
+   */
+  async *listToRead({ path, entry }: File, signal: AbortSignal | undefined): AsyncGenerator<File> {
+    const bytesMax = this.reader.packsBytesMax;
+    const size = entrySize(entry);
+    if (size >= packBytesMin && size <= bytesMax) {
+      const wanted = await wantedPacks(this.reader, this.list(path, true), { bytesMax }, signal);
+      // What fails is met, or read in another way, when it is wanted.
+      for (const { pack, end } of wanted) void this.reader.fetchPack(pack, end);
+    }
+    yield* this.list(path, true);
   }
 
   /**

@@ -3,25 +3,12 @@
  */
 import { Semaphore } from '../../base/async.ts';
 import type { BlobReader } from '../../cache/blobs.ts';
-import { listRange } from '../../model/list.ts';
-import type { PackId, Ref } from '../../model/refs.ts';
-import { entrySize, type FileContent, type TreeEntry } from '../../model/tree.ts';
+import { entrySize, type FileContent } from '../../model/tree.ts';
 import type { File, Files } from './files.ts';
 import { LocalContent, packedBytesMax, type LocalFiles } from './local-content.ts';
+import { chunksOf, wantedPacks, type Chunk } from './packs.ts';
 import { readParts } from './read.ts';
 import type { Project } from '../project.ts';
-
-interface Chunk {
-  readonly ref: Ref;
-  /** Bytes, plain. */
-  readonly length: number;
-}
-
-export interface WarmOptions {
-  readonly local: LocalFiles;
-  /** When no more bytes than that are wanted, packs of which most is wanted come whole; 0: none does. */
-  readonly wholePacksBytesMax: number;
-}
 
 export interface WarmWatch {
   /** Called with the bytes and files that were added to the cache. */
@@ -32,19 +19,17 @@ export interface WarmWatch {
 const largeAtOnce = 4;
 const stepBytes = 32 * 1024 * 1024;
 const batchBytes = 16 * 1024 * 1024;
-/** Of a pack so much must be wanted that one request for all of it is worth it: two thirds of a full one. */
-const packBytesMin = 16 * 1024 * 1024;
 
 /** Fetches what lies at a path, all of it. Rejects as reading it would. */
 export async function warmFiles(
   project: Project,
-  { local, wholePacksBytesMax }: WarmOptions,
+  local: LocalFiles,
   files: Files,
   path: string,
   watch: WarmWatch,
 ): Promise<void> {
   const { reader } = project;
-  const came = wholePacksBytesMax > 0 ? await bringPacks(reader, files, path, wholePacksBytesMax, watch) : new Set();
+  const came = reader.packsBytesMax > 0 ? await bringPacks(reader, files, path, watch) : new Set();
   const large = new Semaphore(largeAtOnce);
   const underWay = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
@@ -109,26 +94,11 @@ async function bringPacks(
   reader: BlobReader,
   files: Files,
   path: string,
-  bytesMax: number,
   watch: WarmWatch,
 ): Promise<ReadonlySet<unknown>> {
-  const wanted = new Map<PackId, { bytes: number; end: number }>();
-  let total = 0;
-  for await (const { entry } of everything(files, path)) {
-    watch.signal.throwIfAborted();
-    if (entry.kind === 'directory' || entrySize(entry) > packedBytesMax) continue;
-    for (const { ref, length } of await chunksOf(reader, entry)) {
-      const { place } = ref;
-      if (!place) continue;
-      const pack = wanted.get(place.pack) ?? { bytes: 0, end: 0 };
-      pack.bytes += length;
-      pack.end = Math.max(pack.end, place.offset + place.length);
-      wanted.set(place.pack, pack);
-      total += length;
-    }
-  }
-  const most = [...wanted].filter(([, { bytes }]) => total <= bytesMax && bytes >= packBytesMin);
-  const fetches = most.map(async ([pack, { bytes, end }]) => {
+  const limits = { bytesMax: reader.packsBytesMax, fileBytesMax: packedBytesMax };
+  const wanted = await wantedPacks(reader, everything(files, path), limits, watch.signal);
+  const fetches = wanted.map(async ({ pack, bytes, end }) => {
     const isThere = await reader.fetchPack(pack, end);
     if (isThere) watch.progress(bytes, 0);
     return isThere ? [pack] : [];
@@ -139,17 +109,6 @@ async function bringPacks(
     for (const pack of await fetch) came.add(pack);
   }
   return came;
-}
-
-async function chunksOf(reader: BlobReader, entry: TreeEntry): Promise<Chunk[]> {
-  const { content } = entry;
-  if (content.form === 'chunk') return [{ ref: content.ref, length: content.size }];
-  const chunks: Chunk[] = [];
-  if (content.form !== 'list') return chunks;
-  for await (const { ref, length } of listRange(reader, content.ref, 0, content.size)) {
-    if (ref) chunks.push({ ref, length });
-  }
-  return chunks;
 }
 
 function sumOf(chunks: readonly Chunk[]): number {
