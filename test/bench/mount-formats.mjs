@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { mebibyte, writeRandomFile } from './inputs.mjs';
 import { titleOf } from './mount-peers.mjs';
-import { plainFiles, processes, Reader, store, storeTree } from './mount-training.mjs';
+import { plainFiles, processes, Reader, removeTree, storeOf, storeTree } from './mount-training.mjs';
 import { checkout, dropCaches, run } from './place.mjs';
 import { rounds, scale } from './rows.mjs';
 
@@ -123,7 +123,7 @@ async function readFormat(bench, others, { name, title, unit, make, read }) {
   await make(plain);
   await storeTree(bench, others, name, plain);
   for (let round = 0; round < rounds; round++) {
-    const env = await ours.home(store, others.env);
+    const env = await ours.home(storeOf(name), others.env);
     await ours.mounted({ env, source: name }, async ({ path }) => {
       await dropCaches();
       samples.add(cold(title), unit, 'ours', await read(path, round));
@@ -138,6 +138,7 @@ async function readFormat(bench, others, { name, title, unit, make, read }) {
       samples.add(cold(title), unit, titleOf('rclone'), await read(join(path, name), round));
     });
   }
+  await removeTree(others, name);
   await run(['rm', '-rf', plain]);
 }
 
@@ -156,7 +157,7 @@ async function walk(bench, others) {
     const words = [process.execPath, join(checkout, 'test/bench/tree-tar.mjs'), folders, String(files), plain];
     await run(['bash', '-o', 'pipefail', '-c', tar, ...words], { seconds: 1800 });
     const isAll = name === 'walkedAll';
-    const where = isAll ? join(place.dir, 'store-walked') : store;
+    const where = isAll ? join(place.dir, 'store-walked') : storeOf(name);
     const first = place.freshHome(where, others.env);
     if (isAll) {
       for (const put of [

@@ -48,6 +48,11 @@ export class Peers {
     });
   }
 
+  /** Removes the objects of a bucket below a name. @param {string} from @param {string} key */
+  async remove(from, key) {
+    await run(['rclone', 'purge', `ceph:${from}/${key}`], { env: this.rclone, seconds: 900 });
+  }
+
   /** Runs `use` while one of them is mounted, with an empty cache. @param {'rclone' | 's3fs'} who @param {(path: string) => Promise<void>} use */
   async mounted(who, use) {
     const mountpoint = this.place.folder(`mnt-${who}`);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { RandomBytes, writeTree } from './inputs.mjs';
 import { withLine } from './line.mjs';
 import { as } from './mount-ours.mjs';
-import { peers, titleOf } from './mount-peers.mjs';
+import { bucket, peers, titleOf } from './mount-peers.mjs';
 import { checkout, dropCaches, pach, run } from './place.mjs';
 import { withProxy } from './proxy.mjs';
 import { rounds, scale } from './rows.mjs';
@@ -25,7 +25,8 @@ const delayMs = 30;
 /** A peer over a slow line would take minutes: its rate shows before. */
 const secondsMax = Math.max(10, Math.round(60 * Math.min(1, scale)));
 const farFiles = 20_000;
-export const store = 's3://ours/training';
+/** Each data set has a store of its own, which is removed with it: the gateway keeps all of them in memory. @param {string} name */
+export const storeOf = (name) => `s3://ours/training-${name}`;
 const ticksPerSecond = 100;
 const blockBytes = 256 * 1024;
 const blocksMax = 4096;
@@ -155,7 +156,7 @@ async function storeData(bench, others, { name, files, sizes }) {
 
 /** Puts a folder of plain files into a repo of ours and into the bucket of the others. @param {Bench} bench @param {Peers} others @param {string} name @param {string} plain */
 export async function storeTree({ place }, others, name, plain) {
-  const home = place.freshHome(store, others.env);
+  const home = place.freshHome(storeOf(name), others.env);
   await pach(home, 'create', 'repo', name);
   await run([join(checkout, 'bin/pach'), 'put', 'file', `${name}@master:/`, '-r', '-f', `${plain}/`], {
     env: home,
@@ -164,12 +165,18 @@ export async function storeTree({ place }, others, name, plain) {
   await others.upload(plain, name);
 }
 
+/** Removes what storeTree has stored. @param {Peers} others @param {string} name */
+export async function removeTree(others, name) {
+  await others.remove('ours', `training-${name}`);
+  await others.remove(bucket, name);
+}
+
 /** @param {Read} read */
 const rateOf = ({ count, seconds }) => count / seconds;
 
 /** The first epoch cold and the second from the disk cache, of ours. @param {Bench} bench @param {Reader} reader @param {Peers} others @param {Data} data @param {{ title: string, who: Who, round: number }} how */
 async function readEpochs({ ours, samples }, reader, others, data, { title, who, round }) {
-  const env = await ours.home(store, others.env, who);
+  const env = await ours.home(storeOf(data.name), others.env, who);
   await ours.mounted({ env, source: data.name, who }, async (mounted) => {
     const { pid } = await mounted.tell();
     await dropCaches();
@@ -217,7 +224,7 @@ async function readHalf({ ours, samples }, reader, others, data) {
       ['smallest cache', 1],
     ])) {
       await withProxy(others.env, async (through, proxy) => {
-        const env = await ours.home(store, through);
+        const env = await ours.home(storeOf(data.name), through);
         await ours.mounted({ env, source: data.name, options: ['--cache-size', String(bytes)] }, async ({ path }) => {
           proxy.take();
           const read = await reader.read('files', path, data.names, { epoch: round });
@@ -233,7 +240,7 @@ async function readHalf({ ours, samples }, reader, others, data) {
 /** What one file costs of which nothing is here, once its name has been looked up. @param {Bench} bench @param {Peers} others @param {Data} data */
 async function readSingle({ ours, samples }, others, data) {
   await withProxy(others.env, async (through, proxy) => {
-    await ours.mounted({ env: await ours.home(store, through), source: data.name }, async ({ path }) => {
+    await ours.mounted({ env: await ours.home(storeOf(data.name), through), source: data.name }, async ({ path }) => {
       const file = join(path, data.names[Math.floor(data.names.length / 2)] ?? '');
       await run(['stat', file]);
       proxy.take();
@@ -255,7 +262,7 @@ async function readFarAway({ ours, samples }, reader, others, data) {
         [works.alone, 1],
       ])) {
         const valueOf = (/** @type {Read} */ read) => (by === 1 ? read.late / read.lateSeconds : rateOf(read));
-        const env = await ours.home(store, through);
+        const env = await ours.home(storeOf(data.name), through);
         await ours.mounted({ env, source: data.name }, async ({ path }) => {
           samples.add(
             work,
@@ -311,6 +318,7 @@ export async function train(bench, others, plain) {
       await readHalf(bench, reader, others, data);
       await readSingle(bench, others, data);
     }
+    await removeTree(others, name);
     await run(['rm', '-rf', data.plain]);
   }
 }
@@ -323,4 +331,5 @@ export async function trainFar(bench, others) {
   const far = await storeData(bench, others, { name: 'far', files: farFiles, sizes: [110_000] });
   await run(['rm', '-rf', far.plain]);
   await readFarAway(bench, reader, others, far);
+  await removeTree(others, far.name);
 }

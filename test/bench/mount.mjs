@@ -16,7 +16,7 @@ import { limits as ofShared, readTogether } from './mount-shared.mjs';
 import { limits as ofSmall, readFar, readSmallNear, storeSmall } from './mount-small.mjs';
 import { limits as ofShuffled, limitsFar as ofFar, train, trainFar } from './mount-training.mjs';
 import { pach, run } from './place.mjs';
-import { Samples } from './rows.mjs';
+import { Samples, tableText } from './rows.mjs';
 
 /** @typedef {{ place: import('./place.mjs').Place, ours: Ours, servers: Servers, samples: Samples, say: (what: string) => void }} Bench */
 
@@ -98,11 +98,9 @@ async function measureS3(bench, plain) {
   if (wants('formats')) await readFormats(bench, peers);
 }
 
-/** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
-export async function measureMount(place, say) {
-  const samples = new Samples();
-  const ours = new Ours(place);
-  const bench = { place, ours, servers: new Servers(place), samples, say };
+/** @param {Bench} bench */
+async function measureAll(bench) {
+  const { place, say } = bench;
   await measureFolders(bench);
   if (wants('sequential', 'random', 'shared', 'small', ...training)) {
     const plain = join(place.dir, 'big');
@@ -113,6 +111,19 @@ export async function measureMount(place, say) {
     }
     await measureS3(bench, plain);
     await run(['rm', plain]);
+  }
+}
+
+/** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
+export async function measureMount(place, say) {
+  const samples = new Samples();
+  const ours = new Ours(place);
+  const bench = { place, ours, servers: new Servers(place), samples, say };
+  try {
+    await measureAll(bench);
+  } catch (error) {
+    say(`it has failed; until then:\n${tableText(samples.rows(), [])}`);
+    throw error;
   }
   samples.add(memory, 'MiB', 'ours', ours.peakMiB);
   return samples.rows();
