@@ -70,7 +70,7 @@ export class JobPods implements Crew {
       if (kept) await this.stay(job, kept, signal);
       else {
         await Promise.all([first && this.ready(job, first), isPlanned()]);
-        while (this.count(job) === 0 && !signal.aborted) await pause(signal, tickMs);
+        while (this.hasToWait(job) && !signal.aborted) await pause(signal, tickMs);
         if (signal.aborted) return;
         const objects = await this.options.objects(job, this.count(job));
         await this.stay(job, await this.begin(job, objects, signal), signal);
@@ -91,10 +91,14 @@ export class JobPods implements Crew {
     return Math.min(this.options.podsMax, job.shards());
   }
 
+  private hasToWait(job: CrewJob): boolean {
+    return this.count(job) === 0 || this.seen?.losses.isPausing === true;
+  }
+
   private begin(job: CrewJob, objects: JobObjects, signal: AbortSignal): Promise<PodsRound> {
     const { cluster, pendingMs, warm } = this.options;
     const what = `pods of ${job.spec.name} in namespace ${cluster.namespace} of context ${cluster.context}`;
-    const seen = new SeenPods(job, { pipeline: job.spec.name, what, pendingMs });
+    const seen = this.seen ?? new SeenPods(job, { pipeline: job.spec.name, what, pendingMs });
     const begin = (): Promise<PodsRound> => PodsRound.begin(cluster, seen, { objects, signal });
     return warm ? warm.begin(job.job, objects, begin) : begin();
   }

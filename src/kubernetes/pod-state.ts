@@ -72,6 +72,11 @@ export function hasEnded(pod: KubeObject): boolean {
   return ['Succeeded', 'Failed'].includes(statusOf(pod).phase ?? '');
 }
 
+/** True for one that counts as done, so that its Job makes no other one. */
+export function isDone(pod: KubeObject): boolean {
+  return statusOf(pod).phase === 'Succeeded';
+}
+
 /** True while the container of the commands is there. */
 export function isRunning(pod: KubeObject): boolean {
   const user = statusOf(pod).containerStatuses?.find(({ name }) => name === 'user');

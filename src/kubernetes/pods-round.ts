@@ -30,6 +30,9 @@ export class PodsRound {
   private pods: number;
   /** Those that have done their work. */
   private succeeded = 0;
+  /** Lost ones that this Job never had. */
+  private readonly lostBefore: number;
+  private isRemoved = false;
   private isOver = false;
   private error: Error | undefined;
 
@@ -38,7 +41,8 @@ export class PodsRound {
     this.seen = seen;
     this.objects = objects;
     this.pods = podsOf(objects.job);
-    seen.isEnding = false;
+    seen.anew();
+    this.lostBefore = seen.losses.due();
     this.watching = this.watch().catch((error: unknown) => {
       this.error = error instanceof Error ? error : new Error(String(error));
     });
@@ -67,11 +71,12 @@ export class PodsRound {
   }
 
   /**
-   * From now on there are at least so many pods, beside those that have ended; or later, where the API server is
-   * away. There are never fewer: Kubernetes would choose which ones end, and pods without work end by themselves.
+   * From now on there are at least so many pods, beside those that have ended and those that were lost a moment
+   * ago; or later, where the API server is away. There are never fewer: Kubernetes would choose which ones end, and
+   * pods without work end by themselves.
    */
   async grow(running: number): Promise<void> {
-    const pods = this.succeeded + running;
+    const pods = this.succeeded + this.seen.losses.due() - this.lostBefore + running;
     if (pods <= this.pods) return;
     try {
       await this.cluster.patch({ kind: 'Job', name: this.name }, { spec: { parallelism: pods, completions: pods } });
@@ -84,6 +89,7 @@ export class PodsRound {
 
   /** Removes it with its pods. Never rejects; what may be left is told. */
   async end(tell: (line: string) => void): Promise<void> {
+    this.isRemoved = true;
     this.seen.isEnding = true;
     const left = await removeJob(this.cluster, this.name, this.objects.owned);
     if (left !== undefined) tell(left);
@@ -139,6 +145,8 @@ export class PodsRound {
     const own = (change: Change, object: KubeObject): void => {
       this.succeeded = (object.status as { readonly succeeded?: number } | undefined)?.succeeded ?? 0;
       this.isOver ||= change === 'DELETED' || isOver(object);
+      // A queue that takes its place away gives it back later, with pods for the same indexes.
+      seen.isEnding = this.isRemoved || isSuspended(object);
     };
     const event = (change: Change, object: KubeObject): void => {
       const { involvedObject: about } = object as unknown as { involvedObject: { name?: string; uid?: string } };
@@ -168,6 +176,10 @@ async function onceBack<T>(signal: AbortSignal, work: () => Promise<T>): Promise
 
 function podsOf({ spec }: KubeObject): number {
   return (spec as { readonly parallelism: number }).parallelism;
+}
+
+function isSuspended({ spec }: KubeObject): boolean {
+  return (spec as { readonly suspend?: boolean }).suspend === true;
 }
 
 function isOver({ status }: KubeObject): boolean {

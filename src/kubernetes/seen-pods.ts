@@ -6,11 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PachError } from '../base/errors.ts';
 import type { CrewJob, LostBy } from '../execution/store/crew.ts';
 import type { KubeObject } from './client/objects.ts';
+import { Losses } from './losses.ts';
 import {
   endOf,
   endText,
   hasEnded,
   hasWorkerCrashed,
+  isDone,
   isOutOfDisk,
   isRunning,
   isStripped,
@@ -59,6 +61,7 @@ export class SeenPods {
   private failures = 0;
   private lastFailure = '';
   private openBefore = Infinity;
+  readonly losses = new Losses();
   /** Pods end because they are told to. */
   isEnding = false;
   /** Nobody knows what becomes of pods now. */
@@ -69,11 +72,22 @@ export class SeenPods {
     this.options = options;
   }
 
+  /** Other pods come in the place of all that there were. */
+  anew(): void {
+    for (const [uid, pod] of this.pods) this.gone.set(uid, pod);
+    this.pods.clear();
+    this.reasons.clear();
+    this.isEnding = false;
+  }
+
   /** A job uses the pods. */
   begin(job: CrewJob): void {
+    if (this.job !== job) {
+      this.failures = 0;
+      this.openBefore = Infinity;
+      this.losses.progress();
+    }
     this.job = job;
-    this.failures = 0;
-    this.openBefore = Infinity;
     this.waitingSince = performance.now();
     this.since.clear();
   }
@@ -129,7 +143,10 @@ export class SeenPods {
     const now = performance.now();
     const pods = [...this.pods.values()];
     const open = this.job?.open() ?? 0;
-    if (open < this.openBefore) this.failures = 0;
+    if (open < this.openBefore) {
+      this.failures = 0;
+      this.losses.progress();
+    }
     this.openBefore = open;
     if (this.failures >= failuresMax) throw this.failed(`they fail one after another: ${this.lastFailure}`);
     if (this.isAway || open === 0 || pods.some(isRunning)) {
@@ -158,7 +175,9 @@ export class SeenPods {
     this.reasons.delete(uid);
     const isKnown = this.gone.has(uid);
     this.gone.set(uid, pod);
-    if (isKnown || this.isEnding || endOf(pod) !== 'failed') return;
+    if (isKnown || this.isEnding) return;
+    if (!isDone(pod)) this.losses.add();
+    if (endOf(pod) !== 'failed') return;
     // Whatever wrote too much writes it again: three times are enough.
     const hadTooMuch = isOutOfDisk(pod);
     this.failures += hadTooMuch ? failuresMax / 3 : 1;

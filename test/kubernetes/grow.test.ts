@@ -6,13 +6,13 @@ import { SeenPods } from '../../src/kubernetes/seen-pods.ts';
 import { namespaceForTests, until } from './support/cluster.ts';
 import { busybox } from './support/pods.ts';
 
-test('a Job gets as many pods as have something to do, beside those that have ended, and never fewer', async () => {
+test('a Job gets as many pods as have something to do, beside those that have ended or were lost, and never fewer', async () => {
   await using namespace = await namespaceForTests();
   const { cluster } = namespace;
   // The first pod has done its work at once.
   const script = '[ "$JOB_COMPLETION_INDEX" = 0 ] || sleep 600';
   const template = { spec: { ...(busybox('p', script)['spec'] as object), restartPolicy: 'Never' } };
-  const spec = { completionMode: 'Indexed', parallelism: 2, completions: 2, backoffLimitPerIndex: 1, template };
+  const spec = { completionMode: 'Indexed', parallelism: 2, completions: 2, backoffLimitPerIndex: 0, template };
   const objects = {
     job: { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'grow' }, spec },
     owned: [],
@@ -43,6 +43,18 @@ test('a Job gets as many pods as have something to do, beside those that have en
   await round.grow(3);
   await has(3, 1);
   expect(round.hasEnded()).toBe(false);
+  // A lost one comes again as another index, and there are as many as before.
+  const lost = await until('a pod that runs', async () => {
+    const pods = await cluster.list('Pod');
+    return pods.find(({ status }) => (status as { phase?: string }).phase === 'Running')?.metadata.name;
+  });
+  await cluster.remove({ kind: 'Pod', name: lost }, { graceSeconds: 1 });
+  await until('there is another index', async () => {
+    await round.grow(3);
+    const job = await cluster.get({ kind: 'Job', name: 'grow' });
+    return (job?.['spec'] as { completions: number } | undefined)?.completions === 5 ? true : undefined;
+  });
+  await has(3, 1);
   const told: string[] = [];
   await round.end((line) => told.push(line));
   expect(told).toEqual([]);

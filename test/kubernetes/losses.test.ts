@@ -13,7 +13,7 @@ import { ownCluster } from './support/store.ts';
 /** Processes are killed on this machine, which is the node. */
 const isNode = canRun && ownCluster !== undefined;
 
-/** So many that there are some left when the last pod comes: a lost one is replaced after 10 s, the next after 20 s. */
+/** So many that there are some left when the last pod comes. */
 const names = Array.from({ length: 24 }, (_, n) => `file-${n}`);
 const input = { pfs: { repo: 'data', glob: '/*' } };
 
@@ -70,6 +70,9 @@ test.skipIf(!isNode)(
     const evicted = await nextPod(world, met);
     await evict(world, evicted.name);
     expect(codes).toEqual({ launcher: 137, worker: 70 });
+    // Each comes in the place of another one at once, as another index: Kubernetes would wait before it tries one again.
+    const indexes = [launcher, worker, deleted, evicted].map(({ name }) => name.split('-').at(-2));
+    expect(new Set(indexes).size).toBe(indexes.length);
     const result = await running;
     expect(summaryOf(result)).toMatchObject({ state: 'success', datums: { processed: names.length, failed: 0 } });
     expect(await world.left()).toEqual([]);

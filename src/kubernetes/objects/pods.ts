@@ -27,8 +27,6 @@ const graceSecondsDefault = 30;
 const keptSeconds = 3600;
 /** One whose pods have waited for a next job: its engine has gone. */
 const warmKeptSeconds = 10;
-/** Pods of one index that may fail, for whatever reason: the engine is the judge, this is a net. */
-const podTries = 10;
 /** For the start of the sidecar. */
 const startSeconds = 60;
 /** What a Node process with a store takes. Users say more with `sidecar_resource_requests`. */
@@ -59,10 +57,10 @@ export function podObjects(plan: PodsPlan): KubeObject[] {
       completionMode: 'Indexed',
       parallelism: pods,
       completions: pods,
-      backoffLimitPerIndex: podTries,
-      podFailurePolicy: {
-        rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
-      },
+      // Kubernetes would replace a lost pod after 10 s, and the next one of that index after twice as long. So it
+      // replaces none: the engine adds an index.
+      backoffLimitPerIndex: 0,
+      podReplacementPolicy: 'Failed',
       ttlSecondsAfterFinished: isWarm ? warmKeptSeconds : keptSeconds,
       template: {
         metadata: { labels, ...(Object.keys(podAnnotations).length > 0 && { annotations: podAnnotations }) },
