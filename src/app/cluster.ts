@@ -25,6 +25,7 @@ import type { OpenProject } from './open.ts';
 import type { PoolRequest, RunPipeline, SessionRequest } from './run-session.ts';
 import { Secrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
+import { nodeCacheOf } from './node-cache.ts';
 import { storeIdentityOf } from './store-identity.ts';
 
 /** Which cluster, and how it is used. */
@@ -141,6 +142,7 @@ export class ClusterSession implements JobSession {
       },
       credentials: access.credentials,
       mounts: choice.podsMount === undefined ? undefined : mountRights(choice.podsMount),
+      nodeCache: choice.nodeCache === undefined ? undefined : nodeCacheOf(choice.nodeCache),
       pendingMs: choice.pendingMs,
       ...(warm && { warm, setup: await this.setupOf(pipeline) }),
     });

@@ -46,9 +46,14 @@ export function whereOf({
   defaultStore,
   project,
   author,
-}: Settings): Pick<MountPlan, 'home' | 'storeUrl' | 'defaultStore' | 'project' | 'author'> {
+  pod,
+}: Settings): Pick<
+  MountPlan,
+  'home' | 'storeUrl' | 'defaultStore' | 'project' | 'author' | 'cacheDir' | 'cacheBytesMax'
+> {
   const url = /^[a-z][a-z0-9+.-]*:/i.test(storeUrl) ? storeUrl : resolve(storeUrl);
-  return { home: resolve(home.dir), storeUrl: url, defaultStore, project, author };
+  const { cacheDir, cacheBytesMax } = pod ?? {};
+  return { home: resolve(home.dir), storeUrl: url, defaultStore, project, author, cacheDir, cacheBytesMax };
 }
 
 /** The names to show. One repo in several versions shows each as `repo@ref`. */

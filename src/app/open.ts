@@ -128,13 +128,13 @@ export async function openSharedStore(settings: Settings, options: OpenOptions =
 }
 
 async function share(
-  { home, author }: Settings,
+  { home, author, pod }: Settings,
   { store, storeId }: Pick<Shared, 'store' | 'storeId'>,
   options: OpenOptions,
 ): Promise<OpenStore> {
-  const { timeoutMs = timeoutMsDefault, cacheBytesMax = cacheBytesDefault } = options;
+  const { timeoutMs = timeoutMsDefault, cacheBytesMax = pod?.cacheBytesMax ?? cacheBytesDefault } = options;
   const bytes = memoryBudget(options.memoryBytesMax ?? memoryBytesDefault);
-  const dir = await openCache(options.cacheDir ?? (await home.make(home.cache)), storeId);
+  const dir = await openCache(options.cacheDir ?? pod?.cacheDir ?? (await home.make(home.cache)), storeId);
   const space = new DiskSpace(dir, cacheBytesMax);
   const cache = new FileCache(space, localFiles());
   const notes = new Notes(dir);

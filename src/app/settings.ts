@@ -57,6 +57,9 @@ export interface PodIdentity {
   readonly mounts: boolean;
   /** The id of the store that it is to work for. */
   readonly storeId: string | undefined;
+  /** Where the disk cache is, where it is not the pod's own, and how large it may become. */
+  readonly cacheDir: string | undefined;
+  readonly cacheBytesMax: number | undefined;
 }
 
 /** The value of a setting, and what has given it. */
@@ -131,7 +134,9 @@ const variables: Partial<Record<SettingName, string>> = {
 function podFrom(environment: Environment): PodIdentity | undefined {
   const { PACH_POD_NAME: name = '', PACH_POD_UID: uid, PACH_POD_USER: user, PACH_STORE_ID: storeId } = environment;
   const mounts = environment['PACH_POD_MOUNTS'] === '1';
-  return uid === undefined ? undefined : { name, uid, user, mounts, storeId };
+  const { PACH_POD_CACHE: cacheDir, PACH_POD_CACHE_BYTES: bytes } = environment;
+  const cacheBytesMax = bytes === undefined ? undefined : Number(bytes);
+  return uid === undefined ? undefined : { name, uid, user, mounts, storeId, cacheDir, cacheBytesMax };
 }
 
 /** What the context in use says of a cluster. */

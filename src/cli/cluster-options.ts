@@ -2,6 +2,7 @@
  * What of a Kubernetes cluster the user may say: on the command line, or once in a context.
  */
 import type { ClusterChoice } from '../app/cluster.ts';
+import { nodeCacheOf } from '../app/node-cache.ts';
 import { storeIdentityOf } from '../app/store-identity.ts';
 import type { ForwardRequest } from '../app/dev.ts';
 import type { ExecutorName } from '../app/executors.ts';
@@ -32,6 +33,10 @@ export const clusterFieldOptions = {
   'pods-mount': {
     type: 'text',
     describe: `${only} large and lazy inputs are read as commands ask for them, by a sidecar that is privileged, or has the resource of this name, which a device plugin gives /dev/fuse for`,
+  },
+  'node-cache': {
+    type: 'text',
+    describe: `${only} and --pods-mount: where pods share what they have read on their node: PATH or claim:NAME[,size=50GB]`,
   },
   'store-secret': { type: 'text', describe: `${only} a Secret with the store's credentials, instead of your own` },
   'store-identity': {
@@ -67,8 +72,9 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
   }
   if (given['store-identity'] !== undefined) storeIdentityOf(given['store-identity']);
   if (given.platform !== undefined) parsePlatform(given.platform);
-  const podsMount = given['pods-mount'];
+  const [podsMount, nodeCache] = [given['pods-mount'], given['node-cache']];
   if (podsMount !== undefined) mountRights(podsMount);
+  if (nodeCache !== undefined) nodeCacheOf(nodeCache);
   const fields = {
     context,
     namespace: given.namespace,
@@ -80,6 +86,7 @@ export function clusterFieldsOf(context: string | undefined, given: Given<typeof
     storeSecret: given['store-secret'],
     storeIdentity: given['store-identity'],
     podsMount,
+    nodeCache,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
@@ -128,12 +135,21 @@ export function executorChoice(
   if (executor === 'kubernetes') {
     const given = clusterFieldsOf(args.context, args);
     const fields = { ...keptBeside(given, clusterOf(settings)), ...given };
+    if (given.nodeCache !== undefined && fields.podsMount === undefined) throw cacheWithoutMounts(given.nodeCache);
     return { executor, cluster: { ...fields, pendingMs: durationOf('--pending-timeout', pending ?? pendingDefault) } };
   }
   const names = Object.keys(clusterOptions) as (keyof typeof clusterOptions)[];
   const useless = names.find((name) => args[name] !== undefined && !used.includes(name));
   if (useless !== undefined) throw uselessOption(useless, executor);
   return { executor, cluster: undefined };
+}
+
+function cacheWithoutMounts(nodeCache: string): PachError {
+  return new PachError('usage', {
+    what: `--node-cache ${nodeCache}`,
+    why: 'a cache of the node belongs to root, and only pods that mount their inputs have a container that is root',
+    next: 'add --pods-mount privileged, or leave out --node-cache',
+  });
 }
 
 function uselessOption(name: string, executor: ExecutorName): PachError {

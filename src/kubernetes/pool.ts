@@ -26,6 +26,7 @@ import {
   warmLabel,
   type Credentials,
   type MountRights,
+  type NodeCache,
   type PodsPlan,
 } from './objects/plan.ts';
 import { podObjects } from './objects/pods.ts';
@@ -47,6 +48,7 @@ export interface KubernetesPoolOptions {
   readonly credentials: Credentials | { readonly kind: 'values'; readonly values: Readonly<Record<string, string>> };
   /** What lets pods mount large and lazy inputs, if anything does. */
   readonly mounts: MountRights | undefined;
+  readonly nodeCache: NodeCache | undefined;
   /** How long to wait for a first pod. */
   readonly pendingMs: number;
   /** Pods that wait for the next job of the pipeline; undefined where they end with a job. */
@@ -100,6 +102,7 @@ export class KubernetesPool implements Pool {
       credentials: isOwn ? { kind: 'secret', name } : credentials,
       pods,
       mounts,
+      nodeCache: mounts && this.options.nodeCache,
       datumBytesMax: warm ? roomFor(datumBytesMax()) : datumBytesMax(),
       isWarm: warm !== undefined,
     };

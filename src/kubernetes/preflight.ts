@@ -206,7 +206,12 @@ function adviceFor(why: string): string | undefined {
   const isRefused = why.includes('violates PodSecurity');
   // Only a sidecar that mounts asks for these.
   if (isRefused && /privileged=true|SYS_ADMIN/.test(why)) {
-    return 'leave --pods-mount out: inputs are written out then, which takes no right';
+    // Who may not mount may use no folder of the node either, and each is said by itself.
+    const options = why.includes('hostPath') ? '--pods-mount and --node-cache' : '--pods-mount';
+    return `leave ${options} out: inputs are written out then, which takes no right`;
+  }
+  if (isRefused && why.includes('hostPath')) {
+    return 'leave --node-cache out: each pod has a cache of its own then; or name a claim of the namespace: --node-cache claim:NAME';
   }
   if (isRefused) return 'give transform.user the number of a user other than 0';
   if (/(?:maximum|minimum) \S+ usage per|(?:exceeded|failed) quota/.test(why)) {

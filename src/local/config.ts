@@ -33,6 +33,8 @@ export const clusterFields = [
   'storeIdentity',
   /** How pods may mount inputs: `privileged`, or the resource that gives them /dev/fuse. Not said: they may not. */
   'podsMount',
+  /** Where pods that mount share what they have read on a node: `/var/cache/pach,size=50GB`. */
+  'nodeCache',
 ] as const;
 
 export type ClusterFields = { readonly [Field in (typeof clusterFields)[number]]?: string };

@@ -49,7 +49,8 @@ test('an option wins over the environment, that over a context, that over config
   });
   expect((await place.must(`${unset} pach config get project`)).trim()).toBe('survey');
   expect(await place.run('pach context create prod')).toMatchObject({ code: 4 });
-  const cluster = '--kube-context gpu-cluster --namespace ml --load minikube --pods-mount privileged';
+  const cluster =
+    '--kube-context gpu-cluster --namespace ml --load minikube --pods-mount privileged --node-cache /var/cache/pach,size=1GB';
   const made = JSON.parse(
     await place.must(`pach context create gpu --store s3://bucket/gpu ${cluster} -o json`),
   ) as object;
@@ -58,6 +59,7 @@ test('an option wins over the environment, that over a context, that over config
     namespace: 'ml',
     load: 'minikube',
     podsMount: 'privileged',
+    nodeCache: '/var/cache/pach,size=1GB',
     workerImage: null,
   };
   expect(made).toMatchObject({ context: 'gpu', kubernetes });
@@ -97,6 +99,11 @@ test('wrong values are refused, and a damaged file is named', async () => {
     ['config set colour red', 'colour'],
     ['context create a/b', 'only letters'],
     ['context create a --pods-mount fuse', 'neither privileged nor the name of a resource'],
+    ['context create a --node-cache cache', 'no absolute path'],
+    ['context create a --node-cache /a/../b', 'no absolute path'],
+    ['context create a --node-cache claim:A_B', 'no absolute path'],
+    ['context create a --node-cache /a,size=much', 'is no size'],
+    ['run pipeline a --executor kubernetes --node-cache /a', 'only pods that mount their inputs'],
   ] as const) {
     const { code, stderr } = await place.run(`pach ${words}`);
     expect({ words, code, stderr }).toEqual({ words, code: 2, stderr: expect.stringContaining(message) as string });

@@ -3,6 +3,7 @@
  * user's container without rights, and nothing that stays when servers, workers or pods are killed.
  */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
 import { until } from './support/cluster.ts';
@@ -78,6 +79,8 @@ test.skipIf(!isNode)(
   'servers and workers that are killed leave no pod and no mount, and change no result',
   async () => {
     await using world = await worldOfFiles();
+    // What a pod has fetched that is killed is for the next one.
+    const cache = join(world.place.dir, 'node-cache');
     const { cluster } = world.namespace;
     const image = await busyboxImage(await dockerForTests());
     // It begins to read, and reads on when it is told to.
@@ -88,7 +91,7 @@ test.skipIf(!isNode)(
       input: { pfs: { repo: 'data', glob: '/' } },
       transform: { image, cmd: ['sh', '-c', script] },
     });
-    const ended = world.run('slow', privileged);
+    const ended = world.run('slow', `${privileged} --node-cache ${cache}`);
     const met = new Set<string>();
     const begun = (name: string): Promise<true> =>
       until('the command reads', async () => {

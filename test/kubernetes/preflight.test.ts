@@ -125,6 +125,11 @@ test('what the cluster would refuse: fields, pod security, classes, service acco
     const next = 'leave --pods-mount out: inputs are written out then, which takes no right';
     expect(await failure(planOf({}, { mounts }))).toMatchObject({ code: 'denied', next });
   }
+  const nodeCache = { place: { kind: 'path', path: '/var/cache/pach' }, bytesMax: 1e9 } as const;
+  expect(await failure(planOf({}, { mounts: { kind: 'privileged' }, nodeCache }))).toMatchObject({
+    code: 'denied',
+    next: 'leave --pods-mount and --node-cache out: inputs are written out then, which takes no right',
+  });
   const priority = planOf({ scheduling_spec: { priority_class_name: 'no-such-class' } });
   expect(await failure(priority)).toMatchObject({ code: 'denied', why: expect.stringContaining('no-such-class') });
   const account = planOf({ dev: { pod: { service_account: 'no-such-account' } } });

@@ -35,7 +35,7 @@ export function planOf(fields: object, more: Partial<PodsPlan> = {}): PodsPlan {
   };
 }
 
-/** By the name of their file in golden/. "restricted" allows all of them but `root`, `mounting` and `device`. */
+/** By the name of their file in golden/. "restricted" allows all of them but `root`, `device` and what mounts. */
 export const plans: Readonly<Record<string, PodsPlan>> = {
   plain: planOf({}),
   warm: planOf({}, { isWarm: true }),
@@ -78,6 +78,21 @@ export const plans: Readonly<Record<string, PodsPlan>> = {
     },
   ),
   mounting: planOf({}, { mounts: { kind: 'privileged' } }),
+  'node-cache': planOf(
+    {},
+    {
+      mounts: { kind: 'privileged' },
+      nodeCache: { place: { kind: 'path', path: '/var/cache/pach' }, bytesMax: 50_000_000_000 },
+    },
+  ),
+  'node-claim': planOf(
+    {},
+    {
+      project: 'with_underscore_',
+      mounts: { kind: 'privileged' },
+      nodeCache: { place: { kind: 'claim', name: 'cache' }, bytesMax: 1e9 },
+    },
+  ),
   device: planOf({}, { imageUser: '', mounts: { kind: 'device', resource: 'smarter-devices/fuse' } }),
   // What is asked for by default is more than these limits.
   small: planOf({ resource_limits: { disk: '1M' }, sidecar_resource_limits: { cpu: '20m', memory: '100Mi' } }),

@@ -31,7 +31,7 @@ const nameArgument = {
 const contextArgument = { type: 'text', required: true, names: ['context'], describe: 'Name of a context' } as const;
 const chosenJson = '{name, value, from}; from: --store, PACH_STORE, context NAME, config or default';
 const contextJson =
-  '{context, store, project, kubernetes: {context, namespace, workerImage, imageRegistry, load, storeInCluster, storeSecret, podsMount} or null, used}';
+  '{context, store, project, kubernetes: {context, namespace, workerImage, imageRegistry, load, storeInCluster, storeSecret, podsMount, nodeCache} or null, used}';
 
 export const configListVerb = verb({
   name: 'config list',

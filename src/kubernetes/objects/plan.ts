@@ -27,6 +27,13 @@ export type Credentials =
 /** What lets the sidecar mount inputs: all rights on its node, or /dev/fuse by a resource that a device plugin gives. */
 export type MountRights = { readonly kind: 'privileged' } | { readonly kind: 'device'; readonly resource: string };
 
+/** Where pods keep what they have read for others on their node: a folder of the node, or what a claim gives. */
+export interface NodeCache {
+  readonly place: { readonly kind: 'path'; readonly path: string } | { readonly kind: 'claim'; readonly name: string };
+  /** Of a project; what was used longest ago leaves. */
+  readonly bytesMax: number;
+}
+
 export interface PodsPlan {
   /** Of the Job and of what belongs to it: `podsName` makes one. */
   readonly name: string;
@@ -52,6 +59,8 @@ export interface PodsPlan {
   readonly credentials: Credentials;
   /** Undefined: inputs are written out, and nothing needs a right. */
   readonly mounts?: MountRights | undefined;
+  /** Only with `mounts`: what is in it belongs to root. Undefined: each pod has a cache of its own. */
+  readonly nodeCache?: NodeCache | undefined;
   readonly pods: number;
   /** Bytes of the largest datum's inputs. */
   readonly datumBytesMax: number;
@@ -117,7 +126,7 @@ export function pipelineSelector(of: Omit<Parameters<typeof podLabels>[0], 'job'
 }
 
 /** A name as the value of a label: itself, or a hash of it where a label can't have it. */
-function labelOf(name: string): string {
+export function labelOf(name: string): string {
   const isLabel = name.length <= labelLengthMax && /^[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?$/.test(name);
   return isLabel ? name : hashOf(Buffer.from(name)).toString('hex').slice(0, 40);
 }

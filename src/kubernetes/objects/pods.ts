@@ -12,6 +12,7 @@ import type { KubeObject } from '../client/objects.ts';
 import { lastWords, quantities, readyAt, size } from './container.ts';
 import { deviceLimits, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
 import { networkPolicy } from './network.ts';
+import { nodeCacheWay } from './node-cache.ts';
 import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
 import { podLabels, warmLabel, type PodsPlan } from './plan.ts';
 import { secretMounts, secretVariables, type Variable } from './secrets.ts';
@@ -100,6 +101,7 @@ function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
       ...memoryVolumes(pipeline.spec).map(({ volume: each }) => each),
       ...secretMounts(pipeline.spec.transform.secrets).map(({ volume: each }) => each),
       ...storeWay(plan, homeFolder).volumes,
+      ...nodeCacheWay(plan).volumes,
     ],
   };
   return patched(omitUndefined(pod), fields, pipeline.name);
@@ -107,9 +109,11 @@ function podSpec(plan: PodsPlan, fields: PodFields): PodSpec {
 
 /** Kubernetes starts it before the user's container, and ends it after that. */
 function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
-  const way = storeWay(plan, homeFolder);
+  const [way, cache] = [storeWay(plan, homeFolder), nodeCacheWay(plan)];
   const env = {
     ...way.env,
+    PACH_POD_CACHE_BYTES: String(cacheBytes(plan, fields)),
+    ...cache.env,
     ...(plan.mounts && { PACH_POD_MOUNTS: '1' }),
     ...(user.name !== undefined && { PACH_POD_USER: user.name }),
   };
@@ -121,7 +125,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     args: ['worker', '-j', plan.job, '--pod', podFolder, ...(plan.isWarm ? ['--warm'] : [])],
     env: [...Object.entries(env).map(([name, value]): Variable => ({ name, value })), ...way.podEnv],
     ...(way.envFrom && { envFrom: way.envFrom }),
-    volumeMounts: [{ name: volume, mountPath: podFolder }, ...way.volumeMounts],
+    volumeMounts: [{ name: volume, mountPath: podFolder }, ...way.volumeMounts, ...cache.volumeMounts],
     resources: sidecarResources(plan, fields),
     securityContext: plan.mounts ? mountingSecurity(plan.mounts) : security(user),
     terminationMessagePolicy: lastWords,
@@ -219,6 +223,15 @@ function graceSeconds({ terminationGraceMs }: PodFields): number {
 /** For the inputs of a datum, its output, and what the worker keeps of both on their way. */
 function diskBytes({ pipeline, datumBytesMax }: PodsPlan, { limits }: PodFields): number {
   return (limits.diskBytes ?? 2 * (datumBytesMax + pipeline.spec.devLimits.outputBytesMax)) + homeBytes;
+}
+
+/** Of that, what the worker may keep of what it has read: the volume's limit evicts the pod, and never asks. */
+function cacheBytes(
+  { mounts, datumBytesMax }: PodsPlan,
+  { limits: { diskBytes: limit = Infinity } }: PodFields,
+): number {
+  const room = mounts ? limit / 2 : Math.max(0, limit - datumBytesMax);
+  return Math.floor(Math.min(datumBytesMax, room)) + homeBytes / 2;
 }
 
 /**

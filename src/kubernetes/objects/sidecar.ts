@@ -40,6 +40,8 @@ const folder = '/pach';
 /** A container that puts has its own, since it may have another user than the sidecar. */
 const putHome = `${folder}/put`;
 const homeBytes = 256 * 2 ** 20;
+/** Of what is read through a mount. */
+const cacheBytesMax = 20e9;
 const memoryBytes = 128 * 2 ** 20;
 const cpu = 0.05;
 /** The image's own. */
@@ -70,14 +72,16 @@ export function sidecarPatch(plan: SidecarPlan): SidecarPatch {
 
 function sidecar(plan: SidecarPlan): Container {
   const { sources, mounts, bytes } = plan;
+  const keptBytes = mounts ? Math.min(bytes, cacheBytesMax) : bytes;
   const requests = {
     cpu,
     memoryBytes: mounts ? mountingMemoryBytes : memoryBytes,
-    diskBytes: mounts ? homeBytes : bytes + homeBytes,
+    diskBytes: keptBytes + homeBytes,
   };
+  const mounting = { PACH_POD_MOUNTS: '1', PACH_POD_CACHE_BYTES: String(keptBytes + homeBytes / 2) };
   const limits = deviceLimits(mounts);
   return {
-    ...ours(plan, 'pach', `${folder}/home`, mounts ? { PACH_POD_MOUNTS: '1' } : {}),
+    ...ours(plan, 'pach', `${folder}/home`, mounts ? mounting : {}),
     // It goes on beside the containers that come after it, and ends when they have.
     restartPolicy: 'Always',
     args: ['sidecar', ...sources, '--pod', folder],
