@@ -31,7 +31,7 @@ test('what no pod could do is refused when the patch is printed, and what is pri
     [`images@master --container main --put models@master^ ${all}`, 'you can change only a branch'],
     [`images@master --container main --pods-mount fuse ${all}`, 'neither privileged nor the name of a resource'],
   ];
-  for (const [words, why] of refused) {
+  const refusals = refused.map(async ([words, why]) => {
     const { code, stdout, stderr } = await place.run(`pach print sidecar ${words}`);
     expect({ words, stdout, stderr, failed: code !== 0 }).toEqual({
       words,
@@ -39,7 +39,8 @@ test('what no pod could do is refused when the patch is printed, and what is pri
       stderr: expect.stringContaining(why) as string,
       failed: true,
     });
-  }
+  });
+  await Promise.all(refusals);
   const text = await place.must(`pach print sidecar images --container main --kind cronjob ${all} -- echo done`);
   const { spec } = parse(text) as { spec: { jobTemplate: { spec: { template: { spec: object } } } } };
   expect(spec.jobTemplate.spec.template.spec).toMatchObject({
@@ -48,6 +49,17 @@ test('what no pod could do is refused when the patch is printed, and what is pri
     ],
     containers: [{ name: 'main', command: ['echo', 'done'] }],
   });
+  // A path can't end the comment that names it.
+  const folder = String.raw`a\nspec: 1\rspec: 2\u0085spec: 3\u2028spec: 4\u2029spec: 5`;
+  await place.must(
+    `mkdir -p "$(printf 'f/${folder}')"; echo x > "$(printf 'f/${folder}')/x"; pach put file images@master:/ -r -f f/`,
+  );
+  const forged = await place.must(
+    `pach print sidecar "$(printf 'images@master:/${folder}')" --put "$(printf 'models@master:/${folder}')" --container main ${all}`,
+  );
+  const comments = forged.slice(0, forged.indexOf('\nspec:\n')).split(/[\n\r\u0085\u2028\u2029]/);
+  expect(comments.filter((line) => !line.startsWith('# '))).toEqual([]);
+  expect(comments.join()).toContain(String.raw`a\nspec: 1\rspec: 2\u0085spec: 3\u2028spec: 4\u2029spec: 5`);
   // Neither is in any manifest.
   expect(text).not.toMatch(/\bkey\b.*\bkey\b|AWS_SECRET_ACCESS_KEY/);
 });

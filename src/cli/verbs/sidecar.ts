@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { openProject } from '../../app/open.ts';
 import { PachError } from '../../base/errors.ts';
+import { visible } from '../../base/visible.ts';
 import { branchOf } from '../addresses.ts';
 import { executorChoice } from '../cluster-options.ts';
 import { sizeText } from '../text.ts';
@@ -98,7 +99,8 @@ export const printSidecarVerb = verb({
         ? []
         : [`It needs the whole command of ${container} in its args: command, and the image's entrypoint, give way.`]),
     ];
-    await output.write(`${lines.map((line) => `# ${line}\n`).join('')}${stringify(places[kind](patch))}`);
+    // Paths may hold line breaks, behind which a comment would be over.
+    await output.write(`${lines.map((line) => `# ${visible(line)}\n`).join('')}${stringify(places[kind](patch))}`);
   },
 });
 
