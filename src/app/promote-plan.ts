@@ -4,10 +4,10 @@
  */
 import { PachError } from '../base/errors.ts';
 import { recipeFor } from '../engine/job-start.ts';
-import { inputsOf } from '../engine/run-graph.ts';
 import type { Cluster } from '../kubernetes/client/cluster.ts';
 import { mountRights } from '../kubernetes/objects/plan.ts';
 import { mustHave, mustHaveNamespace } from '../kubernetes/preflight.ts';
+import { checkNodes } from '../kubernetes/promotion/check-nodes.ts';
 import { checkPods, tryController } from '../kubernetes/promotion/check-pods.ts';
 import { controllerName, controllerObjects, type ControllerPlan } from '../kubernetes/promotion/controller.ts';
 import { changesOf, type ObjectChange } from '../kubernetes/promotion/deploy.ts';
@@ -17,9 +17,7 @@ import { promotionRights } from '../kubernetes/promotion/rights.ts';
 import type { ClusterImage, KubernetesExecutor } from '../kubernetes/executor.ts';
 import { belongsElsewhere } from '../pipelines/editing/places.ts';
 import { draftOf } from '../pipelines/editing/draft.ts';
-import { codeBytes } from '../pipelines/editing/versions.ts';
 import { newestJob } from '../pipelines/jobs/jobs.ts';
-import { planJob } from '../pipelines/jobs/plan.ts';
 import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
@@ -30,6 +28,7 @@ import { storeAccess, type ClusterChoice } from './cluster.ts';
 import type { ClusterImages } from './cluster-images.ts';
 import { withBuiltImage } from './executors.ts';
 import type { OpenProject } from './open.ts';
+import { codeDifference, nextJob, toVerify } from './promote-differences.ts';
 import { Checks, Warning } from './promotion-checks.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
@@ -40,6 +39,8 @@ export interface PlanRequest {
   readonly force: boolean;
   /** Why the store does not do; undefined: it may. */
   readonly storeProblem?: PachError | undefined;
+  /** So many results of each pipeline that were made elsewhere are made again first, instead of what its spec says. */
+  readonly verify: number | undefined;
   readonly signal: AbortSignal;
   readonly note: (line: string) => void;
 }
@@ -155,6 +156,10 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
       if (hints.length > 0) return new Warning(hints.join('; '));
       return 'secrets, quota, pod security and the server accept them';
     });
+    await checks.add(`nodes for ${spec.name}`, async () => {
+      const { says, isWarning } = await checkNodes(cluster, { spec: own, platform: executor.platform });
+      return isWarning ? new Warning(says) : says;
+    });
   }
   const { credentials } = access ?? {};
   const controller: ControllerPlan | undefined = access && {
@@ -199,7 +204,7 @@ function textOf({ image, difference: { datums } }: PlannedPipeline): string {
 /** Throws what keeps a pipeline from being promoted. */
 async function planPipeline(
   { opened, executor, images, data = opened }: PlanMeans,
-  { force, signal, note }: PlanRequest,
+  { force, verify, signal, note }: PlanRequest,
   { spec: written, place }: { readonly spec: PipelineSpec; readonly place: string },
 ): Promise<PlannedPipeline> {
   const { project } = opened;
@@ -217,9 +222,11 @@ async function planPipeline(
   const { job } = await newestJob(snapshot, written.name, written.outputBranch);
   const runsAnew = job !== undefined && !job.recipe.hash.equals(recipe.hash);
   const isSameSpec = before?.specRef.hash.equals(draft.specRef.hash) ?? false;
-  const code = await codeChange(project, before, draft);
+  const { code, codeFiles } = await codeDifference(project.reader, before, draft);
   const isThere = before?.place === place;
   const isSame = isThere && isSameSpec && code === 'same' && pinned !== undefined && !runsAnew;
+  const change = isSame ? 'same' : isThere ? 'changed' : 'added';
+  const datums = await nextJob(data, draft, recipe, place);
   return {
     spec: written,
     before,
@@ -228,59 +235,16 @@ async function planPipeline(
     runsAnew,
     difference: {
       pipeline: written.name,
-      change: isSame ? 'same' : isThere ? 'changed' : 'added',
+      change,
       fields: isSameSpec ? [] : specDifferences(before?.spec.document, written.document),
       code,
+      codeFiles,
       image: {
         old: before?.pinned === undefined ? null : pinnedImage(before.pinned, written.name).name,
         new: pinned === undefined ? image.name : pinnedImage(pinned, written.name).name,
       },
-      datums: await datumsOf(data, draft, recipe),
+      datums,
+      verify: toVerify(written, { change, datums }, verify),
     },
-  };
-}
-
-async function codeChange(
-  { reader }: OpenProject['project'],
-  before: Pipeline | undefined,
-  draft: Pipeline,
-): Promise<PipelineDifference['code']> {
-  if (!before) return draft.code ? 'added' : 'same';
-  const [old, now] = await Promise.all([codeBytes(reader, before), codeBytes(reader, draft)]);
-  return old.equals(now) ? 'same' : 'changed';
-}
-
-/** Null where something that it reads is not there yet. */
-async function datumsOf(
-  { project }: OpenProject,
-  draft: Pipeline,
-  recipe: Awaited<ReturnType<typeof recipeFor>>,
-): Promise<PipelineDifference['datums']> {
-  const snapshot = await project.snapshot();
-  for (const { repo, cron } of pfsInputs(draft.spec.input)) {
-    if (!cron && !(await snapshot.maybeRepo(repo))) return null;
-  }
-  const { spec } = draft;
-  const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, draft, []);
-  const everything = spec.reprocess === 'every_job';
-  const plan = await planJob({ snapshot, spec, recipe, inputs, base: undefined, everything });
-  const counts = { total: 0, computed: 0 };
-  const known = { ms: 0, bytes: 0 };
-  for await (const step of plan.steps()) {
-    if (step.kind === 'gone') continue;
-    counts.total += 1;
-    if (step.kind !== 'known') continue;
-    counts.computed += 1;
-    const { downloadMs, processMs, uploadMs, outputBytes } = step.result.outcome.stats;
-    known.ms += downloadMs + processMs + uploadMs;
-    known.bytes += outputBytes;
-  }
-  const rest = counts.total - counts.computed;
-  const share = counts.computed === 0 ? undefined : rest / counts.computed;
-  return {
-    ...counts,
-    // What the others took is the best guess there is.
-    seconds: share === undefined ? (rest === 0 ? 0 : null) : (known.ms * share) / 1000,
-    bytes: share === undefined ? (rest === 0 ? 0 : null) : Math.round(known.bytes * share),
   };
 }

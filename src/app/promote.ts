@@ -16,6 +16,7 @@ import { probeStore } from '../kubernetes/promotion/probe.ts';
 import { setPipelines } from '../pipelines/editing/edit-pipelines.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import { maybePipeline } from '../pipelines/pipelines.ts';
+import type { VerifiedInfo } from '../shown/verified.ts';
 import { moves } from '../versions/reading/subscribe.ts';
 import { clusterExecutor, storeAccess, type ClusterChoice } from './cluster.ts';
 import { ClusterImages } from './cluster-images.ts';
@@ -25,6 +26,7 @@ import type { Check } from '../shown/promotion.ts';
 import { lookAt } from './promotion-checks.ts';
 import { bring, bringingOf, maybeOpen } from './promotion-data.ts';
 import { planPromotion, type PlanMeans, type PlanRequest, type PromotionPlan } from './promote-plan.ts';
+import { isDifferent, verifyPlan } from './promote-verify.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
 
@@ -45,9 +47,12 @@ export interface PromoteRequest extends PlanRequest {
 
 export interface Promoted {
   readonly plan: PromotionPlan;
-  readonly outcome: 'refused' | 'failed' | 'same' | 'dry-run' | 'done';
+  /** `differs`: results that were made again are not the same, and nothing was moved. */
+  readonly outcome: 'refused' | 'failed' | 'same' | 'dry-run' | 'differs' | 'done';
   /** The first jobs there; empty where nothing was waited for. */
   readonly jobs: readonly Job[];
+  /** Results that were made again. */
+  readonly verified: readonly VerifiedInfo[];
 }
 
 /** How often standings are looked at where no head moves: a lease that ends moves none. */
@@ -98,17 +103,21 @@ async function promoteFrom(scene: Scene, request: PromoteRequest): Promise<Promo
   await using executor = clusterExecutor(settings, note, choice);
   const means: PlanMeans = { ...scene, executor, images: new ClusterImages(settings, choice, executor) };
   const plan = await planPromotion(means, request);
-  if (plan.checks.some(({ state }) => state === 'failed')) return { plan, outcome: 'failed', jobs: [] };
+  const nothing = { plan, jobs: [], verified: [] };
+  if (plan.checks.some(({ state }) => state === 'failed')) return { ...nothing, outcome: 'failed' };
   const changes = plan.changes || brings.length > 0;
-  if (request.dryRun) return { plan, outcome: changes ? 'dry-run' : 'same', jobs: [] };
-  if (!changes) return { plan, outcome: 'same', jobs: [] };
-  if (!(await request.consent(plan))) return { plan, outcome: 'refused', jobs: [] };
+  if (request.dryRun) return { ...nothing, outcome: changes ? 'dry-run' : 'same' };
+  if (!changes) return { ...nothing, outcome: 'same' };
+  if (!(await request.consent(plan))) return { ...nothing, outcome: 'refused' };
   signal.throwIfAborted();
+  const verified = await verifyPlan(settings, opened, plan, request);
+  if (verified.some(isDifferent)) return { ...nothing, verified, outcome: 'differs' };
   const reached = plan.changes ? await carryOut(means, plan, request) : [];
   const carried = { ...plan, checks: [...plan.checks, ...reached] };
-  if (reached.some(({ state }) => state === 'failed')) return { plan: carried, outcome: 'failed', jobs: [] };
+  if (reached.some(({ state }) => state === 'failed'))
+    return { ...nothing, plan: carried, verified, outcome: 'failed' };
   const jobs = request.wait ? await firstJobs(opened, plan, request) : [];
-  return { plan: carried, outcome: 'done', jobs };
+  return { plan: carried, outcome: 'done', jobs, verified };
 }
 
 /** Resolves to what was looked at once the user agreed. Where that failed, nothing was changed. */

@@ -11,6 +11,7 @@ import { tellAll, type RunListener } from '../engine/events.ts';
 import { StorePool } from '../execution/store/store-pool.ts';
 import { maybeJob } from '../pipelines/jobs/jobs.ts';
 import type { JobResult } from '../engine/job-end.ts';
+import type { JobOptions } from '../engine/job-run.ts';
 import { graphFor, inputsOf, runGraph, runPrepared, type GraphOptions, type GraphStep } from '../engine/run-graph.ts';
 import type { ServeRun } from '../engine/serve.ts';
 import { setTarget, type Target } from '../engine/targets.ts';
@@ -109,12 +110,13 @@ export async function runOne(
 }
 
 type InSession = Pick<GraphRequest, 'workers' | 'pool' | 'recompute' | 'signal' | 'tell' | 'order'> &
-  Partial<Pick<ServeRun, 'after'>>;
+  Partial<Pick<ServeRun, 'after'>> &
+  Pick<JobOptions, 'place'>;
 
 /** What runs use of a session. */
 function inSession(
   session: JobSession,
-  { signal, workers: given, pool, recompute, order, after, ...request }: InSession,
+  { signal, workers: given, pool, recompute, order, after, place, ...request }: InSession,
 ) {
   const { settings, project } = session;
   const tell = session.secrets.masked(request.tell);
@@ -135,6 +137,7 @@ function inSession(
         recompute,
         order: order?.(pipeline.name),
         after,
+        place,
         signal,
       };
     },

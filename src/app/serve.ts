@@ -51,7 +51,7 @@ const graceMs = 20_000;
 
 /** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
 export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
-  const { executor, cluster, secretsFrom, workers, hooks, signal } = request;
+  const { executor, cluster, secretsFrom, workers, hooks, place, signal } = request;
   checkStore(settings, opened, promoted);
   const { project } = opened;
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
@@ -87,13 +87,13 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     workers,
     version,
     only,
-    place: request.place,
+    place,
     async run(pipeline, how) {
       const { name, spec } = pipeline;
       await resting.begins(name);
       try {
         return await forPipeline(name, () =>
-          runOne(session, pipeline, { ...how, workers: Math.min(workers, spec.parallelism), recompute: 0 }),
+          runOne(session, pipeline, { ...how, workers: Math.min(workers, spec.parallelism), recompute: 0, place }),
         );
       } finally {
         resting.ended(name);

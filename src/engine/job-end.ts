@@ -96,9 +96,15 @@ export async function finishJob(of: EndOptions, ran: JobDatums, publisher: Publi
   );
 }
 
+/** What is needed of a job that comes to no end. */
+interface Abandoned extends Pick<EndOptions, 'watch'> {
+  readonly options: Pick<JobOptions, 'project' | 'pipeline'>;
+  readonly start: Pick<JobStart, 'job'>;
+}
+
 /** Writes down that a job did not come to its end; what was published of it stays. */
 export async function abandonJob(
-  { options, start, watch }: EndOptions,
+  { options, start, watch }: Abandoned,
   { state, reason, counts }: Pick<Job, 'reason' | 'counts'> & { readonly state: 'killed' | 'failure' },
 ): Promise<Job> {
   const { project, pipeline } = options;

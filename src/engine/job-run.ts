@@ -88,7 +88,7 @@ export class JobRun implements Disposable {
 
   /** Plans and runs all datums; their results are published when it resolves. */
   async run(publisher: Publisher): Promise<JobDatums> {
-    const { project, pipeline, inputs, recompute, signal } = this.options;
+    const { project, pipeline, inputs, recompute, place, signal } = this.options;
     const { begun, job, recipe, base } = this.start;
     const { spec } = pipeline;
     const plan = await planJob({
@@ -99,6 +99,7 @@ export class JobRun implements Disposable {
       base: recompute > 0 ? undefined : base,
       everything: spec.reprocess === 'every_job',
       job: job.id,
+      place,
     });
     const queue = new Queue<PlannedDatum>(queuedMax, this.options.order);
     const running = this.runQueue(queue, publisher, await this.options.logs(job.id));

@@ -20,6 +20,8 @@ export interface StartOptions {
   readonly branch: string;
   readonly inputs: JobInputs;
   readonly executor: Executor;
+  /** The place for which the engine runs what was promoted there. */
+  readonly place?: string | undefined;
   /** Of the pipeline's jobs for this branch only so many stay; all where it is not said. */
   readonly jobsKept?: number | undefined;
   /**
@@ -39,7 +41,7 @@ export interface Started {
 
 /** Throws `conflict` when another engine runs the pipeline for the same branch, or was faster (`after`), and `not-found` when it was deleted. */
 export async function startJob(options: StartOptions, holder: Holder): Promise<Started> {
-  const { project, pipeline, branch, executor } = options;
+  const { project, pipeline, branch, executor, place } = options;
   const recipe = await recipeFor(options);
   await using begun = await project.begin();
   const [recipeRef] = await begun.upload.data.add([recipe]);
@@ -64,14 +66,15 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
         throw await missing(change.snapshot, pipeline.name);
       // Git may have said since where its code comes from.
       const { codeOrigin } = now?.version === pipeline.version ? now : pipeline;
+      const ranBy = { executor: executor.name, engine: holder.holder, place };
       const next: Job = goesOn
-        ? { ...newest, executor: executor.name, stopping: false }
+        ? { ...newest, ...ranBy, stopping: false }
         : {
             ...newJob({ ...pipeline, codeOrigin }, newest),
             ...identity,
             tries: isSame && newest.state === 'failure' ? (newest.tries ?? 1) + 1 : undefined,
             id: hashOf(identityOf(identity), attemptOf(count, newest)).toString('hex', 0, 16) as CommitId,
-            executor: executor.name,
+            ...ranBy,
           };
       setJob(change, next);
       await enterJob(change, next);

@@ -106,6 +106,7 @@ async function runStarted(
     also: (change) => watch.hold(change),
     published: (results) => run.tell({ kind: 'published', results }),
     failed: (error) => broken.abort(error),
+    place: options.place,
   });
   try {
     return { result: await finishJob(ends, await run.run(publisher), publisher) };

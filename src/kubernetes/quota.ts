@@ -22,7 +22,7 @@ const factors: Readonly<Record<string, number>> = {
 };
 
 /** `500m`, `2Gi`, `1e3`; not a number for what is none. */
-function amount(text: string): number {
+export function amount(text: string): number {
   const [, number = '', suffix = ''] = /^([-+]?[\d.]+(?:[eE][-+]?\d+)?)(\D{0,2})$/.exec(text.trim()) ?? [];
   return number === '' ? NaN : Number(number) * (factors[suffix] ?? NaN);
 }

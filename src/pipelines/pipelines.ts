@@ -130,6 +130,8 @@ const addedLater: Partial<PipelineSpec> = {
   expect: undefined,
   onDatumFailure: undefined,
   retry: undefined,
+  trust: undefined,
+  verify: undefined,
 };
 
 /** A spec as it is stored: one chunk. */

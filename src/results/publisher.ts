@@ -26,12 +26,19 @@ export interface ResultWriter {
   write(work: (upload: Upload) => Promise<Written>): Promise<Result>;
 }
 
+export interface PublisherOptions extends GroupOptions {
+  /** Whose engine publishes them: results are known to be of that place. */
+  readonly place?: string | undefined;
+}
+
 export class Publisher implements ResultWriter, AsyncDisposable {
   private readonly group: ChangeGroup;
+  private readonly place: string | undefined;
 
   /** `also` may refuse a publication: the lease is renewed so. */
-  constructor(options: GroupOptions) {
+  constructor({ place, ...options }: PublisherOptions) {
     this.group = new ChangeGroup(options);
+    this.place = place;
   }
 
   /**
@@ -41,7 +48,7 @@ export class Publisher implements ResultWriter, AsyncDisposable {
   write(work: (upload: Upload) => Promise<Written>): Promise<Result> {
     return this.group.write(async (upload, add) => {
       const written = await work(upload);
-      keep(add, written);
+      this.keep(add, written);
       return written.result;
     });
   }
@@ -53,7 +60,7 @@ export class Publisher implements ResultWriter, AsyncDisposable {
   adopt(parts: StoredParts, results: readonly Written[]): Promise<void> {
     return this.group.write(async (upload, add) => {
       await upload.adopt(parts);
-      for (const written of results) keep(add, written);
+      for (const written of results) this.keep(add, written);
     }, 'by the caller');
   }
 
@@ -65,9 +72,10 @@ export class Publisher implements ResultWriter, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.group[Symbol.asyncDispose]();
   }
-}
 
-function keep(add: (part: Part) => void, { key, result: { outcome, tree }, keep: isKept }: Written): void {
-  if (!isKept) return;
-  add((change) => change.set({ key: resultKey(key), value: encodeOutcome(outcome), refs: [tree] }));
+  private keep(add: (part: Part) => void, { key, result: { outcome, tree }, keep: isKept }: Written): void {
+    if (!isKept) return;
+    const value = encodeOutcome({ ...outcome, place: this.place });
+    add((change) => change.set({ key: resultKey(key), value, refs: [tree] }));
+  }
 }

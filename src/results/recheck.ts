@@ -12,6 +12,9 @@ export interface Rechecked {
   readonly id: string;
   readonly files: readonly DatumFile[];
   readonly now: 'same' | 'different' | 'failed';
+  /** The result that it had, and that of now, which is in no commit. */
+  readonly before: Result;
+  readonly after: Result;
 }
 
 export class Recheck {
@@ -52,7 +55,7 @@ export class Recheck {
       const [old, now] = await Promise.all([before, after].map(({ tree }) => readResult(this.reader, tree)));
       const { id, files } = planned.datum;
       const isSame = old?.out && now?.out && old.out.contentHash.equals(now.out.contentHash);
-      this.compared.push({ id, files, now: isSame ? 'same' : now?.out ? 'different' : 'failed' });
+      this.compared.push({ id, files, now: isSame ? 'same' : now?.out ? 'different' : 'failed', before, after });
     }
     this.compared.sort((a, b) => (a.id < b.id ? -1 : 1));
   }

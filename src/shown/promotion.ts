@@ -1,8 +1,10 @@
 /**
  * What a promotion has found and would change, as programs are shown it.
  */
+import type { ChangeCounts } from '../engine/output-changes.ts';
 import { canonicalJson } from '../model/canonical.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
+import { verifiedJson, type VerifiedInfo } from './verified.ts';
 
 export interface Check {
   readonly check: string;
@@ -18,18 +20,35 @@ export interface FieldDifference {
   readonly new: unknown;
 }
 
+/** A file of code as commands see it. */
+export interface CodeFile {
+  readonly path: string;
+  readonly change: 'added' | 'changed' | 'removed';
+  /** Bytes; null where there is none. */
+  readonly old: number | null;
+  readonly new: number | null;
+}
+
 export interface PipelineDifference {
   readonly pipeline: string;
   readonly change: 'added' | 'changed' | 'same';
   readonly fields: readonly FieldDifference[];
   readonly code: 'added' | 'changed' | 'same';
+  /** The first files, and how many there are; null where the code is the same. */
+  readonly codeFiles: (ChangeCounts & { readonly files: readonly CodeFile[] }) | null;
   readonly image: { readonly old: string | null; readonly new: string };
   readonly datums: {
     readonly total: number;
     readonly computed: number;
+    /** Of those, results that were not made at the place, nor made again there to the same. */
+    readonly elsewhere: number;
+    /** What the others read. */
+    readonly inputBytes: number;
     readonly seconds: number | null;
     readonly bytes: number | null;
   } | null;
+  /** So many results of elsewhere are made again before it is moved. */
+  readonly verify: number;
 }
 
 export interface PromotionInfo {
@@ -46,10 +65,10 @@ export interface PromotionInfo {
     readonly state: string;
     readonly datums: object;
   }[];
+  readonly verified: readonly VerifiedInfo[];
 }
 
-export const promotionJson =
-  '{place, dryRun, changed, checks: [{check, state: ok|warning|failed, says, next}], controller: [{kind, name, change: added|changed|same}], pipelines: [{pipeline, change: added|changed|same, fields: [{field, old, new}], code: added|changed|same, image: {old, new}, datums: {total, computed, seconds, bytes} or null}], jobs: [{pipeline, job, state, datums}]}; changed: something was, or with --dry-run would be, changed; datums: of the next job; seconds, bytes: what those not computed yet would take, as the others did, null where there are none; jobs: the first ones there';
+export const promotionJson = `{place, dryRun, changed, checks: [{check, state: ok|warning|failed, says, next}], controller: [{kind, name, change: added|changed|same}], pipelines: [{pipeline, change: added|changed|same, fields: [{field, old, new}], code: added|changed|same, codeFiles: {added, changed, removed, bytes, files: [{path, change, old, new}]} or null, image: {old, new}, datums: {total, computed, elsewhere, inputBytes, seconds, bytes} or null, verify}], jobs: [{pipeline, job, state, datums}], ${verifiedJson}}; changed: something was, or with --dry-run would be, changed; datums: of the next job; elsewhere: results that were not made there; verify: so many of these are made again first; inputBytes: what those not computed yet read; seconds, bytes: what they would take and write, as the others did, or those of a job before, null where there are none; codeFiles: the first 200 files, old, new: their bytes; verified: results of elsewhere that were made again there, old, new as in list file, of the first 100 datums; jobs: the first ones there`;
 
 /** What differs between two specs as their authors wrote them, by fields; undefined: nothing. */
 export function specDifferences(old: unknown, now: unknown, field = ''): FieldDifference[] {
@@ -80,7 +99,12 @@ export interface ShownPlan {
 
 export function promotionInfo(
   { place, checks, objects, pipelines }: ShownPlan,
-  { dryRun, changed, jobs }: { readonly dryRun: boolean; readonly changed: boolean; readonly jobs: readonly Job[] },
+  {
+    dryRun,
+    changed,
+    jobs,
+    verified,
+  }: Pick<PromotionInfo, 'dryRun' | 'changed' | 'verified'> & { readonly jobs: readonly Job[] },
 ): PromotionInfo {
   return {
     place,
@@ -90,5 +114,6 @@ export function promotionInfo(
     controller: objects.map(({ object: { kind, metadata }, change }) => ({ kind, name: metadata.name ?? '', change })),
     pipelines: pipelines.map(({ difference }) => difference),
     jobs: jobs.map(({ pipeline, id: job, state, counts: datums }) => ({ pipeline, job, state, datums })),
+    verified,
   };
 }

@@ -55,7 +55,15 @@ export class Serving implements AsyncDisposable {
         await own.code(pipeline.name, project.reader, []);
         const pool = new LocalPool({ session: own, count, sandbox, mount: undefined, masked: (text) => text });
         const jobOptions = () =>
-          Promise.resolve({ executor, pool, logs: () => Promise.resolve(logs), recompute: 0, after, signal });
+          Promise.resolve({
+            executor,
+            pool,
+            logs: () => Promise.resolve(logs),
+            recompute: 0,
+            after,
+            place: words.place,
+            signal,
+          });
         const inputs = await inputsOf(of, snapshot, pipeline, []);
         return runPrepared({ project, branch: undefined, jobOptions, tell }, pipeline, inputs);
       },

@@ -81,6 +81,7 @@ const coded: JobRecord = { ...job, hasDatums: false, hasCode: true };
 const rejected: JobRecord = { ...job, state: 'rejected' };
 const incomplete: JobRecord = { ...job, state: 'success', restarted: false, incomplete: true };
 const withFolders: JobRecord = { ...job, withEmptyFolders: 0 };
+const placed: JobRecord = { ...job, engine: 'controller@pod, process 1', place: 'ml of prod.example.org' };
 
 const outcome: Outcome = {
   state: 'recovered',
@@ -105,6 +106,8 @@ const withMore: Outcome = {
   outside: { links: 3, one: '/pfs/out/\udcfe -> /tmp/x' },
   mayHaveEmptyFolders: true,
 };
+
+const madeThere: Outcome = { ...outcome, state: 'success', place: 'ml of prod.example.org' };
 
 const rows: DatumRow[] = [
   { input: 0, path: '/a.png', hash: hashOf('a') },
@@ -136,6 +139,7 @@ const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => u
   { name: 'job with empty folders', full: encodeJob(withFolders), decode: decodeJob, value: withFolders },
   { name: 'job that was rejected', full: encodeJob(rejected), decode: decodeJob, value: rejected },
   { name: 'job of an incomplete commit', full: encodeJob(incomplete), decode: decodeJob, value: incomplete },
+  { name: 'job of a place', full: encodeJob(placed), decode: decodeJob, value: placed },
   { name: 'result', full: encodeOutcome(outcome), decode: decodeOutcome, value: outcome },
   {
     name: 'result with links and empty folders',
@@ -143,6 +147,7 @@ const cases: readonly { name: string; full: Buffer; decode: (bytes: Buffer) => u
     decode: decodeOutcome,
     value: withMore,
   },
+  { name: 'result of a place', full: encodeOutcome(madeThere), decode: decodeOutcome, value: madeThere },
   { name: 'datum', full: encodeDatum(datum), decode: decodeDatum, value: datum },
   { name: 'lease', full: encodeLease(lease), decode: decodeLease, value: lease },
   { name: 'failed', full: encodeFailed({ datums: 3 }), decode: decodeFailed, value: { datums: 3 } },

@@ -207,6 +207,8 @@ const cases: Readonly<Record<string, Case>> = {
     { expect: { ...nothing, check: { cmd: ['true'], timeoutMs: 120_000 } } },
   ],
   'dev.onDatumFailure': [{ dev: { on_datum_failure: 'skip' } }, { onDatumFailure: 'skip' }],
+  'dev.trust': [{ dev: { trust: 'recompute' } }, { trust: 'recompute' }],
+  'dev.verify': [{ dev: { verify: 5 } }, { verify: 5 }],
   'dev.retry.tries': [{ dev: { retry: { tries: 5 } } }, { retry: { tries: 5, pauseMs: 30_000 } }],
   'dev.retry.pause': [{ dev: { retry: { pause: '2m' } } }, { retry: { tries: 3, pauseMs: 120_000 } }],
   'dev.deadline': [{ dev: { deadline: '1h30m' } }, { deadlineMs: 5_400_000 }],

@@ -15,6 +15,7 @@ import type { Output } from '../output.ts';
 import { dryRunOption } from '../parameters.ts';
 import { planLines } from '../promotion-lines.ts';
 import { standardInput } from '../stdin.ts';
+import { verifiedLines } from '../verified-lines.ts';
 import { verb } from '../verb.ts';
 
 const { context: contextOption } = withoutExecutor({ context: clusterOptions.context });
@@ -31,6 +32,7 @@ export const promoteVerb = verb({
       'From a store in a folder: bring data and results to the store that the cluster sees',
     ],
     ['promote -f pipelines/ --print --store-secret store', 'The controller as YAML'],
+    ['promote -f pipelines/ --verify 10', 'Have the cluster make ten results again first: exit code 10 if they differ'],
     ['promote -f pipelines/ --yes --no-wait', 'Without questions, and without waiting for the first jobs'],
   ],
   json: promotionJson,
@@ -53,16 +55,22 @@ export const promoteVerb = verb({
       type: 'flag',
       describe: "Bring data and results to the store of the cluster's context, where pods don't reach the one in use",
     },
+    verify: {
+      type: 'count',
+      least: 0,
+      describe:
+        'Make this many results of each pipeline that were made elsewhere again in the cluster first, and move nothing where they differ',
+    },
     yes: { type: 'flag', alias: 'y', describe: 'Do it without asking' },
     'no-wait': { type: 'flag', describe: 'Do not wait for the first jobs' },
     force: { type: 'flag', describe: 'Take objects that somebody else manages, and pipelines promoted elsewhere' },
   },
   conflicts: [
     { option: 'dry-run', others: ['yes', 'print'], why: 'it changes nothing, and shows what would change' },
-    { option: 'print', others: ['yes', 'push'], why: 'it changes nothing' },
+    { option: 'print', others: ['yes', 'push', 'verify'], why: 'it changes nothing' },
   ],
   async run(
-    { file, yes, force, push, print: prints, 'dry-run': dryRun, 'no-wait': noWait, ...given },
+    { file, yes, force, push, verify, print: prints, 'dry-run': dryRun, 'no-wait': noWait, ...given },
     { settings, output, signal },
   ) {
     const { project } = settings;
@@ -85,6 +93,7 @@ export const promoteVerb = verb({
       dryRun,
       wait: !noWait,
       push,
+      verify,
       signal,
       note: (line) => output.note(line),
       progress: (line) => output.progress(line),
@@ -104,17 +113,18 @@ async function print(
   promoted: Promoted,
   { dryRun, isShown }: { readonly dryRun: boolean; readonly isShown: boolean },
 ): Promise<number> {
-  const { plan, outcome, jobs } = promoted;
+  const { plan, outcome, jobs, verified } = promoted;
   const changed = outcome === 'done' || outcome === 'dry-run';
-  await output.document(promotionInfo(plan, { dryRun, changed, jobs }), () => [
+  await output.document(promotionInfo(plan, { dryRun, changed, jobs, verified }), () => [
     ...(isShown ? [] : planLines(plan)),
+    ...verifiedLines(plan, verified),
     ...jobs.map(({ pipeline, id, state, counts }) => {
       return `${pipeline}: job ${output.id(id)}: ${state}, ${counts.processed} computed, ${counts.skipped} as they were`;
     }),
     ...ended[outcome](plan),
   ]);
   if (outcome === 'failed' || outcome === 'refused') return 1;
-  if (outcome === 'dry-run') return 10;
+  if (outcome === 'dry-run' || outcome === 'differs') return 10;
   return jobs.some(({ state }) => state !== 'success') ? 1 : 0;
 }
 
@@ -123,6 +133,7 @@ const ended: Readonly<Record<Promoted['outcome'], (plan: PromotionPlan) => strin
   refused: () => ['nothing was changed'],
   same: ({ place }) => [`${place} has all of it already`],
   'dry-run': () => [],
+  differs: () => ['nothing was moved'],
   done: ({ place, pipelines }) => [`${pipelines.map(({ spec }) => spec.name).join(', ')}: promoted to ${place}`],
 };
 

@@ -68,6 +68,10 @@ export interface JobRecord extends KeepsUnknown {
   readonly incomplete?: boolean | undefined;
   /** How many jobs in a row did the same, all but this one in vain; absent for the first. */
   readonly tries?: number | undefined;
+  /** Who ran it, as leases name engines; absent where an older program did. */
+  readonly engine?: string | undefined;
+  /** For which place its engine ran it; absent for pipelines that were promoted nowhere. */
+  readonly place?: string | undefined;
 }
 
 /** What a job's entry refers to. */
@@ -116,6 +120,8 @@ export interface Outcome extends KeepsUnknown {
   readonly mayHaveEmptyFolders: boolean;
   /** True where its output may have references; else absent. */
   readonly references?: boolean | undefined;
+  /** The place whose engine made it, or had it made again to the same output; absent for all others. */
+  readonly place?: string | undefined;
 }
 
 /** What a datum of a job reads: which of the job's inputs, where. */
@@ -205,6 +211,8 @@ const jobCodec = recordCodec<StoredJob>({
   incomplete: optional(20, flag),
   restartedToo: optional(21, flag),
   tries: optional(22, count),
+  engine: optional(23, text),
+  place: optional(24, text),
 });
 
 const outsideLinks: Codec<OutsideLinks> = {
@@ -236,6 +244,7 @@ const outcomeCodec = recordCodec<Outcome>({
   outside: optional(6, outsideLinks),
   mayHaveEmptyFolders: defaulting(7, flag, false),
   references: telling(8, flag),
+  place: optional(9, text),
 });
 
 export const outcomeField: Codec<Outcome> = {

@@ -45,6 +45,8 @@ export interface PlanOptions {
   readonly everything: boolean;
   /** The job that is planned, when it is not just looked at. */
   readonly job?: JobId | undefined;
+  /** The place for which it is planned: where the spec says so, results of others do not count there. */
+  readonly place?: string | undefined;
 }
 
 /** What is to be done about one datum. */
@@ -60,7 +62,8 @@ export interface JobPlan {
 }
 
 export async function planJob(options: PlanOptions): Promise<JobPlan> {
-  const { snapshot, spec, base, everything } = options;
+  const { snapshot, spec, base, everything, place } = options;
+  const isChoosy = place !== undefined && spec.trust === 'recompute';
   const before = everything || !base ? undefined : await sameShape(options, base);
   const after = versionsOf(
     spec,
@@ -76,7 +79,8 @@ export async function planJob(options: PlanOptions): Promise<JobPlan> {
       }
       const planned = await plannedOf(snapshot.reader, options.recipe, leaves, now);
       const found = await maybeResult(snapshot, planned.key);
-      const result = everything && found?.outcome.job !== options.job ? undefined : found;
+      const isTaken = isChoosy ? found?.outcome.place === place : true;
+      const result = !isTaken || (everything && found?.outcome.job !== options.job) ? undefined : found;
       yield result ? { kind: 'known', planned, result } : { kind: 'run', planned };
     }
   }
@@ -102,10 +106,16 @@ async function* all({ snapshot, spec }: PlanOptions, versions: VersionOf): Async
 }
 
 /** The versions of the base, when nothing but versions differs and none of its datums must run again. */
-async function sameShape({ snapshot, spec, recipe }: PlanOptions, { job }: BaseJob): Promise<VersionOf | undefined> {
+async function sameShape(
+  { snapshot, spec, recipe, place }: PlanOptions,
+  { job }: BaseJob,
+): Promise<VersionOf | undefined> {
   if (!job.recipe.hash.equals(recipe.hash) || job.counts.recovered > 0 || job.restarted || job.incomplete)
     return undefined;
-  const { input } = await readSpec(snapshot.reader, job.spec);
+  const { input, trust } = await readSpec(snapshot.reader, job.spec);
+  // It may have taken results that do not count now.
+  if (place !== undefined && spec.trust === 'recompute' && (trust !== 'recompute' || job.place !== place))
+    return undefined;
   if (!canonicalJson(input).equals(canonicalJson(spec.input))) return undefined;
   const commits: (Commit | undefined)[] = [];
   for (const { repo, commit } of job.inputs) {

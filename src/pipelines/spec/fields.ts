@@ -186,6 +186,14 @@ const devFields = {
     }),
     'More of the pods',
   ),
+  trust: mapped(
+    oneOf('all', 'recompute'),
+    '`recompute`: a promoted pipeline uses only results that its place has made, or made again to the same, which promotion does for all that are there; `all` by default',
+  ),
+  verify: mapped(
+    whole(0),
+    'Promotion makes so many results again that were made elsewhere, and moves the pipeline if they are the same; 0 by default',
+  ),
   deadline: mapped(
     duration,
     'How long after new input its results must be there: `90m`, `4h`. The hooks of an engine tell when they are late',

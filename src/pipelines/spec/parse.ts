@@ -78,6 +78,8 @@ function buildSpec(document: unknown, where: Where): PipelineSpec {
     onDatumFailure: dev?.onDatumFailure === 'skip' ? 'skip' : undefined,
     retry: dev?.retry && { tries: dev.retry.tries ?? 3, pauseMs: dev.retry.pause ?? retryPauseMs },
     hide: (dev?.hide ?? []).map((each, index) => hiddenPlaceOf(each, ['dev', 'hide', index])),
+    trust: dev?.trust === 'recompute' ? 'recompute' : undefined,
+    verify: dev?.verify || undefined,
     deadlineMs: dev?.deadline,
     keptJobs: dev?.keep?.jobs,
     keptTicks: dev?.keep?.ticks,

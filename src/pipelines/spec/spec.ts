@@ -181,6 +181,10 @@ export interface PipelineSpec {
   readonly onDatumFailure?: 'skip' | undefined;
   /** Undefined: jobs are not run again by themselves. */
   readonly retry?: Retry | undefined;
+  /** `recompute`: where it is promoted to, results that were made elsewhere do not count. Else all do. */
+  readonly trust?: 'recompute' | undefined;
+  /** So many results that were made elsewhere are made again by a promotion, to compare. */
+  readonly verify?: number | undefined;
   /** From new input to its results; later than that they are late. */
   readonly deadlineMs?: number | undefined;
   /** So many jobs stay on each branch; undefined: all of them. */
