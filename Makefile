@@ -5,7 +5,7 @@ SUMMARY := dist/test-summary
 REPORT := dist/test-report.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-root setup-test build bundle deps native image other-nodes demo test test-long test-kubernetes test-native check format bench clean
+.PHONY: help setup setup-root setup-test build bundle deps native image other-nodes demo demo-cluster test test-long test-kubernetes test-native check format bench clean
 # Steps build on one another, and two installers at once would wait for the same locks.
 .NOTPARALLEL:
 
@@ -73,6 +73,9 @@ demo: ## in under a minute: a file larger than memory, versions as paths, pipeli
 	@echo 'demo: installs and builds what is missing (the first time, some minutes)'; log=$$(mktemp); \
 	$(MAKE) setup >"$$log" 2>&1 || { status=$$?; cat "$$log"; rm "$$log"; exit $$status; }; rm "$$log"
 	@status=0; test/demo.sh || status=$$?; $(give_back); exit $$status
+
+demo-cluster: image ## from an empty folder to a pipeline that a Kubernetes cluster runs: KUBECONFIG's, or one that is brought up here (as test-kubernetes)
+	@status=0; DEMO=1 test/kubernetes/run.sh test/kubernetes/demo.test.ts || status=$$?; $(give_back); exit $$status
 
 test: setup setup-test other-nodes ## all tests except the long ones; a skipped test is a failure (ALLOW_SKIP=1: it is not)
 	@$(call run_tests,--mode test)

@@ -112,6 +112,8 @@ fi
 
 rm -f "$report" "$summary"
 status=0
+# For a person to watch: what it shows comes here while it is done, past the reporter.
+[[ -z ${DEMO:-} ]] || export DEMO_TO=/proc/$$/fd/1
 node_modules/.bin/vitest run --mode kubernetes --reporter=default --reporter=json --outputFile.json="$report" \
   "${only[@]}" "$@" || status=$?
 take_down
