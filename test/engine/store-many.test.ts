@@ -60,7 +60,7 @@ test('a worker looks at a part of very many shards, and comes to see each that i
 });
 
 test('a thousand workers together ask, look and deliver no more often than a hundred', () => {
-  const perSecond = (workers: number): object => {
+  const perSecond = (workers: number) => {
     const { askMs, idleLookMsMax, deliverMsMin } = timesFor(workTimes, workers);
     return {
       asks: (1000 * workers) / askMs,
@@ -68,12 +68,15 @@ test('a thousand workers together ask, look and deliver no more often than a hun
       deliveries: (1000 * workers) / deliverMsMin,
     };
   };
-  expect(perSecond(1000)).toEqual({ asks: 50, looks: 50, deliveries: 1000 / 60 });
+  const { asks, looks, deliveries } = perSecond(1000);
+  expect(asks).toBeLessThan(34);
+  expect(looks).toBeLessThan(34);
+  expect(deliveries).toBe(10);
   // Nor do they take shards more often, of datums of a second.
   const size = new ShardSize(workTimes);
   expect(size.datumsFor(1)).toBe(1);
   for (let n = 0; n < 10; n += 1) size.took(1000);
-  expect([1, 100, 1000, 2000].map((workers) => size.datumsFor(workers))).toEqual([10, 10, 60, 60]);
+  expect([1, 100, 1000, 2000].map((workers) => size.datumsFor(workers))).toEqual([10, 18, 180, 180]);
   // At the end there is something for all.
   expect(size.datumsFor(1000, 40_000)).toBe(20);
   expect(size.datumsFor(1000, 1000)).toBe(10);

@@ -83,12 +83,20 @@ async function work(number) {
   };
   let ran = 0;
   let claimsMax = 0;
-  for (let pauseMs = workTimes.lookMs / 2; ;) {
-    if ((await maybeJob(await project.snapshot(), id))?.state !== 'running') break;
+  /** How many datums it ran; undefined when the job has ended. */
+  const look = async () => {
+    if ((await maybeJob(await project.snapshot(), id))?.state !== 'running') return undefined;
     const { shards, claims } = await free.look();
-    const some = shards.size > 0 ? await new StoreWorker(options).run() : 0;
-    ran += some;
     claimsMax = Math.max(claimsMax, claims);
+    return shards.size > 0 ? new StoreWorker(options).run() : 0;
+  };
+  for (let pauseMs = workTimes.lookMs / 2; ;) {
+    const some = await look().catch((error) => {
+      if (error.code !== 'unreachable') throw error;
+      return 0;
+    });
+    if (some === undefined) break;
+    ran += some;
     const idleMsMax = timesFor(workTimes, claimsMax).idleLookMsMax;
     pauseMs = some > 0 ? workTimes.lookMs / 2 : Math.min(pauseMs * 1.5, idleMsMax);
     await sleep(pauseMs);

@@ -41,11 +41,11 @@ export const workTimes: WorkTimes = {
   publishMs: 10_000,
   silenceMs: 600_000,
   shardMs: 10_000,
-  shardMsMax: 60_000,
+  shardMsMax: 180_000,
   graceMs: 10_000,
-  askMsEach: 20,
-  deliverMsEach: 60,
-  shardMsEach: 60,
+  askMsEach: 30,
+  deliverMsEach: 100,
+  shardMsEach: 180,
 };
 
 /** Where somebody waits for the first results, and workers are there already. */
@@ -60,7 +60,7 @@ export const warmTimes: WorkTimes = {
 
 /** At the most, however many there are. */
 const asksMsMax = 30_000;
-const deliverMsMost = 60_000;
+const deliverMsMost = 100_000;
 
 export interface TimesOfMany extends WorkTimes {
   /** The least that lies between two deliveries of a worker. */

@@ -81,7 +81,7 @@ export class WorkObjects {
     const { offer, shards, claims } = whole ?? (await this.listPart());
     if (whole) this.offerAt = performance.now();
     const much = (shards.size + claims.size) / share;
-    this.digits = much > 16 * wholeMax ? 2 : much > (whole ? wholeMax : wholeMax / 2) ? 1 : 0;
+    this.digits = whole || much < wholeMax / 2 ? 0 : much < 16 * wholeMax ? 1 : 2;
     const free = new Map([...shards].filter(([name]) => !claims.has(name)));
     return { shards: offer === undefined ? new Map() : free, share, claims: claims.size / share, offer };
   }
