@@ -1,5 +1,5 @@
 // Bytes of large files between the store and their readers: runs of verified chunks that lie in
-// memory until they are on the disk and were read. A reader that follows the fetching gets them from
+// memory until they are on the disk, if they are to be kept there, and were read. A reader that follows the fetching gets them from
 // here: it neither waits for the disk nor reads back what was just written.
 //
 //   Begin ──▶ landing ──all bytes are there──▶ being written ──Done──▶ done ──read to its end──▶ dropped
@@ -40,7 +40,7 @@ class Run {
   /** It is written to the disk past the page cache. */
   const bool past;
   std::atomic<uint64_t> landed;
-  /** Nothing more will land, and the bytes are on the disk, or the disk did not take them. */
+  /** Nothing more will land, and the bytes are on the disk, or need not be, or the disk did not take them. */
   std::atomic<bool> done{false};
 
  private:

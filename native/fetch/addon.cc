@@ -314,6 +314,7 @@ class JsFetcher : public Napi::ObjectWrap<JsFetcher> {
     transfer.file = file;
     transfer.urgent = info[4].ToBoolean();
     transfer.held = info[5].ToBoolean();
+    transfer.kept = info[6].ToBoolean();
     const auto given_up = std::make_shared<std::atomic<bool>>(false);
     transfer.given_up = given_up;
     transfer.begun = [reporter = reporter_, id] { reporter->Tell({id, false, -1, 0, {}, {}}); };

@@ -37,6 +37,8 @@ struct Transfer {
   bool urgent;
   /** A reader in this process will want it: it may stay in memory until then. */
   bool held;
+  /** All of it goes to the file; else what finds room in memory does not, and is gone once it was read. */
+  bool kept = true;
   /** Set from any thread to give the transfer up: it ends soon after, with the chunks that have landed. */
   std::shared_ptr<std::atomic<bool>> given_up;
   // The rest is called from fetching threads.

@@ -116,7 +116,7 @@ void Sink::Came(uint64_t stored_end) {
 }
 
 void Sink::Finish() {
-  if (!run_ || landed == 0) return;
+  if (!run_ || landed == 0 || !transfer_.kept) return;
   const uint64_t end = run_->landed;
   for (uint64_t at = run_->begin; at < end;) {
     const uint64_t until = std::min(end, run_->TogetherUntil(at));

@@ -42,7 +42,7 @@ class Sink {
    */
   uint8_t* Stored() const { return as_stored_ ? run_->room() : nullptr; }
   void Came(uint64_t stored_end);
-  /** Puts into the file what lies in the run. Throws std::system_error. */
+  /** Puts into the file what lies in the run, if it is to be kept. Throws std::system_error. */
   void Finish();
 
   size_t landed = 0;

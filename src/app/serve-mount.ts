@@ -136,7 +136,10 @@ export async function serveMount(plan: MountPlan, { report, beat, log }: ServeCa
     for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop().catch(log));
   });
   await Promise.race([transport.ready, transport.finished]);
-  opened.files.cache.seals = transport.counters().passthrough;
+  const { passthrough } = transport.counters();
+  opened.files.cache.seals = passthrough;
+  // Files that are lent to the kernel are those of the disk cache.
+  opened.files.filler.copiesNear = passthrough;
   beat();
   report({ ready: true });
   followed?.begin(deviceFd);

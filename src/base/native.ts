@@ -108,7 +108,8 @@ export interface Fetcher {
    * at 0 a double, its offset in the object; at 8 a double, its offset in the file; at 16 and 20 its
    * stored and plain length (u32); at 24 and 25 `left` and `right` of `put`; at 32 its hash.
    * `urgent`: goes before transfers that are not. `held`: this process will read it, so it may stay in
-   * memory until then. The function that is returned cancels it; it ends soon, unless it is complete.
+   * memory until then. `kept`: all of it goes to the file; else what finds room in memory does not. The
+   * function that is returned cancels it; it ends soon, unless it is complete.
    */
   fetch(
     id: number,
@@ -123,6 +124,7 @@ export interface Fetcher {
     pieces: Uint8Array,
     urgent: boolean,
     held: boolean,
+    kept: boolean,
   ): () => void;
   /**
    * Begins to bring an object as it is stored into the file `fd`, which has its first `from` bytes, up to

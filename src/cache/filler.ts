@@ -51,6 +51,8 @@ interface Gathered {
   readonly begun: (fetched: Promise<void>) => void;
 }
 
+/** Who has read so much of a file in order, and reads on, reads it again. The rest was read singly. */
+const onceRead = 0.9;
 const pauseMsMax = 100;
 const runBytesMax = 10 * 1024 * 1024;
 /** A gap between two chunks is fetched along, up to this and while the gaps are at most a quarter of all. */
@@ -66,6 +68,13 @@ export class Filler {
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly unwritten = new Map<string, Promise<void>>();
   private gathered = new Map<string, Gathered>();
+  /**
+   * False where a second copy of packs on this machine is of less use: what is read of them in order is then
+   * written to the disk cache only when a file is read for a second time.
+   */
+  copiesNear = true;
+  /** Bytes that were fetched of each file of such packs by who read in order. */
+  private readonly fetchedNear = new Map<string, number>();
 
   /** `timeoutMs`: how long a reader waits for a store that does not answer. */
   constructor(store: Store, space: DiskSpace, timeoutMs: number, memoryBytes: number) {
@@ -167,6 +176,8 @@ export class Filler {
     const chunks = run.map(({ chunk }) => chunk);
     const isUrgent = purpose === 'read' || purpose === 'keep';
     const isHeld = run.every((each) => each.asked.purpose === 'read' || each.asked.purpose === 'ahead');
+    const isInOrder = isHeld && run.some((each) => each.asked.purpose === 'ahead');
+    const isKept = !isInOrder || this.copies(file, chunks);
     const landed: (() => void)[] = [];
     const landings = chunks.map(() => new Promise<void>((resolve) => landed.push(resolve)));
     let isOvertaken = false;
@@ -180,7 +191,7 @@ export class Filler {
     let ended: () => void = () => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
     const all = deadline.run(this.store.url, (stop) => {
-      const transfer = { file, isUrgent, isHeld, chunks, landed, deadline, stop, failed, ended };
+      const transfer = { file, isUrgent, isHeld, isKept, chunks, landed, deadline, stop, failed, ended };
       void this.transfer(project, transfer).catch(() => {
         failed(false);
         ended();
@@ -188,9 +199,11 @@ export class Filler {
       return Promise.race([purpose === 'keep' ? end : Promise.all(landings), failure]).then(() => undefined);
     });
     const promises = run.map(({ chunk, begun }, index) => {
-      // A chunk that has landed may be in memory only, which is not enough for `keep`.
-      const promise = Promise.race([...(purpose === 'keep' ? [] : [landings[index]]), all]).then(async () => {
-        if (isThere(file, chunk)) return;
+      // A chunk that has landed may be in memory only, which is not enough for `keep`. It may have been read there
+      // already, and be gone.
+      const landing = landings[index]?.then(() => purpose !== 'keep');
+      const promise = Promise.race([...(purpose === 'keep' ? [] : [landing]), all]).then(async (isEnough) => {
+        if (isEnough || isThere(file, chunk)) return;
         await this.readOne(asked, chunk);
         if (isOvertaken) this.transfers.isOvertaken();
         isOvertaken = false;
@@ -202,6 +215,14 @@ export class Filler {
       return promise;
     });
     void Promise.allSettled([...promises, end]).then(() => file.sealSoon(false));
+  }
+
+  /** True when chunks that are read in order are to be on the disk, too. */
+  private copies({ name, size }: LocalFile, chunks: readonly FileChunk[]): boolean {
+    if (this.copiesNear || !this.store.isLocal) return true;
+    const before = this.fetchedNear.get(name) ?? 0;
+    this.fetchedNear.set(name, before + chunks.reduce((sum, { length }) => sum + length, 0));
+    return before >= size * onceRead;
   }
 
   private async transfer(project: string, asked: Transfer): Promise<void> {

@@ -37,6 +37,8 @@ export interface Transfer {
   readonly isUrgent: boolean;
   /** Readers will want all of it soon: it may stay in memory until then. */
   readonly isHeld: boolean;
+  /** All of it goes to the disk; else what finds room in memory does not, and is gone once it was read. */
+  readonly isKept: boolean;
   readonly chunks: readonly Wanted[];
   /** Called as each of the chunks can be read. */
   readonly landed: readonly (() => void)[];
@@ -197,6 +199,7 @@ export class Transfers {
       rowsOf(transfer.chunks),
       transfer.isUrgent,
       transfer.isHeld,
+      transfer.isKept,
     );
     transfer.stop.addEventListener('abort', giveUp, { once: true });
     if (transfer.stop.aborted) giveUp();
@@ -211,7 +214,7 @@ export class Transfers {
     }
     const now = performance.now();
     for (const transfer of this.sent.values()) {
-      const { file, begun, heard, isHedged, count, source, deadline, stop } = transfer;
+      const { file, begun, heard, isHedged, isKept, count, source, deadline, stop } = transfer;
       const chunks = transfer.chunks.slice(count);
       const hedgeAfterMs = this.pace.hedgeAfterMs(storedBytes(chunks));
       if (begun === 0 || isHedged || chunks.length === 0 || now - heard < hedgeAfterMs) continue;
@@ -220,7 +223,7 @@ export class Transfers {
       const nothing = (): void => undefined;
       const landed = transfer.landed.slice(count);
       const again = { file, chunks, landed, deadline, stop, failed: nothing, ended: nothing };
-      this.send({ ...again, isUrgent: true, isHeld: true }, source, true);
+      this.send({ ...again, isUrgent: true, isHeld: true, isKept }, source, true);
     }
   }
 
@@ -285,7 +288,7 @@ export class Transfers {
 
   private end(transfer: Sent, count: number, bytes: number, failure: string): void {
     transfer.ended();
-    this.wrote(bytes);
+    if (transfer.isKept) this.wrote(bytes);
     if (failure === '') {
       this.failures = 0;
       return;

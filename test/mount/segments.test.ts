@@ -13,7 +13,11 @@ const cachedPages = `${forget.split(' && ')[0]} && fincore -n -o PAGES $file`;
 test('what is read in order from the disk cache is not kept in the page cache a second time', async () => {
   await using place = await Place.make('user');
   const made = `head -c ${fileMiB}M /dev/urandom > big && pach create repo data >/dev/null && pach put file data@master:/big -f big`;
+  // Packs on this machine are not copied there for who reads in order for the first time, but for a few chunks.
   await place.must(`${made} && pachmount data@master pfs && cmp big pfs/data/big && pach unmount pfs`);
+  const blocks = Number(await place.must(`${forget} && stat -c %b $file`));
+  expect(blocks * 512).toBeLessThan((fileMiB << 20) / 2);
+  await place.must('pach cache warm data@master');
   expect(Number(await place.must(cachedPages))).toBeGreaterThan(0);
 
   await place.must(`sync && ${forget} && pachmount data@master pfs && cmp big pfs/data/big`);

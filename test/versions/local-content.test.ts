@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
@@ -237,6 +237,36 @@ test('what somebody waits for goes before what was to come ahead', async () => {
   expect(lengths[4]).toBeLessThan(5 * mebibyte);
 });
 
+test('packs on this machine are copied when a file is read in order for a second time, where a copy is of less use', async () => {
+  const bytes = randomBytes(20 * mebibyte + 77);
+  const near = await storeWith(bytes);
+  for (const isLocal of [true, false]) {
+    const store = Object.assign(Object.create(near) as Store, { isLocal });
+    const { content, files } = await openContentOf(store, '/file', {
+      dir: join(dir, `cache-${isLocal}`),
+      memory: 64 * mebibyte,
+      timeoutSeconds: 5,
+    });
+    files.filler.copiesNear = false;
+    const { name, bytes: cached } = content.file;
+    const bytesOnDisk = async (): Promise<number> => (await stat(join(dir, `cache-${isLocal}`, name))).blocks * 512;
+    // There is memory for all of it.
+    await content.prefetch(0, bytes.length);
+    expect(content.has(0, bytes.length)).toBe(true);
+    expect((await bytesOnDisk()) > 0).toBe(!isLocal);
+    for (let at = 0; at < bytes.length; at += mebibyte) {
+      const length = Math.min(mebibyte, bytes.length - at);
+      expect((await cached.read(at, length))?.equals(bytes.subarray(at, at + length))).toBe(true);
+    }
+    // What was read to its end has left memory.
+    expect(content.has(0, bytes.length)).toBe(!isLocal);
+    expect(cached.whole()).toBe(!isLocal);
+    // Who reads it again has it kept.
+    await content.prefetch(0, bytes.length);
+    expect(cached.whole()).toBe(true);
+  }
+});
+
 test('as many transfers are under way as may be, also when that changes', async () => {
   const waiting: (() => void)[] = [];
   await using store = await servedBy(await storeWith(randomBytes(4 * mebibyte)), async (): Promise<Fate> => {
@@ -251,7 +281,7 @@ test('as many transfers are under way as may be, also when that changes', async 
   piece.writeUInt32LE(1, 16);
   piece.writeUInt32LE(1, 20);
   const begin = (id: number): void => {
-    fetcher.fetch(id, content.file.bytes, { url, timeoutSeconds: 60 }, piece, false, false);
+    fetcher.fetch(id, content.file.bytes, { url, timeoutSeconds: 60 }, piece, false, false, true);
   };
   for (let id = 0; id < 8; id += 1) begin(id);
   const come = async (count: number): Promise<void> => {
