@@ -1,8 +1,8 @@
 /**
  * The store of a process in a pod, which must be the one that whoever made the pod uses.
  */
-import { randomBytes } from 'node:crypto';
 import { PachError } from '../base/errors.ts';
+import { conditionalWrites } from '../store/probe.ts';
 import type { OpenProject, OpenStore } from './open.ts';
 import type { Settings } from './settings.ts';
 
@@ -23,11 +23,10 @@ export function checkStore({ pod, storeUrl }: Settings, { storeId }: Pick<OpenSt
 export async function tryStore(settings: Settings, opened: OpenProject): Promise<void> {
   checkStore(settings, opened, promoted);
   await opened.project.snapshot();
-  const { store } = opened;
-  const key = `.probe/${randomBytes(16).toString('hex')}/object`;
-  try {
-    await store.writeIfAbsent(key, [Buffer.from('probe')]);
-  } finally {
-    await store.delete(key);
-  }
+  if ((await conditionalWrites(opened.store)) || settings.singleWriter === true) return;
+  throw new PachError('unsupported', {
+    what: settings.storeUrl,
+    why: 'it has no conditional writes for pods',
+    next: 'pach doctor',
+  });
 }

@@ -171,6 +171,7 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
     secret: credentials?.kind === 'secret' ? credentials.name : `${name}-store`,
     values: credentials?.kind === 'values' ? credentials.values : undefined,
     podsMount: choice.podsMount,
+    nodeCache: choice.nodeCache,
     image: choice.workerImage ?? (found?.version === version ? found.image : imageToCome),
     architecture: executor.platform.architecture,
     version,
@@ -220,7 +221,9 @@ async function planPipeline(
   const draft = await draftOf(project, begun, written, { reprocess: false, signal });
   const recipe = await recipeFor({ project, pipeline: { ...draft, spec: built }, executor });
   const { job } = await newestJob(snapshot, written.name, written.outputBranch);
-  const runsAnew = job !== undefined && !job.recipe.hash.equals(recipe.hash);
+  // A version that has not run yet is due there all the same.
+  const hasRun = job !== undefined && job.pipelineVersion === before?.version;
+  const runsAnew = hasRun && !job.recipe.hash.equals(recipe.hash);
   const isSameSpec = before?.specRef.hash.equals(draft.specRef.hash) ?? false;
   const { code, codeFiles } = await codeDifference(project.reader, before, draft);
   const isThere = before?.place === place;

@@ -142,7 +142,11 @@ async function carryOut(means: PlanMeans, plan: PromotionPlan, request: PromoteR
   if (own) await deploy(means, own, { place, isThere: found !== undefined, request });
   else await waitForController(means, plan.controller?.name ?? '', request);
   signal.throwIfAborted();
-  const anew = new Set(pipelines.filter(({ runsAnew }) => runsAnew).map(({ spec }) => spec.name));
+  const anew = new Map(
+    pipelines.flatMap(({ spec, before, runsAnew }) =>
+      before && runsAnew ? [[spec.name, before.version] as const] : [],
+    ),
+  );
   await setPipelines(
     opened.project,
     pipelines.map(({ spec }) => spec),
@@ -239,7 +243,7 @@ export async function controllerManifests(
   opened: OpenProject,
   choice: ClusterChoice,
 ): Promise<KubeObject[]> {
-  const { context, namespace, workerImage: image, platform, podsMount } = choice;
+  const { context, namespace, workerImage: image, platform, podsMount, nodeCache } = choice;
   const what = '--print';
   if (image === undefined) {
     const why = "nothing says by which name the cluster has pach's own image";
@@ -263,6 +267,7 @@ export async function controllerManifests(
     secret: credentials.name,
     values: undefined,
     podsMount,
+    nodeCache,
     image,
     architecture: (platform === undefined ? ownPlatform() : parsePlatform(platform)).architecture,
     version,

@@ -14,6 +14,7 @@ import { MemoryStore } from '../../src/store/memory.ts';
 import type { Project } from '../../src/versions/project.ts';
 import { deleteRepo } from '../../src/versions/refs.ts';
 import { undo, type UndoRequest } from '../../src/versions/undo/undo.ts';
+import { collectGarbage } from '../../src/versions/upkeep/gc.ts';
 import { openTestProject } from '../versions/project.ts';
 import { expectSound, redo, refsOf, takeBack } from '../versions/undo-world.ts';
 import { Serving } from './serving.ts';
@@ -45,7 +46,7 @@ async function promote(
   await promoteAll(world.project, [spec], {
     place,
     pinned: new Map([[name, 'image']]),
-    anew: new Set<string>(),
+    anew: new Map<string, number>(),
     force: false,
     ...more,
   });
@@ -146,7 +147,10 @@ test('a second promotion publishes nothing; what ran with something else runs an
   expect((await pipeline(world, 'p')).place).toBeUndefined();
   await redo(world.project);
   expect(await pipeline(world, 'p')).toEqual(first);
-  await promote(world, 'p', { anew: new Set(['p']) });
+  await promote(world, 'p', { anew: new Map([['p', 1]]) });
+  expect((await pipeline(world, 'p')).version).toBe(2);
+  // Another one that found the same a moment ago finds it done.
+  await promote(world, 'p', { anew: new Map([['p', 1]]) });
   expect((await pipeline(world, 'p')).version).toBe(2);
 
   await world.set({ name: 'p', input }); // nothing is different
@@ -180,6 +184,15 @@ test('a demotion goes back promotion by promotion, with code, image and inputs, 
   await promote(world, 'p', {}, { name: 'p', input: other, cmd: ['g'] });
   await promote(world, 'p', { pinned: new Map([['p', 'newer']]) }, { name: 'p', input: other, cmd: ['g'] });
 
+  // What can be gone back to is nobody's garbage.
+  for (let round = 0; round < 2; round += 1) {
+    await collectGarbage(openTestProject(project.options.store), {
+      grace: 0,
+      dryRun: false,
+      progress: () => undefined,
+    });
+  }
+  await expectSound(project);
   const back = () => demote(project, ['p'], { remove: false });
   expect(await back()).toEqual([{ name: 'p', place, version: 2 }]);
   expect(await pipeline(world, 'p')).toEqual({ ...second, updated: expect.any(Number) as number });
@@ -249,7 +262,7 @@ test('a promotion that is broken off anywhere leaves all pipelines as they were 
       store.dieAfter(writes, isAfter);
       // As a process that begins anew.
       const project = openTestProject(store);
-      hasEnded = await promoteAll(project, specs, { place, pinned, anew: new Set(), force: false }).then(
+      hasEnded = await promoteAll(project, specs, { place, pinned, anew: new Map(), force: false }).then(
         () => true,
         () => false,
       );

@@ -41,7 +41,7 @@ async function verify(world: EngineWorld, count = Infinity): Promise<Verified> {
 
 /** Moves it there. */
 async function promote(world: EngineWorld, dev: object = {}): Promise<void> {
-  const promotion = { place, pinned: new Map([['p', 'image']]), anew: new Set<string>(), force: false };
+  const promotion = { place, pinned: new Map([['p', 'image']]), anew: new Map<string, number>(), force: false };
   await setPipelines(world.project, [await specOf(world, dev)], {
     update: true,
     reprocess: false,

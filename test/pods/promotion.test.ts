@@ -4,7 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { controllerName, controllerObjects, type ControllerPlan } from '../../src/kubernetes/promotion/controller.ts';
+import {
+  controllerName,
+  controllerObjects,
+  probeObjects,
+  type ControllerPlan,
+} from '../../src/kubernetes/promotion/controller.ts';
 import { placeName, refuseNewer } from '../../src/kubernetes/promotion/found.ts';
 import { isSameImage, pinnedImage, pinnedText } from '../../src/kubernetes/promotion/pinned.ts';
 import { promotionRights, type Rule } from '../../src/kubernetes/promotion/rights.ts';
@@ -48,10 +53,45 @@ test('the controller is one pod without privileges that is replaced, and no valu
       },
     },
   });
+  // What pods of jobs may do is for its engine to know; without a shared namespace of processes a killed one would hold its leases.
+  const { args } = deployed({ ...plan, podsMount: 'privileged', nodeCache: '/var/cache' });
+  expect(args.join(' ')).toContain('--pods-mount privileged --node-cache /var/cache');
+  expect(objects.at(-1)?.['spec']).toMatchObject({ template: { spec: { shareProcessNamespace: true } } });
   // The user's own Secret is named, and not made.
   const own = controllerObjects({ ...plan, secret: 'mine', values: undefined });
   expect(own.map(({ kind }) => kind)).not.toContain('Secret');
   expect(JSON.stringify(own)).toContain('{"secretRef":{"name":"mine"}}');
+});
+
+function deployed(of: ControllerPlan): { args: string[]; annotations: unknown } {
+  const deployment = controllerObjects(of).at(-1) as unknown as {
+    spec: { template: { metadata: { annotations: unknown }; spec: { containers: [{ args: string[] }] } } };
+  };
+  const { metadata, spec } = deployment.spec.template;
+  return { args: spec.containers[0].args, annotations: metadata.annotations };
+}
+
+test('other credentials are for another pod; the probe is as the controller, with a Secret of its own, and goes by itself', () => {
+  const others = { ...plan, values: { AWS_SECRET_ACCESS_KEY: 'other' } };
+  const { annotations } = deployed(plan);
+  expect(deployed(others).annotations).not.toEqual(annotations);
+  expect(deployed({ ...plan, version: '1.2.4' }).annotations).toEqual(annotations);
+  const { job, owned } = probeObjects(plan, 'pach-probe-1');
+  expect(owned).toMatchObject([{ kind: 'Secret', metadata: { name: 'pach-probe-1' } }]);
+  expect(job['spec']).toMatchObject({
+    backoffLimit: 0,
+    activeDeadlineSeconds: 300,
+    ttlSecondsAfterFinished: 300,
+    template: {
+      spec: {
+        automountServiceAccountToken: false,
+        containers: [{ args: ['serve', '--try-store'], envFrom: [{ secretRef: { name: 'pach-probe-1' } }] }],
+      },
+    },
+  });
+  // Who counts a controller's pods must not count it.
+  expect(JSON.stringify(job)).not.toContain('"pachmount.io/controller"');
+  expect(probeObjects({ ...plan, secret: 'mine', values: undefined }, 'x').owned).toEqual([]);
 });
 
 test('the Role of the guide is what promotion asks for, and its first rules are those of the controller', () => {

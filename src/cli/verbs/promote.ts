@@ -62,7 +62,7 @@ export const promoteVerb = verb({
         'Make this many results of each pipeline that were made elsewhere again in the cluster first, and move nothing where they differ',
     },
     yes: { type: 'flag', alias: 'y', describe: 'Do it without asking' },
-    'no-wait': { type: 'flag', describe: 'Do not wait for the first jobs' },
+    wait: { type: 'flag', default: true, describe: 'Wait until the first jobs have ended; --no-wait does not' },
     force: { type: 'flag', describe: 'Take objects that somebody else manages, and pipelines promoted elsewhere' },
   },
   conflicts: [
@@ -70,7 +70,7 @@ export const promoteVerb = verb({
     { option: 'print', others: ['yes', 'push', 'verify'], why: 'it changes nothing' },
   ],
   async run(
-    { file, yes, force, push, verify, print: prints, 'dry-run': dryRun, 'no-wait': noWait, ...given },
+    { file, yes, force, push, verify, print: prints, 'dry-run': dryRun, wait, ...given },
     { settings, output, signal },
   ) {
     const { project } = settings;
@@ -91,7 +91,7 @@ export const promoteVerb = verb({
       choice,
       force,
       dryRun,
-      wait: !noWait,
+      wait,
       push,
       verify,
       signal,

@@ -23,6 +23,8 @@ export interface ControllerPlan {
   readonly values: Readonly<Record<string, string>> | undefined;
   /** How pods of jobs may mount inputs, where they may. */
   readonly podsMount?: string | undefined;
+  /** Where pods of jobs on a node share a cache, where they do. */
+  readonly nodeCache?: string | undefined;
   /** Ours, as nodes pull it. The pods of jobs have it, too. */
   readonly image: string;
   /** Of that image: other nodes can't run it. */
@@ -120,7 +122,7 @@ function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string
   };
 }
 
-function serveArguments({ namespace, place, secret, image, podsMount }: ControllerPlan): string[] {
+function serveArguments({ namespace, place, secret, image, podsMount, nodeCache }: ControllerPlan): string[] {
   return [
     'serve',
     '--promoted-to',
@@ -134,6 +136,7 @@ function serveArguments({ namespace, place, secret, image, podsMount }: Controll
     '--store-secret',
     secret,
     ...(podsMount === undefined ? [] : ['--pods-mount', podsMount]),
+    ...(nodeCache === undefined ? [] : ['--node-cache', nodeCache]),
     '--listen',
     `0.0.0.0:${port}`,
   ];
@@ -181,6 +184,8 @@ function podOf(plan: ControllerPlan, args: readonly string[]): PodOf {
   return {
     nodeSelector: { 'kubernetes.io/arch': plan.architecture },
     enableServiceLinks: false,
+    // Processes have numbers of the pod, not of a container: after a kill the next one sees that the last is gone.
+    shareProcessNamespace: true,
     securityContext: { runAsNonRoot: true, runAsUser: userId, seccompProfile: { type: 'RuntimeDefault' } },
     containers: [container(plan, args)],
     volumes: [

@@ -12,8 +12,8 @@ export interface Promotion {
   readonly place: string;
   /** By pipeline: the image, as the place has it. */
   readonly pinned: ReadonlyMap<string, string>;
-  /** Pipelines of which the newest job is not what the place would run: they run there whatever it was. */
-  readonly anew: ReadonlySet<string>;
+  /** The versions of which the newest job is not what the place would run: those run there whatever it was. */
+  readonly anew: ReadonlyMap<string, number>;
   /** Takes pipelines from other places. */
   readonly force: boolean;
 }
@@ -37,7 +37,8 @@ export function placeFor(
   const { place: name, force } = promotion;
   if (before?.place !== undefined && before.place !== name && !force) throw belongsElsewhere(before);
   const pinned = promotion.pinned.get(pipeline);
-  const runsAnew = promotion.anew.has(pipeline);
+  // Another promotion may have come in between.
+  const runsAnew = before !== undefined && promotion.anew.get(pipeline) === before.version;
   return { name, pinned, runsAnew, isSame: before?.place === name && before.pinned === pinned && !runsAnew };
 }
 
