@@ -1,9 +1,11 @@
-/** How long claims of workers count, by a clock of the test's own. */
+/** Whose a claim is, and how long it counts, by a clock of the test's own. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Claims } from '../../src/execution/store/claims.ts';
 import { WorkObjects } from '../../src/execution/store/work-objects.ts';
 import type { JobId } from '../../src/model/records/pipelines.ts';
+import { PachError } from '../../src/base/errors.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
+import { RetryingStore } from '../../src/store/retry.ts';
 import { openTestProject } from '../versions/project.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
@@ -30,4 +32,28 @@ test('a claim that does not change is nobody’s after its time; time in which n
   vi.advanceTimersByTime(600_000);
   expect(await lapsesAfter(away, 30)).toBeUndefined();
   expect(await lapsesAfter(away, 30)).toBeDefined();
+});
+
+test('a claim whose answer was lost, and that another worker has by then, is that worker’s', async () => {
+  const inner = new MemoryStore();
+  const job = '0'.repeat(32) as JobId;
+  const datum = '1'.repeat(64);
+  const claimOf = (worker: string) => ({ job, datum, worker, since: 1, beat: 1 });
+  const other = new WorkObjects(openTestProject(inner), job);
+  let hasLost = false;
+  const losing = new Proxy(inner, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (name !== 'writeIfUnchanged') return typeof value === 'function' ? value.bind(target) : value;
+      return async (...args: Parameters<MemoryStore['writeIfUnchanged']>) => {
+        if (hasLost) return target.writeIfUnchanged(...args);
+        hasLost = true;
+        await other.writeClaim(claimOf('other'), undefined);
+        throw new PachError('unreachable', { what: 'the store', why: 'no answer came' });
+      };
+    },
+  });
+  const objects = new WorkObjects(openTestProject(new RetryingStore(losing, { delayMs: 1 })), job);
+  expect(await objects.writeClaim(claimOf('own'), undefined)).toBeUndefined();
+  expect(await other.readClaim(datum)).toMatchObject({ worker: 'other' });
 });

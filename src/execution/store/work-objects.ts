@@ -21,6 +21,7 @@ import {
   type Shard,
 } from '../../model/records/work-objects.ts';
 import type { Claim } from '../../model/records/work.ts';
+import { UnknownOutcome } from '../../store/retry.ts';
 import type { ObjectInfo, Store, Token } from '../../store/store.ts';
 import type { Project } from '../../versions/project.ts';
 
@@ -106,8 +107,14 @@ export class WorkObjects {
   }
 
   /** Writes a claim where it is that of `token`, or there is none; undefined where that is not so. */
-  writeClaim(claim: Claim, token: Token | undefined): Promise<Token | undefined> {
-    return this.store.writeIfUnchanged(this.claimKey(claim.datum), encodeShardClaim(claim), token);
+  async writeClaim(claim: Claim, token: Token | undefined): Promise<Token | undefined> {
+    try {
+      return await this.store.writeIfUnchanged(this.claimKey(claim.datum), encodeShardClaim(claim), token);
+    } catch (error) {
+      // Another one is there now, whether or not this one was there before it.
+      if (error instanceof UnknownOutcome) return undefined;
+      throw error;
+    }
   }
 
   async readClaim(name: string): Promise<Claim | undefined> {
