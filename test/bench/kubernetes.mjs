@@ -3,13 +3,15 @@
  * that kubectl makes, what a datum takes in a pod that runs, and a save in the loop of development. The
  * cluster is that of KUBECONFIG, brought up by test/kubernetes/cluster/kubernetes.sh in the folder that
  * PACH_TEST_CLUSTER names. The worker image is `make image`'s, or the one that PACH_TEST_WORKER_IMAGE names.
- * Commands tell when they start by /proc/uptime, which pods and this machine share.
+ * Commands tell when they start by /proc/uptime, which pods and this machine share. PARTS=starts or PARTS=reads
+ * measures only that.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { benchImage, withDocker } from './docker.mjs';
+import { measureReads, readLimits } from './kubernetes-reads.mjs';
 import { checkout, run } from './place.mjs';
 import { rcloneEnv } from './references.mjs';
 import { rounds, Samples, scale } from './rows.mjs';
@@ -22,8 +24,13 @@ const start = 'from the command to the first datum’s start in a pod';
 const each = 'a datum in a pod that runs, from one start to the next';
 const saved = 'from a save to its first result from a pod';
 
+const wanted = (process.env['PARTS'] || 'starts,reads').split(',');
+
 /** @type {import('./rows.mjs').Limits} */
-export const kubernetesLimits = { [start]: { most: 3 }, [each]: { most: 12 }, [`${saved}: p95`]: { most: 2000 } };
+export const kubernetesLimits = {
+  ...(wanted.includes('starts') && { [start]: { most: 3 }, [each]: { most: 12 }, [`${saved}: p95`]: { most: 2000 } }),
+  ...(wanted.includes('reads') && readLimits),
+};
 
 /** @param {import('./place.mjs').Place} place @param {(what: string) => void} say */
 export async function measureKubernetes(place, say) {
@@ -42,9 +49,12 @@ export async function measureKubernetes(place, say) {
     const env = { ...own, ...ceph, ...docker, AWS_ENDPOINT_URL: endpoint };
     const home = place.freshHome('s3://bench/store', env);
     const words = ['--executor', 'kubernetes', '--namespace', namespace, '--worker-image', workerImage];
-    const world = new World(place.folder('kubernetes'), home, [...words, '--load', `${script} load ${cluster}`]);
+    words.push('--load', `${script} load ${cluster}`);
+    const world = new World(place.folder('kubernetes'), home, words);
     try {
       await world.prepare();
+      if (wanted.includes('reads')) await measureReads({ place, env: home, words, samples, say });
+      if (!wanted.includes('starts')) return;
       // Brings the images to the node.
       await world.starts('one');
       for (let round = 0; round < rounds; round++) {
