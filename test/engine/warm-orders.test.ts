@@ -1,7 +1,7 @@
 /**
  * What workers hear that outlive a job: which job they work for, and when nobody needs them any more.
  */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { clearOrders, Orders, OrdersHeard } from '../../src/execution/store/orders.ts';
 import { PachError } from '../../src/base/errors.ts';
 import { crewKey } from '../../src/model/keys.ts';
@@ -12,7 +12,7 @@ import type { Store } from '../../src/store/store.ts';
 import { openTestProject } from '../versions/project.ts';
 
 const id = (digit: string): JobId => digit.repeat(32) as JobId;
-const [a, b, c] = [id('a'), id('b'), id('c')];
+const [a, b, c, d] = [id('a'), id('b'), id('c'), id('d')];
 const never = new AbortController().signal;
 /** Nobody is silent for long enough. */
 const patient = { askMs: 1, silenceMs: 600_000 };
@@ -86,12 +86,21 @@ test('orders of an engine that died are deleted by others once their time is ove
   const project = openTestProject(store);
   const key = (job: JobId) => crewKey(project.options.name, job);
   await store.writeIfAbsent(key(a), [encodeCrew({ job: a, beat: 1, until: Date.now() - 1 })]);
+  // Of an engine that lives, and whose clock is an hour behind: it writes them again after somebody has looked.
+  const behind = (beat: number) => encodeCrew({ job: d, beat, until: Date.now() - 3_600_000 });
+  await store.writeIfAbsent(key(d), [behind(1)]);
+  const read = store.readWithToken.bind(store);
+  vi.spyOn(store, 'readWithToken').mockImplementation(async (name) => {
+    const found = await read(name);
+    if (name === key(d)) await store.writeIfUnchanged(name, behind(2), found?.token);
+    return found;
+  });
   await store.writeIfAbsent(key(b), [Buffer.from('of a newer program')]);
   const orders = await Orders.begin(project, c);
-  await clearOrders(project);
+  await clearOrders(project, 1);
   const left = [];
-  for (const job of [a, b, c]) if (await store.readWithToken(key(job))) left.push(job);
-  expect(left).toEqual([b, c]);
+  for (const job of [a, b, c, d]) if (await store.readWithToken(key(job))) left.push(job);
+  expect(left).toEqual([b, c, d]);
   // Where somebody has taken them away all the same, the engine learns it.
   await store.delete(key(c));
   await expect(orders.workFor(a)).rejects.toMatchObject({ code: 'conflict' });

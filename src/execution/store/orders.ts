@@ -22,8 +22,10 @@ export interface OrderTimes {
 /** The engine writes its orders anew after this time. */
 const beatMs = 2000;
 const orderTimes: OrderTimes = { silenceMs: 10_000, askMs: 200 };
-/** Orders of an engine that died are deleted by others after this time. */
+/** Orders of an engine that died are deleted by others after this time, */
 const lastsMs = 5 * 60_000;
+/** if they do not change for so long: that engine's clock may be another one. */
+const watchedMs = 3 * beatMs;
 
 /** The engine's side. Disposing of it ends the workers. */
 export class Orders implements AsyncDisposable {
@@ -173,24 +175,33 @@ export class OrdersHeard implements AsyncDisposable {
   }
 }
 
-/** True while the engine may be there that has brought workers for a job. */
-export async function hasOrders({ options: { store, name } }: Project, of: JobId): Promise<boolean> {
+/** True while the engine may be there that has brought workers for a job. Where that is in doubt it takes `ms`. */
+export async function hasOrders({ options: { store, name } }: Project, of: JobId, ms = watchedMs): Promise<boolean> {
   const key = crewKey(name, of);
   const found = await store.readWithToken(key);
   if (!found) return false;
   try {
-    return decodeCrew(Buffer.from(found.bytes), key).until > Date.now();
+    if (decodeCrew(Buffer.from(found.bytes), key).until > Date.now()) return true;
   } catch (error) {
     // A newer program's are not ours to judge.
     if (isPachError(error, 'damaged', 'unsupported')) return true;
     throw error;
   }
+  await sleep(ms);
+  const now = await store.readIfChanged(key, found.token);
+  return now !== undefined && now !== 'unchanged';
 }
 
 /** Deletes orders whose engines have not been there for long. */
-export async function clearOrders(project: Project): Promise<void> {
+export async function clearOrders(project: Project, ms = watchedMs): Promise<void> {
   const { store, name } = project.options;
+  const clearing: Promise<void>[] = [];
   for await (const { job, object } of worksOf(project)) {
-    if (object === 'crew' && !(await hasOrders(project, job))) await store.delete(crewKey(name, job));
+    if (object !== 'crew') continue;
+    const clear = async (): Promise<void> => {
+      if (!(await hasOrders(project, job, ms))) await store.delete(crewKey(name, job));
+    };
+    clearing.push(clear());
   }
+  await Promise.all(clearing);
 }
