@@ -14,6 +14,7 @@ import { saveImage } from '../execution/executors/docker-save.ts';
 import { pushArchive, tryPush } from '../images/archive.ts';
 import { ownPlatform, platformText } from '../images/platform.ts';
 import type { KubernetesExecutor } from '../kubernetes/executor.ts';
+import type { PodImages } from '../kubernetes/pool.ts';
 import type { ClusterFields } from '../local/config.ts';
 import type { Settings } from './settings.ts';
 import { version } from './version.ts';
@@ -42,6 +43,20 @@ export class ClusterImages {
   async find(image: string): Promise<{ readonly image: string; readonly imageUser: string }> {
     const { name, user, isLocal } = await this.executor.image(image);
     return { image: isLocal ? await this.once(name, () => this.bring(name)) : name, imageUser: user };
+  }
+
+  /** For pods of an image, as soon as the names are known: then the images may still be on their way. */
+  async forPods(image: string): Promise<PodImages> {
+    const { imageRegistry, workerImage = ownImage } = this.ways;
+    const arrived = Promise.all([this.find(image), this.worker()]);
+    arrived.catch(() => undefined); // told to whoever waits for it
+    if (imageRegistry === undefined) {
+      const { name, user } = await this.executor.image(image);
+      return { image: name, imageUser: user, workerImage, arrived };
+    }
+    // The registry names what it was given.
+    const [found, worker] = await arrived;
+    return { ...found, workerImage: worker, arrived };
   }
 
   /** How pach's own image would get there. Throws as `worker`, and brings nothing. */

@@ -136,10 +136,7 @@ export class ClusterSession implements JobSession {
       podsMax: workers,
       store: access.store,
       platform: executor.platform,
-      async images() {
-        const [image, workerImage] = await Promise.all([images.find(spec.transform.image), images.worker()]);
-        return { ...image, workerImage };
-      },
+      images: () => images.forPods(spec.transform.image),
       credentials: access.credentials,
       mounts: choice.podsMount === undefined ? undefined : mountRights(choice.podsMount),
       nodeCache: choice.nodeCache === undefined ? undefined : nodeCacheOf(choice.nodeCache),

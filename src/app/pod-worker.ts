@@ -107,10 +107,12 @@ class PodJobs {
     const pipeline = { name: job.pipeline, ...(await codeOfJob(snapshot, job)) };
     await session.pool(pipeline, { workers: 1, inputs: [], signal, unused: request.note });
     await executor.show();
-    if (!(await executor.arrived(signal))) return;
     const bench = { worker: this.worker, session: () => Promise.resolve(session) };
     const times = request.warm ? warmTimes : workTimes;
-    await work(executor, signal, new JobWorker(settings, opened, { ...request, signal, job: id, times }, bench));
+    const worker = new JobWorker(settings, opened, { ...request, signal, job: id, times }, bench);
+    // The other container takes its time to start.
+    worker.prepare(snapshot, job);
+    if (await executor.arrived(signal)) await work(executor, signal, worker);
   }
 }
 

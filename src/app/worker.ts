@@ -52,6 +52,13 @@ export interface Bench {
   session(job: Job): Promise<RunSession>;
 }
 
+/** What it takes to work for a job. */
+interface Ready {
+  readonly session: RunSession;
+  readonly pipeline: RunPipeline;
+  readonly inputs: JobInputs;
+}
+
 /** With `exitWhenIdle`: how long there must be nothing to do. */
 const idleMs = 10_000;
 /** A job that this machine could not work for is tried again after this time. */
@@ -105,6 +112,7 @@ export class JobWorker {
   private readonly offers = new Map<JobId, string>();
   /** Jobs that this machine can't work for, and until when it does not try. */
   private readonly refused = new Map<JobId, number>();
+  private ahead: { readonly job: JobId; readonly ready: Promise<Ready> } | undefined;
   private heardAt = performance.now();
   private busyAt = performance.now();
 
@@ -134,6 +142,13 @@ export class JobWorker {
       }
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  /** Begins to read what it takes to work for a job, while there is something else to wait for. */
+  prepare(snapshot: Snapshot, job: Job): void {
+    const ready = this.ready(snapshot, job);
+    ready.catch(() => undefined); // told by `workFor`
+    this.ahead = { job: job.id, ready };
   }
 
   private async named(text: string): Promise<JobId> {
@@ -193,16 +208,28 @@ export class JobWorker {
     await new WorkObjects(project, job).writeDelivery({ job, worker, ...nothing, notes: [line] });
   }
 
-  private async workFor(snapshot: Snapshot, job: Job, free: FreeShards): Promise<number> {
-    const { project } = this.opened;
-    const { signal, note, printed, times = workTimes } = this.request;
+  /** Throws `unsupported` where this machine would compute something else. */
+  private async ready(snapshot: Snapshot, job: Job): Promise<Ready> {
+    const { signal, note } = this.request;
     const session = await this.bench.session(job);
     const then: RunPipeline = { name: job.pipeline, ...(await codeOfJob(snapshot, job)) };
     const [pipeline = then] = await session.prepare([then], { log: note, signal });
-    const { spec } = pipeline;
-    const differing = await platformDifferences(snapshot.reader, job, session.executor, spec.transform.image);
+    const { image } = pipeline.spec.transform;
+    const [differing, inputs] = await Promise.all([
+      platformDifferences(snapshot.reader, job, session.executor, image),
+      inputsOf(snapshot, job),
+    ]);
     if (!differing || differing.length > 0) throw another(job, differing);
-    const inputs = await inputsOf(snapshot, job);
+    return { session, pipeline, inputs };
+  }
+
+  private async workFor(snapshot: Snapshot, job: Job, free: FreeShards): Promise<number> {
+    const { project } = this.opened;
+    const { signal, note, printed, times = workTimes } = this.request;
+    const { ahead } = this;
+    this.ahead = undefined;
+    const { session, pipeline, inputs } = await (ahead?.job === job.id ? ahead.ready : this.ready(snapshot, job));
+    const { spec } = pipeline;
     const names = { job: job.id, project: project.options.name, specHash: job.spec.hash.toString('hex') };
     const pool = await session.pool(pipeline, { workers: 1, inputs, signal, unused: note });
     const home = this.settings.home;

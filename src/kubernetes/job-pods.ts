@@ -69,10 +69,11 @@ export class JobPods implements Crew {
       const kept = first && (await warm?.take(job.job, first));
       if (kept) await this.stay(job, kept, signal);
       else {
-        await Promise.all([first && this.ready(job, first), isPlanned()]);
+        await Promise.all([first && this.ready(job, first), first?.arrived, isPlanned()]);
         while (this.hasToWait(job) && !signal.aborted) await pause(signal, tickMs);
         if (signal.aborted) return;
         const objects = await this.options.objects(job, this.count(job));
+        await objects.arrived;
         await this.stay(job, await this.begin(job, objects, signal), signal);
       }
     }

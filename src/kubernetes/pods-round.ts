@@ -16,6 +16,8 @@ export interface JobObjects extends PodsMake {
   readonly job: KubeObject;
   /** What the Job owns: the credentials for the store, a network policy. */
   readonly owned: readonly KubeObject[];
+  /** When nodes can have the images. */
+  readonly arrived?: Promise<unknown>;
 }
 
 /** An API server that is away is asked again after this time. */

@@ -34,6 +34,12 @@ import type { JobObjects } from './pods-round.ts';
 import { removeJob } from './removal.ts';
 import type { WarmPods } from './warm-pods.ts';
 
+/** The names by which nodes have the images of a pod. */
+export interface PodImages extends Pick<PodsPlan, 'image' | 'imageUser' | 'workerImage'> {
+  /** When nodes can have them. */
+  readonly arrived: Promise<unknown>;
+}
+
 export interface KubernetesPoolOptions {
   readonly cluster: Cluster;
   readonly project: Project;
@@ -43,7 +49,7 @@ export interface KubernetesPoolOptions {
   /** Of the nodes. */
   readonly platform: PodsPlan['platform'];
   /** Sees to it that nodes get the images, and says by which names; asked when there is something to run. */
-  images(): Promise<Pick<PodsPlan, 'image' | 'imageUser' | 'workerImage'>>;
+  images(): Promise<PodImages>;
   /** How pods prove themselves to the store; `values` are put into a Secret of the job's own. */
   readonly credentials: Credentials | { readonly kind: 'values'; readonly values: Readonly<Record<string, string>> };
   /** What lets pods mount large and lazy inputs, if anything does. */
@@ -89,8 +95,9 @@ export class KubernetesPool implements Pool {
     const mayMount = datumBytesMax() > writtenBytesMax || pfsInputs(spec.input).some(({ lazy }) => lazy);
     const mounts = mayMount ? this.options.mounts : undefined;
     if (!mounts) checkDisk(spec, datumBytesMax());
+    const { arrived, ...images } = await this.options.images();
     const plan: PodsPlan = {
-      ...(await this.options.images()),
+      ...images,
       pullPolicy: 'IfNotPresent',
       store,
       platform,
@@ -109,7 +116,7 @@ export class KubernetesPool implements Pool {
     const [made, ...policies] = podObjects(plan);
     assert(made, 'a plan makes a Job');
     const owned = [...policies, ...(isOwn ? [secretOf(plan, credentials.values)] : [])];
-    return { plan, setup, job: made, owned };
+    return { plan, setup, job: made, owned, arrived };
   }
 
   /** Removes the Jobs of engines that died: those of this job, and of others of the pipeline that do not run. */

@@ -52,6 +52,8 @@ export class SeenPods {
   private readonly pods = new Map<string, KubeObject>();
   /** The last that was seen of pods that are gone, by uid. */
   private readonly gone = new Map<string, KubeObject>();
+  /** Until when a pod that is being deleted may take, by uid. That of a node that is lost never ends. */
+  private readonly leaving = new Map<string, number>();
   private readonly told = new Set<string>();
   /** What keeps pods from running, by the uid of a pod or of the Job. */
   private readonly reasons = new Map<string, Reason>();
@@ -76,6 +78,7 @@ export class SeenPods {
   anew(): void {
     for (const [uid, pod] of this.pods) this.gone.set(uid, pod);
     this.pods.clear();
+    this.leaving.clear();
     this.reasons.clear();
     this.isEnding = false;
   }
@@ -125,6 +128,7 @@ export class SeenPods {
     const isNew = !this.pods.has(uid);
     this.pods.set(uid, pod);
     if (isDeleted || hasEnded(pod)) return this.ended(pod);
+    if (pod.metadata.deletionTimestamp !== undefined) this.leaves(pod);
     if (isNew && isStripped(pod)) {
       this.tellOnce(`pod ${name}: something in the cluster has changed our sidecar, or has taken it away`);
     }
@@ -149,7 +153,7 @@ export class SeenPods {
     }
     this.openBefore = open;
     if (this.failures >= failuresMax) throw this.failed(`they fail one after another: ${this.lastFailure}`);
-    if (this.isAway || open === 0 || pods.some(isRunning)) {
+    if (this.isAway || open === 0 || pods.some((pod) => isRunning(pod) && !this.isLate(pod))) {
       this.waitingSince = now;
       this.since.clear();
       return;
@@ -176,13 +180,23 @@ export class SeenPods {
     const isKnown = this.gone.has(uid);
     this.gone.set(uid, pod);
     if (isKnown || this.isEnding) return;
-    if (!isDone(pod)) this.losses.add();
+    if (!isDone(pod) && !this.leaving.delete(uid)) this.losses.add();
     if (endOf(pod) !== 'failed') return;
     // Whatever wrote too much writes it again: three times are enough.
     const hadTooMuch = isOutOfDisk(pod);
     this.failures += hadTooMuch ? failuresMax / 3 : 1;
     this.lastFailure = `${endText(pod)}${hadTooMuch ? ' resource_limits.disk says how much a datum may have' : ''}`;
     this.tell(`pod ${name}: ${this.lastFailure}`);
+  }
+
+  private leaves({ metadata: { uid = '', deletionGracePeriodSeconds = 0 } }: KubeObject): void {
+    if (this.leaving.has(uid)) return;
+    this.leaving.set(uid, performance.now() + deletionGracePeriodSeconds * 1000 + endMs);
+    if (!this.isEnding) this.losses.add();
+  }
+
+  private isLate({ metadata: { uid = '' } }: KubeObject): boolean {
+    return performance.now() >= (this.leaving.get(uid) ?? Infinity);
   }
 
   private waits(uid: string, reason: Reason | undefined): void {

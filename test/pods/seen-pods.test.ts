@@ -91,3 +91,20 @@ test('pods that had too much on their disk are replaced twice; disrupted ones as
   expect(told).toHaveLength(3);
   expect(told[0]).toMatch(/^pod p-\d+: Usage of EmptyDir/);
 });
+
+test('a pod that is being deleted is lost at once, and where its node never says that it has ended nobody counts on it', () => {
+  const { seen, endsAfter } = seeing();
+  const running = another('evicted');
+  const metadata = { ...running.metadata, deletionTimestamp: '2026-01-01T00:00:30Z', deletionGracePeriodSeconds: 30 };
+  const leaving = { ...running, metadata };
+  seen.changed(false, { ...running, metadata: { ...metadata, deletionTimestamp: undefined } } as unknown as KubeObject);
+  expect(seen.losses.due()).toBe(0);
+  seen.changed(false, leaving);
+  seen.changed(false, leaving);
+  expect(seen.losses.due()).toBe(1);
+  // It runs for its grace, and then somewhat longer.
+  expect(endsAfter(700)).toMatch(/^639: pods: none has started in 600 s/);
+  // Where its node comes back, it is not lost again.
+  seen.changed(true, leaving);
+  expect(seen.losses.due()).toBe(1);
+});

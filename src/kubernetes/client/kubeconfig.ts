@@ -7,6 +7,7 @@ import { Agent as PlainAgent } from 'node:http';
 import { Agent as SecureAgent, type AgentOptions, type RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { PachError } from '../../base/errors.ts';
 import { shellWord } from '../../base/shell.ts';
@@ -162,8 +163,10 @@ export async function logIn({ config, context }: KubeAccess): Promise<Login> {
   const identity = JSON.stringify(given);
   if (cluster?.proxyUrl !== undefined) return { agent: options.agent as PlainAgent, headers, identity };
   const plain = cluster?.server.startsWith('http:');
-  const agent = plain ? new PlainAgent({ keepAlive: true }) : new SecureAgent({ ...given, keepAlive: true });
-  return { agent, headers, identity };
+  if (plain) return { agent: new PlainAgent({ keepAlive: true }), headers, identity };
+  // Reading certificates and keys takes longer than most requests, so it is not done for each connection.
+  const secureContext = createSecureContext({ ca, cert, key });
+  return { agent: new SecureAgent({ ...given, secureContext, keepAlive: true }), headers, identity };
 }
 
 function firstLine(error: unknown): string {

@@ -12,6 +12,7 @@ export interface Metadata {
   readonly resourceVersion?: string;
   readonly creationTimestamp?: string;
   readonly deletionTimestamp?: string;
+  readonly deletionGracePeriodSeconds?: number;
   readonly ownerReferences?: readonly object[];
 }
 
@@ -69,6 +70,11 @@ const kinds = {
   SelfSubjectAccessReview: {
     api: 'authorization.k8s.io/v1',
     plural: 'selfsubjectaccessreviews',
+    clusterWide: true,
+  },
+  SelfSubjectRulesReview: {
+    api: 'authorization.k8s.io/v1',
+    plural: 'selfsubjectrulesreviews',
     clusterWide: true,
   },
   Service: { api: 'v1', plural: 'services' },
