@@ -5,8 +5,9 @@
 import { PachError } from '../base/errors.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import { mountRights } from '../kubernetes/objects/plan.ts';
-import { sidecarPatch, type SidecarPatch } from '../kubernetes/objects/sidecar.ts';
-import { mustHaveNamespace, mustHaveSecret } from '../kubernetes/preflight.ts';
+import type { Container } from '../kubernetes/objects/patch.ts';
+import { restricted, sidecarPatch, type SidecarPatch } from '../kubernetes/objects/sidecar.ts';
+import { mustHaveNamespace, mustHaveSecret, tryPod, type Template } from '../kubernetes/preflight.ts';
 import { parseAddress } from '../model/address.ts';
 import { entrySize } from '../model/tree.ts';
 import { storeAccess, type ClusterChoice } from './cluster.ts';
@@ -50,13 +51,6 @@ export async function sidecarManifest(
   if (put !== undefined) await (await opened.project.snapshot()).repo(parseAddress(put).repo);
   const data = await podData(opened.project, sources);
   const shown = data.map(({ name, pinned, root }) => ({ name, pinned, bytes: entrySize(root.entry) }));
-  if (context !== undefined) {
-    using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
-    await mustHaveNamespace(cluster);
-    if (credentials.kind === 'secret') {
-      await mustHaveSecret(cluster, { name: credentials.name, keys: [], isForImages: false });
-    }
-  }
   const patch = sidecarPatch({
     sources: shown.map(({ pinned }) => pinned),
     bytes: shown.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -69,5 +63,19 @@ export async function sidecarManifest(
     credentials,
     mounts,
   });
+  if (context !== undefined) {
+    using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
+    await mustHaveNamespace(cluster);
+    if (credentials.kind === 'secret') {
+      await mustHaveSecret(cluster, { name: credentials.name, keys: [], isForImages: false });
+    }
+    await tryPod(cluster, { metadata: {}, spec: alone(patch, workerImage) });
+  }
   return { patch, shown };
+}
+
+/** A pod of it, in which the user's container asks for nothing: what the cluster refuses is ours. */
+function alone({ initContainers, containers, ...patch }: SidecarPatch, image: string): Template['spec'] {
+  const whole = (container: Container) => ({ image, securityContext: restricted, ...container });
+  return { ...patch, initContainers: initContainers.map(whole), containers: containers.map(whole) };
 }

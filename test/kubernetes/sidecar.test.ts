@@ -43,6 +43,10 @@ async function worldWithSecret(labels?: Readonly<Record<string, string>>): Promi
   return world;
 }
 
+async function contextOf({ place }: Running): Promise<string> {
+  return (await place.must('"$K8S_BIN/kubectl" config current-context')).trim();
+}
+
 interface Patch {
   readonly spec: { readonly initContainers: { readonly env: { readonly name: string; value?: string }[] }[] };
 }
@@ -96,6 +100,13 @@ function ended({ namespace }: Running, name: string): Promise<{ exitCode: number
 test.skipIf(!hasKubectl)('the job of the guide trains in two workers, and its results know their data', async () => {
   await using world = await worldWithSecret({ 'pod-security.kubernetes.io/enforce': 'restricted' });
   const { place } = world;
+  // What the namespace refuses is told before there is a pod, with what helps.
+  const context = await contextOf(world);
+  const there = `--store-secret store --worker-image ${workerImage} --context ${context} --namespace ${world.namespace.name}`;
+  const refused = await place.run(`pach print sidecar data@master --container main ${there} --pods-mount privileged`);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toContain('leave --pods-mount out');
+  await place.must(`pach print sidecar data@master --container main ${there}`);
   const pinned = (await place.must('pach inspect commit data@master -o json | grep -o \'"commit":"[0-9a-f]*"\'')).slice(
     10,
     42,
@@ -106,7 +117,7 @@ test.skipIf(!hasKubectl)('the job of the guide trains in two workers, and its re
   await apply(world, job, "data@master --container train --put 'models@master:/$(JOB_COMPLETION_INDEX)/'");
   // It is not what the pods are shown.
   await place.must('echo later | pach put file data@master:/later -f -');
-  await place.must('./kubectl wait --for=condition=complete job/train --timeout=90s');
+  await place.must('./kubectl wait --for=condition=complete job/train --timeout=170s');
   const sums = await place.must('for n in 0 1; do pach get file models@master:/$n/model.txt; done | sort');
   expect(sums).toBe(await place.must("cd files; md5sum * | sed 's,  ,  /pfs/data/,' | sort"));
   const lineage = await place.must('pach lineage models@master -o json');
@@ -166,7 +177,7 @@ test.skipIf(!hasKubectl)('without its data a pod does not begin, and says why', 
   expect(status.initContainerStatuses?.[0]?.lastState?.terminated?.message).toContain('it is another store here');
   expect(status.containerStatuses?.[0]?.state).toHaveProperty('waiting');
   // A Secret is looked for where the cluster is named.
-  const context = (await place.must('"$K8S_BIN/kubectl" config current-context')).trim();
+  const context = await contextOf(world);
   const { stderr } = await place.run(
     `pach print sidecar data@master --container main --store-secret none --worker-image x --context ${context} --namespace ${namespace.name}`,
   );

@@ -62,7 +62,8 @@ export const printSidecarVerb = verb({
     },
     context: {
       type: 'text',
-      describe: 'A context of the kubeconfig: the namespace and the Secret are looked for there',
+      describe:
+        'A context of the kubeconfig: what the sidecar needs is looked for there, and whether the cluster takes it',
     },
     namespace: { type: 'text', describe: 'The namespace of the pod' },
     'worker-image': { type: 'text', describe: "pach's own image, as the cluster names it" },

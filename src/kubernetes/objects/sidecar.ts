@@ -46,7 +46,8 @@ const memoryBytes = 128 * 2 ** 20;
 const cpu = 0.05;
 /** The image's own. */
 const userId = 65_532;
-const restricted = {
+/** What the strictest of Kubernetes' standards asks of a container. */
+export const restricted = {
   runAsUser: userId,
   runAsNonRoot: true,
   allowPrivilegeEscalation: false,
