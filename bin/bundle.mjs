@@ -37,12 +37,18 @@ const withoutUnused = {
   load: (id) => (id === nothing ? 'module.exports = {};' : undefined),
 };
 
+// What Node itself has is there already, and a script that imports is loaded without its kept code.
+const ownModules = {
+  name: 'own-modules',
+  renderChunk: (code) => code.replaceAll(/\bimport\("(node:\w+)"\)/g, 'Promise.resolve(require("$1"))'),
+};
+
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const dir = here('../dist/bundle');
 rmSync(dir, { recursive: true, force: true });
 for (const name of ['main', 'serve-main']) {
   const input = here(`../dist/cli/entry/${name}.js`);
-  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth, withoutUnused], logLevel: 'silent' });
+  const bundle = await rolldown({ input, platform: 'node', plugins: [lazyWidth, withoutUnused, ownModules], logLevel: 'silent' });
   const names = { entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' };
   const { output } = await bundle.write({ dir, format: 'cjs', ...names });
   // What the program consists of must be known as it starts: only then is its machine code kept.

@@ -1,5 +1,6 @@
 // Run by `make build`: keeps the machine code of what the commands run most.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +13,15 @@ const dir = mkdtempSync(join(tmpdir(), 'pach-build-'));
 const file = join(dir, 'file');
 writeFileSync(file, 'a few bytes\n');
 Object.assign(process.env, { PACH_HOME: join(dir, 'home'), PACH_STORE: join(dir, 'store') });
+// A bucket without a store in it: what it takes to ask is the same for all buckets.
+const bucket = createServer((_, answer) => {
+  answer.writeHead(404, { 'content-type': 'application/xml' }).end('<Error><Code>NoSuchKey</Code></Error>');
+});
+await new Promise((listening) => bucket.listen(0, '127.0.0.1', listening));
+// What whoever builds has set up for other servers has no say.
+for (const name of Object.keys(process.env)) if (/^AWS_|_proxy$/i.test(name)) delete process.env[name];
+Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' });
+Object.assign(process.env, { AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' });
 const commands = [
   'create repo data',
   `put file data@master:/file -f ${file}`,
@@ -23,15 +33,23 @@ const commands = [
   '__complete fish _ pach list file data@master:/',
 ];
 const write = process.stdout.write;
+const writeError = process.stderr.write;
 try {
   await keepCode(bundle, async ({ main }) => {
     process.stdout.write = () => true;
+    process.stderr.write = () => true;
     for (const command of commands) {
       const code = await main(command.split(' '));
       if (code !== 0) throw new Error(`pach ${command} ended with ${code}`);
     }
+    process.env.PACH_STORE = `s3://bucket/store?endpoint=http://127.0.0.1:${bucket.address().port}`;
+    const code = await main(['list', 'repo', '-q']);
+    if (code !== 3) throw new Error(`pach list repo of an empty bucket ended with ${code}`);
   });
 } finally {
   process.stdout.write = write;
+  process.stderr.write = writeError;
+  bucket.close();
+  bucket.closeAllConnections();
   rmSync(dir, { recursive: true });
 }

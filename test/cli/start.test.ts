@@ -35,4 +35,6 @@ test('all that is loaded at the start has its machine code kept, and no client o
     expect(having(client, all)).not.toEqual([]);
     expect(having(client, loaded)).toEqual([]);
   }
+  // Commands with a bucket load it all the same.
+  expect(having(/class S3Client|S3Client = class/, all).some((path) => existsSync(`${path}.cache`))).toBe(true);
 });
