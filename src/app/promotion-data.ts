@@ -61,10 +61,7 @@ export async function bringingOf(
       : `add --push, which brings to ${url} what is needed`;
   const problem = new PachError('usage', { what: `store ${storeUrl}`, why, next });
   const target = url === undefined ? undefined : settingsFor(settings, url);
-  const checks: Check[] = [];
-  for (const row of await rowsOf(source, target, { branches, specs })) {
-    checks.push(push && row.state === 'failed' && row.next !== null ? { ...row, state: 'ok', next: null } : row);
-  }
+  const checks = await rowsOf(source, target, { branches, specs, isBrought: push && target !== undefined });
   return { target, checks, problem };
 }
 
@@ -140,15 +137,22 @@ async function targetOf(
 async function rowsOf(
   source: Snapshot,
   target: Settings | undefined,
-  { branches, specs }: { readonly branches: readonly BranchName[]; readonly specs: readonly PipelineSpec[] },
+  {
+    branches,
+    specs,
+    isBrought,
+  }: {
+    readonly branches: readonly BranchName[];
+    readonly specs: readonly PipelineSpec[];
+    readonly isBrought: boolean;
+  },
 ): Promise<Check[]> {
   const rows: Check[] = [];
   const url = target?.storeUrl ?? 's3://BUCKET/PREFIX';
   const row = (name: string, { commits, bytes }: { readonly commits: number; readonly bytes: number }): void => {
-    const [repo = ''] = name.split('@');
     const says = `${commits} ${commits === 1 ? 'commit' : 'commits'}, ${bytes} bytes of files, for ${url}`;
-    const next = `pach push ${name} --to ${shellWord(url)} --with-provenance`;
-    rows.push({ check: `data of ${repo === name ? repo : name}`, state: 'failed', says, next });
+    const next = isBrought ? null : `pach push ${name} --to ${shellWord(url)} --with-provenance`;
+    rows.push({ check: `data of ${name}`, state: isBrought ? 'ok' : 'failed', says, next });
   };
   await using other = target && (await maybeOpen(target));
   if (!target || !other) {
@@ -177,7 +181,7 @@ async function rowsOf(
 /** A row where there is something to say, or to mend. */
 async function lookAll(look: () => Promise<string | undefined>): Promise<Check[]> {
   let says: string | undefined;
-  const row = await lookAt('results', async () => (says = await look()) ?? '');
+  const row = await lookAt('data and results', async () => (says = await look()) ?? '');
   return row.state === 'failed' || says !== undefined ? [row] : [];
 }
 

@@ -173,7 +173,8 @@ export class JobRun implements Disposable {
 
   private known(planned: PlannedDatum, result: Result): void {
     // A job that goes on finds its own results.
-    this.counting.known(result.outcome.job === this.start.job.id, result.outcome.state);
+    const { job, goesOn } = this.start;
+    this.counting.known(goesOn && result.outcome.job === job.id, result.outcome.state);
     this.edits.set(planned, result);
   }
 }

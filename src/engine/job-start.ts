@@ -37,6 +37,8 @@ export interface Started {
   readonly begun: Begun;
   readonly job: Job;
   readonly recipe: Recipe;
+  /** It was broken off, and goes on: results that name it were made by it, and not by one like it in another store. */
+  readonly goesOn: boolean;
 }
 
 /** Throws `conflict` when another engine runs the pipeline for the same branch, or was faster (`after`), and `not-found` when it was deleted. */
@@ -47,7 +49,7 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
   const [recipeRef] = await begun.upload.data.add([recipe]);
   if (!recipeRef) throw new Error('a recipe was not stored');
   const inputs = inputCommits(options.inputs);
-  const job = await project.update(
+  const started = await project.update(
     byEngine(`start job of ${pipeline.name}`),
     async (change) => {
       const identity = { pipeline: pipeline.name, branch, spec: pipeline.specRef, recipe: recipeRef, inputs };
@@ -80,11 +82,11 @@ export async function startJob(options: StartOptions, holder: Holder): Promise<S
       await enterJob(change, next);
       const kept = options.jobsKept ?? pipeline.spec.keptJobs;
       if (kept !== undefined) await dropOldJobs(change, next, kept);
-      return next;
+      return { job: next, goesOn };
     },
     begun,
   );
-  return { begun: await project.begin(), job, recipe };
+  return { ...started, begun: await project.begin(), recipe };
 }
 
 function overtaken(pipeline: string): PachError {

@@ -31,6 +31,8 @@ export interface MoveOptions {
   readonly branches?: readonly string[];
   readonly withProvenance?: boolean;
   readonly withResults?: boolean;
+  /** Pipelines of which results alone go along. */
+  readonly resultsOf?: readonly string[];
   readonly verb?: TransferRequest['verb'];
   readonly origin?: TransferRequest['origin'];
   readonly signal?: AbortSignal;
@@ -39,7 +41,7 @@ export interface MoveOptions {
 
 /** Moves `repo[@branch]`s, all of `data` where none is named. */
 export async function move(source: Project, target: Project, options: MoveOptions = {}): Promise<TransferResult> {
-  const { repos = ['data'], withProvenance = false, withResults = false, verb = 'push', origin } = options;
+  const { repos = ['data'], withProvenance = false, withResults = false, resultsOf, verb = 'push', origin } = options;
   const snapshot = await source.snapshot();
   const branches = [];
   for (const repo of repos) {
@@ -52,7 +54,7 @@ export async function move(source: Project, target: Project, options: MoveOption
     what: 'push data',
     target,
     source: { project: source, snapshot },
-    wanted: { repos, branches, withProvenance, withResults },
+    wanted: { repos, branches, withProvenance, withResults, resultsOf },
     url: 'memory:other',
     origin,
     signal: options.signal ?? new AbortController().signal,

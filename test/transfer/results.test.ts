@@ -44,6 +44,23 @@ async function bare(): Promise<EngineWorld> {
   return Object.assign(made, { project: await emptyProject() });
 }
 
+test('results alone go along with what was read: who makes the same pipeline there computes nothing', async () => {
+  await using from = await filled();
+  await using to = await bare();
+  const result = await move(from.project, to.project, { repos: ['data'], withProvenance: true, resultsOf: ['sizes'] });
+  expect(result).toMatchObject({ commits: 1, jobs: 0, results: 2, pipelines: [] });
+  await expectWhole(to.project);
+  await to.set({ name: 'sizes', input: { pfs: { repo: 'data', glob: '/*' } } });
+  expect((await to.run('sizes')).job.counts).toMatchObject({ processed: 0, skipped: 2 });
+  expect(to.executor.ran).toEqual([]);
+  expect(await to.files('sizes')).toEqual(await from.files('sizes'));
+  // What comes later goes along alone.
+  await from.commit('data', { a: '1', b: '22', c: '333' });
+  await from.run('sizes');
+  const more = await move(from.project, to.project, { repos: ['data'], resultsOf: ['sizes'] });
+  expect(more).toMatchObject({ commits: 1, results: 1 });
+});
+
 test('pipelines, jobs and results come along, and nothing of it is computed again', async () => {
   await using from = await filled();
   await using to = await bare();
