@@ -35,6 +35,9 @@ interface Jumps {
    */
   readonly forward: number[];
   readonly back: number[];
+  /** Surroundings that were fetched of the file, by number, and the first of those after it that may not have been. */
+  readonly fetched: Set<number>;
+  firstLeft: number;
 }
 
 export interface Range {
@@ -70,6 +73,8 @@ const shuffledPart = 1 / 64;
 const passesMax = 8;
 /** What is fetched around a read at random then. */
 const aroundBytes = 8 * mebibyte;
+/** Who has waited for such a part of these in shuffled order will come to the others, of which one is fetched beside. */
+const otherPart = 1 / 4;
 /** Streams that fetched ahead within this time share the window. */
 const activeMs = 1000;
 
@@ -182,7 +187,10 @@ function jump(jumps: Jumps, { offset, length }: Range, size: number, window: num
   return ranges.filter((range) => range.offset >= 0 && range.offset < size);
 }
 
-/** What lies around a read that is part of nothing, once all of the file is worth fetching. */
+/**
+ * What lies around a read that is part of nothing, once all of the file is worth fetching, and then a part of it
+ * that nobody has come to yet.
+ */
 function around(jumps: Jumps, { offset, length }: Range, size: number): Range[] {
   jumps.scattered += length;
   if (length >= largeReadBytes) {
@@ -191,8 +199,20 @@ function around(jumps: Jumps, { offset, length }: Range, size: number): Range[] 
   }
   const isShuffled = Math.min(jumps.forward.length, jumps.back.length) > passesMax;
   if (jumps.scattered < size * (isShuffled ? shuffledPart : scatteredPart)) return [];
-  const from = Math.floor(offset / aroundBytes) * aroundBytes;
-  return [{ offset: from, length: Math.min(aroundBytes, size - from) }];
+  const { fetched } = jumps;
+  const own = Math.floor(offset / aroundBytes);
+  const count = Math.ceil(size / aroundBytes);
+  const numbers = [own];
+  fetched.add(own);
+  if (isShuffled && fetched.size > count * otherPart) {
+    while (fetched.has(jumps.firstLeft)) jumps.firstLeft += 1;
+    if (jumps.firstLeft < count) numbers.push(jumps.firstLeft);
+    fetched.add(jumps.firstLeft);
+  }
+  return numbers.map((number) => {
+    const from = number * aroundBytes;
+    return { offset: from, length: Math.min(aroundBytes, size - from) };
+  });
 }
 
 /** Puts a read into the pass that is nearest before it. Of reads in no order that makes about twice the root of their number. */
@@ -203,7 +223,7 @@ function follow(passes: number[], at: number): void {
 }
 
 function noJumps(): Jumps {
-  return { last: -1, stride: 0, count: 0, scattered: 0, forward: [], back: [] };
+  return { last: -1, stride: 0, count: 0, scattered: 0, forward: [], back: [], fetched: new Set(), firstLeft: 0 };
 }
 
 function isBack(distance: number): boolean {
