@@ -1,11 +1,12 @@
 /*
  * The least that a mount takes: a plain server on /dev/fuse that knows all its answers.
  *
- *   fuse-server MOUNTPOINT FOLDERS FILES ZEROS THREADS
+ *   fuse-server MOUNTPOINT FOLDERS FILES ZEROS THREADS READ_AHEAD_KIB
  *
  * It shows folder-0000/file-0000 and so on, as writeTree of inputs.mjs names them (FILES in all, in
  * folders of equal size), and a file `zeros` of so many bytes. The kernel may keep all of it for
- * ever, opens are answered once and for all, and folders come with their attributes. As root: it
+ * ever, opens are answered once and for all, and folders come with their attributes. The kernel reads so much
+ * ahead; 0: as much as for a mount of an ordinary user, who can't ask for more. As root: it
  * mounts by mount(2), and returns when the mount is there; what serves it ends with the mount.
  */
 #define _GNU_SOURCE
@@ -22,7 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { kName = 16, kRequestBytes = 1 << 20, kReplyBytes = 1 << 20, kFileBytes = 2, kReadAheadKib = 4096 };
+enum { kName = 16, kRequestBytes = 1 << 20, kReplyBytes = 1 << 20, kFileBytes = 2 };
 static const uint64_t kForEver = UINT64_MAX / 2;
 static const char kZerosName[] = "zeros";
 
@@ -175,15 +176,15 @@ static void* Serve(void* nothing) {
   return nothing;
 }
 
-/* As much as ours asks the kernel to read ahead; never touches the mount itself. */
-static void RaiseReadahead(const char* mountpoint) {
+/* Never touches the mount itself. */
+static void RaiseReadahead(const char* mountpoint, const char* kib) {
   FILE* table = fopen("/proc/self/mountinfo", "r");
   char line[8192], number[32], path[4096], control[128];
   while (table && fgets(line, sizeof line, table)) {
     if (sscanf(line, "%*s %*s %31s %*s %4095s", number, path) != 2 || strcmp(path, mountpoint) != 0) continue;
     snprintf(control, sizeof control, "/sys/class/bdi/%s/read_ahead_kb", number);
     FILE* setting = fopen(control, "w");
-    if (setting) fprintf(setting, "%d", kReadAheadKib), fclose(setting);
+    if (setting) fputs(kib, setting), fclose(setting);
   }
   if (table) fclose(table);
 }
@@ -195,7 +196,7 @@ static char (*Names(const char* kind, uint64_t count))[kName] {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 6) return fputs("fuse-server: MOUNTPOINT FOLDERS FILES ZEROS THREADS\n", stderr), 2;
+  if (argc != 7) return fputs("fuse-server: MOUNTPOINT FOLDERS FILES ZEROS THREADS READ_AHEAD_KIB\n", stderr), 2;
   folders = strtoull(argv[2], NULL, 10);
   files = strtoull(argv[3], NULL, 10);
   zeros_bytes = strtoull(argv[4], NULL, 10);
@@ -206,7 +207,7 @@ int main(int argc, char** argv) {
   snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", device);
   if (device < 0 || mount("bench", argv[1], "fuse.bench", MS_RDONLY | MS_NOSUID | MS_NODEV, options) != 0)
     return perror("fuse-server: mount"), 1;
-  RaiseReadahead(argv[1]);
+  if (strcmp(argv[6], "0") != 0) RaiseReadahead(argv[1], argv[6]);
   if (fork() != 0) return 0;
   setsid();
   for (long n = strtol(argv[5], NULL, 10); n > 1; n--) {

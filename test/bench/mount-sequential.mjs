@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { mebibyte } from './inputs.mjs';
 import { as } from './mount-ours.mjs';
 import { peers, titleOf } from './mount-peers.mjs';
+import { cServer } from './mount-servers.mjs';
 import { dropCaches, pach, run } from './place.mjs';
 import { rounds, scale } from './rows.mjs';
 
@@ -96,6 +97,22 @@ export async function readFromFolder({ place, ours, samples }, plain) {
   await run(['rm', '-rf', store]);
 }
 
+/**
+ * What is left to an ordinary user's mount: the kernel asks it for little at a time, and keeps what it gets in
+ * single pages. A server that has all its bytes in memory, and checks none.
+ *
+ * @param {Bench} bench @param {string} plain
+ */
+async function readLeast({ servers, samples }, plain) {
+  const shape = { folders: 1, files: 0, zeros: fileMiB * mebibyte, readAheadKib: 0 };
+  await servers.withC(shape, async (path) => {
+    const file = join(path, 'zeros');
+    await forget(plain);
+    samples.add(workOf('S3', 'warm', 'user'), 'MiB/s', cServer, await catRate(file, { who: 'user' }));
+    samples.add(workOf('S3', 'hot', 'user'), 'MiB/s', cServer, await catRate(file, { who: 'user', times: hotReads }));
+  });
+}
+
 /** Cold, and then mounted anew with only what lies in our cache on disk. @param {Bench} bench @param {import('./mount-ours.mjs').Env} env @param {Who} who @param {string} plain */
 async function readOurs({ ours, samples }, env, who, plain) {
   const what = { env, source: 'big', who };
@@ -129,6 +146,7 @@ export async function readFromS3(bench, others, plain) {
       await readOurs(bench, home, who, plain);
       await run(['rm', '-rf', home['PACH_HOME'] ?? '']);
     }
+    await readLeast(bench, plain);
     for (const peer of peers) {
       await others.mounted(peer, async (path) => {
         await forget(plain);

@@ -7,13 +7,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkout, run } from './place.mjs';
 
-/** @typedef {{ folders: number, files: number, zeros: number }} Shape files: in all; zeros: bytes of a file of that name */
+/**
+ * files: in all; zeros: bytes of a file of that name; readAheadKib: of the C server, as much as ours where nothing is said.
+ *
+ * @typedef {{ folders: number, files: number, zeros: number, readAheadKib?: number }} Shape
+ */
 
 export const cServer = 'C server';
 export const fuseNative = 'fuse-native';
 const fuseNativeVersion = '2.2.6';
 const threads = 2;
 const waitMsMax = 10_000;
+/** As much as ours asks the kernel for as root. */
+const readAheadKibOfRoot = 4096;
 
 export class Servers {
   #place;
@@ -57,10 +63,10 @@ export class Servers {
   }
 
   /** Runs `use` while our C server is mounted. @param {Shape} shape @param {(path: string) => Promise<void>} use */
-  async withC({ folders, files, zeros }, use) {
+  async withC({ folders, files, zeros, readAheadKib = readAheadKibOfRoot }, use) {
     if (this.#compiled === undefined) await this.compile();
     const mountpoint = this.#place.folder(`mnt-c${this.#mounts++}`);
-    await run([String(this.#compiled), mountpoint, ...[folders, files, zeros, threads].map(String)]);
+    await run([String(this.#compiled), mountpoint, ...[folders, files, zeros, threads, readAheadKib].map(String)]);
     try {
       await use(mountpoint);
     } finally {
