@@ -24,7 +24,7 @@ async function specOf(world: EngineWorld, dev: object = {}): Promise<PipelineSpe
   return parseSpec({ ...document, dev }, { file: 'spec', folder: world.dir, project: 'default' });
 }
 
-async function verify(world: EngineWorld, count = Infinity): Promise<Verified> {
+async function verify(world: EngineWorld, count = Infinity, { signal } = new AbortController()): Promise<Verified> {
   return verifyResults({
     project: world.project,
     spec: await specOf(world),
@@ -34,7 +34,7 @@ async function verify(world: EngineWorld, count = Infinity): Promise<Verified> {
     logs: () => mkdtemp(join(world.dir, 'logs-')),
     place,
     count,
-    signal: new AbortController().signal,
+    signal,
     tell: () => undefined,
   });
 }
@@ -126,6 +126,33 @@ test('what differs is told with its files and who made it, counts as before, and
   expect((await world.run('p')).job.counts).toMatchObject({ processed: 0, skipped: 4 });
   expect(await verify(world)).toMatchObject({ elsewhere: 2, job: { counts: { total: 2 } } });
   expect(await world.files('p')).toEqual({ 'data/a': 'one', 'data/b': 'two', 'data/c': 'three', 'data/d': 'four' });
+});
+
+test('one that is broken off is in nobody’s way, and two do not run at a time', async () => {
+  await using world = await ranHere();
+  const stop = new AbortController();
+  const begun = new Promise<void>((go) => {
+    world.executor.command = (_, __, { signal }) =>
+      new Promise((end) => {
+        const aborted = (): void => end({ ending: { kind: 'aborted' } });
+        signal?.addEventListener('abort', aborted);
+        if (signal?.aborted) aborted();
+        go();
+      });
+  });
+  const broken = verify(world, Infinity, stop).catch((error: unknown) => error);
+  await begun;
+  await expect(verify(world)).rejects.toMatchObject({ code: 'conflict' });
+  stop.abort(new Error('enough'));
+  expect(await broken).toMatchObject({ message: 'enough' });
+  const [job] = await listJobs(await world.project.snapshot(), 'p', 1);
+  expect(job).toMatchObject({ branch: 'verification', state: 'killed' });
+  world.executor.command = copy;
+  const { elsewhere, job: next } = await verify(world);
+  expect(elsewhere).toBe(4);
+  // It takes the place of the one before it.
+  const jobs = await listJobs(await world.project.snapshot(), 'p');
+  expect(jobs.map(({ id }) => id)).toEqual([next?.id, expect.anything()]);
 });
 
 test('an engine of the place computes what others have made where the spec says so, then goes on by what differs', async () => {

@@ -2,9 +2,12 @@
  * A promotion that takes no result on trust, on a real cluster: what was made here is made again in pods, and
  * moves nothing where that gives something else.
  */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { parse } from 'yaml';
 import type { PromotionInfo } from '../../src/shown/promotion.ts';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
+import { restrictedUser } from './support/cluster.ts';
 import { canRun, Running, summaryOf } from './support/running.ts';
 
 /** Of a file with `where` in it, it writes something else in pods. */
@@ -13,6 +16,13 @@ const script = [
   'grep -q where /pfs/data/* && test -d /pach-run && echo pods >> $(ls /pfs/out/*)',
   'true',
 ];
+
+/** The rules of the Role that the guide shows. */
+function roleOfGuide(): Parameters<typeof restrictedUser>[1] {
+  const page = readFileSync(new URL('../../src/cli/guide/promotion.md', import.meta.url), 'utf8');
+  const [, text = ''] = /```yaml\n([^`]*name: pach-promotion\n[^`]*)```/.exec(page) ?? [];
+  return (parse(text) as { rules: Parameters<typeof restrictedUser>[1] }).rules;
+}
 
 async function spec(): Promise<object> {
   return {
@@ -33,13 +43,14 @@ test.skipIf(!canRun)(
     const here = await place.run('pach run pipeline -f copies.json --branch trial --executor docker -o json', 150);
     expect(summaryOf(here).datums.processed).toBe(3);
     const words = `${world.inPods.replace('--executor kubernetes ', '')} -f copies.json -o json`;
-    const promote = async (more: string) => {
-      const done = await place.run(`pach promote ${words} ${more}`, 150);
+    using user = await restrictedUser(namespace, roleOfGuide());
+    const promote = async (more: string, path = user.path) => {
+      const done = await place.run(`KUBECONFIG=${path} pach promote ${words} ${more}`, 150);
       if (!done.stdout.startsWith('{')) throw new Error(done.stderr);
       return { code: done.code, shown: JSON.parse(done.stdout) as PromotionInfo };
     };
 
-    const planned = await promote('--dry-run');
+    const planned = await promote('--dry-run', namespace.kubeconfig);
     expect(planned).toMatchObject({
       code: 10,
       shown: {
@@ -55,6 +66,7 @@ test.skipIf(!canRun)(
     });
 
     const differs = await promote('--yes');
+    expect(differs.shown.checks.filter(({ state }) => state === 'failed')).toEqual([]);
     expect(differs).toMatchObject({
       code: 10,
       shown: {
@@ -77,6 +89,9 @@ test.skipIf(!canRun)(
         ],
       },
     });
+    // The right to see nodes is not needed.
+    const nodes = differs.shown.checks.find(({ check }) => check === 'nodes for copies');
+    expect(nodes).toMatchObject({ state: 'ok', says: expect.stringContaining('no right to list nodes') as string });
     expect(await namespace.cluster.list('Deployment')).toEqual([]);
     expect(await world.left()).toEqual([]);
     expect(await place.must('pach list pipeline -o json')).not.toContain(planned.shown.place);
