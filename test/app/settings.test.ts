@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { expect, test } from 'vitest';
+import { whereOf } from '../../src/app/mount-plan.ts';
 import { settingsFrom } from '../../src/app/settings.ts';
 import { version } from '../../src/app/version.ts';
 
@@ -36,4 +37,12 @@ test('a single writer may be named for S3 only, by the environment for whatever 
 test('the version is that of the package', () => {
   const { version: packaged } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   expect(version).toBe(packaged);
+});
+
+test('a pod keeps what it reads where its manifest says, and no more than that', () => {
+  const pod = { PACH_HOME: '/home', PACH_POD_UID: 'uid', PACH_POD_CACHE: '/node-cache', PACH_POD_CACHE_BYTES: '1000' };
+  expect(whereOf(settingsFrom({}, pod))).toMatchObject({ cacheDir: '/node-cache', cacheBytesMax: 1000 });
+  const { PACH_POD_CACHE: _, ...own } = pod;
+  expect(whereOf(settingsFrom({}, own))).toMatchObject({ cacheDir: undefined, cacheBytesMax: 1000 });
+  expect(whereOf(settingsFrom({}, { PACH_HOME: '/home' }))).toMatchObject({ cacheBytesMax: undefined });
 });
