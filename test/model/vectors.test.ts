@@ -172,12 +172,12 @@ describe('references', () => {
 
 it('a program that does not know references refuses the records that tell of them', () => {
   const { stored } = must(load('references')[0]) as { stored: { commit: Buffer; outcome: Buffer } };
-  const decoders = [[stored.commit, decodeCommit, 14] as const, [stored.outcome, decodeOutcome, 8] as const];
-  for (const [bytes, decode, tag] of decoders) {
-    // The last field, without a value, is required: to a program without it, it is what the next tag is to us.
+  const decoders = [[stored.commit, decodeCommit, 14, 15] as const, [stored.outcome, decodeOutcome, 8, 10] as const];
+  for (const [bytes, decode, tag, unknownTag] of decoders) {
+    // The last field, without a value, is required: to a program without it, it is what a tag that nobody has is to us.
     expect([...bytes.subarray(-2)]).toEqual([tag * 2 + 1, 0]);
-    const unknown = Buffer.concat([bytes.subarray(0, -2), Buffer.from([tag * 2 + 3, 0])]);
-    expect(() => decode(unknown)).toThrow(`knows field ${tag + 1}`);
+    const unknown = Buffer.concat([bytes.subarray(0, -2), Buffer.from([unknownTag * 2 + 1, 0])]);
+    expect(() => decode(unknown)).toThrow(`knows field ${unknownTag}`);
   }
 });
 
