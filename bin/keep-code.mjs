@@ -12,16 +12,23 @@ if (/\bimport\(/.test(readFileSync(bundle, 'utf8'))) throw new Error(`${bundle} 
 const dir = mkdtempSync(join(tmpdir(), 'pach-build-'));
 const file = join(dir, 'file');
 writeFileSync(file, 'a few bytes\n');
+// What whoever builds has set up has no say.
+for (const name of Object.keys(process.env)) if (/^(?:AWS|PACH|DOCKER)_|_proxy$/i.test(name)) delete process.env[name];
 Object.assign(process.env, { PACH_HOME: join(dir, 'home'), PACH_STORE: join(dir, 'store') });
 // A bucket without a store in it: what it takes to ask is the same for all buckets.
 const bucket = createServer((_, answer) => {
   answer.writeHead(404, { 'content-type': 'application/xml' }).end('<Error><Code>NoSuchKey</Code></Error>');
 });
 await new Promise((listening) => bucket.listen(0, '127.0.0.1', listening));
-// What whoever builds has set up for other servers has no say.
-for (const name of Object.keys(process.env)) if (/^AWS_|_proxy$/i.test(name)) delete process.env[name];
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' });
 Object.assign(process.env, { AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' });
+const kubeconfig = {
+  'current-context': 'none',
+  contexts: [{ name: 'none', context: { cluster: 'none', user: 'none' } }],
+  clusters: [{ name: 'none', cluster: { server: 'https://127.0.0.1:9' } }],
+  users: [{ name: 'none', user: {} }],
+};
+process.env.KUBECONFIG = join(dir, 'kubeconfig');
 const commands = [
   'create repo data',
   `put file data@master:/file -f ${file}`,
@@ -45,6 +52,12 @@ try {
     process.env.PACH_STORE = `s3://bucket/store?endpoint=http://127.0.0.1:${bucket.address().port}`;
     const code = await main(['list', 'repo', '-q']);
     if (code !== 3) throw new Error(`pach list repo of an empty bucket ended with ${code}`);
+    // As far as it comes without a cluster: there is no such pipeline.
+    writeFileSync(process.env.KUBECONFIG, JSON.stringify(kubeconfig));
+    process.env.PACH_STORE = join(dir, 'store');
+    const inPods = '--executor kubernetes --worker-image image --store-in-cluster s3://bucket/store?endpoint=http://10.0.0.1';
+    const ended = await main(`run pipeline none -q ${inPods}`.split(' '));
+    if (ended !== 3) throw new Error(`pach run pipeline in pods ended with ${ended}`);
   });
 } finally {
   process.stdout.write = write;

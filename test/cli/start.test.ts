@@ -35,6 +35,8 @@ test('all that is loaded at the start has its machine code kept, and no client o
     expect(having(client, all)).not.toEqual([]);
     expect(having(client, loaded)).toEqual([]);
   }
-  // Commands with a bucket load it all the same.
-  expect(having(/class S3Client|S3Client = class/, all).some((path) => existsSync(`${path}.cache`))).toBe(true);
+  // Commands with a bucket or pods load them all the same.
+  for (const client of [/class S3Client|S3Client = class/, /class KubeConfig/]) {
+    expect(having(client, all).some((path) => existsSync(`${path}.cache`))).toBe(true);
+  }
 });
