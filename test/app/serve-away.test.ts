@@ -22,6 +22,8 @@ type Told = RunEvent | ServeEvent;
 /** How long a request is tried without patience, and so many that fail take longer than that. */
 const timeoutMs = 500;
 const refusedMin = 8;
+/** By hand: with requests that are tried as long as usual, and a store that is away for so long. */
+const awaySeconds = Number(process.env['PACH_TEST_AWAY_SECONDS'] ?? 0);
 
 test('an engine whose store is away goes on with its job when it is back, and says so', async () => {
   const { url, endpoint, env } = await s3ForTests();
@@ -55,7 +57,7 @@ test('an engine whose store is away goes on with its job when it is back, and sa
   const meter = pipelineMeter();
   await using opened = await openProject(settings, {
     observer: meter,
-    timeoutMs,
+    ...(awaySeconds === 0 && { timeoutMs }),
     patience: servePatience(stop.signal),
   });
   const serving = serve(settings, opened, {
@@ -93,6 +95,7 @@ test('an engine whose store is away goes on with its job when it is back, and sa
   while (way.refused < before + refusedMin && !events.some(({ kind }) => kind === 'job-ended')) {
     await new Promise((go) => setTimeout(go, 20));
   }
+  await new Promise((go) => setTimeout(go, awaySeconds * 1000));
   way.back();
   await told('trouble-over');
   await told('job-ended');
