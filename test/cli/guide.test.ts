@@ -105,7 +105,11 @@ const common = 'store project single-writer quiet q verbose v help h output o no
 
 function namesOf(verb: Verb): Set<string> {
   const letters = Object.values(verb.options).flatMap(({ alias }) => alias ?? []);
-  return new Set([...common, ...Object.keys(verb.arguments), ...Object.keys(verb.options), ...letters]);
+  // What holds unless one says no.
+  const negated = Object.entries(verb.options).flatMap(([name, option]) =>
+    option.type === 'flag' && option.default === true ? [`no-${name}`] : [],
+  );
+  return new Set([...common, ...Object.keys(verb.arguments), ...Object.keys(verb.options), ...letters, ...negated]);
 }
 
 const optionName = (word: string): string => word.replace(/^--?/, '').replace(/=.*/, '');
