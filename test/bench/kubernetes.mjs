@@ -3,7 +3,7 @@
  * that kubectl makes, what a datum takes in a pod that runs, and a save in the loop of development. The
  * cluster is that of KUBECONFIG, brought up by test/kubernetes/cluster/kubernetes.sh in the folder that
  * PACH_TEST_CLUSTER names. The worker image is `make image`'s, or the one that PACH_TEST_WORKER_IMAGE names.
- * Commands tell when they start by /proc/uptime, which pods and this machine share. PARTS=starts or PARTS=reads
+ * Commands tell when they start by /proc/uptime, which pods and this machine share. PARTS=starts, promotions or reads
  * measures only that.
  */
 import { spawn } from 'node:child_process';
@@ -24,11 +24,14 @@ const start = 'from the command to the first datum’s start in a pod';
 const each = 'a datum in a pod that runs, from one start to the next';
 const saved = 'from a save to its first result from a pod';
 
-const wanted = (process.env['PARTS'] || 'starts,reads').split(',');
+const wanted = (process.env['PARTS'] || 'starts,promotions,reads').split(',');
+const unchanged = 'promote of an unchanged graph';
+const changed = 'promote of a changed graph until its first datum’s start';
 
 /** @type {import('./rows.mjs').Limits} */
 export const kubernetesLimits = {
   ...(wanted.includes('starts') && { [start]: { most: 3 }, [each]: { most: 12 }, [`${saved}: p95`]: { most: 2000 } }),
+  ...(wanted.includes('promotions') && { [unchanged]: { most: 5 }, [changed]: { most: 30 } }),
   ...(wanted.includes('reads') && readLimits),
 };
 
@@ -54,6 +57,15 @@ export async function measureKubernetes(place, say) {
     try {
       await world.prepare();
       if (wanted.includes('reads')) await measureReads({ place, env: home, words, samples, say });
+      if (wanted.includes('promotions')) {
+        // Brings the controller.
+        await world.promotes(0);
+        for (let round = 1; round <= rounds; round++) {
+          say(`promotions, ${round} of ${rounds}`);
+          samples.add(changed, 's', 'ours', (await world.promotes(round)).started);
+          samples.add(unchanged, 's', 'ours', (await world.promotes(round)).seconds);
+        }
+      }
       if (!wanted.includes('starts')) return;
       // Brings the images to the node.
       await world.starts('one');
@@ -145,6 +157,34 @@ class World {
     await this.#run('pach', 'run', 'pipeline', pipeline, '--reprocess', '-q', ...this.#words);
     const lines = (await this.#run('pach', 'logs', '-p', pipeline)).trim().split('\n');
     return lines.map((line) => Number(line.split(' ')[1]) - begun).toSorted((a, b) => a - b);
+  }
+
+  /**
+   * A graph of two pipelines, in a version: seconds that the command took, and until the first datum's start.
+   * @param {number} version
+   */
+  async promotes(version) {
+    const graph = ['night', 'day'].map((name) => ({
+      pipeline: { name },
+      transform: {
+        image: benchImage,
+        cmd: ['sh', '-c', 'read up rest < /proc/uptime; echo $up'],
+        env: { VERSION: String(version) },
+      },
+      input: { pfs: { repo: 'in', glob: '/file-0' } },
+    }));
+    const path = join(this.#dir, 'graph.json');
+    writeFileSync(path, JSON.stringify(graph));
+    const begun = uptime();
+    const words = this.#words.filter((word) => word !== '--executor' && word !== 'kubernetes');
+    await this.#run('pach', 'promote', '-f', path, '--yes', '-q', ...words);
+    const seconds = uptime() - begun;
+    const lines = (await Promise.all(['night', 'day'].map((name) => this.#run('pach', 'logs', '-p', name)))).join('\n');
+    const starts = lines
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => Number(line.split(' ')[1]) - begun);
+    return { seconds, started: Math.min(...starts) };
   }
 
   /** Milliseconds from each save to its first result. */

@@ -130,6 +130,13 @@ function fault(line: string): string | undefined {
   return unknown === undefined ? undefined : `no such option: ${unknown}: ${line}`;
 }
 
+/** Flags that are set unless one says otherwise: `--no-wait`. */
+function negatedOf({ options }: (typeof verbs)[number]): string[] {
+  return Object.entries(options).flatMap(([name, option]) =>
+    option.type === 'flag' && option.default === true ? [`no-${name}`] : [],
+  );
+}
+
 test.each(pages)('%s names verbs and options that exist', (page) => {
   const text = readFileSync(join(root, page), 'utf8').replaceAll(/<!--[\s\S]*?-->\n/g, '');
   const inBlocks = blocksOf(text).flatMap((block) => (block.language === 'sh' ? block.text.split('\n') : []));
@@ -141,7 +148,7 @@ test.each(pages)('%s names verbs and options that exist', (page) => {
     (line) => line.match(/(?<![\w/.:~-])pach(?:mount)? +(?!--?\w+$)[^|;&()<>"'$]+/g) ?? [],
   );
   expect(commands.map(fault).filter((why) => why !== undefined)).toEqual([]);
-  const options = new Set(verbs.flatMap((verb) => [...namesOf(verb)]));
+  const options = new Set(verbs.flatMap((verb) => [...namesOf(verb), ...negatedOf(verb)]));
   const bare = inText.filter((code) => code.startsWith('--')).map((code) => optionName(code.split(' ')[0] ?? ''));
   expect(bare.filter((name) => !options.has(name))).toEqual([]);
 });
