@@ -202,6 +202,16 @@ test.skipIf(!canRun)('what keeps a promotion from being carried out is told, and
   });
   await cluster.patch({ kind: 'Secret', name: 'login' }, { stringData: { password: 'y' } });
 
+  // Another store lies at the address that pods are given: a pod finds that out, and goes.
+  const elsewhere = (await place.must('echo $PACH_STORE')).trim().replace('?', '/elsewhere?');
+  await place.must(
+    `pach --store '${elsewhere}' create project default || :; pach --store '${elsewhere}' create repo x`,
+  );
+  const other = await failed(`--yes --store-in-cluster '${elsewhere}'`);
+  expect(Object.keys(other)).toEqual(['store from the cluster']);
+  expect(other['store from the cluster']).toMatch(/another store here \([0-9a-f]{32}\) than where the pipelines/);
+  expect(await cluster.list('Pod')).toEqual([]);
+
   // A user who may do nothing learns of all that is missing at once.
   using nobody = await restrictedUser(namespace, []);
   const { rights } = await failed('--yes', nobody.path);
