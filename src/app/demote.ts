@@ -84,8 +84,8 @@ async function idlePlace(
   const what = `namespace ${namespace} of context ${context}`;
   if (!found) throw new PachError('not-found', { what, why: 'it has no controller of this project' });
   if (!(await hasPipelines(opened, found.place))) return found.place;
-  const why = 'its controller has pipelines to run';
-  throw new PachError('conflict', { what, why, next: 'name those that it is to run no more: pach list pipeline' });
+  const why = 'its controller has pipelines to run; name those that it is to run no more';
+  throw new PachError('conflict', { what, why, next: 'pach list pipeline' });
 }
 
 /** What a controller consists of, by name. */

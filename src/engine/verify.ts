@@ -3,6 +3,7 @@
  * of its own on a branch that has no commits: its outputs go nowhere. Results that came out the same count
  * from then on as made there.
  */
+import { PachError } from '../base/errors.ts';
 import { Queue } from '../base/queue.ts';
 import type { Executor } from '../execution/executor.ts';
 import type { Pool } from '../execution/pool.ts';
@@ -22,6 +23,7 @@ import { newCommitId } from '../versions/change.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 import { resultKey } from '../versions/ref-keys.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 import { DatumEdits } from './datum-edits.ts';
 import { tellOf, type Tell } from './events.ts';
 import { abandonJob } from './job-end.ts';
@@ -68,6 +70,7 @@ export async function verifyResults(options: VerifyOptions): Promise<Verified> {
   const { project, spec, place, executor, signal } = options;
   await using begun = await project.begin();
   const { snapshot, upload } = begun;
+  await mustBeFree(snapshot, spec.name);
   const draft = await draftOf(project, begun, spec, { reprocess: false, signal });
   const pipeline = await options.prepare(draft);
   const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, pipeline, []);
@@ -115,6 +118,17 @@ export async function verifyResults(options: VerifyOptions): Promise<Verified> {
     if (!watch.isLost) await abandonJob(of, { state, reason, counts: job.counts }).catch(() => undefined);
     throw error;
   }
+}
+
+/** Throws `conflict` where somebody's own branch has the name: its jobs would give way to this one. */
+async function mustBeFree(snapshot: Snapshot, pipeline: string): Promise<void> {
+  if (!(await snapshot.maybeBranch(pipeline, branch))) return;
+  const why = 'the job that makes results again needs this name, and none of its outputs goes there';
+  throw new PachError('conflict', {
+    what: `branch ${pipeline}@${branch}`,
+    why,
+    next: `pach rename branch ${pipeline}@${branch} NEW`,
+  });
 }
 
 /**

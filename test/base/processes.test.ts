@@ -5,6 +5,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import {
   identityOf,
@@ -58,12 +59,16 @@ test('stored forms name the same process', () => {
 });
 
 test('one that has ended and is not waited for does not live', async () => {
-  // The shell becomes another program, which knows nothing of the child.
-  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 1000'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // The shell becomes another program, which knows nothing of the child; that ends once it has, or the shell would wait for it.
+  const parent = spawn('sh', ['-c', 'head -c 1 <&3 >/dev/null & echo $!; exec sleep 1000'], {
+    stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+  });
   try {
-    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const [line] = (await once(parent.stdout as Readable, 'data')) as [Buffer];
     const pid = Number(line.toString());
     const fields = (): string[] => readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
+    await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n');
+    (parent.stdio[3] as Writable).end('x');
     await expect.poll(() => fields()[0]).toBe('Z');
     expect(identityOf(pid)).toBeUndefined();
     expect(isAlive({ ...own, pid, started: fields()[19] ?? '' })).toBe(false);

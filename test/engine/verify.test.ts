@@ -83,6 +83,9 @@ test('results that come out the same are of the place from then on, and nothing 
   expect(await snapshot.maybeBranch('p', 'verification')).toBeUndefined();
   expect((await listJobs(snapshot, 'p')).map(({ branch }) => branch)).toEqual(['verification', 'master']);
   expect((await world.run('p')).job.counts).toMatchObject({ skipped: 4 });
+  // Jobs of somebody's own branch of that name would give way.
+  await world.run('p', { branch: 'verification' });
+  await expect(verify(world)).rejects.toMatchObject({ code: 'conflict', what: 'branch p@verification' });
 });
 
 test('what differs is told with its files and who made it, counts as before, and is made again when it is tried again', async () => {

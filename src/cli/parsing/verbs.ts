@@ -123,16 +123,7 @@ export const verbGroups: readonly VerbGroup[] = [
   },
   {
     title: 'Mount',
-    verbs: [
-      mountVerb,
-      unmountVerb,
-      mountsVerb,
-      datumNextVerb,
-      datumPrevVerb,
-      datumGotoVerb,
-      printSidecarVerb,
-      sidecarVerb,
-    ],
+    verbs: [mountVerb, unmountVerb, mountsVerb, printSidecarVerb, datumNextVerb, datumPrevVerb, datumGotoVerb],
   },
   {
     title: 'History',
@@ -194,6 +185,7 @@ export const verbGroups: readonly VerbGroup[] = [
       statusVerb,
       drawVerb,
       workerVerb,
+      sidecarVerb,
     ],
   },
   {
