@@ -11,6 +11,7 @@
  */
 import { chmod, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError, PachError } from '../base/errors.ts';
 import { emptyFolder, removeTreeAsync } from '../base/remove.ts';
 import { listenAt } from '../base/unix-socket.ts';
@@ -113,9 +114,8 @@ function gone(): never {
   throw new PachError('failed', { what: shownAt, why: 'the server of its mount has ended' });
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+/** Keeps the process there: a promise alone, without a connection or a timer, does not. */
+async function aborted(signal: AbortSignal): Promise<void> {
+  const dayMs = 86_400_000;
+  while (!signal.aborted) await sleep(dayMs, undefined, { signal }).catch(() => undefined);
 }
