@@ -53,6 +53,7 @@ interface Gathered {
 
 /** Who has read so much of a file in order, and reads on, reads it again. The rest was read singly. */
 const onceRead = 0.9;
+const nearFilesMax = 10_000;
 const pauseMsMax = 100;
 const runBytesMax = 10 * 1024 * 1024;
 /** A gap between two chunks is fetched along, up to this and while the gaps are at most a quarter of all. */
@@ -221,6 +222,8 @@ export class Filler {
   private copies({ name, size }: LocalFile, chunks: readonly FileChunk[]): boolean {
     if (this.copiesNear || !this.store.isLocal) return true;
     const before = this.fetchedNear.get(name) ?? 0;
+    // Of a tree of very many large files it forgets, and copies later.
+    if (this.fetchedNear.size >= nearFilesMax) this.fetchedNear.clear();
     this.fetchedNear.set(name, before + chunks.reduce((sum, { length }) => sum + length, 0));
     return before >= size * onceRead;
   }
