@@ -11,6 +11,7 @@ import { mustHaveNamespace, mustHaveSecret, tryPod, type Template } from '../kub
 import { parseAddress } from '../model/address.ts';
 import { entrySize } from '../model/tree.ts';
 import { storeAccess, type ClusterChoice } from './cluster.ts';
+import { nodeCacheOf } from './node-cache.ts';
 import type { OpenProject } from './open.ts';
 import { podData } from './pod-data.ts';
 import type { Settings } from './settings.ts';
@@ -35,7 +36,7 @@ export async function sidecarManifest(
   opened: OpenProject,
   { sources, container, command, put, choice }: ManifestRequest,
 ): Promise<SidecarManifest> {
-  const { workerImage, podsMount, context, namespace } = choice;
+  const { workerImage, podsMount, nodeCache, context, namespace } = choice;
   const what = 'print sidecar';
   const { store, credentials } = await storeAccess(settings, opened, choice);
   if (credentials.kind === 'values') {
@@ -62,6 +63,8 @@ export async function sidecarManifest(
     store,
     credentials,
     mounts,
+    // A context may keep one for pods that mount.
+    nodeCache: mounts && nodeCache !== undefined ? nodeCacheOf(nodeCache) : undefined,
   });
   if (context !== undefined) {
     using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });

@@ -30,6 +30,8 @@ test('what no pod could do is refused when the patch is printed, and what is pri
     [`images@master --container main --put none@master ${all}`, 'none'],
     [`images@master --container main --put models@master^ ${all}`, 'you can change only a branch'],
     [`images@master --container main --pods-mount fuse ${all}`, 'neither privileged nor the name of a resource'],
+    [`images@master --container main --node-cache /cache ${all}`, 'only pods that mount their inputs'],
+    [`images@master --container main --pods-mount privileged --node-cache cache ${all}`, 'no absolute path'],
   ];
   const refusals = refused.map(async ([words, why]) => {
     const { code, stdout, stderr } = await place.run(`pach print sidecar ${words}`);

@@ -2,13 +2,15 @@
  * What pods have read stays on their node for the next ones of the project, in a real cluster: what the second
  * pod asks of the store is counted by a proxy that pods alone go through.
  */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { busyboxImage, dockerForTests } from '../support/docker.ts';
 import { startProxy } from '../support/s3-proxy.ts';
+import { until } from './support/cluster.ts';
 import { canRun, Running, summaryOf } from './support/running.ts';
+import { apply, ended, podThat, worldWithSecret } from './support/sidecars.ts';
 import { expose, ownCluster, storeForPods } from './support/store.ts';
 
 /** The node is this machine, so its folders are here. */
@@ -65,3 +67,71 @@ test.skipIf(!isNode)('the second pod on a node fetches nothing of what the first
     await rm(place, { recursive: true });
   }
 });
+
+test.skipIf(!isNode)(
+  'pods of a user’s own share it too, also those that start at once, in what a claim gives',
+  async () => {
+    const store = await storeForPods();
+    const { server, state, url } = await startProxy(store.endpoint);
+    const place = await mkdtemp(join(tmpdir(), 'pach-node-claim-'));
+    try {
+      await using world = await worldWithSecret({ a: 'one' }, { store });
+      const { name: namespace, cluster } = world.namespace;
+      await world.place.must('head -c 9000000 /dev/urandom > large; pach put file data@master:/large -f large');
+      const endpoint = await expose(new URL(url).port);
+      const words = `data@master --container main --kind pod --pods-mount privileged --node-cache claim:cache,size=1GB --store-in-cluster '${store.url.replace(store.endpoint, endpoint)}'`;
+      const reading = (name: string): string => podThat(name, { args: ['md5sum', '/pfs/data/large'] });
+      // A pod whose claim is not there waits, and is not the last word: it goes on once it is.
+      await apply(world, reading('first'), words);
+      const capacity = { storage: '1Gi' };
+      const rest = { accessModes: ['ReadWriteOnce'], storageClassName: namespace };
+      const volume = { capacity, hostPath: { path: place }, persistentVolumeReclaimPolicy: 'Retain', ...rest };
+      const claim = { resources: { requests: capacity }, volumeName: namespace, ...rest };
+      await world.place.must(
+        [
+          `cat > claim.json <<'END'`,
+          JSON.stringify({ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: namespace }, spec: volume }),
+          JSON.stringify({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'cache' }, spec: claim }),
+          'END',
+          './kubectl create -f claim.json',
+        ].join('\n'),
+      );
+      try {
+        await apply(world, reading('second'), words);
+        const sum = `${(await world.place.must('md5sum < large')).split(' ')[0]}  /pfs/data/large\n`;
+        for (const pod of ['first', 'second']) expect(await ended(world, pod)).toEqual({ exitCode: 0, log: sum });
+        const packs = (): string[] =>
+          state.requests.flatMap(({ method, url: path = '' }) => {
+            return method === 'GET' ? (/\/data\/[0-9a-f]{2}\/([^?]*)/.exec(path)?.[1] ?? []) : [];
+          });
+        expect(packs()).not.toEqual([]);
+        state.requests.length = 0;
+        await apply(world, reading('third'), words);
+        expect(await ended(world, 'third')).toEqual({ exitCode: 0, log: sum });
+        expect(packs()).toEqual([]);
+        expect(await readdir(place)).toEqual([
+          expect.stringMatching(new RegExp(String.raw`^${namespace}\.[0-9a-f]{16}\.default$`)),
+        ]);
+        // A link in the place of a project's folder leads no pod out of what it was given.
+        const elsewhere = await mkdtemp(join(tmpdir(), 'pach-node-elsewhere-'));
+        const [folder = ''] = await readdir(place);
+        await rm(join(place, folder), { recursive: true });
+        await symlink(elsewhere, join(place, folder));
+        await apply(world, reading('fourth'), words);
+        await until('the pod is refused', async () => {
+          const pod = await cluster.get({ kind: 'Pod', name: 'fourth' });
+          return /subPath|failed to/i.test(JSON.stringify(pod?.['status'])) || undefined;
+        });
+        expect(await readdir(elsewhere)).toEqual([]);
+        await rm(elsewhere, { recursive: true });
+      } finally {
+        await world.place.must(
+          `./kubectl delete pod --all --timeout=60s; ./kubectl delete pv ${namespace} --wait=false`,
+        );
+      }
+    } finally {
+      server.close();
+      await rm(place, { recursive: true });
+    }
+  },
+);

@@ -4,101 +4,18 @@
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { parse, stringify } from 'yaml';
-import type { KubeObject } from '../../src/kubernetes/client/objects.ts';
-import { namespaceForTests, until } from './support/cluster.ts';
-import { Running, canRun } from './support/running.ts';
-import { ownCluster, workerImage } from './support/store.ts';
+import { namespaceForTests } from './support/cluster.ts';
+import { apply, contextOf, ended, hasKubectl, podThat, statusOf, worldWithSecret } from './support/sidecars.ts';
+import { workerImage } from './support/store.ts';
 
-/** kubectl is one of the programs of our own cluster. */
-const hasKubectl = canRun && ownCluster !== undefined;
 const guide = new URL('../../src/cli/guide/pods.md', import.meta.url);
 const jobOfGuide = /```yaml\n(.*?)```/s.exec(readFileSync(guide, 'utf8'))?.[1] ?? '';
 const files = { a: 'one', b: 'two', c: 'three' };
 
-interface ContainerState {
-  readonly name: string;
-  readonly state: { readonly waiting?: { readonly reason?: string; readonly message?: string } };
-  readonly lastState?: { readonly terminated?: { readonly message?: string } };
-}
-
-interface Status {
-  readonly phase?: string;
-  readonly initContainerStatuses?: readonly ContainerState[];
-  readonly containerStatuses?: readonly (ContainerState & {
-    readonly state: { readonly terminated?: { readonly exitCode: number; readonly message?: string } };
-  })[];
-}
-
-async function worldWithSecret(labels?: Readonly<Record<string, string>>): Promise<Running> {
-  const world = await Running.make(files, labels ? { namespace: await namespaceForTests(labels) } : {});
-  const { place, namespace } = world;
-  await place.must(
-    [
-      'pach create repo models',
-      `cat > kubectl <<'END'\nexec "$K8S_BIN/kubectl" -n ${namespace.name} "$@"\nEND\nchmod +x kubectl`,
-      './kubectl create secret generic store --from-literal=AWS_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID --from-literal=AWS_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY',
-    ].join('; '),
-  );
-  return world;
-}
-
-async function contextOf({ place }: Running): Promise<string> {
-  return (await place.must('"$K8S_BIN/kubectl" config current-context')).trim();
-}
-
-interface Patch {
-  readonly spec: { readonly initContainers: { readonly env: { readonly name: string; value?: string }[] }[] };
-}
-
-/** Prints the patch, puts it into a manifest, perhaps changed, and gives that to the cluster. */
-async function apply(
-  { place }: Running,
-  manifest: string,
-  words: string,
-  changed: (patch: Patch) => void = () => undefined,
-): Promise<void> {
-  const patch = parse(
-    await place.must(`pach print sidecar --store-secret store --worker-image ${workerImage} ${words}`),
-  ) as Patch;
-  changed(patch);
-  await place.must(
-    [
-      `cat > manifest.yaml <<'END'\n${manifest}\nEND`,
-      `cat > sidecar.yaml <<'END'\n${stringify(patch)}\nEND`,
-      './kubectl patch --local --type strategic --patch-file sidecar.yaml -f manifest.yaml -o yaml | ./kubectl apply -f -',
-    ].join('\n'),
-  );
-}
-
-function podThat(name: string, container: object): string {
-  const main = { name: 'main', image: 'busybox', imagePullPolicy: 'IfNotPresent', ...container };
-  const spec = { restartPolicy: 'Never', terminationGracePeriodSeconds: 1, containers: [main] };
-  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec });
-}
-
-function statusOf({ namespace }: Running, name: string, isSeen: (status: Status) => boolean): Promise<Status> {
-  return until(`${name} is so`, async () => {
-    const pod: KubeObject | undefined = await namespace.cluster.get({ kind: 'Pod', name });
-    const status = pod?.['status'] as Status | undefined;
-    return status && isSeen(status) ? status : undefined;
-  });
-}
-
-function ended({ namespace }: Running, name: string): Promise<{ exitCode: number; log: string }> {
-  return until(`${name} has ended`, async () => {
-    const pod = await namespace.cluster.get({ kind: 'Pod', name });
-    const { containerStatuses = [] } = (pod?.['status'] ?? {}) as Status;
-    const exitCode = containerStatuses[0]?.state.terminated?.exitCode;
-    if (exitCode === undefined) return undefined;
-    const parts: Buffer[] = [];
-    for await (const part of namespace.cluster.logs(name, 'main', {})) parts.push(part);
-    return { exitCode, log: Buffer.concat(parts).toString() };
-  });
-}
-
 test.skipIf(!hasKubectl)('the job of the guide trains in two workers, and its results know their data', async () => {
-  await using world = await worldWithSecret({ 'pod-security.kubernetes.io/enforce': 'restricted' });
+  await using world = await worldWithSecret(files, {
+    namespace: await namespaceForTests({ 'pod-security.kubernetes.io/enforce': 'restricted' }),
+  });
   const { place } = world;
   // What the namespace refuses is told before there is a pod, with what helps.
   const context = await contextOf(world);
@@ -126,7 +43,7 @@ test.skipIf(!hasKubectl)('the job of the guide trains in two workers, and its re
 });
 
 test.skipIf(!hasKubectl)('a container without rights sees a mount, and is the command itself', async () => {
-  await using world = await worldWithSecret();
+  await using world = await worldWithSecret(files);
   const script = [
     'cat /pfs/data/*; echo; grep " /pfs/data " /proc/mounts; grep CapEff /proc/self/status; id -u',
     'tr "\\0" " " < /proc/1/cmdline; touch /pfs/data/new; echo result > /pfs/out/file; exit 7',
@@ -165,7 +82,7 @@ test.skipIf(!hasKubectl)('a container without rights sees a mount, and is the co
 });
 
 test.skipIf(!hasKubectl)('without its data a pod does not begin, and says why', async () => {
-  await using world = await worldWithSecret();
+  await using world = await worldWithSecret(files);
   const { place, namespace } = world;
   await apply(world, podThat('other', { args: ['true'] }), 'data@master --container main --kind pod', ({ spec }) => {
     const id = spec.initContainers[0]?.env.find(({ name }) => name === 'PACH_STORE_ID');

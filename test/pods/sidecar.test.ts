@@ -24,6 +24,11 @@ const patches: Readonly<Record<string, SidecarPlan>> = {
     command: ['python', 'train.py'],
     mounts: { kind: 'device', resource: 'example.com/fuse' },
   },
+  'sidecar-node-cache': {
+    ...plan,
+    mounts: { kind: 'privileged' },
+    nodeCache: { place: { kind: 'path', path: '/var/cache/pach' }, bytesMax: 50_000_000_000 },
+  },
   'sidecar-put': {
     ...plan,
     put: 'models@master:/$(JOB_COMPLETION_INDEX)/',

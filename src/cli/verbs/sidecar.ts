@@ -78,6 +78,10 @@ export const printSidecarVerb = verb({
       describe:
         'Mount, instead of writing files out: by a sidecar that is privileged, or has the resource of this name, which a device plugin gives /dev/fuse for',
     },
+    'node-cache': {
+      type: 'text',
+      describe: 'With --pods-mount: where pods share what they have read on their node: PATH or claim:NAME[,size=50GB]',
+    },
   },
   async run({ source: sources, container, kind, put, '--': command = [], ...given }, { settings, output }) {
     if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(container)) {

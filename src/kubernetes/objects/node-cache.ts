@@ -4,12 +4,16 @@
  */
 import type { Volume, VolumeMount } from './patch.ts';
 import { labelOf, type PodsPlan } from './plan.ts';
+import type { Variable } from './secrets.ts';
 
 const volume = 'node-cache';
 const folder = '/node-cache';
+const namespace = 'PACH_POD_NAMESPACE';
 
 export interface NodeCacheWay {
   readonly env: Readonly<Record<string, string>>;
+  /** What the folder's name is made of. */
+  readonly podEnv: readonly Variable[];
   readonly volumeMounts: readonly VolumeMount[];
   readonly volumes: readonly Volume[];
 }
@@ -17,20 +21,21 @@ export interface NodeCacheWay {
 /** What a sidecar that mounts has of it; nothing where the node gives no place. */
 export function nodeCacheWay({
   nodeCache,
-  namespace,
   store,
   project,
-}: Pick<PodsPlan, 'nodeCache' | 'namespace' | 'store' | 'project'>): NodeCacheWay {
-  if (!nodeCache) return { env: {}, volumeMounts: [], volumes: [] };
+}: Pick<PodsPlan, 'nodeCache' | 'store' | 'project'>): NodeCacheWay {
+  if (!nodeCache) return { env: {}, podEnv: [], volumeMounts: [], volumes: [] };
   const { place, bytesMax } = nodeCache;
   const source =
     place.kind === 'path'
       ? { hostPath: { path: place.path, type: 'DirectoryOrCreate' } }
       : { persistentVolumeClaim: { claimName: place.name } };
-  const subPath = [namespace, store.id.slice(0, 16), labelOf(project)].join('.');
+  // The pod's own namespace, whichever its manifest is applied to.
+  const subPathExpr = [`$(${namespace})`, store.id.slice(0, 16), labelOf(project)].join('.');
   return {
     env: { PACH_POD_CACHE: folder, PACH_POD_CACHE_BYTES: String(bytesMax) },
-    volumeMounts: [{ name: volume, mountPath: folder, subPath }],
+    podEnv: [{ name: namespace, valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } }],
+    volumeMounts: [{ name: volume, mountPath: folder, subPathExpr }],
     volumes: [{ name: volume, ...source }],
   };
 }

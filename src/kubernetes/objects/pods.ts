@@ -123,7 +123,7 @@ function sidecar(plan: PodsPlan, fields: PodFields, user: PodUser): Container {
     imagePullPolicy: plan.pullPolicy,
     restartPolicy: 'Always',
     args: ['worker', '-j', plan.job, '--pod', podFolder, ...(plan.isWarm ? ['--warm'] : [])],
-    env: [...Object.entries(env).map(([name, value]): Variable => ({ name, value })), ...way.podEnv],
+    env: [...Object.entries(env).map(([name, value]): Variable => ({ name, value })), ...way.podEnv, ...cache.podEnv],
     ...(way.envFrom && { envFrom: way.envFrom }),
     volumeMounts: [{ name: volume, mountPath: podFolder }, ...way.volumeMounts, ...cache.volumeMounts],
     resources: sidecarResources(plan, fields),

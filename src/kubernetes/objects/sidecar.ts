@@ -6,12 +6,16 @@
  */
 import { lastWords, quantities, readyAt } from './container.ts';
 import { deviceLimits, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
+import { nodeCacheWay } from './node-cache.ts';
 import type { Container, Volume, VolumeMount } from './patch.ts';
 import type { PodsPlan } from './plan.ts';
 import type { Variable } from './secrets.ts';
 import { storeWay } from './store-way.ts';
 
-export interface SidecarPlan extends Pick<PodsPlan, 'store' | 'credentials' | 'project' | 'workerImage' | 'mounts'> {
+export interface SidecarPlan extends Pick<
+  PodsPlan,
+  'store' | 'credentials' | 'project' | 'workerImage' | 'mounts' | 'nodeCache'
+> {
   /** What is shown: `repo@commit[:/folder]`. */
   readonly sources: readonly string[];
   /** Of all of it. */
@@ -67,22 +71,27 @@ export function sidecarPatch(plan: SidecarPlan): SidecarPatch {
     initContainers: [sidecar(plan), ...(put === undefined ? [] : [user])],
     containers: [put === undefined ? user : putting(plan, put)],
     // Results lie in it too, so there is no limit of ours.
-    volumes: [{ name: volume, emptyDir: {} }, ...way.volumes],
+    volumes: [{ name: volume, emptyDir: {} }, ...way.volumes, ...nodeCacheWay(plan).volumes],
   };
 }
 
 function sidecar(plan: SidecarPlan): Container {
-  const { sources, mounts, bytes } = plan;
-  const keptBytes = mounts ? Math.min(bytes, cacheBytesMax) : bytes;
+  const { sources, mounts, bytes, nodeCache } = plan;
+  const cache = nodeCacheWay(plan);
+  // Of the pod's own disk.
+  const keptBytes = nodeCache ? 0 : mounts ? Math.min(bytes, cacheBytesMax) : bytes;
   const requests = {
     cpu,
     memoryBytes: mounts ? mountingMemoryBytes : memoryBytes,
     diskBytes: keptBytes + homeBytes,
   };
-  const mounting = { PACH_POD_MOUNTS: '1', PACH_POD_CACHE_BYTES: String(keptBytes + homeBytes / 2) };
+  const mounting = { PACH_POD_MOUNTS: '1', PACH_POD_CACHE_BYTES: String(keptBytes + homeBytes / 2), ...cache.env };
   const limits = deviceLimits(mounts);
+  const container = ours(plan, 'pach', `${folder}/home`, mounts ? mounting : {});
   return {
-    ...ours(plan, 'pach', `${folder}/home`, mounts ? mounting : {}),
+    ...container,
+    env: [...container.env, ...cache.podEnv],
+    volumeMounts: [...container.volumeMounts, ...cache.volumeMounts],
     // It goes on beside the containers that come after it, and ends when they have.
     restartPolicy: 'Always',
     args: ['sidecar', ...sources, '--pod', folder],
@@ -104,7 +113,12 @@ function putting(plan: SidecarPlan, target: string): Container {
 }
 
 /** What containers of ours have in common. */
-function ours(plan: SidecarPlan, name: string, home: string, more: Readonly<Record<string, string>> = {}): Container {
+function ours(
+  plan: SidecarPlan,
+  name: string,
+  home: string,
+  more: Readonly<Record<string, string>> = {},
+): Container & { readonly env: readonly Variable[] } {
   const way = storeWay(plan, home);
   const env = Object.entries({ ...way.env, ...more }).map(([key, value]): Variable => ({ name: key, value }));
   return {
