@@ -100,8 +100,23 @@ bring_up() {
   export KUBECONFIG=$dir/kubeconfig PACH_TEST_CLUSTER=$dir
 }
 
+# What a cluster of somebody else's needs for pods of ours.
+check_given() {
+  local unsaid=()
+  [[ -n ${PACH_TEST_LOAD:-} ]] || unsaid+=("PACH_TEST_LOAD (how images get into it: 'minikube image load')")
+  [[ -n ${AWS_ENDPOINT_URL:-} && -n ${AWS_ACCESS_KEY_ID:-} && -n ${AWS_SECRET_ACCESS_KEY:-} ]] ||
+    unsaid+=('AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (an S3 server that its pods reach)')
+  [[ ${#unsaid[@]} -gt 0 ]] || return 0
+  local each
+  for each in "${unsaid[@]}"; do say "the cluster of KUBECONFIG can't run our pods without $each"; done
+  say 'set these, or unset KUBECONFIG: a cluster is brought up here then'
+  return 1
+}
+
 only=()
-if [[ -z ${KUBECONFIG:-} ]] && ! bring_up; then
+if [[ -n ${KUBECONFIG:-} && -z ${PACH_TEST_CLUSTER:-} ]] && ! check_given && [[ -n ${DEMO:-} ]]; then
+  exit 2
+elif [[ -z ${KUBECONFIG:-} ]] && ! bring_up; then
   say "all tests are skipped: $reason"
   only=(--testNamePattern 'no test has this name')
 elif [[ -n ${PACH_TEST_CLUSTER:-} ]]; then
