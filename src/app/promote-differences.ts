@@ -8,6 +8,7 @@ import type { BlobReader } from '../cache/blobs.ts';
 import { entrySize, type TreeEntry } from '../model/tree.ts';
 import { codeBytes } from '../pipelines/editing/versions.ts';
 import { datumsOf, listJobs } from '../pipelines/jobs/jobs.ts';
+import type { Experiment } from '../pipelines/experiment.ts';
 import { planJob } from '../pipelines/jobs/plan.ts';
 import { codeEntries, type Pipeline } from '../pipelines/pipelines.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
@@ -80,19 +81,33 @@ interface Rates {
   readonly bytes: number;
 }
 
-/** Null where something that it reads is not there yet. `place`: where it is to run. */
+export interface NextJobOptions {
+  readonly recipe: Awaited<ReturnType<typeof recipeFor>>;
+  /** Where it is to run. */
+  readonly place: string;
+  /** What it is a part of then; undefined: production. */
+  readonly experiment: Experiment | undefined;
+}
+
+/** Null where something that it reads is not there yet. */
 export async function nextJob(
   { project }: Pick<OpenProject, 'project'>,
   draft: Pipeline,
-  recipe: Awaited<ReturnType<typeof recipeFor>>,
-  place: string,
+  { recipe, place, experiment }: NextJobOptions,
 ): Promise<PipelineDifference['datums']> {
   const snapshot = await project.snapshot();
   const { spec } = draft;
   for (const { repo, cron } of pfsInputs(spec.input)) {
     if (!cron && !(await snapshot.maybeRepo(repo))) return null;
   }
-  const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, draft, []);
+  const inputs = await inputsOf(
+    { branch: experiment?.branch, pinned: new Map() },
+    snapshot,
+    draft,
+    experiment?.pipelines ?? [],
+  );
+  // What another one of the experiment is to make is not there yet.
+  if (experiment && inputs.some(({ branch, commit }) => branch === experiment.branch && !commit)) return null;
   const everything = spec.reprocess === 'every_job';
   const plan = await planJob({ snapshot, spec, recipe, inputs, base: undefined, everything });
   const counts = { total: 0, computed: 0, elsewhere: 0, inputBytes: 0 };

@@ -18,10 +18,12 @@ import type { ClusterImage, KubernetesExecutor } from '../kubernetes/executor.ts
 import { belongsElsewhere } from '../pipelines/editing/places.ts';
 import { draftOf } from '../pipelines/editing/draft.ts';
 import { newestJob } from '../pipelines/jobs/jobs.ts';
+import { experimentOn, mustBeFree, type Experiment } from '../pipelines/experiment.ts';
 import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { PipelineSpec } from '../pipelines/spec/spec.ts';
+import type { Snapshot } from '../versions/snapshot.ts';
 import type { Check, PipelineDifference } from '../shown/promotion.ts';
 import { specDifferences } from '../shown/promotion.ts';
 import { storeAccess, type ClusterChoice } from './cluster.ts';
@@ -36,6 +38,8 @@ import { version } from './version.ts';
 export interface PlanRequest {
   readonly specs: readonly PipelineSpec[];
   readonly choice: ClusterChoice;
+  /** As an experiment on this branch, beside production. */
+  readonly branch: string | undefined;
   readonly force: boolean;
   /** Why the store does not do; undefined: it may. */
   readonly storeProblem?: PachError | undefined;
@@ -64,11 +68,14 @@ export interface PlannedPipeline {
   readonly pinned: string | undefined;
   /** What ran last is not what would run there. */
   readonly runsAnew: boolean;
+  /** What it is to be a part of; undefined: production. */
+  readonly experiment: Experiment | undefined;
   readonly difference: PipelineDifference;
 }
 
 export interface PromotionPlan {
   readonly place: string;
+  readonly branch: string | undefined;
   readonly checks: readonly Check[];
   readonly pipelines: readonly PlannedPipeline[];
   /** What the controller is to be, but for an image that is pushed first. */
@@ -85,9 +92,9 @@ const imageToCome = 'localhost/pachmount:to-come';
 /** Never rejects for what a check has found: `checks` says it. */
 export async function planPromotion(means: PlanMeans, request: PlanRequest): Promise<PromotionPlan> {
   const { settings, opened, cluster, executor, images } = means;
-  const { specs, choice, force } = request;
+  const { specs, choice, branch, force } = request;
   const checks = new Checks();
-  const name = controllerName({ project: opened.project.options.name, storeId: opened.storeId });
+  const name = controllerName({ project: opened.project.options.name, storeId: opened.storeId, branch });
   const isReached = await checks.add('cluster', async () => {
     await mustHaveNamespace(cluster);
     return `namespace ${cluster.namespace} of context ${cluster.context}`;
@@ -166,6 +173,7 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
     name,
     namespace: cluster.namespace,
     place,
+    branch,
     project: settings.project,
     store: access.store,
     secret: credentials?.kind === 'secret' ? credentials.name : `${name}-store`,
@@ -187,7 +195,7 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
   }
   const changes =
     pipelines.some(({ difference }) => difference.change !== 'same') || objects.some(({ change }) => change !== 'same');
-  return { place, checks: checks.all, pipelines, controller, found, objects, changes };
+  return { place, branch, checks: checks.all, pipelines, controller, found, objects, changes };
 }
 
 /** True where its pods do, however much they read. */
@@ -205,41 +213,46 @@ function textOf({ image, difference: { datums } }: PlannedPipeline): string {
 /** Throws what keeps a pipeline from being promoted. */
 async function planPipeline(
   { opened, executor, images, data = opened }: PlanMeans,
-  { force, verify, signal, note }: PlanRequest,
+  { specs, branch, force, verify, signal, note }: PlanRequest,
   { spec: written, place }: { readonly spec: PipelineSpec; readonly place: string },
 ): Promise<PlannedPipeline> {
   const { project } = opened;
   await using begun = await project.begin(); // never published
   const { snapshot } = begun;
-  const before = await maybePipeline(snapshot, written.name);
+  const before = await maybePipeline(snapshot, written.name, branch);
+  if (branch !== undefined) await mustBeFree(snapshot, written, branch);
   if (before?.place !== undefined && before.place !== place && !force) throw belongsElsewhere(before);
   const built = await withBuiltImage(executor, written, { signal, log: note });
   const image = await executor.image(built.transform.image);
   await executor.fingerprint(built.transform.image);
   const pinned = before?.pinned !== undefined && isSameImage(before.pinned, image) ? before.pinned : undefined;
   if (image.isLocal && pinned === undefined) await images.way(image.name);
-  const draft = await draftOf(project, begun, written, { reprocess: false, signal });
+  const draft = await draftOf(project, begun, written, { reprocess: false, branch, signal });
   const recipe = await recipeFor({ project, pipeline: { ...draft, spec: built }, executor });
-  const { job } = await newestJob(snapshot, written.name, written.outputBranch);
+  const { job } = await newestJob(snapshot, written.name, branch ?? written.outputBranch);
   // A version that has not run yet is due there all the same.
   const hasRun = job !== undefined && job.pipelineVersion === before?.version;
   const runsAnew = hasRun && !job.recipe.hash.equals(recipe.hash);
   const isSameSpec = before?.specRef.hash.equals(draft.specRef.hash) ?? false;
-  const { code, codeFiles } = await codeDifference(project.reader, before, draft);
+  // What is new as an experiment is told by how it differs from production.
+  const known = before ?? (await maybePipeline(snapshot, written.name));
+  const { code, codeFiles } = await codeDifference(project.reader, known, draft);
   const isThere = before?.place === place;
   const isSame = isThere && isSameSpec && code === 'same' && pinned !== undefined && !runsAnew;
   const change = isSame ? 'same' : isThere ? 'changed' : 'added';
-  const datums = await nextJob(data, draft, recipe, place);
+  const experiment = branch === undefined ? undefined : await experimentOf(snapshot, specs, branch);
+  const datums = await nextJob(data, draft, { recipe, place, experiment });
   return {
     spec: written,
     before,
     image,
     pinned,
     runsAnew,
+    experiment,
     difference: {
       pipeline: written.name,
       change,
-      fields: isSameSpec ? [] : specDifferences(before?.spec.document, written.document),
+      fields: isSameSpec ? [] : specDifferences(known?.spec.document, written.document),
       code,
       codeFiles,
       image: {
@@ -250,4 +263,11 @@ async function planPipeline(
       verify: toVerify(written, { change, datums }, verify),
     },
   };
+}
+
+/** What is on a branch once some specs are promoted to it. */
+async function experimentOf(snapshot: Snapshot, specs: readonly PipelineSpec[], branch: string): Promise<Experiment> {
+  const { pipelines } = await experimentOn(snapshot, branch);
+  const others = pipelines.filter(({ name }) => specs.every((spec) => spec.name !== name));
+  return { branch, pipelines: [...others, ...specs.map((spec) => ({ name: spec.name, spec }))] };
 }

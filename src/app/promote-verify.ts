@@ -32,7 +32,7 @@ export async function verifyPlan(
   const { choice, note, progress, signal } = request;
   await using session = await ClusterSession.open(settings, opened, { cluster: choice, note, secretsFrom: [] });
   const verified: VerifiedInfo[] = [];
-  for (const { spec, difference } of wanted) {
+  for (const { spec, experiment, difference } of wanted) {
     const { verify: count } = difference;
     let made = 0;
     const tell: Tell = (event) => {
@@ -40,7 +40,7 @@ export async function verifyPlan(
       if (event.kind === 'datum-ended' && event.outcome.state !== 'again') made += 1;
       progress(`${spec.name}: ${made} of ${count} results of elsewhere are made again`);
     };
-    verified.push(await verifyInSession(session, { spec, place, count, tell, signal }));
+    verified.push(await verifyInSession(session, { spec, experiment, place, count, tell, signal }));
   }
   return verified;
 }
@@ -55,11 +55,12 @@ async function verifyInSession(
   session: JobSession,
   {
     spec,
+    experiment,
     place,
     count,
     tell,
     signal,
-  }: Pick<Parameters<typeof verifyResults>[0], 'spec' | 'place' | 'count' | 'tell' | 'signal'>,
+  }: Pick<Parameters<typeof verifyResults>[0], 'spec' | 'experiment' | 'place' | 'count' | 'tell' | 'signal'>,
 ): Promise<VerifiedInfo> {
   const { project, settings, executor } = session;
   const masked = session.secrets.masked(tell);
@@ -75,6 +76,7 @@ async function verifyInSession(
     pool: (pipeline, inputs) => session.pool(pipeline, { workers: spec.parallelism, inputs, signal, unused: note }),
     logs: (job) => settings.home.make(join(settings.home.logs, job)),
     place,
+    experiment,
     count,
     signal,
     tell: masked,

@@ -15,12 +15,13 @@ import { pinnedText } from '../kubernetes/promotion/pinned.ts';
 import { probeStore } from '../kubernetes/promotion/probe.ts';
 import { setPipelines } from '../pipelines/editing/edit-pipelines.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
+import { experimentOn } from '../pipelines/experiment.ts';
 import { maybePipeline } from '../pipelines/pipelines.ts';
 import type { VerifiedInfo } from '../shown/verified.ts';
 import { moves } from '../versions/reading/subscribe.ts';
 import { clusterExecutor, storeAccess, type ClusterChoice } from './cluster.ts';
 import { ClusterImages } from './cluster-images.ts';
-import { hasPipelines } from './demote.ts';
+import { hasPipelines, type HereOrThere } from './demote.ts';
 import { openProject, type OpenProject } from './open.ts';
 import type { Check } from '../shown/promotion.ts';
 import { lookAt } from './promotion-checks.ts';
@@ -123,7 +124,7 @@ async function promoteFrom(scene: Scene, request: PromoteRequest): Promise<Promo
 /** Resolves to what was looked at once the user agreed. Where that failed, nothing was changed. */
 async function carryOut(means: PlanMeans, plan: PromotionPlan, request: PromoteRequest): Promise<Check[]> {
   const { opened, images } = means;
-  const { place, pipelines, objects, found } = plan;
+  const { place, branch, pipelines, objects, found } = plan;
   const { force, progress, signal, note } = request;
   const checks: Check[] = [];
   const own = objects.some(({ change }) => change !== 'same') ? await ownPlan(means, plan, request) : undefined;
@@ -139,7 +140,7 @@ async function carryOut(means: PlanMeans, plan: PromotionPlan, request: PromoteR
     pinned.set(spec.name, before ?? pinnedText(image, name));
     signal.throwIfAborted();
   }
-  if (own) await deploy(means, own, { place, isThere: found !== undefined, request });
+  if (own) await deploy(means, own, { place, branch, isThere: found !== undefined, request });
   else await waitForController(means, plan.controller?.name ?? '', request);
   signal.throwIfAborted();
   const anew = new Map(
@@ -151,6 +152,7 @@ async function carryOut(means: PlanMeans, plan: PromotionPlan, request: PromoteR
     opened.project,
     pipelines.map(({ spec }) => spec),
     {
+      branch,
       update: true,
       reprocess: false,
       promotion: { place, pinned, anew, force },
@@ -187,7 +189,7 @@ async function reachedFrom({ cluster }: PlanMeans, own: ControllerPlan, request:
 async function deploy(
   means: PlanMeans,
   own: ControllerPlan,
-  { place, isThere, request }: { readonly place: string; readonly isThere: boolean; readonly request: PromoteRequest },
+  { isThere, request, ...at }: HereOrThere & { readonly isThere: boolean; readonly request: PromoteRequest },
 ): Promise<void> {
   const { cluster, opened } = means;
   const { force, progress } = request;
@@ -198,7 +200,7 @@ async function deploy(
     await waitForController(means, own.name, request);
   } catch (error) {
     // Nothing runs by one that never came up, unless another promotion was quicker.
-    const isUsed = await hasPipelines(opened, place).catch(() => true);
+    const isUsed = await hasPipelines(opened, at).catch(() => true);
     const added = changes.filter(({ change }) => change === 'added').map(({ object }) => object);
     if (!isThere && !isUsed) await removeController(cluster, added);
     throw error;
@@ -213,17 +215,18 @@ function waitForController({ cluster }: PlanMeans, name: string, { signal, progr
 /** Resolves when the pipelines have nothing more to run, to their newest jobs. */
 async function firstJobs(
   { project }: OpenProject,
-  { pipelines }: PromotionPlan,
+  { branch, pipelines }: PromotionPlan,
   { progress, signal }: PromoteRequest,
 ): Promise<Job[]> {
   for await (const snapshot of moves(project, { signal, againMs })) {
     const jobs: Job[] = [];
     let goesOn: string | undefined;
+    const experiment = branch === undefined ? undefined : await experimentOn(snapshot, branch);
     for (const { spec } of pipelines) {
-      const pipeline = await maybePipeline(snapshot, spec.name);
+      const pipeline = await maybePipeline(snapshot, spec.name, branch);
       // Somebody has demoted it meanwhile.
       if (!pipeline || pipeline.place === undefined) continue;
-      const standing = await standingOf(snapshot, pipeline);
+      const standing = await standingOf(snapshot, pipeline, experiment);
       if (standing.kind === 'due') goesOn ??= `${spec.name}: its first job is due`;
       if (standing.kind === 'running') goesOn ??= `${spec.name}: job ${standing.job.id.slice(0, 12)} runs`;
       if (standing.job) jobs.push(standing.job);
@@ -242,6 +245,7 @@ export async function controllerManifests(
   settings: Settings,
   opened: OpenProject,
   choice: ClusterChoice,
+  branch: string | undefined,
 ): Promise<KubeObject[]> {
   const { context, namespace, workerImage: image, platform, podsMount, nodeCache } = choice;
   const what = '--print';
@@ -256,12 +260,13 @@ export async function controllerManifests(
   }
   using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
   const { project } = settings;
-  const name = controllerName({ project, storeId: opened.storeId });
+  const name = controllerName({ project, storeId: opened.storeId, branch });
   const found = await foundController(cluster, name);
   return controllerObjects({
     name,
     namespace: cluster.namespace,
     place: found?.place ?? placeName(cluster),
+    branch,
     project,
     store,
     secret: credentials.name,

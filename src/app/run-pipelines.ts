@@ -100,11 +100,13 @@ export async function* graphInSession(session: JobSession, request: GraphRequest
 export async function runOne(
   session: JobSession,
   pipeline: Pipeline,
-  request: Omit<InSession, 'order'> & Pick<ServeRun, 'snapshot' | 'after'>,
+  request: Omit<InSession, 'order'> & Pick<ServeRun, 'snapshot' | 'experiment' | 'after'>,
 ): Promise<JobResult> {
-  const options = { ...inSession(session, request), branch: undefined, pinned: new Map<string, Commit>() };
+  const { snapshot, experiment } = request;
+  const options = { ...inSession(session, request), branch: experiment?.branch, pinned: new Map<string, Commit>() };
   const [prepared = pipeline] = await options.prepare([pipeline]);
-  const result = await runPrepared(options, prepared, await inputsOf(options, request.snapshot, prepared, []));
+  const inputs = await inputsOf(options, snapshot, prepared, experiment?.pipelines ?? []);
+  const result = await runPrepared(options, prepared, inputs);
   await clearLogs(session.settings, session.project);
   return result;
 }

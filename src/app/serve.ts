@@ -28,6 +28,8 @@ export interface ServeRequest extends Pick<SessionRequest, 'executor' | 'cluster
   readonly workers: number;
   /** The pipelines that it runs; none: all. */
   readonly only: readonly string[];
+  /** Runs what pipelines are on this branch, beside production; undefined: those of production. */
+  readonly branch: string | undefined;
   /** Runs what was promoted there, and nothing else; undefined: what was promoted nowhere. */
   readonly place: string | undefined;
   readonly listeners: readonly ServeListener[];
@@ -51,12 +53,12 @@ const graceMs = 20_000;
 
 /** Until the signal is aborted. Leaves nothing on this machine but caches and logs. Throws `not-found` for a pipeline of `only` that is not there. */
 export async function serve(settings: Settings, opened: OpenProject, request: ServeRequest): Promise<void> {
-  const { executor, cluster, secretsFrom, workers, hooks, place, signal } = request;
+  const { executor, cluster, secretsFrom, workers, hooks, branch, place, signal } = request;
   checkStore(settings, opened, promoted);
   const { project } = opened;
   const only = request.only.length > 0 ? new Set(request.only) : undefined;
   const snapshot = await project.snapshot();
-  for (const name of only ?? []) await findPipeline(snapshot, name);
+  for (const name of only ?? []) await findPipeline(snapshot, name, branch);
   await using watched = request.listen && (await openWatch(request.listen, opened, request.meter));
   const listeners = [...request.listeners, ...(watched ? [watched.listen] : [])];
   const tell = tellTo<RunEvent | ServeEvent>(listeners);
@@ -87,6 +89,7 @@ export async function serve(settings: Settings, opened: OpenProject, request: Se
     workers,
     version,
     only,
+    branch,
     place,
     async run(pipeline, how) {
       const { name, spec } = pipeline;

@@ -67,7 +67,8 @@ export class ServePrinter {
     switch (event.kind) {
       case 'serving': {
         const what = event.only ? event.only.join(', ') : 'all pipelines';
-        return [`serving ${what}, ${countText(event.workers, 'worker')} of ${event.executor}; Ctrl-C ends it`];
+        const where = event.branch === null ? '' : ` of branch ${event.branch}`;
+        return [`serving ${what}${where}, ${countText(event.workers, 'worker')} of ${event.executor}; Ctrl-C ends it`];
       }
       case 'due': {
         const waits = event.waitsFor === null ? '' : `; it waits for ${event.waitsFor}`;

@@ -17,14 +17,14 @@ const lastsMs = 5 * 60_000;
 
 export class Presence {
   private readonly project: Project;
-  private readonly told: Pick<EngineRecord, 'version' | 'only'>;
+  private readonly told: Pick<EngineRecord, 'version' | 'only' | 'branch'>;
   private readonly key: string;
   private readonly since = Date.now();
   private timer: NodeJS.Timeout | undefined;
   private renewing: Promise<void> | undefined;
   private token: Token | undefined;
 
-  constructor(project: Project, told: Pick<EngineRecord, 'version' | 'only'>) {
+  constructor(project: Project, told: Pick<EngineRecord, 'version' | 'only' | 'branch'>) {
     this.project = project;
     this.told = told;
     this.key = engineKey(project.options.name, randomBytes(16).toString('hex'));

@@ -7,9 +7,10 @@ import { provenanceOf } from '../pipelines/editing/enter.ts';
 import { runsElsewhere } from '../pipelines/editing/places.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { JobInputs } from '../pipelines/jobs/plan.ts';
-import { listPipelines, missing, type Pipeline } from '../pipelines/pipelines.ts';
+import { branchesRead, type Experiment } from '../pipelines/experiment.ts';
+import { listPipelines, missing, pipelinesOn, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
-import { branchRead, pfsInputs } from '../pipelines/spec/input.ts';
+import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { Project } from '../versions/project.ts';
 import { byEngine } from '../versions/publish.ts';
 import type { Commit, Snapshot } from '../versions/snapshot.ts';
@@ -79,6 +80,7 @@ export async function* runGraph(options: GraphOptions): AsyncGenerator<GraphStep
   if (options.branch !== undefined) checkBranchName(options.branch);
   const { order: all, upstream } = await graphFor(await project.snapshot(), options.names, options.branch);
   const order = options.branch === undefined ? runHere(all, options.names) : all;
+  if (options.branch !== undefined) await mustRunHere(await project.snapshot(), order, options.branch);
   const stopped = order.find((pipeline) => pipeline.stopped)?.name;
   if (stopped !== undefined) {
     const next = `pach start pipeline ${stopped}`;
@@ -116,6 +118,14 @@ function runHere(order: readonly Pipeline[], names: readonly string[]): Pipeline
   return order.filter(({ place }) => place === undefined);
 }
 
+/** Throws `conflict` where an engine elsewhere runs one of them on that branch. */
+async function mustRunHere(snapshot: Snapshot, order: readonly Pipeline[], branch: string): Promise<void> {
+  const promoted = (await pipelinesOn(snapshot, branch)).find(({ name, place }) => {
+    return place !== undefined && order.some((each) => each.name === name);
+  });
+  if (promoted) throw runsElsewhere(promoted, 'run', branch);
+}
+
 /** One job of a pipeline that is prepared. */
 export async function runPrepared(
   options: Pick<GraphOptions, 'project' | 'branch' | 'jobsKept' | 'jobOptions' | 'tell'>,
@@ -135,17 +145,15 @@ export async function inputsOf(
   { branch, pinned }: Pick<GraphOptions, 'branch' | 'pinned'>,
   snapshot: Snapshot,
   { spec }: Pick<Pipeline, 'spec'>,
-  graph: readonly Pipeline[],
+  graph: Experiment['pipelines'],
 ): Promise<JobInputs> {
   const inputs: JobInputs[number][] = [];
-  for (const input of pfsInputs(spec.input)) {
-    const { repo } = input;
-    const read = branchRead(input, branch !== undefined);
-    const made = graph.find(({ name, spec: other }) => name === repo && other.outputBranch === read);
-    const from = (made && branch) ?? read;
+  const read = branchesRead(spec, branch === undefined ? undefined : { branch, pipelines: graph });
+  for (const [index, { cron }] of pfsInputs(spec.input).entries()) {
+    const { repo, branch: from } = read[index] as (typeof read)[number];
     const pin = pinned.get(repo);
     // The repo of ticks is made with the pipeline, which need not be there yet.
-    if (!input.cron) await snapshot.repo(repo);
+    if (!cron) await snapshot.repo(repo);
     const head = pin ? undefined : (await snapshot.maybeBranch(repo, from))?.head;
     inputs.push({ repo, branch: pin?.branch ?? from, commit: pin ?? (head && (await snapshot.commitAt(head.commit))) });
   }

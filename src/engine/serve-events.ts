@@ -20,6 +20,8 @@ export type ServeEvent = {
       readonly workers: number;
       /** The pipelines that this engine runs; null: all of them. */
       readonly only: readonly string[] | null;
+      /** The branch on which it runs them, beside production; null: production. */
+      readonly branch: string | null;
     }
   /** A pipeline is to be run. `waitsFor`: the pipeline that has to be done before; null: it is run as soon as there is room. */
   | {

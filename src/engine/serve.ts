@@ -12,6 +12,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { isPachError } from '../base/errors.ts';
+import type { Experiment } from '../pipelines/experiment.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
 import type { Job } from '../pipelines/jobs/jobs.ts';
 import type { Project } from '../versions/project.ts';
@@ -24,6 +25,7 @@ import type { ServeEvent, ServeListener } from './serve-events.ts';
 import { tick } from './ticks.ts';
 import { Timed } from './timed.ts';
 import { triggerWork } from './triggers.ts';
+import { Told } from './told.ts';
 import { Troubles } from './troubles.ts';
 import { Upkeep, upkeepEveryMs } from './upkeep.ts';
 import { Waiting } from './waiting.ts';
@@ -38,6 +40,8 @@ export interface ServeOptions {
   readonly version: string;
   /** The pipelines that it runs; all where it is not said. */
   readonly only: ReadonlySet<string> | undefined;
+  /** It runs pipelines as they are on this branch, beside production; where it is not said, those of production. */
+  readonly branch?: string | undefined;
   /** It runs what was promoted to this place; where it is not said, what was promoted nowhere. */
   readonly place?: string | undefined;
   /** Runs a job of a pipeline with what there is to read in `snapshot`. Rejects where it did not come to its end. */
@@ -62,6 +66,8 @@ export interface Seen {
 
 export interface ServeRun {
   readonly snapshot: Snapshot;
+  /** What the pipeline is a part of; undefined: production. */
+  readonly experiment: Experiment | undefined;
   /** The newest job in it. */
   readonly after: Job | null;
   readonly signal: AbortSignal;
@@ -83,7 +89,7 @@ const recheckMs = 5000;
 export class ServeLoop {
   private readonly options: ServeOptions;
   private readonly tell: TellOf<RunEvent | ServeEvent>;
-  private readonly table = new WorkTable();
+  private readonly table: WorkTable;
   private readonly waiting: Waiting;
   private readonly troubles: Troubles;
   private readonly ticks: Timed;
@@ -104,19 +110,23 @@ export class ServeLoop {
   constructor(options: ServeOptions) {
     this.options = options;
     this.tell = tellTo<RunEvent | ServeEvent>(options.listeners);
-    this.waiting = new Waiting(this.tell);
+    this.table = new WorkTable(options.branch);
+    this.waiting = new Waiting(this.tell, options.branch);
     this.troubles = new Troubles(this.tell);
-    const { project, version, only, place } = options;
-    this.ticks = new Timed((now) => tick(project, { now, only, place }));
-    this.triggers = new Timed(triggerWork(project, this.tell));
+    const { project, version, only, branch, place } = options;
+    this.ticks = new Timed((now) => tick(project, { now, only, branch, place }));
+    // Branches that times move are production's.
+    this.triggers = new Timed(
+      branch === undefined ? triggerWork(project, this.tell) : () => Promise.resolve(undefined),
+    );
     this.upkeep = new Upkeep(project, this.tell, options.scrubShare ?? 0, () => this.hint());
-    this.presence = new Presence(project, { version, only: [...(only ?? [])].sort() });
+    this.presence = new Presence(project, { version, branch, only: [...(only ?? [])].sort() });
   }
 
   /** Until the signal is aborted. Then no job of it runs any more. */
   async run(): Promise<void> {
-    const { project, signal, executor, workers, only } = this.options;
-    this.tell({ kind: 'serving', executor, workers, only: only ? [...only].sort() : null });
+    const { project, signal, executor, workers, only, branch = null } = this.options;
+    this.tell({ kind: 'serving', executor, workers, only: only ? [...only].sort() : null, branch });
     using _ = project.head.listen({
       moved: (snapshot) => {
         this.newest = snapshot;
@@ -278,7 +288,7 @@ export class ServeLoop {
     const stop = new AbortController();
     const run = new Told(this.tell);
     const ended = this.options
-      .run(pipeline, { snapshot, after, signal: stop.signal, tell: run.tell })
+      .run(pipeline, { snapshot, experiment: this.table.experiment, after, signal: stop.signal, tell: run.tell })
       .then(
         () => this.troubles.over(name),
         (error: unknown) => this.failed({ pipeline, after }, run, error),
@@ -299,7 +309,7 @@ export class ServeLoop {
       // What it was faster to decide on than to hear of is known by now, and may be of this engine.
       const known = this.table.works.get(name)?.standing.job;
       if (known?.id !== after?.id || known?.state !== after?.state) return;
-      this.tell({ kind: 'taken', pipeline: name, branch: spec.outputBranch });
+      this.tell({ kind: 'taken', pipeline: name, branch: this.options.branch ?? spec.outputBranch });
       this.lost.set(name, now + recheckMs);
     } else this.troubles.add(isPachError(error, 'unreachable') ? null : name, error, now);
   }
@@ -326,20 +336,4 @@ export class ServeLoop {
 interface Begun {
   readonly pipeline: Pipeline;
   readonly after: Pick<Job, 'id' | 'state'> | null;
-}
-
-/** How far a job has come, as its events have it. */
-class Told {
-  hasStarted = false;
-  hasEnded = false;
-  readonly tell: Tell;
-
-  constructor(tell: Tell) {
-    this.tell = (event) => {
-      if (event.kind === 'job-started') this.hasStarted = true;
-      if (event.kind === 'job-ended')
-        this.hasEnded = event.outcome.state !== 'unfinished' && event.outcome.state !== 'again';
-      tell(event);
-    };
-  }
 }

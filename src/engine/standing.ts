@@ -7,8 +7,8 @@ import type { CommitId } from '../model/records/commit.ts';
 import type { LeaseRecord } from '../model/records/pipelines.ts';
 import { newestJob, noCommit, type Job } from '../pipelines/jobs/jobs.ts';
 import { isHeld, maybeLease } from '../pipelines/jobs/lease.ts';
+import { branchesRead, type Experiment } from '../pipelines/experiment.ts';
 import type { Pipeline } from '../pipelines/pipelines.ts';
-import { pfsInputs } from '../pipelines/spec/input.ts';
 import type { Snapshot } from '../versions/snapshot.ts';
 
 /** What a pipeline has to run for. `interrupted`: the engine of its job is gone. `datum`: somebody restarted one. `retry`: it failed. */
@@ -25,16 +25,17 @@ export type Standing =
   /** There is nothing to read: `missing` says what is not there. */
   | { readonly kind: 'empty'; readonly missing: string; readonly job: Job | undefined };
 
-export async function standingOf(snapshot: Snapshot, pipeline: Pipeline): Promise<Standing> {
+/** `experiment`: the one that the pipeline is a part of; undefined: production. */
+export async function standingOf(snapshot: Snapshot, pipeline: Pipeline, experiment?: Experiment): Promise<Standing> {
   const { name, spec } = pipeline;
-  const { job } = await newestJob(snapshot, name, spec.outputBranch);
+  const { job } = await newestJob(snapshot, name, experiment?.branch ?? spec.outputBranch);
   if (job?.state === 'running') {
     const lease = await maybeLease(snapshot, job);
     if (lease && isHeld(lease)) return { kind: 'running', job, lease };
   }
   if (pipeline.stopped) return { kind: 'stopped', job };
   const inputs: Job['inputs'][number][] = [];
-  for (const { repo, branch } of pfsInputs(spec.input)) {
+  for (const { repo, branch } of branchesRead(spec, experiment)) {
     if (!(await snapshot.maybeRepo(repo))) return { kind: 'empty', missing: `repo ${repo}`, job };
     const head = (await snapshot.maybeBranch(repo, branch))?.head;
     inputs.push({ repo, branch, commit: head?.id ?? (noCommit as CommitId) });

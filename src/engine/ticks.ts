@@ -6,7 +6,7 @@ import { PachError } from '../base/errors.ts';
 import type { CommitId } from '../model/records/commit.ts';
 import { makeTicksRepos } from '../pipelines/editing/ticks-repos.ts';
 import { cronInputs, dueTicks, setDone } from '../pipelines/ticks.ts';
-import { findPipeline, listPipelines, type Pipeline } from '../pipelines/pipelines.ts';
+import { findPipeline, listPipelines, pipelinesOn, type Pipeline } from '../pipelines/pipelines.ts';
 import { ticksBranch } from '../pipelines/spec/cron.ts';
 import type { CronInput } from '../pipelines/spec/spec.ts';
 import { newCommitId, type Change } from '../versions/change.ts';
@@ -20,6 +20,8 @@ export interface TickOptions {
   readonly now: number;
   /** Of these pipelines alone; undefined: of all. */
   readonly only?: ReadonlySet<string> | undefined;
+  /** Of pipelines as they are on this branch; undefined: of those in production. */
+  readonly branch?: string | undefined;
   /** Of those that were promoted there; undefined: of those that were promoted nowhere. */
   readonly place?: string | undefined;
 }
@@ -87,13 +89,18 @@ interface Ready {
 /** The next tick of each repo that has one due. Two in one repo are two operations. */
 async function readyTicks(
   snapshot: Snapshot,
-  { now, only, place }: TickOptions,
+  { now, only, branch, place }: TickOptions,
 ): Promise<{ readonly ready: readonly Ready[]; readonly next: number | undefined }> {
   const ready = new Map<string, Ready>();
   let next: number | undefined;
-  for (const pipeline of await listPipelines(snapshot)) {
+  const production = await listPipelines(snapshot);
+  const pipelines = branch === undefined ? production : await pipelinesOn(snapshot, branch);
+  // An experiment reads the ticks that there are: only for what production does not tick it makes some.
+  const others = branch === undefined ? [] : production.flatMap(({ spec }) => cronInputs(spec));
+  for (const pipeline of pipelines) {
     if (pipeline.stopped || pipeline.place !== place || (only && !only.has(pipeline.name))) continue;
     for (const input of cronInputs(pipeline.spec)) {
+      if (others.some(({ repo }) => repo === input.repo)) continue;
       const due = await dueTicks(snapshot, pipeline, input, now);
       if (due.next !== undefined) next = Math.min(next ?? due.next, due.next);
       if (due.time !== undefined && !ready.has(input.repo)) {

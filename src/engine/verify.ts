@@ -10,7 +10,15 @@ import type { Pool } from '../execution/pool.ts';
 import { jobVariables } from '../execution/workers/environment.ts';
 import { encodeOutcome, type JobId } from '../model/records/pipelines.ts';
 import { draftOf } from '../pipelines/editing/draft.ts';
-import { dropOldJobs, enterJob, newestJob, setJob, type Job } from '../pipelines/jobs/jobs.ts';
+import type { Experiment } from '../pipelines/experiment.ts';
+import {
+  dropOldJobs,
+  enterJob,
+  newestJob,
+  setJob,
+  verificationBranch as branch,
+  type Job,
+} from '../pipelines/jobs/jobs.ts';
 import { endRun, leaseHolder, takeLease } from '../pipelines/jobs/lease.ts';
 import { planJob, type JobInputs, type JobPlan, type Step } from '../pipelines/jobs/plan.ts';
 import type { PlannedDatum } from '../pipelines/jobs/planned.ts';
@@ -43,6 +51,8 @@ export interface VerifyOptions {
   readonly logs: (job: JobId) => Promise<string>;
   /** Where the pipeline is to run: what was made there is not made again. */
   readonly place: string;
+  /** What it is to be a part of there; undefined: production. */
+  readonly experiment: Experiment | undefined;
   /** How many results at most. */
   readonly count: number;
   readonly signal: AbortSignal;
@@ -60,20 +70,23 @@ export interface Verified {
 
 type Known = Extract<Step, { readonly kind: 'known' }>;
 
-/** Of the jobs: a lease of its own, and no output. */
-const branch = 'verification';
 /** More than these are not marked by one move of the head. */
 const marksMax = 5000;
 
 /** Throws `conflict` where another one runs, and the signal's reason. */
 export async function verifyResults(options: VerifyOptions): Promise<Verified> {
-  const { project, spec, place, executor, signal } = options;
+  const { project, spec, place, experiment, executor, signal } = options;
   await using begun = await project.begin();
   const { snapshot, upload } = begun;
   await mustBeFree(snapshot, spec.name);
-  const draft = await draftOf(project, begun, spec, { reprocess: false, signal });
+  const draft = await draftOf(project, begun, spec, { reprocess: false, branch: experiment?.branch, signal });
   const pipeline = await options.prepare(draft);
-  const inputs = await inputsOf({ branch: undefined, pinned: new Map() }, snapshot, pipeline, []);
+  const inputs = await inputsOf(
+    { branch: experiment?.branch, pinned: new Map() },
+    snapshot,
+    pipeline,
+    experiment?.pipelines ?? [],
+  );
   const recipe = await recipeFor({ project, pipeline, executor });
   const everything = spec.reprocess === 'every_job';
   const plan = await planJob({ snapshot, spec, recipe, inputs, base: undefined, everything });

@@ -16,8 +16,12 @@ export class Waiting {
   private readonly tell: TellOf<RunEvent | ServeEvent>;
   private readonly all = new Map<string, Told>();
 
-  constructor(tell: TellOf<RunEvent | ServeEvent>) {
+  private readonly branch: string | undefined;
+
+  /** `branch`: where all outputs go, instead of where the specs say. */
+  constructor(tell: TellOf<RunEvent | ServeEvent>, branch: string | undefined) {
     this.tell = tell;
+    this.branch = branch;
   }
 
   /** It is due. Tells what is new of that. */
@@ -25,7 +29,7 @@ export class Waiting {
     const { name, spec } = pipeline;
     const before = this.all.get(name);
     const inputs = canonicalJson(read).toString();
-    const of = { pipeline: name, branch: spec.outputBranch };
+    const of = { pipeline: name, branch: this.branch ?? spec.outputBranch };
     // What the pipeline before it has made was waited for.
     const isNewer = before && before.inputs !== inputs && before.waitsFor === waitsFor;
     if (isNewer) this.tell({ kind: 'superseded', ...of });

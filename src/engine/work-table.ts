@@ -6,6 +6,7 @@ import { diffOrdered } from '../model/ordered-diff.ts';
 import { mapFormat } from '../model/map.ts';
 import { decodeJob } from '../model/records/pipelines.ts';
 import { isHeld } from '../pipelines/jobs/lease.ts';
+import { branchesRead, experimentOn, type Experiment } from '../pipelines/experiment.ts';
 import { maybePipeline, type Pipeline } from '../pipelines/pipelines.ts';
 import { graphOf } from '../pipelines/spec/graph.ts';
 import { pfsInputs } from '../pipelines/spec/input.ts';
@@ -13,7 +14,7 @@ import { branchKey, jobKey, lastPart, leaseKey, pipelineKey, repoKey } from '../
 import type { Snapshot } from '../versions/snapshot.ts';
 import { standingOf, type Standing } from './standing.ts';
 
-/** A pipeline in production, and how it stands. */
+/** A pipeline, and how it stands. */
 export interface Work {
   readonly pipeline: Pipeline;
   readonly standing: Standing;
@@ -30,11 +31,23 @@ export interface Moved {
 }
 
 export class WorkTable {
+  /** Where all outputs go, of pipelines that are something of their own there; undefined: those in production. */
+  private readonly branch: string | undefined;
+  private experimentNow: Experiment | undefined;
   private snapshot: Snapshot | undefined;
   private readonly all = new Map<string, Work>();
   /** Names of pipelines by the repos that they read, and by `repo@branch`. */
   private readers = new Map<string, Set<string>>();
   private upstream: ReadonlyMap<string, readonly string[]> = new Map();
+
+  constructor(branch?: string) {
+    this.branch = branch;
+  }
+
+  /** What its pipelines are a part of; undefined: production. */
+  get experiment(): Experiment | undefined {
+    return this.experimentNow;
+  }
 
   get works(): ReadonlyMap<string, Work> {
     return this.all;
@@ -45,17 +58,23 @@ export class WorkTable {
     const looked = new Set<string>();
     const changed = new Set<string>();
     for await (const key of this.differing(pipelineKey(''), snapshot)) {
-      const name = lastPart(key);
-      if (!name.includes('@')) changed.add(name);
+      const [name = '', own] = lastPart(key).split('@');
+      if (own === this.branch) changed.add(name);
     }
     const pipelines = new Map([...this.all].map(([name, { pipeline }]) => [name, pipeline]));
     for (const name of changed) {
-      const pipeline = await maybePipeline(snapshot, name);
+      const pipeline = await maybePipeline(snapshot, name, this.branch);
       if (pipeline) pipelines.set(name, pipeline);
       else pipelines.delete(name);
       looked.add(name);
     }
-    const readers = changed.size > 0 ? readersIn(pipelines.values()) : this.readers;
+    let experiment = this.experimentNow;
+    if (this.branch !== undefined && (!experiment || changed.size > 0)) {
+      experiment = await experimentOn(snapshot, this.branch);
+      // What one of them reads depends on which others there are.
+      if (changed.size > 0) for (const name of pipelines.keys()) looked.add(name);
+    }
+    const readers = changed.size > 0 ? readersIn(pipelines.values(), experiment) : this.readers;
     const branches = new Set<string>();
     // At first all of them are new.
     if (this.snapshot) {
@@ -65,12 +84,14 @@ export class WorkTable {
     const standings = new Map<string, Standing>();
     for (const name of looked) {
       const pipeline = pipelines.get(name);
-      if (pipeline) standings.set(name, await standingOf(snapshot, pipeline));
+      if (pipeline) standings.set(name, await standingOf(snapshot, pipeline, experiment));
     }
     if (changed.size > 0) {
-      this.upstream = graphOf([...pipelines.values()].map(({ spec }) => spec)).upstream;
+      const specs = [...pipelines.values()].map(({ spec }) => spec);
+      this.upstream = graphOf(specs, { isOwn: this.branch !== undefined }).upstream;
       this.readers = readers;
     }
+    this.experimentNow = experiment;
     for (const name of looked) this.set(name, pipelines.get(name), standings.get(name));
     this.snapshot = snapshot;
     return { looked, hasOthers: changed.size > 0, hasBranches: branches.size > 0 };
@@ -80,7 +101,7 @@ export class WorkTable {
   async recheck(): Promise<void> {
     for (const [name, { pipeline, standing }] of this.all) {
       if (!this.snapshot || standing.kind !== 'running' || isHeld(standing.lease)) continue;
-      this.set(name, pipeline, await standingOf(this.snapshot, pipeline));
+      this.set(name, pipeline, await standingOf(this.snapshot, pipeline, this.experimentNow));
     }
   }
 
@@ -133,13 +154,17 @@ export class WorkTable {
     for await (const key of this.differing(repoKey(''), snapshot)) yield* readers.get(lastPart(key)) ?? [];
     for await (const key of this.differing(leaseKey('', '').subarray(0, -1), snapshot)) {
       const [, name = '', branch] = key.toString().split('/');
-      if (pipelines.get(name)?.spec.outputBranch === branch) yield name;
+      if (this.isOutput(pipelines.get(name), branch)) yield name;
     }
     for await (const { old, new: now } of this.differences(jobKey(''), snapshot)) {
       const item = now ?? old;
       const job = item && decodeJob(item.value);
-      if (job && pipelines.get(job.pipeline)?.spec.outputBranch === job.branch) yield job.pipeline;
+      if (job && this.isOutput(pipelines.get(job.pipeline), job.branch)) yield job.pipeline;
     }
+  }
+
+  private isOutput(pipeline: Pipeline | undefined, branch: string | undefined): boolean {
+    return pipeline !== undefined && (this.branch ?? pipeline.spec.outputBranch) === branch;
   }
 
   private async *differing(prefix: Buffer, snapshot: Snapshot): AsyncGenerator<Buffer> {
@@ -151,10 +176,10 @@ export class WorkTable {
   }
 }
 
-function readersIn(pipelines: Iterable<Pipeline>): Map<string, Set<string>> {
+function readersIn(pipelines: Iterable<Pipeline>, experiment: Experiment | undefined): Map<string, Set<string>> {
   const readers = new Map<string, Set<string>>();
   for (const { name, spec } of pipelines) {
-    for (const { repo, branch } of pfsInputs(spec.input)) {
+    for (const { repo, branch } of branchesRead(spec, experiment)) {
       for (const key of [repo, `${repo}@${branch}`]) readers.set(key, (readers.get(key) ?? new Set()).add(name));
     }
   }

@@ -64,6 +64,16 @@ export async function listPipelines(snapshot: Snapshot, branch?: string): Promis
   return [...pipelines.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Those that are something of their own on a branch, as they are there, in the order of their names. */
+export async function pipelinesOn(snapshot: Snapshot, branch: string): Promise<Pipeline[]> {
+  const pipelines: Pipeline[] = [];
+  for await (const item of snapshot.items(pipelineKey(''))) {
+    const [name = '', own] = lastPart(item.key).split('@');
+    if (own === branch) pipelines.push(await pipelineOf(snapshot.reader, name, item));
+  }
+  return pipelines;
+}
+
 /** All there are, and what they are on branches of their own. */
 export async function* everyPipeline(
   snapshot: Pick<Snapshot, 'items' | 'reader'>,

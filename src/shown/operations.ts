@@ -44,7 +44,7 @@ export interface UndoneInfo {
 }
 
 export const undoneJson =
-  '{operation, dryRun, changes: [{kind, name, change: added|removed|changed, count?, old?, new?}], kept: [repo], places: [{pipeline, from, to, version}]}; operation as in op log; kept: output that engines computed and that stays; places: of pipelines that were promoted or demoted, where they ran before and run now, null for nowhere, and in which version';
+  '{operation, dryRun, changes: [{kind, name, change: added|removed|changed, count?, old?, new?}], kept: [repo], places: [{pipeline, branch, from, to, version}]}; operation as in op log; kept: output that engines computed and that stays; places: of pipelines that were promoted or demoted, where they ran before and run now, null for nowhere, and in which version; branch: of an experiment, else null';
 
 export function undoneInfo(
   { operation, changes, kept }: Undone,

@@ -53,6 +53,8 @@ export interface PipelineDifference {
 
 export interface PromotionInfo {
   readonly place: string;
+  /** Of an experiment; null: production. */
+  readonly branch: string | null;
   readonly dryRun: boolean;
   readonly changed: boolean;
   readonly checks: readonly Check[];
@@ -68,7 +70,7 @@ export interface PromotionInfo {
   readonly verified: readonly VerifiedInfo[];
 }
 
-export const promotionJson = `{place, dryRun, changed, checks: [{check, state: ok|warning|failed, says, next}], controller: [{kind, name, change: added|changed|same}], pipelines: [{pipeline, change: added|changed|same, fields: [{field, old, new}], code: added|changed|same, codeFiles: {added, changed, removed, bytes, files: [{path, change, old, new}]} or null, image: {old, new}, datums: {total, computed, elsewhere, inputBytes, seconds, bytes} or null, verify}], jobs: [{pipeline, job, state, datums}], ${verifiedJson}}; changed: something was, or with --dry-run would be, changed; datums: of the next job; elsewhere: results that were not made there; verify: so many of these are made again first; inputBytes: what those not computed yet read; seconds, bytes: what they would take and write, as the others did, or those of a job before, null where there are none; codeFiles: the first 200 files, old, new: their bytes; verified: results of elsewhere that were made again there, old, new as in list file, of the first 100 datums; jobs: the first ones there`;
+export const promotionJson = `{place, branch, dryRun, changed, checks: [{check, state: ok|warning|failed, says, next}], controller: [{kind, name, change: added|changed|same}], pipelines: [{pipeline, change: added|changed|same, fields: [{field, old, new}], code: added|changed|same, codeFiles: {added, changed, removed, bytes, files: [{path, change, old, new}]} or null, image: {old, new}, datums: {total, computed, elsewhere, inputBytes, seconds, bytes} or null, verify}], jobs: [{pipeline, job, state, datums}], ${verifiedJson}}; branch: of an experiment, whose pipelines differ from production where they are new; changed: something was, or with --dry-run would be, changed; datums: of the next job; elsewhere: results that were not made there; verify: so many of these are made again first; inputBytes: what those not computed yet read; seconds, bytes: what they would take and write, as the others did, or those of a job before, null where there are none; codeFiles: the first 200 files, old, new: their bytes; verified: results of elsewhere that were made again there, old, new as in list file, of the first 100 datums; jobs: the first ones there`;
 
 /** What differs between two specs as their authors wrote them, by fields; undefined: nothing. */
 export function specDifferences(old: unknown, now: unknown, field = ''): FieldDifference[] {
@@ -89,6 +91,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** What of a plan programs are shown. */
 export interface ShownPlan {
   readonly place: string;
+  readonly branch: string | undefined;
   readonly checks: readonly Check[];
   readonly objects: readonly {
     readonly object: { readonly kind: string; readonly metadata: { readonly name?: string } };
@@ -98,7 +101,7 @@ export interface ShownPlan {
 }
 
 export function promotionInfo(
-  { place, checks, objects, pipelines }: ShownPlan,
+  { place, branch, checks, objects, pipelines }: ShownPlan,
   {
     dryRun,
     changed,
@@ -108,6 +111,7 @@ export function promotionInfo(
 ): PromotionInfo {
   return {
     place,
+    branch: branch ?? null,
     dryRun,
     changed,
     checks,

@@ -28,6 +28,8 @@ export interface EngineStatus {
   readonly host: string;
   readonly since: string;
   readonly only: readonly string[] | null;
+  /** The branch on which it runs them, beside production. */
+  readonly branch: string | null;
   readonly version: string;
 }
 
@@ -39,7 +41,7 @@ export interface StatusInfo {
 }
 
 export const statusJson =
-  '{pipelines: [{name, state, lastSuccess, lastJob: {job, state} or null, nextTick, waitingFor, lag, engine}], engines: [{holder, host, since, only: [pipeline] or null, version}], remotes: [{repo, url, project, store, branches: [{branch, relation, ahead, behind}], problem}], damage: [text]}; state: idle (all is done), running, waiting (for what, waitingFor says), failed (the last job did not succeed, and nothing is new) or stopped; lag: seconds since there is something that the last success has not read, 0 where there is nothing; engine: who runs it; only: null where an engine runs all pipelines; remotes: each repo that has an origin, as it stands to that now; relation: equal, ahead, behind, diverged, or rewritten where one side was purged; problem: why that is not known, else null; damage: what checks of the data have found (pach fsck --read-data 5% --since 30d, and pach serve)';
+  '{pipelines: [{name, state, lastSuccess, lastJob: {job, state} or null, nextTick, waitingFor, lag, engine}], engines: [{holder, host, since, only: [pipeline] or null, branch: text or null, version}], remotes: [{repo, url, project, store, branches: [{branch, relation, ahead, behind}], problem}], damage: [text]}; state: idle (all is done), running, waiting (for what, waitingFor says), failed (the last job did not succeed, and nothing is new) or stopped; lag: seconds since there is something that the last success has not read, 0 where there is nothing; engine: who runs it; only: null where an engine runs all pipelines; branch: of an engine of an experiment (pach promote --branch), else null; remotes: each repo that has an origin, as it stands to that now; relation: equal, ahead, behind, diverged, or rewritten where one side was purged; problem: why that is not known, else null; damage: what checks of the data have found (pach fsck --read-data 5% --since 30d, and pach serve)';
 
 export async function statusInfo(project: Project, now: number): Promise<StatusInfo> {
   const [snapshot, engines] = await Promise.all([project.snapshot(), listEngines(project, now)]);
@@ -56,10 +58,17 @@ export async function statusInfo(project: Project, now: number): Promise<StatusI
   return { pipelines, engines: engines.map(engineStatus), damage };
 }
 
-function engineStatus({ holder, host, since, only, version }: EngineRecord): EngineStatus {
+function engineStatus({ holder, host, since, only, branch, version }: EngineRecord): EngineStatus {
   // The number of a namespace of process ids is of no use to people.
   const [name = host] = host.split(' ');
-  return { holder, host: name, since: timeOf(since), only: only.length > 0 ? only : null, version };
+  return {
+    holder,
+    host: name,
+    since: timeOf(since),
+    only: only.length > 0 ? only : null,
+    branch: branch ?? null,
+    version,
+  };
 }
 
 interface Around {
@@ -110,7 +119,9 @@ function waitingFor({ pipeline, standing }: Work, { above, engines }: Around): s
   if (standing.kind === 'empty') return standing.missing;
   if (standing.kind !== 'due') return null;
   if (above !== undefined) return above;
-  const isServed = engines.some(({ only }) => only.length === 0 || only.includes(pipeline.name));
+  const isServed = engines.some(({ only, branch }) => {
+    return branch === undefined && (only.length === 0 || only.includes(pipeline.name));
+  });
   return isServed ? 'its turn' : 'an engine';
 }
 

@@ -33,7 +33,7 @@ async function told(world: EngineWorld, dev: object = { code }, fields: object =
   const draft = await draftOf(project, begun, spec, { reprocess: false, signal: new AbortController().signal });
   const recipe = await recipeFor({ project, pipeline: draft, executor });
   const difference = await codeDifference(project.reader, before, draft);
-  return { ...difference, datums: await nextJob({ project }, draft, recipe, place) };
+  return { ...difference, datums: await nextJob({ project }, draft, { recipe, place, experiment: undefined }) };
 }
 
 test('code is told file by file at the paths that commands see, and only the first of very many', async () => {

@@ -66,6 +66,7 @@ test('an engine whose store is away goes on with its job when it is back, and sa
     secretsFrom: [],
     workers: 1,
     only: [],
+    branch: undefined,
     place: undefined,
     listeners: [
       (event) => {

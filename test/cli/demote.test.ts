@@ -47,4 +47,9 @@ test('pipelines are taken back from a cluster that is gone, and from one place a
   );
   expect(await places()).toEqual([null, null, 'ml of near']);
   expect(await place.run('pach demote a')).toMatchObject({ code: 4 });
+  // Without names it asks the cluster for a controller that has nothing to run.
+  for (const more of ['', '--branch exp']) {
+    const idle = await place.run(`pach demote ${more}`);
+    expect(idle).toMatchObject({ code: 3, stderr: expect.stringContaining('/nowhere') as string });
+  }
 });

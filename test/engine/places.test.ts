@@ -207,12 +207,12 @@ test('a demotion goes back promotion by promotion, with code, image and inputs, 
   await expectSound(project);
 
   // Undo takes demotions back as it does promotions, and says where that makes the pipeline run.
-  expect(await undoMoves(project)).toEqual([{ pipeline: 'p', from: null, to: place, version: 1 }]);
+  expect(await undoMoves(project)).toEqual([{ pipeline: 'p', branch: null, from: null, to: place, version: 1 }]);
   expect(await pipeline(world, 'p')).toEqual(now);
-  expect(await undoMoves(project)).toEqual([{ pipeline: 'p', from: place, to: place, version: 2 }]);
+  expect(await undoMoves(project)).toEqual([{ pipeline: 'p', branch: null, from: place, to: place, version: 2 }]);
   expect(await demote(project, ['p'], { remove: true })).toEqual([{ name: 'p', place, version: undefined }]);
   expect(await refsOf(project, 'promoted')).toEqual({});
-  expect(await undoMoves(project)).toEqual([{ pipeline: 'p', from: null, to: place, version: 2 }]);
+  expect(await undoMoves(project)).toEqual([{ pipeline: 'p', branch: null, from: null, to: place, version: 2 }]);
   expect(Object.keys(await refsOf(project, 'promoted'))).toEqual(['promoted/p/00000000']);
 
   // What it read then must be there.

@@ -21,6 +21,7 @@ export interface ServingWords {
   readonly project?: Project;
   readonly only?: readonly string[];
   readonly place?: string;
+  readonly branch?: string;
   readonly workers?: number;
   readonly graceMs?: number;
   readonly clock?: Clock;
@@ -46,9 +47,10 @@ export class Serving implements AsyncDisposable {
       workers,
       version: '0',
       only: words.only && new Set(words.only),
+      branch: words.branch,
       ...(words.place !== undefined && { place: words.place }),
-      async run(pipeline, { snapshot, after, signal, tell }) {
-        const of = { branch: undefined, pinned: new Map() };
+      async run(pipeline, { snapshot, experiment, after, signal, tell }) {
+        const of = { branch: experiment?.branch, pinned: new Map() };
         const logs = await mkdtemp(join(dir, 'logs-'));
         const count = Math.min(workers, pipeline.spec.parallelism);
         const own = await session;
@@ -64,8 +66,8 @@ export class Serving implements AsyncDisposable {
             place: words.place,
             signal,
           });
-        const inputs = await inputsOf(of, snapshot, pipeline, []);
-        return runPrepared({ project, branch: undefined, jobOptions, tell }, pipeline, inputs);
+        const inputs = await inputsOf(of, snapshot, pipeline, experiment?.pipelines ?? []);
+        return runPrepared({ project, branch: of.branch, jobOptions, tell }, pipeline, inputs);
       },
       listeners: [(event) => this.told(event)],
       signal: this.stop.signal,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { verifyResults, type Verified } from '../../src/engine/verify.ts';
 import { setPipelines } from '../../src/pipelines/editing/edit-pipelines.ts';
-import { listJobs } from '../../src/pipelines/jobs/jobs.ts';
+import { jobNamed, listJobs } from '../../src/pipelines/jobs/jobs.ts';
 import { findPipeline } from '../../src/pipelines/pipelines.ts';
 import { parseSpec } from '../../src/pipelines/spec/parse.ts';
 import type { PipelineSpec } from '../../src/pipelines/spec/spec.ts';
@@ -33,6 +33,7 @@ async function verify(world: EngineWorld, count = Infinity, { signal } = new Abo
     pool: () => Promise.resolve(world.pool(2)),
     logs: () => mkdtemp(join(world.dir, 'logs-')),
     place,
+    experiment: undefined,
     count,
     signal,
     tell: () => undefined,
@@ -156,6 +157,8 @@ test('one that is broken off is in nobody’s way, and two do not run at a time'
   // It takes the place of the one before it.
   const jobs = await listJobs(await world.project.snapshot(), 'p');
   expect(jobs.map(({ id }) => id)).toEqual([next?.id, expect.anything()]);
+  // Whoever asks for the job of the pipeline is shown what it has made.
+  expect(await jobNamed(await world.project.snapshot(), 'p')).toEqual(jobs[1]);
 });
 
 test('an engine of the place computes what others have made where the spec says so, then goes on by what differs', async () => {

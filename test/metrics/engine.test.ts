@@ -69,7 +69,7 @@ test('it is ready while it serves and its store answers', async () => {
   });
   const ready = async () => (await metrics.pages['/readyz']?.())?.status;
   expect(await ready()).toBe(503);
-  metrics.listen({ kind: 'serving', time, executor: 'process', workers: 1, only: null });
+  metrics.listen({ kind: 'serving', time, executor: 'process', workers: 1, only: null, branch: null });
   expect(await ready()).toBe(200);
   const error = { code: 'unreachable', message: 'the store does not answer' } as const;
   metrics.listen({ kind: 'trouble', time, pipeline: 'p', error });

@@ -49,7 +49,12 @@ export function yargsArgument(parameter: Parameter): Options {
     case 'count':
       return { describe, type: 'number', default: parameter.default };
     case 'list':
-      return { describe, type: 'string', array: true, ...(parameter.required && { demandOption: true }) };
+      return {
+        describe,
+        type: 'string',
+        array: true,
+        ...(parameter.required ? { demandOption: true } : { default: [] }),
+      };
     case 'text': {
       const { choices, required, default: without } = parameter;
       return {

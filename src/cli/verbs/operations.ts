@@ -102,9 +102,11 @@ async function takeBack(
 }
 
 /** What becomes of what a place runs: nothing is asked of its cluster. */
-function placeText({ pipeline, from, to, version }: MovedPipeline): string {
+function placeText({ pipeline: name, branch, from, to, version }: MovedPipeline): string {
+  const pipeline = branch === null ? name : `${name} of branch ${branch}`;
   if (to === null) {
-    return `pipeline ${pipeline} does not run at ${from} any more; its controller stays, and pach demote removes one that has no pipelines`;
+    const demote = `pach demote${branch === null ? '' : ` --branch ${branch}`}`;
+    return `pipeline ${pipeline} does not run at ${from} any more; its controller stays, and ${demote} removes one that has no pipelines`;
   }
   if (from === to) return `pipeline ${pipeline}: ${to} runs version ${version} of it`;
   return `pipeline ${pipeline} runs at ${to} again, if its controller is still there; pach promote makes sure of that`;

@@ -53,7 +53,8 @@ async function set(
   const snapshot = await project.snapshot();
   for (const pipeline of pipelines) await output.document(await pipelineInfo(snapshot, pipeline), () => pipeline.name);
   const [first] = specs;
-  if (first && (await listEngines(project, Date.now())).length === 0) {
+  const engines = await listEngines(project, Date.now());
+  if (first && engines.every(({ branch }) => branch !== undefined)) {
     output.note(`no engine is running: try pach run pipeline ${first.name}, or pach serve`);
   }
 }

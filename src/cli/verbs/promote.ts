@@ -6,6 +6,7 @@ import { openProject } from '../../app/open.ts';
 import type { Promoted } from '../../app/promote.ts';
 import type { PromotionPlan } from '../../app/promote-plan.ts';
 import { PachError } from '../../base/errors.ts';
+import { checkBranchName } from '../../model/address.ts';
 import { readSpecs } from '../../pipelines/spec/specs.ts';
 import { promotionInfo } from '../../shown/promotion.ts';
 import { promotionJson } from '../../shown/promotion.ts';
@@ -33,6 +34,7 @@ export const promoteVerb = verb({
     ],
     ['promote -f pipelines/ --print --store-secret store', 'The controller as YAML'],
     ['promote -f pipelines/ --verify 10', 'Have the cluster make ten results again first: exit code 10 if they differ'],
+    ['promote -f pipelines/ --branch exp', 'Beside production: outputs go to branch exp of their repos'],
     ['promote -f pipelines/ --yes --no-wait', 'Without questions, and without waiting for the first jobs'],
   ],
   json: promotionJson,
@@ -46,6 +48,10 @@ export const promoteVerb = verb({
     },
     context: contextOption,
     ...fieldOptions,
+    branch: {
+      type: 'text',
+      describe: 'An experiment beside production, with a controller of its own: all output goes to this branch',
+    },
     'dry-run': dryRunOption,
     print: {
       type: 'flag',
@@ -70,16 +76,17 @@ export const promoteVerb = verb({
     { option: 'print', others: ['yes', 'push', 'verify'], why: 'it changes nothing' },
   ],
   async run(
-    { file, yes, force, push, verify, print: prints, 'dry-run': dryRun, wait, ...given },
+    { file, branch, yes, force, push, verify, print: prints, 'dry-run': dryRun, wait, ...given },
     { settings, output, signal },
   ) {
     const { project } = settings;
+    if (branch !== undefined) checkBranchName(branch);
     const specs = await readSpecs({ path: file, project, stdin: () => standardInput(signal), signal });
     const { cluster: choice } = executorChoice({ ...given, executor: 'kubernetes' }, settings);
     if (!choice) throw new Error('the executor kubernetes has a cluster');
     await using opened = await openProject(settings);
     const { controllerManifests, promote } = await import('../../app/promote.ts');
-    if (prints) return await output.write(yamlOf(await controllerManifests(settings, opened, choice)));
+    if (prints) return await output.write(yamlOf(await controllerManifests(settings, opened, choice, branch)));
     let isShown = false;
     const consent = async (plan: PromotionPlan): Promise<boolean> => {
       if (yes) return true;
@@ -89,6 +96,7 @@ export const promoteVerb = verb({
     const promoted = await promote(settings, opened, {
       specs,
       choice,
+      branch,
       force,
       dryRun,
       wait,
@@ -131,22 +139,28 @@ async function print(
 const ended: Readonly<Record<Promoted['outcome'], (plan: PromotionPlan) => string[]>> = {
   failed: () => ['nothing was changed'],
   refused: () => ['nothing was changed'],
-  same: ({ place }) => [`${place} has all of it already`],
+  same: (plan) => [`${whereOf(plan)} has all of it already`],
   'dry-run': () => [],
   differs: () => ['nothing was moved'],
-  done: ({ place, pipelines }) => [`${pipelines.map(({ spec }) => spec.name).join(', ')}: promoted to ${place}`],
+  done: ({ pipelines, ...plan }) => [
+    `${pipelines.map(({ spec }) => spec.name).join(', ')}: promoted to ${whereOf(plan)}`,
+  ],
 };
+
+function whereOf({ place, branch }: Pick<PromotionPlan, 'place' | 'branch'>): string {
+  return branch === undefined ? place : `${place} on branch ${branch}`;
+}
 
 async function isAccepted(plan: PromotionPlan, output: Output, signal: AbortSignal): Promise<boolean> {
   if (!output.isForPeople || !process.stdin.isTTY) {
     throw new PachError('usage', {
-      what: `promotion to ${plan.place}`,
+      what: `promotion to ${whereOf(plan)}`,
       why: 'nobody is here to be asked',
       next: 'add --yes, or --dry-run to see what would change',
     });
   }
   await output.lines(planLines(plan));
-  return isAgreed(`Promote to ${plan.place}?`, signal);
+  return isAgreed(`Promote to ${whereOf(plan)}?`, signal);
 }
 
 export const demoteVerb = verb({
@@ -158,27 +172,34 @@ export const demoteVerb = verb({
       'The version before runs there; without one it runs here again',
     ],
     ['demote edges --remove --context gpu-cluster --namespace ml', 'It runs here again, whatever was promoted before'],
+    [
+      'demote --branch exp --context gpu-cluster --namespace ml',
+      'End an experiment; what it has made stays on its branch',
+    ],
     ['demote --context gpu-cluster --namespace ml', 'Remove a controller that has no pipelines any more'],
   ],
-  json: '{pipelines: [name], place, controllerRemoved, versions: [{pipeline, version}]}; controllerRemoved: nothing was left for it; version: the one that runs there now, null where none does',
+  json: '{pipelines: [name], place, branch, controllerRemoved, versions: [{pipeline, version}]}; controllerRemoved: nothing was left for it; version: the one that runs there now, null where none does',
   arguments: { pipeline: { type: 'list', names: ['pipeline'], describe: 'Names of pipelines' } },
   options: {
     remove: { type: 'flag', describe: 'Take back all promotions of these pipelines, not the last one alone' },
+    branch: { type: 'text', describe: 'End the experiment on this branch; of these pipelines, where some are named' },
     context: contextOption,
     namespace: fieldOptions.namespace,
   },
-  async run({ pipeline: names, remove, ...given }, { settings, output }) {
+  conflicts: [{ option: 'branch', others: ['remove'], why: 'an experiment has no version before it to go back to' }],
+  async run({ pipeline: names, remove, branch, ...given }, { settings, output }) {
     const { cluster: choice } = executorChoice({ ...given, executor: 'kubernetes' }, settings);
     if (!choice) throw new Error('the executor kubernetes has a cluster');
     await using opened = await openProject(settings);
     const { demotePipelines } = await import('../../app/demote.ts');
-    const request = { names, remove, choice, note: (line: string) => output.note(line) };
+    const request = { names, remove, branch, choice, note: (line: string) => output.note(line) };
     const { pipelines, place, controllerRemoved } = await demotePipelines(settings, opened, request);
     const versions = pipelines.map(({ name: pipeline, version = null }) => ({ pipeline, version }));
-    await output.document({ pipelines: pipelines.map(({ name }) => name), place, controllerRemoved, versions }, () => [
+    const at = { place, branch: branch ?? null };
+    await output.document({ pipelines: pipelines.map(({ name }) => name), ...at, controllerRemoved, versions }, () => [
       ...versions.map(({ pipeline, version }) => {
         return version === null
-          ? `${pipeline}: no longer at ${place}`
+          ? `${pipeline}: no longer at ${whereOf({ place, branch })}`
           : `${pipeline}: version ${version} again at ${place}`;
       }),
       ...(controllerRemoved ? ['its controller was removed: nothing is left for it'] : []),

@@ -51,6 +51,7 @@ export const serveVerb = verb({
         'Datums to run at a time, of all pipelines together; by default as many as there are processors, or 1000 pods',
     },
     only: { type: 'list', names: ['pipeline'], describe: 'Run these pipelines only: edges,montage' },
+    branch: { type: 'text', describe: 'Run what pipelines are on this branch, beside production' },
     'promoted-to': {
       type: 'text',
       describe: 'Run what was promoted to this place, instead of what was promoted nowhere',
@@ -65,6 +66,7 @@ export const serveVerb = verb({
     hooks: { type: 'text', names: ['local'], describe: 'File that says who is told of what: see pach help engine' },
     'test-hooks': { type: 'flag', describe: 'Send a test message to each hook, print what came back, and end' },
   },
+  conflicts: [{ option: 'branch', others: ['hooks'], why: 'hooks tell of production' }],
   async run({ executor, workers = workersOf(executor), only, ...more }, { settings, output, signal }) {
     const hooks = more.hooks === undefined ? [] : await readHooks(more.hooks, signal);
     if (more['test-hooks']) return testHooks(hooks, settings.project, { output, signal });
@@ -84,6 +86,7 @@ export const serveVerb = verb({
       secretsFrom: more['secrets-from'],
       workers,
       only: only.flatMap((names) => names.split(',')).filter((name) => name !== ''),
+      branch: more.branch,
       place: more['promoted-to'],
       listeners: [printer.listen],
       hooks,

@@ -24,7 +24,7 @@ const pipelineColumns: Columns<PipelineStatus> = [
 const engineColumns: Columns<EngineStatus> = [
   ['ENGINE', (row) => row.holder],
   ['SINCE', (row) => timeText(row.since)],
-  ['PIPELINES', (row) => row.only?.join(', ') ?? 'all'],
+  ['PIPELINES', (row) => `${row.only?.join(', ') ?? 'all'}${row.branch === null ? '' : ` of branch ${row.branch}`}`],
   ['VERSION', (row) => row.version],
 ];
 

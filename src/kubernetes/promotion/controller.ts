@@ -15,6 +15,8 @@ export interface ControllerPlan {
   readonly namespace: string;
   /** It runs the pipelines that were promoted there. */
   readonly place: string;
+  /** As they are on this branch, beside production; undefined: those of production. */
+  readonly branch?: string | undefined;
   readonly project: string;
   readonly store: PodsPlan['store'];
   /** The Secret with the credentials for the store. */
@@ -49,10 +51,24 @@ const home = `${volumeFolder}/home`;
 const graceSeconds = 45;
 const nameLengthMax = 50;
 
-/** One for each project of a store in a namespace: `pach-default-0123abcd`. Names of projects differ in more than objects' names may. */
-export function controllerName({ project, storeId }: { readonly project: string; readonly storeId: string }): string {
-  const start = `pach-${project.toLowerCase().replaceAll('_', '-')}`;
-  const which = createHash('sha256').update(`${storeId} ${project}`).digest('hex');
+/**
+ * One for each project of a store in a namespace, `pach-default-0123abcd`, and for each experiment of it,
+ * `pach-default-exp-0123abcd`. Names of projects and branches differ in more than objects' names may.
+ */
+export function controllerName({
+  project,
+  storeId,
+  branch,
+}: {
+  readonly project: string;
+  readonly storeId: string;
+  readonly branch?: string | undefined;
+}): string {
+  const words = branch === undefined ? [project] : [project, branch];
+  const start = `pach-${words.join('-').toLowerCase().replaceAll('_', '-')}`;
+  const which = createHash('sha256')
+    .update([storeId, ...words].join(' '))
+    .digest('hex');
   return `${start.slice(0, nameLengthMax).replace(/-+$/, '')}-${which.slice(0, 8)}`;
 }
 
@@ -122,11 +138,12 @@ function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string
   };
 }
 
-function serveArguments({ namespace, place, secret, image, podsMount, nodeCache }: ControllerPlan): string[] {
+function serveArguments({ namespace, place, branch, secret, image, podsMount, nodeCache }: ControllerPlan): string[] {
   return [
     'serve',
     '--promoted-to',
     place,
+    ...(branch === undefined ? [] : ['--branch', branch]),
     '--executor',
     'kubernetes',
     '--namespace',

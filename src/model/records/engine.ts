@@ -1,7 +1,18 @@
 /**
  * The record of an engine that stays up (FORMAT.md sections 1 and 7).
  */
-import { count, defaulting, listOf, recordCodec, required, seal, text, unseal, type KeepsUnknown } from './record.ts';
+import {
+  count,
+  defaulting,
+  listOf,
+  optional,
+  recordCodec,
+  required,
+  seal,
+  text,
+  unseal,
+  type KeepsUnknown,
+} from './record.ts';
 
 export interface EngineRecord extends KeepsUnknown {
   readonly holder: string;
@@ -17,6 +28,8 @@ export interface EngineRecord extends KeepsUnknown {
   readonly version: string;
   /** The pipelines that it runs; all where there are none. */
   readonly only: readonly string[];
+  /** It runs what pipelines are on this branch, beside production. */
+  readonly branch?: string | undefined;
 }
 
 const codec = recordCodec<EngineRecord>({
@@ -28,6 +41,7 @@ const codec = recordCodec<EngineRecord>({
   until: required(6, count),
   version: required(7, text),
   only: defaulting<readonly string[]>(8, listOf(text, 65_536, 1), []),
+  branch: optional(9, text),
 });
 
 export const encodeEngine = (record: EngineRecord): Buffer => seal(codec.encode(record));

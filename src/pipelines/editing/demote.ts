@@ -5,7 +5,9 @@
 import { PachError } from '../../base/errors.ts';
 import type { Change } from '../../versions/change.ts';
 import type { Project } from '../../versions/project.ts';
-import { findPipeline, setPipeline, type Pipeline } from '../pipelines.ts';
+import { pipelineKey } from '../../versions/ref-keys.ts';
+import { newestJob, setJob } from '../jobs/jobs.ts';
+import { findPipeline, maybePipeline, setPipeline, type Pipeline } from '../pipelines.ts';
 import { ticksSince } from '../ticks.ts';
 import { checkGraph, enterPipeline } from './enter.ts';
 import { forgetPromoted, takePromoted } from './promoted.ts';
@@ -53,6 +55,30 @@ export async function demote(
         back.map(({ spec }) => spec),
         undefined,
       );
+    return demoted;
+  });
+}
+
+/**
+ * Ends experiments: production stays as it is, and what they have made stays on the branch. A job that runs
+ * for one of them is asked to stop. Throws as `demote` does.
+ */
+export async function demoteOnBranch(
+  project: Project,
+  names: readonly string[],
+  branch: string,
+): Promise<DemotedPipeline[]> {
+  return project.update(`demote pipeline ${names.join(', ')} on branch ${branch}`, async (change: Change) => {
+    const demoted: DemotedPipeline[] = [];
+    for (const name of new Set(names)) {
+      const before = await findPipeline(change.snapshot, name, branch);
+      demoted.push({ name, place: placeOf(before, demoted[0]), version: undefined });
+      const { job } = await newestJob(change.snapshot, name, branch);
+      if (job?.state === 'running') setJob(change, { ...job, stopping: true });
+      // A repo whose pipeline is nowhere else stays the output of that one.
+      if (await maybePipeline(change.snapshot, name)) change.delete(pipelineKey(name, branch));
+      else setPipeline(change, { ...before, place: undefined, pinned: undefined }, branch);
+    }
     return demoted;
   });
 }

@@ -11,6 +11,8 @@ import type { PipelineSpec } from '../spec/spec.ts';
 export interface DraftOptions {
   /** As with `SetOptions`: results so far are not taken any more. */
   readonly reprocess: boolean;
+  /** As it would be on this branch, beside production. */
+  readonly branch?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -19,9 +21,9 @@ export async function draftOf(
   project: Project,
   { snapshot, upload }: Begun,
   spec: PipelineSpec,
-  { reprocess, signal }: DraftOptions,
+  { reprocess, branch, signal }: DraftOptions,
 ): Promise<Pipeline> {
-  const before = await maybePipeline(snapshot, spec.name);
+  const before = (await maybePipeline(snapshot, spec.name, branch)) ?? (await maybePipeline(snapshot, spec.name));
   const now = Date.now();
   return {
     name: spec.name,

@@ -27,6 +27,7 @@ import {
   specBytes,
   type Pipeline,
 } from '../pipelines.ts';
+import { mustBeFree, mustMeetNone } from '../experiment.ts';
 import { readersOf } from '../readers.ts';
 import type { PipelineSpec } from '../spec/spec.ts';
 import { ticksSince, resumedTicks } from '../ticks.ts';
@@ -95,8 +96,10 @@ export async function setPipelines(
   );
 }
 
-function deedOf({ update, promotion }: SetOptions, names: string): string {
-  if (promotion) return `promote pipeline ${names} to ${promotion.place}`;
+function deedOf({ branch, update, promotion }: SetOptions, names: string): string {
+  if (promotion) {
+    return `promote pipeline ${names} to ${promotion.place}${branch === undefined ? '' : ` on branch ${branch}`}`;
+  }
   return `${update ? 'update' : 'create'} pipeline ${names}`;
 }
 
@@ -227,9 +230,11 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
   if (!isKnown && repo) throw exists;
   const isUnchanged =
     before !== undefined && !options.reprocess && (await isSame(change.snapshot.reader, before, prepared));
-  const place = own === undefined ? placeFor(before, options.promotion, name) : undefined;
+  const place = placeFor(before, options.promotion, name);
+  if (own === undefined) await mustMeetNone(change.snapshot, spec);
+  else if (place) await mustBeFree(change.snapshot, spec, own);
   if (isUnchanged && place?.isSame !== false) return before;
-  if (before?.place !== undefined && !options.promotion) throw runsElsewhere(before, 'update');
+  if (before?.place !== undefined && !options.promotion) throw runsElsewhere(before, 'update', own);
   const now = Date.now();
   const pipeline: Pipeline = {
     name,
@@ -241,12 +246,13 @@ async function setOne(change: Change, prepared: Prepared, options: SetOptions): 
     created: before?.created ?? now,
     updated: now,
     stopped: before?.stopped ?? false,
-    salt: options.reprocess ? newSalt() : (before?.salt ?? ''),
+    salt: options.reprocess ? newSalt() : ((before ?? (await maybePipeline(change.snapshot, name)))?.salt ?? ''),
     ticksSince: ticksSince(spec, before, now),
     place: place?.name,
     pinned: place?.pinned,
   };
-  if (place) await keepPromoted(change, before, place, isUnchanged);
+  // An experiment is taken away, not taken back.
+  if (place && own === undefined) await keepPromoted(change, before, place, isUnchanged);
   await enterPipeline(change, pipeline, { before, branch: own });
   return pipeline;
 }

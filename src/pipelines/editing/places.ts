@@ -55,22 +55,27 @@ export function belongsElsewhere({ name, place }: Pick<Pipeline, 'name' | 'place
 export function runsElsewhere(
   { name, place }: Pick<Pipeline, 'name' | 'place'>,
   wanted: 'run' | 'update' = 'run',
+  branch?: string,
 ): PachError {
+  const where = branch === undefined ? place : `${place} on branch ${branch}`;
+  const on = branch === undefined ? '' : ` --branch ${branch}`;
   const why =
     wanted === 'run'
-      ? `it was promoted to ${place}: the engine there runs it when there is something to run`
-      : `it was promoted to ${place}, where it changes only by the next promotion`;
+      ? `it was promoted to ${where}: the engine there runs it when there is something to run`
+      : `it was promoted to ${where}, where it changes only by the next promotion`;
   return new PachError('conflict', {
     what: `pipeline ${name}`,
     why,
-    next: wanted === 'run' ? `pach run pipeline ${name} --branch NAME` : 'pach promote -f SPEC',
-    or: `pach demote ${name}`,
+    next: wanted === 'run' ? `pach run pipeline ${name} --branch NAME` : `pach promote -f SPEC${on}`,
+    or: `pach demote ${name}${on}`,
   });
 }
 
 /** A pipeline of which a change moves what a place runs. */
 export interface MovedPipeline {
   readonly pipeline: string;
+  /** The branch on which it is an experiment; null: production. */
+  readonly branch: string | null;
   /** Null: no place. */
   readonly from: string | null;
   readonly to: string | null;
@@ -83,11 +88,14 @@ export async function movedPipelines({ snapshot, edits }: Change): Promise<Moved
   const moved: MovedPipeline[] = [];
   for (const [text, item] of edits) {
     const key = Buffer.from(text, 'latin1');
-    const pipeline = lastPart(key);
-    if (!item || kindOf(key) !== 'pipeline' || pipeline.includes('@')) continue;
+    if (kindOf(key) !== 'pipeline') continue;
+    const [pipeline = '', branch = null] = lastPart(key).split('@');
+    // Of production, what is promoted and goes altogether is told by its repo.
+    if (!item && branch === null) continue;
     const [before, after] = [await snapshot.item(key), item].map((each) => each && decodePipeline(each.value));
     const [from = null, to = null] = [before?.place, after?.place];
-    if (after && (from !== null || to !== null)) moved.push({ pipeline, from, to, version: after.version });
+    const version = (after ?? before)?.version ?? 0;
+    if (from !== null || to !== null) moved.push({ pipeline, branch, from, to, version });
   }
   return moved;
 }

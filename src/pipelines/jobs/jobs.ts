@@ -101,6 +101,9 @@ export function usedCommits({ inputs }: Pick<Job, 'inputs'>): Job['inputs'] {
   });
 }
 
+/** Has jobs that make results again, and no commits: what they make goes nowhere. */
+export const verificationBranch = 'verification';
+
 /** How a job's inputs name a branch without commits. */
 export const noCommit = '0'.repeat(32);
 
@@ -129,11 +132,13 @@ export async function findJob(snapshot: Snapshot, text: string): Promise<Job> {
   throw new PachError('not-found', { what: `job ${text}`, why, next: 'pach list job' });
 }
 
-/** The job that a text names: as `findJob`, or the newest one of a pipeline. */
+/** The job that a text names: as `findJob`, or the newest one of a pipeline that is no verification. */
 export async function jobNamed(snapshot: Snapshot, text: string): Promise<Job> {
   if (await hasPipeline(snapshot, text)) {
-    const [newest] = await listJobs(snapshot, text, 1);
-    if (newest) return newest;
+    // Of verifications one is kept.
+    const newest = await listJobs(snapshot, text, 2);
+    const job = newest.find(({ branch }) => branch !== verificationBranch) ?? newest[0];
+    if (job) return job;
   }
   return findJob(snapshot, text);
 }
