@@ -3,7 +3,7 @@
  */
 import { isPachError, PachError } from '../base/errors.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
-import { controllerObjects, controllerName } from '../kubernetes/promotion/controller.ts';
+import { controllerObjects, controllerName, ownSecretName } from '../kubernetes/promotion/controller.ts';
 import { removeController } from '../kubernetes/promotion/deploy.ts';
 import { foundController, type FoundController } from '../kubernetes/promotion/found.ts';
 import { demote, demoteOnBranch, type DemotedPipeline } from '../pipelines/editing/demote.ts';
@@ -127,7 +127,7 @@ function objectsOf(
     place: '',
     project,
     store: { url: '', id: storeId, env: {} },
-    secret: `${name}-store`,
+    credentials: { kind: 'secret', name: ownSecretName(name) },
     values: {},
     version: '',
     image: '',

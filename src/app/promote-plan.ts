@@ -8,8 +8,13 @@ import type { Cluster } from '../kubernetes/client/cluster.ts';
 import { mountRights } from '../kubernetes/objects/plan.ts';
 import { mustHave, mustHaveNamespace } from '../kubernetes/preflight.ts';
 import { checkNodes } from '../kubernetes/promotion/check-nodes.ts';
-import { checkPods, tryController } from '../kubernetes/promotion/check-pods.ts';
-import { controllerName, controllerObjects, type ControllerPlan } from '../kubernetes/promotion/controller.ts';
+import { checkPods, comesAlong, tryController } from '../kubernetes/promotion/check-pods.ts';
+import {
+  controllerName,
+  controllerObjects,
+  ownSecretName,
+  type ControllerPlan,
+} from '../kubernetes/promotion/controller.ts';
 import { changesOf, type ObjectChange } from '../kubernetes/promotion/deploy.ts';
 import { foundController, placeName, refuseNewer, type FoundController } from '../kubernetes/promotion/found.ts';
 import { isSameImage, pinnedImage } from '../kubernetes/promotion/pinned.ts';
@@ -112,13 +117,6 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
     if (request.storeProblem) throw request.storeProblem;
     access = await storeAccess(settings, opened, choice);
     const { credentials } = access;
-    if (credentials.kind === 'service-account') {
-      throw new PachError('unsupported', {
-        what: '--store-identity',
-        why: 'the controller proves itself to the store by credentials in a Secret',
-        next: '--store-secret NAME',
-      });
-    }
     if (credentials.kind === 'values' && credentials.values['AWS_SESSION_TOKEN'] !== undefined) {
       throw new PachError('usage', {
         what: 'credentials for the store',
@@ -150,13 +148,15 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
     const { spec: own, image } = planned;
     pipelines.push(planned);
     if (!mayAll || !access) continue;
-    const { store } = access;
+    const { store, credentials } = access;
     await checks.add(`pods of ${spec.name}`, async () => {
       const hints = await checkPods(cluster, {
         spec: own,
         image,
         platform: executor.platform,
         store,
+        // A Secret of the controller's comes with it.
+        credentials: credentials.kind === 'service-account' ? credentials : { kind: 'secret', name: comesAlong },
         project: settings.project,
         mounts: mayMount(spec) && choice.podsMount !== undefined ? mountRights(choice.podsMount) : undefined,
       });
@@ -168,7 +168,6 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
       return isWarning ? new Warning(says) : says;
     });
   }
-  const { credentials } = access ?? {};
   const controller: ControllerPlan | undefined = access && {
     name,
     namespace: cluster.namespace,
@@ -176,8 +175,9 @@ export async function planPromotion(means: PlanMeans, request: PlanRequest): Pro
     branch,
     project: settings.project,
     store: access.store,
-    secret: credentials?.kind === 'secret' ? credentials.name : `${name}-store`,
-    values: credentials?.kind === 'values' ? credentials.values : undefined,
+    credentials:
+      access.credentials.kind === 'values' ? { kind: 'secret', name: ownSecretName(name) } : access.credentials,
+    values: access.credentials.kind === 'values' ? access.credentials.values : undefined,
     podsMount: choice.podsMount,
     nodeCache: choice.nodeCache,
     image: choice.workerImage ?? (found?.version === version ? found.image : imageToCome),

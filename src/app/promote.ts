@@ -9,7 +9,13 @@ import { ownPlatform, parsePlatform } from '../images/platform.ts';
 import { Cluster } from '../kubernetes/client/cluster.ts';
 import type { KubeObject } from '../kubernetes/client/objects.ts';
 import { controllerObjects, controllerName, type ControllerPlan } from '../kubernetes/promotion/controller.ts';
-import { applyChanges, changesOf, controllerReady, removeController } from '../kubernetes/promotion/deploy.ts';
+import {
+  applyChanges,
+  changesOf,
+  controllerReady,
+  removeController,
+  removeUnused,
+} from '../kubernetes/promotion/deploy.ts';
 import { foundController, placeName } from '../kubernetes/promotion/found.ts';
 import { pinnedText } from '../kubernetes/promotion/pinned.ts';
 import { probeStore } from '../kubernetes/promotion/probe.ts';
@@ -205,6 +211,7 @@ async function deploy(
     if (!isThere && !isUsed) await removeController(cluster, added);
     throw error;
   }
+  await removeUnused(cluster, own);
 }
 
 function waitForController({ cluster }: PlanMeans, name: string, { signal, progress }: PromoteRequest): Promise<void> {
@@ -254,9 +261,9 @@ export async function controllerManifests(
     throw new PachError('usage', { what, why, next: 'add --worker-image NAME' });
   }
   const { store, credentials } = await storeAccess(settings, opened, choice);
-  if (credentials.kind !== 'secret') {
+  if (credentials.kind === 'values') {
     const why = 'credentials for the store are not printed: they belong in a Secret that you make';
-    throw new PachError('usage', { what, why, next: 'add --store-secret NAME' });
+    throw new PachError('usage', { what, why, next: 'add --store-secret NAME', or: 'add --store-identity' });
   }
   using cluster = await Cluster.open({ kubeconfig: settings.kubeconfig, context, namespace });
   const { project } = settings;
@@ -269,7 +276,7 @@ export async function controllerManifests(
     branch,
     project,
     store,
-    secret: credentials.name,
+    credentials,
     values: undefined,
     podsMount,
     nodeCache,

@@ -10,6 +10,7 @@ import {
   probeObjects,
   type ControllerPlan,
 } from '../../src/kubernetes/promotion/controller.ts';
+import { storeIdentityOf } from '../../src/app/store-identity.ts';
 import { placeName, refuseNewer } from '../../src/kubernetes/promotion/found.ts';
 import { isSameImage, pinnedImage, pinnedText } from '../../src/kubernetes/promotion/pinned.ts';
 import { promotionRights, type Rule } from '../../src/kubernetes/promotion/rights.ts';
@@ -22,12 +23,14 @@ const plan: ControllerPlan = {
   place: 'ml of cluster.example.org',
   project: 'default',
   store: { url: 's3://bucket/prefix', id: storeId, env: { AWS_REGION: 'eu-central-1' } },
-  secret: 'pach-default-01234567-store',
+  credentials: { kind: 'secret', name: 'pach-default-01234567-store' },
   values: { AWS_SECRET_ACCESS_KEY: 'sesame' },
   image: 'registry.example.org/pachmount@sha256:00',
   architecture: 'amd64',
   version: '1.2.3',
 };
+/** With a Secret of the user's. */
+const mine: ControllerPlan = { ...plan, credentials: { kind: 'secret', name: 'mine' }, values: undefined };
 
 test('the controller is one pod without privileges that is replaced, and no value is outside of its Secret', () => {
   const objects = controllerObjects(plan);
@@ -46,7 +49,7 @@ test('the controller is one pod without privileges that is replaced, and no valu
         containers: [
           {
             args: expect.arrayContaining(['--promoted-to', plan.place]) as string[],
-            envFrom: [{ secretRef: { name: plan.secret } }],
+            envFrom: [{ secretRef: { name: `${plan.name}-store` } }],
             securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true },
           },
         ],
@@ -58,7 +61,7 @@ test('the controller is one pod without privileges that is replaced, and no valu
   expect(args.join(' ')).toContain('--pods-mount privileged --node-cache /var/cache');
   expect(objects.at(-1)?.['spec']).toMatchObject({ template: { spec: { shareProcessNamespace: true } } });
   // The user's own Secret is named, and not made.
-  const own = controllerObjects({ ...plan, secret: 'mine', values: undefined });
+  const own = controllerObjects(mine);
   expect(own.map(({ kind }) => kind)).not.toContain('Secret');
   expect(JSON.stringify(own)).toContain('{"secretRef":{"name":"mine"}}');
 });
@@ -91,7 +94,36 @@ test('other credentials are for another pod; the probe is as the controller, wit
   });
   // Who counts a controller's pods must not count it.
   expect(JSON.stringify(job)).not.toContain('"pachmount.io/controller"');
-  expect(probeObjects({ ...plan, secret: 'mine', values: undefined }, 'x').owned).toEqual([]);
+  expect(probeObjects(mine, 'x').owned).toEqual([]);
+});
+
+test('with the identity of a service account no Secret is made, and the token lies in our container alone', () => {
+  const said = 'writer,role=arn:aws:iam::1:role/pach,audience=store,sts=https://sts.example.org';
+  const identity = { ...plan, credentials: storeIdentityOf(said), values: undefined };
+  const objects = controllerObjects(identity);
+  expect(objects.map(({ kind }) => kind)).toEqual(['Role', 'RoleBinding', 'Deployment']);
+  expect(objects[1]?.['subjects']).toEqual([{ kind: 'ServiceAccount', name: 'writer', namespace: 'ml' }]);
+  expect(deployed(identity).args.join(' ')).toContain(`--store-identity ${said}`);
+  const token = { serviceAccountToken: { path: 'token', audience: 'store', expirationSeconds: 3600 } };
+  const pod = {
+    serviceAccountName: 'writer',
+    volumes: expect.arrayContaining([{ name: 'token', projected: { sources: [token] } }]) as object[],
+    containers: [
+      {
+        env: expect.arrayContaining([
+          { name: 'AWS_WEB_IDENTITY_TOKEN_FILE', value: '/var/run/secrets/pachmount.io/token' },
+          { name: 'AWS_ROLE_ARN', value: 'arn:aws:iam::1:role/pach' },
+        ]) as object[],
+      },
+    ],
+  };
+  expect(objects.at(-1)).toMatchObject({
+    spec: { template: { spec: { ...pod, automountServiceAccountToken: true } } },
+  });
+  expect(JSON.stringify(objects)).not.toContain('secretRef');
+  const { job, owned } = probeObjects(identity, 'probe');
+  expect(job).toMatchObject({ spec: { template: { spec: { ...pod, automountServiceAccountToken: false } } } });
+  expect(owned).toEqual([]);
 });
 
 test('the Role of the guide is what promotion asks for, and its first rules are those of the controller', () => {

@@ -20,7 +20,7 @@ import { verifiedLines } from '../verified-lines.ts';
 import { verb } from '../verb.ts';
 
 const { context: contextOption } = withoutExecutor({ context: clusterOptions.context });
-const { 'store-identity': _, ...fieldOptions } = withoutExecutor(clusterFieldOptions);
+const fieldOptions = withoutExecutor(clusterFieldOptions);
 
 export const promoteVerb = verb({
   name: 'promote',

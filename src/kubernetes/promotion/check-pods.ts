@@ -14,12 +14,15 @@ import { probeObjects, type ControllerPlan } from './controller.ts';
 
 /** Judged alone: no such image is looked up. */
 const anyImage = 'localhost/pachmount:any';
+/** Names a Secret that comes with the controller. */
+export const comesAlong = 'pach-promotion';
 
 export interface CheckedPods {
   readonly spec: PipelineSpec;
   readonly image: ClusterImage;
   readonly platform: PodsPlan['platform'];
   readonly store: PodsPlan['store'];
+  readonly credentials: PodsPlan['credentials'];
   readonly project: string;
   /** What lets pods mount large and lazy inputs, if anything does. */
   readonly mounts: PodsPlan['mounts'];
@@ -28,7 +31,7 @@ export interface CheckedPods {
 /** Throws what can never work. Resolves to what pods would wait for now. */
 export async function checkPods(
   cluster: Cluster,
-  { spec, image, platform, store, project, mounts }: CheckedPods,
+  { spec, image, platform, store, credentials, project, mounts }: CheckedPods,
 ): Promise<string[]> {
   const [job, ...more] = podObjects({
     name: 'pach-promotion',
@@ -42,7 +45,7 @@ export async function checkPods(
     workerImage: anyImage,
     pullPolicy: 'IfNotPresent',
     store,
-    credentials: { kind: 'secret', name: 'pach-promotion' },
+    credentials,
     pods: 1,
     mounts,
     datumBytesMax: 0,
@@ -51,8 +54,7 @@ export async function checkPods(
   const template = templateOf(job);
   assert(template, 'a Job has a template');
   for (const secret of secretsOf(template.spec)) {
-    // That one comes with the controller.
-    if (secret.name !== 'pach-promotion') await mustHaveSecret(cluster, secret);
+    if (secret.name !== comesAlong) await mustHaveSecret(cluster, secret);
   }
   for (const object of [job, ...more]) await cluster.create(object, { dryRun: true });
   return tryPod(cluster, template);

@@ -7,7 +7,8 @@ import { createHash, scryptSync } from 'node:crypto';
 import { canonicalJson } from '../../model/canonical.ts';
 import { ownLabels } from '../../pipelines/spec/pod.ts';
 import type { KubeObject } from '../client/objects.ts';
-import type { PodsPlan } from '../objects/plan.ts';
+import type { Credentials, PodsPlan } from '../objects/plan.ts';
+import { storeWay } from '../objects/store-way.ts';
 import { runRules } from './rights.ts';
 
 export interface ControllerPlan {
@@ -19,9 +20,9 @@ export interface ControllerPlan {
   readonly branch?: string | undefined;
   readonly project: string;
   readonly store: PodsPlan['store'];
-  /** The Secret with the credentials for the store. */
-  readonly secret: string;
-  /** What is put into that Secret; undefined where it is the user's. */
+  /** Of its own pod, and of those of jobs. With a service account the controller's pod has that one, and its Role. */
+  readonly credentials: Credentials;
+  /** What is put into the Secret with the credentials; undefined where it is the user's, or there is none. */
   readonly values: Readonly<Record<string, string>> | undefined;
   /** How pods of jobs may mount inputs, where they may. */
   readonly podsMount?: string | undefined;
@@ -72,25 +73,46 @@ export function controllerName({
   return `${start.slice(0, nameLengthMax).replace(/-+$/, '')}-${which.slice(0, 8)}`;
 }
 
+/** The Secret with credentials that are not the user's to make. */
+export function ownSecretName(controller: string): string {
+  return `${controller}-store`;
+}
+
 /** In the order in which they are made. */
 export function controllerObjects(plan: ControllerPlan): KubeObject[] {
-  const { name, namespace, secret, values } = plan;
+  const { name, namespace, credentials } = plan;
   const labels = labelsOf(plan);
   const metadata = { name, namespace, labels };
   const rbac = 'rbac.authorization.k8s.io';
+  const account: KubeObject = {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata,
+    automountServiceAccountToken: false,
+  };
   return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
+    ...(credentials.kind === 'secret' ? [account] : []),
     { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules: runRules },
     {
       apiVersion: `${rbac}/v1`,
       kind: 'RoleBinding',
       metadata,
       roleRef: { apiGroup: rbac, kind: 'Role', name },
-      subjects: [{ kind: 'ServiceAccount', name, namespace }],
+      subjects: [{ kind: 'ServiceAccount', name: accountOf(plan), namespace }],
     },
-    ...(values === undefined ? [] : [secretObject({ ...metadata, name: secret }, values)]),
+    ...ownSecret(plan, metadata),
     deployment(plan, labels),
   ];
+}
+
+/** A pod has one account, and only a token of that one goes to the store. */
+function accountOf({ name, credentials }: Pick<ControllerPlan, 'name' | 'credentials'>): string {
+  return credentials.kind === 'service-account' ? credentials.name : name;
+}
+
+function ownSecret({ credentials, values }: ControllerPlan, metadata: KubeObject['metadata']): KubeObject[] {
+  if (values === undefined || credentials.kind !== 'secret') return [];
+  return [secretObject({ ...metadata, name: credentials.name }, values)];
 }
 
 function labelsOf({ name }: Pick<ControllerPlan, 'name'>): Record<string, string> {
@@ -129,7 +151,7 @@ function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string
         },
         spec: {
           ...podOf(plan, serveArguments(plan)),
-          serviceAccountName: name,
+          serviceAccountName: accountOf(plan),
           automountServiceAccountToken: true,
           terminationGracePeriodSeconds: graceSeconds,
         },
@@ -138,7 +160,15 @@ function deployment(plan: ControllerPlan, labels: Readonly<Record<string, string
   };
 }
 
-function serveArguments({ namespace, place, branch, secret, image, podsMount, nodeCache }: ControllerPlan): string[] {
+function serveArguments({
+  namespace,
+  place,
+  branch,
+  credentials,
+  image,
+  podsMount,
+  nodeCache,
+}: ControllerPlan): string[] {
   return [
     'serve',
     '--promoted-to',
@@ -150,13 +180,20 @@ function serveArguments({ namespace, place, branch, secret, image, podsMount, no
     namespace,
     '--worker-image',
     image,
-    '--store-secret',
-    secret,
+    ...storeArguments(credentials),
     ...(podsMount === undefined ? [] : ['--pods-mount', podsMount]),
     ...(nodeCache === undefined ? [] : ['--node-cache', nodeCache]),
     '--listen',
     `0.0.0.0:${port}`,
   ];
+}
+
+function storeArguments(credentials: Credentials): string[] {
+  if (credentials.kind === 'secret') return ['--store-secret', credentials.name];
+  const { name, env, audience } = credentials;
+  const fields = { role: env['AWS_ROLE_ARN'], audience, sts: env['AWS_ENDPOINT_URL_STS'] };
+  const said = Object.entries(fields).flatMap(([field, value]) => (value === undefined ? [] : [`${field}=${value}`]));
+  return ['--store-identity', [name, ...said].join(',')];
 }
 
 /** Dear to compute: who may read Deployments is not to find out by it what a weak password is. */
@@ -175,8 +212,9 @@ export function probeObjects(
   const { namespace, values } = plan;
   const labels = { 'app.kubernetes.io/managed-by': 'pach', [probeLabel]: plan.name };
   const metadata = { name, namespace, labels };
-  const own = values === undefined ? plan : { ...plan, secret: name };
+  const own: ControllerPlan = values === undefined ? plan : { ...plan, credentials: { kind: 'secret', name } };
   const { containers, ...pod } = podOf(own, ['serve', '--try-store']);
+  const account = plan.credentials.kind === 'service-account' && { serviceAccountName: plan.credentials.name };
   const [{ livenessProbe: _, readinessProbe: __, ...probe }] = containers;
   const job: KubeObject = {
     apiVersion: 'batch/v1',
@@ -189,11 +227,11 @@ export function probeObjects(
       ttlSecondsAfterFinished: probeSeconds,
       template: {
         metadata: { labels },
-        spec: { ...pod, restartPolicy: 'Never', automountServiceAccountToken: false, containers: [probe] },
+        spec: { ...pod, ...account, restartPolicy: 'Never', automountServiceAccountToken: false, containers: [probe] },
       },
     },
   };
-  return { job, owned: values === undefined ? [] : [secretObject(metadata, values)] };
+  return { job, owned: ownSecret(own, metadata) };
 }
 
 interface PodOf {
@@ -209,37 +247,21 @@ function podOf(plan: ControllerPlan, args: readonly string[]): PodOf {
     shareProcessNamespace: true,
     securityContext: { runAsNonRoot: true, runAsUser: userId, seccompProfile: { type: 'RuntimeDefault' } },
     containers: [container(plan, args)],
-    volumes: [
-      { name: 'home', emptyDir: {} },
-      { name: 'tmp', emptyDir: {} },
-    ],
+    volumes: [{ name: 'home', emptyDir: {} }, { name: 'tmp', emptyDir: {} }, ...storeWay(plan, home).volumes],
   };
 }
 
-function container(
-  { project, store, secret, image }: ControllerPlan,
-  args: readonly string[],
-): Readonly<Record<string, unknown>> {
-  const env = {
-    ...store.env,
-    PACH_STORE: store.url,
-    PACH_STORE_ID: store.id,
-    PACH_PROJECT: project,
-    PACH_HOME: home,
-    PACH_AUTHOR: 'controller',
-  };
+function container(plan: ControllerPlan, args: readonly string[]): Readonly<Record<string, unknown>> {
+  const { env: storeEnv, podEnv, envFrom, volumeMounts } = storeWay(plan, home);
+  const env = { ...storeEnv, PACH_AUTHOR: 'controller' };
   const probe = (path: string): object => ({ httpGet: { path, port: 'metrics' } });
   return {
     name: 'controller',
-    image,
+    image: plan.image,
     imagePullPolicy: 'IfNotPresent',
     args,
-    env: [
-      ...Object.entries(env).map(([key, value]) => ({ name: key, value })),
-      { name: 'PACH_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      { name: 'PACH_POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
-    ],
-    envFrom: [{ secretRef: { name: secret } }],
+    env: [...Object.entries(env).map(([key, value]) => ({ name: key, value })), ...podEnv],
+    ...(envFrom && { envFrom }),
     ports: [{ name: 'metrics', containerPort: port }],
     livenessProbe: { ...probe('/healthz'), initialDelaySeconds: 30, periodSeconds: 20, timeoutSeconds: 10 },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 2, timeoutSeconds: 5 },
@@ -250,9 +272,6 @@ function container(
       capabilities: { drop: ['ALL'] },
     },
     terminationMessagePolicy: 'FallbackToLogsOnError',
-    volumeMounts: [
-      { name: 'home', mountPath: volumeFolder },
-      { name: 'tmp', mountPath: '/tmp' },
-    ],
+    volumeMounts: [{ name: 'home', mountPath: volumeFolder }, { name: 'tmp', mountPath: '/tmp' }, ...volumeMounts],
   };
 }

@@ -7,7 +7,7 @@ import { canonicalJson } from '../../model/canonical.ts';
 import type { Cluster } from '../client/cluster.ts';
 import { kindOf, type KubeObject } from '../client/objects.ts';
 import { reasonOf } from '../pod-state.ts';
-import { controllerLabel } from './controller.ts';
+import { controllerLabel, ownSecretName, type ControllerPlan } from './controller.ts';
 import { endOf, wordsOf, type Watching } from './pod-end.ts';
 
 export interface ObjectChange {
@@ -121,6 +121,22 @@ export async function removeController(cluster: Cluster, objects: readonly KubeO
     const propagation = object.kind === 'Deployment' ? 'Foreground' : 'Background';
     await cluster.remove({ kind: kindOf(object), name: object.metadata.name ?? '' }, { propagation });
     if (object.kind === 'Deployment') await podsGone(cluster, object.metadata.name ?? '');
+  }
+}
+
+/** Removes what a controller had of its own before, and has no more: keys that nobody uses are not left there. */
+export async function removeUnused(
+  cluster: Cluster,
+  { name, credentials, values }: Pick<ControllerPlan, 'name' | 'credentials' | 'values'>,
+): Promise<void> {
+  const unused = [
+    ...(values === undefined ? [{ kind: 'Secret', name: ownSecretName(name) } as const] : []),
+    ...(credentials.kind === 'service-account' ? [{ kind: 'ServiceAccount', name } as const] : []),
+  ];
+  for (const which of unused) {
+    if (which.name === credentials.name) continue;
+    const found = await cluster.get(which);
+    if (found?.metadata.labels?.[controllerLabel] === name) await cluster.remove(which);
   }
 }
 
