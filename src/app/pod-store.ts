@@ -2,7 +2,7 @@
  * The store of a process in a pod, which must be the one that whoever made the pod uses.
  */
 import { PachError } from '../base/errors.ts';
-import { conditionalWrites } from '../store/probe.ts';
+import { probeKey } from '../store/probe.ts';
 import type { OpenProject, OpenStore } from './open.ts';
 import type { Settings } from './settings.ts';
 
@@ -23,10 +23,6 @@ export function checkStore({ pod, storeUrl }: Settings, { storeId }: Pick<OpenSt
 export async function tryStore(settings: Settings, opened: OpenProject): Promise<void> {
   checkStore(settings, opened, promoted);
   await opened.project.snapshot();
-  if ((await conditionalWrites(opened.store)) || settings.singleWriter === true) return;
-  throw new PachError('unsupported', {
-    what: settings.storeUrl,
-    why: 'it has no conditional writes for pods',
-    next: 'pach doctor',
-  });
+  // The first write of a process, whatever it is, is preceded by a look at what the store promises.
+  await opened.store.delete(probeKey());
 }

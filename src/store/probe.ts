@@ -5,12 +5,17 @@ import { randomBytes } from 'node:crypto';
 import { isPachError } from '../base/errors.ts';
 import type { Store } from './store.ts';
 
+/** Of an object that is no part of a store, and that listings do not show. */
+export function probeKey(): string {
+  return `.probe/${randomBytes(16).toString('hex')}`;
+}
+
 /**
  * True when the store refuses to write over what exists and to replace what has changed. Writes
  * one small object under `.probe/` and removes it; throws what writing throws (`denied`, …).
  */
 export async function conditionalWrites(store: Store): Promise<boolean> {
-  const key = `.probe/${randomBytes(16).toString('hex')}`;
+  const key = probeKey();
   const [first, second, third] = ['first', 'second', 'third'].map((text) => Buffer.from(text)) as [
     Buffer,
     Buffer,

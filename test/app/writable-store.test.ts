@@ -2,6 +2,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { openProject } from '../../src/app/open.ts';
+import { tryStore } from '../../src/app/pod-store.ts';
 import { settingsFrom } from '../../src/app/settings.ts';
 import { openWritableStore } from '../../src/app/writable-store.ts';
 import { faultyWay } from '../support/faulty-way.ts';
@@ -42,4 +44,19 @@ test('a folder needs no probe', async () => {
   await store.close();
   expect(readdirSync(root).toSorted()).toEqual(['.tmp', 'object', 'pachmount']);
   expect(() => readdirSync(join(base, 'three'))).toThrow('ENOENT');
+});
+
+test('a pod that tries the store probes it, and once', async () => {
+  const { url, endpoint } = await s3ForTests();
+  await using way = await faultyWay(endpoint, () => 'works');
+  const store = url.replace(endpoint, way.endpoint);
+  const of = (machine: string) => settingsFrom({ store }, { PACH_HOME: join(base, machine) });
+  {
+    await using _ = await openProject(of('first'), { create: true });
+  }
+  await using opened = await openProject(of('pod'));
+  way.requests.length = 0;
+  await tryStore(of('pod'), opened);
+  // Two that are to be taken, and two that are to be refused.
+  expect(way.requests.filter((method) => method === 'PUT')).toHaveLength(4);
 });

@@ -40,7 +40,7 @@ test('pipelines are taken back from a cluster that is gone, and from one place a
   const { code, stdout, stderr } = await place.run('pach demote a b -o json');
   expect({ code, said: JSON.parse(stdout) as unknown }).toEqual({
     code: 0,
-    said: { pipelines: ['a', 'b'], place: 'ml of far', controllerRemoved: false, versions },
+    said: { pipelines: ['a', 'b'], place: 'ml of far', branch: null, controllerRemoved: false, versions },
   });
   expect(stderr).toMatch(
     /\/nowhere: there is no kubeconfig: its controller, Deployment pach-default-[0-9a-f]{8}, is left/,

@@ -35,6 +35,12 @@ async function change(body: object, subresource = ''): Promise<void> {
   await connection.json({ method: 'PATCH', path: `/api/v1/nodes/${node}${subresource}`, what: 'node', body, type });
 }
 
+/** The node advertises so many graphics processors. */
+function has(count: string | null): Promise<void> {
+  const resources = { 'nvidia.com/gpu': count };
+  return change({ status: { capacity: resources, allocatable: resources } }, '/status');
+}
+
 async function evict(pod: string): Promise<void> {
   const namespace = world.namespace.name;
   await connection.json({
@@ -87,10 +93,6 @@ test.skipIf(!isOurs)(
   async () => {
     const image = await busyboxImage(await dockerForTests());
     const transform = { image, cmd: ['sh', '-c', 'sleep 1; cp /pfs/data/* /pfs/out/'] };
-    const has = (count: string | null): Promise<void> => {
-      const resources = { 'nvidia.com/gpu': count };
-      return change({ status: { capacity: resources, allocatable: resources } }, '/status');
-    };
     const asking = (number: number) => ({ resource_limits: { gpu: { type: 'nvidia.com/gpu', number } } });
     await has('1');
     try {
@@ -112,5 +114,43 @@ test.skipIf(!isOurs)(
       await has(null);
     }
     expect(await world.left()).toEqual([]);
+  },
+);
+
+test.skipIf(!isOurs)(
+  'a promotion tells what nodes there are for its pods: graphics processors and platforms',
+  async () => {
+    const image = await busyboxImage(await dockerForTests());
+    const rows = async (number: number, more = ''): Promise<[string, string][]> => {
+      const gpu = { resource_limits: { gpu: { type: 'nvidia.com/gpu', number } } };
+      const spec = { pipeline: { name: 'p' }, input, transform: { image, cmd: ['true'] }, ...gpu };
+      await world.place.must(`cat > p.json <<'END'\n${JSON.stringify(spec)}\nEND`);
+      const words = `-f p.json --dry-run -o json ${world.inPods.replace('--executor kubernetes ', '')} ${more}`;
+      const { stdout, stderr } = await world.place.run(`pach promote ${words}`, 150);
+      if (!stdout.startsWith('{')) throw new Error(stderr);
+      const { checks } = JSON.parse(stdout) as { checks: { check: string; state: string; says: string }[] };
+      return checks.flatMap(({ check, state, says }) => (check === 'nodes for p' ? [[state, says]] : []));
+    };
+    const none = 'pods wait: no node advertises nvidia.com/gpu; none advertises a GPU: ';
+    expect(await rows(1)).toEqual([['warning', expect.stringContaining(none)]]);
+    await has('1');
+    try {
+      const one = expect.stringMatching(/^1 of 1 linux\/\w+ nodes has 1 nvidia.com\/gpu or more$/) as string;
+      expect(await rows(1)).toEqual([['ok', one]]);
+      const two = 'pods wait: a pod asks for 2 nvidia.com/gpu, and no node has more than 1: ';
+      expect(await rows(2)).toEqual([['warning', expect.stringContaining(two)]]);
+      const hard = { 'requests.nvidia.com/gpu': '0' };
+      await world.namespace.cluster.create({
+        apiVersion: 'v1',
+        kind: 'ResourceQuota',
+        metadata: { name: 'gpus' },
+        spec: { hard },
+      });
+      await until('the quota counts', async () => ((await rows(1))[0]?.[0] === 'warning' ? true : undefined));
+      expect((await rows(1))[0]?.[1]).toMatch(/^pods wait: .*; quota gpus leaves 0 of 0 nvidia.com\/gpu$/);
+    } finally {
+      await has(null);
+      await world.namespace.cluster.remove({ kind: 'ResourceQuota', name: 'gpus' });
+    }
   },
 );

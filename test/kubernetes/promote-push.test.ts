@@ -15,6 +15,7 @@ interface Shown {
     readonly next: string;
   }[];
   readonly jobs: readonly { readonly state: string; readonly datums: object }[];
+  readonly verified: readonly object[];
 }
 
 test.skipIf(!canRun)('data and results go along, and nothing is computed again', async () => {
@@ -43,9 +44,9 @@ test.skipIf(!canRun)('data and results go along, and nothing is computed again',
   );
   expect(summaryOf(await here('pach run pipeline -f spec.json --executor docker -o json')).datums.processed).toBe(2);
 
-  const promote = async (more: string, code: number): Promise<Shown> => {
+  const promote = async (more: string, code: number, file = 'spec.json'): Promise<Shown> => {
     const done = await here(
-      `pach promote -f spec.json -o json ${world.inPods.replace('--executor kubernetes ', '')} ${more}`,
+      `pach promote -f ${file} -o json ${world.inPods.replace('--executor kubernetes ', '')} ${more}`,
     );
     if (done.code !== code) throw new Error(`${done.code} ${done.stdout} ${done.stderr}`);
     return JSON.parse(done.stdout) as Shown;
@@ -70,7 +71,21 @@ test.skipIf(!canRun)('data and results go along, and nothing is computed again',
   );
   expect(await place.must('pach list repo -o json')).not.toContain('photos');
 
-  const done = await promote('--push --yes', 0);
+  // What was made here is made there again first. Where it differs, only data have come.
+  const date = {
+    pipeline: { name: 'dates' },
+    input: spec.input,
+    transform: { image, cmd: ['sh'], stdin: ['date +%s%N > /pfs/out/now'] },
+  };
+  await place.must(`cat > date.json <<'END'\n${JSON.stringify(date)}\nEND`);
+  await must('pach run pipeline -f date.json --executor docker');
+  const differs = await promote('--push --yes --verify 1', 10, 'date.json');
+  expect(differs.verified).toMatchObject([{ pipeline: 'dates', elsewhere: 2, compared: 1, different: 1 }]);
+  expect(await namespace.cluster.list('Deployment')).toEqual([]);
+  expect(await place.must('pach list pipeline -o json')).toBe('');
+
+  const done = await promote('--push --yes --verify 1', 0);
+  expect(done.verified).toMatchObject([{ pipeline: 'sizes', elsewhere: 2, compared: 1, different: 0 }]);
   expect(done.jobs).toMatchObject([{ state: 'success', datums: { processed: 0, skipped: 2 } }]);
   expect(row(done, 'store from the cluster')).toMatchObject({ state: 'ok' });
   expect(await must('pach remote list -o json')).toContain('photos');

@@ -140,6 +140,11 @@ test('the Role of the guide is what promotion asks for, and its first rules are 
 
 test('names of controllers and places, and versions of controllers', () => {
   expect(controllerName({ project: 'My_Project', storeId })).toMatch(/^pach-my-project-[0-9a-f]{8}$/);
+  expect(controllerName({ project: 'My_Project', storeId, branch: 'exp' })).toMatch(
+    /^pach-my-project-exp-[0-9a-f]{8}$/,
+  );
+  expect(deployed(plan).args).not.toContain('--branch');
+  expect(deployed({ ...plan, branch: 'exp' }).args.join(' ')).toContain('--branch exp');
   const names = ['a-b', 'a_b', 'A-b', 'x'.repeat(200), 'x'.repeat(201)].map((project) =>
     controllerName({ project, storeId }),
   );
