@@ -319,3 +319,8 @@ void InodeTable::SetNegotiated(uint32_t minor, uint64_t flags) {
   InThisOrder();
   header()->minor = minor;
 }
+
+void InodeTable::EndNegotiated(uint64_t flags) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  header()->flags &= ~flags;
+}

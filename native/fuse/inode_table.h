@@ -78,6 +78,8 @@ class InodeTable {
   /** What the kernel and a server have agreed on; false before. */
   bool Negotiated(uint32_t* minor, uint64_t* flags);
   void SetNegotiated(uint32_t minor, uint64_t flags);
+  /** These flags hold no longer. */
+  void EndNegotiated(uint64_t flags);
 
  private:
   struct Header;

@@ -28,7 +28,7 @@ Session::Session(const Options& options, std::shared_ptr<InodeTable> table, Wake
       entries_(*table_, files_, channel_, options.uid, options.gid),
       blobs_(options.blobs_form, options.blobs_folder),
       kept_(*table_, entries_, channel_, blobs_, counters, wake_),
-      opens_(*table_, files_, channel_, counters),
+      opens_(*table_, files_, channel_, counters, {options.total_bytes, options.total_files, options.root_changes}),
       writers_(requests_, files_, kept_, channel_, counters, wake_),
       interrupts_(requests_, channel_) {}
 
@@ -36,6 +36,7 @@ void Session::Start() {
   uint32_t minor;
   uint64_t flags;
   if (table_->Negotiated(&minor, &flags)) {
+    opens_.Keep();
     SetPassthrough((flags & fuse::kPassthrough) != 0);
     SetReady();
     if ((flags & fuse::kHasResend) != 0) channel_.Notify(fuse::kNotifyResend);

@@ -1,10 +1,10 @@
 /*
  * The least that a mount takes: a plain server on /dev/fuse that knows all its answers.
  *
- *   fuse-server MOUNTPOINT FOLDERS FILES ZEROS THREADS READ_AHEAD_KIB
+ *   fuse-server MOUNTPOINT FOLDERS FILES FILE_BYTES ZEROS THREADS READ_AHEAD_KIB
  *
- * It shows folder-0000/file-0000 and so on, as writeTree of inputs.mjs names them (FILES in all, in
- * folders of equal size), and a file `zeros` of so many bytes. The kernel may keep all of it for
+ * It shows folder-0000/file-0000 and so on, as writeTree of inputs.mjs names them (FILES in all, of
+ * FILE_BYTES each, in folders of equal size), and a file `zeros` of so many bytes. The kernel may keep all of it for
  * ever, opens are answered once and for all, and folders come with their attributes. The kernel reads so much
  * ahead; 0: as much as for a mount of an ordinary user, who can't ask for more. As root: it
  * mounts by mount(2), and returns when the mount is there; what serves it ends with the mount.
@@ -23,12 +23,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { kName = 16, kRequestBytes = 1 << 20, kReplyBytes = 1 << 20, kFileBytes = 2 };
+enum { kName = 16, kRequestBytes = 1 << 20, kReplyBytes = 1 << 20 };
 static const uint64_t kForEver = UINT64_MAX / 2;
 static const char kZerosName[] = "zeros";
 
 static int device;
-static uint64_t folders, files, zeros_bytes;
+static uint64_t folders, files, file_bytes, zeros_bytes;
 static char (*folder_names)[kName];
 static char (*file_names)[kName];
 static char zeros[kReplyBytes];
@@ -43,7 +43,7 @@ static uint64_t FirstFile(uint64_t folder) { return files * folder / folders; }
 static struct fuse_attr AttrOf(uint64_t ino) {
   struct fuse_attr attr = {.ino = ino, .nlink = 1, .blksize = 4096};
   attr.mode = IsFolder(ino) ? S_IFDIR | 0755 : S_IFREG | 0644;
-  if (!IsFolder(ino)) attr.size = ino == ZerosIno() ? zeros_bytes : kFileBytes;
+  if (!IsFolder(ino)) attr.size = ino == ZerosIno() ? zeros_bytes : file_bytes;
   attr.blocks = (attr.size + 511) / 512;
   return attr;
 }
@@ -196,10 +196,11 @@ static char (*Names(const char* kind, uint64_t count))[kName] {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 7) return fputs("fuse-server: MOUNTPOINT FOLDERS FILES ZEROS THREADS READ_AHEAD_KIB\n", stderr), 2;
+  if (argc != 8) return fputs("fuse-server: MOUNTPOINT FOLDERS FILES FILE_BYTES ZEROS THREADS READ_AHEAD_KIB\n", stderr), 2;
   folders = strtoull(argv[2], NULL, 10);
   files = strtoull(argv[3], NULL, 10);
-  zeros_bytes = strtoull(argv[4], NULL, 10);
+  file_bytes = strtoull(argv[4], NULL, 10);
+  zeros_bytes = strtoull(argv[5], NULL, 10);
   folder_names = Names("folder", folders);
   file_names = Names("file", folders > 0 ? files / folders + 1 : 0);
   device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -207,10 +208,10 @@ int main(int argc, char** argv) {
   snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", device);
   if (device < 0 || mount("bench", argv[1], "fuse.bench", MS_RDONLY | MS_NOSUID | MS_NODEV, options) != 0)
     return perror("fuse-server: mount"), 1;
-  if (strcmp(argv[6], "0") != 0) RaiseReadahead(argv[1], argv[6]);
+  if (strcmp(argv[7], "0") != 0) RaiseReadahead(argv[1], argv[7]);
   if (fork() != 0) return 0;
   setsid();
-  for (long n = strtol(argv[5], NULL, 10); n > 1; n--) {
+  for (long n = strtol(argv[6], NULL, 10); n > 1; n--) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, Serve, NULL) != 0) return perror("fuse-server: thread"), 1;
   }

@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { checkout, run } from './place.mjs';
 
 /**
- * files: in all; zeros: bytes of a file of that name; readAheadKib: of the C server, as much as ours where nothing is said.
+ * files: in all; fileBytes: of each, 2 where nothing is said; zeros: bytes of a file of that name; readAheadKib: of the C server, as much as ours where nothing is said.
  *
- * @typedef {{ folders: number, files: number, zeros: number, readAheadKib?: number }} Shape
+ * @typedef {{ folders: number, files: number, fileBytes?: number, zeros: number, readAheadKib?: number }} Shape
  */
 
 export const cServer = 'C server';
@@ -63,10 +63,14 @@ export class Servers {
   }
 
   /** Runs `use` while our C server is mounted. @param {Shape} shape @param {(path: string) => Promise<void>} use */
-  async withC({ folders, files, zeros, readAheadKib = readAheadKibOfRoot }, use) {
+  async withC({ folders, files, fileBytes = 2, zeros, readAheadKib = readAheadKibOfRoot }, use) {
     if (this.#compiled === undefined) await this.compile();
     const mountpoint = this.#place.folder(`mnt-c${this.#mounts++}`);
-    await run([String(this.#compiled), mountpoint, ...[folders, files, zeros, threads, readAheadKib].map(String)]);
+    await run([
+      String(this.#compiled),
+      mountpoint,
+      ...[folders, files, fileBytes, zeros, threads, readAheadKib].map(String),
+    ]);
     try {
       await use(mountpoint);
     } finally {

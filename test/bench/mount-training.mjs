@@ -1,7 +1,8 @@
 /**
  * What training does: files of one size in shuffled order by several processes, epoch after epoch; and
  * blocks at random of a large file. Cold from S3 beside other mounts, at once and over a line of 30 ms;
- * then from the disk cache beside plain files; with a cache that holds half; and what it costs.
+ * then from the disk cache, and hot, beside plain files and a server with nothing to do; with a cache that
+ * holds half; and what it costs.
  */
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { RandomBytes, writeTree } from './inputs.mjs';
 import { withLine } from './line.mjs';
 import { as } from './mount-ours.mjs';
 import { bucket, peers, titleOf } from './mount-peers.mjs';
+import { cServer } from './mount-servers.mjs';
 import { checkout, dropCaches, pach, run } from './place.mjs';
 import { withProxy } from './proxy.mjs';
 import { rounds, scale } from './rows.mjs';
@@ -30,6 +32,8 @@ export const storeOf = (name) => `s3://ours/training-${name}`;
 const ticksPerSecond = 100;
 const blockBytes = 256 * 1024;
 const blocksMax = 4096;
+/** Files that are hot are read in no time: each of them several times. */
+const hotReads = 5;
 export const plainFiles = 'plain files';
 
 /** @type {Record<string, { title: string, files: number, sizes: readonly number[], plain: number, user: number, peers?: number }>} */
@@ -47,8 +51,11 @@ const kinds = {
 };
 
 const first = (/** @type {string} */ title) => `shuffled files of ${title}, 8 processes, S3, first epoch`;
+const of = (/** @type {Who} */ who) => (who === 'user' ? ', ordinary user' : '');
 const second = (/** @type {string} */ title, /** @type {Who} */ who) =>
-  `shuffled files of ${title}, 8 processes, second epoch, page cache dropped${who === 'user' ? ', ordinary user' : ''}`;
+  `shuffled files of ${title}, 8 processes, second epoch, page cache dropped${of(who)}`;
+const third = (/** @type {string} */ title, /** @type {Who} */ who) =>
+  `shuffled files of ${title}, 8 processes, third epoch, hot${of(who)}`;
 const works = {
   far: `20,000 shuffled files of 110 kB, 8 processes, S3 at ${delayMs} ms, first epoch (for a minute at most)`,
   alone: `the same, one process, after its first second`,
@@ -65,8 +72,10 @@ const works = {
 export const limits = {
   ...Object.fromEntries(
     Object.values(kinds).flatMap(({ title, plain, user, peers: least }) => [
-      [`${second(title, 'root')} / ${plainFiles}`, { least: plain }],
-      [`${second(title, 'user')} / ${plainFiles}`, { least: user }],
+      ...[second, third].flatMap((epoch) => [
+        [`${epoch(title, 'root')} / ${plainFiles}`, { least: plain }],
+        [`${epoch(title, 'user')} / ${plainFiles}`, { least: user }],
+      ]),
       ...(least === undefined ? [] : peers.map((peer) => [`${first(title)} / ${titleOf(peer)}`, { least }])),
     ]),
   ),
@@ -138,7 +147,7 @@ function processorSeconds(pid) {
 /**
  * A tree of files as plain files, in a repo of ours and in the bucket of the others.
  *
- * @typedef {{ name: string, plain: string, names: readonly string[], bytes: number }} Data
+ * @typedef {{ name: string, plain: string, names: readonly string[], bytes: number, sizes: readonly number[] }} Data
  * @param {Bench} bench @param {Peers} others
  * @param {{ name: string, files: number, sizes: readonly number[] }} what
  * @returns {Promise<Data>}
@@ -151,7 +160,7 @@ async function storeData(bench, others, { name, files, sizes }) {
   await storeTree(bench, others, name, plain);
   const names = readdirSync(plain, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('/'));
   const bytes = names.reduce((sum, path) => sum + statSync(join(plain, path)).size, 0);
-  return { name, plain, names, bytes };
+  return { name, plain, names, bytes, sizes };
 }
 
 /** Puts a folder of plain files into a repo of ours and into the bucket of the others. @param {Bench} bench @param {Peers} others @param {string} name @param {string} plain */
@@ -174,7 +183,13 @@ export async function removeTree(others, name) {
 /** @param {Read} read */
 const rateOf = ({ count, seconds }) => count / seconds;
 
-/** The first epoch cold and the second from the disk cache, of ours. @param {Bench} bench @param {Reader} reader @param {Peers} others @param {Data} data @param {{ title: string, who: Who, round: number }} how */
+/** Reads files that the page cache has. @param {Reader} reader @param {string} path @param {Data} data @param {{ round: number, who: Who }} how */
+async function hotRate(reader, path, data, { round, who }) {
+  const lines = Array.from({ length: hotReads }, () => data.names).flat();
+  return rateOf(await reader.read('files', path, lines, { epoch: round + 200, who }));
+}
+
+/** The first epoch cold, the second from the disk cache and the third from the page cache, of ours. @param {Bench} bench @param {Reader} reader @param {Peers} others @param {Data} data @param {{ title: string, who: Who, round: number }} how */
 async function readEpochs({ ours, samples }, reader, others, data, { title, who, round }) {
   const env = await ours.home(storeOf(data.name), others.env, who);
   await ours.mounted({ env, source: data.name, who }, async (mounted) => {
@@ -189,11 +204,25 @@ async function readEpochs({ ours, samples }, reader, others, data, { title, who,
     const end = processorSeconds(pid);
     if (who === 'root') samples.add(first(title), 'files/s', 'ours', rateOf(cold));
     samples.add(second(title, who), 'files/s', 'ours', rateOf(warm));
+    samples.add(third(title, who), 'files/s', 'ours', await hotRate(reader, mounted.path, data, { round, who }));
     if (data.name !== 'k110' || who !== 'root') return;
     samples.add(works.coldCost, 'ms', 'ours', ((after - idle) * 1000) / cold.count);
     samples.add(works.warmCost, 'ms', 'ours', ((end - warmFrom) * 1000) / warm.count);
   });
   await run(['rm', '-rf', env['PACH_HOME'] ?? '']);
+}
+
+/** What is left to any mount that lends no files: a server that has all in memory, and checks nothing. @param {Bench} bench @param {Reader} reader @param {Data} data @param {{ title: string, round: number }} how */
+async function readLeast({ servers, samples }, reader, data, { title, round }) {
+  const [fileBytes, ...others] = data.sizes;
+  if (fileBytes === undefined || others.length > 0) return;
+  const shape = { folders, files: data.names.length, fileBytes, zeros: 1, readAheadKib: 0 };
+  await servers.withC(shape, async (path) => {
+    await dropCaches();
+    const warm = await reader.read('files', path, data.names, { epoch: round + 100, who: 'user' });
+    samples.add(second(title, 'user'), 'files/s', cServer, rateOf(warm));
+    samples.add(third(title, 'user'), 'files/s', cServer, await hotRate(reader, path, data, { round, who: 'user' }));
+  });
 }
 
 /** @param {Bench} bench @param {Reader} reader @param {Peers} others @param {Data} data @param {string} title */
@@ -205,7 +234,9 @@ async function readNear(bench, reader, others, data, title) {
       await dropCaches();
       const plain = await reader.read('files', data.plain, data.names, { epoch: round + 100, who });
       samples.add(second(title, who), 'files/s', plainFiles, rateOf(plain));
+      samples.add(third(title, who), 'files/s', plainFiles, await hotRate(reader, data.plain, data, { round, who }));
     }
+    await readLeast(bench, reader, data, { title, round });
     for (const peer of peers) {
       await others.mounted(peer, async (path) => {
         await dropCaches();
