@@ -108,8 +108,8 @@ export class JobWorker {
   private readonly free = new Map<JobId, FreeShards>();
   /** The most claims that it saw while there were jobs. So many workers may wait as this one does. */
   private claimsMax = 0;
-  /** How offers looked when they were last seen. */
-  private readonly offers = new Map<JobId, string>();
+  /** The store is to have so long a rest between its looks. */
+  private restMs = 0;
   /** Jobs that this machine can't work for, and until when it does not try. */
   private readonly refused = new Map<JobId, number>();
   private ahead: { readonly job: JobId; readonly ready: Promise<Ready> } | undefined;
@@ -140,7 +140,7 @@ export class JobWorker {
         note('no engine has offered work for ten minutes: this worker ends');
         return;
       }
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      await sleep(Math.max(pauseMs, this.restMs), undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -175,15 +175,12 @@ export class JobWorker {
   private async lookAt(snapshot: Snapshot, job: Job): Promise<boolean> {
     const free = this.free.get(job.id) ?? new FreeShards(new WorkObjects(this.opened.project, job.id));
     this.free.set(job.id, free);
-    const { offer, shards, claims } = await free.look();
-    if (offer === undefined) return false;
-    this.claimsMax = Math.max(this.claimsMax, claims);
-    if (offer !== null) {
-      if (this.offers.get(job.id) !== offer) this.heardAt = performance.now();
-      this.offers.set(job.id, offer);
-    }
+    const heard = await free.look();
+    if (heard === 'news') this.heardAt = performance.now();
+    this.restMs = free.pauseMs(0);
+    this.claimsMax = Math.max(this.claimsMax, free.claims);
     if (performance.now() < (this.refused.get(job.id) ?? 0)) return false;
-    if (shards.size === 0) return false;
+    if (free.left === 0) return false;
     try {
       const count = await this.workFor(snapshot, job, free);
       if (count > 0) this.heardAt = performance.now();

@@ -50,6 +50,11 @@ export class Queue<T> {
     return this.held > 0 && !this.ended ? undefined : this.shift();
   }
 
+  /** How many items can be taken now. */
+  get ready(): number {
+    return this.items.length;
+  }
+
   /** How many items will still be taken; undefined while nobody knows. */
   get left(): number | undefined {
     return this.ended ? this.items.length : undefined;

@@ -32,7 +32,7 @@ test('a worker has the next shard before its command has ended', async () => {
     ran += 1;
     // How long they take is unknown at the first one; the last one is left to others.
     const isAhead = ran > 1 && ran < 13;
-    const isLate = (): boolean => isAhead && of('read', '/shard-') <= ran;
+    const isLate = (): boolean => isAhead && of('readTail', '/shard-') <= ran;
     for (const until = performance.now() + 20_000; isLate() && performance.now() < until;) await sleep(1);
     if (isLate()) waits.push(ran);
     return { out: seen };
@@ -49,7 +49,7 @@ test('a worker has the next shard before its command has ended', async () => {
   expect(job.counts).toMatchObject({ total: 14, processed: 14 });
   expect(waits).toEqual([]);
   // A claim and a read for each.
-  expect([of('writeIfUnchanged', '/claim-'), of('read', '/shard-')]).toEqual([14, 14]);
+  expect([of('writeIfUnchanged', '/claim-'), of('readTail', '/shard-')]).toEqual([14, 14]);
   await expectNoWork(inner);
 });
 
@@ -75,12 +75,12 @@ test('the last shard is for a worker that has none', async () => {
   expect(job.counts).toMatchObject({ total: 6, processed: 6 });
 });
 
-test('an engine has a shard ready for each worker that its pipeline asks for', async () => {
+test('an engine has more shards ready than its pipeline asks for workers', async () => {
   await using world = await EngineWorld.make((seen) => ({ out: seen }));
-  await commitMany(world.project, 90);
+  await commitMany(world.project, 180);
   await world.set({ name: 'p', input: { pfs: { repo: 'data', glob: '/*' } }, parallelism_spec: { constant: 80 } });
   const running = world.run('p', { pool: storePool(world.project, unknown) });
-  await expect.poll(() => shardsOf(world)).toBe(80);
+  await expect.poll(() => shardsOf(world)).toBe(160);
   const { result } = await withWorkers(world, 4, () => running);
-  expect(result.job.counts).toMatchObject({ total: 90, processed: 90 });
+  expect(result.job.counts).toMatchObject({ total: 180, processed: 180 });
 });

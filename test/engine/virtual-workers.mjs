@@ -86,9 +86,9 @@ async function work(number) {
   /** How many datums it ran; undefined when the job has ended. */
   const look = async () => {
     if ((await maybeJob(await project.snapshot(), id))?.state !== 'running') return undefined;
-    const { shards, claims } = await free.look();
-    claimsMax = Math.max(claimsMax, claims);
-    return shards.size > 0 ? new StoreWorker(options).run() : 0;
+    await free.look();
+    claimsMax = Math.max(claimsMax, free.claims);
+    return free.left > 0 ? new StoreWorker(options).run() : 0;
   };
   for (let pauseMs = workTimes.lookMs / 2; ;) {
     const some = await look().catch((error) => {
@@ -99,7 +99,7 @@ async function work(number) {
     ran += some;
     const idleMsMax = timesFor(workTimes, claimsMax).idleLookMsMax;
     pauseMs = some > 0 ? workTimes.lookMs / 2 : Math.min(pauseMs * 1.5, idleMsMax);
-    await sleep(pauseMs);
+    await sleep(free.pauseMs(pauseMs));
   }
   await session[Symbol.asyncDispose]();
   return ran;

@@ -93,7 +93,7 @@ const report: Report = {
 const ofProcess = { host: 'one pid:[4026531836]', pid: 77, pidStarted: '12345', beat: 3 };
 const failures = ['{"cause":"said"}', '{"cause":"ending","ending":{"kind":"timeout"}}'];
 const pack = { kind: 'meta', id: packA, bytes: 500, blobs: 3 } as const;
-const offer: Offer = { job: id('a'), holder: 'me@one, process 77', beat: 9, ended: true };
+const offer: Offer = { job: id('a'), holder: 'me@one, process 77', beat: 9, ended: true, free: [], claims: 0 };
 const shard: Shard = { job: id('a'), planned: [planned, { ...planned, files: [], isRecheck: false }], isCheck: true };
 const delivery: Delivery = {
   job: id('a'),
@@ -132,6 +132,7 @@ const cases: readonly {
   { name: 'report with tries', value: { ...report, failures }, encode: encodeReport, decode: decodeReport },
   unsealed('offer', offer, encodeOffer, decodeOffer),
   unsealed('offer that goes on', { ...offer, ended: false }, encodeOffer, decodeOffer),
+  unsealed('offer of shards', { ...offer, ended: false, free: [datum], claims: 300 }, encodeOffer, decodeOffer),
   unsealed('shard', shard, encodeShard, decodeShard),
   unsealed('claim of a shard', claim, encodeShardClaim, decodeShardClaim),
   unsealed('delivery', delivery, encodeDelivery, decodeDelivery),

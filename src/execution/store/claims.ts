@@ -24,6 +24,7 @@ const askMs = 2000;
  * machine sleeps, nobody sees a worker renew its claim.
  */
 const stepPart = 1 / 6;
+/** Holders that are asked for at a look: where there are very many claims, those of the others are asked later. */
 const readsMax = 16;
 
 export class Claims {
@@ -32,6 +33,7 @@ export class Claims {
   private readonly isGoneElsewhere: (claim: Claim) => boolean;
   private seen = new Map<string, Seen>();
   private lookedAt = performance.now();
+  private readsLeft = 0;
 
   /** `isGoneElsewhere`: whether the worker of a claim is known to be gone, where this machine does not see its process. */
   constructor(objects: WorkObjects, claimMs: number, isGoneElsewhere: (claim: Claim) => boolean) {
@@ -40,9 +42,11 @@ export class Claims {
     this.isGoneElsewhere = isGoneElsewhere;
   }
 
-  /** Workers that have claims, as far as they are known. */
+  /** Workers that have claims, about: claims whose holders are not known yet are spread as the others are. */
   get workers(): number {
-    return new Set([...this.seen.values()].flatMap(({ holder, likely }) => (holder ?? likely)?.worker ?? [])).size;
+    const known = [...this.seen.values()].flatMap(({ holder, likely }) => (holder ?? likely)?.worker ?? []);
+    const each = known.length / new Set(known).size || 1;
+    return Math.round(this.seen.size / each);
   }
 
   /** Names of listed claims that are nobody's any more. */
@@ -59,6 +63,7 @@ export class Claims {
       seen.set(name, isSame ? before : { look, forMs: 0, likely: before?.holder ?? before?.likely });
     }
     this.seen = seen;
+    this.readsLeft = readsMax;
     const lapsed: string[] = [];
     const looks = mapOrdered(seen, readsMax, async ([name, each]) => {
       return (await this.isLapsed(name, each)) ? name : undefined;
@@ -72,6 +77,8 @@ export class Claims {
     if (forMs >= this.claimMs) return true;
     if (forMs < Math.min(askMs, this.claimMs / 2)) return false;
     if (seen.holder === undefined && seen.likely && !this.isHolderGone(seen.likely)) return false;
+    if (seen.holder === undefined && this.readsLeft === 0) return false;
+    if (seen.holder === undefined) this.readsLeft -= 1;
     seen.holder ??= (await this.objects.readClaim(name).catch(() => undefined)) ?? null;
     return seen.holder !== null && this.isHolderGone(seen.holder);
   }

@@ -1,40 +1,71 @@
 /**
- * Shards of a job that a worker may take: those that nobody had when it looked last. The list grows old while others
- * take them, so a claim alone says whose a shard is.
+ * Shards of a job that a worker may take: those that nobody had when the engine looked last, as its offer tells.
+ * Others take them meanwhile, so a claim alone says whose a shard is.
  */
-import type { ObjectInfo } from '../../store/store.ts';
-import type { Free, WorkObjects } from './work-objects.ts';
+import type { Token } from '../../store/store.ts';
+import type { WorkObjects } from './work-objects.ts';
 
-export type FreeShard = readonly [name: string, info: Pick<ObjectInfo, 'size'>];
+/** What the offer says: something new, or nothing; that the job has ended; or it is not there. */
+export type Heard = 'news' | 'unchanged' | 'ended' | 'gone';
+
+/**
+ * Between two looks lies a tenth of a look for each claim, up to so many looks: however many workers there are, the
+ * store has time for others.
+ */
+const looksMax = 20;
+/** The engine may have looked before a shard was claimed, and told of it afterwards. */
+const staleMs = 5000;
 
 export class FreeShards {
   readonly objects: WorkObjects;
-  private shards: FreeShard[] = [];
-  private share = 1;
+  private shards: string[] = [];
+  private readonly tried = new Map<string, number>();
+  private token: Token | undefined;
   private lookedAt = -Infinity;
-  private claimsSeen = 0;
+  private heardAt = performance.now();
+  private tookMs = 0;
+  private claimsTold = 0;
 
   constructor(objects: WorkObjects) {
     this.objects = objects;
   }
 
-  /** Claims that the job had at the last look, about. */
+  /** Claims that the job had at the engine's last look. */
   get claims(): number {
-    return this.claimsSeen;
+    return this.claimsTold;
   }
 
-  /** Shards that are left of the last look, about; of all of the job where it saw a part. */
+  /** Shards that may be left. */
   get left(): number {
-    return this.shards.length / this.share;
+    return this.shards.length;
   }
 
-  async look(): Promise<Free> {
+  /** How long the engine has said nothing new. */
+  get silentMs(): number {
+    return performance.now() - this.heardAt;
+  }
+
+  /** How long to wait for the next look, and at least so long. */
+  pauseMs(atLeast: number): number {
+    return Math.max(atLeast, this.tookMs * Math.min(looksMax, this.claimsTold / 10));
+  }
+
+  async look(): Promise<Heard> {
+    const begun = performance.now();
+    const found = await this.objects.readOffer(this.token);
     this.lookedAt = performance.now();
-    const free = await this.objects.free();
-    this.shards = shuffled([...free.shards]);
-    this.share = free.share;
-    this.claimsSeen = free.claims;
-    return free;
+    this.tookMs = this.lookedAt - begun;
+    if (found === 'unchanged') return found;
+    this.token = found?.token;
+    this.shards = [];
+    if (!found) return 'gone';
+    const { ended, free, claims } = found.offer;
+    this.heardAt = performance.now();
+    this.claimsTold = claims;
+    if (ended) return 'ended';
+    for (const [name, at] of this.tried) if (this.heardAt - at > staleMs) this.tried.delete(name);
+    this.shards = shuffled(free.filter((name) => !this.tried.has(name)));
+    return 'news';
   }
 
   isOlderThan(ms: number): boolean {
@@ -42,13 +73,10 @@ export class FreeShards {
   }
 
   /** One of them, which is tried once. */
-  next(): FreeShard | undefined {
-    return this.shards.pop();
-  }
-
-  /** Forgets them: others were quicker. */
-  drop(): void {
-    this.shards = [];
+  next(): string | undefined {
+    const name = this.shards.pop();
+    if (name !== undefined) this.tried.set(name, performance.now());
+    return name;
   }
 }
 

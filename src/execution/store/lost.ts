@@ -4,6 +4,7 @@
  * says nothing of the datum, which is run again.
  */
 import { join } from 'node:path';
+import { PachError } from '../../base/errors.ts';
 import { entrySize } from '../../model/tree.ts';
 import type { PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Result } from '../../pipelines/jobs/results.ts';
@@ -20,6 +21,9 @@ export interface Lost {
   readonly notes: readonly string[];
 }
 
+/** A datum at which so many workers broke is not run any more. */
+const breaksMax = 3;
+
 const failure: DatumFailure = { cause: 'ending', ending: { kind: 'out-of-memory' } };
 
 export class LostDatums {
@@ -27,6 +31,8 @@ export class LostDatums {
   private readonly shards: Shards;
   private readonly crew: Crew | undefined;
   private told: (Lost & { readonly why: LostBy })[] = [];
+  private readonly breaks = new Map<string, number>();
+  private isLeaving = false;
   /** How often a datum was short of memory. */
   private readonly tries = new Map<string, number>();
 
@@ -42,14 +48,28 @@ export class LostDatums {
     void asked.then((why) => this.told.push({ ...lost, why }));
   }
 
-  /** Draws the consequences of the answers that have come. Resolves to the datums of which nobody knows anything. */
-  async settle(): Promise<Lost[]> {
+  /** Draws the consequences of the answers that have come. */
+  async settle(): Promise<void> {
     const told = this.told.splice(0);
     for (const { datum, why } of told) {
       const planned = this.shards.get(datum);
       if (planned && why === 'out-of-memory') await this.tryFailed(planned);
     }
-    return told.filter(({ why }) => why === 'unknown');
+    for (const lost of told) if (lost.why === 'unknown') this.brokeAt(lost);
+  }
+
+  /** A worker broke at a datum, and it is not known to be the machine's fault. Throws where too many did. */
+  brokeAt({ datum, notes }: Lost): void {
+    const times = (this.breaks.get(datum) ?? 0) + 1;
+    this.breaks.set(datum, times);
+    if (times < breaksMax || this.isLeaving || !this.shards.get(datum)) return;
+    const why = `workers broke at it ${times} times: ${notes.at(-1) ?? ''}`;
+    throw new PachError('failed', { what: `datum ${datum.slice(0, 16)}`, why });
+  }
+
+  /** The job ends here: nothing fails it any more. */
+  leave(): void {
+    this.isLeaving = true;
   }
 
   private async tryFailed(planned: PlannedDatum): Promise<void> {

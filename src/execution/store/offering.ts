@@ -2,12 +2,23 @@
  * The offer of a job's engine: written anew from time to time, so that workers hear that there is
  * one, and only over one's own. An engine that finds another one's offer has lost the job.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { JobId } from '../../model/records/pipelines.ts';
+import type { Offer } from '../../model/records/work-objects.ts';
 import { maybeJob } from '../../pipelines/jobs/jobs.ts';
 import { maybeLease, thisEngine } from '../../pipelines/jobs/lease.ts';
 import type { Token } from '../../store/store.ts';
 import type { Project } from '../../versions/project.ts';
 import type { WorkObjects } from './work-objects.ts';
+
+/** What workers hear beside that there is an engine. */
+export type Told = Pick<Offer, 'free' | 'claims'>;
+
+/** Workers are told of so many free shards at most. */
+const toldMax = 2048;
+
+const nothing: Told = { free: [], claims: 0 };
 
 export class Offering {
   private readonly project: Project;
@@ -19,6 +30,10 @@ export class Offering {
   private isLost = false;
   /** Of the job's lease, as this engine took it. */
   private holder: string | undefined;
+  private told = nothing;
+  /** Shards that were added since. */
+  private untold = 0;
+  private toTell = new AbortController();
 
   constructor(project: Project, objects: WorkObjects, job: JobId) {
     this.project = project;
@@ -26,11 +41,32 @@ export class Offering {
     this.job = job;
   }
 
-  /** Writes it anew where it is older than that. */
-  async renew(afterMs: number): Promise<void> {
-    if (this.isLost || performance.now() - this.at < afterMs) return;
+  /** A shard has been written. As many as are told make it worth while to tell of them. */
+  added(): void {
+    this.untold += 1;
+    if (this.untold >= this.told.free.length) this.toTell.abort();
+  }
+
+  /** Waits for so long, and calls `tell` when there is something to be told: who waits for work need not wait for a look. */
+  async pause(ms: number, signal: AbortSignal, tell: () => Promise<void>): Promise<void> {
+    const until = performance.now() + ms;
+    for (let leftMs = ms; leftMs > 0; leftMs = until - performance.now()) {
+      const woken = AbortSignal.any([signal, this.toTell.signal]);
+      const isOver = await sleep(leftMs, true, { signal: woken }).catch(() => signal.throwIfAborted());
+      if (!isOver) await tell();
+    }
+  }
+
+  /** Writes it anew where it is older than that, or other shards are free. */
+  async renew(afterMs: number, { free, claims } = nothing): Promise<void> {
+    const told = { free: free.slice(0, toldMax), claims };
+    this.untold = 0;
+    this.toTell = new AbortController();
+    if (this.isLost) return;
+    if (performance.now() - this.at < afterMs && isDeepStrictEqual(told.free, this.told.free)) return;
     const isFirst = this.at === -Infinity;
     this.holder ??= await this.leaseHolder();
+    this.told = told;
     this.token = (await this.write(false)) ?? (await this.replace(isFirst));
     if (this.token !== undefined) this.at = performance.now();
     else this.isLost = !isFirst;
@@ -68,6 +104,7 @@ export class Offering {
   private write(ended: boolean): Promise<Token | undefined> {
     this.beats += 1;
     const { holder } = thisEngine(this.project.options.author);
-    return this.objects.writeOffer({ job: this.job, holder, beat: this.beats, ended }, this.token);
+    const told = ended ? nothing : this.told;
+    return this.objects.writeOffer({ job: this.job, holder, beat: this.beats, ended, ...told }, this.token);
   }
 }

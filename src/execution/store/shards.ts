@@ -9,6 +9,8 @@ import { entrySize } from '../../model/tree.ts';
 import { recordOfPlanned, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
 import type { Listed, WorkObjects } from './work-objects.ts';
 
+type Claimed = { readonly claims: ReadonlyMap<string, unknown> };
+
 interface Written {
   /** Its datums without a result. */
   readonly left: Map<string, PlannedDatum>;
@@ -114,7 +116,7 @@ export class Shards {
   }
 
   /** Takes a shard away from whoever has it: what is left of it is another one. */
-  async free(name: string): Promise<void> {
+  async takeBack(name: string): Promise<void> {
     const left = [...(this.shards.get(name)?.left.values() ?? [])];
     await this.delete(name);
     this.shards.delete(name);
@@ -125,12 +127,12 @@ export class Shards {
   async doneHere(datum: string): Promise<void> {
     const name = this.shardOf.get(datum);
     this.done(datum);
-    if (name !== undefined && this.shards.has(name)) await this.free(name);
+    if (name !== undefined && this.shards.has(name)) await this.takeBack(name);
   }
 
   /** Takes away the shards of some datums. */
   async freeAll(datums: readonly string[]): Promise<void> {
-    for (const name of new Set(datums.map((datum) => this.shardOf.get(datum)))) if (name) await this.free(name);
+    for (const name of new Set(datums.map((datum) => this.shardOf.get(datum)))) if (name) await this.takeBack(name);
   }
 
   /** Names of what must be in a listing that begins now. */
@@ -151,9 +153,14 @@ export class Shards {
     }
   }
 
-  /** How many nobody has taken. */
-  unclaimed({ claims }: Listed): number {
-    return [...this.shards.keys()].filter((name) => !claims.has(name)).length;
+  /** Those that nobody has taken. */
+  unclaimed({ claims }: Claimed): string[] {
+    return [...this.shards.keys()].filter((name) => !claims.has(name));
+  }
+
+  /** Those of them that workers find in the store. */
+  free(listed: Claimed): string[] {
+    return this.unclaimed(listed).filter((name) => this.shards.get(name)?.isStored);
   }
 
   /** Deletes shards of which nothing is left. */

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mapOrdered } from '../../base/async.ts';
-import { isPachError, PachError } from '../../base/errors.ts';
+import { isPachError } from '../../base/errors.ts';
 import type { JobId } from '../../model/records/pipelines.ts';
 import type { Delivery } from '../../model/records/work-objects.ts';
 import type { Report } from '../../model/records/work.ts';
@@ -17,7 +17,7 @@ import type { Pool, PoolJob } from '../pool.ts';
 import { ShardsAhead } from './ahead.ts';
 import { Claims } from './claims.ts';
 import { CrewWork, type Crew } from './crew.ts';
-import { LostDatums, type Lost } from './lost.ts';
+import { LostDatums } from './lost.ts';
 import { Offering } from './offering.ts';
 import { eventsOf, writtenOf, type Reported } from './reports.ts';
 import { ShardSize } from './shard-size.ts';
@@ -27,10 +27,8 @@ import { jobsWithWork, WorkObjects, type Listed } from './work-objects.ts';
 
 /** Datums that are planned and have no result yet, at most. */
 const openDatumsMax = 50_000;
-const writesMax = 16;
-const readsMax = 16;
-/** A datum at which so many workers broke is not run any more. */
-const breaksMax = 3;
+const writesMax = 32;
+const readsMax = 32;
 /** So many looks at first, a quarter as far apart: until one is done, nobody knows how long datums take. */
 const soonLooks = 40;
 /** After so many looks without a worker, people are told. */
@@ -83,15 +81,14 @@ class StoreRun {
   private unpublished: string[] = [];
   /** Of datums that an engine before this one had planned, until they are planned again. */
   private readonly early = new Map<string, Report>();
-  private readonly breaks = new Map<string, number>();
   private readonly offering: Offering;
   private publishedAt = performance.now();
   private tookMs = 0;
   private looks = 0;
   private isPlanned = false;
   private hasWorkers = false;
-  private isLeaving = false;
   private readonly ahead: ShardsAhead;
+  private claimed: ReadonlyMap<string, unknown> = new Map();
   private unclaimed = 0;
   private readonly size: ShardSize;
   /** Those who wait for the next look. */
@@ -101,7 +98,7 @@ class StoreRun {
   constructor(project: Project, times: WorkTimes, job: PoolJob, crew: Crew | undefined) {
     this.times = times;
     this.job = job;
-    this.size = new ShardSize(times);
+    this.size = new ShardSize(times, crew?.workersMax ?? job.spec.parallelism);
     this.ahead = new ShardsAhead(crew?.workersMax ?? job.spec.parallelism);
     this.crew = crew;
     this.objects = new WorkObjects(project, job.job);
@@ -148,8 +145,8 @@ class StoreRun {
   private async begin(): Promise<void> {
     const { objects } = this;
     const listed = await objects.list();
-    const shards = mapOrdered(listed.shards, readsMax, async ([name, info]) => {
-      return { name, shard: await objects.readShard(name, info).catch(unlessDamaged) };
+    const shards = mapOrdered(listed.shards.keys(), readsMax, async (name) => {
+      return { name, shard: await objects.readShard(name).catch(unlessDamaged) };
     });
     for await (const { name, shard } of shards) if (shard) this.shards.found(name, shard);
     await this.takeAll(listed);
@@ -159,7 +156,10 @@ class StoreRun {
   /** Puts the datums of the queue into shards. */
   private async plan(first: PlannedDatum): Promise<void> {
     const writes = mapOrdered(this.batches(first), writesMax, (batch) => this.shards.add(batch));
-    for await (const _ of writes) this.ended.signal.throwIfAborted();
+    for await (const _ of writes) {
+      this.ended.signal.throwIfAborted();
+      this.offering.added();
+    }
     await this.shards.sweepBefore();
     this.isPlanned = true;
     this.early.clear();
@@ -170,9 +170,10 @@ class StoreRun {
     for (let next: PlannedDatum | undefined = first; next; next = await queue.take()) {
       await this.room();
       const batch: PlannedDatum[] = [];
+      const max = this.size.datumsFor(this.claims.workers, queue, this.ahead.longer);
       for (let planned: PlannedDatum | undefined = next; planned; planned = queue.takeNow()) {
         if (!(await this.hasResult(planned)) && !this.shards.take(planned)) batch.push(planned);
-        if (batch.length >= this.size.datumsFor(this.claims.workers, queue.left)) break;
+        if (batch.length >= max) break;
       }
       if (batch.length === 0) continue;
       this.unclaimed += 1;
@@ -190,11 +191,7 @@ class StoreRun {
 
   /** Goes on after a store that did not answer: what is delivered meanwhile waits there. */
   private async look(): Promise<void> {
-    try {
-      await this.lookOnce();
-    } catch (error) {
-      if (!isPachError(error, 'unreachable')) throw error;
-    }
+    await this.lookOnce().catch(unlessAway);
     this.wake();
   }
 
@@ -205,21 +202,28 @@ class StoreRun {
     const stored = shards.stored();
     const listed = await this.objects.list();
     await this.takeAll(listed);
-    for (const lost of await this.lost.settle()) this.brokeAt(lost);
-    for (const name of await this.claims.lapsed(listed.claims)) await shards.free(name);
+    await this.lost.settle();
+    for (const name of await this.claims.lapsed(listed.claims)) await shards.takeBack(name);
     const missing = shards.missing(stored, listed);
     // It may have stood still since it asked.
     if (missing.length > 0 && (await this.offering.isOwn())) await shards.mend(missing);
-    this.unclaimed = shards.unclaimed(listed);
+    this.claimed = listed.claims;
+    this.unclaimed = shards.unclaimed(listed).length;
     this.ahead.grow(stored, listed.claims, this.size.isKnown);
     await this.publish();
     await shards.sweep();
-    await this.offering.renew(this.times.beatMs);
+    await this.tell();
     this.hasWorkers ||= listed.claims.size > 0;
     this.looks += 1;
     if (this.looks === looksAlone && !this.hasWorkers && !this.crew) {
       this.job.tell({ kind: 'note', line: `no worker has come yet; start some: pach worker -j ${this.job.job}` });
     }
+  }
+
+  /** Tells workers which shards are free, as far as the last look has seen claims. */
+  private tell(): Promise<void> {
+    const { claimed: claims } = this;
+    return this.offering.renew(this.times.beatMs, { free: this.shards.free({ claims }), claims: claims.size });
   }
 
   /** Takes in the deliveries that are new. */
@@ -265,7 +269,7 @@ class StoreRun {
       for (const report of early) this.early.set(report.datum, report);
     } else await shards.freeAll(open.map(({ report }) => report.datum));
     if (end.launcherLost && end.broken !== undefined) this.lost.add(worker, { datum: end.broken, notes });
-    else if (end.broken !== undefined) this.brokeAt({ datum: end.broken, notes });
+    else if (end.broken !== undefined) this.lost.brokeAt({ datum: end.broken, notes });
   }
 
   /** True for a datum that has a result since an engine before this one. */
@@ -288,14 +292,6 @@ class StoreRun {
     job.done(planned, { outcome, tree });
   }
 
-  private brokeAt({ datum, notes }: Lost): void {
-    const times = (this.breaks.get(datum) ?? 0) + 1;
-    this.breaks.set(datum, times);
-    if (times < breaksMax || this.isLeaving || !this.shards.get(datum)) return;
-    const why = `workers broke at it ${times} times: ${notes.at(-1) ?? ''}`;
-    throw new PachError('failed', { what: `datum ${datum.slice(0, 16)}`, why });
-  }
-
   /** Publishes what was taken in, when it is time to, and deletes what then is in the head. */
   private async publish(): Promise<void> {
     const waitMs = Math.max(this.times.publishMs, this.tookMs / publishingShare);
@@ -316,7 +312,7 @@ class StoreRun {
    */
   private async leave(): Promise<void> {
     if (this.job.signal.reason instanceof LostLease) return;
-    this.isLeaving = true;
+    this.lost.leave();
     try {
       if (!(await this.offering.end())) return;
       const until = performance.now() + timesFor(this.times, this.claims.workers).graceMs;
@@ -336,12 +332,16 @@ class StoreRun {
 
   private async pause(signal: AbortSignal): Promise<void> {
     const parts = this.looks < soonLooks && !this.size.isKnown ? 4 : 1;
-    await sleep(this.times.lookMs / parts, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await this.offering.pause(this.times.lookMs / parts, signal, () => this.tell().catch(unlessAway));
   }
 
   private wake(): void {
     for (const go of this.waiting.splice(0)) go();
   }
+}
+
+function unlessAway(error: unknown): void {
+  if (!isPachError(error, 'unreachable')) throw error;
 }
 
 /** An object that can't be read says nothing. */

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPachError } from '../../base/errors.ts';
-import { decodeOffer, type Shard } from '../../model/records/work-objects.ts';
+import type { Shard } from '../../model/records/work-objects.ts';
 import type { Claim } from '../../model/records/work.ts';
 import type { Holder } from '../../pipelines/jobs/lease.ts';
 import { plannedOfRecord, type PlannedDatum } from '../../pipelines/jobs/planned.ts';
@@ -12,7 +12,7 @@ import { pfsInputs } from '../../pipelines/spec/input.ts';
 import type { Token } from '../../store/store.ts';
 import { LostLauncher } from '../executor.ts';
 import { Deliveries } from './deliveries.ts';
-import type { FreeShard, FreeShards } from './free-shards.ts';
+import type { FreeShards } from './free-shards.ts';
 import { startDatums, type Running, type RunningOptions } from './running.ts';
 import { timesFor, workTimes, type TimesOfMany, type WorkTimes } from './times.ts';
 import type { WorkObjects } from './work-objects.ts';
@@ -47,8 +47,9 @@ interface Taken extends Shard {
 const tickMs = 100;
 /** Of many workers each does so this often in the time after which it asks for the job. */
 const ticksPerAsk = 30;
-/** After so many shards that others were quicker to take, it looks again. */
-const missesMax = 2;
+/** After so many shards that others were quicker to take, it waits for news, longer each time. */
+const triesMax = 2;
+const waitMsMax = 60_000;
 /** Datums that take less have the next shard claimed while the last one of a shard runs. */
 const quickMs = 1000;
 /** Where no more shards are left, others may have taken them: it looks before it takes one ahead. */
@@ -68,9 +69,6 @@ export class StoreWorker {
   private ahead: Promise<Taken | undefined> = Promise.resolve(undefined);
   private datums = 0;
   private datumsMs = 0;
-  private askedAt = -Infinity;
-  private offer: Token | undefined;
-  private heardAt = performance.now();
   /** Nobody would read what is delivered. */
   private isGone = false;
   private running: Running | undefined;
@@ -111,19 +109,18 @@ export class StoreWorker {
   /** The next shard of which this worker is the one that has it. */
   private async take(): Promise<Taken | undefined> {
     const { free, signal } = this.options;
-    for (let pauseMs = this.times.lookMs / 2; ;) {
-      const hasLooked = await this.look(0);
-      if (free.left === 0) return undefined;
-      for (let misses = 0; misses < missesMax; misses += 1) {
+    await this.look(0);
+    for (let waits = 1; free.left > 0; waits += 1) {
+      for (let tries = 0; tries < triesMax; tries += 1) {
         const taken = await this.claim(free.next());
         if (taken) return taken;
       }
-      free.drop();
-      if (!hasLooked) continue;
       // Many want the same few shards.
-      await sleep(pauseMs * Math.random(), undefined, { signal }).catch(() => undefined);
-      pauseMs = Math.min(pauseMs * 2, this.times.idleLookMsMax);
+      const pauseMs = waits * free.pauseMs(Math.random() * this.times.lookMs);
+      await sleep(Math.min(pauseMs, waitMsMax), undefined, { signal }).catch(() => undefined);
+      await this.look(Infinity);
     }
+    return undefined;
   }
 
   /**
@@ -136,13 +133,12 @@ export class StoreWorker {
     return free.left > Math.max(1, this.workers) ? this.claim(free.next()) : undefined;
   }
 
-  /** True where it had to: no more than `leftMin` are left of what it saw before, or that is too old. */
-  private async look(leftMin: number): Promise<boolean> {
+  /** Where no more than `leftMin` are left of what it saw before, or that is too old. */
+  private async look(leftMin: number): Promise<void> {
     const { free } = this.options;
-    if (free.left > leftMin && !free.isOlderThan(this.times.idleLookMsMax)) return false;
+    if (free.left > leftMin && !free.isOlderThan(this.times.idleLookMsMax)) return;
     await free.look();
     this.times = this.timesNow();
-    return true;
   }
 
   /** Those of the job, about: others have as many claims as this one. */
@@ -155,18 +151,17 @@ export class StoreWorker {
   }
 
   /** Undefined where somebody else has it. */
-  private async claim(wanted: FreeShard | undefined): Promise<Taken | undefined> {
+  private async claim(name: string | undefined): Promise<Taken | undefined> {
     const { objects, options } = this;
     options.signal.throwIfAborted();
-    if (!wanted) return undefined;
-    const [name, info] = wanted;
+    if (name === undefined) return undefined;
     const { holder: worker, ...process } = options.worker;
     const claim = { job: objects.job, datum: name, worker, since: Date.now(), ...process, beat: 1 };
     const token = await objects.writeClaim(claim, undefined);
     if (token === undefined) return undefined;
     const held: Held = { name, claim, token, renewedAt: performance.now(), isDone: false, isLost: false };
     this.held.set(name, held);
-    const shard = await objects.readShard(name, info);
+    const shard = await objects.readShard(name);
     if (shard) return { ...shard, held };
     // Its last datum has been delivered meanwhile.
     this.held.delete(name);
@@ -235,18 +230,14 @@ export class StoreWorker {
 
   /** Finds out whether the job goes on. */
   private async ask(): Promise<void> {
-    const now = performance.now();
+    const { free } = this.options;
     // Without a shard its looks tell it.
-    if (this.held.size === 0 || now - this.askedAt < this.times.askMs) return;
-    this.askedAt = now;
-    if (now - this.heardAt >= this.times.silenceMs) this.ended.abort(new Error('no engine was heard for too long'));
-    const found = await this.options.project.options.store.readIfChanged(this.objects.offerKey, this.offer);
-    if (found === 'unchanged') return;
-    this.heardAt = now;
-    this.offer = found?.token;
-    this.isGone = !found;
-    const isOver = !found || decodeOffer(Buffer.from(found.bytes), this.objects.offerKey).ended;
-    if (isOver) this.ended.abort(new Error('the job has ended'));
+    if (this.held.size === 0 || !free.isOlderThan(this.times.askMs)) return;
+    if (free.silentMs >= this.times.silenceMs) this.ended.abort(new Error('no engine was heard for too long'));
+    const heard = await free.look();
+    this.times = this.timesNow();
+    this.isGone = heard === 'gone';
+    if (this.isGone || heard === 'ended') this.ended.abort(new Error('the job has ended'));
   }
 
   private async renew(held: Held): Promise<void> {

@@ -10,6 +10,7 @@ import { workPrefix, worksPrefix } from '../../model/keys.ts';
 import type { JobId } from '../../model/records/pipelines.ts';
 import {
   decodeDelivery,
+  decodeOffer,
   decodeShard,
   decodeShardClaim,
   encodeDelivery,
@@ -34,31 +35,14 @@ export interface Listed {
   readonly deliveries: ReadonlyMap<string, ObjectInfo>;
 }
 
-/** What a worker sees of it. */
-export interface Free {
-  /** Shards that nobody has, of those that it looked at. */
-  readonly shards: ReadonlyMap<string, ObjectInfo>;
-  /** Which part of all shards and claims it looked at. */
-  readonly share: number;
-  /** Claims that the job has, about. */
-  readonly claims: number;
-  /** As `Listed` has it; null where that was not looked at. */
-  readonly offer: string | null | undefined;
-}
-
 const deletesMax = 16;
-/** A worker looks at all of so many objects; of more shards and claims at those whose names begin with the same digits. */
-const wholeMax = 500;
-/** Where it looks at a part it sees whether the offer is there, and how it looks, after this time. */
-const offerMs = 60_000;
+/** The first request for a shard asks for so many bytes of it: few shards are larger. */
+const shardBytes = 1 << 20;
 
 export class WorkObjects {
   readonly job: JobId;
   private readonly store: Store;
   private readonly prefix: string;
-  /** Digits that the names have in common at which a worker looks. */
-  private digits = 0;
-  private offerAt = -Infinity;
 
   constructor({ options: { store, name } }: Project, job: JobId) {
     this.job = job;
@@ -71,20 +55,27 @@ export class WorkObjects {
   }
 
   async list(): Promise<Listed> {
-    return (await this.listUpTo(Infinity)) as Listed;
+    let offer: string | undefined;
+    const shards = new Map<string, ObjectInfo>();
+    const claims = new Map<string, string>();
+    const deliveries = new Map<string, ObjectInfo>();
+    for await (const object of this.store.list(this.prefix)) {
+      const { kind, id } = this.nameOf(object);
+      if (kind === 'offer') offer = lookOf(object);
+      else if (kind === 'shard') shards.set(id, object);
+      else if (kind === 'claim') claims.set(id, lookOf(object));
+      else if (kind === 'delivery') deliveries.set(id, object);
+    }
+    return { offer, shards, claims, deliveries };
   }
 
-  /** For a worker that wants a shard: where there are very many, it looks at some of them. */
-  async free(): Promise<Free> {
-    const whole = this.digits === 0 ? await this.listUpTo(wholeMax) : undefined;
-    if (!whole) this.digits ||= 1;
-    const share = 16 ** -this.digits;
-    const { offer, shards, claims } = whole ?? (await this.listPart());
-    if (whole) this.offerAt = performance.now();
-    const much = (shards.size + claims.size) / share;
-    this.digits = whole || much < wholeMax / 2 ? 0 : much < 16 * wholeMax ? 1 : 2;
-    const free = new Map([...shards].filter(([name]) => !claims.has(name)));
-    return { shards: offer === undefined ? new Map() : free, share, claims: claims.size / share, offer };
+  /** The offer where it is another one than that of `token`; undefined where there is none. */
+  async readOffer(
+    token: Token | undefined,
+  ): Promise<{ readonly offer: Offer; readonly token: Token } | 'unchanged' | undefined> {
+    const found = await this.store.readIfChanged(this.offerKey, token);
+    if (!found || found === 'unchanged') return found;
+    return { offer: decodeOffer(Buffer.from(found.bytes), this.offerKey), token: found.token };
   }
 
   /** Replaces the offer where it is that of `token`; undefined where somebody else has written it. */
@@ -98,8 +89,12 @@ export class WorkObjects {
   }
 
   /** Undefined where it is not there any more. */
-  readShard(name: string, { size }: Pick<ObjectInfo, 'size'>): Promise<Shard | undefined> {
-    return this.read(this.shardKey(name), size, decodeShard);
+  async readShard(name: string): Promise<Shard | undefined> {
+    const key = this.shardKey(name);
+    return unlessAbsent(async () => {
+      const { bytes, size } = await this.store.readTail(key, shardBytes);
+      return decodeShard(Buffer.from(bytes.length < size ? await this.store.read(key, 0, size) : bytes), key);
+    });
   }
 
   deleteShard(name: string): Promise<void> {
@@ -134,7 +129,8 @@ export class WorkObjects {
 
   /** Undefined where it is not there any more. */
   readDelivery(id: string, { size }: Pick<ObjectInfo, 'size'>): Promise<Delivery | undefined> {
-    return this.read(this.deliveryKey(id), size, decodeDelivery);
+    const key = this.deliveryKey(id);
+    return unlessAbsent(async () => decodeDelivery(Buffer.from(await this.store.read(key, 0, size)), key));
   }
 
   deleteDelivery(id: string): Promise<void> {
@@ -151,55 +147,6 @@ export class WorkObjects {
       ...[...deliveries.keys()].map((id) => () => this.deleteDelivery(id)),
     ];
     for await (const _ of mapOrdered(deletes, deletesMax, (each) => each()));
-  }
-
-  private async read<T>(key: string, size: number, decode: (bytes: Buffer, what: string) => T): Promise<T | undefined> {
-    try {
-      return decode(Buffer.from(await this.store.read(key, 0, size)), key);
-    } catch (error) {
-      if (isPachError(error, 'not-found')) return undefined;
-      throw error;
-    }
-  }
-
-  /** Undefined where there are more objects. */
-  private async listUpTo(max: number): Promise<Listed | undefined> {
-    let offer: string | undefined;
-    const shards = new Map<string, ObjectInfo>();
-    const claims = new Map<string, string>();
-    const deliveries = new Map<string, ObjectInfo>();
-    let count = 0;
-    for await (const object of this.store.list(this.prefix)) {
-      count += 1;
-      if (count > max) return undefined;
-      const { kind, id } = this.nameOf(object);
-      if (kind === 'offer') offer = lookOf(object);
-      else if (kind === 'shard') shards.set(id, object);
-      else if (kind === 'claim') claims.set(id, lookOf(object));
-      else if (kind === 'delivery') deliveries.set(id, object);
-    }
-    return { offer, shards, claims, deliveries };
-  }
-
-  private async listPart(): Promise<Pick<Listed, 'shards' | 'claims'> & Pick<Free, 'offer'>> {
-    const offer = await this.offerNow();
-    const parts = 16 ** this.digits;
-    const part = Math.floor(Math.random() * parts)
-      .toString(16)
-      .padStart(this.digits, '0');
-    const shards = new Map<string, ObjectInfo>();
-    const claims = new Map<string, string>();
-    for await (const object of this.store.list(this.shardKey(part))) shards.set(this.nameOf(object).id, object);
-    // A shard that is listed without its claim was not taken before that.
-    for await (const object of this.store.list(this.claimKey(part))) claims.set(this.nameOf(object).id, lookOf(object));
-    return { offer, shards, claims };
-  }
-
-  private async offerNow(): Promise<Free['offer']> {
-    if (performance.now() - this.offerAt < offerMs) return null;
-    this.offerAt = performance.now();
-    for await (const object of this.store.list(this.offerKey)) return lookOf(object);
-    return undefined;
   }
 
   private nameOf({ key }: ObjectInfo): { kind: string; id: string } {
@@ -235,6 +182,15 @@ export async function* worksOf({
   for await (const { key } of store.list(prefix)) {
     const [job = '', object = ''] = key.slice(prefix.length).split('/');
     if (/^[0-9a-f]{32}$/.test(job)) yield { job: job as JobId, object };
+  }
+}
+
+async function unlessAbsent<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isPachError(error, 'not-found')) return undefined;
+    throw error;
   }
 }
 

@@ -42,6 +42,10 @@ export interface Offer extends KeepsUnknown {
   readonly beat: number;
   /** Nobody is to work for the job any more. */
   readonly ended: boolean;
+  /** Shards that nobody had when the engine looked; their first datums, which are their names. */
+  readonly free: readonly string[];
+  /** How many claims it saw then. */
+  readonly claims: number;
 }
 
 /** Datums that one worker runs. */
@@ -96,6 +100,8 @@ const offerCodec = recordCodec<Offer>({
   holder: required(2, text),
   beat: required(3, count),
   ended: defaulting(4, flag, false),
+  free: defaulting<readonly string[]>(5, listOf(datumId, itemsMax, 32), []),
+  claims: defaulting(6, count, 0),
 });
 
 const shardCodec = recordCodec<Shard>({
