@@ -4,6 +4,12 @@
 import { containerRights } from '../../execution/executors/docker-container.ts';
 import type { MountRights } from './plan.ts';
 
+/**
+ * A request is a weight where processors are scarce: a container that reads is waiting for this one, and one that asks
+ * for whole cores would starve it.
+ */
+export const mountingCpu = 0.25;
+
 /** With a server of mounts beside it, and what that keeps in memory. */
 export const mountingMemoryBytes = 512 * 2 ** 20;
 

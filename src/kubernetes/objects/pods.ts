@@ -10,7 +10,7 @@ import { containerRights, sharedMemoryBytes, workerHost } from '../../execution/
 import { podFields, type PodFields, type PodResources } from '../../pipelines/spec/pod.ts';
 import type { KubeObject } from '../client/objects.ts';
 import { lastWords, quantities, readyAt, size } from './container.ts';
-import { deviceLimits, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
+import { deviceLimits, mountingCpu, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
 import { networkPolicy } from './network.ts';
 import { nodeCacheWay } from './node-cache.ts';
 import { patched, type Container, type PodSpec, type Volume, type VolumeMount } from './patch.ts';
@@ -246,7 +246,7 @@ function sidecarResources(plan: PodsPlan, fields: PodFields): object {
   };
   const { cpu = Infinity, memoryBytes = Infinity, diskBytes: most = disk } = limits;
   const requests: PodResources = {
-    cpu: Math.min(sidecarCpu, cpu),
+    cpu: Math.min(plan.mounts ? mountingCpu : sidecarCpu, cpu),
     memoryBytes: Math.min(plan.mounts ? mountingMemoryBytes : sidecarMemoryBytes, memoryBytes),
     diskBytes: Math.min(plan.datumBytesMax + homeBytes, most),
     ...omitUndefined(fields.sidecarRequests),

@@ -5,7 +5,7 @@
  * launcher, which waits until it sees the mounts and then becomes that command.
  */
 import { lastWords, quantities, readyAt } from './container.ts';
-import { deviceLimits, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
+import { deviceLimits, mountingCpu, mountingMemoryBytes, mountingSecurity } from './mounting.ts';
 import { nodeCacheWay } from './node-cache.ts';
 import type { Container, Volume, VolumeMount } from './patch.ts';
 import type { PodsPlan } from './plan.ts';
@@ -81,7 +81,7 @@ function sidecar(plan: SidecarPlan): Container {
   // Of the pod's own disk.
   const keptBytes = nodeCache ? 0 : mounts ? Math.min(bytes, cacheBytesMax) : bytes;
   const requests = {
-    cpu,
+    cpu: mounts ? mountingCpu : cpu,
     memoryBytes: mounts ? mountingMemoryBytes : memoryBytes,
     diskBytes: keptBytes + homeBytes,
   };
