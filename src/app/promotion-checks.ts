@@ -20,7 +20,8 @@ export async function lookAt(check: string, look: () => Promise<string | Warning
     if (found instanceof Warning) return { check, state: 'warning', says: found.says, next: null };
     return { check, state: 'ok', says: found, next: null };
   } catch (error) {
-    if (!isPachError(error)) throw error;
+    // Ctrl-C is no finding.
+    if (!isPachError(error) || error.code === 'interrupted') throw error;
     const { what, why, next = null } = error;
     return { check, state: 'failed', says: `${what}: ${why}`, next };
   }
