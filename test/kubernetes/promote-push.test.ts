@@ -75,7 +75,7 @@ test.skipIf(!canRun)('data and results go along, and nothing is computed again',
   const date = {
     pipeline: { name: 'dates' },
     input: spec.input,
-    transform: { image, cmd: ['sh'], stdin: ['date +%s%N > /pfs/out/now'] },
+    transform: { image, cmd: ['sh'], stdin: ['cat /proc/sys/kernel/random/uuid > /pfs/out/$(ls /pfs/photos)'] },
   };
   await place.must(`cat > date.json <<'END'\n${JSON.stringify(date)}\nEND`);
   await must('pach run pipeline -f date.json --executor docker');
