@@ -73,6 +73,9 @@ export async function allEnded<A, B>(work: readonly [Promise<A>, Promise<B>]): P
 /** How long a stream that is always ready may block the event loop, and with it signals to the process. */
 const turnMsMax = 20;
 
+/** Of the time that all others took. */
+const busyShare = 1 / 2;
+
 /**
  * The same stream, which throws the reason of `signal` soon after that is aborted. A loop over
  * bytes in memory never returns to the event loop by itself, so nothing could abort the signal.
@@ -84,10 +87,14 @@ export async function* abortable<T>(
   turnMs = turnMsMax,
 ): AsyncGenerator<T> {
   let turn = performance.now();
+  let ms = turnMs;
   for await (const piece of stream) {
-    if (performance.now() - turn > turnMs) {
+    const now = performance.now();
+    if (now - turn > ms) {
       await new Promise((resolve) => setImmediate(resolve));
       turn = performance.now();
+      // Where others have much to do it has its share, too.
+      ms = Math.max(turnMs, (turn - now) * busyShare);
     }
     signal?.throwIfAborted();
     yield piece;

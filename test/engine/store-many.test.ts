@@ -124,28 +124,29 @@ test('where there are many workers they leave the store a rest', async () => {
   };
   expect(await rest(0)).toBe(0);
   expect(await rest(100)).toBeGreaterThan(900);
-  expect(await rest(1000)).toBeGreaterThan(1900);
+  expect(await rest(1000)).toBeGreaterThan(4900);
 });
 
 test('shards become longer while workers take more than an engine can write, and shorter afterwards', () => {
-  const ahead = new ShardsAhead(1000);
+  const ahead = new ShardsAhead(500);
   const names = Array.from({ length: 2000 }, (_, n) => `${n}`);
   const claimed = (count: number) => new Map(names.slice(0, count).map((name) => [name, '']));
   const after = (count: number, isKnown = true): readonly number[] => {
     ahead.grow(names, claimed(count), isKnown);
     return [ahead.max, ahead.longer];
   };
-  expect([ahead.max, ahead.longer]).toEqual([2000, 1]);
+  expect([ahead.max, ahead.longer]).toEqual([500, 1]);
   // A worker for each shard and none beside: nothing is short.
-  expect(after(1000, false)).toEqual([2000, 1]);
+  expect(after(1000, false)).toEqual([500, 1]);
   // While nobody knows how long datums take there are more shards at first.
-  expect(after(2000, false)).toEqual([2048, 1]);
-  expect(after(1900, false)).toEqual([2048, 2]);
-  expect(after(1900)).toEqual([2048, 4]);
-  expect(after(1500)).toEqual([2048, 4]);
-  expect(after(500)).toEqual([2048, 2]);
-  expect(after(500)).toEqual([2048, 1]);
-  expect(after(500)).toEqual([2048, 1]);
+  expect(after(2000, false)).toEqual([1000, 1]);
+  expect(after(2000, false)).toEqual([1024, 1]);
+  expect(after(1900, false)).toEqual([1024, 2]);
+  expect(after(1900)).toEqual([1024, 4]);
+  expect(after(1600)).toEqual([1024, 4]);
+  expect(after(500)).toEqual([1024, 2]);
+  expect(after(500)).toEqual([1024, 1]);
+  expect(after(500)).toEqual([1024, 1]);
 
   const size = new ShardSize(workTimes, 1);
   for (let n = 0; n < 10; n += 1) size.took(10_000);

@@ -41,6 +41,7 @@ export const quick: WorkTimes = {
   shardMsMax: 200,
   graceMs: 2000,
   askMsEach: 0,
+  beatMsEach: 0,
   deliverMsEach: 0,
   shardMsEach: 0,
 };

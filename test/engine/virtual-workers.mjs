@@ -61,8 +61,12 @@ const sandbox = {
   hidden: [],
 };
 
+/** Pods of a cluster do not all begin at once either. */
+const beginMs = 60 * count;
+
 /** As `pach worker -j JOB` does it. */
 async function work(number) {
+  await sleep(beginMs * Math.random());
   const name = `${process.pid}-${number}`;
   const session = new Session({ executor, folder: join(folder, name), idleMax: 1, busyMax: Infinity });
   const pool = new LocalPool({ session, count: 1, sandbox, mount: undefined, masked: (text) => text });

@@ -4,9 +4,7 @@
  * shards become longer.
  */
 const shardsMin = 64;
-const shardsMax = 2048;
-/** So that who comes late finds one at once, though others have taken some since the engine told of them. */
-const shardsEach = 2;
+const shardsMax = 1024;
 const longerMax = 64;
 
 export class ShardsAhead {
@@ -15,7 +13,7 @@ export class ShardsAhead {
 
   /** `workers`: as many as are asked for. */
   constructor(workers: number) {
-    this.shards = Math.min(shardsMax, Math.max(shardsMin, workers * shardsEach));
+    this.shards = Math.min(shardsMax, Math.max(shardsMin, workers));
   }
 
   get max(): number {

@@ -5,6 +5,7 @@
 import { mapOrdered } from '../../base/async.ts';
 import { isGone } from '../../pipelines/jobs/lease.ts';
 import type { Claim } from '../../model/records/work.ts';
+import { timesFor, type WorkTimes } from './times.ts';
 import type { WorkObjects } from './work-objects.ts';
 
 interface Seen {
@@ -29,16 +30,17 @@ const readsMax = 16;
 
 export class Claims {
   private readonly objects: WorkObjects;
-  private readonly claimMs: number;
+  private readonly times: WorkTimes;
   private readonly isGoneElsewhere: (claim: Claim) => boolean;
   private seen = new Map<string, Seen>();
   private lookedAt = performance.now();
   private readsLeft = 0;
+  private most = 0;
 
   /** `isGoneElsewhere`: whether the worker of a claim is known to be gone, where this machine does not see its process. */
-  constructor(objects: WorkObjects, claimMs: number, isGoneElsewhere: (claim: Claim) => boolean) {
+  constructor(objects: WorkObjects, times: WorkTimes, isGoneElsewhere: (claim: Claim) => boolean) {
     this.objects = objects;
-    this.claimMs = claimMs;
+    this.times = times;
     this.isGoneElsewhere = isGoneElsewhere;
   }
 
@@ -52,7 +54,10 @@ export class Claims {
   /** Names of listed claims that are nobody's any more. */
   async lapsed(listed: ReadonlyMap<string, string>): Promise<string[]> {
     const now = performance.now();
-    const stepMs = Math.min(now - this.lookedAt, this.claimMs * stepPart);
+    // Workers go by how many claims they were told of some time ago.
+    this.most = Math.max(this.most, listed.size);
+    const { claimMs } = timesFor(this.times, this.most);
+    const stepMs = Math.min(now - this.lookedAt, claimMs * stepPart);
     this.lookedAt = now;
     const seen = new Map<string, Seen>();
     for (const [name, look] of listed) {
@@ -66,20 +71,22 @@ export class Claims {
     this.readsLeft = readsMax;
     const lapsed: string[] = [];
     const looks = mapOrdered(seen, readsMax, async ([name, each]) => {
-      return (await this.isLapsed(name, each)) ? name : undefined;
+      return (await this.isLapsed(name, each, claimMs)) ? name : undefined;
     });
     for await (const name of looks) if (name !== undefined) lapsed.push(name);
     return lapsed;
   }
 
-  private async isLapsed(name: string, seen: Seen): Promise<boolean> {
+  private async isLapsed(name: string, seen: Seen, claimMs: number): Promise<boolean> {
     const { forMs } = seen;
-    if (forMs >= this.claimMs) return true;
-    if (forMs < Math.min(askMs, this.claimMs / 2)) return false;
-    if (seen.holder === undefined && seen.likely && !this.isHolderGone(seen.likely)) return false;
-    if (seen.holder === undefined && this.readsLeft === 0) return false;
-    if (seen.holder === undefined) this.readsLeft -= 1;
-    seen.holder ??= (await this.objects.readClaim(name).catch(() => undefined)) ?? null;
+    if (forMs >= claimMs) return true;
+    if (forMs < Math.min(askMs, claimMs / 2)) return false;
+    if (seen.holder === undefined) {
+      if (seen.likely && !this.isHolderGone(seen.likely)) return false;
+      if (this.readsLeft === 0) return false;
+      this.readsLeft -= 1;
+      seen.holder = (await this.objects.readClaim(name).catch(() => undefined)) ?? null;
+    }
     return seen.holder !== null && this.isHolderGone(seen.holder);
   }
 

@@ -12,7 +12,7 @@ export type Heard = 'news' | 'unchanged' | 'ended' | 'gone';
  * Between two looks lies a tenth of a look for each claim, up to so many looks: however many workers there are, the
  * store has time for others.
  */
-const looksMax = 20;
+const looksMax = 50;
 /** The engine may have looked before a shard was claimed, and told of it afterwards. */
 const staleMs = 5000;
 

@@ -16,7 +16,7 @@ import type { WorkObjects } from './work-objects.ts';
 export type Told = Pick<Offer, 'free' | 'claims'>;
 
 /** Workers are told of so many free shards at most. */
-const toldMax = 2048;
+const toldMax = 1024;
 
 const nothing: Told = { free: [], claims: 0 };
 

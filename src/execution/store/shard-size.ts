@@ -36,6 +36,7 @@ export class ShardSize {
     return this.datums > 0;
   }
 
+  /** What a datum's command took: the smaller shards are, the longer many workers wait for the store besides. */
   took(ms: number): void {
     this.datums += 1;
     this.ms += ms;

@@ -26,7 +26,7 @@ import { timesFor, workTimes, type WorkTimes } from './times.ts';
 import { jobsWithWork, WorkObjects, type Listed } from './work-objects.ts';
 
 /** Datums that are planned and have no result yet, at most. */
-const openDatumsMax = 50_000;
+const openDatumsMax = 30_000;
 const writesMax = 32;
 const readsMax = 32;
 /** So many looks at first, a quarter as far apart: until one is done, nobody knows how long datums take. */
@@ -105,7 +105,7 @@ class StoreRun {
     this.shards = new Shards(this.objects, !job.isCommitted);
     this.lost = new LostDatums(job, this.shards, crew);
     this.offering = new Offering(project, this.objects, job.job);
-    this.claims = new Claims(this.objects, times.claimMs, (claim) => crew?.isGone(claim) ?? false);
+    this.claims = new Claims(this.objects, times, (claim) => crew?.isGone(claim) ?? false);
   }
 
   async run(first: PlannedDatum): Promise<void> {
@@ -287,7 +287,7 @@ class StoreRun {
     const { job } = this;
     const { outcome, tree } = report;
     for (const event of eventsOf({ planned, report })) job.tell(event);
-    this.size.took(outcome.stats.downloadMs + outcome.stats.processMs + outcome.stats.uploadMs);
+    this.size.took(outcome.stats.processMs);
     this.shards.done(report.datum);
     job.done(planned, { outcome, tree });
   }

@@ -24,8 +24,9 @@ export interface WorkTimes {
   readonly shardMsMax: number;
   /** Workers that are asked to stop have so long. */
   readonly graceMs: number;
-  /** Of many workers each asks, delivers and takes a shard after as many times this at the earliest. */
+  /** Of many workers each asks, renews, delivers and takes a shard after as many times this at the earliest. */
   readonly askMsEach: number;
+  readonly beatMsEach: number;
   readonly deliverMsEach: number;
   readonly shardMsEach: number;
 }
@@ -44,6 +45,7 @@ export const workTimes: WorkTimes = {
   shardMsMax: 180_000,
   graceMs: 10_000,
   askMsEach: 30,
+  beatMsEach: 60,
   deliverMsEach: 100,
   shardMsEach: 180,
 };
@@ -60,6 +62,7 @@ export const warmTimes: WorkTimes = {
 
 /** At the most, however many there are. */
 const asksMsMax = 30_000;
+const beatMsMost = 60_000;
 const deliverMsMost = 100_000;
 
 export interface TimesOfMany extends WorkTimes {
@@ -67,14 +70,20 @@ export interface TimesOfMany extends WorkTimes {
   readonly deliverMsMin: number;
 }
 
-/** The times of `times`, so much longer that many workers ask no more of the store than some. */
+/**
+ * The times of `times`, so much longer that many workers ask no more of the store than some. There are never more
+ * workers than claims: by these the engine judges how long one may last, and so longer than its worker does.
+ */
 export function timesFor(times: WorkTimes, workers: number): TimesOfMany {
-  const { askMs, idleLookMsMax, shardMs, shardMsMax, graceMs } = times;
+  const { askMs, idleLookMsMax, beatMs, claimMs, shardMs, shardMsMax, graceMs } = times;
   const asks = Math.min(asksMsMax, workers * times.askMsEach);
+  const beats = Math.max(beatMs, Math.min(beatMsMost, workers * times.beatMsEach));
   return {
     ...times,
     askMs: Math.max(askMs, asks),
     idleLookMsMax: Math.max(idleLookMsMax, asks),
+    beatMs: beats,
+    claimMs: (claimMs * beats) / beatMs,
     deliverMsMin: Math.min(deliverMsMost, workers * times.deliverMsEach),
     shardMs: Math.max(shardMs, Math.min(shardMsMax, workers * times.shardMsEach)),
     // Workers hear of the end when they ask.
