@@ -11,7 +11,7 @@ set -euo pipefail
 declare -A packages=(
   [build]='make g++ libzstd-dev libxxhash-dev libcurl4-openssl-dev librust-blake3-dev'
   [run]='fuse3'
-  [test]='git python3 python3-zstandard ceph-mon ceph-osd radosgw ceph-common attr util-linux util-linux-extra e2fsprogs docker.io docker-registry busybox-static curl tmux zsh fish'
+  [test]='git git-lfs python3 python3-zstandard ceph-mon ceph-osd radosgw ceph-common attr util-linux util-linux-extra e2fsprogs docker.io docker-registry busybox-static curl tmux zsh fish'
   [bench]='rclone s3fs restic borgbackup time fio curl gcc'
   [long]='linux-source-6.1 xz-utils'
   [kubernetes]='containerd runc containernetworking-plugins iproute2 nftables busybox-static docker-registry openssl gcc procps util-linux'
