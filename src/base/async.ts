@@ -93,8 +93,8 @@ export async function* abortable<T>(
     if (now - turn > ms) {
       await new Promise((resolve) => setImmediate(resolve));
       turn = performance.now();
-      // Where others have much to do it has its share, too.
-      ms = Math.max(turnMs, (turn - now) * busyShare);
+      // Where others have much to do it has its share, too; but not of the time for which the machine slept.
+      ms = Math.max(turnMs, Math.min(turnMsMax, (turn - now) * busyShare));
     }
     signal?.throwIfAborted();
     yield piece;

@@ -29,3 +29,23 @@ test('beside others who have much to do a stream has its share of the time', asy
   // Two a turn would be all that half a millisecond has room for.
   expect(pieces).toBeGreaterThan(60);
 });
+
+test('where the thread stood still for long a stream does not take half of that', async () => {
+  let turns = 0;
+  let isOver = false;
+  const others = (): void => {
+    if (turns === 0) busy(2000);
+    turns += 1;
+    if (!isOver) setImmediate(others);
+  };
+  setImmediate(others);
+  let pieces = 0;
+  for await (const _ of abortable(numbers(), undefined, 0.5)) {
+    busy(0.5);
+    pieces += 1;
+    if (turns >= 3) break;
+  }
+  isOver = true;
+  // A second would have room for two thousand.
+  expect(pieces).toBeLessThan(500);
+});

@@ -4,8 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { PachError } from '../../src/base/errors.ts';
 import { ShardsAhead } from '../../src/execution/store/ahead.ts';
 import { FreeShards } from '../../src/execution/store/free-shards.ts';
+import { Offering } from '../../src/execution/store/offering.ts';
 import { ShardSize } from '../../src/execution/store/shard-size.ts';
 import { timesFor, workTimes } from '../../src/execution/store/times.ts';
 import { WorkObjects } from '../../src/execution/store/work-objects.ts';
@@ -53,7 +55,8 @@ test('one request tells a worker which of very many shards are free', async () =
   token = await objects.writeOffer({ ...offer, beat: 3, ended: true }, token);
   expect([await free.look(), free.left]).toEqual(['ended', 0]);
   await store.delete(objects.offerKey);
-  expect([await free.look(), free.left]).toEqual(['gone', 0]);
+  expect(free.isGone).toBe(false);
+  expect([await free.look(), free.left, free.isGone]).toEqual(['gone', 0, true]);
 });
 
 test('workers hear of shards before the engine looks again', async () => {
@@ -105,6 +108,29 @@ test('a thousand workers together ask, look and deliver no more often than a hun
   // At the end there is something for all.
   expect(of(1000, 40_000)).toBe(20);
   expect(of(1000, 1000)).toBe(10);
+});
+
+test('what the store did not take is told again, though nothing has changed', async () => {
+  const inner = new MemoryStore();
+  await makeTestProject(inner);
+  let isAway = false;
+  const store = Object.assign(Object.create(inner) as MemoryStore, {
+    async writeIfUnchanged(...args: Parameters<MemoryStore['writeIfUnchanged']>) {
+      if (isAway) throw new PachError('unreachable', { what: 'the store', why: 'it is away' });
+      return inner.writeIfUnchanged(...args);
+    },
+  });
+  const project = openTestProject(store);
+  const job = 'a'.repeat(32) as JobId;
+  const objects = new WorkObjects(project, job);
+  const offering = new Offering(project, objects, job);
+  await offering.renew(600_000);
+  const told = { free: [hex(1)], claims: 0 };
+  isAway = true;
+  await expect(offering.renew(600_000, told)).rejects.toThrow('away');
+  isAway = false;
+  await offering.renew(600_000, told);
+  expect(await objects.readOffer(undefined)).toMatchObject({ offer: told });
 });
 
 test('where there are many workers they leave the store a rest', async () => {

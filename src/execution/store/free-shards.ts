@@ -25,6 +25,7 @@ export class FreeShards {
   private heardAt = performance.now();
   private tookMs = 0;
   private claimsTold = 0;
+  private hasGone = false;
 
   constructor(objects: WorkObjects) {
     this.objects = objects;
@@ -38,6 +39,11 @@ export class FreeShards {
   /** Shards that may be left. */
   get left(): number {
     return this.shards.length;
+  }
+
+  /** The offer was not there at the last look: nobody would read what is delivered. */
+  get isGone(): boolean {
+    return this.hasGone;
   }
 
   /** How long the engine has said nothing new. */
@@ -57,6 +63,7 @@ export class FreeShards {
     this.tookMs = this.lookedAt - begun;
     if (found === 'unchanged') return found;
     this.token = found?.token;
+    this.hasGone = !found;
     this.shards = [];
     if (!found) return 'gone';
     const { ended, free, claims } = found.offer;

@@ -66,10 +66,12 @@ export class Offering {
     if (performance.now() - this.at < afterMs && isDeepStrictEqual(told.free, this.told.free)) return;
     const isFirst = this.at === -Infinity;
     this.holder ??= await this.leaseHolder();
-    this.told = told;
-    this.token = (await this.write(false)) ?? (await this.replace(isFirst));
-    if (this.token !== undefined) this.at = performance.now();
-    else this.isLost = !isFirst;
+    this.token = (await this.write(false, told)) ?? (await this.replace(isFirst, told));
+    if (this.token === undefined) this.isLost = !isFirst;
+    else {
+      this.at = performance.now();
+      this.told = told;
+    }
   }
 
   /** False once another engine has made an offer, or has come to the job's end and taken it away. */
@@ -84,10 +86,10 @@ export class Offering {
   }
 
   /** Whoever begins takes an older engine's place. Later it may be missing; another one is a newer engine's. */
-  private async replace(isFirst: boolean): Promise<Token | undefined> {
+  private async replace(isFirst: boolean, told: Told): Promise<Token | undefined> {
     const found = await this.project.options.store.readWithToken(this.objects.offerKey);
     this.token = found?.token;
-    return isFirst || (!found && (await this.goesOn())) ? this.write(false) : undefined;
+    return isFirst || (!found && (await this.goesOn())) ? this.write(false, told) : undefined;
   }
 
   /** True while the lease of the job is whose it was at first. */
@@ -101,10 +103,9 @@ export class Offering {
     return job && (await maybeLease(snapshot, job))?.holder;
   }
 
-  private write(ended: boolean): Promise<Token | undefined> {
+  private write(ended: boolean, told = nothing): Promise<Token | undefined> {
     this.beats += 1;
     const { holder } = thisEngine(this.project.options.author);
-    const told = ended ? nothing : this.told;
     return this.objects.writeOffer({ job: this.job, holder, beat: this.beats, ended, ...told }, this.token);
   }
 }

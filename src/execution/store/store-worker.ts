@@ -69,8 +69,6 @@ export class StoreWorker {
   private ahead: Promise<Taken | undefined> = Promise.resolve(undefined);
   private datums = 0;
   private datumsMs = 0;
-  /** Nobody would read what is delivered. */
-  private isGone = false;
   private running: Running | undefined;
 
   constructor(options: StoreWorkerOptions) {
@@ -236,8 +234,7 @@ export class StoreWorker {
     if (free.silentMs >= this.times.silenceMs) this.ended.abort(new Error('no engine was heard for too long'));
     const heard = await free.look();
     this.times = this.timesNow();
-    this.isGone = heard === 'gone';
-    if (this.isGone || heard === 'ended') this.ended.abort(new Error('the job has ended'));
+    if (heard === 'gone' || heard === 'ended') this.ended.abort(new Error('the job has ended'));
   }
 
   private async renew(held: Held): Promise<void> {
@@ -269,7 +266,7 @@ export class StoreWorker {
     const until = performance.now() + this.times.claimMs;
     for (;;) {
       try {
-        if (!this.isGone && !this.deliveries.isLost) await this.deliver();
+        if (!this.options.free.isGone && !this.deliveries.isLost) await this.deliver();
         for (const held of this.held.values()) await this.giveUp(held);
         return;
       } catch (error) {
